@@ -1,0 +1,185 @@
+//! The command line: the whole tree on one screen, the doors to the outside, the dispatch.
+//!
+//! To add a command, write `cli/GROUP/NAME.rs` (arguments with doc comments, which are the help text, and `run`) and
+//! add its line to the list below.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::config::Output;
+use crate::error::{Code, Failure, Result};
+use crate::http::{Client, Http};
+use crate::os::{Env, harden};
+
+mod auth {
+    pub(super) mod login;
+    pub(super) mod logout;
+    pub(super) mod refresh;
+    pub(super) mod revoke;
+    pub(super) mod status;
+    pub(super) mod switch;
+    pub(super) mod token;
+    pub(super) mod token_info;
+    pub(super) mod whoami;
+}
+mod api;
+pub mod completions;
+mod config;
+mod doctor;
+mod profile;
+mod project;
+pub mod ui;
+mod which;
+
+use ui::Ui;
+
+/// Lanyard carries your credentials: sign in once, keep tokens in the keychain, hand them to the tools that need them
+#[derive(Parser, Debug)]
+#[command(
+    name = "lanyard",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true,
+    arg_required_else_help = true
+)]
+#[command(
+    after_help = "Example:\n  lanyard auth login\n  curl -H \"$(lanyard auth token --header)\" https://api.example.com/me"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The flags that every command takes.
+#[derive(clap::Args, Debug, Default)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Use this profile
+    #[arg(long, global = true, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// Use this project
+    #[arg(long, global = true, value_name = "NAME")]
+    pub project: Option<String>,
+    /// Print facts as a table or as JSON
+    #[arg(long, global = true, value_name = "FORMAT", value_parser = output_parser())]
+    pub output: Option<Output>,
+    /// Print facts as JSON (short for --output json)
+    #[arg(long, global = true, conflicts_with = "output")]
+    pub json: bool,
+    /// Tell on stderr what is being done; repeat for more
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Do not use colours
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// Keep the configuration in this folder
+    #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    pub config_dir: Option<PathBuf>,
+}
+
+fn output_parser() -> impl clap::builder::TypedValueParser<Value = Output> {
+    use clap::builder::{PossibleValuesParser, TypedValueParser};
+    PossibleValuesParser::new(["table", "json"]).map(|word| if word == "json" { Output::Json } else { Output::Table })
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Sign in, see who is signed in, hand out tokens
+    #[command(subcommand, after_help = "Example:\n  lanyard auth login --service github")]
+    Auth(Auth),
+    /// Read and change the configuration
+    #[command(subcommand, after_help = "Example:\n  lanyard config set defaults.storage keychain")]
+    Config(config::Command),
+    /// Manage profiles: one account on one service each
+    #[command(subcommand, after_help = "Example:\n  lanyard profile bind --profile work ~/work")]
+    Profile(profile::Command),
+    /// Choose the project that commands work on
+    #[command(subcommand, after_help = "Example:\n  lanyard project use web-shop")]
+    Project(project::Command),
+    Api(api::Args),
+    Which(which::Args),
+    Doctor(doctor::Args),
+    Completions(completions::Args),
+}
+
+#[derive(Subcommand, Debug)]
+enum Auth {
+    Login(auth::login::Args),
+    Status(auth::status::Args),
+    Whoami(auth::whoami::Args),
+    Token(auth::token::Args),
+    TokenInfo(auth::token_info::Args),
+    Refresh(auth::refresh::Args),
+    Revoke(auth::revoke::Args),
+    Logout(auth::logout::Args),
+    Switch(auth::switch::Args),
+}
+
+impl Command {
+    fn run(self, doors: &Doors<'_>) -> Result<()> {
+        match self {
+            Self::Auth(Auth::Login(args)) => args.run(doors),
+            Self::Auth(Auth::Status(args)) => args.run(doors),
+            Self::Auth(Auth::Whoami(args)) => args.run(doors),
+            Self::Auth(Auth::Token(args)) => args.run(doors),
+            Self::Auth(Auth::TokenInfo(args)) => args.run(doors),
+            Self::Auth(Auth::Refresh(args)) => args.run(doors),
+            Self::Auth(Auth::Revoke(args)) => args.run(doors),
+            Self::Auth(Auth::Logout(args)) => args.run(doors),
+            Self::Auth(Auth::Switch(args)) => args.run(doors),
+            Self::Config(command) => command.run(doors),
+            Self::Profile(command) => command.run(doors),
+            Self::Project(command) => command.run(doors),
+            Self::Api(args) => args.run(doors),
+            Self::Which(args) => args.run(doors),
+            Self::Doctor(args) => args.run(doors),
+            Self::Completions(args) => args.run(doors),
+        }
+    }
+}
+
+/// The four doors to the outside, made once and free to make: nothing is opened until it is used.
+pub struct Doors<'a> {
+    /// The process's surroundings.
+    pub env: &'a Env,
+    /// The terminal.
+    pub ui: &'a Ui,
+    /// The network.
+    pub http: &'a dyn Http,
+    /// The flags that every command takes.
+    pub flags: &'a Global,
+}
+
+/// The program: hardens the process, parses the command line, runs the command, prints the failure.
+pub fn main() -> ExitCode {
+    let hardened = harden::process();
+    clap_complete::CompleteEnv::with_factory(Cli::command).complete();
+    match run(std::env::args_os(), hardened) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(code) => ExitCode::from(code as u8),
+    }
+}
+
+/// Runs one command line. May be called more than once in a process.
+fn run(arguments: impl IntoIterator<Item = OsString>, hardened: bool) -> std::result::Result<(), Code> {
+    let cli = match Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
+        Ok(cli) => cli,
+        Err(error) => return ui::usage(&error),
+    };
+    let env = Env::of_process(cli.global.config_dir.clone());
+    let ui = Ui::of_process(&env, &cli.global);
+    if !hardened {
+        ui.warn("the system did not let lanyard turn core dumps off");
+    }
+    let http = Client::new();
+    let doors = Doors { env: &env, ui: &ui, http: &http, flags: &cli.global };
+    cli.command.run(&doors).map_err(|failure| {
+        ui.failure(&*failure);
+        failure.code()
+    })
+}

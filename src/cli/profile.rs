@@ -1,0 +1,15 @@
+//! `lanyard profile …`
+
+use crate::cli::Doors;
+use crate::error::Result;
+
+/// Manage profiles
+#[derive(clap::Subcommand, Debug)]
+pub enum Command {}
+
+impl Command {
+    /// Runs the command.
+    pub fn run(self, _doors: &Doors<'_>) -> Result<()> {
+        match self {}
+    }
+}

@@ -1,0 +1,374 @@
+//! The only file that prints or prompts. stdout carries the answer, stderr the talk; questions need a terminal.
+
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use crate::cli::Global;
+use crate::error::{Code, Failure, Result};
+use crate::os::Env;
+use crate::secret::Secret;
+use crate::text::clean;
+
+const RED: Style = AnsiColor::Red.on_default().bold();
+const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+const GREEN: Style = AnsiColor::Green.on_default().bold();
+const FAINT: Style = Style::new().dimmed();
+
+/// The terminal, or what stands in for it.
+pub struct Ui {
+    answer: RefCell<Box<dyn Write>>,
+    talk: RefCell<Box<dyn Write>>,
+    interactive: bool,
+    github_actions: bool,
+    stderr_is_terminal: bool,
+}
+
+/// Why a question could not be put or an answer not be printed.
+#[derive(Debug, thiserror::Error)]
+pub enum UiError {
+    /// stdout is closed, as after `| head -1`. Ends the program without a word.
+    #[error("the reader of the output went away")]
+    Closed,
+    /// stdout cannot take the answer, for instance because the disk is full.
+    #[error("cannot write the answer")]
+    Write(#[source] io::Error),
+    /// A question would be needed and nobody is there to answer.
+    #[error("{question} must be answered, and this is no terminal")]
+    NoTerminal {
+        /// What would have been asked.
+        question: String,
+        /// The flag that answers it.
+        flag: String,
+    },
+    /// The person pressed Ctrl-C or Escape.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Failure for UiError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Closed | Self::Write(_) => Code::Failed,
+            Self::NoTerminal { .. } => Code::Usage,
+            Self::Interrupted => Code::Interrupted,
+        }
+    }
+    fn mend(&self) -> Option<String> {
+        match self {
+            Self::Write(_) => Some("check where the output goes".into()),
+            Self::NoTerminal { flag, .. } => Some(format!("give {flag}")),
+            Self::Closed | Self::Interrupted => None,
+        }
+    }
+}
+
+impl Ui {
+    /// The terminal of this process. Sets colours and the log level that the flags ask for.
+    pub fn of_process(env: &Env, flags: &Global) -> Self {
+        if flags.no_color {
+            anstream::ColorChoice::Never.write_global();
+        }
+        if flags.verbose > 0 {
+            start_log(flags.verbose);
+        }
+        Self {
+            answer: RefCell::new(Box::new(anstream::stdout())),
+            talk: RefCell::new(Box::new(anstream::stderr())),
+            interactive: env.interactive,
+            github_actions: env.var("GITHUB_ACTIONS") == Some("true"),
+            stderr_is_terminal: env.stderr_is_terminal,
+        }
+    }
+
+    /// Whether a question can be put to a person.
+    pub fn is_interactive(&self) -> bool {
+        self.interactive
+    }
+
+    /// One line of the answer, on stdout.
+    pub fn answer(&self, line: &str) -> Result<()> {
+        Ok(write_whole(&mut *self.answer.borrow_mut(), line.as_bytes(), true)?)
+    }
+
+    /// Bytes of the answer as they are, on stdout.
+    pub fn answer_bytes(&self, bytes: &[u8]) -> Result<()> {
+        // The colour filter of `answer` would eat control sequences, and these bytes are not ours to change.
+        Ok(write_whole(&mut io::stdout().lock(), bytes, false)?)
+    }
+
+    /// The answer as JSON, on stdout. Control characters leave as `\u` escapes.
+    pub fn answer_json(&self, value: &impl Serialize) -> Result<()> {
+        let text =
+            serde_json::to_string_pretty(value).map_err(|_| UiError::Write(io::ErrorKind::InvalidData.into()))?;
+        self.answer(&escape_unprintable(&text))
+    }
+
+    /// The answer as JSON on a single line, for a program that reads line by line while the command goes on.
+    pub fn answer_json_line(&self, value: &impl Serialize) -> Result<()> {
+        let text = serde_json::to_string(value).map_err(|_| UiError::Write(io::ErrorKind::InvalidData.into()))?;
+        self.answer(&escape_unprintable(&text))
+    }
+
+    /// A secret that the user asked for by name, on stdout, after `prefix`. In GitHub Actions it is masked first.
+    pub fn answer_secret(&self, prefix: &str, secret: &Secret) -> Result<()> {
+        self.mask(secret)?;
+        let line = Zeroizing::new([prefix, secret.expose(), "\n"].concat());
+        Ok(write_whole(&mut io::stdout().lock(), line.as_bytes(), false)?)
+    }
+
+    /// Tells the GitHub Actions runner to mask a value in the job's log. Does nothing elsewhere.
+    ///
+    /// The runner reads commands on both streams; stderr keeps stdout to the answer alone.
+    pub fn mask(&self, secret: &Secret) -> Result<()> {
+        if !self.github_actions {
+            return Ok(());
+        }
+        for line in secret.expose().lines().filter(|line| line.len() >= 4) {
+            let escaped = Zeroizing::new(line.replace('%', "%25").replace('\r', "%0D"));
+            let command = Zeroizing::new(["::add-mask::", &escaped, "\n"].concat());
+            write_whole(&mut io::stderr().lock(), command.as_bytes(), false)?;
+        }
+        Ok(())
+    }
+
+    /// A table, on stdout: a heading and rows of cleaned text.
+    pub fn table(&self, heading: &[&str], rows: &[Vec<String>]) -> Result<()> {
+        let mut table = comfy_table::Table::new();
+        table.load_style(comfy_table::presets::NOTHING).set_header(heading.iter().map(|cell| cell.to_uppercase()));
+        for row in rows {
+            table.add_row(row.iter().map(|cell| clean(cell)));
+        }
+        for line in table.to_string().lines() {
+            self.answer(line.trim_end())?;
+        }
+        Ok(())
+    }
+
+    /// A line of talk, on stderr.
+    pub fn say(&self, line: &str) {
+        // Nobody may be reading stderr; the answer and the exit code still tell the outcome.
+        let _ = write_whole(&mut *self.talk.borrow_mut(), line.as_bytes(), true);
+    }
+
+    /// Something done, on stderr, behind a tick.
+    pub fn done(&self, line: &str) {
+        self.say(&format!("{GREEN}✓{GREEN:#} {line}"));
+    }
+
+    /// A line of lesser weight, on stderr.
+    pub fn note(&self, line: &str) {
+        self.say(&format!("{FAINT}{line}{FAINT:#}"));
+    }
+
+    /// Something the user should act on, on stderr.
+    pub fn warn(&self, line: &str) {
+        self.say(&format!("{YELLOW}warning:{YELLOW:#} {line}"));
+    }
+
+    /// What failed, why, and the mend, on stderr.
+    pub fn failure(&self, failure: &dyn Failure) {
+        for line in describe(failure) {
+            self.say(&line);
+        }
+    }
+
+    /// Shows how long a wait has left, in place, on a terminal; elsewhere nothing.
+    pub fn countdown(&self, what: &str, left: Duration) {
+        if self.stderr_is_terminal {
+            let seconds = left.as_secs();
+            self.raw(&format!("\r\x1b[K{FAINT}{what} ({}:{:02} left){FAINT:#}", seconds / 60, seconds % 60));
+        }
+    }
+
+    /// Clears the line of [`Ui::countdown`].
+    pub fn end_countdown(&self) {
+        if self.stderr_is_terminal {
+            self.raw("\r\x1b[K");
+        }
+    }
+
+    fn raw(&self, text: &str) {
+        let _ = write_whole(&mut *self.talk.borrow_mut(), text.as_bytes(), false);
+    }
+
+    /// Lets the person choose one of several, each with a line that explains it. Returns the index.
+    ///
+    /// `flag` is what answers the question where nobody can be asked.
+    pub fn choose(&self, question: &str, items: &[String], flag: &str) -> Result<usize> {
+        self.needs_terminal(question, flag)?;
+        let chosen = dialoguer::Select::with_theme(&dialoguer::theme::ColorfulTheme::default())
+            .with_prompt(question)
+            .items(items)
+            .default(0)
+            .interact_opt()
+            .map_err(|error| ask_failed(&error))?;
+        Ok(chosen.ok_or(UiError::Interrupted)?)
+    }
+
+    /// Asks for a line of text.
+    pub fn input(&self, question: &str, default: Option<&str>, flag: &str) -> Result<String> {
+        self.needs_terminal(question, flag)?;
+        let theme = dialoguer::theme::ColorfulTheme::default();
+        let mut input = dialoguer::Input::<String>::with_theme(&theme).with_prompt(question);
+        if let Some(default) = default {
+            input = input.default(default.to_owned());
+        }
+        Ok(input.interact_text().map_err(|error| ask_failed(&error))?.trim().to_owned())
+    }
+
+    /// Asks yes or no.
+    pub fn confirm(&self, question: &str, default: bool, flag: &str) -> Result<bool> {
+        self.needs_terminal(question, flag)?;
+        Ok(dialoguer::Confirm::with_theme(&dialoguer::theme::ColorfulTheme::default())
+            .with_prompt(question)
+            .default(default)
+            .interact_opt()
+            .map_err(|error| ask_failed(&error))?
+            .ok_or(UiError::Interrupted)?)
+    }
+
+    /// Asks for a secret without showing it. The terminal's echo is back on however this ends.
+    pub fn hidden(&self, question: &str, flag: &str) -> Result<Secret> {
+        self.needs_terminal(question, flag)?;
+        let _echo = EchoGuard::new();
+        rpassword::prompt_password(format!("{question}: ")).map(Secret::new).map_err(|error| ask_failed(&error).into())
+    }
+
+    fn needs_terminal(&self, question: &str, flag: &str) -> Result<(), UiError> {
+        if self.interactive {
+            return Ok(());
+        }
+        Err(UiError::NoTerminal { question: question.to_owned(), flag: flag.to_owned() })
+    }
+}
+
+fn ask_failed(error: &impl std::error::Error) -> UiError {
+    // Ctrl-C, Ctrl-D and a vanished terminal all mean that the person left.
+    tracing::debug!(%error, "question not answered");
+    UiError::Interrupted
+}
+
+/// Remembers the terminal's settings and puts them back when a signal ends a hidden prompt.
+struct EchoGuard;
+
+impl EchoGuard {
+    fn new() -> Self {
+        #[cfg(unix)]
+        if let Ok(settings) = rustix::termios::tcgetattr(io::stdin()) {
+            // A second handler is refused by the library; the first one restores the same settings.
+            let _ = ctrlc::set_handler(move || {
+                let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, &settings);
+                std::process::exit(i32::from(Code::Interrupted as u8));
+            });
+        }
+        Self
+    }
+}
+
+fn write_whole(to: &mut dyn Write, bytes: &[u8], newline: bool) -> Result<(), UiError> {
+    let written =
+        to.write_all(bytes).and_then(|()| if newline { to.write_all(b"\n") } else { Ok(()) }).and_then(|()| to.flush());
+    written.map_err(
+        |error| if error.kind() == io::ErrorKind::BrokenPipe { UiError::Closed } else { UiError::Write(error) },
+    )
+}
+
+/// JSON may hold any character of outside text; those a terminal would act on become escapes.
+fn escape_unprintable(json: &str) -> String {
+    use std::fmt::Write as _;
+    let mut escaped = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character != '\n' && crate::text::is_unprintable(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                // Writing into a String cannot fail.
+                let _ = write!(escaped, "\\u{unit:04x}");
+            }
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
+}
+
+/// The lines that tell a failure: `error: what`, `because: why` for each cause, `next: the mend`.
+fn describe(failure: &dyn Failure) -> Vec<String> {
+    if failure.code() == Code::Interrupted {
+        return vec!["interrupted".into()];
+    }
+    let what = failure.to_string();
+    if what == UiError::Closed.to_string() {
+        return Vec::new();
+    }
+    let mut lines = vec![format!("{RED}error:{RED:#} {}", what.lines().map(clean_line).collect::<Vec<_>>().join("\n"))];
+    let mut cause = failure.source();
+    while let Some(inner) = cause {
+        lines.push(format!("  because: {}", clean(&inner.to_string())));
+        cause = inner.source();
+    }
+    if let Some(mend) = failure.mend() {
+        lines.push(format!("  next: {mend}"));
+    }
+    lines
+}
+
+fn clean_line(line: &str) -> String {
+    line.chars().filter(|character| !crate::text::is_unprintable(*character)).collect()
+}
+
+/// Prints what the argument parser has to say. Help and version go to stdout and are no failure.
+///
+/// A word that could be a secret pasted into the wrong place is not repeated.
+pub fn usage(error: &clap::Error) -> std::result::Result<(), Code> {
+    let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let pasted_secret = error.context().any(|(kind, value)| {
+        matches!(kind, ContextKind::InvalidArg | ContextKind::InvalidValue | ContextKind::InvalidSubcommand)
+            && matches!(value, ContextValue::String(word) if looks_like_a_token(word))
+    });
+    if pasted_secret {
+        let mut talk = anstream::stderr();
+        let _ = writeln!(
+            talk,
+            "{RED}error:{RED:#} an argument looks like a token, and tokens do not belong on the command line\n  \
+             because: it is now in the shell's history, and other users of the machine could see it\n  \
+             next: remove it from the history, then give it on stdin: `lanyard auth login --with-token`"
+        );
+        return Err(Code::Usage);
+    }
+    match error.print() {
+        Ok(()) if is_help => Ok(()),
+        Err(failed) if is_help && failed.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(Code::Usage),
+    }
+}
+
+/// Whether a word has the shape of a secret: a known prefix, a JWT, or a long run with letters and digits mixed.
+pub fn looks_like_a_token(word: &str) -> bool {
+    const PREFIXES: [&str; 12] =
+        ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "hf_", "sk-", "xoxb-", "xoxp-", "ya29."];
+    let word = word.split_once('=').map_or(word, |(_, value)| value);
+    let is_jwt = word.starts_with("eyJ") && word.split('.').count() == 3;
+    let mixed = word.len() > 20
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-+/=".contains(&byte))
+        && word.bytes().any(|byte| byte.is_ascii_digit())
+        && word.bytes().any(|byte| byte.is_ascii_alphabetic())
+        && !word.starts_with("--");
+    is_jwt || PREFIXES.iter().any(|prefix| word.starts_with(prefix) && word.len() > prefix.len() + 8) || mixed
+}
+
+/// Writes lanyard's own events to stderr; the libraries' are left out, since theirs may show headers and bodies.
+fn start_log(verbosity: u8) {
+    use tracing_subscriber::layer::SubscriberExt;
+    use tracing_subscriber::{Layer, filter};
+    let level = if verbosity == 1 { tracing::Level::DEBUG } else { tracing::Level::TRACE };
+    let own = filter::filter_fn(move |event| event.target().starts_with("lanyard") && *event.level() <= level);
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).without_time().with_filter(own);
+    // A second call in one process keeps the first log.
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
+}

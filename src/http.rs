@@ -1,0 +1,430 @@
+//! The one way out to the network: [`Http`], one method, and [`Client`], which builds its TLS machinery on first use.
+//!
+//! What every request gets: no redirect to another origin, a time limit, a cap on the answer's size, TLS or loopback,
+//! no proxy on the way to loopback, and no secret in a log line or an error.
+
+use std::fmt;
+use std::io::Read;
+use std::net::IpAddr;
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+pub use reqwest::Method;
+pub use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use serde::de::DeserializeOwned;
+pub use url::Url;
+use zeroize::Zeroizing;
+
+use crate::error::{Code, Failure};
+use crate::secret::Secret;
+
+/// The answer to metadata and token requests may be this long, in bytes.
+pub const SMALL: usize = 256 << 10;
+/// How long a whole exchange may take unless the request says otherwise.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_REDIRECTS: usize = 5;
+const USER_AGENT: &str = concat!("lanyard/", env!("CARGO_PKG_VERSION"));
+
+/// The seam to the network. A closure implements it, so a fault is one line in a test.
+pub trait Http: Sync {
+    /// Sends one request and reads the whole answer. Any status is an answer; an error means that none came.
+    fn send(&self, request: Request) -> Result<Response, Unreachable>;
+}
+
+impl<F: Fn(Request) -> Result<Response, Unreachable> + Sync> Http for F {
+    fn send(&self, request: Request) -> Result<Response, Unreachable> {
+        self(request)
+    }
+}
+
+/// One request. `Debug` shows the method, the host and the path, never the query, the headers or the body.
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The whole address, already through [`parse_url`].
+    pub url: Url,
+    /// The headers. Those that carry a secret are marked sensitive by the constructor that adds them.
+    pub headers: HeaderMap,
+    /// The body, where there is one. Wiped on drop.
+    pub body: Option<Zeroizing<Vec<u8>>>,
+    /// The longest answer accepted, in bytes.
+    pub max_answer: usize,
+    /// How long the whole exchange may take.
+    pub timeout: Duration,
+    /// Whether a redirect to the same origin is followed. Only for requests that may be repeated.
+    pub follow_same_origin: bool,
+}
+
+impl Request {
+    /// A request without a body.
+    pub fn new(method: Method, url: Url) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        Self { method, url, headers, body: None, max_answer: SMALL, timeout: TIMEOUT, follow_same_origin: false }
+    }
+
+    /// A GET that asks for JSON and follows redirects within the origin.
+    pub fn get(url: Url) -> Self {
+        Self { follow_same_origin: true, ..Self::new(Method::GET, url) }
+    }
+
+    /// A POST of form fields (RFC 6749 appendix B), which is never redirected.
+    pub fn form(url: Url, fields: &[(&str, &str)]) -> Self {
+        let length = fields.iter().map(|(name, value)| name.len() + 3 * value.len() + 2).sum();
+        let mut body = Zeroizing::new(String::with_capacity(length));
+        for (name, value) in fields {
+            if !body.is_empty() {
+                body.push('&');
+            }
+            body.extend(url::form_urlencoded::byte_serialize(name.as_bytes()));
+            body.push('=');
+            body.extend(url::form_urlencoded::byte_serialize(value.as_bytes()));
+        }
+        let mut request = Self::new(Method::POST, url);
+        request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+        request.body = Some(Zeroizing::new(body.as_bytes().to_vec()));
+        request
+    }
+
+    /// Adds `Authorization: Bearer …`. A token that is no visible ASCII cannot be sent and is left out; such a token
+    /// is refused when it is stored.
+    #[must_use]
+    pub fn bearer(mut self, token: &Secret) -> Self {
+        self.set_sensitive(header::AUTHORIZATION, &Zeroizing::new(format!("Bearer {}", token.expose())));
+        self
+    }
+
+    /// Adds `Authorization: Basic …` with both parts form-encoded first (RFC 6749 section 2.3.1).
+    #[must_use]
+    pub fn basic(mut self, user: &str, password: &Secret) -> Self {
+        use base64::Engine;
+        let encode = |part: &str| url::form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>();
+        let pair = Zeroizing::new(format!("{}:{}", encode(user), &*Zeroizing::new(encode(password.expose()))));
+        let value = Zeroizing::new(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(&*pair)));
+        self.set_sensitive(header::AUTHORIZATION, &value);
+        self
+    }
+
+    fn set_sensitive(&mut self, name: HeaderName, value: &str) {
+        if let Ok(mut value) = HeaderValue::from_str(value) {
+            value.set_sensitive(true);
+            self.headers.insert(name, value);
+        }
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}{}", self.method, self.url.origin().ascii_serialization(), self.url.path())
+    }
+}
+
+/// One answer, read to its end.
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body. Wiped on drop, since it may hold tokens.
+    pub body: Zeroizing<Vec<u8>>,
+}
+
+impl Response {
+    /// Whether the status is 2xx.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The body as JSON of the shape `T`. The error tells where the text went wrong and quotes none of it.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Malformed> {
+        parse_json(&self.body)
+    }
+
+    /// A header as text, where it is there and is visible ASCII.
+    pub fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// When the server thinks it answered (`Date`).
+    pub fn date(&self) -> Option<DateTime<Utc>> {
+        DateTime::parse_from_rfc2822(self.header(&header::DATE)?).ok().map(|date| date.to_utc())
+    }
+}
+
+/// JSON that is not of the expected shape. serde's own text would quote the value, which may be a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{problem} at line {line}, column {column}")]
+pub struct Malformed {
+    problem: &'static str,
+    line: usize,
+    column: usize,
+}
+
+/// Reads JSON of the shape `T`; the error gives the position and quotes nothing.
+pub fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Malformed> {
+    serde_json::from_slice(bytes).map_err(|error| Malformed {
+        problem: match error.classify() {
+            serde_json::error::Category::Data => "the JSON lacks a field or has one of the wrong type",
+            serde_json::error::Category::Eof => "the JSON ends too early",
+            serde_json::error::Category::Syntax | serde_json::error::Category::Io => "this is no JSON",
+        },
+        line: error.line(),
+        column: error.column(),
+    })
+}
+
+/// Why no usable answer came. Names the origin, never the query or the body.
+#[derive(Debug, thiserror::Error)]
+pub enum Unreachable {
+    /// The connection could not be made.
+    #[error("cannot reach {origin}")]
+    Connect {
+        /// Scheme, host and port.
+        origin: String,
+        /// What the system said.
+        #[source]
+        cause: crate::secret::Reason,
+    },
+    /// The time limit passed.
+    #[error("{origin} did not answer within {} s", .after.as_secs())]
+    Slow {
+        /// Scheme, host and port.
+        origin: String,
+        /// The limit.
+        after: Duration,
+    },
+    /// The answer is longer than the limit.
+    #[error("the answer of {origin} is larger than {} KiB", .limit >> 10)]
+    TooLarge {
+        /// Scheme, host and port.
+        origin: String,
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The answer broke off.
+    #[error("the answer of {origin} broke off")]
+    BrokenOff {
+        /// Scheme, host and port.
+        origin: String,
+        /// What the system said.
+        #[source]
+        cause: crate::secret::Reason,
+    },
+    /// A redirect that is not followed: to another origin, or of a request with a body.
+    #[error("unexpected redirect from {origin} to {target}")]
+    Redirect {
+        /// Scheme, host and port.
+        origin: String,
+        /// Scheme, host and port of the target, or `another address`.
+        target: String,
+    },
+    /// The TLS machinery could not be set up, for instance because `SSL_CERT_FILE` names no file.
+    #[error("cannot set up TLS")]
+    Setup {
+        /// What the library said.
+        #[source]
+        cause: crate::secret::Reason,
+    },
+}
+
+impl Unreachable {
+    /// Whether the request certainly never reached the server, so that sending it again cannot do harm.
+    pub fn never_sent(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::Setup { .. })
+    }
+}
+
+impl Failure for Unreachable {
+    fn code(&self) -> Code {
+        Code::Unreachable
+    }
+
+    fn mend(&self) -> Option<String> {
+        Some(match self {
+            Self::Connect { .. } => {
+                "check the address, the network, HTTPS_PROXY and SSL_CERT_FILE; `lanyard doctor` tests them".into()
+            }
+            Self::Slow { .. } | Self::BrokenOff { .. } => {
+                "try again; if it stays so, the service or a proxy is in trouble".into()
+            }
+            Self::TooLarge { origin, .. } => format!("check that {origin} is the address of the service"),
+            Self::Redirect { .. } => {
+                "configure the address that the service is really at; lanyard sends no credential to another origin"
+                    .into()
+            }
+            Self::Setup { .. } => "check SSL_CERT_FILE and SSL_CERT_DIR".into(),
+        })
+    }
+}
+
+/// Why a text is no address that lanyard will talk to. Never quotes the text, which may hold a password.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadUrl {
+    /// It does not parse, or has parts in which two parsers could differ.
+    #[error("not a plain URL: {0}")]
+    Malformed(&'static str),
+    /// Plain `http` to a host that is not loopback, or another scheme.
+    #[error("{scheme}:// is refused for {host}: only https, or http to 127.0.0.1, [::1] and localhost")]
+    Insecure {
+        /// The scheme.
+        scheme: String,
+        /// The host, or an empty string.
+        host: String,
+    },
+}
+
+/// Reads an address of a service: `https`, or `http` to loopback; visible ASCII; no user, no password, no fragment.
+///
+/// The text is held against the strictest reading before the parser sees it (no backslash, no empty or percent-encoded
+/// host), so that no other parser can read another host out of it.
+pub fn parse_url(text: &str) -> Result<Url, BadUrl> {
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(BadUrl::Malformed("it has spaces, control characters or letters outside ASCII"));
+    }
+    if text.contains('\\') {
+        return Err(BadUrl::Malformed("it has a backslash"));
+    }
+    let Some((_, rest)) = text.split_once("://") else {
+        return Err(BadUrl::Malformed("it lacks https://"));
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.is_empty() || authority.starts_with(':') {
+        return Err(BadUrl::Malformed("it has no host"));
+    }
+    if authority.contains('@') {
+        return Err(BadUrl::Malformed("it holds a user name or a password"));
+    }
+    if authority.contains('%') {
+        return Err(BadUrl::Malformed("its host is percent-encoded"));
+    }
+    let url = Url::parse(text).map_err(|_| BadUrl::Malformed("it does not parse"))?;
+    if url.fragment().is_some() {
+        return Err(BadUrl::Malformed("it has a fragment (#)"));
+    }
+    if url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)) {
+        return Ok(url);
+    }
+    Err(BadUrl::Insecure { scheme: url.scheme().to_owned(), host: url.host_str().unwrap_or_default().to_owned() })
+}
+
+/// Whether the host is `localhost` or a literal loopback address.
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(url::Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
+        Some(url::Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
+        None => false,
+    }
+}
+
+/// The client of the program. Free to make: the TLS roots are loaded by the first request.
+#[derive(Default)]
+pub struct Client {
+    outside: OnceLock<reqwest::blocking::Client>,
+    loopback: OnceLock<reqwest::blocking::Client>,
+}
+
+impl Client {
+    /// A client that has not opened anything yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn for_url(&self, url: &Url) -> Result<&reqwest::blocking::Client, Unreachable> {
+        let (cell, direct) = if is_loopback(url) { (&self.loopback, true) } else { (&self.outside, false) };
+        if let Some(client) = cell.get() {
+            return Ok(client);
+        }
+        let mut builder = reqwest::blocking::Client::builder()
+            .user_agent(USER_AGENT)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .min_tls_version(reqwest::tls::Version::TLS_1_2)
+            .connect_timeout(TIMEOUT);
+        if direct {
+            builder = builder.no_proxy();
+        }
+        let built = builder.build().map_err(|error| Unreachable::Setup { cause: reason(error) })?;
+        Ok(cell.get_or_init(|| built))
+    }
+
+    fn once(&self, request: &Request, url: &Url) -> Result<Response, Unreachable> {
+        let origin = url.origin().ascii_serialization();
+        let started = Instant::now();
+        let mut call = self
+            .for_url(url)?
+            .request(request.method.clone(), url.clone())
+            .headers(request.headers.clone())
+            .timeout(request.timeout);
+        if let Some(body) = &request.body {
+            call = call.body(body.to_vec());
+        }
+        let slow = || Unreachable::Slow { origin: origin.clone(), after: request.timeout };
+        let mut answer = call.send().map_err(|error| match error {
+            error if error.is_timeout() => slow(),
+            error if error.is_connect() => Unreachable::Connect { origin: origin.clone(), cause: reason(error) },
+            error => Unreachable::BrokenOff { origin: origin.clone(), cause: reason(error) },
+        })?;
+        let mut body = Zeroizing::new(Vec::new());
+        let limit = request.max_answer;
+        (&mut answer).take(limit as u64 + 1).read_to_end(&mut body).map_err(|error| {
+            let timed_out = error
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<reqwest::Error>())
+                .is_some_and(reqwest::Error::is_timeout);
+            if timed_out || error.kind() == std::io::ErrorKind::TimedOut {
+                slow()
+            } else {
+                Unreachable::BrokenOff {
+                    origin: origin.clone(),
+                    cause: crate::secret::Reason(error.kind().to_string()),
+                }
+            }
+        })?;
+        if body.len() > limit {
+            return Err(Unreachable::TooLarge { origin, limit });
+        }
+        let status = answer.status().as_u16();
+        let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::debug!(method = %request.method, %origin, path = url.path(), status, milliseconds = took, "request");
+        Ok(Response { status, headers: std::mem::take(answer.headers_mut()), body })
+    }
+}
+
+impl Http for Client {
+    fn send(&self, request: Request) -> Result<Response, Unreachable> {
+        let mut url = request.url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            let answer = self.once(&request, &url)?;
+            if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
+                return Ok(answer);
+            }
+            let target = answer.header(&header::LOCATION).and_then(|target| url.join(target).ok());
+            match target {
+                Some(target) if request.follow_same_origin && target.origin() == url.origin() => url = target,
+                target => {
+                    return Err(Unreachable::Redirect {
+                        origin: url.origin().ascii_serialization(),
+                        target: target
+                            .map_or_else(|| "another address".into(), |target| target.origin().ascii_serialization()),
+                    });
+                }
+            }
+        }
+        Err(Unreachable::Redirect {
+            origin: url.origin().ascii_serialization(),
+            target: "itself, again and again".into(),
+        })
+    }
+}
+
+/// The innermost cause of a library's error, without the URL it would quote.
+fn reason(error: reqwest::Error) -> crate::secret::Reason {
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    crate::secret::Reason(cause.to_string())
+}

@@ -1,0 +1,355 @@
+//! Files that only their owner may read, replaced whole, and locks that the kernel frees.
+//!
+//! A file is replaced by writing beside it, fsync, rename, and fsync of the folder, so a crash at any instant leaves
+//! the old content or the new one. Modes are given at creation, never afterwards.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::error::{Code, Failure};
+
+/// The largest file this module reads, in bytes. Configuration and token files are kilobytes.
+const MAX_FILE: u64 = 4 << 20;
+
+/// Why a file could not be read, written or locked.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The system refused an action on a path.
+    #[error("cannot {action} {}", .path.display())]
+    Io {
+        /// What was tried: `read`, `write`, `create`, `lock`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        cause: io::Error,
+    },
+    /// Another process holds the lock.
+    #[error("{} is locked by another lanyard process{}", .path.display(), holder_text(.holder.as_ref()))]
+    Busy {
+        /// The lock file.
+        path: PathBuf,
+        /// The process id that the holder wrote into the file.
+        holder: Option<u32>,
+    },
+    /// A path is something a private file must not be.
+    #[error("{} is not safe to use: {problem}", .path.display())]
+    Unsafe {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong, such as `others can read it (mode 0644)`.
+        problem: String,
+        /// The command that puts it right.
+        mend: String,
+    },
+    /// A file is longer than anything lanyard writes.
+    #[error("{} is larger than 4 MiB", .path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+    },
+}
+
+fn holder_text(holder: Option<&u32>) -> String {
+    holder.map_or_else(String::new, |pid| format!(" (process {pid})"))
+}
+
+impl Failure for FileError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Busy { .. } => Code::Failed,
+            _ => Code::Config,
+        }
+    }
+
+    fn mend(&self) -> Option<String> {
+        Some(match self {
+            Self::Io { cause, path, .. } => match cause.kind() {
+                io::ErrorKind::PermissionDenied => format!("make {} yours: `ls -ld` shows who owns it", path.display()),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    "free some disk space, then try again".into()
+                }
+                io::ErrorKind::ReadOnlyFilesystem => "point LANYARD_CONFIG_DIR at a folder that can be written".into(),
+                _ => format!("look at {}", path.display()),
+            },
+            Self::Busy { holder: Some(pid), .. } => format!("wait for process {pid} to end, or end it, then try again"),
+            Self::Busy { holder: None, .. } => "wait for the other process to end, then try again".into(),
+            Self::Unsafe { mend, .. } => mend.clone(),
+            Self::TooLarge { path } => format!("look at {}: it is no file of lanyard's", path.display()),
+        })
+    }
+}
+
+fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    let path = path.to_owned();
+    move |cause| FileError::Io { action, path, cause }
+}
+
+/// Makes a folder (and its parents) that only the owner may enter. An existing one is left as it is.
+///
+/// Refused when the program runs as the superuser on behalf of somebody else's home, where it would leave files that
+/// their owner cannot touch.
+pub fn create_private_dir(dir: &Path) -> Result<(), FileError> {
+    refuse_foreign_home(dir)?;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir).map_err(io_error("create", dir))
+}
+
+/// The nearest existing ancestor of `dir` belongs to another user while we are the superuser: `sudo` with a kept HOME.
+#[cfg(unix)]
+fn refuse_foreign_home(dir: &Path) -> Result<(), FileError> {
+    use std::os::unix::fs::MetadataExt;
+    if !rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let owner = dir.ancestors().find_map(|ancestor| std::fs::metadata(ancestor).ok()).map(|found| found.uid());
+    match owner {
+        Some(uid) if uid != 0 => Err(FileError::Unsafe {
+            path: dir.to_owned(),
+            problem: format!("it belongs to user {uid}, and lanyard runs as root"),
+            mend: "run lanyard without sudo, or with `sudo -H`".into(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(not(unix))]
+fn refuse_foreign_home(_: &Path) -> Result<(), FileError> {
+    Ok(())
+}
+
+/// The whole content of a small file, or `None` where there is no such file. Refuses folders, pipes and devices.
+pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    match open_to_read(path, false)? {
+        Some(file) => read_all(file, path).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The content of a file that holds a secret, or `None` where there is no such file.
+///
+/// On top of [`read`], refuses a symbolic link, a second hard link, another owner, and a mode that lets others in.
+pub fn read_private(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
+    let Some(file) = open_to_read(path, true)? else { return Ok(None) };
+    check_private(&file, path)?;
+    read_all(file, path).map(Some)
+}
+
+fn open_to_read(path: &Path, private: bool) -> Result<Option<File>, FileError> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // NONBLOCK: opening a pipe that somebody put in the file's place must not wait for a writer.
+        let no_follow = if private { rustix::fs::OFlags::NOFOLLOW } else { rustix::fs::OFlags::empty() };
+        options.custom_flags((rustix::fs::OFlags::NONBLOCK | no_follow).bits().cast_signed());
+    }
+    let file = match options.open(path) {
+        Ok(file) => file,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(_) if private && path.is_symlink() => {
+            return Err(FileError::Unsafe {
+                path: path.to_owned(),
+                problem: "it is a symbolic link".into(),
+                mend: format!("replace {} by a regular file", path.display()),
+            });
+        }
+        Err(cause) => return Err(io_error("read", path)(cause)),
+    };
+    let found = file.metadata().map_err(io_error("read", path))?;
+    if !found.is_file() {
+        return Err(FileError::Unsafe {
+            path: path.to_owned(),
+            problem: "it is not a regular file".into(),
+            mend: format!("move {} away", path.display()),
+        });
+    }
+    Ok(Some(file))
+}
+
+fn read_all(file: File, path: &Path) -> Result<Vec<u8>, FileError> {
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(io_error("read", path))?;
+    if bytes.len() as u64 > MAX_FILE {
+        return Err(FileError::TooLarge { path: path.to_owned() });
+    }
+    Ok(bytes)
+}
+
+#[cfg(unix)]
+fn check_private(file: &File, path: &Path) -> Result<(), FileError> {
+    use std::os::unix::fs::MetadataExt;
+    let found = file.metadata().map_err(io_error("read", path))?;
+    let me = rustix::process::geteuid().as_raw();
+    let problem = if found.uid() != me {
+        Some((format!("it belongs to user {}", found.uid()), format!("move {} away and sign in again", path.display())))
+    } else if found.mode() & 0o077 != 0 {
+        let mode = found.mode() & 0o777;
+        Some((format!("others can reach it (mode {mode:04o})"), format!("chmod 600 {}", path.display())))
+    } else if found.nlink() > 1 {
+        Some((
+            "it has a second name (hard link)".into(),
+            format!("find the other name: find / -samefile {}", path.display()),
+        ))
+    } else {
+        None
+    };
+    match problem.or_else(|| folder_problem(path, me)) {
+        Some((problem, mend)) => Err(FileError::Unsafe { path: path.to_owned(), problem, mend }),
+        None => Ok(()),
+    }
+}
+
+#[cfg(unix)]
+fn folder_problem(path: &Path, me: u32) -> Option<(String, String)> {
+    use std::os::unix::fs::MetadataExt;
+    let folder = path.parent()?;
+    let found = std::fs::metadata(folder).ok()?;
+    if found.uid() != me && found.uid() != 0 {
+        return Some((
+            format!("its folder belongs to user {}", found.uid()),
+            format!("chown \"$USER\" {}", folder.display()),
+        ));
+    }
+    (found.mode() & 0o022 != 0)
+        .then(|| ("others can write to its folder".into(), format!("chmod 700 {}", folder.display())))
+}
+
+#[cfg(not(unix))]
+fn check_private(_: &File, _: &Path) -> Result<(), FileError> {
+    Ok(())
+}
+
+/// The mode bits that let others reach `path`, where there are any: for a warning, not for a refusal.
+#[cfg(unix)]
+pub fn loose_mode(path: &Path) -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+    let mode = std::fs::metadata(path).ok()?.mode() & 0o777;
+    (mode & 0o077 != 0).then_some(mode)
+}
+
+/// The mode bits that let others reach `path`; Windows keeps the user's folder private by itself.
+#[cfg(not(unix))]
+pub fn loose_mode(_: &Path) -> Option<u32> {
+    None
+}
+
+/// Replaces `path` by `content` as a whole, with mode 0600, durable when it returns.
+///
+/// A symbolic link is kept and its target replaced (dotfile managers) when `follow_link` says so; otherwise the link
+/// itself gives way to the file.
+pub fn replace(path: &Path, content: &[u8], follow_link: bool) -> Result<(), FileError> {
+    let target = if follow_link { path.canonicalize().unwrap_or_else(|_| path.to_owned()) } else { path.to_owned() };
+    let folder = target.parent().unwrap_or(Path::new("."));
+    create_private_dir(folder)?;
+    refuse_foreign_home(folder)?;
+    sweep(&target);
+    let write = |action| io_error(action, &target);
+    // The temporary file is made with mode 0600 and O_EXCL under a random name.
+    let mut beside = tempfile::Builder::new()
+        .prefix(&temporary_prefix(&target))
+        .suffix(TEMPORARY_SUFFIX)
+        .tempfile_in(folder)
+        .map_err(write("write"))?;
+    beside.write_all(content).map_err(write("write"))?;
+    beside.as_file().sync_all().map_err(write("write"))?;
+    beside.persist(&target).map_err(|failed| write("write")(failed.error))?;
+    sync_folder(folder).map_err(write("write"))
+}
+
+/// Removes a file; `false` where there was none. Durable when it returns.
+pub fn remove(path: &Path) -> Result<bool, FileError> {
+    match std::fs::remove_file(path) {
+        Ok(()) => sync_folder(path.parent().unwrap_or(Path::new("."))).map_err(io_error("remove", path)).map(|()| true),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(cause) => Err(io_error("remove", path)(cause)),
+    }
+}
+
+const TEMPORARY_SUFFIX: &str = ".tmp";
+
+fn temporary_prefix(target: &Path) -> String {
+    format!(".{}.", target.file_name().unwrap_or_default().to_string_lossy())
+}
+
+/// Removes what a killed writer left beside `target`. Writers hold the lock, so nobody else is writing now.
+fn sweep(target: &Path) {
+    let prefix = temporary_prefix(target);
+    let Some(entries) = target.parent().and_then(|folder| std::fs::read_dir(folder).ok()) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(&prefix) && name.ends_with(TEMPORARY_SUFFIX) {
+            // A leftover that cannot be removed harms nobody: it is private and the next writer tries again.
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(unix)]
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(not(unix))]
+fn sync_folder(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// A lock across processes, held until dropped. The kernel frees it when the holder dies.
+///
+/// The lock file is its own file, never renamed and never removed: a lock on a file that is replaced by rename would
+/// protect a dead inode.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock `path`, waiting at most `wait`. `waiting` is called once, with the holder's process id, when
+    /// the lock is not free at once.
+    pub fn acquire(path: &Path, wait: Duration, waiting: &mut dyn FnMut(Option<u32>)) -> Result<Self, FileError> {
+        if let Some(folder) = path.parent() {
+            create_private_dir(folder)?;
+        }
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(path).map_err(io_error("lock", path))?;
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(1);
+        let mut told = false;
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(std::fs::TryLockError::Error(cause)) => return Err(io_error("lock", path)(cause)),
+                Err(std::fs::TryLockError::WouldBlock) => {
+                    let holder = holder_of(path);
+                    if start.elapsed() >= wait {
+                        return Err(FileError::Busy { path: path.to_owned(), holder });
+                    }
+                    if !std::mem::replace(&mut told, true) {
+                        waiting(holder);
+                    }
+                    std::thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_millis(50));
+                }
+            }
+        }
+        // The id only helps the message of whoever waits, so a failure to write it is not a failure to lock.
+        let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+        Ok(Self { _file: file })
+    }
+}
+
+fn holder_of(path: &Path) -> Option<u32> {
+    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+}

@@ -1,0 +1,81 @@
+//! Text from outside: the one filter it passes before a person sees it.
+
+/// The longest piece of outside text shown, in characters.
+pub const MAX_SHOWN: usize = 200;
+
+/// Makes text from a server, a file or the environment safe to print on a terminal.
+///
+/// Removes control characters (C0 with the escape character, DEL, C1), bidirectional controls, zero-width characters
+/// and line or paragraph separators; turns white space into single blanks; cuts at [`MAX_SHOWN`] characters.
+pub fn clean(text: &str) -> String {
+    let mut shown = String::new();
+    let mut length = 0;
+    for character in text.chars() {
+        let character = if character.is_whitespace() { ' ' } else { character };
+        if is_unprintable(character) || (character == ' ' && (shown.is_empty() || shown.ends_with(' '))) {
+            continue;
+        }
+        if length == MAX_SHOWN {
+            shown.push('…');
+            break;
+        }
+        shown.push(character);
+        length += 1;
+    }
+    shown.truncate(shown.trim_end().len());
+    shown
+}
+
+/// Whether a terminal could act on this character or hide it.
+pub fn is_unprintable(character: char) -> bool {
+    matches!(character,
+        '\u{0}'..='\u{1f}' | '\u{7f}'..='\u{9f}'
+        | '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// The known word closest to `typed`, if one is close enough to be what was meant.
+pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (typed.chars().count() / 3).max(1);
+    known
+        .into_iter()
+        .map(|word| (distance(typed, word), word))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, word)| word)
+}
+
+/// The number of single-character edits between two words (Levenshtein).
+fn distance(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.chars().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in right.iter().enumerate() {
+            let substituted = diagonal + usize::from(a != *b);
+            diagonal = row[j + 1];
+            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clean_removes_what_a_terminal_would_act_on() {
+        let hostile = "a\x1b]52;c;Y2F0\x07\x1b[2Jb\r\nc\u{202e}d\u{200b}e\u{9b}31mf";
+        assert_eq!(clean(hostile), "a]52;c;Y2F0[2Jb cde31mf");
+        assert!(clean(&"x".repeat(1000)).chars().count() <= MAX_SHOWN + 1);
+    }
+
+    #[test]
+    fn nearest_finds_the_slip_and_not_the_stranger() {
+        assert_eq!(nearest("profil", ["profile", "project"]), Some("profile"));
+        assert_eq!(nearest("zebra", ["profile", "project"]), None);
+    }
+}
