@@ -308,6 +308,27 @@ pub fn parse_url(text: &str) -> Result<Url, BadUrl> {
     Err(BadUrl::Insecure { scheme: url.scheme().to_owned(), host: url.host_str().unwrap_or_default().to_owned() })
 }
 
+/// The address of `path` (with an optional query) below `base`, whose own path is kept: `https://h/api/v3` and `/user`
+/// give `https://h/api/v3/user`. The origin never changes, and no segment climbs up.
+pub fn below(base: &Url, path: &str) -> Result<Url, BadUrl> {
+    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+    if path.contains(['\\', '#']) || path.chars().any(|character| character.is_control() || character.is_whitespace()) {
+        return Err(BadUrl::Malformed("the path has a backslash, a #, white space or a control character"));
+    }
+    let climbs = |segment: &str| {
+        let segment = segment.to_ascii_lowercase().replace("%2e", ".");
+        segment == "." || segment == ".."
+    };
+    if path.split('/').any(climbs) {
+        return Err(BadUrl::Malformed("the path climbs with . or .."));
+    }
+    let mut url = base.clone();
+    url.set_path(&format!("{}/{}", base.path().trim_end_matches('/'), path.trim_start_matches('/')));
+    url.set_query(query);
+    url.set_fragment(None);
+    Ok(url)
+}
+
 /// Whether the host is `localhost` or a literal loopback address.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {

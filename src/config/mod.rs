@@ -117,6 +117,9 @@ pub struct ServiceTable {
     pub pushed_authorization_request_endpoint: Option<String>,
     /// RFC 7517: the issuer's keys.
     pub jwks_uri: Option<String>,
+    /// How the client proves itself at the token endpoint: `client_secret_basic` or `client_secret_post`
+    /// (OpenID Connect Core section 9), where the server's metadata leaves a choice.
+    pub token_endpoint_auth_method: Option<String>,
     /// The host name in the redirect URI: `127.0.0.1` (default), `[::1]` or `localhost`.
     pub redirect_host: Option<String>,
     /// The port in the redirect URI, for a server that demands a fixed one.

@@ -1,0 +1,325 @@
+//! One sign-in from the grant to the session: tokens, ID token, identity. Nothing is stored here.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::auth::grant::{self, Client, TokenAnswer};
+use crate::auth::id_token::{self, Claims, Expected, IdTokenError, Keys};
+use crate::auth::identity::{Asks, Facts, Identity};
+use crate::auth::loopback::Redirect;
+use crate::auth::service::{Metadata, Service};
+use crate::auth::session::{Endpoints, Grant, Session};
+use crate::auth::{Notice, Person, device, web};
+use crate::error::{Code, Failure, Result};
+use crate::http::Http;
+use crate::secret::Secret;
+
+/// How far the service's clock may be from ours before the person is told, and by how much it is believed at most.
+const SKEW: TimeDelta = TimeDelta::minutes(5);
+
+/// What a sign-in needs to know, whatever the way.
+pub struct Login<'a> {
+    /// The service.
+    pub service: &'a Service,
+    /// Its addresses.
+    pub metadata: &'a Metadata,
+    /// The scopes to ask for.
+    pub scopes: Vec<String>,
+    /// The API's base address in force.
+    pub endpoint: Option<&'a str>,
+    /// The account that the profile is for.
+    pub login_hint: Option<&'a str>,
+}
+
+/// A session that nobody has stored yet, and the browser that waits to hear about it.
+pub struct Fresh {
+    /// The session.
+    pub session: Session,
+    /// The browser's page, for a browser sign-in. Dropped, it says that the sign-in failed.
+    pub page: Option<web::Page>,
+}
+
+/// Why tokens made no session.
+#[derive(Debug, thiserror::Error)]
+pub enum LoginError {
+    /// The ID token does not hold.
+    #[error("the ID token of {service} was refused")]
+    IdToken {
+        /// The service.
+        service: String,
+        /// Why.
+        #[source]
+        cause: IdTokenError,
+    },
+    /// The service sent no ID token although it was asked for one.
+    #[error("{service} sent no ID token")]
+    NoIdToken {
+        /// The service.
+        service: String,
+    },
+    /// The issuer publishes no keys.
+    #[error("{service} publishes no keys to check its ID tokens with")]
+    NoKeys {
+        /// The service.
+        service: String,
+    },
+}
+
+impl Failure for LoginError {
+    fn code(&self) -> Code {
+        match self {
+            Self::IdToken { cause, .. } => cause.code(),
+            Self::NoIdToken { .. } | Self::NoKeys { .. } => Code::Failed,
+        }
+    }
+
+    fn mend(&self) -> Option<String> {
+        match self {
+            Self::IdToken { cause, .. } => cause.mend(),
+            Self::NoIdToken { .. } => Some("leave `openid` out with `--scopes` if the service is no OpenID provider".into()),
+            Self::NoKeys { .. } => Some("set `jwks_uri` for the service".into()),
+        }
+    }
+}
+
+impl Login<'_> {
+    /// Signs in through the browser.
+    pub fn web(
+        &self,
+        client: Client,
+        redirect: Redirect,
+        limit: Duration,
+        http: &dyn Http,
+        now: &dyn Fn() -> DateTime<Utc>,
+        person: &mut Person<'_>,
+    ) -> Result<Fresh> {
+        let ask = web::Ask {
+            service: self.service,
+            metadata: self.metadata,
+            client: &client,
+            scopes: &self.scopes,
+            redirect,
+            limit,
+            login_hint: self.login_hint,
+        };
+        let signed = web::sign_in(&ask, http, now(), person)?;
+        let wants_id_token = self.metadata.issuer.is_some() && self.scopes.iter().any(|scope| scope == "openid");
+        if wants_id_token && signed.tokens.id_token.is_none() {
+            return Err(LoginError::NoIdToken { service: self.name() }.into());
+        }
+        let session = self.session(Grant::Web, client, signed.tokens, Some(&signed.nonce), http, now(), person)?;
+        Ok(Fresh { session, page: Some(signed.page) })
+    }
+
+    /// Signs in by device code.
+    pub fn device(
+        &self,
+        client: Client,
+        limit: Option<Duration>,
+        http: &dyn Http,
+        now: &dyn Fn() -> DateTime<Utc>,
+        person: &mut Person<'_>,
+    ) -> Result<Fresh> {
+        let ask = device::Ask { service: self.service, metadata: self.metadata, client: &client, scopes: &self.scopes, limit };
+        let tokens = device::sign_in(&ask, http, now(), person)?;
+        let session = self.session(Grant::Device, client, tokens, None, http, now(), person)?;
+        Ok(Fresh { session, page: None })
+    }
+
+    /// Makes a session of a pasted token. With `verify`, the service is asked first whose it is.
+    pub fn token(&self, token: Secret, verify: bool, http: &dyn Http, now: DateTime<Utc>) -> Result<Fresh> {
+        let asks = Asks::of(self.service, self.endpoint, self.metadata, None)?;
+        let facts = if verify { asks.who(http, &token, None)?.unwrap_or_default() } else { Facts::default() };
+        let session = Session {
+            service: self.service.name.clone(),
+            issuer: self.metadata.issuer.clone(),
+            grant: Grant::Token,
+            client: None,
+            endpoints: self.endpoints(),
+            access_token: token,
+            refresh_token: None,
+            id_token: None,
+            issued_at: now,
+            expires_at: facts.expires_at,
+            scopes: facts.scopes.unwrap_or_default(),
+            identity: facts.identity,
+            login_needed: false,
+        };
+        Ok(Fresh { session, page: None })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what the token endpoint gave, and the doors to check it with")]
+    fn session(
+        &self,
+        grant: Grant,
+        client: Client,
+        tokens: TokenAnswer,
+        nonce: Option<&str>,
+        http: &dyn Http,
+        now: DateTime<Utc>,
+        person: &mut Person<'_>,
+    ) -> Result<Session> {
+        let skew = tokens.date.map_or(TimeDelta::zero(), |date| date - now);
+        if skew.abs() > SKEW {
+            let (minutes, direction) = (skew.num_minutes().abs(), if skew > TimeDelta::zero() { "behind" } else { "ahead of" });
+            person(Notice::Warning(format!("this machine's clock is {minutes} min {direction} the service's; set it right")));
+        }
+        let checked_at = now + skew.clamp(-SKEW, SKEW);
+        let claims = match &tokens.id_token {
+            Some(id_token) => self.claims(id_token, &client, nonce, &tokens.access_token, http, checked_at)?,
+            None => None,
+        };
+        let scopes = tokens.scopes.unwrap_or_else(|| self.scopes.clone());
+        let wider: Vec<&str> =
+            scopes.iter().filter(|scope| !self.scopes.is_empty() && !self.scopes.contains(scope)).map(String::as_str).collect();
+        if !wider.is_empty() {
+            person(Notice::Warning(format!("the service granted scopes that were not asked for: {}", wider.join(" "))));
+        }
+        let identity = self.identity(claims.as_ref(), &tokens.access_token, http, person)?;
+        Ok(Session {
+            service: self.service.name.clone(),
+            issuer: self.metadata.issuer.clone(),
+            grant,
+            client: Some(client),
+            endpoints: self.endpoints(),
+            access_token: tokens.access_token,
+            refresh_token: tokens.refresh_token,
+            id_token: tokens.id_token,
+            issued_at: now,
+            expires_at: tokens.expires_in.map(|life| now + life),
+            scopes,
+            identity,
+            login_needed: false,
+        })
+    }
+
+    /// The claims of an ID token that holds. Without an issuer to hold it against, an ID token says nothing.
+    fn claims(
+        &self,
+        token: &Secret,
+        client: &Client,
+        nonce: Option<&str>,
+        access_token: &Secret,
+        http: &dyn Http,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Claims>> {
+        let Some(issuer) = &self.metadata.issuer else { return Ok(None) };
+        let Some(jwks) = &self.metadata.jwks_uri else {
+            return Err(LoginError::NoKeys { service: self.name() }.into());
+        };
+        let asked_openid = self.scopes.iter().any(|scope| scope == "openid");
+        let expected = Expected {
+            issuer,
+            client_id: &client.id,
+            nonce: nonce.filter(|_| asked_openid),
+            access_token: Some(access_token),
+            max_age: None,
+            subject: None,
+        };
+        let keys = Keys::fetch(http, jwks)?;
+        id_token::verify(token, &keys, &expected, now)
+            .map(Some)
+            .map_err(|cause| LoginError::IdToken { service: self.name(), cause }.into())
+    }
+
+    /// Who signed in: the API's word where there is an API, else the ID token's, else userinfo's.
+    ///
+    /// A service that verified who this is and cannot tell the name just now does not fail the sign-in.
+    fn identity(&self, claims: Option<&Claims>, token: &Secret, http: &dyn Http, person: &mut Person<'_>) -> Result<Identity> {
+        let subject = claims.map(|claims| claims.subject.as_str());
+        let named = claims.and_then(|claims| [&claims.email, &claims.preferred_username, &claims.name].into_iter().find_map(Clone::clone));
+        let asks = Asks::of(self.service, self.endpoint, self.metadata, None)?;
+        let has_api = self.service.api().is_some_and(|api| api.whoami.is_some()) && self.endpoint.is_some();
+        let told = if has_api || named.is_none() { asks.who(http, token, subject) } else { Ok(None) };
+        let told = match told {
+            Ok(facts) => facts.map(|facts| facts.identity),
+            Err(error) if claims.is_some() && !error.is_rejection() => {
+                person(Notice::Warning(format!("{error}; the account's name is missing")));
+                None
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let told = told.unwrap_or_default();
+        Ok(Identity {
+            subject: subject.map(str::to_owned).or(told.subject),
+            account: told.account.or(named),
+            account_id: told.account_id,
+        })
+    }
+
+    fn endpoints(&self) -> Endpoints {
+        Endpoints {
+            token: self.metadata.token_endpoint.clone(),
+            revocation: self.metadata.revocation_endpoint.clone(),
+            introspection: self.metadata.introspection_endpoint.clone(),
+            userinfo: self.metadata.userinfo_endpoint.clone(),
+            jwks: self.metadata.jwks_uri.clone(),
+        }
+    }
+
+    fn name(&self) -> String {
+        self.service.title().to_owned()
+    }
+}
+
+/// Makes a token that a person pasted fit to be stored: white space around it goes, what remains must be one line of
+/// visible ASCII. The error never shows the value.
+pub fn clean_token(pasted: &Secret) -> std::result::Result<Secret, PastedError> {
+    let token = pasted.expose().trim();
+    if token.is_empty() {
+        return Err(PastedError::Empty);
+    }
+    if token.lines().count() > 1 {
+        return Err(PastedError::ManyLines);
+    }
+    if token.len() > 64 << 10 {
+        return Err(PastedError::TooLong);
+    }
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(PastedError::NotVisible);
+    }
+    Ok(Secret::new(token.to_owned()))
+}
+
+/// Why a pasted text is no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PastedError {
+    /// Nothing but white space.
+    #[error("the token is empty")]
+    Empty,
+    /// More than one line.
+    #[error("the token has more than one line")]
+    ManyLines,
+    /// Longer than any token.
+    #[error("the token is longer than 64 KiB")]
+    TooLong,
+    /// White space, control characters or letters outside ASCII.
+    #[error("the token holds white space, control characters or letters outside ASCII")]
+    NotVisible,
+}
+
+impl Failure for PastedError {
+    fn code(&self) -> Code {
+        Code::Usage
+    }
+
+    fn mend(&self) -> Option<String> {
+        Some("copy the token again, alone: `lanyard auth login --with-token < FILE`".into())
+    }
+}
+
+/// Whether two identities are the same account. Identifiers decide; names are compared only where one side has no
+/// identifier, as in a profile written by hand.
+pub fn same_account(profile_account: Option<&str>, profile_id: Option<&str>, identity: &Identity) -> bool {
+    match (profile_id, profile_account) {
+        (Some(id), _) => identity.account_id.as_deref() == Some(id) || identity.subject.as_deref() == Some(id),
+        (None, Some(account)) => identity.account.as_deref().is_none_or(|name| name.eq_ignore_ascii_case(account)),
+        (None, None) => true,
+    }
+}
+
+/// Splits a scope list from the command line or the configuration.
+pub fn scopes(list: &str) -> Vec<String> {
+    grant::words(list)
+}

@@ -1,0 +1,140 @@
+//! Taking a session back at the service (RFC 7009): the refresh token first, then the access token.
+
+use std::time::Duration;
+
+use crate::auth::grant;
+use crate::auth::presets::Revocation;
+use crate::auth::session::Session;
+use crate::error::{Code, Failure};
+use crate::http::{Http, HeaderValue, Method, Request, Unreachable, Url, header};
+use crate::secret::Secret;
+use crate::text::clean;
+
+/// The longest pause that a busy service is granted before the second try.
+const LONGEST_PAUSE: u64 = 10;
+
+/// Why the service did not take the session back.
+#[derive(Debug, thiserror::Error)]
+pub enum RevokeError {
+    /// The service has no address for it.
+    #[error("{service} offers no way to revoke a token")]
+    NotOffered {
+        /// The service.
+        service: String,
+    },
+    /// No answer came.
+    #[error("{service} could not be asked to revoke the session")]
+    Unreachable {
+        /// The service.
+        service: String,
+        /// Why.
+        #[source]
+        cause: Unreachable,
+    },
+    /// The service answered with a refusal.
+    #[error("{service} did not revoke the session (it answered {status}{})", .error.as_deref().map(|error| format!(", {error}")).unwrap_or_default())]
+    Refused {
+        /// The service.
+        service: String,
+        /// The status.
+        status: u16,
+        /// The error's registered name, where one was given.
+        error: Option<String>,
+    },
+}
+
+impl Failure for RevokeError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NotOffered { .. } => Code::Failed,
+            Self::Unreachable { .. } => Code::Unreachable,
+            Self::Refused { status, .. } => {
+                if *status >= 500 || *status == 429 {
+                    Code::Unreachable
+                } else {
+                    Code::Forbidden
+                }
+            }
+        }
+    }
+
+    fn mend(&self) -> Option<String> {
+        Some(match self {
+            Self::NotOffered { .. } => {
+                "end the session on the service's own page; `lanyard auth logout` removes it from this machine".into()
+            }
+            Self::Unreachable { .. } => "try again, or remove it here alone with `lanyard auth revoke --force`".into(),
+            Self::Refused { .. } => {
+                "end it on the service's own page, then remove it here with `lanyard auth revoke --force`".into()
+            }
+        })
+    }
+}
+
+/// Asks the service to take back both tokens of a session. `endpoint` is the address for it, from the session or the
+/// service's table. Succeeds when the service agreed, or does not know the tokens any more.
+pub fn revoke(session: &Session, endpoint: Option<&Url>, style: Revocation, http: &dyn Http) -> Result<(), RevokeError> {
+    let Some(endpoint) = endpoint else {
+        return Err(RevokeError::NotOffered { service: session.service.clone() });
+    };
+    let tokens = [("refresh_token", session.refresh_token.as_ref()), ("access_token", Some(&session.access_token))];
+    for (hint, token) in tokens {
+        let Some(token) = token else { continue };
+        revoke_one(session, endpoint, style, hint, token, http)?;
+    }
+    Ok(())
+}
+
+fn revoke_one(
+    session: &Session,
+    endpoint: &Url,
+    style: Revocation,
+    hint: &str,
+    token: &Secret,
+    http: &dyn Http,
+) -> Result<(), RevokeError> {
+    let request = || match (style, &session.client) {
+        (Revocation::CredentialList, _) => credential_list(endpoint, token),
+        (Revocation::Standard, Some(client)) => client.form(endpoint, &[("token", token.expose()), ("token_type_hint", hint)]),
+        (Revocation::Standard, None) => Request::form(endpoint.clone(), &[("token", token.expose()), ("token_type_hint", hint)]),
+    };
+    let mut answer = send(session, request(), http)?;
+    if answer.status == 503 || answer.status == 429 {
+        let pause = answer.header(&header::RETRY_AFTER).and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or(1);
+        if pause <= LONGEST_PAUSE {
+            std::thread::sleep(Duration::from_secs(pause));
+            answer = send(session, request(), http)?;
+        }
+    }
+    if answer.is_success() {
+        return Ok(());
+    }
+    let error = grant::error_name(&answer).map(|error| clean(&error));
+    // RFC 7009 section 2.2: an unknown token is revoked already; some servers say so with an error.
+    if error.as_deref() == Some("invalid_token") {
+        return Ok(());
+    }
+    Err(RevokeError::Refused { service: session.service.clone(), status: answer.status, error })
+}
+
+fn send(session: &Session, request: Request, http: &dyn Http) -> Result<crate::http::Response, RevokeError> {
+    http.send(request).map_err(|cause| RevokeError::Unreachable { service: session.service.clone(), cause })
+}
+
+/// GitHub's form: `{"credentials": ["TOKEN"]}`.
+fn credential_list(endpoint: &Url, token: &Secret) -> Request {
+    let mut request = Request::new(Method::POST, endpoint.clone());
+    request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // Tokens are visible ASCII without quotes or backslashes by the time they are stored, but JSON quotes them safely.
+    let quoted = zeroize::Zeroizing::new(serde_json::Value::from(token.expose()).to_string());
+    request.body = Some(zeroize::Zeroizing::new(["{\"credentials\":[", &quoted, "]}"].concat().into_bytes()));
+    request
+}
+
+/// Takes back tokens that were just issued and could not be stored. Nobody is told if it fails: the failure to store
+/// is what the person must read.
+pub fn discard(session: &Session, style: Revocation, http: &dyn Http) {
+    if let Err(error) = revoke(session, session.endpoints.revocation.as_ref(), style, http) {
+        tracing::debug!(%error, "the unstored session was not revoked");
+    }
+}

@@ -1,0 +1,396 @@
+//! Sign-in in the browser: authorization code with PKCE S256 (RFC 7636), `state`, `nonce`, the issuer check of
+//! RFC 9207, and a loopback redirect (RFC 8252).
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::auth::grant::{self, Client, GrantError, ProviderWords, TokenAnswer, sentence};
+use crate::auth::loopback::{Ended, Loopback, LoopbackError, Outcome, Query, Redirect};
+use crate::auth::service::{Metadata, Service, ServiceError};
+use crate::auth::{Notice, Person, Reply};
+use crate::error::{Code, Failure};
+use crate::http::{self, Http, Url};
+use crate::secret::Secret;
+use crate::text::clean;
+
+/// What a browser sign-in needs to know.
+pub struct Ask<'a> {
+    /// The service.
+    pub service: &'a Service,
+    /// Its addresses.
+    pub metadata: &'a Metadata,
+    /// The OAuth client.
+    pub client: &'a Client,
+    /// The scopes to ask for.
+    pub scopes: &'a [String],
+    /// Where the browser is sent back to.
+    pub redirect: Redirect,
+    /// How long to wait for the person.
+    pub limit: Duration,
+    /// The account that the profile is for.
+    pub login_hint: Option<&'a str>,
+}
+
+/// The tokens of a browser sign-in, and the browser that still waits to be told how it ended.
+pub struct Signed {
+    /// What the token endpoint gave.
+    pub tokens: TokenAnswer,
+    /// The nonce that the ID token must carry.
+    pub nonce: String,
+    /// The page that is shown at the end.
+    pub page: Page,
+}
+
+/// The browser's open request. Dropped without a word, it shows that the sign-in failed.
+pub struct Page(Option<Loopback>);
+
+impl Page {
+    /// Tells the browser that all is well.
+    pub fn signed_in(mut self) {
+        self.close(Outcome::SignedIn);
+    }
+
+    fn close(&mut self, outcome: Outcome) {
+        if let Some(loopback) = self.0.take() {
+            loopback.finish(outcome);
+        }
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.close(Outcome::Failed);
+    }
+}
+
+/// Why a browser sign-in gave no tokens.
+#[derive(Debug, thiserror::Error)]
+pub enum WebError {
+    /// The service lacks something that a browser sign-in needs.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The loopback address could not be listened on.
+    #[error(transparent)]
+    Loopback(#[from] LoopbackError),
+    /// The system gave no random numbers.
+    #[error("the system gives no random numbers")]
+    Randomness,
+    /// Nobody came back in time.
+    #[error("nobody finished the sign-in within {} s", .limit.as_secs())]
+    TimedOut {
+        /// How long lanyard waited.
+        limit: Duration,
+    },
+    /// The person gave up.
+    #[error("interrupted")]
+    Cancelled,
+    /// The service sent the browser back with an error.
+    #[error("{}", sentence(.error))]
+    Refused {
+        /// The error's registered name.
+        error: String,
+        /// The service's own words, cleaned.
+        #[source]
+        words: Option<ProviderWords>,
+    },
+    /// The answer names another issuer than the one that was asked (RFC 9207).
+    #[error("the answer came from another issuer than {issuer}, and was not used")]
+    OtherIssuer {
+        /// The issuer that was asked.
+        issuer: String,
+    },
+    /// The answer lacks the issuer that the service announced, or has one that it did not announce.
+    #[error("the answer of {issuer} {problem}, and was not used")]
+    IssuerParameter {
+        /// The issuer that was asked.
+        issuer: String,
+        /// What is wrong with the parameter.
+        problem: &'static str,
+    },
+    /// The token endpoint did not take the code.
+    #[error("the code could not be exchanged for tokens")]
+    Exchange(#[source] GrantError),
+    /// The service did not take the pushed request (RFC 9126).
+    #[error("the service did not take the sign-in request")]
+    Pushed(#[source] GrantError),
+}
+
+impl Failure for WebError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Service(cause) => cause.code(),
+            Self::Loopback(cause) => cause.code(),
+            Self::TimedOut { .. } => Code::SignedOut,
+            Self::Cancelled => Code::Interrupted,
+            Self::Refused { error, .. } if error == "access_denied" => Code::Forbidden,
+            Self::Randomness | Self::Refused { .. } | Self::OtherIssuer { .. } | Self::IssuerParameter { .. } => Code::Failed,
+            Self::Exchange(cause) | Self::Pushed(cause) => cause.code(),
+        }
+    }
+
+    fn mend(&self) -> Option<String> {
+        Some(match self {
+            Self::Service(cause) => return cause.mend(),
+            Self::Loopback(cause) => return cause.mend(),
+            Self::Randomness => "try again; a system without random numbers cannot sign anyone in".into(),
+            Self::TimedOut { .. } => {
+                "run `lanyard auth login` again; `--timeout` gives more time, `--device` needs no browser on this machine. \
+                 If the browser showed an error, the redirect address may have to be registered: see `--port`"
+                    .into()
+            }
+            Self::Cancelled => return None,
+            Self::Refused { error, .. } if error == "access_denied" => {
+                "run `lanyard auth login` again and allow the access".into()
+            }
+            Self::Refused { error, .. } if error == "invalid_scope" => "name other scopes with `--scopes`".into(),
+            Self::Refused { .. } => "check the client's registration at the service, then sign in again".into(),
+            Self::OtherIssuer { .. } => "check `issuer` and the endpoints of this service before you sign in again".into(),
+            Self::IssuerParameter { .. } => {
+                "if the service's operator confirms that this is how it answers, set `accept_unannounced_iss = true` for it"
+                    .into()
+            }
+            Self::Exchange(cause) | Self::Pushed(cause) => return cause.mend(),
+        })
+    }
+}
+
+/// Sends the person to the service and back, and exchanges the code.
+pub fn sign_in(ask: &Ask<'_>, http: &dyn Http, now: DateTime<Utc>, person: &mut Person<'_>) -> Result<Signed, WebError> {
+    let (authorization, token) = offered(ask)?;
+    let loopback = Loopback::bind(&ask.redirect)?;
+    let attempt = Attempt::new(loopback.redirect_uri())?;
+    let url = attempt.address(ask, authorization, http)?;
+    if let Reply::Cancel = person(Notice::Visit { url: &url, expires_at: now + ask.limit }) {
+        return Err(WebError::Cancelled);
+    }
+    let code = match attempt.wait(ask, &loopback, person)? {
+        Ok(code) => code,
+        Err(error) => {
+            let denied = matches!(&error, WebError::Refused { error, .. } if error == "access_denied");
+            loopback.finish(if denied { Outcome::Denied } else { Outcome::Failed });
+            return Err(error);
+        }
+    };
+    let page = Page(Some(loopback));
+    let tokens = attempt.exchange(ask.client, token, &code, http)?;
+    Ok(Signed { tokens, nonce: attempt.nonce, page })
+}
+
+/// The two addresses that the grant needs, once it is clear that the service offers it with PKCE S256.
+fn offered<'a>(ask: &'a Ask<'_>) -> Result<(&'a Url, &'a Url), ServiceError> {
+    let lacking = |what| ServiceError::NotOffered {
+        service: ask.service.title().to_owned(),
+        what,
+        instead: "choose another way: `--device` or `--with-token`",
+    };
+    if ask.metadata.lacks_grant("authorization_code") {
+        return Err(lacking("browser sign-in"));
+    }
+    if ask.metadata.code_challenge_methods_supported.as_ref().is_some_and(|methods| !methods.iter().any(|method| method == "S256")) {
+        return Err(lacking("PKCE with S256, without which a browser sign-in can be stolen"));
+    }
+    let authorization = ask.metadata.authorization_endpoint.as_ref().ok_or_else(|| lacking("browser sign-in"))?;
+    let token = ask.metadata.token_endpoint.as_ref().ok_or_else(|| lacking("token endpoint"))?;
+    Ok((authorization, token))
+}
+
+/// The secrets of one attempt. Not `Clone`: none of them serves twice.
+struct Attempt {
+    state: String,
+    nonce: String,
+    verifier: Secret,
+    redirect_uri: String,
+}
+
+/// 32 bytes from the system as 43 characters of base64url.
+fn random_text() -> Result<String, WebError> {
+    let mut bytes = zeroize::Zeroizing::new([0u8; 32]);
+    getrandom::fill(&mut *bytes).map_err(|_| WebError::Randomness)?;
+    Ok(URL_SAFE_NO_PAD.encode(&*bytes))
+}
+
+/// The S256 challenge of a verifier (RFC 7636 section 4.2).
+fn challenge(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()))
+}
+
+impl Attempt {
+    fn new(redirect_uri: &str) -> Result<Self, WebError> {
+        Ok(Self {
+            state: random_text()?,
+            nonce: random_text()?,
+            verifier: Secret::new(random_text()?),
+            redirect_uri: redirect_uri.to_owned(),
+        })
+    }
+
+    fn parameters(&self, ask: &Ask<'_>) -> Vec<(&'static str, String)> {
+        let mut parameters = vec![
+            ("response_type", "code".to_owned()),
+            ("redirect_uri", self.redirect_uri.clone()),
+            ("state", self.state.clone()),
+            ("code_challenge", challenge(self.verifier.expose())),
+            ("code_challenge_method", "S256".to_owned()),
+        ];
+        if !ask.scopes.is_empty() {
+            parameters.push(("scope", ask.scopes.join(" ")));
+        }
+        if ask.scopes.iter().any(|scope| scope == "openid") {
+            parameters.push(("nonce", self.nonce.clone()));
+        }
+        let table = &ask.service.table;
+        parameters.extend(table.audience.clone().map(|audience| ("audience", audience)));
+        parameters.extend(table.resource.clone().map(|resource| ("resource", resource)));
+        parameters.extend(ask.login_hint.map(|hint| ("login_hint", hint.to_owned())));
+        parameters.extend(prompt(ask).map(|prompt| ("prompt", prompt)));
+        for (name, value) in ask.service.quirks.authorization_params {
+            if !parameters.iter().any(|(known, _)| known == name) {
+                parameters.push((name, (*value).to_owned()));
+            }
+        }
+        parameters
+    }
+
+    /// The address to visit; where the service demands it, the parameters are pushed first.
+    fn address(&self, ask: &Ask<'_>, authorization: &Url, http: &dyn Http) -> Result<Url, WebError> {
+        let parameters = self.parameters(ask);
+        let mut url = authorization.clone();
+        let push = ask.metadata.require_pushed_authorization_requests || ask.service.table.pushed_authorization_request_endpoint.is_some();
+        if let (true, Some(endpoint)) = (push, &ask.metadata.pushed_authorization_request_endpoint) {
+            #[derive(Deserialize)]
+            struct Pushed {
+                request_uri: String,
+            }
+            let fields: Vec<(&str, &str)> = parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let pushed: Pushed = grant::request_json(http, ask.client.form(endpoint, &fields)).map_err(WebError::Pushed)?;
+            url.query_pairs_mut().append_pair("client_id", &ask.client.id).append_pair("request_uri", &pushed.request_uri);
+        } else {
+            url.query_pairs_mut()
+                .append_pair("client_id", &ask.client.id)
+                .extend_pairs(parameters.iter().map(|(name, value)| (*name, value.as_str())));
+        }
+        Ok(url)
+    }
+
+    /// Waits for the browser or for a pasted address. The inner result is what the service said.
+    #[expect(clippy::type_complexity, reason = "two kinds of end: the wait's and the service's")]
+    fn wait(&self, ask: &Ask<'_>, loopback: &Loopback, person: &mut Person<'_>) -> Result<Result<Secret, WebError>, WebError> {
+        let mut pasted = None;
+        let mut tick = |left: Duration| match person(Notice::Waiting(left)) {
+            Reply::GoOn => ControlFlow::Continue(()),
+            Reply::Cancel => ControlFlow::Break(()),
+            Reply::Pasted(address) => match self.judge_pasted(ask, &address) {
+                Some(answer) => {
+                    pasted = Some(answer);
+                    ControlFlow::Break(())
+                }
+                None => {
+                    person(Notice::NotAccepted("this address is not the answer to this sign-in: paste the whole address that the browser ended at"));
+                    ControlFlow::Continue(())
+                }
+            },
+        };
+        let ended = loopback.wait(ask.limit, &mut tick, &mut |query: &Query| self.judge(ask, query));
+        match (ended, pasted) {
+            (Ok(answer), _) | (Err(_), Some(answer)) => Ok(answer),
+            (Err(Ended::TimedOut), None) => Err(WebError::TimedOut { limit: ask.limit }),
+            (Err(Ended::Cancelled), None) => Err(WebError::Cancelled),
+        }
+    }
+
+    /// A pasted address is held to the same rules as a request of the browser, and must be this redirect address.
+    fn judge_pasted(&self, ask: &Ask<'_>, address: &str) -> Option<Result<Secret, WebError>> {
+        let url = http::parse_url(address.trim()).ok()?;
+        let expected = Url::parse(&self.redirect_uri).ok()?;
+        if (url.origin(), url.path()) != (expected.origin(), expected.path()) {
+            return None;
+        }
+        self.judge(ask, &Query(url.query_pairs().into_owned().collect()))
+    }
+
+    /// `None` for a request that is not the answer to this attempt: a wrong, missing or doubled `state` ends nothing.
+    fn judge(&self, ask: &Ask<'_>, query: &Query) -> Option<Result<Secret, WebError>> {
+        let state = query.only("state")?;
+        if !bool::from(state.as_bytes().ct_eq(self.state.as_bytes())) {
+            return None;
+        }
+        if let Err(error) = check_issuer(ask, query) {
+            return Some(Err(error));
+        }
+        if let Some(error) = query.only("error") {
+            return Some(Err(WebError::Refused { error: clean(error), words: ProviderWords::of(query.only("error_description")) }));
+        }
+        let code = query.only("code").filter(|code| !code.is_empty())?;
+        Some(Ok(Secret::new(code.to_owned())))
+    }
+
+    fn exchange(&self, client: &Client, endpoint: &Url, code: &Secret, http: &dyn Http) -> Result<TokenAnswer, WebError> {
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", code.expose()),
+            ("redirect_uri", self.redirect_uri.as_str()),
+            ("code_verifier", self.verifier.expose()),
+        ];
+        grant::request_tokens(http, client.form(endpoint, &fields)).map_err(WebError::Exchange)
+    }
+}
+
+/// The configured prompt; else what the case needs: `consent` where a refresh token is wanted from an issuer that gives
+/// one only with consent (OpenID Connect Core section 11), `select_account` where the profile is for one account.
+fn prompt(ask: &Ask<'_>) -> Option<String> {
+    if let Some(prompt) = &ask.service.table.prompt {
+        return Some(prompt.clone()).filter(|prompt| !prompt.is_empty());
+    }
+    if ask.service.quirks.authorization_params.iter().any(|(name, _)| *name == "prompt") {
+        return None;
+    }
+    let has = |wanted: &str| ask.scopes.iter().any(|scope| scope == wanted);
+    let mut prompts = Vec::new();
+    if has("openid") && has("offline_access") {
+        prompts.push("consent");
+    }
+    if ask.login_hint.is_some() && ask.metadata.issuer.is_some() && prompts.is_empty() {
+        prompts.push("select_account");
+    }
+    (!prompts.is_empty()).then(|| prompts.join(" "))
+}
+
+/// RFC 9207 section 2.4. A service without an issuer has nothing to compare with.
+fn check_issuer(ask: &Ask<'_>, query: &Query) -> Result<(), WebError> {
+    let Some(issuer) = &ask.metadata.issuer else { return Ok(()) };
+    let announced = ask.metadata.authorization_response_iss_parameter_supported;
+    let accepted = announced || ask.service.table.accept_unannounced_iss.unwrap_or(false);
+    let bad = |problem| WebError::IssuerParameter { issuer: issuer.clone(), problem };
+    match query.count("iss") {
+        0 if announced => Err(bad("lacks the issuer that the service announced")),
+        0 => Ok(()),
+        1 if query.only("iss") != Some(issuer) => Err(WebError::OtherIssuer { issuer: issuer.clone() }),
+        1 if !accepted => Err(bad("names an issuer although the service announced none")),
+        1 => Ok(()),
+        _ => Err(bad("names its issuer twice")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_challenge_is_that_of_rfc_7636_appendix_b() {
+        assert_eq!(challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+    }
+
+    #[test]
+    fn random_texts_are_long_and_new() {
+        let texts: std::collections::BTreeSet<String> = (0..200).map(|_| random_text().unwrap()).collect();
+        assert_eq!(texts.len(), 200);
+        assert!(texts.iter().all(|text| text.len() == 43));
+    }
+}
