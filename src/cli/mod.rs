@@ -25,6 +25,7 @@ mod auth {
     pub(super) mod token_info;
     pub(super) mod whoami;
 }
+mod active;
 mod api;
 pub mod completions;
 mod config;
@@ -34,6 +35,7 @@ mod project;
 pub mod ui;
 mod which;
 
+use active::active;
 use ui::Ui;
 
 /// Lanyard carries your credentials: sign in once, keep tokens in the keychain, hand them to the tools that need them

@@ -1,22 +1,32 @@
 //! Profiles and settings in TOML: what the user's `config.toml` may say, who wins, and from where.
 //!
-//! [`Config::load`] reads and checks the file; [`resolve::profile`] decides every setting and remembers each candidate;
+//! [`Config::load`] reads and checks the file; [`profile`] decides every setting and remembers each candidate;
 //! [`edit::edit`] changes the file under a lock and keeps the user's comments and order.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::os::{Env, files};
 use crate::secret::Choice;
 
+pub mod check;
 pub mod edit;
+pub mod error;
 pub mod resolve;
+pub mod rules;
 pub mod schema;
 
 mod project_file;
 
-//pub use resolve::{Profile, Source, Sourced};
+pub use error::ConfigError;
+pub use resolve::{
+    Candidate, Chains, EnvToken, Outcome, Overrides, PresetDefaults, Profile, Source, Sourced, named, profile,
+};
+
+/// The file's name in the configuration folder.
+pub const FILE: &str = "config.toml";
 
 /// The user's configuration file, checked. Every part may be absent.
 #[derive(Debug, Default, Deserialize)]
@@ -38,6 +48,45 @@ pub struct Config {
     /// What a person should know about the file, such as a mode that lets others read it.
     #[serde(skip)]
     pub warnings: Vec<String>,
+    /// The line of each value, by its key.
+    #[serde(skip)]
+    lines: BTreeMap<String, usize>,
+}
+
+impl Config {
+    /// Reads and checks the user's configuration. No file is an empty configuration.
+    pub fn load(env: &Env) -> Result<Self, ConfigError> {
+        Ok(Self::load_with_entries(env)?.0)
+    }
+
+    /// Like [`Config::load`], with every value of the file in its order.
+    pub fn load_with_entries(env: &Env) -> Result<(Self, Vec<check::Entry>), ConfigError> {
+        let path = env.config_dir().join(FILE);
+        let Some(bytes) = files::read(&path)? else {
+            return Ok((Self { path, ..Self::default() }, Vec::new()));
+        };
+        let (mut config, entries) = check::read(&path, &bytes)?;
+        config.warnings = loose_modes(env.config_dir(), &path);
+        Ok((config, entries))
+    }
+
+    /// The line on which a key has its value.
+    pub fn line_of(&self, key: &[&str]) -> Option<usize> {
+        let key: Vec<String> = key.iter().map(|segment| (*segment).to_owned()).collect();
+        self.lines.get(&schema::join(&key)).copied()
+    }
+}
+
+/// A warning for the folder and the file where others can reach them.
+fn loose_modes(folder: &Path, file: &Path) -> Vec<String> {
+    [(folder, "700"), (file, "600")]
+        .into_iter()
+        .filter_map(|(path, wanted)| {
+            let mode = files::loose_mode(path)?;
+            let path = path.display();
+            Some(format!("others can reach {path} (mode {mode:04o}); run `chmod {wanted} {path}`"))
+        })
+        .collect()
 }
 
 /// The `[defaults]` table.
@@ -58,6 +107,16 @@ pub enum Output {
     Table,
     /// For programs, with stable names.
     Json,
+}
+
+impl Output {
+    /// The word used in the configuration and on the command line.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Json => "json",
+        }
+    }
 }
 
 /// A `[profiles.NAME]` table. Holds no secret.

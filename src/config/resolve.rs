@@ -1,1 +1,528 @@
-//! resolve
+//! Who wins and from where: flag, environment, the user's directory rules, the nearest project file, configuration,
+//! default. Every candidate is kept with the reason it lost, for `lanyard which`.
+
+use std::fmt;
+use std::path::Path;
+
+use super::error::{ConfigError, URL_MEND, url_problem};
+use super::project_file::{self, ProjectFile};
+use super::schema::{self, Kind};
+use super::{Config, Output, ProfileTable, ServiceTable, rules};
+use crate::http::parse_url;
+use crate::os::{ENDPOINT, Env, PROFILE, PROJECT, TOKEN};
+use crate::secret::{Choice, Secret};
+use crate::text::{clean, nearest};
+
+/// What the command line says.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--profile`.
+    pub profile: Option<String>,
+    /// `--project`.
+    pub project: Option<String>,
+    /// `--output` or `--json`.
+    pub output: Option<Output>,
+    /// `--storage`.
+    pub storage: Option<Choice>,
+    /// Whether the profile may be one that does not exist yet, as for a sign-in that makes it.
+    pub allow_new: bool,
+}
+
+/// Where a value comes from. `Display` says it in words for a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A flag, such as `--profile`.
+    Flag(&'static str),
+    /// An environment variable.
+    Variable(String),
+    /// A `[[rules]]` entry of the user.
+    Rule {
+        /// The folder as the rule writes it.
+        directory: String,
+        /// The configuration file, shortened for a person.
+        path: String,
+        /// The line of the rule's profile.
+        line: Option<usize>,
+    },
+    /// A `.lanyard.toml` in this folder or above.
+    ProjectFile {
+        /// The file, shortened for a person.
+        path: String,
+        /// The line of the key.
+        line: Option<usize>,
+    },
+    /// The user's configuration.
+    Config {
+        /// The configuration file, shortened for a person.
+        path: String,
+        /// The key.
+        key: String,
+        /// The line of the key, where it is set.
+        line: Option<usize>,
+    },
+    /// A built-in service.
+    Preset(String),
+    /// The session that login stored (for a token only).
+    Session,
+    /// Nobody said anything.
+    Default,
+}
+
+impl Source {
+    /// One word for programs: `flag`, `variable`, `rule`, `project_file`, `config`, `preset`, `session`, `default`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Flag(_) => "flag",
+            Self::Variable(_) => "variable",
+            Self::Rule { .. } => "rule",
+            Self::ProjectFile { .. } => "project_file",
+            Self::Config { .. } => "config",
+            Self::Preset(_) => "preset",
+            Self::Session => "session",
+            Self::Default => "default",
+        }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => f.write_str(flag),
+            Self::Variable(name) => f.write_str(name),
+            Self::Rule { directory, path, line: Some(line) } => write!(f, "rule {} ({path}:{line})", clean(directory)),
+            Self::Rule { directory, path, line: None } => write!(f, "rule {} ({path})", clean(directory)),
+            Self::ProjectFile { path, line: Some(line) } | Self::Config { path, line: Some(line), .. } => {
+                write!(f, "{path}:{line}")
+            }
+            Self::ProjectFile { path, line: None } => f.write_str(path),
+            Self::Config { path, key, line: None } => write!(f, "{key} in {path}"),
+            Self::Preset(name) => write!(f, "built-in service {name}"),
+            Self::Session => f.write_str("stored session"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A value and where it comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sourced<T> {
+    /// The value.
+    pub value: T,
+    /// Where it comes from.
+    pub source: Source,
+}
+
+/// What a built-in service says about settings that the configuration may leave out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PresetDefaults {
+    /// The variables that carry a token for the service.
+    pub token_env: Vec<String>,
+    /// The API's base address.
+    pub endpoint: Option<String>,
+}
+
+/// A token found in the environment.
+#[derive(Debug)]
+pub struct EnvToken {
+    /// The token, without surrounding white space.
+    pub value: Secret,
+    /// The variable it was in.
+    pub variable: String,
+}
+
+/// What became of a candidate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is in force.
+    Won,
+    /// It is not, for this reason.
+    Lost(String),
+}
+
+/// One place that could have decided a setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// What it says; always `None` for a token.
+    pub value: Option<String>,
+    /// The place.
+    pub source: Source,
+    /// What became of it.
+    pub outcome: Outcome,
+}
+
+/// Every candidate of the four settings that `lanyard which` explains, strongest first.
+#[derive(Debug, Clone, Default)]
+pub struct Chains {
+    /// For the profile's name.
+    pub profile: Vec<Candidate>,
+    /// For the project.
+    pub project: Vec<Candidate>,
+    /// For the endpoint.
+    pub endpoint: Vec<Candidate>,
+    /// For the token. Holds no token.
+    pub token: Vec<Candidate>,
+}
+
+/// One account on one service with its settings, each with its source.
+#[derive(Debug)]
+pub struct Profile {
+    /// The name; `default` where nobody chose one.
+    pub name: Sourced<String>,
+    /// Whether `[profiles.NAME]` is there.
+    pub exists: bool,
+    /// The service's name.
+    pub service: Option<Sourced<String>>,
+    /// The project in use.
+    pub project: Option<Sourced<String>>,
+    /// The API's base address, checked by `http::parse_url`.
+    pub endpoint: Option<Sourced<String>>,
+    /// The account's name, as login wrote it.
+    pub account: Option<String>,
+    /// The account's identifier, as login wrote it.
+    pub account_id: Option<String>,
+    /// Where the tokens rest.
+    pub storage: Sourced<Choice>,
+    /// How facts are printed.
+    pub output: Sourced<Output>,
+    /// The scopes to ask for instead of the service's.
+    pub scopes: Option<Vec<String>>,
+    /// The token of the environment that is in force.
+    pub token: Option<EnvToken>,
+    /// Every candidate, for `lanyard which`.
+    pub chains: Chains,
+    /// What a person should know, such as a project file that was not used.
+    pub warnings: Vec<String>,
+}
+
+/// How a caller tells what a built-in service says; `config` does not know them.
+pub type Presets<'a> = &'a dyn Fn(&str) -> Option<PresetDefaults>;
+
+/// Decides every setting for this process.
+pub fn profile(config: &Config, env: &Env, overrides: &Overrides, preset: Presets<'_>) -> Result<Profile, ConfigError> {
+    let found = project_file::find(env)?;
+    let resolver = Resolver { config, env, overrides, preset, file: found.file, named: None };
+    resolver.profile(found.warnings)
+}
+
+/// Decides every setting for the profile `name`, whichever is active.
+///
+/// What the flags and the generic variables say is meant for the active profile and holds for no other: otherwise
+/// `--all` would send one token to every service.
+pub fn named(
+    config: &Config,
+    env: &Env,
+    overrides: &Overrides,
+    preset: Presets<'_>,
+    name: &str,
+) -> Result<Profile, ConfigError> {
+    let found = project_file::find(env)?;
+    let resolver = Resolver { config, env, overrides, preset, file: found.file, named: None };
+    let active = resolver.name().is_ok_and(|(active, _)| active.value == name);
+    if active {
+        resolver.profile(found.warnings)
+    } else {
+        Resolver { named: Some(name), ..resolver }.profile(Vec::new())
+    }
+}
+
+/// Collects the candidates of one setting, strongest first.
+#[derive(Default)]
+struct Ladder {
+    candidates: Vec<Candidate>,
+    won: Option<Sourced<String>>,
+}
+
+impl Ladder {
+    /// The next candidate; the first one with a value wins.
+    fn offer(&mut self, source: Source, value: Option<String>, absent: &str) {
+        match (&value, &self.won) {
+            (None, _) => self.refuse(source, value, absent),
+            (Some(_), Some(winner)) => {
+                let reason = format!("{} wins", winner.source);
+                self.refuse(source, value, &reason);
+            }
+            (Some(text), None) => {
+                self.won = Some(Sourced { value: text.clone(), source: source.clone() });
+                self.candidates.push(Candidate { value, source, outcome: Outcome::Won });
+            }
+        }
+    }
+
+    /// A candidate that cannot win.
+    fn refuse(&mut self, source: Source, value: Option<String>, reason: &str) {
+        self.candidates.push(Candidate { value, source, outcome: Outcome::Lost(reason.to_owned()) });
+    }
+}
+
+const NOT_GIVEN: &str = "not given";
+const NOT_SET: &str = "not set";
+const OTHER_PROFILE: &str = "meant for the active profile";
+
+struct Resolver<'a> {
+    config: &'a Config,
+    env: &'a Env,
+    overrides: &'a Overrides,
+    preset: Presets<'a>,
+    file: Option<ProjectFile>,
+    /// A profile asked for by name that is not the active one.
+    named: Option<&'a str>,
+}
+
+impl Resolver<'_> {
+    fn profile(&self, warnings: Vec<String>) -> Result<Profile, ConfigError> {
+        let (name, profile_chain) = self.name()?;
+        let exists = self.config.profiles.contains_key(&name.value);
+        self.check_name(&name, exists)?;
+        let nothing = ProfileTable::default();
+        let table = self.config.profiles.get(&name.value).unwrap_or(&nothing);
+        let within = |key: &str| self.config_source(&["profiles", &name.value, key]);
+        let service = table.service.clone().map(|value| Sourced { value, source: within("service") });
+        let project = self.project(&name.value, table)?;
+        let endpoint = self.endpoint(&name.value, table)?;
+        let (token, token_chain) = self.token(&name, table)?;
+        Ok(Profile {
+            exists,
+            service,
+            project: project.won,
+            endpoint: endpoint.won,
+            account: table.account.clone(),
+            account_id: table.account_id.clone(),
+            storage: self.storage(table, within("storage")),
+            output: self.output(table, within("output")),
+            scopes: table.scopes.clone(),
+            token,
+            chains: Chains {
+                profile: profile_chain,
+                project: project.candidates,
+                endpoint: endpoint.candidates,
+                token: token_chain,
+            },
+            name,
+            warnings,
+        })
+    }
+
+    fn name(&self) -> Result<(Sourced<String>, Vec<Candidate>), ConfigError> {
+        let mut ladder = Ladder::default();
+        let flag = self.named.map(str::to_owned).or_else(|| self.overrides.profile.clone());
+        ladder.offer(Source::Flag("--profile"), flag, NOT_GIVEN);
+        ladder.offer(Source::Variable(PROFILE.into()), self.variable(PROFILE), NOT_SET);
+        self.offer_rules(&mut ladder);
+        let (source, value) = self.from_file(|file| file.profile.clone());
+        ladder.offer(source, value, self.file_absent());
+        ladder.offer(self.config_source(&["profile"]), self.config.profile.clone(), NOT_SET);
+        ladder.offer(Source::Default, Some("default".into()), NOT_SET);
+        let won = ladder.won.unwrap_or_else(|| Sourced { value: "default".into(), source: Source::Default });
+        if !schema::is_name(&won.value) {
+            return Err(ConfigError::BadInput {
+                origin: won.source.to_string(),
+                problem: "names no profile".into(),
+                mend: schema::NAME_MEND.into(),
+            });
+        }
+        Ok((won, ladder.candidates))
+    }
+
+    fn offer_rules(&self, ladder: &mut Ladder) {
+        let mut first = true;
+        for (place, rule, holds) in rules::by_weight(&self.config.rules, self.env) {
+            let source = Source::Rule {
+                directory: rule.directory.clone(),
+                path: shown(&self.config.path, self.env),
+                line: self.config.line_of(&["rules", &place.to_string(), "profile"]),
+            };
+            let value = Some(rule.profile.clone());
+            if !holds {
+                ladder.refuse(source, value, "this folder is not in it");
+            } else if std::mem::take(&mut first) {
+                ladder.offer(source, value, NOT_SET);
+            } else {
+                ladder.refuse(source, value, "another rule names a folder closer to this one");
+            }
+        }
+    }
+
+    fn check_name(&self, name: &Sourced<String>, exists: bool) -> Result<(), ConfigError> {
+        if exists || self.overrides.allow_new || name.source == Source::Default {
+            return Ok(());
+        }
+        Err(ConfigError::NoProfile {
+            name: clean(&name.value),
+            chosen_by: name.source.to_string(),
+            nearest: nearest(&name.value, self.config.profiles.keys().map(String::as_str)).map(str::to_owned),
+        })
+    }
+
+    fn project(&self, name: &str, table: &ProfileTable) -> Result<Ladder, ConfigError> {
+        let mut ladder = Ladder::default();
+        self.offer_ambient(&mut ladder, Source::Flag("--project"), self.overrides.project.clone(), NOT_GIVEN);
+        self.offer_ambient(&mut ladder, Source::Variable(PROJECT.into()), self.variable(PROJECT), NOT_SET);
+        let (source, value) = self.from_file(|file| file.project.clone());
+        self.offer_ambient(&mut ladder, source, value, self.file_absent());
+        ladder.offer(self.config_source(&["profiles", name, "project"]), table.project.clone(), NOT_SET);
+        if let Some(won) = &ladder.won
+            && let Some((problem, mend)) = schema::problem(Kind::Text, &won.value)
+        {
+            return Err(ConfigError::BadInput { origin: won.source.to_string(), problem, mend });
+        }
+        Ok(ladder)
+    }
+
+    fn endpoint(&self, name: &str, table: &ProfileTable) -> Result<Ladder, ConfigError> {
+        let mut ladder = Ladder::default();
+        self.offer_ambient(&mut ladder, Source::Variable(ENDPOINT.into()), self.variable(ENDPOINT), NOT_SET);
+        ladder.offer(self.config_source(&["profiles", name, "endpoint"]), table.endpoint.clone(), NOT_SET);
+        if let Some(service) = &table.service {
+            let of_service = self.config.services.get(service).and_then(|service| service.endpoint.clone());
+            ladder.offer(self.config_source(&["services", service, "endpoint"]), of_service, NOT_SET);
+            if let Some((preset, defaults)) = self.preset_of(service) {
+                ladder.offer(Source::Preset(preset), defaults.endpoint, "has none");
+            }
+        }
+        if let Some(won) = &ladder.won {
+            parse_url(&won.value).map_err(|error| ConfigError::BadInput {
+                origin: won.source.to_string(),
+                problem: url_problem(&error),
+                mend: URL_MEND.into(),
+            })?;
+        }
+        Ok(ladder)
+    }
+
+    fn token(
+        &self,
+        name: &Sourced<String>,
+        table: &ProfileTable,
+    ) -> Result<(Option<EnvToken>, Vec<Candidate>), ConfigError> {
+        let mut ladder = Ladder::default();
+        let generic = Source::Variable(TOKEN.into());
+        if self.named.is_some() {
+            ladder.refuse(generic, None, OTHER_PROFILE);
+        } else if self.variable(TOKEN).is_some() && self.chosen_by_stranger(name) {
+            ladder.refuse(
+                generic,
+                None,
+                "a project file chose the profile, and a project file must not choose where this token goes; \
+                 set LANYARD_PROFILE or LANYARD_ENDPOINT as well",
+            );
+        } else {
+            ladder.offer(generic, self.carrier(TOKEN), NOT_SET);
+        }
+        for variable in self.service_variables(table) {
+            ladder.offer(Source::Variable(variable.clone()), self.carrier(&variable), NOT_SET);
+        }
+        ladder.offer(Source::Session, Some("session".into()), NOT_SET);
+        let token = match &ladder.won {
+            Some(Sourced { value, source: Source::Variable(_) }) => {
+                Some(EnvToken { value: self.read_token(value)?, variable: value.clone() })
+            }
+            _ => None,
+        };
+        // The ladder carried the variables' names; the chain must not seem to show a token.
+        let chain = ladder.candidates.into_iter().map(|candidate| Candidate { value: None, ..candidate }).collect();
+        Ok((token, chain))
+    }
+
+    /// Whether a file in a cloned repository decided which service a generic token would go to.
+    fn chosen_by_stranger(&self, name: &Sourced<String>) -> bool {
+        matches!(name.source, Source::ProjectFile { .. }) && self.env.var(ENDPOINT).is_none()
+    }
+
+    fn service_variables(&self, table: &ProfileTable) -> Vec<String> {
+        let Some(service) = &table.service else { return Vec::new() };
+        let own = self.config.services.get(service).and_then(|service| service.token_env.clone());
+        own.or_else(|| Some(self.preset_of(service)?.1.token_env)).unwrap_or_default()
+    }
+
+    /// The variable's name, where it holds more than white space.
+    fn carrier(&self, variable: &str) -> Option<String> {
+        self.env.var(variable).filter(|value| !value.trim().is_empty()).map(|_| variable.to_owned())
+    }
+
+    fn read_token(&self, variable: &str) -> Result<Secret, ConfigError> {
+        let value = self.env.var(variable).unwrap_or_default().trim();
+        if value.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Ok(Secret::new(value.to_owned()));
+        }
+        Err(ConfigError::BadInput {
+            origin: variable.to_owned(),
+            problem: "holds white space, control characters or letters outside ASCII, which no token has".into(),
+            mend: format!("set {variable} to the token alone, or unset it"),
+        })
+    }
+
+    fn storage(&self, table: &ProfileTable, within: Source) -> Sourced<Choice> {
+        pick(
+            (self.overrides.storage, Source::Flag("--storage")),
+            (table.storage, within),
+            (self.config.defaults.storage, self.config_source(&["defaults", "storage"])),
+            Choice::Auto,
+        )
+    }
+
+    fn output(&self, table: &ProfileTable, within: Source) -> Sourced<Output> {
+        pick(
+            (self.overrides.output, Source::Flag("--output")),
+            (table.output, within),
+            (self.config.defaults.output, self.config_source(&["defaults", "output"])),
+            Output::Table,
+        )
+    }
+
+    /// Offers what holds for the active profile only.
+    fn offer_ambient(&self, ladder: &mut Ladder, source: Source, value: Option<String>, absent: &str) {
+        if self.named.is_some() && value.is_some() {
+            ladder.refuse(source, value, OTHER_PROFILE);
+        } else {
+            ladder.offer(source, value, absent);
+        }
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.env.var(name).map(str::to_owned)
+    }
+
+    fn preset_of(&self, service: &str) -> Option<(String, PresetDefaults)> {
+        let preset = preset_name(self.config.services.get(service), service);
+        (self.preset)(preset).map(|defaults| (preset.to_owned(), defaults))
+    }
+
+    fn config_source(&self, key: &[&str]) -> Source {
+        let line = self.config.line_of(key);
+        let key: Vec<String> = key.iter().map(|segment| (*segment).to_owned()).collect();
+        Source::Config { path: shown(&self.config.path, self.env), key: schema::join(&key), line }
+    }
+
+    fn from_file(&self, pick: impl Fn(&ProjectFile) -> Option<(String, usize)>) -> (Source, Option<String>) {
+        let path = self.file.as_ref().map_or_else(|| project_file::NAME.into(), |file| shown(&file.path, self.env));
+        let (value, line) = self.file.as_ref().and_then(pick).unzip();
+        (Source::ProjectFile { path, line }, value)
+    }
+
+    fn file_absent(&self) -> &'static str {
+        if self.file.is_some() { NOT_SET } else { "no such file here or above" }
+    }
+}
+
+/// The built-in service that a service starts from: the one it names, or the one of its own name.
+pub fn preset_name<'a>(table: Option<&'a ServiceTable>, service: &'a str) -> &'a str {
+    table.and_then(|table| table.preset.as_deref()).unwrap_or(service)
+}
+
+fn pick<T>(
+    flag: (Option<T>, Source),
+    profile: (Option<T>, Source),
+    defaults: (Option<T>, Source),
+    otherwise: T,
+) -> Sourced<T> {
+    [flag, profile, defaults]
+        .into_iter()
+        .find_map(|(value, source)| Some(Sourced { value: value?, source }))
+        .unwrap_or(Sourced { value: otherwise, source: Source::Default })
+}
+
+/// A path as a person would write it: below the home folder with `~`.
+pub fn shown(path: &Path, env: &Env) -> String {
+    let below_home = env.home().and_then(|home| path.strip_prefix(home).ok());
+    clean(&below_home.map_or_else(|| path.display().to_string(), |rest| format!("~/{}", rest.display())))
+}

@@ -1,0 +1,54 @@
+//! The profile that a command works with: configuration, flags and surroundings put together.
+
+use crate::auth::service::preset_defaults;
+use crate::cli::{Doors, Global};
+use crate::config::{self, Config, Output, Overrides, Profile};
+use crate::error::Result;
+
+/// Loads the configuration and decides every setting. Warnings go to stderr.
+pub(super) fn active(doors: &Doors<'_>) -> Result<(Config, Profile)> {
+    active_with(doors, &overrides(doors.flags))
+}
+
+/// Like [`active`], with overrides that a command's own flags have changed.
+pub(super) fn active_with(doors: &Doors<'_>, overrides: &Overrides) -> Result<(Config, Profile)> {
+    let config = load(doors)?;
+    let profile = config::profile(&config, doors.env, overrides, &preset_defaults)?;
+    for warning in &profile.warnings {
+        doors.ui.warn(warning);
+    }
+    Ok((config, profile))
+}
+
+/// Loads the configuration and shows its warnings.
+pub(super) fn load(doors: &Doors<'_>) -> Result<Config> {
+    let config = Config::load(doors.env)?;
+    for warning in &config.warnings {
+        doors.ui.warn(warning);
+    }
+    Ok(config)
+}
+
+/// What the flags that every command takes say.
+pub(super) fn overrides(flags: &Global) -> Overrides {
+    Overrides {
+        profile: flags.profile.clone(),
+        project: flags.project.clone(),
+        output: output_flag(flags),
+        ..Overrides::default()
+    }
+}
+
+/// Whether facts are printed as JSON under this profile.
+pub(super) fn output_json(_doors: &Doors<'_>, profile: &Profile) -> bool {
+    profile.output.value == Output::Json
+}
+
+/// Whether facts are printed as JSON by a command that works with no profile.
+pub(super) fn wants_json(doors: &Doors<'_>, config: &Config) -> bool {
+    output_flag(doors.flags).or(config.defaults.output) == Some(Output::Json)
+}
+
+fn output_flag(flags: &Global) -> Option<Output> {
+    if flags.json { Some(Output::Json) } else { flags.output }
+}
