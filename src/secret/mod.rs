@@ -4,6 +4,7 @@
 //! [`Slot`]; which store is used is the user's [`Choice`], and there is no silent step from a stronger one to a weaker.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
@@ -11,12 +12,22 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use crate::error::{Code, Failure};
+use crate::os::files::FileError;
+use crate::text::clean;
 
 pub mod file;
 pub mod keychain;
 #[cfg(target_os = "linux")]
 pub mod keyutils;
+pub mod memory;
 pub mod plain;
+
+mod map;
+#[cfg(any(windows, test))]
+mod parts;
+
+#[cfg(test)]
+mod contract;
 
 /// A string that must not be seen: wiped on drop, printed as `[redacted]`, compared in constant time.
 ///
@@ -140,6 +151,73 @@ pub trait SecretStore {
     fn choice(&self) -> Choice;
 }
 
+/// What a passphrase is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PassphraseUse {
+    /// To open the encrypted file that exists.
+    Open,
+    /// To make the encrypted file: a person is asked twice, so that a slip does not lock them out.
+    Create,
+}
+
+/// How the encrypted file learns its passphrase. Called at most once by a store, and only when the file is used.
+pub type Passphrase<'a> = Box<dyn Fn(PassphraseUse) -> std::result::Result<Secret, StoreError> + 'a>;
+
+/// Opens the store that the user chose. Free: nothing is touched before the first `get`, `set`, `remove` or `probe`.
+///
+/// `dir` is the folder of the file stores. `interactive` tells whether a person is there to answer the keychain's own
+/// question, which is then given more time. [`Choice::Auto`] is the keychain: what to do where there is none is the
+/// caller's question to ask, never a step this function takes.
+pub fn open<'a>(
+    choice: Choice,
+    dir: &Path,
+    passphrase: Passphrase<'a>,
+    interactive: bool,
+) -> std::result::Result<Box<dyn SecretStore + 'a>, StoreError> {
+    Ok(match choice {
+        Choice::Auto | Choice::Keychain => Box::new(keychain::Keychain::new(interactive)),
+        #[cfg(target_os = "linux")]
+        Choice::Keyutils => Box::new(keyutils::Keyutils),
+        #[cfg(not(target_os = "linux"))]
+        Choice::Keyutils => {
+            return Err(StoreError::Absent {
+                store: "kernel keyring",
+                cause: Some(Reason("only Linux has one".into())),
+            });
+        }
+        Choice::File => Box::new(file::EncryptedFile::new(dir, passphrase)),
+        Choice::Plain => Box::new(plain::PlainFile::new(dir)),
+    })
+}
+
+/// The round trip behind [`SecretStore::probe`]: put, read back, compare, remove.
+///
+/// The slot carries the process id, so that two processes that probe at once do not empty each other's slot.
+fn round_trip(store: &dyn SecretStore, size: usize) -> std::result::Result<(), StoreError> {
+    let slot = Slot {
+        name: format!("probe:{}", std::process::id()),
+        label: "lanyard: a test value that may be removed".into(),
+    };
+    let value = Secret::new("lanyard ".chars().cycle().take(size.max(1)).collect());
+    store.set(&slot, &value)?;
+    let found = store.get(&slot);
+    let removed = store.remove(&slot);
+    match found? {
+        Some(found) if found == value => removed.map(|_| ()),
+        _ => Err(StoreError::Damaged { store: store_name(store.choice()), name: slot.name }),
+    }
+}
+
+/// A store in the user's words, as error texts name it.
+fn store_name(choice: Choice) -> &'static str {
+    match choice {
+        Choice::Auto | Choice::Keychain => "keychain",
+        Choice::Keyutils => "kernel keyring",
+        Choice::File => "encrypted file",
+        Choice::Plain => "plain file",
+    }
+}
+
 /// Why a secret store did not do what was asked. No variant holds a secret.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -217,6 +295,12 @@ pub enum StoreError {
         /// The value's length in bytes.
         size: usize,
     },
+    /// The file of a store, or its lock, could not be read or written.
+    #[error(transparent)]
+    File(FileError),
+    /// The person was asked for the passphrase and left.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 /// What the operating system or a library said, already cleaned of control characters and of secrets.
@@ -224,9 +308,30 @@ pub enum StoreError {
 #[error("{0}")]
 pub struct Reason(pub String);
 
+impl Reason {
+    /// The cleaned text of an error that is known to hold no secret.
+    pub fn of(error: &dyn std::error::Error) -> Self {
+        Self(clean(&error.to_string()))
+    }
+}
+
+impl From<FileError> for StoreError {
+    fn from(error: FileError) -> Self {
+        match error {
+            FileError::Unsafe { path, problem, mend } => {
+                Self::Unsafe { path: path.display().to_string(), problem, mend }
+            }
+            other => Self::File(other),
+        }
+    }
+}
+
 impl Failure for StoreError {
     fn code(&self) -> Code {
-        Code::Store
+        match self {
+            Self::Interrupted => Code::Interrupted,
+            _ => Code::Store,
+        }
     }
 
     fn mend(&self) -> Option<String> {
@@ -248,6 +353,8 @@ impl Failure for StoreError {
             Self::Sealed { .. } => "check the passphrase; if it is lost, remove the file and sign in again".into(),
             Self::Unsafe { mend, .. } => mend.clone(),
             Self::TooLong { .. } => "choose another store with `--storage file`".into(),
+            Self::File(error) => return error.mend(),
+            Self::Interrupted => return None,
         })
     }
 }
