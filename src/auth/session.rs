@@ -337,8 +337,8 @@ impl Item {
     }
 
     fn raw(&mut self, name: &str, value: &str) {
-        self.0.push(if self.0.is_empty() { '{' } else { ',' });
-        for part in ["\"", name, "\":", value] {
+        let opening = if self.0.is_empty() { "{" } else { "," };
+        for part in [opening, "\"", name, "\":", value] {
             self.0.push_str(part);
         }
     }

@@ -312,22 +312,23 @@ impl Attempt {
         if (url.origin(), url.path()) != (expected.origin(), expected.path()) {
             return None;
         }
-        self.judge(ask, &Query(url.query_pairs().into_owned().collect()))
+        self.judge(ask, &Query::parse(url.query().unwrap_or_default()))
     }
 
     /// `None` for a request that is not the answer to this attempt: a wrong, missing or doubled `state` ends nothing.
     fn judge(&self, ask: &Ask<'_>, query: &Query) -> Option<Result<Secret, WebError>> {
-        let state = query.only("state")?;
+        let state = query.one("state").ok()??;
         if !bool::from(state.as_bytes().ct_eq(self.state.as_bytes())) {
             return None;
         }
         if let Err(error) = check_issuer(ask, query) {
             return Some(Err(error));
         }
-        if let Some(error) = query.only("error") {
-            return Some(Err(WebError::Refused { error: clean(error), words: ProviderWords::of(query.only("error_description")) }));
+        if let Some(error) = query.one("error").ok()? {
+            let words = ProviderWords::of(query.one("error_description").ok().flatten());
+            return Some(Err(WebError::Refused { error: clean(error), words }));
         }
-        let code = query.only("code").filter(|code| !code.is_empty())?;
+        let code = query.one("code").ok()?.filter(|code| !code.is_empty())?;
         Some(Ok(Secret::new(code.to_owned())))
     }
 
@@ -368,13 +369,13 @@ fn check_issuer(ask: &Ask<'_>, query: &Query) -> Result<(), WebError> {
     let announced = ask.metadata.authorization_response_iss_parameter_supported;
     let accepted = announced || ask.service.table.accept_unannounced_iss.unwrap_or(false);
     let bad = |problem| WebError::IssuerParameter { issuer: issuer.clone(), problem };
-    match query.count("iss") {
-        0 if announced => Err(bad("lacks the issuer that the service announced")),
-        0 => Ok(()),
-        1 if query.only("iss") != Some(issuer) => Err(WebError::OtherIssuer { issuer: issuer.clone() }),
-        1 if !accepted => Err(bad("names an issuer although the service announced none")),
-        1 => Ok(()),
-        _ => Err(bad("names its issuer twice")),
+    match query.one("iss") {
+        Ok(None) if announced => Err(bad("lacks the issuer that the service announced")),
+        Ok(None) => Ok(()),
+        Ok(Some(named)) if named != issuer => Err(WebError::OtherIssuer { issuer: issuer.clone() }),
+        Ok(Some(_)) if accepted => Ok(()),
+        Ok(Some(_)) => Err(bad("names an issuer although the service announced none")),
+        Err(_) => Err(bad("names its issuer twice")),
     }
 }
 

@@ -128,6 +128,18 @@ impl Choice {
     }
 }
 
+impl Choice {
+    /// The store in the user's words, as it stands in messages.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Auto | Self::Keychain => "keychain",
+            Self::Keyutils => "kernel keyring",
+            Self::File => "encrypted file",
+            Self::Plain => "plain file",
+        }
+    }
+}
+
 impl std::str::FromStr for Choice {
     type Err = ();
     fn from_str(word: &str) -> std::result::Result<Self, ()> {
