@@ -26,6 +26,7 @@ mod auth {
     pub(super) mod whoami;
 }
 mod active;
+mod access;
 mod api;
 pub mod completions;
 mod config;

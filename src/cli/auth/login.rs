@@ -1,16 +1,381 @@
-//! `lanyard auth login`
+//! `lanyard auth login`: choose, sign in, keep.
 
-use crate::cli::Doors;
-use crate::error::Result;
+use std::io::{IsTerminal, Read};
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use serde::Serialize;
+
+use crate::auth::grant::Client;
+use crate::auth::login::{self, Fresh, Login};
+use crate::auth::loopback::{Host, Redirect};
+use crate::auth::service::{Metadata, Service};
+use crate::auth::session::{Session, client_slot, timestamp};
+use crate::cli::access::expiry;
+use crate::cli::{Doors, active};
+use crate::error::{Code, Failure, Result};
+use crate::os::files::Lock;
+use crate::secret::{Choice, Secret, SecretStore};
+
+mod keep;
+mod person;
+mod target;
+
+use person::Sight;
+use target::Target;
+
+/// How long a person has to finish in the browser.
+const TIMEOUT: u64 = 300;
+/// How much room the store must prove to have: a token set with long JWTs.
+const PROBE: usize = 8 << 10;
 
 /// Sign in to a service and keep the session
+///
+/// Without flags at a terminal, lanyard asks which service and which way. With flags it asks nothing.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  lanyard auth login --service github")]
-pub struct Args {}
+#[command(after_help = "Examples:\n  lanyard auth login\n  lanyard auth login --service github\n  \
+lanyard auth login --issuer https://id.example.com --client-id my-cli\n  \
+lanyard auth login --service gitlab --with-token < token.txt")]
+pub struct Args {
+    /// The service to sign in to: a name from the configuration or a built-in one
+    #[arg(long, short, value_name = "NAME", add = clap_complete::ArgValueCandidates::new(crate::cli::completions::services))]
+    service: Option<String>,
+    /// The OpenID Connect or OAuth 2.0 issuer to sign in to; written to the configuration as a service
+    #[arg(long, value_name = "URL", conflicts_with = "service")]
+    issuer: Option<String>,
+    /// The client identifier registered at the service
+    #[arg(long, value_name = "ID")]
+    client_id: Option<String>,
+    /// Read the client secret from stdin and keep it in the secret store
+    #[arg(long, conflicts_with = "with_token")]
+    client_secret_stdin: bool,
+    /// The API's base address, written to the profile
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// Sign in through the browser (the default)
+    #[arg(long, group = "way")]
+    web: bool,
+    /// Sign in by entering a short code in any browser
+    #[arg(long, group = "way")]
+    device: bool,
+    /// Read a token from stdin, or from a hidden prompt at a terminal
+    #[arg(long, group = "way")]
+    with_token: bool,
+    /// Use this token; others on this machine can see it while the command runs
+    #[arg(long, group = "way", value_name = "VALUE", value_parser = secret_parser())]
+    token: Option<GivenToken>,
+    /// Print the address instead of opening a browser
+    #[arg(long)]
+    no_browser: bool,
+    /// The scopes to ask for, separated by commas or blanks
+    #[arg(long, value_name = "LIST")]
+    scopes: Option<String>,
+    /// The port to listen on, for services that know a fixed redirect address
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// How many seconds to wait for you [default: 300]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    timeout: Option<u64>,
+    /// Where to keep the session
+    #[arg(long, value_name = "STORE", value_parser = storage_parser())]
+    storage: Option<Choice>,
+    /// Accept that another account signs in to this profile
+    #[arg(long)]
+    switch_account: bool,
+    /// Keep a token without asking the service about it
+    #[arg(long)]
+    no_verify: bool,
+}
+
+/// A token from the command line, which `Debug` does not show.
+#[derive(Debug)]
+struct GivenToken(Secret);
+
+impl Clone for GivenToken {
+    fn clone(&self) -> Self {
+        Self(self.0.duplicate())
+    }
+}
+
+fn secret_parser() -> impl TypedValueParser<Value = GivenToken> {
+    clap::builder::StringValueParser::new().map(|value| GivenToken(Secret::new(value)))
+}
+
+fn storage_parser() -> impl TypedValueParser<Value = Choice> {
+    PossibleValuesParser::new(Choice::ALL.map(Choice::word)).map(|word| word.parse().unwrap_or(Choice::Auto))
+}
+
+/// The way to sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Web,
+    Device,
+    Token,
+}
+
+/// Why a sign-in ended without a session, beyond what the domain says.
+#[derive(Debug, thiserror::Error)]
+enum LoginFailure {
+    /// Another account came back than the profile is for.
+    #[error("{came} signed in, and profile {profile} is for {expected}")]
+    OtherAccount { came: String, profile: String, expected: String },
+    /// stdin could not be read.
+    #[error("cannot read stdin")]
+    Stdin(#[source] std::io::Error),
+}
+
+impl Failure for LoginFailure {
+    fn code(&self) -> Code {
+        match self {
+            Self::OtherAccount { .. } | Self::Stdin(_) => Code::Failed,
+        }
+    }
+
+    fn mend(&self) -> Option<String> {
+        Some(match self {
+            Self::OtherAccount { .. } => {
+                "choose the right account in the browser, name another profile with `--profile NAME`, or accept it with `--switch-account`"
+                    .into()
+            }
+            Self::Stdin(_) => "pipe the value into the command".into(),
+        })
+    }
+}
 
 impl Args {
     /// Runs the command.
-    pub fn run(self, _doors: &Doors<'_>) -> Result<()> {
-        Ok(())
+    pub fn run(self, doors: &Doors<'_>) -> Result<()> {
+        let config = active::load(doors)?;
+        let target = target::choose(&self, doors, &config)?;
+        target.refuse_token_in_force()?;
+        let service = target.service(doors, &config)?;
+        let way = self.way(doors, &service)?;
+        let stdin = self.read_stdin(doors, way)?;
+        let store = keep::proven_store(doors, &self, &target)?;
+        let before = target.place(doors).load(&*store).ok().flatten().map(|session| session.issued_at);
+
+        let metadata = match way {
+            Way::Token => service.known_metadata()?,
+            Way::Web | Way::Device => service.metadata(doors.http)?,
+        };
+        let login = Login {
+            scopes: self.scopes(&target, &service),
+            service: &service,
+            metadata: &metadata,
+            endpoint: target.endpoint(&service),
+            login_hint: target.account(self.switch_account),
+        };
+        let _one_at_a_time = match way {
+            Way::Web => Some(self.wait_for_others(doors)?),
+            Way::Device | Way::Token => None,
+        };
+        if way == Way::Web
+            && let Some(session) = keep::signed_in_meanwhile(&target.place(doors), &*store, before)
+        {
+            doors.ui.done("another process finished this sign-in");
+            return tell(doors, &target.profile_name, &session, store.choice());
+        }
+        let fresh = match (way, stdin) {
+            (Way::Token, Stdin::Token(token)) => self.keep_token(doors, &login, token)?,
+            (Way::Device, _) => self.sign_in_by_device(doors, &login, &target, &store, stdin.client_secret())?,
+            (_, stdin) => self.sign_in_by_web(doors, &login, &target, &store, stdin.client_secret())?,
+        };
+        let kept = keep::keep(doors, &self, &target, &service, &*store, fresh)?;
+        if doors.flags.json && way == Way::Token {
+            return doors.ui.answer_json(&Signed::of(&kept.profile, &kept.session));
+        }
+        tell(doors, &kept.profile, &kept.session, store.choice())
     }
+
+    fn way(&self, doors: &Doors<'_>, service: &Service) -> Result<Way> {
+        if self.web {
+            Ok(Way::Web)
+        } else if self.device {
+            Ok(Way::Device)
+        } else if self.with_token || self.token.is_some() || service.is_token_only() {
+            Ok(Way::Token)
+        } else if self.is_bare() && doors.ui.is_interactive() {
+            target::ask_way(doors, service)
+        } else if service.quirks.device_first && service.table.client_secret.is_none() && !self.client_secret_stdin {
+            Ok(Way::Device)
+        } else {
+            Ok(Way::Web)
+        }
+    }
+
+    /// No flag says what to do, so a person may be asked.
+    fn is_bare(&self) -> bool {
+        self.service.is_none() && self.issuer.is_none() && !self.web && !self.device && !self.with_token && self.token.is_none()
+    }
+
+    fn scopes(&self, target: &Target, service: &Service) -> Vec<String> {
+        match &self.scopes {
+            Some(scopes) => login::scopes(scopes),
+            None => target.scopes().unwrap_or_else(|| service.scopes()),
+        }
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_secs(self.timeout.unwrap_or(TIMEOUT))
+    }
+
+    /// One browser sign-in at a time: two windows at once are a riddle for the person in front of them.
+    fn wait_for_others(&self, doors: &Doors<'_>) -> Result<Lock> {
+        let lock = doors.env.config_dir().join("locks").join("login.lock");
+        let mut waiting = |holder: Option<u32>| {
+            let who = holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+            doors.ui.note(&format!("waiting for {who}, which is signing in"));
+        };
+        Ok(Lock::acquire(&lock, self.limit(), &mut waiting)?)
+    }
+
+    fn read_stdin(&self, doors: &Doors<'_>, way: Way) -> Result<Stdin> {
+        if let Some(GivenToken(token)) = &self.token {
+            doors.ui.warn("other users of this machine could see the token on the command line; `--with-token` reads it from stdin");
+            return Ok(Stdin::Token(login::clean_token(token)?));
+        }
+        if way == Way::Token {
+            let pasted = if doors.ui.is_interactive() { doors.ui.hidden("Token", "the token on stdin")? } else { read_stdin()? };
+            return Ok(Stdin::Token(login::clean_token(&pasted)?));
+        }
+        if self.client_secret_stdin {
+            let pasted =
+                if doors.ui.is_interactive() { doors.ui.hidden("Client secret", "the secret on stdin")? } else { read_stdin()? };
+            return Ok(Stdin::ClientSecret(login::clean_token(&pasted)?));
+        }
+        Ok(Stdin::Nothing)
+    }
+
+    fn keep_token(&self, doors: &Doors<'_>, login: &Login<'_>, token: Secret) -> Result<Fresh> {
+        doors.ui.mask(&token)?;
+        login.token(token, !self.no_verify, doors.http, doors.env.now())
+    }
+
+    fn sign_in_by_web(
+        &self,
+        doors: &Doors<'_>,
+        login: &Login<'_>,
+        target: &Target,
+        store: &Box<dyn SecretStore + '_>,
+        given: Option<Secret>,
+    ) -> Result<Fresh> {
+        let client = self.client(doors, login.service, login.metadata, &**store, given)?;
+        let mut sight = Sight::new(doors, self.no_browser, target.secret_variables());
+        let now = || doors.env.now();
+        let redirect = self.redirect(login.service);
+        login.web(client, redirect, self.limit(), doors.http, &now, &mut |notice| sight.notice(notice))
+    }
+
+    fn sign_in_by_device(
+        &self,
+        doors: &Doors<'_>,
+        login: &Login<'_>,
+        target: &Target,
+        store: &Box<dyn SecretStore + '_>,
+        given: Option<Secret>,
+    ) -> Result<Fresh> {
+        let client = self.client(doors, login.service, login.metadata, &**store, given)?;
+        let mut sight = Sight::new(doors, true, target.secret_variables());
+        let now = || doors.env.now();
+        let limit = self.timeout.map(Duration::from_secs);
+        login.device(client, limit, doors.http, &now, &mut |notice| sight.notice(notice))
+    }
+
+    /// The OAuth client: its secret is the one just given, the one kept, or the configuration's.
+    fn client(
+        &self,
+        doors: &Doors<'_>,
+        service: &Service,
+        metadata: &Metadata,
+        store: &dyn SecretStore,
+        given: Option<Secret>,
+    ) -> Result<Client> {
+        let id = match (&self.client_id, &service.table.client_id) {
+            (Some(id), _) | (None, Some(id)) => id.clone(),
+            (None, None) if doors.ui.is_interactive() && self.is_bare() => target::ask_client_id(doors, service)?,
+            (None, None) => service.client_id()?.to_owned(),
+        };
+        let secret = match given {
+            Some(secret) => Some(secret),
+            None => store.get(&client_slot(&service.name))?.or_else(|| service.table.client_secret.clone().map(Secret::new)),
+        };
+        Ok(Client::new(service, metadata, id, secret))
+    }
+
+    fn redirect(&self, service: &Service) -> Redirect {
+        let table = &service.table;
+        let host = match table.redirect_host.as_deref() {
+            Some("[::1]" | "::1") => Host::V6,
+            Some("localhost") => Host::Localhost,
+            _ => Host::V4,
+        };
+        Redirect {
+            host,
+            port: self.port.or(table.redirect_port),
+            path: table.redirect_path.clone().unwrap_or_else(|| "/callback".into()),
+        }
+    }
+}
+
+/// What was read from stdin.
+enum Stdin {
+    Nothing,
+    Token(Secret),
+    ClientSecret(Secret),
+}
+
+impl Stdin {
+    fn client_secret(self) -> Option<Secret> {
+        match self {
+            Self::ClientSecret(secret) => Some(secret),
+            Self::Nothing | Self::Token(_) => None,
+        }
+    }
+}
+
+/// The whole of stdin, up to a little more than the longest token, so that a longer one is noticed.
+fn read_stdin() -> Result<Secret> {
+    let mut text = zeroize::Zeroizing::new(String::with_capacity(8 << 10));
+    if std::io::stdin().is_terminal() {
+        return Ok(Secret::new(String::new()));
+    }
+    std::io::stdin().lock().take((64 << 10) + 16).read_to_string(&mut text).map_err(LoginFailure::Stdin)?;
+    Ok(Secret::new(std::mem::take(&mut *text)))
+}
+
+/// What a program learns of a sign-in that needed nobody.
+#[derive(Serialize)]
+struct Signed<'a> {
+    authenticated: bool,
+    profile: &'a str,
+    service: &'a str,
+    account: Option<&'a str>,
+    account_id: Option<&'a str>,
+    expires_at: Option<String>,
+}
+
+impl<'a> Signed<'a> {
+    fn of(profile: &'a str, session: &'a Session) -> Self {
+        Self {
+            authenticated: true,
+            profile,
+            service: &session.service,
+            account: session.identity.account.as_deref(),
+            account_id: session.identity.id(),
+            expires_at: session.expires_at.map(timestamp),
+        }
+    }
+}
+
+fn tell(doors: &Doors<'_>, profile: &str, session: &Session, storage: Choice) -> Result<()> {
+    let who = session.identity.name().map_or_else(String::new, |name| format!(" as {name}"));
+    doors.ui.done(&format!("Signed in{who} (profile {profile}, kept in the {})", storage.title()));
+    if let Some(expires_at) = session.expires_at {
+        let renewed = if session.is_renewable() { ", and is renewed by itself" } else { "" };
+        doors.ui.note(&format!("The token expires {}{renewed}", expiry(expires_at, doors.env.now())));
+    }
+    if storage == Choice::Plain {
+        doors.ui.warn("the session is kept in a plain file that any program of yours can read");
+    }
+    Ok(())
 }

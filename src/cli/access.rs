@@ -1,0 +1,272 @@
+//! The way to a profile's session: its service, its place in the secret store, and the token in force.
+
+use std::time::Duration as Span;
+
+use chrono::{DateTime, Utc};
+
+use crate::auth::identity::Asks;
+use crate::auth::renew::{self, RenewError, Renewal, Want};
+use crate::auth::service::{self, Metadata, Service};
+use crate::auth::session::{Place, Session};
+use crate::cli::Doors;
+use crate::config::{Config, Profile, Source};
+use crate::error::{Code, Failure, Result};
+use crate::http::{self, Url};
+use crate::os;
+use crate::secret::{self, Choice, PassphraseUse, Secret, SecretStore, StoreError};
+
+/// Why a profile cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The profile names no service.
+    #[error("not signed in: profile {profile} has no service yet")]
+    NoService {
+        /// The profile.
+        profile: String,
+    },
+    /// The stored session belongs to another service than the profile names now.
+    #[error("the session of profile {profile} belongs to service {session}, and the profile names {service}")]
+    OtherService {
+        /// The profile.
+        profile: String,
+        /// The service of the session.
+        session: String,
+        /// The service of the profile.
+        service: String,
+    },
+    /// There is no endpoint to send a request to.
+    #[error("profile {profile} has no endpoint")]
+    NoEndpoint {
+        /// The profile.
+        profile: String,
+    },
+    /// The endpoint in force is not the one that the stored session was issued for.
+    #[error("the stored session is not sent to {origin}, which LANYARD_ENDPOINT names and the profile does not")]
+    ForeignEndpoint {
+        /// The origin in the variable.
+        origin: String,
+    },
+    /// A token variable is in force, so nothing is written.
+    #[error("{variable} is set, and while it is, lanyard {cannot}")]
+    TokenInForce {
+        /// The variable.
+        variable: String,
+        /// What is not done.
+        cannot: &'static str,
+    },
+}
+
+impl Failure for AccessError {
+    fn code(&self) -> Code {
+        match self {
+            Self::NoService { .. } | Self::OtherService { .. } => Code::SignedOut,
+            Self::NoEndpoint { .. } | Self::ForeignEndpoint { .. } => Code::Config,
+            Self::TokenInForce { .. } => Code::Failed,
+        }
+    }
+
+    fn mend(&self) -> Option<String> {
+        Some(match self {
+            Self::NoService { .. } => "lanyard auth login".into(),
+            Self::OtherService { profile, .. } => format!("lanyard auth login --profile {profile}"),
+            Self::NoEndpoint { profile } => format!("lanyard config set profiles.{profile}.endpoint https://…"),
+            Self::ForeignEndpoint { .. } => {
+                "unset LANYARD_ENDPOINT, give the token for it in LANYARD_TOKEN, or set the profile's endpoint".into()
+            }
+            Self::TokenInForce { variable, .. } => format!("unset {variable}, then run the command again"),
+        })
+    }
+}
+
+/// The token that a request carries, and where it comes from.
+pub(super) enum Bearer {
+    /// From a variable.
+    Environment(Secret, String),
+    /// From the profile's session.
+    Session(Box<Session>),
+}
+
+impl Bearer {
+    /// The token.
+    pub(super) fn token(&self) -> &Secret {
+        match self {
+            Self::Environment(token, _) => token,
+            Self::Session(session) => &session.access_token,
+        }
+    }
+}
+
+/// One profile with the doors to its session.
+pub(super) struct Access<'a> {
+    doors: &'a Doors<'a>,
+    /// The configuration it stands in.
+    pub(super) config: &'a Config,
+    /// The profile as it is in force.
+    pub(super) profile: &'a Profile,
+    /// The place of its session.
+    pub(super) place: Place,
+    /// The store of its session.
+    pub(super) store: Box<dyn SecretStore + 'a>,
+}
+
+impl<'a> Access<'a> {
+    /// Opens nothing yet: the store answers at the first question.
+    pub(super) fn new(doors: &'a Doors<'a>, config: &'a Config, profile: &'a Profile) -> Result<Self> {
+        let store = store(doors, profile.storage.value)?;
+        Ok(Self { doors, config, profile, place: Place::of(doors.env, &profile.name.value), store })
+    }
+
+    /// The profile's service.
+    pub(super) fn service(&self) -> Result<Service> {
+        let Some(name) = &self.profile.service else {
+            return Err(AccessError::NoService { profile: self.profile.name.value.clone() }.into());
+        };
+        Ok(service::find(self.config, &name.value)?)
+    }
+
+    /// The stored session as it is, or `None`.
+    pub(super) fn stored(&self) -> Result<Option<Session>> {
+        self.place.load(&*self.store)?.map(|session| self.own(session)).transpose()
+    }
+
+    /// The stored session, renewed as `want` asks.
+    pub(super) fn session(&self, want: Want<'_>, wait: Span) -> Result<Session> {
+        let now = || self.doors.env.now();
+        let locks = self.doors.env.config_dir().join("locks");
+        let renewal =
+            Renewal { place: &self.place, store: &*self.store, http: self.doors.http, locks: &locks, now: &now, wait };
+        let mut waiting = |holder: Option<u32>| {
+            let who = holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+            self.doors.ui.note(&format!("waiting for {who}, which is renewing this session"));
+        };
+        if self.profile.service.is_none() && !self.profile.exists {
+            return Err(RenewError::SignedOut { profile: self.profile.name.value.clone() }.into());
+        }
+        self.own(renewal.session(want, &mut waiting)?)
+    }
+
+    /// The token in force: the environment's, else the session's, renewed if need be.
+    pub(super) fn bearer(&self) -> Result<Bearer> {
+        match &self.profile.token {
+            Some(token) => Ok(Bearer::Environment(token.value.duplicate(), token.variable.clone())),
+            None => Ok(Bearer::Session(Box::new(self.session(Want::Fresh(None), renew::WAIT)?))),
+        }
+    }
+
+    /// The endpoint that a token may be sent to. A variable cannot send the stored session to a host that the profile
+    /// does not name.
+    pub(super) fn endpoint_for(&self, bearer: &Bearer) -> Result<Url> {
+        let Some(endpoint) = &self.profile.endpoint else {
+            return Err(AccessError::NoEndpoint { profile: self.profile.name.value.clone() }.into());
+        };
+        let url = self.parsed(&endpoint.value)?;
+        if let (Bearer::Session(_), Source::Variable(_)) = (bearer, &endpoint.source) {
+            let own = self.profile.chains.endpoint.iter().skip(1).find_map(|candidate| candidate.value.as_deref());
+            let own = own.and_then(|own| http::parse_url(own).ok());
+            if own.is_none_or(|own| own.origin() != url.origin()) {
+                return Err(AccessError::ForeignEndpoint { origin: url.origin().ascii_serialization() }.into());
+            }
+        }
+        Ok(url)
+    }
+
+    fn parsed(&self, endpoint: &str) -> Result<Url> {
+        http::parse_url(endpoint).map_err(|cause| {
+            crate::auth::identity::IdentityError::BadEndpoint { service: self.profile.name.value.clone(), cause }.into()
+        })
+    }
+
+    /// Refuses to write while a token variable is in force.
+    pub(super) fn refuse_token_in_force(&self, cannot: &'static str) -> Result<()> {
+        match &self.profile.token {
+            Some(token) => Err(AccessError::TokenInForce { variable: token.variable.clone(), cannot }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// A session of another service is not this profile's: its token must not reach this service.
+    fn own(&self, session: Session) -> Result<Session> {
+        match &self.profile.service {
+            Some(service) if service.value != session.service => Err(AccessError::OtherService {
+                profile: self.profile.name.value.clone(),
+                session: session.service,
+                service: service.value.clone(),
+            }
+            .into()),
+            _ => Ok(session),
+        }
+    }
+}
+
+/// The addresses that a session remembers, over those that the service's table names.
+pub(super) fn session_metadata(service: &Service, session: Option<&Session>) -> Result<Metadata> {
+    let mut metadata = service.known_metadata()?;
+    if let Some(session) = session {
+        metadata.userinfo_endpoint = metadata.userinfo_endpoint.or_else(|| session.endpoints.userinfo.clone());
+        metadata.introspection_endpoint = metadata.introspection_endpoint.or_else(|| session.endpoints.introspection.clone());
+        metadata.revocation_endpoint = metadata.revocation_endpoint.or_else(|| session.endpoints.revocation.clone());
+    }
+    Ok(metadata)
+}
+
+/// Whom to ask about the token in force. The API is asked only at an endpoint that the token may be sent to.
+pub(super) fn asks<'s>(access: &Access<'_>, service: &'s Service, bearer: &'s Bearer, metadata: &Metadata) -> Result<Asks<'s>> {
+    let endpoint = match access.endpoint_for(bearer) {
+        Ok(endpoint) => Some(endpoint.to_string()),
+        Err(failure) if access.profile.endpoint.is_none() => {
+            tracing::debug!(%failure, "the API is not asked");
+            None
+        }
+        Err(failure) => return Err(failure),
+    };
+    let client = match bearer {
+        Bearer::Session(session) => session.client.as_ref(),
+        Bearer::Environment(..) => None,
+    };
+    Ok(Asks::of(service, endpoint.as_deref(), metadata, client)?)
+}
+
+/// Opens the store of the user's choice. The passphrase of the encrypted file comes from the environment or a hidden
+/// prompt, when it is needed.
+pub(super) fn store<'a>(doors: &'a Doors<'a>, choice: Choice) -> Result<Box<dyn SecretStore + 'a>> {
+    let passphrase = Box::new(move |wanted: PassphraseUse| passphrase(doors, wanted));
+    Ok(secret::open(choice, doors.env.config_dir(), passphrase, doors.env.interactive)?)
+}
+
+fn passphrase(doors: &Doors<'_>, wanted: PassphraseUse) -> std::result::Result<Secret, StoreError> {
+    if let Some(passphrase) = doors.env.var(os::PASSPHRASE) {
+        return Ok(Secret::new(passphrase.to_owned()));
+    }
+    let ask = |question| doors.ui.hidden(question, "LANYARD_PASSPHRASE").map_err(|_| StoreError::NoPassphrase);
+    let first = ask("Passphrase of the encrypted file")?;
+    if wanted == PassphraseUse::Create {
+        if first.expose().is_empty() {
+            doors.ui.warn("an empty passphrase protects nothing");
+            return Err(StoreError::NoPassphrase);
+        }
+        if ask("The same passphrase again")? != first {
+            doors.ui.warn("the two passphrases differ");
+            return Err(StoreError::NoPassphrase);
+        }
+    }
+    Ok(first)
+}
+
+/// `2026-12-31 (in 38 days)`: the day in UTC, and how far away it is.
+pub(super) fn expiry(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let left = at - now;
+    let count = |number: i64, unit: &str| format!("{number} {unit}{}", if number == 1 { "" } else { "s" });
+    let span = left.abs();
+    let far = if span.num_days() >= 1 {
+        // Counted on the calendar, as a person does who reads the date beside it.
+        count((at.date_naive() - now.date_naive()).num_days().abs(), "day")
+    } else if span.num_hours() >= 1 {
+        count(span.num_hours(), "hour")
+    } else if span.num_minutes() >= 1 {
+        count(span.num_minutes(), "minute")
+    } else {
+        count(span.num_seconds(), "second")
+    };
+    let when = if left.num_seconds() > 0 { format!("in {far}") } else { format!("{far} ago") };
+    format!("{} ({when})", at.format("%Y-%m-%d"))
+}
