@@ -4,6 +4,7 @@ use crate::auth::service::preset_defaults;
 use crate::cli::{Doors, Global};
 use crate::config::{self, Config, Output, Overrides, Profile};
 use crate::error::Result;
+use crate::os::{Env, PASSPHRASE, TOKEN};
 
 /// Loads the configuration and decides every setting. Warnings go to stderr.
 pub(super) fn active(doors: &Doors<'_>) -> Result<(Config, Profile)> {
@@ -51,4 +52,16 @@ pub(super) fn wants_json(doors: &Doors<'_>, config: &Config) -> bool {
 
 fn output_flag(flags: &Global) -> Option<Output> {
     if flags.json { Some(Output::Json) } else { flags.output }
+}
+
+/// The variables that hold secrets, which no program that lanyard starts may inherit.
+///
+/// A configuration that cannot be read is no reason to pass on what the built-in services use.
+pub(super) fn secret_variables(env: &Env) -> Vec<String> {
+    let config = Config::load(env).unwrap_or_default();
+    let own = config.services.values().filter_map(|service| service.token_env.clone()).flatten();
+    let chosen = config.profiles.values().filter_map(|profile| profile.service.as_deref());
+    let known = ["github", "gitlab", "google", "microsoft", "huggingface"];
+    let presets = chosen.chain(known).filter_map(preset_defaults).flat_map(|preset| preset.token_env);
+    [TOKEN.to_owned(), PASSPHRASE.to_owned()].into_iter().chain(own).chain(presets).collect()
 }

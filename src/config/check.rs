@@ -56,6 +56,12 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<(Config, Vec<Entry>), Co
     Ok((Config { lines, path: path.to_owned(), ..config }, entries))
 }
 
+/// The text of `bytes`, if it is a configuration that could be used.
+pub fn sound<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, ConfigError> {
+    read(path, bytes)?;
+    utf8(path, bytes)
+}
+
 /// The text of a file, or where it stops being UTF-8.
 pub(super) fn utf8<'a>(path: &Path, bytes: &'a [u8]) -> Result<&'a str, ConfigError> {
     std::str::from_utf8(bytes).map_err(|error| {

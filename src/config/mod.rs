@@ -12,6 +12,7 @@ use crate::os::{Env, files};
 use crate::secret::Choice;
 
 pub mod check;
+pub mod document;
 pub mod edit;
 pub mod error;
 pub mod resolve;

@@ -6,7 +6,7 @@ use super::Rule;
 use crate::os::Env;
 
 /// A rule's folder without the `/**` that is implied.
-pub(super) fn without_stars(directory: &str) -> &str {
+pub fn without_stars(directory: &str) -> &str {
     let folder = directory.strip_suffix("/**").or_else(|| directory.strip_suffix("/*")).unwrap_or(directory);
     if folder.is_empty() { "/" } else { folder }
 }

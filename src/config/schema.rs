@@ -220,7 +220,7 @@ pub(super) fn problem(kind: Kind, text: &str) -> Option<(String, String)> {
         _ if text.chars().any(char::is_control) => told("holds control characters", "write it again without them"),
         Kind::Text | Kind::Hidden | Kind::List | Kind::Bool | Kind::Port => None,
         Kind::Url => parse_url(text).err().map(|error| (url_problem(&error), URL_MEND.to_owned())),
-        Kind::Name => (!is_name(text)).then(|| ("is no name".to_owned(), NAME_MEND.to_owned())),
+        Kind::Name => (!is_name(text)).then(|| ("is not a usable name".to_owned(), NAME_MEND.to_owned())),
         Kind::Choice(words) => (!words.contains(&text)).then(|| {
             let mend = nearest(text, words.iter().copied())
                 .map_or_else(|| format!("write one of: {}", words.join(", ")), |word| format!("write {word}"));
@@ -247,4 +247,43 @@ fn directory_problem(text: &str) -> Option<(String, String)> {
     folder.contains('*').then(|| {
         ("has a star in the middle".into(), "name the folder; a rule holds for everything below it by itself".into())
     })
+}
+
+/// The field that a key on the command line names, with the key's segments.
+pub fn lookup(key: &str) -> Result<(Vec<String>, &'static Field), ConfigError> {
+    let segments = split(key);
+    match node(&segments) {
+        Node::Unknown => Err(unknown(At::Argument, &segments)),
+        Node::Table | Node::Tables => Err(ConfigError::BadKey {
+            key: join(&segments),
+            problem: "is a table",
+            mend: "name one of the keys in it; `lanyard config list` shows those that are set".into(),
+        }),
+        Node::Value(field) => match segments.get(1).filter(|_| field.path.contains('*')) {
+            Some(name) if !is_name(name) => {
+                Err(ConfigError::BadKey { key: join(&segments), problem: "has no usable name", mend: NAME_MEND.into() })
+            }
+            _ => Ok((segments, field)),
+        },
+    }
+}
+
+/// Reads the value of a key from the command line, where a list has commas between.
+pub fn value(key: &[String], field: &Field, text: &str) -> Result<toml_edit::Value, ConfigError> {
+    let bad = |(problem, mend)| ConfigError::BadValue { at: At::Argument, key: join(key), problem, mend };
+    let wrong =
+        |expected| ConfigError::WrongType { at: At::Argument, key: join(key), expected, found: "something else" };
+    match field.kind {
+        Kind::Bool => text.parse::<bool>().map(Into::into).map_err(|_| wrong("true or false")),
+        Kind::Port => match text.parse::<u16>() {
+            Ok(port) if port > 0 => Ok(i64::from(port).into()),
+            _ => Err(wrong("a number from 1 to 65535")),
+        },
+        Kind::List => {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            items.clone().find_map(|item| problem(field.kind, item)).map_or(Ok(()), |found| Err(bad(found)))?;
+            Ok(items.collect::<toml_edit::Array>().into())
+        }
+        kind => problem(kind, text).map_or_else(|| Ok(text.into()), |found| Err(bad(found))),
+    }
 }
