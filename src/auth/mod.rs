@@ -3,6 +3,7 @@
 //! The domain asks and never prints: what a person must see or do leaves through a [`Notice`], and the way in answers
 //! with a [`Reply`].
 
+<<<<<<< HEAD
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -14,6 +15,11 @@ pub mod grant;
 pub mod id_token;
 pub mod identity;
 pub mod login;
+=======
+pub mod id_token;
+pub mod jwks;
+mod jws;
+>>>>>>> oidc
 pub mod loopback;
 pub mod presets;
 pub mod renew;

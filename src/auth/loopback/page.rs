@@ -36,7 +36,7 @@ struct Text {
 const SIGNED_IN: Text = Text {
     mark: "good",
     title: "You are signed in",
-    line: "Lanyard has your session and keeps it safe on this computer.",
+    line: "Lanyard has stored your session on this computer.",
     hint: "You can close this tab and go back to your terminal.",
 };
 const FAILED: Text = Text {
