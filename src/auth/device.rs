@@ -97,7 +97,12 @@ struct Authorization {
 }
 
 /// Gets a code, has the person enter it, and polls until the service gives tokens or a final answer.
-pub fn sign_in(ask: &Ask<'_>, http: &dyn Http, now: DateTime<Utc>, person: &mut Person<'_>) -> Result<TokenAnswer, DeviceError> {
+pub fn sign_in(
+    ask: &Ask<'_>,
+    http: &dyn Http,
+    now: DateTime<Utc>,
+    person: &mut Person<'_>,
+) -> Result<TokenAnswer, DeviceError> {
     let (device, token) = offered(ask)?;
     let started = Instant::now();
     let code = request_code(ask, device, http)?;
@@ -106,7 +111,12 @@ pub fn sign_in(ask: &Ask<'_>, http: &dyn Http, now: DateTime<Utc>, person: &mut 
     let complete = code.verification_uri_complete.as_deref().and_then(|complete| http::parse_url(complete).ok());
     let life = Duration::from_secs(number(code.expires_in.as_ref()).unwrap_or(900).clamp(*LIFE.start(), *LIFE.end()));
     let life = ask.limit.map_or(life, |limit| limit.min(life));
-    let shown = Notice::EnterCode { url: &address, complete: complete.as_ref(), user_code: &clean(&code.user_code), expires_at: now + life };
+    let shown = Notice::EnterCode {
+        url: &address,
+        complete: complete.as_ref(),
+        user_code: &clean(&code.user_code),
+        expires_at: now + life,
+    };
     if let Reply::Cancel = person(shown) {
         return Err(DeviceError::Cancelled);
     }
@@ -133,7 +143,8 @@ fn offered<'a>(ask: &'a Ask<'_>) -> Result<(&'a Url, &'a Url), ServiceError> {
     if ask.metadata.lacks_grant(GRANT) {
         return Err(lacking("sign-in by device code"));
     }
-    let device = ask.metadata.device_authorization_endpoint.as_ref().ok_or_else(|| lacking("sign-in by device code"))?;
+    let device =
+        ask.metadata.device_authorization_endpoint.as_ref().ok_or_else(|| lacking("sign-in by device code"))?;
     let token = ask.metadata.token_endpoint.as_ref().ok_or_else(|| lacking("token endpoint"))?;
     Ok((device, token))
 }

@@ -177,7 +177,9 @@ pub fn sentence(error: &str) -> String {
             "the service does not accept this client".into()
         }
         "invalid_scope" => "the service does not know one of the scopes".into(),
-        "unsupported_grant_type" | "unsupported_response_type" => "the service does not offer this way to sign in".into(),
+        "unsupported_grant_type" | "unsupported_response_type" => {
+            "the service does not offer this way to sign in".into()
+        }
         "redirect_uri_mismatch" => "the service does not know this redirect address".into(),
         "expired_token" => "the code expired before it was used".into(),
         "authorization_pending" => "nobody has entered the code yet".into(),
@@ -314,7 +316,9 @@ fn read_fields(answer: &Response) -> Result<Fields, GrantError> {
         .is_some_and(|kind| kind.starts_with("application/x-www-form-urlencoded") || kind.starts_with("text/plain"));
     if is_form && !answer.body.starts_with(b"{") {
         let pairs = url::form_urlencoded::parse(&answer.body);
-        return Ok(Fields(pairs.map(|(name, value)| (name.into_owned(), Field::Text(Secret::new(value.into_owned())))).collect()));
+        return Ok(Fields(
+            pairs.map(|(name, value)| (name.into_owned(), Field::Text(Secret::new(value.into_owned())))).collect(),
+        ));
     }
     answer.json().map(Fields).map_err(|cause| {
         if answer.status >= 500 || answer.status == 429 {
@@ -341,7 +345,11 @@ fn refuse_errors(answer: &Response, fields: &Fields) -> Result<(), GrantError> {
         return Err(GrantError::Refused {
             error: clean(error),
             words: ProviderWords::of(fields.text("error_description")),
-            interval: fields.seconds("interval").ok().flatten().and_then(|interval| u64::try_from(interval.num_seconds()).ok()),
+            interval: fields
+                .seconds("interval")
+                .ok()
+                .flatten()
+                .and_then(|interval| u64::try_from(interval.num_seconds()).ok()),
         });
     }
     if answer.status >= 500 || answer.status == 429 {
@@ -389,7 +397,10 @@ impl Fields {
         if !(0.0..=MAX_LIFE as f64).contains(&number) {
             return Err(GrantError::BadField { field, problem: "it is negative or longer than ten years" });
         }
-        #[expect(clippy::cast_possible_truncation, reason = "the range was just checked; fractions of a second are dropped")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the range was just checked; fractions of a second are dropped"
+        )]
         let seconds = number as i64;
         Ok((seconds > 0).then(|| Duration::seconds(seconds)))
     }
@@ -417,7 +428,9 @@ mod tests {
 
     #[test]
     fn forms_and_json_say_the_same() {
-        let json = tokens(200, JSON, r#"{"access_token":"t0k","token_type":"bearer","scope":"a b","expires_in":"3600"}"#).unwrap();
+        let json =
+            tokens(200, JSON, r#"{"access_token":"t0k","token_type":"bearer","scope":"a b","expires_in":"3600"}"#)
+                .unwrap();
         let form = tokens(200, FORM, "access_token=t0k&token_type=bearer&scope=a%2Cb&expires_in=3600").unwrap();
         for answer in [json, form] {
             assert_eq!(answer.access_token.expose(), "t0k");
@@ -428,7 +441,8 @@ mod tests {
 
     #[test]
     fn an_error_with_status_200_is_an_error() {
-        let error = tokens(200, JSON, r#"{"error":"bad_verification_code","error_description":"The code is \u001b[31mwrong"}"#);
+        let error =
+            tokens(200, JSON, r#"{"error":"bad_verification_code","error_description":"The code is \u001b[31mwrong"}"#);
         let Err(GrantError::Refused { error, words, .. }) = error else { panic!("{error:?}") };
         assert_eq!(error, "bad_verification_code");
         assert_eq!(words.unwrap().0, "The code is [31mwrong");

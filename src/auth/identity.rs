@@ -131,7 +131,9 @@ impl Failure for IdentityError {
 
     fn mend(&self) -> Option<String> {
         Some(match self {
-            Self::Rejected { token_page: Some(page), .. } => format!("get a new token at {page}, then `lanyard auth login --with-token`"),
+            Self::Rejected { token_page: Some(page), .. } => {
+                format!("get a new token at {page}, then `lanyard auth login --with-token`")
+            }
             Self::Rejected { .. } => "get a new token from the service, or `lanyard auth login`".into(),
             Self::Forbidden { .. } => "sign in again with more rights: `lanyard auth login --scopes …`".into(),
             Self::Unreachable { cause, .. } => return cause.mend(),
@@ -197,7 +199,12 @@ impl<'a> Asks<'a> {
     }
 
     /// Asks the userinfo endpoint, where there is one.
-    pub fn userinfo(&self, http: &dyn Http, token: &Secret, subject: Option<&str>) -> Result<Option<Facts>, IdentityError> {
+    pub fn userinfo(
+        &self,
+        http: &dyn Http,
+        token: &Secret,
+        subject: Option<&str>,
+    ) -> Result<Option<Facts>, IdentityError> {
         self.userinfo.as_ref().map(|userinfo| self.ask_userinfo(http, userinfo, token, subject)).transpose()
     }
 
@@ -207,14 +214,22 @@ impl<'a> Asks<'a> {
         let request = client.form(endpoint, &[("token", token.expose()), ("token_type_hint", "access_token")]);
         let told: Introspection = grant::request_json(http, request).map_err(|error| match error {
             GrantError::Unreachable(cause) => IdentityError::Unreachable { service: self.name(), cause },
-            GrantError::Trouble { status, .. } | GrantError::Malformed { status, .. } => IdentityError::Status { service: self.name(), status },
-            GrantError::Refused { .. } | GrantError::BadField { .. } => IdentityError::Forbidden { service: self.name() },
+            GrantError::Trouble { status, .. } | GrantError::Malformed { status, .. } => {
+                IdentityError::Status { service: self.name(), status }
+            }
+            GrantError::Refused { .. } | GrantError::BadField { .. } => {
+                IdentityError::Forbidden { service: self.name() }
+            }
         })?;
         if !told.active {
             return Err(self.rejected());
         }
         Ok(Some(Facts {
-            identity: Identity { subject: told.sub.map(|sub| clean(&sub)), account: told.username.map(|name| clean(&name)), account_id: None },
+            identity: Identity {
+                subject: told.sub.map(|sub| clean(&sub)),
+                account: told.username.map(|name| clean(&name)),
+                account_id: None,
+            },
             expires_at: told.exp.and_then(instant),
             issued_at: told.iat.and_then(instant),
             scopes: told.scope.as_deref().map(grant::words),
@@ -225,12 +240,14 @@ impl<'a> Asks<'a> {
 
     fn ask_api(&self, http: &dyn Http, api: &ApiTable, endpoint: &Url, token: &Secret) -> Result<Facts, IdentityError> {
         let path = api.whoami.as_deref().unwrap_or_default();
-        let url = http::below(endpoint, path).map_err(|cause| IdentityError::BadEndpoint { service: self.name(), cause })?;
+        let url =
+            http::below(endpoint, path).map_err(|cause| IdentityError::BadEndpoint { service: self.name(), cause })?;
         let answer = self.get(http, url, token)?;
         let value: Value = self.json(&answer)?;
         let at = |pointer: &Option<String>| pointer.as_deref().and_then(|pointer| value.pointer(pointer));
         // GitHub tells a classic token's scopes in a header of the same answer.
-        let header_scopes = answer.headers.get("x-oauth-scopes").and_then(|value| value.to_str().ok()).map(grant::words);
+        let header_scopes =
+            answer.headers.get("x-oauth-scopes").and_then(|value| value.to_str().ok()).map(grant::words);
         Ok(Facts {
             identity: Identity {
                 subject: None,
@@ -243,7 +260,13 @@ impl<'a> Asks<'a> {
         })
     }
 
-    fn ask_userinfo(&self, http: &dyn Http, url: &Url, token: &Secret, subject: Option<&str>) -> Result<Facts, IdentityError> {
+    fn ask_userinfo(
+        &self,
+        http: &dyn Http,
+        url: &Url,
+        token: &Secret,
+        subject: Option<&str>,
+    ) -> Result<Facts, IdentityError> {
         let answer = self.get(http, url.clone(), token)?;
         let told: UserInfo = self.json(&answer)?;
         if let (Some(expected), Some(told)) = (subject, &told.sub)
@@ -251,8 +274,15 @@ impl<'a> Asks<'a> {
         {
             return Err(IdentityError::OtherSubject { service: self.name() });
         }
-        let account = [told.email, told.preferred_username, told.name].into_iter().flatten().map(|name| clean(&name)).find(|name| !name.is_empty());
-        Ok(Facts { identity: Identity { subject: told.sub.map(|sub| clean(&sub)), account, account_id: None }, ..Facts::default() })
+        let account = [told.email, told.preferred_username, told.name]
+            .into_iter()
+            .flatten()
+            .map(|name| clean(&name))
+            .find(|name| !name.is_empty());
+        Ok(Facts {
+            identity: Identity { subject: told.sub.map(|sub| clean(&sub)), account, account_id: None },
+            ..Facts::default()
+        })
     }
 
     fn get(&self, http: &dyn Http, url: Url, token: &Secret) -> Result<Response, IdentityError> {

@@ -5,8 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::auth::grant::{self, Client, TokenAnswer};
-use crate::auth::id_token::{self, Claims, Expected, IdTokenError, Keys};
+use crate::auth::id_token::{self, Claims, Expected, IdTokenError};
 use crate::auth::identity::{Asks, Facts, Identity};
+use crate::auth::jwks::Keys;
 use crate::auth::loopback::Redirect;
 use crate::auth::service::{Metadata, Service};
 use crate::auth::session::{Endpoints, Grant, Session};
@@ -77,7 +78,9 @@ impl Failure for LoginError {
     fn mend(&self) -> Option<String> {
         match self {
             Self::IdToken { cause, .. } => cause.mend(),
-            Self::NoIdToken { .. } => Some("leave `openid` out with `--scopes` if the service is no OpenID provider".into()),
+            Self::NoIdToken { .. } => {
+                Some("leave `openid` out with `--scopes` if the service is no OpenID provider".into())
+            }
             Self::NoKeys { .. } => Some("set `jwks_uri` for the service".into()),
         }
     }
@@ -121,7 +124,13 @@ impl Login<'_> {
         now: &dyn Fn() -> DateTime<Utc>,
         person: &mut Person<'_>,
     ) -> Result<Fresh> {
-        let ask = device::Ask { service: self.service, metadata: self.metadata, client: &client, scopes: &self.scopes, limit };
+        let ask = device::Ask {
+            service: self.service,
+            metadata: self.metadata,
+            client: &client,
+            scopes: &self.scopes,
+            limit,
+        };
         let tokens = device::sign_in(&ask, http, now(), person)?;
         let session = self.session(Grant::Device, client, tokens, None, http, now(), person)?;
         Ok(Fresh { session, page: None })
@@ -162,8 +171,11 @@ impl Login<'_> {
     ) -> Result<Session> {
         let skew = tokens.date.map_or(TimeDelta::zero(), |date| date - now);
         if skew.abs() > SKEW {
-            let (minutes, direction) = (skew.num_minutes().abs(), if skew > TimeDelta::zero() { "behind" } else { "ahead of" });
-            person(Notice::Warning(format!("this machine's clock is {minutes} min {direction} the service's; set it right")));
+            let (minutes, direction) =
+                (skew.num_minutes().abs(), if skew > TimeDelta::zero() { "behind" } else { "ahead of" });
+            person(Notice::Warning(format!(
+                "this machine's clock is {minutes} min {direction} the service's; set it right"
+            )));
         }
         let checked_at = now + skew.clamp(-SKEW, SKEW);
         let claims = match &tokens.id_token {
@@ -171,8 +183,11 @@ impl Login<'_> {
             None => None,
         };
         let scopes = tokens.scopes.unwrap_or_else(|| self.scopes.clone());
-        let wider: Vec<&str> =
-            scopes.iter().filter(|scope| !self.scopes.is_empty() && !self.scopes.contains(scope)).map(String::as_str).collect();
+        let wider: Vec<&str> = scopes
+            .iter()
+            .filter(|scope| !self.scopes.is_empty() && !self.scopes.contains(scope))
+            .map(String::as_str)
+            .collect();
         if !wider.is_empty() {
             person(Notice::Warning(format!("the service granted scopes that were not asked for: {}", wider.join(" "))));
         }
@@ -226,9 +241,17 @@ impl Login<'_> {
     /// Who signed in: the API's word where there is an API, else the ID token's, else userinfo's.
     ///
     /// A service that verified who this is and cannot tell the name just now does not fail the sign-in.
-    fn identity(&self, claims: Option<&Claims>, token: &Secret, http: &dyn Http, person: &mut Person<'_>) -> Result<Identity> {
+    fn identity(
+        &self,
+        claims: Option<&Claims>,
+        token: &Secret,
+        http: &dyn Http,
+        person: &mut Person<'_>,
+    ) -> Result<Identity> {
         let subject = claims.map(|claims| claims.subject.as_str());
-        let named = claims.and_then(|claims| [&claims.email, &claims.preferred_username, &claims.name].into_iter().find_map(Clone::clone));
+        let named = claims.and_then(|claims| {
+            [&claims.email, &claims.preferred_username, &claims.name].into_iter().find_map(Clone::clone)
+        });
         let asks = Asks::of(self.service, self.endpoint, self.metadata, None)?;
         let has_api = self.service.api().is_some_and(|api| api.whoami.is_some()) && self.endpoint.is_some();
         let told = if has_api || named.is_none() { asks.who(http, token, subject) } else { Ok(None) };

@@ -3,7 +3,6 @@
 //! The domain asks and never prints: what a person must see or do leaves through a [`Notice`], and the way in answers
 //! with a [`Reply`].
 
-<<<<<<< HEAD
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -14,12 +13,9 @@ pub mod device;
 pub mod grant;
 pub mod id_token;
 pub mod identity;
-pub mod login;
-=======
-pub mod id_token;
 pub mod jwks;
 mod jws;
->>>>>>> oidc
+pub mod login;
 pub mod loopback;
 pub mod presets;
 pub mod renew;

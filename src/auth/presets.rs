@@ -70,7 +70,13 @@ pub static PRESETS: &[Preset] = &[
         title: "GitHub",
         about: "github.com, by device code or a personal access token",
         registration: "https://github.com/settings/developers (tick \"Enable Device Flow\")",
-        quirks: Quirks { comma_scopes: true, device_first: true, secret_in_form: true, revocation: Revocation::CredentialList, ..PLAIN },
+        quirks: Quirks {
+            comma_scopes: true,
+            device_first: true,
+            secret_in_form: true,
+            revocation: Revocation::CredentialList,
+            ..PLAIN
+        },
         fill: || ServiceTable {
             authorization_endpoint: text("https://github.com/login/oauth/authorize"),
             token_endpoint: text("https://github.com/login/oauth/access_token"),
@@ -203,10 +209,29 @@ impl Preset {
             ($($field:ident),* $(,)?) => { $( if user.$field.is_some() { table.$field.clone_from(&user.$field); } )* };
         }
         take!(
-            issuer, client_id, client_secret, scopes, token_env, endpoint, authorization_endpoint, token_endpoint,
-            device_authorization_endpoint, revocation_endpoint, introspection_endpoint, userinfo_endpoint,
-            pushed_authorization_request_endpoint, jwks_uri, token_endpoint_auth_method, redirect_host, redirect_port,
-            redirect_path, audience, resource, prompt, accept_unannounced_iss, api,
+            issuer,
+            client_id,
+            client_secret,
+            scopes,
+            token_env,
+            endpoint,
+            authorization_endpoint,
+            token_endpoint,
+            device_authorization_endpoint,
+            revocation_endpoint,
+            introspection_endpoint,
+            userinfo_endpoint,
+            pushed_authorization_request_endpoint,
+            jwks_uri,
+            token_endpoint_auth_method,
+            redirect_host,
+            redirect_port,
+            redirect_path,
+            audience,
+            resource,
+            prompt,
+            accept_unannounced_iss,
+            api,
         );
         table.preset.clone_from(&user.preset);
         table

@@ -15,7 +15,7 @@ use crate::auth::session::{Place, Session};
 use crate::error::{Code, Failure};
 use crate::http::Http;
 use crate::os::files::{FileError, Lock};
-use crate::secret::{SecretStore, StoreError};
+use crate::secret::{Secret, SecretStore, StoreError};
 
 /// How long a process waits for another that renews the same session.
 pub const WAIT: Span = Span::from_secs(30);
@@ -66,7 +66,10 @@ pub enum RenewError {
 impl Failure for RenewError {
     fn code(&self) -> Code {
         match self {
-            Self::SignedOut { .. } | Self::NotRenewable { .. } | Self::LoginNeeded { .. } | Self::OtherAccount { .. } => Code::SignedOut,
+            Self::SignedOut { .. }
+            | Self::NotRenewable { .. }
+            | Self::LoginNeeded { .. }
+            | Self::OtherAccount { .. } => Code::SignedOut,
             Self::Grant(cause) => cause.code(),
             Self::Store(cause) => cause.code(),
             Self::Lock(cause) => cause.code(),
@@ -76,7 +79,9 @@ impl Failure for RenewError {
     fn mend(&self) -> Option<String> {
         match self {
             Self::SignedOut { profile } => Some(format!("lanyard auth login --profile {profile}")),
-            Self::NotRenewable { .. } | Self::LoginNeeded { .. } | Self::OtherAccount { .. } => Some("lanyard auth login".into()),
+            Self::NotRenewable { .. } | Self::LoginNeeded { .. } | Self::OtherAccount { .. } => {
+                Some("lanyard auth login".into())
+            }
             Self::Grant(cause) => cause.mend(),
             Self::Store(cause) => cause.mend(),
             Self::Lock(cause) => cause.mend(),
@@ -163,7 +168,7 @@ impl Renewal<'_> {
         };
         match self.ask(&session, &scopes) {
             Ok(answer) => {
-                if answer.id_token.as_ref().is_some_and(|token| !id_token::continues(token, &session)) {
+                if answer.id_token.as_ref().is_some_and(|token| !continues(token, &session)) {
                     return Err(RenewError::OtherAccount { service: session.service });
                 }
                 session.renew(answer, (self.now)());
@@ -176,7 +181,11 @@ impl Renewal<'_> {
                 Err(RenewError::LoginNeeded { service: session.service, cause: Some(error) })
             }
             // The service is away for a moment, and the old token still lives.
-            Err(error) if matches!(want, Want::Fresh(None)) && error.code() == Code::Unreachable && !session.is_expired((self.now)()) => {
+            Err(error)
+                if matches!(want, Want::Fresh(None))
+                    && error.code() == Code::Unreachable
+                    && !session.is_expired((self.now)()) =>
+            {
                 tracing::debug!(%error, "not renewed; the old token still lives");
                 Ok(session)
             }
@@ -191,7 +200,9 @@ impl Renewal<'_> {
     /// session was lost with the answer.
     fn ask(&self, session: &Session, scopes: &str) -> Result<grant::TokenAnswer, GrantError> {
         let missing = GrantError::BadField { field: "refresh_token", problem: "it is missing" };
-        let (Some(client), Some(endpoint), Some(refresh)) = (&session.client, &session.endpoints.token, &session.refresh_token) else {
+        let (Some(client), Some(endpoint), Some(refresh)) =
+            (&session.client, &session.endpoints.token, &session.refresh_token)
+        else {
             return Err(missing);
         };
         let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", refresh.expose())];
@@ -212,4 +223,19 @@ impl Renewal<'_> {
             other => other,
         }
     }
+}
+
+/// Whether the ID token of a renewal speaks of the same account, issuer and client (OpenID Connect Core section 12.2).
+///
+/// Its signature is not checked: it came straight from the token endpoint that the session is pinned to (section
+/// 3.1.3.7, item 6), and asking for keys first would leave the new refresh token unstored for longer.
+fn continues(token: &Secret, session: &Session) -> bool {
+    let Some(claims) = id_token::unverified_claims(token) else { return false };
+    let says = |claim: &str, expected: Option<&str>| expected.is_none_or(|expected| claims[claim] == expected);
+    let audience = |client: &str| {
+        claims["aud"] == client || claims["aud"].as_array().is_some_and(|all| all.iter().any(|one| one == client))
+    };
+    says("sub", session.identity.subject.as_deref())
+        && says("iss", session.issuer.as_deref())
+        && session.client.as_ref().is_none_or(|client| audience(&client.id))
 }

@@ -6,7 +6,7 @@ use crate::auth::grant;
 use crate::auth::presets::Revocation;
 use crate::auth::session::Session;
 use crate::error::{Code, Failure};
-use crate::http::{Http, HeaderValue, Method, Request, Unreachable, Url, header};
+use crate::http::{HeaderValue, Http, Method, Request, Unreachable, Url, header};
 use crate::secret::Secret;
 use crate::text::clean;
 
@@ -73,7 +73,12 @@ impl Failure for RevokeError {
 
 /// Asks the service to take back both tokens of a session. `endpoint` is the address for it, from the session or the
 /// service's table. Succeeds when the service agreed, or does not know the tokens any more.
-pub fn revoke(session: &Session, endpoint: Option<&Url>, style: Revocation, http: &dyn Http) -> Result<(), RevokeError> {
+pub fn revoke(
+    session: &Session,
+    endpoint: Option<&Url>,
+    style: Revocation,
+    http: &dyn Http,
+) -> Result<(), RevokeError> {
     let Some(endpoint) = endpoint else {
         return Err(RevokeError::NotOffered { service: session.service.clone() });
     };
@@ -95,8 +100,12 @@ fn revoke_one(
 ) -> Result<(), RevokeError> {
     let request = || match (style, &session.client) {
         (Revocation::CredentialList, _) => credential_list(endpoint, token),
-        (Revocation::Standard, Some(client)) => client.form(endpoint, &[("token", token.expose()), ("token_type_hint", hint)]),
-        (Revocation::Standard, None) => Request::form(endpoint.clone(), &[("token", token.expose()), ("token_type_hint", hint)]),
+        (Revocation::Standard, Some(client)) => {
+            client.form(endpoint, &[("token", token.expose()), ("token_type_hint", hint)])
+        }
+        (Revocation::Standard, None) => {
+            Request::form(endpoint.clone(), &[("token", token.expose()), ("token_type_hint", hint)])
+        }
     };
     let mut answer = send(session, request(), http)?;
     if answer.status == 503 || answer.status == 429 {

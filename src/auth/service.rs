@@ -142,7 +142,9 @@ impl Failure for ServiceError {
 
     fn mend(&self) -> Option<String> {
         Some(match self {
-            Self::Unknown { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`? `lanyard auth login` lists the services"),
+            Self::Unknown { nearest: Some(nearest), .. } => {
+                format!("did you mean `{nearest}`? `lanyard auth login` lists the services")
+            }
             Self::Unknown { name, nearest: None } => {
                 format!("add [services.{name}] to the configuration, or use `lanyard auth login --issuer URL`")
             }
@@ -153,7 +155,9 @@ impl Failure for ServiceError {
             Self::BadAddress { service, field, .. } => {
                 format!("correct the address: `lanyard config set services.{service}.{field} https://…`")
             }
-            Self::OtherIssuer { .. } => "configure the issuer exactly as the service spells it, with or without the last slash".into(),
+            Self::OtherIssuer { .. } => {
+                "configure the issuer exactly as the service spells it, with or without the last slash".into()
+            }
             Self::NoMetadata { .. } | Self::BadMetadata { .. } => {
                 "check the issuer; a service without metadata needs its endpoints in [services.NAME]".into()
             }
@@ -222,7 +226,9 @@ impl Service {
     /// Whether the service takes bearer tokens and offers no OAuth 2.0 at all.
     pub fn is_token_only(&self) -> bool {
         let table = &self.table;
-        table.issuer.is_none() && table.authorization_endpoint.is_none() && table.device_authorization_endpoint.is_none()
+        table.issuer.is_none()
+            && table.authorization_endpoint.is_none()
+            && table.device_authorization_endpoint.is_none()
     }
 
     /// How to ask its API who one is.
@@ -234,7 +240,9 @@ impl Service {
     pub fn scopes(&self) -> Vec<String> {
         match &self.table.scopes {
             Some(scopes) => scopes.clone(),
-            None if self.table.issuer.is_some() => ["openid", "profile", "email", "offline_access"].map(str::to_owned).to_vec(),
+            None if self.table.issuer.is_some() => {
+                ["openid", "profile", "email", "offline_access"].map(str::to_owned).to_vec()
+            }
             None => Vec::new(),
         }
     }
@@ -264,15 +272,20 @@ impl Service {
     fn lay_table_over(&self, metadata: &mut Metadata) -> Result<(), ServiceError> {
         let table = &self.table;
         let issuer = table.issuer.as_deref();
-        let mut lay = |slot: &mut Option<Url>, field: &'static str, value: &Option<String>| -> Result<(), ServiceError> {
-            if let Some(value) = value {
-                *slot = Some(address(&self.name, issuer, field, value)?);
-            }
-            Ok(())
-        };
+        let mut lay =
+            |slot: &mut Option<Url>, field: &'static str, value: &Option<String>| -> Result<(), ServiceError> {
+                if let Some(value) = value {
+                    *slot = Some(address(&self.name, issuer, field, value)?);
+                }
+                Ok(())
+            };
         lay(&mut metadata.authorization_endpoint, "authorization_endpoint", &table.authorization_endpoint)?;
         lay(&mut metadata.token_endpoint, "token_endpoint", &table.token_endpoint)?;
-        lay(&mut metadata.device_authorization_endpoint, "device_authorization_endpoint", &table.device_authorization_endpoint)?;
+        lay(
+            &mut metadata.device_authorization_endpoint,
+            "device_authorization_endpoint",
+            &table.device_authorization_endpoint,
+        )?;
         lay(&mut metadata.revocation_endpoint, "revocation_endpoint", &table.revocation_endpoint)?;
         lay(&mut metadata.introspection_endpoint, "introspection_endpoint", &table.introspection_endpoint)?;
         lay(&mut metadata.userinfo_endpoint, "userinfo_endpoint", &table.userinfo_endpoint)?;
@@ -387,7 +400,8 @@ impl Document {
 fn address(service: &str, issuer: Option<&str>, field: &'static str, value: &str) -> Result<Url, ServiceError> {
     let bad = |cause| ServiceError::BadAddress { service: service.to_owned(), field, cause };
     let url = http::parse_url(value).map_err(bad)?;
-    let issuer_is_local = issuer.is_none_or(|issuer| http::parse_url(issuer).is_ok_and(|issuer| http::is_loopback(&issuer)));
+    let issuer_is_local =
+        issuer.is_none_or(|issuer| http::parse_url(issuer).is_ok_and(|issuer| http::is_loopback(&issuer)));
     if url.scheme() == "http" && !issuer_is_local {
         let host = url.host_str().unwrap_or_default().to_owned();
         return Err(bad(BadUrl::Insecure { scheme: "http".into(), host }));
@@ -402,7 +416,11 @@ mod tests {
 
     fn answering(document: &'static str) -> impl Http {
         move |_: Request| {
-            Ok(Response { status: 200, headers: HeaderMap::new(), body: zeroize::Zeroizing::new(document.as_bytes().to_vec()) })
+            Ok(Response {
+                status: 200,
+                headers: HeaderMap::new(),
+                body: zeroize::Zeroizing::new(document.as_bytes().to_vec()),
+            })
         }
     }
 
@@ -433,11 +451,16 @@ mod tests {
 
     #[test]
     fn unsafe_addresses_are_refused() {
-        for token_endpoint in ["http://id.example/token", "http://127.0.0.1/token", "file:///etc/passwd", "https://u:p@id.example/"] {
+        for token_endpoint in
+            ["http://id.example/token", "http://127.0.0.1/token", "file:///etc/passwd", "https://u:p@id.example/"]
+        {
             let document = format!(r#"{{"issuer":"https://id.example","token_endpoint":"{token_endpoint}"}}"#);
             let http = answering(document.leak());
             let error = service("https://id.example").metadata(&http).unwrap_err();
-            assert!(matches!(error, ServiceError::BadAddress { field: "token_endpoint", .. }), "{token_endpoint}: {error}");
+            assert!(
+                matches!(error, ServiceError::BadAddress { field: "token_endpoint", .. }),
+                "{token_endpoint}: {error}"
+            );
         }
     }
 

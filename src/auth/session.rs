@@ -151,7 +151,8 @@ impl Place {
     pub fn file_name(&self) -> String {
         let digest = Sha256::digest(self.profile.as_bytes());
         let tag: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        let plain: String = self.profile.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).take(32).collect();
+        let plain: String =
+            self.profile.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).take(32).collect();
         format!("{plain}-{tag}")
     }
 
@@ -365,14 +366,21 @@ mod tests {
             issuer: Some("https://id.example".into()),
             grant: Grant::Web,
             client: Some(Client { id: "cli".into(), secret: None, method: AuthMethod::None }),
-            endpoints: Endpoints { token: Some(Url::parse("https://id.example/token").unwrap()), ..Endpoints::default() },
+            endpoints: Endpoints {
+                token: Some(Url::parse("https://id.example/token").unwrap()),
+                ..Endpoints::default()
+            },
             access_token: Secret::new("access \"quoted\"".into()),
             refresh_token: Some(Secret::new("refresh".into())),
             id_token: None,
             issued_at: now,
             expires_at: life.map(|life| now + Duration::seconds(life)),
             scopes: vec!["openid".into()],
-            identity: Identity { subject: Some("sub".into()), account: Some("user@example.com".into()), account_id: None },
+            identity: Identity {
+                subject: Some("sub".into()),
+                account: Some("user@example.com".into()),
+                account_id: None,
+            },
             login_needed: false,
         }
     }

@@ -130,7 +130,9 @@ impl Failure for WebError {
             Self::TimedOut { .. } => Code::SignedOut,
             Self::Cancelled => Code::Interrupted,
             Self::Refused { error, .. } if error == "access_denied" => Code::Forbidden,
-            Self::Randomness | Self::Refused { .. } | Self::OtherIssuer { .. } | Self::IssuerParameter { .. } => Code::Failed,
+            Self::Randomness | Self::Refused { .. } | Self::OtherIssuer { .. } | Self::IssuerParameter { .. } => {
+                Code::Failed
+            }
             Self::Exchange(cause) | Self::Pushed(cause) => cause.code(),
         }
     }
@@ -162,7 +164,12 @@ impl Failure for WebError {
 }
 
 /// Sends the person to the service and back, and exchanges the code.
-pub fn sign_in(ask: &Ask<'_>, http: &dyn Http, now: DateTime<Utc>, person: &mut Person<'_>) -> Result<Signed, WebError> {
+pub fn sign_in(
+    ask: &Ask<'_>,
+    http: &dyn Http,
+    now: DateTime<Utc>,
+    person: &mut Person<'_>,
+) -> Result<Signed, WebError> {
     let (authorization, token) = offered(ask)?;
     let loopback = Loopback::bind(&ask.redirect)?;
     let attempt = Attempt::new(loopback.redirect_uri())?;
@@ -193,7 +200,12 @@ fn offered<'a>(ask: &'a Ask<'_>) -> Result<(&'a Url, &'a Url), ServiceError> {
     if ask.metadata.lacks_grant("authorization_code") {
         return Err(lacking("browser sign-in"));
     }
-    if ask.metadata.code_challenge_methods_supported.as_ref().is_some_and(|methods| !methods.iter().any(|method| method == "S256")) {
+    if ask
+        .metadata
+        .code_challenge_methods_supported
+        .as_ref()
+        .is_some_and(|methods| !methods.iter().any(|method| method == "S256"))
+    {
         return Err(lacking("PKCE with S256, without which a browser sign-in can be stolen"));
     }
     let authorization = ask.metadata.authorization_endpoint.as_ref().ok_or_else(|| lacking("browser sign-in"))?;
@@ -262,15 +274,19 @@ impl Attempt {
     fn address(&self, ask: &Ask<'_>, authorization: &Url, http: &dyn Http) -> Result<Url, WebError> {
         let parameters = self.parameters(ask);
         let mut url = authorization.clone();
-        let push = ask.metadata.require_pushed_authorization_requests || ask.service.table.pushed_authorization_request_endpoint.is_some();
+        let push = ask.metadata.require_pushed_authorization_requests
+            || ask.service.table.pushed_authorization_request_endpoint.is_some();
         if let (true, Some(endpoint)) = (push, &ask.metadata.pushed_authorization_request_endpoint) {
             #[derive(Deserialize)]
             struct Pushed {
                 request_uri: String,
             }
             let fields: Vec<(&str, &str)> = parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            let pushed: Pushed = grant::request_json(http, ask.client.form(endpoint, &fields)).map_err(WebError::Pushed)?;
-            url.query_pairs_mut().append_pair("client_id", &ask.client.id).append_pair("request_uri", &pushed.request_uri);
+            let pushed: Pushed =
+                grant::request_json(http, ask.client.form(endpoint, &fields)).map_err(WebError::Pushed)?;
+            url.query_pairs_mut()
+                .append_pair("client_id", &ask.client.id)
+                .append_pair("request_uri", &pushed.request_uri);
         } else {
             url.query_pairs_mut()
                 .append_pair("client_id", &ask.client.id)
@@ -281,7 +297,12 @@ impl Attempt {
 
     /// Waits for the browser or for a pasted address. The inner result is what the service said.
     #[expect(clippy::type_complexity, reason = "two kinds of end: the wait's and the service's")]
-    fn wait(&self, ask: &Ask<'_>, loopback: &Loopback, person: &mut Person<'_>) -> Result<Result<Secret, WebError>, WebError> {
+    fn wait(
+        &self,
+        ask: &Ask<'_>,
+        loopback: &Loopback,
+        person: &mut Person<'_>,
+    ) -> Result<Result<Secret, WebError>, WebError> {
         let mut pasted = None;
         let mut tick = |left: Duration| match person(Notice::Waiting(left)) {
             Reply::GoOn => ControlFlow::Continue(()),
@@ -292,7 +313,9 @@ impl Attempt {
                     ControlFlow::Break(())
                 }
                 None => {
-                    person(Notice::NotAccepted("this address is not the answer to this sign-in: paste the whole address that the browser ended at"));
+                    person(Notice::NotAccepted(
+                        "this address is not the answer to this sign-in: paste the whole address that the browser ended at",
+                    ));
                     ControlFlow::Continue(())
                 }
             },
@@ -332,7 +355,13 @@ impl Attempt {
         Some(Ok(Secret::new(code.to_owned())))
     }
 
-    fn exchange(&self, client: &Client, endpoint: &Url, code: &Secret, http: &dyn Http) -> Result<TokenAnswer, WebError> {
+    fn exchange(
+        &self,
+        client: &Client,
+        endpoint: &Url,
+        code: &Secret,
+        http: &dyn Http,
+    ) -> Result<TokenAnswer, WebError> {
         let fields = [
             ("grant_type", "authorization_code"),
             ("code", code.expose()),
@@ -385,7 +414,10 @@ mod tests {
 
     #[test]
     fn the_challenge_is_that_of_rfc_7636_appendix_b() {
-        assert_eq!(challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+        assert_eq!(
+            challenge("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"),
+            "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+        );
     }
 
     #[test]

@@ -203,14 +203,20 @@ pub(super) fn session_metadata(service: &Service, session: Option<&Session>) -> 
     let mut metadata = service.known_metadata()?;
     if let Some(session) = session {
         metadata.userinfo_endpoint = metadata.userinfo_endpoint.or_else(|| session.endpoints.userinfo.clone());
-        metadata.introspection_endpoint = metadata.introspection_endpoint.or_else(|| session.endpoints.introspection.clone());
+        metadata.introspection_endpoint =
+            metadata.introspection_endpoint.or_else(|| session.endpoints.introspection.clone());
         metadata.revocation_endpoint = metadata.revocation_endpoint.or_else(|| session.endpoints.revocation.clone());
     }
     Ok(metadata)
 }
 
 /// Whom to ask about the token in force. The API is asked only at an endpoint that the token may be sent to.
-pub(super) fn asks<'s>(access: &Access<'_>, service: &'s Service, bearer: &'s Bearer, metadata: &Metadata) -> Result<Asks<'s>> {
+pub(super) fn asks<'s>(
+    access: &Access<'_>,
+    service: &'s Service,
+    bearer: &'s Bearer,
+    metadata: &Metadata,
+) -> Result<Asks<'s>> {
     let endpoint = match access.endpoint_for(bearer) {
         Ok(endpoint) => Some(endpoint.to_string()),
         Err(failure) if access.profile.endpoint.is_none() => {

@@ -76,5 +76,6 @@ fn candidates(env: &Env, url: &Url) -> Vec<Command> {
 /// Whether a program of that name lies in an absolute folder of `PATH`. Relative and empty parts are passed over, so
 /// that the folder one happens to stand in never decides.
 fn find_program(env: &Env, name: &str) -> bool {
-    std::env::split_paths(env.var("PATH").unwrap_or_default()).any(|folder| folder.is_absolute() && folder.join(name).is_file())
+    std::env::split_paths(env.var("PATH").unwrap_or_default())
+        .any(|folder| folder.is_absolute() && folder.join(name).is_file())
 }

@@ -25,9 +25,10 @@ mod auth {
     pub(super) mod token_info;
     pub(super) mod whoami;
 }
-mod active;
 mod access;
+mod active;
 mod api;
+mod browser;
 pub mod completions;
 mod config;
 mod doctor;

@@ -2,6 +2,10 @@
 
 use std::cell::RefCell;
 use std::io::{self, Write};
+#[cfg(unix)]
+use std::sync::Mutex;
+use std::sync::Once;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -18,6 +22,7 @@ use crate::text::clean;
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
 const GREEN: Style = AnsiColor::Green.on_default().bold();
+const STRONG: Style = Style::new().bold();
 const FAINT: Style = Style::new().dimmed();
 
 /// The terminal, or what stands in for it.
@@ -236,8 +241,30 @@ impl Ui {
     /// Asks for a secret without showing it. The terminal's echo is back on however this ends.
     pub fn hidden(&self, question: &str, flag: &str) -> Result<Secret> {
         self.needs_terminal(question, flag)?;
-        let _echo = EchoGuard::new();
+        watch_signals();
         rpassword::prompt_password(format!("{question}: ")).map(Secret::new).map_err(|error| ask_failed(&error).into())
+    }
+
+    /// Has Ctrl-C, SIGTERM and SIGHUP be told by [`Ui::interrupted`] instead of ending the process at once.
+    pub fn catch_interrupts(&self) {
+        watch_signals();
+        GRACEFUL.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the person has interrupted the command.
+    pub fn interrupted(&self) -> bool {
+        INTERRUPTED.load(Ordering::SeqCst)
+    }
+
+    /// Ends what [`Ui::catch_interrupts`] began, and shows what is typed again.
+    pub fn release_interrupts(&self) {
+        GRACEFUL.store(false, Ordering::SeqCst);
+        restore_terminal();
+    }
+
+    /// A word that stands out.
+    pub fn strong(&self, word: &str) -> String {
+        format!("{STRONG}{}{STRONG:#}", clean(word))
     }
 
     fn needs_terminal(&self, question: &str, flag: &str) -> Result<(), UiError> {
@@ -254,20 +281,40 @@ fn ask_failed(error: &impl std::error::Error) -> UiError {
     UiError::Interrupted
 }
 
-/// Remembers the terminal's settings and puts them back when a signal ends a hidden prompt.
-struct EchoGuard;
+/// Whether a command has asked to end by itself when the person interrupts it.
+static GRACEFUL: AtomicBool = AtomicBool::new(false);
+/// Whether the person has interrupted such a command.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// The terminal's settings from before anything was hidden.
+#[cfg(unix)]
+static TERMINAL: Mutex<Option<rustix::termios::Termios>> = Mutex::new(None);
+/// How long a command that ends by itself may take before it is ended.
+const GRACE: Duration = Duration::from_secs(3);
 
-impl EchoGuard {
-    fn new() -> Self {
+/// Remembers the terminal's settings, and has signals put them back before they end the process.
+fn watch_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
         #[cfg(unix)]
-        if let Ok(settings) = rustix::termios::tcgetattr(io::stdin()) {
-            // A second handler is refused by the library; the first one restores the same settings.
-            let _ = ctrlc::set_handler(move || {
-                let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, &settings);
-                std::process::exit(i32::from(Code::Interrupted as u8));
-            });
+        if let (Ok(settings), Ok(mut saved)) = (rustix::termios::tcgetattr(io::stdin()), TERMINAL.lock()) {
+            *saved = Some(settings);
         }
-        Self
+        // Without a handler, a signal ends the process as it always did.
+        let _ = ctrlc::set_handler(|| {
+            restore_terminal();
+            if GRACEFUL.load(Ordering::SeqCst) && !INTERRUPTED.swap(true, Ordering::SeqCst) {
+                std::thread::sleep(GRACE);
+            }
+            std::process::exit(i32::from(Code::Interrupted as u8));
+        });
+    });
+}
+
+fn restore_terminal() {
+    #[cfg(unix)]
+    if let Ok(Some(settings)) = TERMINAL.lock().map(|saved| saved.clone()) {
+        // A terminal that is gone needs no settings.
+        let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, &settings);
     }
 }
 

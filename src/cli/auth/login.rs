@@ -38,7 +38,7 @@ lanyard auth login --issuer https://id.example.com --client-id my-cli\n  \
 lanyard auth login --service gitlab --with-token < token.txt")]
 pub struct Args {
     /// The service to sign in to: a name from the configuration or a built-in one
-    #[arg(long, short, value_name = "NAME", add = clap_complete::ArgValueCandidates::new(crate::cli::completions::services))]
+    #[arg(long, short, value_name = "NAME")]
     service: Option<String>,
     /// The OpenID Connect or OAuth 2.0 issuer to sign in to; written to the configuration as a service
     #[arg(long, value_name = "URL", conflicts_with = "service")]
@@ -177,7 +177,7 @@ impl Args {
         }
         let fresh = match (way, stdin) {
             (Way::Token, Stdin::Token(token)) => self.keep_token(doors, &login, token)?,
-            (Way::Device, _) => self.sign_in_by_device(doors, &login, &target, &store, stdin.client_secret())?,
+            (Way::Device, stdin) => self.sign_in_by_device(doors, &login, &target, &store, stdin.client_secret())?,
             (_, stdin) => self.sign_in_by_web(doors, &login, &target, &store, stdin.client_secret())?,
         };
         let kept = keep::keep(doors, &self, &target, &service, &*store, fresh)?;
@@ -205,7 +205,12 @@ impl Args {
 
     /// No flag says what to do, so a person may be asked.
     fn is_bare(&self) -> bool {
-        self.service.is_none() && self.issuer.is_none() && !self.web && !self.device && !self.with_token && self.token.is_none()
+        self.service.is_none()
+            && self.issuer.is_none()
+            && !self.web
+            && !self.device
+            && !self.with_token
+            && self.token.is_none()
     }
 
     fn scopes(&self, target: &Target, service: &Service) -> Vec<String> {
@@ -235,12 +240,16 @@ impl Args {
             return Ok(Stdin::Token(login::clean_token(token)?));
         }
         if way == Way::Token {
-            let pasted = if doors.ui.is_interactive() { doors.ui.hidden("Token", "the token on stdin")? } else { read_stdin()? };
+            let pasted =
+                if doors.ui.is_interactive() { doors.ui.hidden("Token", "the token on stdin")? } else { read_stdin()? };
             return Ok(Stdin::Token(login::clean_token(&pasted)?));
         }
         if self.client_secret_stdin {
-            let pasted =
-                if doors.ui.is_interactive() { doors.ui.hidden("Client secret", "the secret on stdin")? } else { read_stdin()? };
+            let pasted = if doors.ui.is_interactive() {
+                doors.ui.hidden("Client secret", "the secret on stdin")?
+            } else {
+                read_stdin()?
+            };
             return Ok(Stdin::ClientSecret(login::clean_token(&pasted)?));
         }
         Ok(Stdin::Nothing)
@@ -297,7 +306,9 @@ impl Args {
         };
         let secret = match given {
             Some(secret) => Some(secret),
-            None => store.get(&client_slot(&service.name))?.or_else(|| service.table.client_secret.clone().map(Secret::new)),
+            None => {
+                store.get(&client_slot(&service.name))?.or_else(|| service.table.client_secret.clone().map(Secret::new))
+            }
         };
         Ok(Client::new(service, metadata, id, secret))
     }

@@ -1,0 +1,234 @@
+//! Which service a sign-in is for, and which profile keeps it: from the flags, the configuration, or the person.
+
+use crate::auth::presets;
+use crate::auth::service::{self, Service};
+use crate::auth::session::Place;
+use crate::cli::access::AccessError;
+use crate::cli::{Doors, active};
+use crate::config::{self, Config, Overrides, Profile, ServiceTable, Source};
+use crate::error::{Code, Failure, Result};
+use crate::http::{self, BadUrl, Url};
+
+use super::{Args, Way};
+
+/// Where a sign-in goes.
+pub(super) struct Target {
+    /// The service's name.
+    pub(super) service_name: String,
+    /// The profile's name.
+    pub(super) profile_name: String,
+    /// Whether the user named the profile, so that no other may be used or made.
+    pub(super) profile_named: bool,
+    /// The issuer and client of a service that the configuration does not know yet.
+    pub(super) new_service: Option<ServiceTable>,
+    /// The profile as it is in force, if it is there already.
+    pub(super) profile: Profile,
+    endpoint: Option<String>,
+}
+
+/// Why no target could be chosen.
+#[derive(Debug, thiserror::Error)]
+enum TargetError {
+    #[error("the issuer cannot be used")]
+    BadIssuer(#[source] BadUrl),
+    #[error("which service to sign in to is not clear")]
+    NoService,
+}
+
+impl Failure for TargetError {
+    fn code(&self) -> Code {
+        Code::Usage
+    }
+
+    fn mend(&self) -> Option<String> {
+        Some(match self {
+            Self::BadIssuer(_) => "give the issuer's address as the service spells it: --issuer https://…".into(),
+            Self::NoService => {
+                "give --service NAME (github, gitlab, google, microsoft, huggingface, or one of yours) or --issuer URL"
+                    .into()
+            }
+        })
+    }
+}
+
+/// Decides service and profile. Asks only where no flag was given and a person is there.
+pub(super) fn choose(args: &Args, doors: &Doors<'_>, config: &Config) -> Result<Target> {
+    let mut overrides = active::overrides(doors.flags);
+    overrides.allow_new = true;
+    overrides.storage = args.storage;
+    let resolve = |overrides: &Overrides| config::profile(config, doors.env, overrides, &service::preset_defaults);
+    let mut profile = resolve(&overrides)?;
+    for warning in &profile.warnings {
+        doors.ui.warn(warning);
+    }
+    let (service_name, new_service) = match (&args.service, &args.issuer, &profile.service) {
+        (Some(name), _, _) => (name.clone(), None),
+        (None, Some(issuer), _) => of_issuer(config, issuer, args.client_id.as_deref())?,
+        (None, None, None) if doors.ui.is_interactive() && args.is_bare() => ask_service(doors, config)?,
+        (None, None, Some(service)) => (service.value.clone(), None),
+        (None, None, None) => return Err(TargetError::NoService.into()),
+    };
+    let profile_named = matches!(profile.name.source, Source::Flag(_) | Source::Variable(_));
+    let other_service = profile.service.as_ref().is_some_and(|service| service.value != service_name);
+    if !profile_named && (other_service || !profile.exists) {
+        // The profile in force is for another service, so this sign-in gets one of its own.
+        overrides.profile = Some(fitting_profile(config, &service_name));
+        profile = resolve(&overrides)?;
+    }
+    let endpoint = args.endpoint.clone().or_else(|| profile.endpoint.as_ref().map(|endpoint| endpoint.value.clone()));
+    Ok(Target { service_name, profile_name: profile.name.value.clone(), profile_named, new_service, profile, endpoint })
+}
+
+/// The profile of that service if there is just one, else a new one named after the service.
+fn fitting_profile(config: &Config, service: &str) -> String {
+    let mut of_service = config.profiles.iter().filter(|(_, table)| table.service.as_deref() == Some(service));
+    match (of_service.next(), of_service.next()) {
+        (Some((name, _)), None) => name.clone(),
+        _ => free_name(config, service),
+    }
+}
+
+/// `wanted`, or with a number behind it where a profile of another kind has the name.
+pub(super) fn free_name(config: &Config, wanted: &str) -> String {
+    let numbered = (2..).map(|number| format!("{wanted}-{number}"));
+    std::iter::once(wanted.to_owned())
+        .chain(numbered)
+        .find(|name| !config.profiles.contains_key(name))
+        .unwrap_or_else(|| wanted.to_owned())
+}
+
+/// The configured service of that issuer, or a new table for it.
+fn of_issuer(config: &Config, issuer: &str, client_id: Option<&str>) -> Result<(String, Option<ServiceTable>)> {
+    let url = http::parse_url(issuer).map_err(TargetError::BadIssuer)?;
+    let known = config.services.iter().find(|(_, table)| {
+        table.issuer.as_deref() == Some(issuer)
+            && client_id.is_none_or(|id| table.client_id.as_deref().is_none_or(|known| known == id))
+    });
+    if let Some((name, table)) = known {
+        let adds_client = client_id.is_some() && table.client_id.is_none();
+        let new = adds_client.then(|| ServiceTable { client_id: client_id.map(str::to_owned), ..table.clone() });
+        return Ok((name.clone(), new));
+    }
+    let table = ServiceTable {
+        issuer: Some(issuer.to_owned()),
+        client_id: client_id.map(str::to_owned),
+        ..ServiceTable::default()
+    };
+    Ok((free_service_name(config, &url), Some(table)))
+}
+
+/// The issuer's host as a service name: `id.work.example`, `127.0.0.1-9100`.
+fn free_service_name(config: &Config, issuer: &Url) -> String {
+    let host = issuer.host_str().unwrap_or("service").trim_matches(['[', ']']).replace(':', "-");
+    let host = host.trim_matches('-');
+    let base = issuer.port().map_or_else(|| host.to_owned(), |port| format!("{host}-{port}"));
+    let taken = |name: &str| config.services.contains_key(name) || presets::find(name).is_some();
+    let numbered = (2..).map(|number| format!("{base}-{number}"));
+    std::iter::once(base.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(base)
+}
+
+fn ask_service(doors: &Doors<'_>, config: &Config) -> Result<(String, Option<ServiceTable>)> {
+    let names = service::names(config);
+    let mut items: Vec<String> = names.iter().map(|name| explain(config, name)).collect();
+    items.push("Another OpenID Connect or OAuth 2.0 issuer: you give its address and a client id".into());
+    let chosen = doors.ui.choose("Where do you want to sign in?", &items, "--service NAME or --issuer URL")?;
+    if let Some(name) = names.get(chosen) {
+        return Ok((name.clone(), None));
+    }
+    let issuer = doors.ui.input("Address of the issuer (https://…)", None, "--issuer URL")?;
+    let client_id = doors.ui.input("Client id registered there for command-line sign-in", None, "--client-id ID")?;
+    of_issuer(config, &issuer, Some(&client_id))
+}
+
+/// One line that helps to choose a service.
+fn explain(config: &Config, name: &str) -> String {
+    let own = config.services.get(name);
+    match presets::find(own.and_then(|table| table.preset.as_deref()).unwrap_or(name)) {
+        Some(preset) if preset.name == name => format!("{}: {}", preset.title, preset.about),
+        _ => {
+            let place = own
+                .and_then(|table| table.issuer.as_deref().or(table.endpoint.as_deref()))
+                .unwrap_or("an API with tokens");
+            format!("{name}: {place}")
+        }
+    }
+}
+
+/// Asks for the way, each explained in a line; only the ways that the service may have.
+pub(super) fn ask_way(doors: &Doors<'_>, service: &Service) -> Result<Way> {
+    let web = (Way::Web, "Browser: a page of the service opens, you sign in there, done");
+    let device = (Way::Device, "Device code: enter a short code in any browser, also on your phone");
+    let token = (Way::Token, "Token: paste one that you made on the service's own page");
+    let ways = if service.quirks.device_first { [device, web, token] } else { [web, device, token] };
+    let items: Vec<String> = ways.iter().map(|(_, about)| (*about).to_owned()).collect();
+    let chosen = doors.ui.choose("How do you want to sign in?", &items, "--web, --device or --with-token")?;
+    Ok(ways.get(chosen).map_or(Way::Web, |(way, _)| *way))
+}
+
+/// Asks for the client id of a service that has none for lanyard, after saying where one is made.
+pub(super) fn ask_client_id(doors: &Doors<'_>, service: &Service) -> Result<String> {
+    if let Some(preset) = service.preset() {
+        doors
+            .ui
+            .say(&format!("{} knows programs by a client id. Register one at {}", preset.title, preset.registration));
+    }
+    doors.ui.input("Client id", None, "--client-id ID")
+}
+
+impl Target {
+    /// The service, with what this sign-in adds to the configuration.
+    pub(super) fn service(&self, doors: &Doors<'_>, config: &Config) -> Result<Service> {
+        match &self.new_service {
+            Some(table) => {
+                tracing::debug!(service = self.service_name, interactive = doors.ui.is_interactive(), "a new service");
+                Ok(Service::of_table(&self.service_name, table.clone()))
+            }
+            None => Ok(service::find(config, &self.service_name)?),
+        }
+    }
+
+    /// The place of the profile's session.
+    pub(super) fn place(&self, doors: &Doors<'_>) -> Place {
+        Place::of(doors.env, &self.profile_name)
+    }
+
+    /// The API's base address: the flag's, the profile's, the service's.
+    pub(super) fn endpoint<'a>(&'a self, service: &'a Service) -> Option<&'a str> {
+        self.endpoint.as_deref().or(service.table.endpoint.as_deref())
+    }
+
+    /// The account that the profile is for, as a hint for the service; none when another is to sign in.
+    pub(super) fn account(&self, switch_account: bool) -> Option<&str> {
+        self.profile.account.as_deref().filter(|_| !switch_account)
+    }
+
+    /// The scopes that the profile asks for instead of the service's.
+    pub(super) fn scopes(&self) -> Option<Vec<String>> {
+        self.profile.scopes.clone()
+    }
+
+    /// The variables that may hold a token of this service, which no child is given.
+    pub(super) fn secret_variables(&self) -> Vec<String> {
+        self.profile
+            .chains
+            .token
+            .iter()
+            .filter_map(|candidate| match &candidate.source {
+                Source::Variable(name) => Some(name.clone()),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// While a token variable is in force, a sign-in would change nothing that is used.
+    pub(super) fn refuse_token_in_force(&self) -> Result<()> {
+        match &self.profile.token {
+            Some(token) => Err(AccessError::TokenInForce {
+                variable: token.variable.clone(),
+                cannot: "does not sign in: the variable's token would win over the session",
+            }
+            .into()),
+            None => Ok(()),
+        }
+    }
+}
