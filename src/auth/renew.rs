@@ -149,7 +149,7 @@ impl Renewal<'_> {
     }
 
     fn lock_path(&self) -> std::path::PathBuf {
-        self.locks.join(format!("session-{}.lock", self.place.file_name()))
+        self.locks.join(self.place.lock_name())
     }
 
     /// What a session is worth that cannot be renewed: a token with some life left still serves.

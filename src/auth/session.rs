@@ -147,13 +147,13 @@ impl Place {
         Self { profile: profile.to_owned(), folder }
     }
 
-    /// A short name for files that belong to this profile alone, such as its lock.
-    pub fn file_name(&self) -> String {
+    /// The name of the lock file under which this profile's session is changed.
+    pub fn lock_name(&self) -> String {
         let digest = Sha256::digest(self.profile.as_bytes());
         let tag: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
         let plain: String =
             self.profile.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).take(32).collect();
-        format!("{plain}-{tag}")
+        format!("session-{plain}-{tag}.lock")
     }
 
     fn slot(&self, account: Option<&str>, own_name: bool) -> Slot {

@@ -11,8 +11,9 @@ use crate::auth::session::{Place, Session};
 use crate::cli::Doors;
 use crate::config::{Config, Profile, Source};
 use crate::error::{Code, Failure, Result};
-use crate::http::{self, Url};
+use crate::http::{self, Http, Url};
 use crate::os;
+use crate::os::files::Lock;
 use crate::secret::{self, Choice, PassphraseUse, Secret, SecretStore, StoreError};
 
 /// Why a profile cannot be used.
@@ -116,6 +117,11 @@ impl<'a> Access<'a> {
         Ok(Self { doors, config, profile, place: Place::of(doors.env, &profile.name.value), store })
     }
 
+    /// The network.
+    pub(super) fn http(&self) -> &'a dyn Http {
+        self.doors.http
+    }
+
     /// The profile's service.
     pub(super) fn service(&self) -> Result<Service> {
         let Some(name) = &self.profile.service else {
@@ -135,14 +141,23 @@ impl<'a> Access<'a> {
         let locks = self.doors.env.config_dir().join("locks");
         let renewal =
             Renewal { place: &self.place, store: &*self.store, http: self.doors.http, locks: &locks, now: &now, wait };
-        let mut waiting = |holder: Option<u32>| {
-            let who = holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
-            self.doors.ui.note(&format!("waiting for {who}, which is renewing this session"));
-        };
+        let mut waiting = |holder: Option<u32>| self.tell_waiting(holder);
         if self.profile.service.is_none() && !self.profile.exists {
             return Err(RenewError::SignedOut { profile: self.profile.name.value.clone() }.into());
         }
         self.own(renewal.session(want, &mut waiting)?)
+    }
+
+    /// The lock under which the session is changed.
+    pub(super) fn lock(&self) -> Result<Lock> {
+        let path = self.doors.env.config_dir().join("locks").join(self.place.lock_name());
+        let mut waiting = |holder: Option<u32>| self.tell_waiting(holder);
+        Ok(Lock::acquire(&path, renew::WAIT, &mut waiting)?)
+    }
+
+    fn tell_waiting(&self, holder: Option<u32>) {
+        let who = holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+        self.doors.ui.note(&format!("waiting for {who}, which works on this session"));
     }
 
     /// The token in force: the environment's, else the session's, renewed if need be.

@@ -1,16 +1,49 @@
-//! `lanyard auth whoami`
+//! `lanyard auth whoami`: the account's name alone.
 
-use crate::cli::Doors;
+use crate::auth::renew::RenewError;
+use crate::cli::access::{self, Access, Bearer};
+use crate::cli::{Doors, active};
 use crate::error::Result;
+use crate::text::clean;
 
 /// Print the name of the account
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  lanyard auth whoami")]
+#[command(after_help = "Example:\n  lanyard auth whoami --profile work")]
 pub struct Args {}
 
 impl Args {
     /// Runs the command.
-    pub fn run(self, _doors: &Doors<'_>) -> Result<()> {
-        Ok(())
+    pub fn run(self, doors: &Doors<'_>) -> Result<()> {
+        let (config, profile) = active::active(doors)?;
+        let access = Access::new(doors, &config, &profile)?;
+        let stored = if profile.token.is_some() { None } else { access.stored()? };
+        let known = stored.as_ref().and_then(|session| session.identity.name().map(str::to_owned));
+        let name = match (known, &profile.token) {
+            (Some(name), _) => name,
+            (None, None) if stored.is_none() => {
+                return Err(RenewError::SignedOut { profile: profile.name.value.clone() }.into());
+            }
+            (None, _) => ask(&access)?,
+        };
+        if active::output_json(doors, &profile) {
+            return doors.ui.answer_json(&serde_json::json!({ "account": name, "profile": profile.name.value }));
+        }
+        doors.ui.answer(&clean(&name))
     }
+}
+
+/// Asks the service, for a token that came without a name.
+fn ask(access: &Access<'_>) -> Result<String> {
+    let service = access.service()?;
+    let bearer = access.bearer()?;
+    let session = match &bearer {
+        Bearer::Session(session) => Some(&**session),
+        Bearer::Environment(..) => None,
+    };
+    let metadata = match session {
+        Some(_) => access::session_metadata(&service, session)?,
+        None => service.metadata(access.http())?,
+    };
+    let facts = access::asks(access, &service, &bearer, &metadata)?.who(access.http(), bearer.token(), None)?;
+    Ok(facts.and_then(|facts| facts.identity.name().map(str::to_owned)).unwrap_or_else(|| "unknown".into()))
 }
