@@ -213,10 +213,9 @@ impl Reader<'_> {
         if !audience.iter().any(|one| one == client_id) {
             return Err(wrong("aud", Problem::Mismatch));
         }
-        if self.claims.contains_key("azp") || audience.len() > 1 {
-            if self.text("azp")? != client_id {
-                return Err(wrong("azp", Problem::Mismatch));
-            }
+        let names_party = self.claims.contains_key("azp") || audience.len() > 1;
+        if names_party && self.text("azp")? != client_id {
+            return Err(wrong("azp", Problem::Mismatch));
         }
         Ok(())
     }

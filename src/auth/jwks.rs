@@ -23,7 +23,7 @@ struct Key {
     /// The only algorithm that the issuer uses it for, where it says so.
     algorithm: Option<Algorithm>,
     kind: Kind,
-    key: DecodingKey,
+    public: DecodingKey,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Keys {
         }
         let valid = candidates.any(|key| {
             let signed = token.signed.as_bytes();
-            jsonwebtoken::crypto::verify(token.signature, signed, &key.key, algorithm.library()).unwrap_or(false)
+            jsonwebtoken::crypto::verify(token.signature, signed, &key.public, algorithm.library()).unwrap_or(false)
         });
         if valid { Ok(()) } else { Err(IdTokenError::Signature) }
     }
@@ -99,7 +99,7 @@ impl Key {
         if private || !for_signatures || !may_verify {
             return None;
         }
-        let (kind, decoding_key) = match (text("kty")?, text("crv")) {
+        let (kind, public) = match (text("kty")?, text("crv")) {
             ("RSA", None) => (Kind::Rsa, rsa(text("n")?, text("e")?)?),
             ("EC", Some("P-256")) => (Kind::P256, p256(text("x")?, text("y")?)?),
             ("OKP", Some("Ed25519")) => (Kind::Ed25519, ed25519(text("x")?)?),
@@ -113,7 +113,7 @@ impl Key {
             None => None,
             Some(id) => Some(id.as_str()?.to_owned()),
         };
-        Some(Self { id, algorithm, kind, key: decoding_key })
+        Some(Self { id, algorithm, kind, public })
     }
 
     fn may_have_made(&self, id: Option<&String>, algorithm: Algorithm) -> bool {
@@ -151,6 +151,7 @@ fn ed25519(x: &str) -> Option<DecodingKey> {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
     use serde_json::json;
 
     use super::*;
@@ -159,7 +160,6 @@ mod tests {
     fn rsa_key(bits: usize) -> Value {
         let mut modulus = vec![0xff; bits / 8];
         modulus[0] = 0x80;
-        use base64::Engine;
         json!({"kty": "RSA", "n": base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(modulus), "e": "AQAB"})
     }
 
@@ -213,8 +213,12 @@ mod tests {
             with(ed25519.clone(), "crv", json!("X25519")),
             with(ed25519, "x", json!("AQAB")),
         ];
-        good.iter().for_each(|key| assert!(usable(key), "{key}"));
-        bad.iter().for_each(|key| assert!(!usable(key), "{key}"));
+        for key in good {
+            assert!(usable(&key), "{key}");
+        }
+        for key in bad {
+            assert!(!usable(&key), "{key}");
+        }
     }
 
     #[test]

@@ -50,6 +50,10 @@ impl Callback {
     pub(super) fn refuse(self) {
         let _ = self.verdict.send(false);
     }
+
+    fn accept(self) {
+        let _ = self.verdict.send(true);
+    }
 }
 
 /// The open listener.
@@ -119,7 +123,7 @@ impl Guard {
     /// Takes this callback as the one; every other, waiting or still to come, is refused.
     pub(super) fn accept(&self, callback: Callback, others: &Receiver<Callback>) {
         self.shared.set_phase(Phase::Accepted(Instant::now()));
-        let _ = callback.verdict.send(true);
+        callback.accept();
         others.try_iter().for_each(Callback::refuse);
     }
 

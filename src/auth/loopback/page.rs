@@ -12,8 +12,6 @@ use tiny_http::{HTTPVersion, Header, Response, StatusCode};
 
 use super::head::Refusal;
 
-const STYLE: &str = include_str!("page.css");
-
 /// How the sign-in ended, for the page in the browser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -140,6 +138,60 @@ fn html(text: &Text) -> String {
          </html>\n"
     )
 }
+
+/// The style of every page. In the source and not in a file of its own, because the compiler turns the line ends of a
+/// checkout into the ones that the hash is made of in the browser.
+const STYLE: &str = r#"
+:root {
+  color-scheme: light dark;
+  --ground: #f3f4f8; --glow: #e3e6fb; --card: #ffffff; --edge: #dfe2ec; --ink: #161a2b; --soft: #5b6178;
+  --brand: #4b55d8; --good: #16845b; --bad: #c0362c; --stop: #9a6700; --on: #ffffff;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --ground: #0f1119; --glow: #1d2140; --card: #181b27; --edge: #2a2f42; --ink: #eef0f8; --soft: #a2a9c0;
+    --brand: #98a1ff; --good: #46c793; --bad: #ff8379; --stop: #e5b454; --on: #12141d;
+  }
+}
+* { box-sizing: border-box; margin: 0; }
+body {
+  min-height: 100vh; padding: 24px; display: flex; flex-direction: column; align-items: center;
+  justify-content: center; gap: 24px; color: var(--ink);
+  background: var(--ground) radial-gradient(60rem 30rem at 50% -8rem, var(--glow), transparent) no-repeat;
+  font: 400 17px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
+  -webkit-text-size-adjust: 100%;
+}
+main {
+  width: 100%; max-width: 460px; padding: 48px 40px 40px; text-align: center; background: var(--card);
+  border: 1px solid var(--edge); border-radius: 20px;
+  box-shadow: 0 1px 2px rgb(15 18 40 / 6%), 0 20px 48px -16px rgb(15 18 40 / 20%);
+}
+h1 { font-size: 26px; font-weight: 650; line-height: 1.25; letter-spacing: -.015em; text-wrap: balance; }
+p { margin-top: 12px; text-wrap: balance; }
+.hint { margin-top: 28px; padding-top: 20px; border-top: 1px solid var(--edge); font-size: 15px; color: var(--soft); }
+.mark { position: relative; width: 72px; height: 72px; margin: 0 auto 26px; border-radius: 50%; }
+.mark i, .mark i::before, .mark i::after { position: absolute; content: ""; }
+.good { background: var(--good); }
+.good i {
+  left: 27px; top: 17px; width: 18px; height: 31px; border: solid var(--on); border-width: 0 5px 5px 0;
+  border-radius: 2px; transform: rotate(42deg);
+}
+.bad { background: var(--bad); }
+.bad i { inset: 0; transform: rotate(45deg); }
+.bad i::before { left: 33.5px; top: 19px; width: 5px; height: 34px; border-radius: 3px; background: var(--on); }
+.bad i::after { left: 19px; top: 33.5px; width: 34px; height: 5px; border-radius: 3px; background: var(--on); }
+.stop { background: var(--stop); }
+.stop i { left: 20px; top: 33px; width: 32px; height: 6px; border-radius: 3px; background: var(--on); }
+.wait { border: 5px solid var(--edge); border-top-color: var(--brand); animation: turn 1s linear infinite; }
+@keyframes turn { to { transform: rotate(360deg); } }
+@media (prefers-reduced-motion: reduce) { .wait { animation: none; } }
+footer { display: flex; align-items: center; gap: 10px; font-size: 14px; font-weight: 600; color: var(--soft); }
+footer b { position: relative; width: 12px; height: 16px; border: 2px solid var(--brand); border-radius: 4px; }
+footer b::before {
+  position: absolute; left: 50%; top: -8px; width: 2px; height: 7px; margin-left: -1px; content: "";
+  background: var(--brand);
+}
+"#;
 
 #[cfg(test)]
 mod tests {

@@ -334,7 +334,7 @@ fn dropping_closes_the_port_and_every_connection() {
     let started = Instant::now();
     drop(loopback);
     assert!(refuses_connections(port));
-    assert_eq!(read_all(&half).is_empty(), true);
+    assert!(read_all(&half).is_empty());
     assert!(started.elapsed() < Duration::from_secs(1));
 }
 
