@@ -16,7 +16,7 @@ use crate::text::{clean, nearest};
 
 /// Read and change the configuration
 #[derive(clap::Subcommand, Debug)]
-pub enum Command {
+pub(super) enum Command {
     /// Print the value of a key
     #[command(after_help = with_keys("Example:\n  lanyard config get profiles.work.endpoint"))]
     Get {
@@ -69,7 +69,7 @@ fn with_keys(example: &str) -> String {
 
 impl Command {
     /// Runs the command.
-    pub fn run(self, doors: &Doors<'_>) -> Result<()> {
+    pub(super) fn run(self, doors: &Doors<'_>) -> Result<()> {
         match self {
             Self::Get { key } => get(doors, &key),
             Self::Set { key, value } => set(doors, &key, &value),

@@ -227,3 +227,6 @@ pub struct Rule {
     /// The profile to use there.
     pub profile: String,
 }
+
+#[cfg(test)]
+mod tests;

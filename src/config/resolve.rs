@@ -238,7 +238,10 @@ impl Ladder {
         match (&value, &self.won) {
             (None, _) => self.refuse(source, value, absent),
             (Some(_), Some(winner)) => {
-                let reason = format!("{} wins", winner.source);
+                let reason = match &winner.source {
+                    Source::Rule { directory, .. } => format!("the rule for {} wins", clean(directory)),
+                    source => format!("{source} wins"),
+                };
                 self.refuse(source, value, &reason);
             }
             (Some(text), None) => {
@@ -308,7 +311,7 @@ impl Resolver<'_> {
         ladder.offer(Source::Flag("--profile"), flag, NOT_GIVEN);
         ladder.offer(Source::Variable(PROFILE.into()), self.variable(PROFILE), NOT_SET);
         self.offer_rules(&mut ladder);
-        let (source, value) = self.from_file(|file| file.profile.clone());
+        let (source, value) = self.project_file(|file| file.profile.clone());
         ladder.offer(source, value, self.file_absent());
         ladder.offer(self.config_source(&["profile"]), self.config.profile.clone(), NOT_SET);
         ladder.offer(Source::Default, Some("default".into()), NOT_SET);
@@ -357,7 +360,7 @@ impl Resolver<'_> {
         let mut ladder = Ladder::default();
         self.offer_ambient(&mut ladder, Source::Flag("--project"), self.overrides.project.clone(), NOT_GIVEN);
         self.offer_ambient(&mut ladder, Source::Variable(PROJECT.into()), self.variable(PROJECT), NOT_SET);
-        let (source, value) = self.from_file(|file| file.project.clone());
+        let (source, value) = self.project_file(|file| file.project.clone());
         self.offer_ambient(&mut ladder, source, value, self.file_absent());
         ladder.offer(self.config_source(&["profiles", name, "project"]), table.project.clone(), NOT_SET);
         if let Some(won) = &ladder.won
@@ -493,7 +496,7 @@ impl Resolver<'_> {
         Source::Config { path: shown(&self.config.path, self.env), key: schema::join(&key), line }
     }
 
-    fn from_file(&self, pick: impl Fn(&ProjectFile) -> Option<(String, usize)>) -> (Source, Option<String>) {
+    fn project_file(&self, pick: impl Fn(&ProjectFile) -> Option<(String, usize)>) -> (Source, Option<String>) {
         let path = self.file.as_ref().map_or_else(|| project_file::NAME.into(), |file| shown(&file.path, self.env));
         let (value, line) = self.file.as_ref().and_then(pick).unzip();
         (Source::ProjectFile { path, line }, value)
