@@ -16,7 +16,7 @@ use crate::text::{clean, nearest};
 
 /// Read and change the configuration
 #[derive(clap::Subcommand, Debug)]
-pub enum Command {
+pub(super) enum Command {
     /// Print the value of a key
     #[command(after_help = with_keys("Example:\n  lanyard config get profiles.work.endpoint"))]
     Get {
@@ -62,14 +62,14 @@ fn with_keys(example: &str) -> String {
     let mut text = format!("{example}\n\nKeys (* stands for a name; one that holds a dot is quoted):");
     for Field { path, doc, .. } in FIELDS.iter().filter(|field| !field.path.contains('#')) {
         // Writing into a String cannot fail.
-        let _ = write!(text, "\n  {path:<36} {doc}");
+        let _ = write!(text, "\n  {path:<36}  {doc}");
     }
     text
 }
 
 impl Command {
     /// Runs the command.
-    pub fn run(self, doors: &Doors<'_>) -> Result<()> {
+    pub(super) fn run(self, doors: &Doors<'_>) -> Result<()> {
         match self {
             Self::Get { key } => get(doors, &key),
             Self::Set { key, value } => set(doors, &key, &value),
@@ -179,7 +179,11 @@ fn edit_file(doors: &Doors<'_>) -> Result<()> {
     let before = original.clone().unwrap_or_default();
     files::create_private_dir(doors.env.config_dir())?;
     let io = |cause| files::FileError::Io { action: "write", path: path.clone(), cause };
-    let folder = tempfile::Builder::new().prefix(".edit.").tempdir_in(doors.env.config_dir()).map_err(io)?;
+    let mut private = tempfile::Builder::new();
+    private.prefix(".edit.");
+    #[cfg(unix)]
+    private.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    let folder = private.tempdir_in(doors.env.config_dir()).map_err(io)?;
     let copy = folder.path().join(crate::config::FILE);
     files::replace(&copy, &before, false)?;
     loop {
@@ -197,8 +201,11 @@ fn edit_file(doors: &Doors<'_>) -> Result<()> {
             let kept = folder.keep().join(crate::config::FILE);
             return Err(ConfigError::Changed { path, kept: Some(kept) }.into());
         }
-        doors.ui.failure(&error);
-        if !doors.ui.is_interactive() || !doors.ui.confirm("Edit again?", true, "a sound text")? {
+        if !doors.ui.is_interactive() {
+            return Err(error.into());
+        }
+        doors.ui.warn(&error.to_string());
+        if !doors.ui.confirm("Edit again?", true, "a sound text")? {
             return Err(error.into());
         }
     }

@@ -16,7 +16,7 @@ use crate::text::clean;
 
 /// Manage profiles
 #[derive(clap::Subcommand, Debug)]
-pub enum Command {
+pub(super) enum Command {
     /// List the profiles; a star marks the active one
     ///
     /// With --json: an array of objects with name, active, service, account, account_id, endpoint, project and storage.
@@ -65,7 +65,7 @@ pub enum Command {
 
 impl Command {
     /// Runs the command.
-    pub fn run(self, doors: &Doors<'_>) -> Result<()> {
+    pub(super) fn run(self, doors: &Doors<'_>) -> Result<()> {
         match self {
             Self::List => list(doors),
             Self::Show { name } => show(doors, name.as_deref()),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::cli::Doors;
 use crate::cli::active::{active, output_json};
-use crate::config::{Candidate, Outcome};
+use crate::config::{Candidate, Outcome, Source};
 use crate::error::Result;
 
 /// Show which profile, project, endpoint and token are in force, and why
@@ -14,11 +14,12 @@ use crate::error::Result;
 /// source_kind, won, reason), and warnings. The token itself is never shown.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  lanyard which --json")]
-pub struct Args {}
+pub(super) struct Args {}
 
 impl Args {
     /// Runs the command.
-    pub fn run(self, doors: &Doors<'_>) -> Result<()> {
+    #[expect(clippy::unused_self, reason = "every command is run the same way")]
+    pub(super) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let (config, profile) = active(doors)?;
         let chains = [
             ("profile", &profile.chains.profile),
@@ -40,6 +41,7 @@ impl Args {
 
 fn row(setting: &str, candidate: &Candidate) -> Vec<String> {
     let outcome = match &candidate.outcome {
+        Outcome::Won if candidate.source == Source::Session => "in force, if there is one".to_owned(),
         Outcome::Won => "in force".to_owned(),
         Outcome::Lost(reason) => reason.clone(),
     };

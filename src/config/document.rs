@@ -108,7 +108,12 @@ pub fn remove(document: &mut DocumentMut, key: &[String]) -> bool {
     let Some(parent) = find(document, parents) else { return false };
     let Some((old_key, old)) = parent.get_key_value(last) else { return false };
     let (comments, position) = match old {
-        Item::Table(table) => (text_of(table.decor().prefix()), table.position()),
+        Item::Table(table) => {
+            let prefix = text_of(table.decor().prefix());
+            // Up to the blank line that separates a table from its heading.
+            let above = if prefix.ends_with("\n\n") { &prefix[..prefix.len() - 1] } else { &prefix };
+            (above.to_owned(), table.position())
+        }
         _ => (text_of(old_key.leaf_decor().prefix()), None),
     };
     let next = next_value(parent, last);
@@ -116,16 +121,14 @@ pub fn remove(document: &mut DocumentMut, key: &[String]) -> bool {
     if !comments.contains('#') {
         return true;
     }
-    // A table's prefix ends with the blank line that separates it from the table before.
-    let comments = if comments.ends_with("\n\n") { &comments[..comments.len() - 1] } else { &comments };
     if let (Some(next), None) = (&next, position) {
         if let Some(mut key) = parent.key_mut(next) {
-            prepend_prefix(key.leaf_decor_mut(), comments);
+            prepend_prefix(key.leaf_decor_mut(), &comments);
         }
         return true;
     }
     let position = position.or_else(|| position_of(document, parents)).unwrap_or(-1);
-    keep_after(document, position, comments);
+    keep_after(document, position, &comments);
     true
 }
 
@@ -191,12 +194,21 @@ fn is_idle(document: &mut DocumentMut, key: &[String]) -> bool {
     {
         return false;
     }
+    // Comments above the only table are the heading of the file, and stay without it.
+    let is_only_table = is_only_table(document);
     let Some(parent) = key.split_last().and_then(|(_, parents)| find(document, parents)) else { return false };
     let Some(item) = key.last().and_then(|last| parent.get(last)) else { return false };
     let commented = item.as_table().is_some_and(|table| {
-        text_of(table.decor().prefix()).contains('#') || text_of(table.decor().suffix()).contains('#')
+        (text_of(table.decor().prefix()).contains('#') && !is_only_table)
+            || text_of(table.decor().suffix()).contains('#')
     });
     item.as_table_like().is_some_and(TableLike::is_empty) && !commented
+}
+
+fn is_only_table(document: &mut DocumentMut) -> bool {
+    let mut tables = 0;
+    with_tables(document.as_table_mut(), &mut |table| tables += usize::from(!table.is_implicit()));
+    tables == 1 && !document.iter().any(|(_, item)| item.is_value())
 }
 
 /// Whether the default profile or a rule is the profile `name`.

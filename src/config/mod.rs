@@ -19,12 +19,12 @@ pub mod resolve;
 pub mod rules;
 pub mod schema;
 
+mod profile;
 mod project_file;
 
 pub use error::ConfigError;
-pub use resolve::{
-    Candidate, Chains, EnvToken, Outcome, Overrides, PresetDefaults, Profile, Source, Sourced, named, profile,
-};
+pub use profile::{Candidate, Chains, EnvToken, Outcome, Overrides, PresetDefaults, Profile, Source, Sourced};
+pub use resolve::{named, profile};
 
 /// The file's name in the configuration folder.
 pub const FILE: &str = "config.toml";
@@ -230,3 +230,6 @@ pub struct Rule {
     /// The profile to use there.
     pub profile: String,
 }
+
+#[cfg(test)]
+mod tests;

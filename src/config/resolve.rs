@@ -1,10 +1,10 @@
 //! Who wins and from where: flag, environment, the user's directory rules, the nearest project file, configuration,
 //! default. Every candidate is kept with the reason it lost, for `lanyard which`.
 
-use std::fmt;
 use std::path::Path;
 
 use super::error::{ConfigError, URL_MEND, url_problem};
+use super::profile::{Candidate, Chains, EnvToken, Outcome, Overrides, PresetDefaults, Profile, Source, Sourced};
 use super::project_file::{self, ProjectFile};
 use super::schema::{self, Kind};
 use super::{Config, Output, ProfileTable, ServiceTable, rules};
@@ -12,187 +12,6 @@ use crate::http::parse_url;
 use crate::os::{ENDPOINT, Env, PROFILE, PROJECT, TOKEN};
 use crate::secret::{Choice, Secret};
 use crate::text::{clean, nearest};
-
-/// What the command line says.
-#[derive(Debug, Clone, Default)]
-pub struct Overrides {
-    /// `--profile`.
-    pub profile: Option<String>,
-    /// `--project`.
-    pub project: Option<String>,
-    /// `--output` or `--json`.
-    pub output: Option<Output>,
-    /// `--storage`.
-    pub storage: Option<Choice>,
-    /// Whether the profile may be one that does not exist yet, as for a sign-in that makes it.
-    pub allow_new: bool,
-}
-
-/// Where a value comes from. `Display` says it in words for a person.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
-    /// A flag, such as `--profile`.
-    Flag(&'static str),
-    /// An environment variable.
-    Variable(String),
-    /// A `[[rules]]` entry of the user.
-    Rule {
-        /// The folder as the rule writes it.
-        directory: String,
-        /// The configuration file, shortened for a person.
-        path: String,
-        /// The line of the rule's profile.
-        line: Option<usize>,
-    },
-    /// A `.lanyard.toml` in this folder or above.
-    ProjectFile {
-        /// The file, shortened for a person.
-        path: String,
-        /// The line of the key.
-        line: Option<usize>,
-    },
-    /// The user's configuration.
-    Config {
-        /// The configuration file, shortened for a person.
-        path: String,
-        /// The key.
-        key: String,
-        /// The line of the key, where it is set.
-        line: Option<usize>,
-    },
-    /// A built-in service.
-    Preset(String),
-    /// The session that login stored (for a token only).
-    Session,
-    /// Nobody said anything.
-    Default,
-}
-
-impl Source {
-    /// One word for programs: `flag`, `variable`, `rule`, `project_file`, `config`, `preset`, `session`, `default`.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Flag(_) => "flag",
-            Self::Variable(_) => "variable",
-            Self::Rule { .. } => "rule",
-            Self::ProjectFile { .. } => "project_file",
-            Self::Config { .. } => "config",
-            Self::Preset(_) => "preset",
-            Self::Session => "session",
-            Self::Default => "default",
-        }
-    }
-}
-
-impl fmt::Display for Source {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Flag(flag) => f.write_str(flag),
-            Self::Variable(name) => f.write_str(name),
-            Self::Rule { directory, path, line: Some(line) } => write!(f, "rule {} ({path}:{line})", clean(directory)),
-            Self::Rule { directory, path, line: None } => write!(f, "rule {} ({path})", clean(directory)),
-            Self::ProjectFile { path, line: Some(line) } | Self::Config { path, line: Some(line), .. } => {
-                write!(f, "{path}:{line}")
-            }
-            Self::ProjectFile { path, line: None } => f.write_str(path),
-            Self::Config { path, key, line: None } => write!(f, "{key} in {path}"),
-            Self::Preset(name) => write!(f, "built-in service {name}"),
-            Self::Session => f.write_str("stored session"),
-            Self::Default => f.write_str("default"),
-        }
-    }
-}
-
-/// A value and where it comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sourced<T> {
-    /// The value.
-    pub value: T,
-    /// Where it comes from.
-    pub source: Source,
-}
-
-/// What a built-in service says about settings that the configuration may leave out.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PresetDefaults {
-    /// The variables that carry a token for the service.
-    pub token_env: Vec<String>,
-    /// The API's base address.
-    pub endpoint: Option<String>,
-}
-
-/// A token found in the environment.
-#[derive(Debug)]
-pub struct EnvToken {
-    /// The token, without surrounding white space.
-    pub value: Secret,
-    /// The variable it was in.
-    pub variable: String,
-}
-
-/// What became of a candidate.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is in force.
-    Won,
-    /// It is not, for this reason.
-    Lost(String),
-}
-
-/// One place that could have decided a setting.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    /// What it says; always `None` for a token.
-    pub value: Option<String>,
-    /// The place.
-    pub source: Source,
-    /// What became of it.
-    pub outcome: Outcome,
-}
-
-/// Every candidate of the four settings that `lanyard which` explains, strongest first.
-#[derive(Debug, Clone, Default)]
-pub struct Chains {
-    /// For the profile's name.
-    pub profile: Vec<Candidate>,
-    /// For the project.
-    pub project: Vec<Candidate>,
-    /// For the endpoint.
-    pub endpoint: Vec<Candidate>,
-    /// For the token. Holds no token.
-    pub token: Vec<Candidate>,
-}
-
-/// One account on one service with its settings, each with its source.
-#[derive(Debug)]
-pub struct Profile {
-    /// The name; `default` where nobody chose one.
-    pub name: Sourced<String>,
-    /// Whether `[profiles.NAME]` is there.
-    pub exists: bool,
-    /// The service's name.
-    pub service: Option<Sourced<String>>,
-    /// The project in use.
-    pub project: Option<Sourced<String>>,
-    /// The API's base address, checked by `http::parse_url`.
-    pub endpoint: Option<Sourced<String>>,
-    /// The account's name, as login wrote it.
-    pub account: Option<String>,
-    /// The account's identifier, as login wrote it.
-    pub account_id: Option<String>,
-    /// Where the tokens rest.
-    pub storage: Sourced<Choice>,
-    /// How facts are printed.
-    pub output: Sourced<Output>,
-    /// The scopes to ask for instead of the service's.
-    pub scopes: Option<Vec<String>>,
-    /// The token of the environment that is in force.
-    pub token: Option<EnvToken>,
-    /// Every candidate, for `lanyard which`.
-    pub chains: Chains,
-    /// What a person should know, such as a project file that was not used.
-    pub warnings: Vec<String>,
-}
 
 /// How a caller tells what a built-in service says; `config` does not know them.
 pub type Presets<'a> = &'a dyn Fn(&str) -> Option<PresetDefaults>;
@@ -238,7 +57,10 @@ impl Ladder {
         match (&value, &self.won) {
             (None, _) => self.refuse(source, value, absent),
             (Some(_), Some(winner)) => {
-                let reason = format!("{} wins", winner.source);
+                let reason = match &winner.source {
+                    Source::Rule { directory, .. } => format!("the rule for {} wins", clean(directory)),
+                    source => format!("{source} wins"),
+                };
                 self.refuse(source, value, &reason);
             }
             (Some(text), None) => {
@@ -257,6 +79,8 @@ impl Ladder {
 const NOT_GIVEN: &str = "not given";
 const NOT_SET: &str = "not set";
 const OTHER_PROFILE: &str = "meant for the active profile";
+const STRANGER: &str = "a project file chose the profile, and a project file must not choose where this token goes; \
+                        set LANYARD_PROFILE or LANYARD_ENDPOINT as well";
 
 struct Resolver<'a> {
     config: &'a Config,
@@ -269,7 +93,7 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    fn profile(&self, warnings: Vec<String>) -> Result<Profile, ConfigError> {
+    fn profile(&self, mut warnings: Vec<String>) -> Result<Profile, ConfigError> {
         let (name, profile_chain) = self.name()?;
         let exists = self.config.profiles.contains_key(&name.value);
         self.check_name(&name, exists)?;
@@ -280,6 +104,9 @@ impl Resolver<'_> {
         let project = self.project(&name.value, table)?;
         let endpoint = self.endpoint(&name.value, table)?;
         let (token, token_chain) = self.token(&name, table)?;
+        if self.is_misdirected(&name) {
+            warnings.push(format!("{TOKEN} is not used: {STRANGER}"));
+        }
         Ok(Profile {
             exists,
             service,
@@ -308,7 +135,7 @@ impl Resolver<'_> {
         ladder.offer(Source::Flag("--profile"), flag, NOT_GIVEN);
         ladder.offer(Source::Variable(PROFILE.into()), self.variable(PROFILE), NOT_SET);
         self.offer_rules(&mut ladder);
-        let (source, value) = self.from_file(|file| file.profile.clone());
+        let (source, value) = self.project_file(|file| file.profile.clone());
         ladder.offer(source, value, self.file_absent());
         ladder.offer(self.config_source(&["profile"]), self.config.profile.clone(), NOT_SET);
         ladder.offer(Source::Default, Some("default".into()), NOT_SET);
@@ -357,7 +184,7 @@ impl Resolver<'_> {
         let mut ladder = Ladder::default();
         self.offer_ambient(&mut ladder, Source::Flag("--project"), self.overrides.project.clone(), NOT_GIVEN);
         self.offer_ambient(&mut ladder, Source::Variable(PROJECT.into()), self.variable(PROJECT), NOT_SET);
-        let (source, value) = self.from_file(|file| file.project.clone());
+        let (source, value) = self.project_file(|file| file.project.clone());
         self.offer_ambient(&mut ladder, source, value, self.file_absent());
         ladder.offer(self.config_source(&["profiles", name, "project"]), table.project.clone(), NOT_SET);
         if let Some(won) = &ladder.won
@@ -398,13 +225,8 @@ impl Resolver<'_> {
         let generic = Source::Variable(TOKEN.into());
         if self.named.is_some() {
             ladder.refuse(generic, None, OTHER_PROFILE);
-        } else if self.variable(TOKEN).is_some() && self.chosen_by_stranger(name) {
-            ladder.refuse(
-                generic,
-                None,
-                "a project file chose the profile, and a project file must not choose where this token goes; \
-                 set LANYARD_PROFILE or LANYARD_ENDPOINT as well",
-            );
+        } else if self.is_misdirected(name) {
+            ladder.refuse(generic, None, STRANGER);
         } else {
             ladder.offer(generic, self.carrier(TOKEN), NOT_SET);
         }
@@ -423,9 +245,12 @@ impl Resolver<'_> {
         Ok((token, chain))
     }
 
-    /// Whether a file in a cloned repository decided which service a generic token would go to.
-    fn chosen_by_stranger(&self, name: &Sourced<String>) -> bool {
-        matches!(name.source, Source::ProjectFile { .. }) && self.env.var(ENDPOINT).is_none()
+    /// Whether there is a generic token, and a file in a cloned repository decided which service it would go to.
+    fn is_misdirected(&self, name: &Sourced<String>) -> bool {
+        self.named.is_none()
+            && self.carrier(TOKEN).is_some()
+            && matches!(name.source, Source::ProjectFile { .. })
+            && self.env.var(ENDPOINT).is_none()
     }
 
     fn service_variables(&self, table: &ProfileTable) -> Vec<String> {
@@ -493,7 +318,7 @@ impl Resolver<'_> {
         Source::Config { path: shown(&self.config.path, self.env), key: schema::join(&key), line }
     }
 
-    fn from_file(&self, pick: impl Fn(&ProjectFile) -> Option<(String, usize)>) -> (Source, Option<String>) {
+    fn project_file(&self, pick: impl Fn(&ProjectFile) -> Option<(String, usize)>) -> (Source, Option<String>) {
         let path = self.file.as_ref().map_or_else(|| project_file::NAME.into(), |file| shown(&file.path, self.env));
         let (value, line) = self.file.as_ref().and_then(pick).unzip();
         (Source::ProjectFile { path, line }, value)

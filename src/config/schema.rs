@@ -159,11 +159,12 @@ pub(super) fn siblings(key: &[String]) -> Vec<&'static str> {
     words
 }
 
-/// The error for a key that the schema does not know.
+/// The error for a key that the schema does not know, with the known key that differs in one word.
 pub(super) fn unknown(at: At, key: &[String]) -> ConfigError {
-    let nearest = key.split_last().and_then(|(last, parent)| {
-        let word = nearest(last, siblings(key))?;
-        Some(join(&[parent, &[word.to_owned()]].concat()))
+    let nearest = (0..key.len()).find(|place| matches!(node(&key[..=*place]), Node::Unknown)).and_then(|place| {
+        let word = nearest(&key[place], siblings(&key[..=place]))?;
+        let meant = [&key[..place], &[word.to_owned()], &key[place + 1..]].concat();
+        (!matches!(node(&meant), Node::Unknown)).then(|| join(&meant))
     });
     ConfigError::UnknownKey { at, key: join(key), nearest }
 }
@@ -218,7 +219,6 @@ pub(super) fn problem(kind: Kind, text: &str) -> Option<(String, String)> {
         Kind::Pointer if text.is_empty() => None,
         _ if text.is_empty() => told("is empty", "give it a value, or remove it"),
         _ if text.chars().any(char::is_control) => told("holds control characters", "write it again without them"),
-        Kind::Text | Kind::Hidden | Kind::List | Kind::Bool | Kind::Port => None,
         Kind::Url => parse_url(text).err().map(|error| (url_problem(&error), URL_MEND.to_owned())),
         Kind::Name => (!is_name(text)).then(|| ("is not a usable name".to_owned(), NAME_MEND.to_owned())),
         Kind::Choice(words) => (!words.contains(&text)).then(|| {
@@ -233,7 +233,7 @@ pub(super) fn problem(kind: Kind, text: &str) -> Option<(String, String)> {
         Kind::Pointer if !text.starts_with('/') => {
             told("is no JSON pointer", "write the keys with a slash before each, such as /user/email (RFC 6901)")
         }
-        Kind::Path | Kind::Pointer => None,
+        Kind::Text | Kind::Hidden | Kind::List | Kind::Bool | Kind::Port | Kind::Path | Kind::Pointer => None,
         Kind::Directory => directory_problem(text),
     }
 }
