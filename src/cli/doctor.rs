@@ -78,7 +78,9 @@ impl Finding {
             message = format!("{message}: {inner}");
             cause = inner.source();
         }
-        Self { mend: failure.mend(), ..Self::failed(check, failure.code(), message, "") }
+        // Elsewhere the mend may end by pointing here.
+        let mend = failure.mend().map(|mend| mend.split("; `lanyard doctor`").next().unwrap_or_default().to_owned());
+        Self { mend, ..Self::failed(check, failure.code(), message, "") }
     }
 
     fn lines(&self) -> Vec<String> {

@@ -53,7 +53,7 @@ impl Subject {
         let table = profile.as_ref().and_then(|name| config.profiles.get(name));
         let storage = table.and_then(|table| table.storage).or(config.defaults.storage);
         let address = address(&config, table);
-        (Self { profile, storage, address, config }, problems)
+        (Self { config, profile, storage, address }, problems)
     }
 }
 

@@ -50,6 +50,7 @@ fn service(minutes: i64) -> impl Fn(Request) -> Result<Response, Unreachable> + 
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape of `Http`")]
 fn nobody(request: Request) -> Result<Response, Unreachable> {
     let origin = request.url.origin().ascii_serialization();
     Err(Unreachable::Slow { origin, after: request.timeout })

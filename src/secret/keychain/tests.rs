@@ -272,6 +272,17 @@ fn a_bus_without_a_keychain_is_told() {
 }
 
 #[test]
+fn a_keychain_without_a_place_for_items_is_told() {
+    with_keyring("a_keychain_without_a_place_for_items_is_told", Some("KEYRING_EMPTY"), || {
+        let error = Keychain::new(false).set(&slot("work"), &secret("x")).unwrap_err();
+        assert!(
+            matches!(&error, StoreError::Absent { cause: Some(Reason(why)), .. } if why.contains("collection")),
+            "{error:?}"
+        );
+    });
+}
+
+#[test]
 fn no_bus_is_told() {
     with_bus("no_bus_is_told", "unix:path=/nonexistent/bus", || {
         let start = Instant::now();
