@@ -329,6 +329,27 @@ pub fn below(base: &Url, path: &str) -> Result<Url, BadUrl> {
     Ok(url)
 }
 
+/// A text as one segment of a path: everything but letters, digits and `-_~` is percent-encoded, the dot as well, so
+/// that no name can climb.
+pub fn segment(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) || (byte == b'.' && text.bytes().any(|byte| byte != b'.')) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing into a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+/// The usual words for a status, or nothing.
+pub fn reason_phrase(status: u16) -> &'static str {
+    reqwest::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default()
+}
+
 /// Whether the host is `localhost` or a literal loopback address.
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 
 use crate::auth::presets::{self, Preset, Quirks};
-use crate::config::resolve::PresetDefaults;
+use crate::config::PresetDefaults;
 use crate::config::{ApiTable, Config, ServiceTable};
 use crate::error::{Code, Failure};
 use crate::http::{self, BadUrl, Http, Malformed, Request, Unreachable, Url};

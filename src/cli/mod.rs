@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::ArgValueCandidates;
 
 use crate::config::Output;
 use crate::error::{Code, Failure, Result};
@@ -34,6 +35,7 @@ mod config;
 mod doctor;
 mod profile;
 mod project;
+mod store;
 pub mod ui;
 mod which;
 
@@ -64,10 +66,10 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Use this profile
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", add = ArgValueCandidates::new(completions::profiles))]
     pub profile: Option<String>,
     /// Use this project
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(long, global = true, value_name = "NAME", add = ArgValueCandidates::new(completions::projects))]
     pub project: Option<String>,
     /// Print facts as a table or as JSON
     #[arg(long, global = true, value_name = "FORMAT", value_parser = output_parser())]
@@ -162,7 +164,7 @@ pub struct Doors<'a> {
 /// The program: hardens the process, parses the command line, runs the command, prints the failure.
 pub fn main() -> ExitCode {
     let hardened = harden::process();
-    clap_complete::CompleteEnv::with_factory(Cli::command).complete();
+    completions::answer_the_shell();
     match run(std::env::args_os(), hardened) {
         Ok(()) => ExitCode::SUCCESS,
         Err(code) => ExitCode::from(code as u8),

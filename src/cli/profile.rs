@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::auth::service::preset_defaults;
+use crate::auth::session::Place;
 use crate::cli::Doors;
+use crate::cli::access::Access;
 use crate::cli::active::{active, active_with, load, output_json, overrides, wants_json};
 use crate::cli::config::existing;
 use crate::config::resolve::shown;
@@ -195,13 +197,19 @@ fn rename(doors: &Doors<'_>, old: &str, new: &str) -> Result<()> {
         document::rename_profile(document, old, new);
         Ok(())
     })?;
+    remove_session(doors, &config, old)?;
     doors.ui.done(&format!("profile {old} is now {new}"));
     Ok(())
 }
 
-/// Moves the stored session to the new name.
-#[expect(clippy::unnecessary_wraps, reason = "moving a session can fail")]
-fn move_session(_doors: &Doors<'_>, _config: &Config, _old: &str, _new: &str) -> Result<()> {
+/// Copies the stored session to the new name; the old item goes once the configuration knows the new name.
+fn move_session(doors: &Doors<'_>, config: &Config, old: &str, new: &str) -> Result<()> {
+    let profile = config::named(config, doors.env, &overrides(doors.flags), &preset_defaults, old)?;
+    let access = Access::new(doors, config, &profile)?;
+    let _lock = access.lock()?;
+    if let Some(session) = access.place.load(&*access.store)? {
+        Place::of(doors.env, new).save(&*access.store, &session)?;
+    }
     Ok(())
 }
 
@@ -221,9 +229,12 @@ fn remove(doors: &Doors<'_>, name: &str, yes: bool) -> Result<()> {
     Ok(())
 }
 
-/// Removes the stored session.
-#[expect(clippy::unnecessary_wraps, reason = "removing a session can fail")]
-fn remove_session(_doors: &Doors<'_>, _config: &Config, _name: &str) -> Result<()> {
+/// Removes the stored session of a profile as the configuration was.
+fn remove_session(doors: &Doors<'_>, config: &Config, name: &str) -> Result<()> {
+    let profile = config::named(config, doors.env, &overrides(doors.flags), &preset_defaults, name)?;
+    let access = Access::new(doors, config, &profile)?;
+    let _lock = access.lock()?;
+    access.place.remove(&*access.store)?;
     Ok(())
 }
 

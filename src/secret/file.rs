@@ -16,8 +16,8 @@ use super::map::{self, Secrets};
 use super::{Choice, Passphrase, PassphraseUse, Secret, SecretStore, Slot, StoreError, store_name};
 use crate::os::files;
 
-/// The logarithm of scrypt's cost when writing: 64 MiB and a fifth of a second or so on a machine of this decade.
-const WORK_FACTOR: u8 = 16;
+/// The logarithm of scrypt's cost when writing: 128 MiB and a third of a second or so on a machine of this decade.
+const WORK_FACTOR: u8 = 17;
 
 /// The largest cost accepted when reading, so that a file from elsewhere cannot take gigabytes: 256 MiB.
 const MAX_WORK_FACTOR: u8 = 18;
@@ -55,16 +55,15 @@ impl<'a> EncryptedFile<'a> {
     }
 
     fn passphrase(&self, purpose: PassphraseUse) -> Result<SecretString, StoreError> {
-        let passphrase = match self.asked.get() {
-            Some(asked) => asked,
-            None => {
-                let answer = (self.ask)(purpose)?;
-                if answer.expose().is_empty() {
-                    return Err(StoreError::NoPassphrase);
-                }
-                self.asked.get_or_init(|| answer)
+        if self.asked.get().is_none() {
+            let answer = (self.ask)(purpose)?;
+            if answer.expose().is_empty() {
+                return Err(StoreError::NoPassphrase);
             }
-        };
+            // Nobody else sets it between the two lines: the store is used by one thread.
+            let _ = self.asked.set(answer);
+        }
+        let passphrase = self.asked.get().ok_or(StoreError::NoPassphrase)?;
         Ok(SecretString::from(passphrase.expose().to_owned()))
     }
 

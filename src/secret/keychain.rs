@@ -118,5 +118,6 @@ impl SecretStore for Keychain {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;

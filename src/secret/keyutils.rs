@@ -124,6 +124,29 @@ mod tests {
         }
     }
 
+    /// The test runs itself again: the inner process reads what the outer one wrote, and owns nothing else of it.
+    #[test]
+    fn another_process_of_the_user_reads_what_was_written() {
+        const INSIDE: &str = "LANYARD_TEST_KEYUTILS";
+        let slot = Slot { name: "test-across".into(), label: String::new() };
+        if crate::os::Env::of_process(None).var(INSIDE).is_some() {
+            assert_eq!(Keyutils.get(&slot).unwrap().unwrap().expose(), "canary");
+            assert!(Keyutils.remove(&slot).unwrap());
+            return;
+        }
+        if Keyutils.set(&slot, &Secret::new("canary".into())).is_err() {
+            // The contract's test has asserted what a system without keyrings says.
+            return;
+        }
+        let inner = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "secret::keyutils::tests::another_process_of_the_user_reads_what_was_written"])
+            .env(INSIDE, "1")
+            .output()
+            .unwrap();
+        assert!(inner.status.success(), "{}", String::from_utf8_lossy(&inner.stdout));
+        assert!(Keyutils.get(&slot).unwrap().is_none());
+    }
+
     #[test]
     fn a_value_that_the_kernel_cannot_hold_is_refused_before_it_is_tried() {
         let slot = Slot { name: "test-long".into(), label: String::new() };

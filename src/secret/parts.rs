@@ -5,6 +5,8 @@
 //! written beside the old one, and the single write of the manifest is what replaces it. A writer that dies before has
 //! changed nothing; parts that do not match the manifest's digest are never taken for a value.
 
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
@@ -63,7 +65,7 @@ fn part(name: &str, generation: u64, number: usize) -> String {
 }
 
 fn digest(value: &[u8]) -> String {
-    Sha256::digest(value).iter().map(|byte| format!("{byte:02x}")).collect()
+    BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(value))
 }
 
 /// The value under `name`.
@@ -156,8 +158,10 @@ mod tests {
         fn change(&self) -> Result<(), Stop> {
             match self.changes_left.get() {
                 Some(0) => Err(Stop::Died),
-                Some(left) => Ok(self.changes_left.set(Some(left - 1))),
-                None => Ok(()),
+                left => {
+                    self.changes_left.set(left.map(|left| left - 1));
+                    Ok(())
+                }
             }
         }
         fn value(&self) -> Result<Option<Vec<u8>>, Stop> {
@@ -186,7 +190,7 @@ mod tests {
     }
 
     fn value(length: usize, seed: u8) -> Vec<u8> {
-        (0..length).map(|index| (index % 251) as u8 ^ seed).collect()
+        (0..=250).cycle().take(length).map(|byte: u8| byte ^ seed).collect()
     }
 
     #[test]

@@ -127,3 +127,17 @@ fn what_another_process_wrote_meanwhile_is_kept() {
     assert_eq!(other.get(&slot("c")).unwrap().unwrap().expose(), "3");
     assert_eq!(mine.get(&slot("b")).unwrap().unwrap().expose(), "2");
 }
+#[test]
+fn the_real_cost_is_paid_once_per_change() {
+    let home = tempfile::tempdir().unwrap();
+    let store = EncryptedFile::new(home.path(), Box::new(|_| Ok(secret("p"))));
+    store.set(&slot("work"), &secret("canary")).unwrap();
+    let header = std::fs::read(store.path()).unwrap();
+    let header = String::from_utf8_lossy(&header).lines().nth(1).unwrap().to_owned();
+    assert!(header.ends_with(&format!(" {WORK_FACTOR}")), "{header}");
+    let start = Instant::now();
+    for _ in 0..100 {
+        assert_eq!(store.get(&slot("work")).unwrap().unwrap().expose(), "canary");
+    }
+    assert!(start.elapsed() < Duration::from_secs(1));
+}

@@ -1,0 +1,139 @@
+//! The checks that reach outside: secret store, network, clock.
+
+use std::time::Duration;
+
+use super::subject::Subject;
+use super::{Finding, Status};
+use crate::cli::{Doors, store};
+use crate::error::Code;
+use crate::http::{Request, Response, Url};
+use crate::os::{Env, PASSPHRASE, files};
+use crate::secret::{Choice, StoreError};
+use crate::text::clean;
+
+/// The size of a usual session: three tokens and what belongs to them.
+const USUAL_SESSION: usize = 8 << 10;
+
+/// The largest difference between two clocks that an ID token survives.
+const MAX_SKEW: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
+
+/// Writes, reads and removes a value in the store that the profile uses.
+pub(super) fn keychain(doors: &Doors<'_>, subject: &Subject) -> Finding {
+    const CHECK: &str = "keychain";
+    let choice = subject.storage.unwrap_or(Choice::Auto);
+    if choice == Choice::File && doors.env.var(PASSPHRASE).is_none() && !doors.ui.is_interactive() {
+        return Finding::from_failure(CHECK, &StoreError::NoPassphrase);
+    }
+    match store::open(doors, choice).and_then(|store| store.probe(USUAL_SESSION)) {
+        Ok(()) => Finding::ok(CHECK, format!("{} storage can be written and read", choice.word())),
+        Err(error) => Finding::from_failure(CHECK, &error),
+    }
+}
+
+/// Proxy and certificates as the surroundings give them, then the service itself, then its clock beside ours.
+pub(super) fn network(doors: &Doors<'_>, subject: &Subject) -> Vec<Finding> {
+    let mut findings = vec![surroundings(doors.env)];
+    let Some(address) = &subject.address else {
+        findings.push(Finding::skipped("network", "no service is configured, so none was called"));
+        findings.push(Finding::skipped("clock", "no service is configured, so there is no clock to compare with"));
+        return findings;
+    };
+    match doors.http.send(probe(address)) {
+        Ok(answer) => {
+            findings.push(Finding::ok("network", format!("{} answers", origin(address))));
+            findings.push(clock(doors.env, &answer));
+        }
+        Err(error) => {
+            findings.push(Finding::from_failure("network", &error));
+            findings.push(Finding::skipped("clock", "the service did not answer"));
+        }
+    }
+    findings
+}
+
+fn probe(address: &Url) -> Request {
+    Request { timeout: Duration::from_secs(8), follow_same_origin: false, ..Request::get(address.clone()) }
+}
+
+fn origin(address: &Url) -> String {
+    address.origin().ascii_serialization()
+}
+
+fn clock(env: &Env, answer: &Response) -> Finding {
+    const CHECK: &str = "clock";
+    let Some(theirs) = answer.date() else {
+        return Finding::skipped(CHECK, "the service does not tell the time");
+    };
+    let ahead = env.now().signed_duration_since(theirs);
+    let direction = if ahead > chrono::TimeDelta::zero() { "ahead of" } else { "behind" };
+    let apart = ahead.abs();
+    if apart <= MAX_SKEW {
+        return Finding::ok(CHECK, format!("agrees with the service's to {} s", apart.num_seconds()));
+    }
+    Finding::failed(
+        CHECK,
+        Code::Failed,
+        format!("this clock is {} min {direction} the service's", apart.num_minutes()),
+        "set the clock, for instance with `timedatectl set-ntp true`",
+    )
+}
+
+/// The variables that decide how the network is reached. A proxy's password is not shown.
+fn surroundings(env: &Env) -> Finding {
+    const CHECK: &str = "network";
+    if let Some(broken) = certificates(env) {
+        return Finding { check: CHECK, status: Status::Failed, code: Code::Unreachable, ..broken };
+    }
+    let proxies: Vec<String> = ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"]
+        .into_iter()
+        .filter_map(|name| {
+            let value = env.var(name).or_else(|| env.var(&name.to_lowercase()))?;
+            Some(format!("{name}={}", if name == "NO_PROXY" { clean(value) } else { proxy(value) }))
+        })
+        .chain(env.var("SSL_CERT_FILE").map(|path| format!("SSL_CERT_FILE={}", clean(path))))
+        .collect();
+    let message = if proxies.is_empty() { "no proxy is set".to_owned() } else { proxies.join(", ") };
+    Finding::ok(CHECK, message)
+}
+
+/// A proxy's address without user and password.
+fn proxy(value: &str) -> String {
+    let with_scheme = if value.contains("://") { value.to_owned() } else { format!("http://{value}") };
+    match Url::parse(&with_scheme) {
+        Ok(url) if url.has_host() => {
+            let host = url.host_str().unwrap_or_default();
+            let port = url.port_or_known_default().map(|port| format!(":{port}")).unwrap_or_default();
+            clean(&format!("{}://{host}{port}", url.scheme()))
+        }
+        _ => "(no address)".into(),
+    }
+}
+
+/// What is wrong with the certificate variables.
+fn certificates(env: &Env) -> Option<Finding> {
+    let mend = "point it at a PEM file of certificates that you can read, or unset it";
+    let broken = |message: String| Some(Finding::failed("network", Code::Unreachable, message, mend));
+    let path = env.var("SSL_CERT_FILE")?;
+    let shown = clean(path);
+    match files::read(std::path::Path::new(path)) {
+        Err(_) => broken(format!("SSL_CERT_FILE={shown} cannot be read")),
+        Ok(None) => broken(format!("SSL_CERT_FILE={shown} does not exist")),
+        Ok(Some(text)) if !String::from_utf8_lossy(&text).contains("-----BEGIN CERTIFICATE-----") => {
+            broken(format!("SSL_CERT_FILE={shown} holds no certificate"))
+        }
+        Ok(Some(_)) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proxy_is_shown_without_its_password() {
+        assert_eq!(proxy("http://user:canary@proxy.example:3128/x"), "http://proxy.example:3128");
+        assert_eq!(proxy("user:canary@proxy.example:3128"), "http://proxy.example:3128");
+        assert_eq!(proxy("socks5h://proxy.example:1080"), "socks5h://proxy.example:1080");
+        assert_eq!(proxy("http://:canary@"), "(no address)");
+    }
+}
