@@ -15,6 +15,9 @@ use super::{Choice, Reason, Secret, SecretStore, Slot, StoreError, store_name};
 /// The kernel's limit for one key of type `user`.
 const MAX_KEY: usize = 32767;
 
+/// What a key holds between being emptied and being gone; no secret is a single zero byte.
+const EMPTIED: &[u8] = &[0];
+
 /// The kernel keyring of this user.
 #[derive(Debug)]
 pub struct Keyutils;
@@ -24,6 +27,7 @@ impl SecretStore for Keyutils {
         let read = || keyring()?.search(&description(slot))?.read_to_vec();
         let Some(bytes) = found(read()).map_err(|error| failure(error, "read", slot))? else { return Ok(None) };
         match String::from_utf8(bytes) {
+            Ok(text) if text.as_bytes() == EMPTIED => Ok(None),
             Ok(text) => Ok(Some(Secret::new(text))),
             Err(error) => {
                 drop(Zeroizing::new(error.into_bytes()));
@@ -45,6 +49,9 @@ impl SecretStore for Keyutils {
         let unlink = || {
             let keyring = keyring()?;
             let key = keyring.search(&description(slot))?;
+            // The kernel collects an unlinked key some time later, and until then its bytes count towards the user's
+            // quota, which is 20 kB for everybody but root. Emptied first, it frees them (and wipes them) now.
+            key.update(&EMPTIED)?;
             keyring.unlink_key(key)
         };
         found(unlink()).map(|gone| gone.is_some()).map_err(|error| failure(error, "remove", slot))

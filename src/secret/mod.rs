@@ -357,6 +357,9 @@ impl Failure for StoreError {
             Self::Slow { .. } => {
                 "see whether the keychain shows a question, then try again; `lanyard doctor` tests it".into()
             }
+            Self::Refused { store: "kernel keyring" | "encrypted file", .. } => {
+                "try again, or choose another store with `--storage`".into()
+            }
             Self::Refused { .. } => {
                 "look at the item in the keychain's own window; `lanyard doctor` tests the store".into()
             }
