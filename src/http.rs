@@ -335,7 +335,10 @@ pub fn segment(text: &str) -> String {
     use std::fmt::Write as _;
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) || (byte == b'.' && text.bytes().any(|byte| byte != b'.')) {
+        if byte.is_ascii_alphanumeric()
+            || b"-_~".contains(&byte)
+            || (byte == b'.' && text.bytes().any(|byte| byte != b'.'))
+        {
             encoded.push(char::from(byte));
         } else {
             // Writing into a String cannot fail.

@@ -8,7 +8,7 @@ use crate::auth::grant::{self, Client, GrantError};
 use crate::auth::service::{Metadata, Service};
 use crate::config::ApiTable;
 use crate::error::{Code, Failure};
-use crate::http::{self, BadUrl, Http, Malformed, Request, Response, Unreachable, Url, header};
+use crate::http::{self, BadUrl, Http, Malformed, Request, Response, Unreachable, Url};
 use crate::secret::Secret;
 use crate::text::clean;
 

@@ -272,13 +272,12 @@ impl Service {
     fn lay_table_over(&self, metadata: &mut Metadata) -> Result<(), ServiceError> {
         let table = &self.table;
         let issuer = table.issuer.as_deref();
-        let mut lay =
-            |slot: &mut Option<Url>, field: &'static str, value: &Option<String>| -> Result<(), ServiceError> {
-                if let Some(value) = value {
-                    *slot = Some(address(&self.name, issuer, field, value)?);
-                }
-                Ok(())
-            };
+        let lay = |slot: &mut Option<Url>, field: &'static str, value: &Option<String>| -> Result<(), ServiceError> {
+            if let Some(value) = value {
+                *slot = Some(address(&self.name, issuer, field, value)?);
+            }
+            Ok(())
+        };
         lay(&mut metadata.authorization_endpoint, "authorization_endpoint", &table.authorization_endpoint)?;
         lay(&mut metadata.token_endpoint, "token_endpoint", &table.token_endpoint)?;
         lay(

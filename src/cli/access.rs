@@ -8,13 +8,12 @@ use crate::auth::identity::Asks;
 use crate::auth::renew::{self, RenewError, Renewal, Want};
 use crate::auth::service::{self, Metadata, Service};
 use crate::auth::session::{Place, Session};
-use crate::cli::Doors;
+use crate::cli::{Doors, store};
 use crate::config::{Config, Profile, Source};
 use crate::error::{Code, Failure, Result};
 use crate::http::{self, Http, Url};
-use crate::os;
 use crate::os::files::Lock;
-use crate::secret::{self, Choice, PassphraseUse, Secret, SecretStore, StoreError};
+use crate::secret::{Secret, SecretStore};
 
 /// Why a profile cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -82,7 +81,7 @@ impl Failure for AccessError {
 /// The token that a request carries, and where it comes from.
 pub(super) enum Bearer {
     /// From a variable.
-    Environment(Secret, String),
+    Environment(Secret),
     /// From the profile's session.
     Session(Box<Session>),
 }
@@ -91,7 +90,7 @@ impl Bearer {
     /// The token.
     pub(super) fn token(&self) -> &Secret {
         match self {
-            Self::Environment(token, _) => token,
+            Self::Environment(token) => token,
             Self::Session(session) => &session.access_token,
         }
     }
@@ -113,7 +112,7 @@ pub(super) struct Access<'a> {
 impl<'a> Access<'a> {
     /// Opens nothing yet: the store answers at the first question.
     pub(super) fn new(doors: &'a Doors<'a>, config: &'a Config, profile: &'a Profile) -> Result<Self> {
-        let store = store(doors, profile.storage.value)?;
+        let store = store::open(doors, profile.storage.value)?;
         Ok(Self { doors, config, profile, place: Place::of(doors.env, &profile.name.value), store })
     }
 
@@ -163,7 +162,7 @@ impl<'a> Access<'a> {
     /// The token in force: the environment's, else the session's, renewed if need be.
     pub(super) fn bearer(&self) -> Result<Bearer> {
         match &self.profile.token {
-            Some(token) => Ok(Bearer::Environment(token.value.duplicate(), token.variable.clone())),
+            Some(token) => Ok(Bearer::Environment(token.value.duplicate())),
             None => Ok(Bearer::Session(Box::new(self.session(Want::Fresh(None), renew::WAIT)?))),
         }
     }
@@ -242,35 +241,9 @@ pub(super) fn asks<'s>(
     };
     let client = match bearer {
         Bearer::Session(session) => session.client.as_ref(),
-        Bearer::Environment(..) => None,
+        Bearer::Environment(_) => None,
     };
     Ok(Asks::of(service, endpoint.as_deref(), metadata, client)?)
-}
-
-/// Opens the store of the user's choice. The passphrase of the encrypted file comes from the environment or a hidden
-/// prompt, when it is needed.
-pub(super) fn store<'a>(doors: &'a Doors<'a>, choice: Choice) -> Result<Box<dyn SecretStore + 'a>> {
-    let passphrase = Box::new(move |wanted: PassphraseUse| passphrase(doors, wanted));
-    Ok(secret::open(choice, doors.env.config_dir(), passphrase, doors.env.interactive)?)
-}
-
-fn passphrase(doors: &Doors<'_>, wanted: PassphraseUse) -> std::result::Result<Secret, StoreError> {
-    if let Some(passphrase) = doors.env.var(os::PASSPHRASE) {
-        return Ok(Secret::new(passphrase.to_owned()));
-    }
-    let ask = |question| doors.ui.hidden(question, "LANYARD_PASSPHRASE").map_err(|_| StoreError::NoPassphrase);
-    let first = ask("Passphrase of the encrypted file")?;
-    if wanted == PassphraseUse::Create {
-        if first.expose().is_empty() {
-            doors.ui.warn("an empty passphrase protects nothing");
-            return Err(StoreError::NoPassphrase);
-        }
-        if ask("The same passphrase again")? != first {
-            doors.ui.warn("the two passphrases differ");
-            return Err(StoreError::NoPassphrase);
-        }
-    }
-    Ok(first)
 }
 
 /// `2026-12-31 (in 38 days)`: the day in UTC, and how far away it is.

@@ -29,8 +29,10 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 /// PATH is below the endpoint: `/v1/me`. A full address works only at the endpoint's own origin. The placeholder
 /// {project} in PATH stands for the project in use. Exits with 4 for 401, 5 for 403, 1 for any other refusal.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Examples:\n  lanyard api GET /v1/me\n  lanyard api POST /v1/projects -f name=web-shop -f public=true\n  \
-lanyard api GET /v1/projects --paginate")]
+#[command(
+    after_help = "Examples:\n  lanyard api GET /v1/me\n  lanyard api POST /v1/projects -f name=web-shop -f public=true\n  \
+lanyard api GET /v1/projects --paginate"
+)]
 pub(super) struct Args {
     /// GET, POST, PUT, PATCH, DELETE or any other method
     #[arg(value_parser = parse_method)]
@@ -86,12 +88,16 @@ impl Failure for ApiError {
     fn mend(&self) -> Option<String> {
         Some(match self {
             Self::BadPath(_) => "write the path as it follows the endpoint: /v1/me".into(),
-            Self::OtherOrigin { .. } => "choose the profile of that service with `--profile`; a token goes to its own service alone".into(),
+            Self::OtherOrigin { .. } => {
+                "choose the profile of that service with `--profile`; a token goes to its own service alone".into()
+            }
             Self::NoProject => "lanyard project use NAME, or --project NAME".into(),
             Self::Body(_) => "check the file given to --input".into(),
             Self::Status { .. } => "the answer above says more".into(),
             Self::ProjectForbidden { .. } => "lanyard project list".into(),
-            Self::Forbidden => "sign in with more rights: `lanyard auth login --scopes …`, or as another account".into(),
+            Self::Forbidden => {
+                "sign in with more rights: `lanyard auth login --scopes …`, or as another account".into()
+            }
         })
     }
 }
@@ -197,7 +203,8 @@ fn judge(access: &Access<'_>, answer: &Response, project: Option<&str>) -> Resul
     match answer.status {
         200..=399 => Ok(()),
         401 => {
-            let service = access.service().map_or_else(|_| "the service".to_owned(), |service| service.title().to_owned());
+            let service =
+                access.service().map_or_else(|_| "the service".to_owned(), |service| service.title().to_owned());
             Err(IdentityError::Rejected { service, token_page: None }.into())
         }
         403 => Err(match project {

@@ -11,7 +11,7 @@ use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::ArgValueCandidates;
 
 use crate::config::Output;
-use crate::error::{Code, Failure, Result};
+use crate::error::{Code, Result};
 use crate::http::{Client, Http};
 use crate::os::{Env, harden};
 

@@ -67,8 +67,12 @@ impl Failure for ProjectError {
     fn mend(&self) -> Option<String> {
         Some(match self {
             Self::None { .. } => "lanyard project use NAME".into(),
-            Self::NotListed { service } => format!("set services.{service}.api.projects and api.project_name, or use `lanyard project use NAME`"),
-            Self::Unknown { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`? `lanyard project list` shows all"),
+            Self::NotListed { service } => {
+                format!("set services.{service}.api.projects and api.project_name, or use `lanyard project use NAME`")
+            }
+            Self::Unknown { nearest: Some(nearest), .. } => {
+                format!("did you mean `{nearest}`? `lanyard project list` shows all")
+            }
             Self::Unknown { .. } => "lanyard project list".into(),
             Self::Malformed { service } => format!("check services.{service}.api.projects_list and api.project_name"),
             Self::NoProfile { .. } => "lanyard auth login".into(),
@@ -135,7 +139,9 @@ fn current(doors: &Doors<'_>) -> Result<()> {
         return Err(ProjectError::None { profile: profile.name.value }.into());
     };
     if active::output_json(doors, &profile) {
-        return doors.ui.answer_json(&serde_json::json!({ "project": project.value, "source": project.source.to_string() }));
+        return doors
+            .ui
+            .answer_json(&serde_json::json!({ "project": project.value, "source": project.source.to_string() }));
     }
     doors.ui.answer(&clean(&project.value))
 }
@@ -162,7 +168,9 @@ fn known(profile: &Profile) -> Result<&str> {
 /// The names of the service's projects, page by page; `None` where the service lists none.
 fn projects(access: &Access<'_>) -> Result<Option<Vec<String>>> {
     let service = access.service()?;
-    let Some((api, path)) = service.api().and_then(|api| Some((api, api.projects.as_deref()?))) else { return Ok(None) };
+    let Some((api, path)) = service.api().and_then(|api| Some((api, api.projects.as_deref()?))) else {
+        return Ok(None);
+    };
     let bearer = access.bearer()?;
     let endpoint = access.endpoint_for(&bearer)?;
     let bad = |cause| IdentityError::BadEndpoint { service: service.name.clone(), cause };
@@ -176,14 +184,24 @@ fn projects(access: &Access<'_>) -> Result<Option<Vec<String>>> {
         let answer = access.http().send(request)?;
         match answer.status {
             200..=299 => {}
-            401 => return Err(IdentityError::Rejected { service: service.name.clone(), token_page: api.token_page.clone() }.into()),
+            401 => {
+                return Err(IdentityError::Rejected {
+                    service: service.name.clone(),
+                    token_page: api.token_page.clone(),
+                }
+                .into());
+            }
             403 => return Err(IdentityError::Forbidden { service: service.name.clone() }.into()),
             status => return Err(IdentityError::Status { service: service.name.clone(), status }.into()),
         }
         let page: Value = answer.json().map_err(|_| malformed())?;
         let list = api.projects_list.as_deref().map_or(Some(&page), |pointer| page.pointer(pointer));
         let list = list.and_then(Value::as_array).ok_or_else(malformed)?;
-        let name_of = |project: &Value| match api.project_name.as_deref().map_or(Some(project), |pointer| project.pointer(pointer))? {
+        let name_of = |project: &Value| match api
+            .project_name
+            .as_deref()
+            .map_or(Some(project), |pointer| project.pointer(pointer))?
+        {
             Value::String(name) => Some(name.clone()),
             Value::Number(number) => Some(number.to_string()),
             _ => None,
@@ -199,7 +217,10 @@ pub(super) fn next_page(current: &Url, link: Option<&str>) -> Option<Url> {
     link?.split(',').find_map(|entry| {
         let (target, parameters) = entry.trim().strip_prefix('<')?.split_once('>')?;
         let is_next = parameters.split(';').any(|parameter| {
-            parameter.trim().strip_prefix("rel=").is_some_and(|rel| rel.trim_matches('"').split(' ').any(|word| word == "next"))
+            parameter
+                .trim()
+                .strip_prefix("rel=")
+                .is_some_and(|rel| rel.trim_matches('"').split(' ').any(|word| word == "next"))
         });
         let url = current.join(target).ok().filter(|url| is_next && url.origin() == current.origin())?;
         Some(url)
@@ -213,9 +234,13 @@ mod tests {
     #[test]
     fn the_next_page_is_found_and_stays_at_home() {
         let here = Url::parse("https://api.example/projects?page=1").unwrap();
-        let link = r#"<https://api.example/projects?page=9>; rel="last", <https://api.example/projects?page=2>; rel="next""#;
+        let link =
+            r#"<https://api.example/projects?page=9>; rel="last", <https://api.example/projects?page=2>; rel="next""#;
         assert_eq!(next_page(&here, Some(link)).unwrap().as_str(), "https://api.example/projects?page=2");
-        assert_eq!(next_page(&here, Some("</projects?page=2>; rel=next")).unwrap().as_str(), "https://api.example/projects?page=2");
+        assert_eq!(
+            next_page(&here, Some("</projects?page=2>; rel=next")).unwrap().as_str(),
+            "https://api.example/projects?page=2"
+        );
         assert!(next_page(&here, Some(r#"<https://evil.example/>; rel="next""#)).is_none());
         assert!(next_page(&here, None).is_none());
     }

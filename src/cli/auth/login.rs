@@ -36,9 +36,9 @@ const PROBE: usize = 8 << 10;
 #[command(after_help = "Examples:\n  lanyard auth login\n  lanyard auth login --service github\n  \
 lanyard auth login --issuer https://id.example.com --client-id my-cli\n  \
 lanyard auth login --service gitlab --with-token < token.txt")]
-pub struct Args {
+pub(crate) struct Args {
     /// The service to sign in to: a name from the configuration or a built-in one
-    #[arg(long, short, value_name = "NAME")]
+    #[arg(long, short, value_name = "NAME", add = clap_complete::ArgValueCandidates::new(crate::cli::completions::services))]
     service: Option<String>,
     /// The OpenID Connect or OAuth 2.0 issuer to sign in to; written to the configuration as a service
     #[arg(long, value_name = "URL", conflicts_with = "service")]
@@ -144,7 +144,7 @@ impl Failure for LoginFailure {
 
 impl Args {
     /// Runs the command.
-    pub fn run(self, doors: &Doors<'_>) -> Result<()> {
+    pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let config = active::load(doors)?;
         let target = target::choose(&self, doors, &config)?;
         target.refuse_token_in_force()?;

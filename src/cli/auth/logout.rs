@@ -13,7 +13,7 @@ use crate::error::{Code, Failure, Result};
 /// Remove the session from this machine, and end it at the service where that is possible
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  lanyard auth logout --all")]
-pub struct Args {
+pub(crate) struct Args {
     /// Sign out of every profile
     #[arg(long, conflicts_with = "profile")]
     all: bool,
@@ -53,7 +53,7 @@ impl Failure for NotRevoked {
 
 impl Args {
     /// Runs the command.
-    pub fn run(self, doors: &Doors<'_>) -> Result<()> {
+    pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let (config, active_profile) = active::active(doors)?;
         let profiles = if self.all { every(doors, &config)? } else { vec![active_profile] };
         let json = profiles.first().is_some_and(|profile| active::output_json(doors, profile));

@@ -10,7 +10,7 @@ use crate::error::Result;
 /// Renew the session now
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  lanyard auth refresh --scopes \"openid email repo\"")]
-pub struct Args {
+pub(crate) struct Args {
     /// Ask for these scopes, separated by commas or blanks; a service may grant fewer
     #[arg(long, value_name = "LIST")]
     scopes: Option<String>,
@@ -21,7 +21,7 @@ pub struct Args {
 
 impl Args {
     /// Runs the command.
-    pub fn run(self, doors: &Doors<'_>) -> Result<()> {
+    pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let (config, profile) = active::active(doors)?;
         let access = Access::new(doors, &config, &profile)?;
         access.refuse_token_in_force("does not renew: the variable's token would win over the session")?;

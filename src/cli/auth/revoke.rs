@@ -9,7 +9,7 @@ use crate::error::Result;
 /// Ask the service to end the session, then remove it
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  lanyard auth revoke --profile work")]
-pub struct Args {
+pub(crate) struct Args {
     /// Remove the session here even if the service does not agree
     #[arg(long)]
     force: bool,
@@ -17,7 +17,7 @@ pub struct Args {
 
 impl Args {
     /// Runs the command.
-    pub fn run(self, doors: &Doors<'_>) -> Result<()> {
+    pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let (config, profile) = active::active(doors)?;
         let access = Access::new(doors, &config, &profile)?;
         access.refuse_token_in_force("does not revoke: the session is not what is used")?;

@@ -21,7 +21,7 @@ use crate::text::clean;
 /// Exits with 0 only when the session is usable, with 4 otherwise.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  lanyard auth status --all --json")]
-pub struct Args {
+pub(crate) struct Args {
     /// Show every profile
     #[arg(long, conflicts_with = "profile")]
     all: bool,
@@ -90,7 +90,7 @@ impl Failure for NotUsable {
 
 impl Args {
     /// Runs the command.
-    pub fn run(self, doors: &Doors<'_>) -> Result<()> {
+    pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let (config, active_profile) = active::active(doors)?;
         let json = active::output_json(doors, &active_profile);
         if !self.all {
@@ -133,7 +133,7 @@ impl Args {
                 status.storage = "environment".into();
                 status.sources.insert("token", token.variable.clone());
                 status.signed_in = true;
-                Bearer::Environment(token.value.duplicate(), token.variable.clone())
+                Bearer::Environment(token.value.duplicate())
             }
             None => match self.session(&access, &mut status)? {
                 Some(session) => Bearer::Session(Box::new(session)),
@@ -182,7 +182,7 @@ fn verify(access: &Access<'_>, bearer: &Bearer) -> Result<Option<Facts>> {
     let service = access.service()?;
     let session = match bearer {
         Bearer::Session(session) => Some(&**session),
-        Bearer::Environment(..) => None,
+        Bearer::Environment(_) => None,
     };
     let metadata = match session {
         Some(_) => access::session_metadata(&service, session)?,
@@ -325,7 +325,9 @@ impl Status {
         }
         let login = format!("lanyard auth login --profile {}", self.profile);
         let (what, mend) = match self.verification {
-            Verification::Rejected => ("Invalid authentication token".to_owned(), self.token_page.clone().unwrap_or(login)),
+            Verification::Rejected => {
+                ("Invalid authentication token".to_owned(), self.token_page.clone().unwrap_or(login))
+            }
             Verification::Expired => (self.problem.clone().unwrap_or_else(|| "Token expired".into()), login),
             _ if self.signed_in => (self.problem.clone().unwrap_or_else(|| "Token expired".into()), login),
             _ => (self.problem.clone().unwrap_or_else(|| format!("not signed in to profile {}", self.profile)), login),

@@ -8,15 +8,15 @@ use crate::error::Result;
 /// Make another profile the default
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  lanyard auth switch work")]
-pub struct Args {
+pub(crate) struct Args {
     /// The profile; at a terminal, lanyard asks when it is left out
-    #[arg(value_name = "PROFILE")]
+    #[arg(value_name = "PROFILE", add = clap_complete::ArgValueCandidates::new(crate::cli::completions::profiles))]
     name: Option<String>,
 }
 
 impl Args {
     /// Runs the command.
-    pub fn run(self, doors: &Doors<'_>) -> Result<()> {
+    pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let config = active::load(doors)?;
         let name = match self.name {
             Some(name) => name,

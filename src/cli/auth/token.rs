@@ -13,7 +13,7 @@ use crate::error::Result;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:\n  curl -H \"$(lanyard auth token --header)\" https://api.example.com/me\n  \
 lanyard auth token --min-validity 10m")]
-pub struct Args {
+pub(crate) struct Args {
     /// Print `Authorization: Bearer TOKEN` instead of the token alone
     #[arg(long)]
     header: bool,
@@ -27,7 +27,7 @@ pub struct Args {
 
 impl Args {
     /// Runs the command.
-    pub fn run(self, doors: &Doors<'_>) -> Result<()> {
+    pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let (config, profile) = active::active(doors)?;
         let prefix = if self.header { "Authorization: Bearer " } else { "" };
         if let Some(token) = &profile.token {

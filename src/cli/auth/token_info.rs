@@ -15,7 +15,7 @@ use crate::text::clean;
 /// Show type, dates, scopes, audience and issuer of the token, never the token
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  lanyard auth token-info --json")]
-pub struct Args {
+pub(crate) struct Args {
     /// Ask nobody: tell what the session and the token itself say
     #[arg(long)]
     offline: bool,
@@ -41,7 +41,7 @@ struct Info {
 
 impl Args {
     /// Runs the command.
-    pub fn run(self, doors: &Doors<'_>) -> Result<()> {
+    pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let (config, profile) = active::active(doors)?;
         let access = Access::new(doors, &config, &profile)?;
         let bearer = access.bearer()?;
@@ -76,7 +76,7 @@ fn ask(access: &Access<'_>, bearer: &Bearer) -> Result<Option<Facts>> {
     let Ok(service) = access.service() else { return Ok(None) };
     let session = match bearer {
         Bearer::Session(session) => Some(&**session),
-        Bearer::Environment(..) => None,
+        Bearer::Environment(_) => None,
     };
     let metadata = access::session_metadata(&service, session)?;
     let asks = access::asks(access, &service, bearer, &metadata)?;

@@ -9,11 +9,11 @@ use crate::text::clean;
 /// Print the name of the account
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  lanyard auth whoami --profile work")]
-pub struct Args {}
+pub(crate) struct Args {}
 
 impl Args {
     /// Runs the command.
-    pub fn run(self, doors: &Doors<'_>) -> Result<()> {
+    pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let (config, profile) = active::active(doors)?;
         let access = Access::new(doors, &config, &profile)?;
         let stored = if profile.token.is_some() { None } else { access.stored()? };
@@ -38,7 +38,7 @@ fn ask(access: &Access<'_>) -> Result<String> {
     let bearer = access.bearer()?;
     let session = match &bearer {
         Bearer::Session(session) => Some(&**session),
-        Bearer::Environment(..) => None,
+        Bearer::Environment(_) => None,
     };
     let metadata = match session {
         Some(_) => access::session_metadata(&service, session)?,

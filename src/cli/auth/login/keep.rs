@@ -7,7 +7,7 @@ use crate::auth::login::{Fresh, same_account};
 use crate::auth::revoke;
 use crate::auth::service::Service;
 use crate::auth::session::{Grant, Place, Session, client_slot};
-use crate::cli::{Doors, access};
+use crate::cli::{Doors, store as stores};
 use crate::config::{Config, document, edit};
 use crate::error::Result;
 use crate::secret::{Choice, Secret, SecretStore, StoreError};
@@ -29,14 +29,14 @@ pub(super) fn proven_store<'a>(
     target: &Target,
 ) -> Result<Box<dyn SecretStore + 'a>> {
     let choice = target.profile.storage.value;
-    let store = access::store(doors, choice)?;
+    let store = stores::open(doors, choice)?;
     match store.probe(PROBE) {
         Ok(()) => Ok(store),
         Err(failure @ StoreError::Absent { .. })
             if choice == Choice::Auto && args.storage.is_none() && doors.ui.is_interactive() =>
         {
             doors.ui.failure(&failure);
-            let store = access::store(doors, ask_store(doors)?)?;
+            let store = stores::open(doors, ask_store(doors)?)?;
             store.probe(PROBE)?;
             Ok(store)
         }
