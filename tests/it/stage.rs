@@ -312,14 +312,14 @@ impl Drop for Running {
 
 /// A pipe that is read on a thread of its own, line by line.
 struct Lines {
-    lines: Receiver<String>,
+    queue: Receiver<String>,
     bytes: Arc<Mutex<Vec<u8>>>,
-    reader: Option<JoinHandle<()>>,
+    reader: JoinHandle<()>,
 }
 
 impl Lines {
     fn of(pipe: impl Read + Send + 'static) -> Self {
-        let (sender, lines) = channel();
+        let (sender, queue) = channel();
         let bytes = Arc::new(Mutex::new(Vec::new()));
         let reader = std::thread::spawn({
             let bytes = Arc::clone(&bytes);
@@ -333,11 +333,11 @@ impl Lines {
                 }
             }
         });
-        Self { lines, bytes, reader: Some(reader) }
+        Self { queue, bytes, reader }
     }
 
     fn next(&self, wait: Duration) -> Option<String> {
-        self.lines.recv_timeout(wait).ok()
+        self.queue.recv_timeout(wait).ok()
     }
 
     fn so_far(&self) -> Vec<u8> {
@@ -345,9 +345,9 @@ impl Lines {
     }
 
     /// Everything, once the writer has closed its end; what a left-over child still holds open is not waited for.
-    fn all(&mut self) -> Vec<u8> {
+    fn all(&self) -> Vec<u8> {
         let patience = Instant::now() + Duration::from_secs(2);
-        while self.reader.as_ref().is_some_and(|reader| !reader.is_finished()) && Instant::now() < patience {
+        while !self.reader.is_finished() && Instant::now() < patience {
             std::thread::sleep(Duration::from_millis(1));
         }
         self.so_far()

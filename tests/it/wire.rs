@@ -94,10 +94,13 @@ pub fn send(method: &str, url: &str, headers: &[&str], body: &str) -> Option<Mes
     let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
     let mut request = format!("{method} {target} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n");
     for header in headers {
-        request += &format!("{header}\r\n");
+        request += header;
+        request += "\r\n";
     }
     if !body.is_empty() {
-        request += &format!("Content-Length: {}\r\n", body.len());
+        request += "Content-Length: ";
+        request += &body.len().to_string();
+        request += "\r\n";
     }
     let port = url.port_or_known_default().expect("a port");
     let address = format!("{}:{port}", url.host_str().expect("a host"));

@@ -42,14 +42,14 @@ fn strike(mut stream: &TcpStream, shared: &Shared, seen: &Seen, known: &str, fau
             Ok(())
         }),
         Fault::Silence => {
-            pause(shared, Duration::from_secs(600));
+            pause(shared, Duration::from_hours(1));
             Ok(())
         }
         Fault::Huge(size) => {
             stream.write_all(
                 b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n{\"x\":\"",
             )?;
-            let block = [b'x'; 1 << 16];
+            let block = [b'x'; 1 << 14];
             for _ in 0..size.div_ceil(block.len() as u64) {
                 stream.write_all(&block)?;
             }
