@@ -1,1 +1,31 @@
-fn main() {}
+//! The black-box tests: the real binary on a stage of its own, against real and fake servers.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | `stage.rs`, `template.rs` | runs the binary in a fresh home and looks at the whole outcome |
+//! | `keyring.rs` | a gnome-keyring on a private bus, `secret-tool` as the witness |
+//! | `idp/` | a fake identity provider with a switch for every bad behaviour |
+//! | `peers.rs` | identity servers and browsers that we did not write |
+//! | `canary.rs` | finds secrets where they must not be |
+//! | `second_host.rs`, `users.rs`, `crash.rs` | another machine, other users, sudden death |
+//! | `wire.rs` | HTTP by hand |
+//! | the others | the tests |
+
+// The tools are for all tests to come, and the test process reads and writes what it likes.
+#![allow(dead_code, unreachable_pub, clippy::missing_docs_in_private_items)]
+#![allow(clippy::disallowed_methods, reason = "the rules for the program's surroundings do not bind its tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stderr)]
+#![allow(missing_docs, reason = "a test's name says what it is about")]
+#![allow(clippy::missing_panics_doc, clippy::struct_excessive_bools, clippy::field_reassign_with_default)]
+
+mod canary;
+mod crash;
+mod idp;
+mod keyring;
+mod login;
+mod peers;
+mod second_host;
+mod stage;
+mod template;
+mod users;
+mod wire;

@@ -1,12 +1,13 @@
 #!/bin/bash
 # A canaille (an identity server in Python) of one's own: loopback, SQLite, user alice, a public client.
 #
-#   up.sh VENV DIR PORT
+#   up.sh VENV [DIR PORT CALLBACK_PORT]
 #
 # VENV is made and filled if it is not there; DIR gets the data, the log and `pid`. Returns when the server answers.
+# Redirect URIs are compared with their port, so the callback has to come to CALLBACK_PORT. Without DIR, only VENV is made.
 # Stop it with: kill "$(cat DIR/pid)"
 set -euo pipefail
-venv=$1 dir=$2 port=$3
+venv=$1 dir=${2-} port=${3-5055} callback=${4-8765}
 readonly version=0.3.6
 
 if [ ! -x "$venv/bin/canaille" ]; then
@@ -46,7 +47,7 @@ canaille create user --quiet --user-name alice --given-name Alice --family-name 
     --emails alice@example.test --password alice-password
 canaille create client --quiet --client-id cli-public --client-name lanyard --client-uri http://127.0.0.1 \
     --token-endpoint-auth-method none --response-types code --grant-types authorization_code --grant-types refresh_token \
-    --redirect-uris http://127.0.0.1/callback --redirect-uris http://127.0.0.1:8765/callback \
+    --redirect-uris "http://127.0.0.1:$callback/callback" \
     --scope openid --scope profile --scope email --scope offline_access
 # An audience must name a client that exists already; without one the ID tokens come with an empty `aud`.
 id=$("$venv/bin/canaille" get client --client-id cli-public 2>/dev/null |
