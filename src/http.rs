@@ -4,27 +4,28 @@
 //! no proxy on the way to loopback, and no secret in a log line or an error.
 
 use std::fmt;
-use std::io::Read;
-use std::net::IpAddr;
-use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+pub use ::url::Url;
 use chrono::{DateTime, Utc};
 pub use reqwest::Method;
 pub use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde::de::DeserializeOwned;
-pub use url::Url;
 use zeroize::Zeroizing;
 
 use crate::error::{Code, Failure};
 use crate::secret::Secret;
 
+mod client;
+mod url;
+
+pub use self::client::Client;
+pub use self::url::{BadUrl, below, is_loopback, parse_url, segment};
+
 /// The answer to metadata and token requests may be this long, in bytes.
 pub const SMALL: usize = 256 << 10;
 /// How long a whole exchange may take unless the request says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
-const MAX_REDIRECTS: usize = 5;
-const USER_AGENT: &str = concat!("lanyard/", env!("CARGO_PKG_VERSION"));
 
 /// The seam to the network. A closure implements it, so a fault is one line in a test.
 pub trait Http: Sync {
@@ -77,9 +78,9 @@ impl Request {
             if !body.is_empty() {
                 body.push('&');
             }
-            body.extend(url::form_urlencoded::byte_serialize(name.as_bytes()));
+            body.extend(::url::form_urlencoded::byte_serialize(name.as_bytes()));
             body.push('=');
-            body.extend(url::form_urlencoded::byte_serialize(value.as_bytes()));
+            body.extend(::url::form_urlencoded::byte_serialize(value.as_bytes()));
         }
         let mut request = Self::new(Method::POST, url);
         request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
@@ -99,7 +100,7 @@ impl Request {
     #[must_use]
     pub fn basic(mut self, user: &str, password: &Secret) -> Self {
         use base64::Engine;
-        let encode = |part: &str| url::form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>();
+        let encode = |part: &str| ::url::form_urlencoded::byte_serialize(part.as_bytes()).collect::<String>();
         let pair = Zeroizing::new(format!("{}:{}", encode(user), &*Zeroizing::new(encode(password.expose()))));
         let value = Zeroizing::new(format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(&*pair)));
         self.set_sensitive(header::AUTHORIZATION, &value);
@@ -258,218 +259,7 @@ impl Failure for Unreachable {
     }
 }
 
-/// Why a text is no address that lanyard will talk to. Never quotes the text, which may hold a password.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadUrl {
-    /// It does not parse, or has parts in which two parsers could differ.
-    #[error("not a plain URL: {0}")]
-    Malformed(&'static str),
-    /// Plain `http` to a host that is not loopback, or another scheme.
-    #[error("{scheme}:// is refused for {host}: only https, or http to 127.0.0.1, [::1] and localhost")]
-    Insecure {
-        /// The scheme.
-        scheme: String,
-        /// The host, or an empty string.
-        host: String,
-    },
-}
-
-/// Reads an address of a service: `https`, or `http` to loopback; visible ASCII; no user, no password, no fragment.
-///
-/// The text is held against the strictest reading before the parser sees it (no backslash, no empty or percent-encoded
-/// host), so that no other parser can read another host out of it.
-pub fn parse_url(text: &str) -> Result<Url, BadUrl> {
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(BadUrl::Malformed("it has spaces, control characters or letters outside ASCII"));
-    }
-    if text.contains('\\') {
-        return Err(BadUrl::Malformed("it has a backslash"));
-    }
-    let Some((_, rest)) = text.split_once("://") else {
-        return Err(BadUrl::Malformed("it lacks https://"));
-    };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.is_empty() || authority.starts_with(':') {
-        return Err(BadUrl::Malformed("it has no host"));
-    }
-    if authority.contains('@') {
-        return Err(BadUrl::Malformed("it holds a user name or a password"));
-    }
-    if authority.contains('%') {
-        return Err(BadUrl::Malformed("its host is percent-encoded"));
-    }
-    let url = Url::parse(text).map_err(|_| BadUrl::Malformed("it does not parse"))?;
-    if url.fragment().is_some() {
-        return Err(BadUrl::Malformed("it has a fragment (#)"));
-    }
-    if url.scheme() == "https" || (url.scheme() == "http" && is_loopback(&url)) {
-        return Ok(url);
-    }
-    Err(BadUrl::Insecure { scheme: url.scheme().to_owned(), host: url.host_str().unwrap_or_default().to_owned() })
-}
-
-/// The address of `path` (with an optional query) below `base`, whose own path is kept: `https://h/api/v3` and `/user`
-/// give `https://h/api/v3/user`. The origin never changes, and no segment climbs up.
-pub fn below(base: &Url, path: &str) -> Result<Url, BadUrl> {
-    let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
-    if path.contains(['\\', '#']) || path.chars().any(|character| character.is_control() || character.is_whitespace()) {
-        return Err(BadUrl::Malformed("the path has a backslash, a #, white space or a control character"));
-    }
-    let climbs = |segment: &str| {
-        let segment = segment.to_ascii_lowercase().replace("%2e", ".");
-        segment == "." || segment == ".."
-    };
-    if path.split('/').any(climbs) {
-        return Err(BadUrl::Malformed("the path climbs with . or .."));
-    }
-    let mut url = base.clone();
-    url.set_path(&format!("{}/{}", base.path().trim_end_matches('/'), path.trim_start_matches('/')));
-    url.set_query(query);
-    url.set_fragment(None);
-    Ok(url)
-}
-
-/// A text as one segment of a path: everything but letters, digits and `-_~` is percent-encoded, the dot as well, so
-/// that no name can climb.
-pub fn segment(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric()
-            || b"-_~".contains(&byte)
-            || (byte == b'.' && text.bytes().any(|byte| byte != b'.'))
-        {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing into a String cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
-    encoded
-}
-
 /// The usual words for a status, or nothing.
 pub fn reason_phrase(status: u16) -> &'static str {
     reqwest::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or_default()
-}
-
-/// Whether the host is `localhost` or a literal loopback address.
-pub fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(url::Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(url::Host::Ipv4(address)) => IpAddr::V4(address).is_loopback(),
-        Some(url::Host::Ipv6(address)) => IpAddr::V6(address).is_loopback(),
-        None => false,
-    }
-}
-
-/// The client of the program. Free to make: the TLS roots are loaded by the first request.
-#[derive(Default)]
-pub struct Client {
-    outside: OnceLock<reqwest::blocking::Client>,
-    loopback: OnceLock<reqwest::blocking::Client>,
-}
-
-impl Client {
-    /// A client that has not opened anything yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    fn for_url(&self, url: &Url) -> Result<&reqwest::blocking::Client, Unreachable> {
-        let (cell, direct) = if is_loopback(url) { (&self.loopback, true) } else { (&self.outside, false) };
-        if let Some(client) = cell.get() {
-            return Ok(client);
-        }
-        let mut builder = reqwest::blocking::Client::builder()
-            .user_agent(USER_AGENT)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .min_tls_version(reqwest::tls::Version::TLS_1_2)
-            .connect_timeout(TIMEOUT);
-        if direct {
-            builder = builder.no_proxy();
-        }
-        let built = builder.build().map_err(|error| Unreachable::Setup { cause: reason(error) })?;
-        Ok(cell.get_or_init(|| built))
-    }
-
-    fn once(&self, request: &Request, url: &Url) -> Result<Response, Unreachable> {
-        let origin = url.origin().ascii_serialization();
-        let started = Instant::now();
-        let mut call = self
-            .for_url(url)?
-            .request(request.method.clone(), url.clone())
-            .headers(request.headers.clone())
-            .timeout(request.timeout);
-        if let Some(body) = &request.body {
-            call = call.body(body.to_vec());
-        }
-        let slow = || Unreachable::Slow { origin: origin.clone(), after: request.timeout };
-        let mut answer = call.send().map_err(|error| match error {
-            error if error.is_timeout() => slow(),
-            error if error.is_connect() => Unreachable::Connect { origin: origin.clone(), cause: reason(error) },
-            error => Unreachable::BrokenOff { origin: origin.clone(), cause: reason(error) },
-        })?;
-        let mut body = Zeroizing::new(Vec::new());
-        let limit = request.max_answer;
-        (&mut answer).take(limit as u64 + 1).read_to_end(&mut body).map_err(|error| {
-            let timed_out = error
-                .get_ref()
-                .and_then(|inner| inner.downcast_ref::<reqwest::Error>())
-                .is_some_and(reqwest::Error::is_timeout);
-            if timed_out || error.kind() == std::io::ErrorKind::TimedOut {
-                slow()
-            } else {
-                Unreachable::BrokenOff {
-                    origin: origin.clone(),
-                    cause: crate::secret::Reason(error.kind().to_string()),
-                }
-            }
-        })?;
-        if body.len() > limit {
-            return Err(Unreachable::TooLarge { origin, limit });
-        }
-        let status = answer.status().as_u16();
-        let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::debug!(method = %request.method, %origin, path = url.path(), status, milliseconds = took, "request");
-        Ok(Response { status, headers: std::mem::take(answer.headers_mut()), body })
-    }
-}
-
-impl Http for Client {
-    fn send(&self, request: Request) -> Result<Response, Unreachable> {
-        let mut url = request.url.clone();
-        for _ in 0..=MAX_REDIRECTS {
-            let answer = self.once(&request, &url)?;
-            if !matches!(answer.status, 301 | 302 | 303 | 307 | 308) {
-                return Ok(answer);
-            }
-            let target = answer.header(&header::LOCATION).and_then(|target| url.join(target).ok());
-            match target {
-                Some(target) if request.follow_same_origin && target.origin() == url.origin() => url = target,
-                target => {
-                    return Err(Unreachable::Redirect {
-                        origin: url.origin().ascii_serialization(),
-                        target: target
-                            .map_or_else(|| "another address".into(), |target| target.origin().ascii_serialization()),
-                    });
-                }
-            }
-        }
-        Err(Unreachable::Redirect {
-            origin: url.origin().ascii_serialization(),
-            target: "itself, again and again".into(),
-        })
-    }
-}
-
-/// The innermost cause of a library's error, without the URL it would quote.
-fn reason(error: reqwest::Error) -> crate::secret::Reason {
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    crate::secret::Reason(cause.to_string())
 }

@@ -214,7 +214,7 @@ impl Poll {
             },
             // A lost answer is no answer: ask again, twice as slowly.
             GrantError::Unreachable(_) | GrantError::Trouble { .. } => {
-                self.interval = (self.interval * 2).min(Duration::from_secs(60));
+                self.interval = (self.interval * 2).min(Duration::from_mins(1));
                 Ok(())
             }
             _ => Err(DeviceError::Grant(error)),

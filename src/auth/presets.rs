@@ -24,8 +24,6 @@ pub struct Preset {
 /// How a service departs from the standards. The default is a service without departures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quirks {
-    /// Scopes come back separated by commas.
-    pub comma_scopes: bool,
     /// The web flow needs a client secret even from a native client, so the device flow is the better default.
     pub device_first: bool,
     /// The client secret goes into the form instead of a Basic header.
@@ -48,7 +46,6 @@ pub enum Revocation {
 }
 
 const PLAIN: Quirks = Quirks {
-    comma_scopes: false,
     device_first: false,
     secret_in_form: false,
     revocation: Revocation::Standard,
@@ -70,13 +67,7 @@ pub static PRESETS: &[Preset] = &[
         title: "GitHub",
         about: "github.com, by device code or a personal access token",
         registration: "https://github.com/settings/developers (tick \"Enable Device Flow\")",
-        quirks: Quirks {
-            comma_scopes: true,
-            device_first: true,
-            secret_in_form: true,
-            revocation: Revocation::CredentialList,
-            ..PLAIN
-        },
+        quirks: Quirks { device_first: true, secret_in_form: true, revocation: Revocation::CredentialList, ..PLAIN },
         fill: || ServiceTable {
             authorization_endpoint: text("https://github.com/login/oauth/authorize"),
             token_endpoint: text("https://github.com/login/oauth/access_token"),

@@ -5,18 +5,18 @@
 //! 4.4.2), and renewing asks nobody where to go.
 
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
+use serde::Deserialize;
 
-use crate::auth::grant::{AuthMethod, Client, TokenAnswer};
+use crate::auth::grant::{Client, TokenAnswer};
 use crate::auth::identity::Identity;
-use crate::http::{self, Url};
-use crate::os::Env;
-use crate::secret::{Secret, SecretStore, Slot, StoreError};
+use crate::http::Url;
+use crate::secret::{Secret, Slot};
 
-/// The version of the item's form.
-const VERSION: u32 = 1;
+mod item;
+mod place;
+
+pub use place::Place;
+
 /// A token with less life left than this is renewed before it is handed out.
 const RENEW_BEFORE: Duration = Duration::seconds(60);
 /// A token that lives shorter than this is renewed in the last tenth of its life.
@@ -56,7 +56,7 @@ pub struct Session {
 }
 
 /// The way a session began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Grant {
     /// Authorization code in the browser.
@@ -125,193 +125,6 @@ impl Session {
     }
 }
 
-/// Where a profile's session rests: its item in the store, and which configuration folder it belongs to.
-#[derive(Debug, Clone)]
-pub struct Place {
-    /// The profile's name.
-    pub profile: String,
-    /// Which configuration folder the profile is of, so that two folders on one keychain do not share sessions.
-    folder: String,
-}
-
-impl Place {
-    /// The place of a profile's session under this process's configuration folder.
-    pub fn of(env: &Env, profile: &str) -> Self {
-        let folder = if env.config_dir_is_default() {
-            String::new()
-        } else {
-            let dir = env.config_dir().canonicalize().unwrap_or_else(|_| env.config_dir().to_owned());
-            let digest = Sha256::digest(dir.as_os_str().as_encoded_bytes());
-            digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
-        };
-        Self { profile: profile.to_owned(), folder }
-    }
-
-    /// The name of the lock file under which this profile's session is changed.
-    pub fn lock_name(&self) -> String {
-        let digest = Sha256::digest(self.profile.as_bytes());
-        let tag: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-        let plain: String =
-            self.profile.chars().filter(|c| c.is_ascii_alphanumeric() || "-_".contains(*c)).take(32).collect();
-        format!("session-{plain}-{tag}.lock")
-    }
-
-    fn slot(&self, account: Option<&str>, own_name: bool) -> Slot {
-        let name = if own_name { self.profile.clone() } else { format!("{}@{}", self.profile, self.folder) };
-        let label = match account {
-            Some(account) => format!("lanyard: {} ({account})", self.profile),
-            None => format!("lanyard: {}", self.profile),
-        };
-        Slot { name, label }
-    }
-
-    /// The session, or `None` where the profile has none.
-    ///
-    /// The item carries the profile's plain name. Only when that name is taken by a profile of another configuration
-    /// folder is the folder's tag added to it.
-    pub fn load(&self, store: &dyn SecretStore) -> Result<Option<Session>, StoreError> {
-        match self.read(store, true)? {
-            Some((session, folder)) if folder == self.folder => Ok(Some(session)),
-            None if self.folder.is_empty() => Ok(None),
-            _ => Ok(self.read(store, false)?.filter(|(_, folder)| *folder == self.folder).map(|(session, _)| session)),
-        }
-    }
-
-    fn read(&self, store: &dyn SecretStore, own_name: bool) -> Result<Option<(Session, String)>, StoreError> {
-        let slot = self.slot(None, own_name);
-        let Some(item) = store.get(&slot)? else { return Ok(None) };
-        let stored: Stored = http::parse_json(item.expose().as_bytes())
-            .map_err(|_| StoreError::Damaged { store: store_word(store), name: slot.name.clone() })?;
-        if stored.version != VERSION {
-            return Err(StoreError::Damaged { store: store_word(store), name: slot.name });
-        }
-        let folder = stored.folder.clone();
-        Ok(Some((stored.into_session(), folder)))
-    }
-
-    /// Whether the plain name is free for this profile, or held by it.
-    fn owns_plain_name(&self, store: &dyn SecretStore) -> Result<bool, StoreError> {
-        match self.read(store, true) {
-            Ok(Some((_, folder))) => Ok(folder == self.folder),
-            Ok(None) => Ok(true),
-            // A damaged item is of no use to anyone: signing in again replaces it.
-            Err(StoreError::Damaged { .. }) => Ok(true),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Puts the session into the store. Durable when it returns.
-    pub fn save(&self, store: &dyn SecretStore, session: &Session) -> Result<(), StoreError> {
-        let own_name = self.owns_plain_name(store)?;
-        let slot = self.slot(session.identity.account.as_deref(), own_name);
-        store.set(&slot, &written(session, &self.folder))
-    }
-
-    /// Removes the session; `false` where there was none.
-    pub fn remove(&self, store: &dyn SecretStore) -> Result<bool, StoreError> {
-        let own_name = self.owns_plain_name(store)?;
-        store.remove(&self.slot(None, own_name))
-    }
-}
-
-fn store_word(store: &dyn SecretStore) -> &'static str {
-    store.choice().title()
-}
-
-/// The slot of a confidential client's secret, which belongs to the service rather than to one profile.
-pub fn client_slot(service: &str) -> Slot {
-    Slot { name: format!("client:{service}"), label: format!("lanyard: client secret of {service}") }
-}
-
-/// The item as it is read.
-#[derive(Deserialize)]
-struct Stored {
-    version: u32,
-    #[serde(default)]
-    folder: String,
-    service: String,
-    issuer: Option<String>,
-    grant: Grant,
-    client_id: Option<String>,
-    client_secret: Option<Secret>,
-    client_auth: Option<String>,
-    token_endpoint: Option<Url>,
-    revocation_endpoint: Option<Url>,
-    introspection_endpoint: Option<Url>,
-    userinfo_endpoint: Option<Url>,
-    jwks_uri: Option<Url>,
-    access_token: Secret,
-    refresh_token: Option<Secret>,
-    id_token: Option<Secret>,
-    issued_at: DateTime<Utc>,
-    expires_at: Option<DateTime<Utc>>,
-    #[serde(default)]
-    scopes: Vec<String>,
-    subject: Option<String>,
-    account: Option<String>,
-    account_id: Option<String>,
-    #[serde(default)]
-    login_needed: bool,
-}
-
-impl Stored {
-    fn into_session(self) -> Session {
-        let method = AuthMethod::from_word(self.client_auth.as_deref().unwrap_or_default());
-        Session {
-            service: self.service,
-            issuer: self.issuer,
-            grant: self.grant,
-            client: self.client_id.map(|id| Client { id, secret: self.client_secret, method }),
-            endpoints: Endpoints {
-                token: self.token_endpoint,
-                revocation: self.revocation_endpoint,
-                introspection: self.introspection_endpoint,
-                userinfo: self.userinfo_endpoint,
-                jwks: self.jwks_uri,
-            },
-            access_token: self.access_token,
-            refresh_token: self.refresh_token,
-            id_token: self.id_token,
-            issued_at: self.issued_at,
-            expires_at: self.expires_at,
-            scopes: self.scopes,
-            identity: Identity { subject: self.subject, account: self.account, account_id: self.account_id },
-            login_needed: self.login_needed,
-        }
-    }
-}
-
-/// The item as it is written: built by hand, since [`Secret`] cannot be serialized, into a buffer that is wiped.
-fn written(session: &Session, folder: &str) -> Secret {
-    let mut item = Item::new();
-    item.raw("version", &VERSION.to_string());
-    item.text("folder", Some(folder));
-    item.text("service", Some(&session.service));
-    item.text("issuer", session.issuer.as_deref());
-    item.text("grant", Some(session.grant.word()));
-    if let Some(client) = &session.client {
-        item.text("client_id", Some(&client.id));
-        item.text("client_secret", client.secret.as_ref().map(Secret::expose));
-        item.text("client_auth", Some(client.method.word()));
-    }
-    item.text("token_endpoint", session.endpoints.token.as_ref().map(Url::as_str));
-    item.text("revocation_endpoint", session.endpoints.revocation.as_ref().map(Url::as_str));
-    item.text("introspection_endpoint", session.endpoints.introspection.as_ref().map(Url::as_str));
-    item.text("userinfo_endpoint", session.endpoints.userinfo.as_ref().map(Url::as_str));
-    item.text("jwks_uri", session.endpoints.jwks.as_ref().map(Url::as_str));
-    item.text("access_token", Some(session.access_token.expose()));
-    item.text("refresh_token", session.refresh_token.as_ref().map(Secret::expose));
-    item.text("id_token", session.id_token.as_ref().map(Secret::expose));
-    item.text("issued_at", Some(&timestamp(session.issued_at)));
-    item.text("expires_at", session.expires_at.map(timestamp).as_deref());
-    item.raw("scopes", &serde_json::Value::from(session.scopes.clone()).to_string());
-    item.text("subject", session.identity.subject.as_deref());
-    item.text("account", session.identity.account.as_deref());
-    item.text("account_id", session.identity.account_id.as_deref());
-    item.raw("login_needed", if session.login_needed { "true" } else { "false" });
-    item.close()
-}
-
 impl Grant {
     /// The word used in the item and in JSON.
     pub fn word(self) -> &'static str {
@@ -328,88 +141,10 @@ pub fn timestamp(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// A flat JSON object under construction.
-struct Item(Zeroizing<String>);
-
-impl Item {
-    fn new() -> Self {
-        // Room for the largest token set, so that growing does not leave copies behind.
-        Self(Zeroizing::new(String::with_capacity(16 << 10)))
-    }
-
-    fn raw(&mut self, name: &str, value: &str) {
-        let opening = if self.0.is_empty() { "{" } else { "," };
-        for part in [opening, "\"", name, "\":", value] {
-            self.0.push_str(part);
-        }
-    }
-
-    fn text(&mut self, name: &str, value: Option<&str>) {
-        let Some(value) = value else { return };
-        let quoted = Zeroizing::new(serde_json::Value::from(value).to_string());
-        self.raw(name, &quoted);
-    }
-
-    fn close(mut self) -> Secret {
-        self.0.push('}');
-        Secret::new(std::mem::take(&mut *self.0))
-    }
+/// The slot of a confidential client's secret, which belongs to the service rather than to one profile.
+pub fn client_slot(service: &str) -> Slot {
+    Slot { name: format!("client:{service}"), label: format!("lanyard: client secret of {service}") }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    pub(crate) fn session(now: DateTime<Utc>, life: Option<i64>) -> Session {
-        Session {
-            service: "corp".into(),
-            issuer: Some("https://id.example".into()),
-            grant: Grant::Web,
-            client: Some(Client { id: "cli".into(), secret: None, method: AuthMethod::None }),
-            endpoints: Endpoints {
-                token: Some(Url::parse("https://id.example/token").unwrap()),
-                ..Endpoints::default()
-            },
-            access_token: Secret::new("access \"quoted\"".into()),
-            refresh_token: Some(Secret::new("refresh".into())),
-            id_token: None,
-            issued_at: now,
-            expires_at: life.map(|life| now + Duration::seconds(life)),
-            scopes: vec!["openid".into()],
-            identity: Identity {
-                subject: Some("sub".into()),
-                account: Some("user@example.com".into()),
-                account_id: None,
-            },
-            login_needed: false,
-        }
-    }
-
-    #[test]
-    fn an_item_reads_as_it_was_written() {
-        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        let written = written(&session(now, Some(3600)), "tag");
-        let stored: Stored = http::parse_json(written.expose().as_bytes()).unwrap();
-        assert_eq!(stored.folder, "tag");
-        let read = stored.into_session();
-        assert_eq!(read.access_token.expose(), "access \"quoted\"");
-        assert_eq!(read.refresh_token.unwrap().expose(), "refresh");
-        assert_eq!(read.expires_at.unwrap(), now + Duration::hours(1));
-        assert_eq!(read.identity.account.as_deref(), Some("user@example.com"));
-    }
-
-    #[test]
-    fn freshness_follows_the_margin() {
-        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        let at = |seconds| now + Duration::seconds(seconds);
-        let hour = session(now, Some(3600));
-        assert!(hour.is_fresh(at(3540), None));
-        assert!(!hour.is_fresh(at(3541), None));
-        assert!(!hour.is_fresh(at(3001), Some(Duration::minutes(10))));
-        let short = session(now, Some(100));
-        assert!(short.is_fresh(at(90), None));
-        assert!(!short.is_fresh(at(91), None));
-        assert!(session(now, None).is_fresh(at(1_000_000_000), Some(Duration::days(1))));
-        assert!(!hour.is_fresh(at(-301), None), "the clock stepped back");
-    }
-}
+mod tests;

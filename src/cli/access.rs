@@ -17,7 +17,7 @@ use crate::secret::{Secret, SecretStore};
 
 /// Why a profile cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum AccessError {
+pub(super) enum AccessError {
     /// The profile names no service.
     #[error("not signed in: profile {profile} has no service yet")]
     NoService {
@@ -135,11 +135,17 @@ impl<'a> Access<'a> {
     }
 
     /// The stored session, renewed as `want` asks.
-    pub(super) fn session(&self, want: Want<'_>, wait: Span) -> Result<Session> {
+    pub(super) fn session(&self, want: Want<'_>, patience: Span) -> Result<Session> {
         let now = || self.doors.env.now();
         let locks = self.doors.env.config_dir().join("locks");
-        let renewal =
-            Renewal { place: &self.place, store: &*self.store, http: self.doors.http, locks: &locks, now: &now, wait };
+        let renewal = Renewal {
+            place: &self.place,
+            store: &*self.store,
+            http: self.doors.http,
+            locks: &locks,
+            now: &now,
+            wait: patience,
+        };
         let mut waiting = |holder: Option<u32>| self.tell_waiting(holder);
         if self.profile.service.is_none() && !self.profile.exists {
             return Err(RenewError::SignedOut { profile: self.profile.name.value.clone() }.into());

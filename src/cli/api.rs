@@ -22,7 +22,7 @@ const MAX_BODY: u64 = 64 << 20;
 /// The most pages that `--paginate` fetches.
 const MAX_PAGES: usize = 1000;
 /// How long one request may take.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Send an authenticated request to the profile's endpoint and print the answer as it came
 ///

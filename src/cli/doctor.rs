@@ -30,7 +30,7 @@ const FAINT: Style = Style::new().dimmed();
                   7 keychain, 6 network, 1 anything else.",
     after_help = "Example:\n  lanyard doctor"
 )]
-pub struct Args {
+pub(super) struct Args {
     /// Show names of users, hosts and folders too
     #[arg(long)]
     full: bool,
@@ -124,7 +124,7 @@ impl Failure for Unwell {
 
 impl Args {
     /// Runs the command.
-    pub fn run(self, doors: &Doors<'_>) -> Result<()> {
+    pub(super) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let (subject, configuration) = Subject::of(doors);
         let mut findings = configuration;
         findings.push(checks::keychain(doors, &subject));

@@ -2,14 +2,9 @@
 
 use std::cell::RefCell;
 use std::io::{self, Write};
-#[cfg(unix)]
-use std::sync::Mutex;
-use std::sync::Once;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
@@ -18,6 +13,11 @@ use crate::error::{Code, Failure, Result};
 use crate::os::Env;
 use crate::secret::Secret;
 use crate::text::clean;
+
+mod signals;
+mod usage;
+
+pub use usage::{looks_like_a_token, usage};
 
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
@@ -241,25 +241,25 @@ impl Ui {
     /// Asks for a secret without showing it. The terminal's echo is back on however this ends.
     pub fn hidden(&self, question: &str, flag: &str) -> Result<Secret> {
         self.needs_terminal(question, flag)?;
-        watch_signals();
+        signals::watch();
         rpassword::prompt_password(format!("{question}: ")).map(Secret::new).map_err(|error| ask_failed(&error).into())
     }
 
     /// Has Ctrl-C, SIGTERM and SIGHUP be told by [`Ui::interrupted`] instead of ending the process at once.
     pub fn catch_interrupts(&self) {
-        watch_signals();
-        GRACEFUL.store(true, Ordering::SeqCst);
+        signals::watch();
+        signals::end_gracefully(true);
     }
 
     /// Whether the person has interrupted the command.
     pub fn interrupted(&self) -> bool {
-        INTERRUPTED.load(Ordering::SeqCst)
+        signals::interrupted()
     }
 
     /// Ends what [`Ui::catch_interrupts`] began, and shows what is typed again.
     pub fn release_interrupts(&self) {
-        GRACEFUL.store(false, Ordering::SeqCst);
-        restore_terminal();
+        signals::end_gracefully(false);
+        signals::restore_terminal();
     }
 
     /// A word that stands out.
@@ -279,43 +279,6 @@ fn ask_failed(error: &impl std::error::Error) -> UiError {
     // Ctrl-C, Ctrl-D and a vanished terminal all mean that the person left.
     tracing::debug!(%error, "question not answered");
     UiError::Interrupted
-}
-
-/// Whether a command has asked to end by itself when the person interrupts it.
-static GRACEFUL: AtomicBool = AtomicBool::new(false);
-/// Whether the person has interrupted such a command.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-/// The terminal's settings from before anything was hidden.
-#[cfg(unix)]
-static TERMINAL: Mutex<Option<rustix::termios::Termios>> = Mutex::new(None);
-/// How long a command that ends by itself may take before it is ended.
-const GRACE: Duration = Duration::from_secs(3);
-
-/// Remembers the terminal's settings, and has signals put them back before they end the process.
-fn watch_signals() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        #[cfg(unix)]
-        if let (Ok(settings), Ok(mut saved)) = (rustix::termios::tcgetattr(io::stdin()), TERMINAL.lock()) {
-            *saved = Some(settings);
-        }
-        // Without a handler, a signal ends the process as it always did.
-        let _ = ctrlc::set_handler(|| {
-            restore_terminal();
-            if GRACEFUL.load(Ordering::SeqCst) && !INTERRUPTED.swap(true, Ordering::SeqCst) {
-                std::thread::sleep(GRACE);
-            }
-            std::process::exit(i32::from(Code::Interrupted as u8));
-        });
-    });
-}
-
-fn restore_terminal() {
-    #[cfg(unix)]
-    if let Ok(Some(settings)) = TERMINAL.lock().map(|saved| saved.clone()) {
-        // A terminal that is gone needs no settings.
-        let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, &settings);
-    }
 }
 
 fn write_whole(to: &mut dyn Write, bytes: &[u8], newline: bool) -> Result<(), UiError> {
@@ -366,46 +329,6 @@ fn describe(failure: &dyn Failure) -> Vec<String> {
 
 fn clean_line(line: &str) -> String {
     line.chars().filter(|character| !crate::text::is_unprintable(*character)).collect()
-}
-
-/// Prints what the argument parser has to say. Help and version go to stdout and are no failure.
-///
-/// A word that could be a secret pasted into the wrong place is not repeated.
-pub fn usage(error: &clap::Error) -> std::result::Result<(), Code> {
-    let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-    let pasted_secret = error.context().any(|(kind, value)| {
-        matches!(kind, ContextKind::InvalidArg | ContextKind::InvalidValue | ContextKind::InvalidSubcommand)
-            && matches!(value, ContextValue::String(word) if looks_like_a_token(word))
-    });
-    if pasted_secret {
-        let mut talk = anstream::stderr();
-        let _ = writeln!(
-            talk,
-            "{RED}error:{RED:#} an argument looks like a token, and tokens do not belong on the command line\n  \
-             because: it is now in the shell's history, and other users of the machine could see it\n  \
-             next: remove it from the history, then give it on stdin: `lanyard auth login --with-token`"
-        );
-        return Err(Code::Usage);
-    }
-    match error.print() {
-        Ok(()) if is_help => Ok(()),
-        Err(failed) if is_help && failed.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(Code::Usage),
-    }
-}
-
-/// Whether a word has the shape of a secret: a known prefix, a JWT, or a long run with letters and digits mixed.
-pub fn looks_like_a_token(word: &str) -> bool {
-    const PREFIXES: [&str; 12] =
-        ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "hf_", "sk-", "xoxb-", "xoxp-", "ya29."];
-    let word = word.split_once('=').map_or(word, |(_, value)| value);
-    let is_jwt = word.starts_with("eyJ") && word.split('.').count() == 3;
-    let mixed = word.len() > 20
-        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-+/=".contains(&byte))
-        && word.bytes().any(|byte| byte.is_ascii_digit())
-        && word.bytes().any(|byte| byte.is_ascii_alphabetic())
-        && !word.starts_with("--");
-    is_jwt || PREFIXES.iter().any(|prefix| word.starts_with(prefix) && word.len() > prefix.len() + 8) || mixed
 }
 
 /// Writes lanyard's own events to stderr; the libraries' are left out, since theirs may show headers and bodies.

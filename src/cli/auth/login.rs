@@ -173,18 +173,20 @@ impl Args {
             && let Some(session) = keep::signed_in_meanwhile(&target.place(doors), &*store, before)
         {
             doors.ui.done("another process finished this sign-in");
-            return tell(doors, &target.profile_name, &session, store.choice());
+            tell(doors, &target.profile_name, &session, store.choice());
+            return Ok(());
         }
         let fresh = match (way, stdin) {
             (Way::Token, Stdin::Token(token)) => self.keep_token(doors, &login, token)?,
-            (Way::Device, stdin) => self.sign_in_by_device(doors, &login, &target, &store, stdin.client_secret())?,
-            (_, stdin) => self.sign_in_by_web(doors, &login, &target, &store, stdin.client_secret())?,
+            (Way::Device, stdin) => self.sign_in_by_device(doors, &login, &target, &*store, stdin.client_secret())?,
+            (_, stdin) => self.sign_in_by_web(doors, &login, &target, &*store, stdin.client_secret())?,
         };
         let kept = keep::keep(doors, &self, &target, &service, &*store, fresh)?;
         if doors.flags.json && way == Way::Token {
             return doors.ui.answer_json(&Signed::of(&kept.profile, &kept.session));
         }
-        tell(doors, &kept.profile, &kept.session, store.choice())
+        tell(doors, &kept.profile, &kept.session, store.choice());
+        Ok(())
     }
 
     fn way(&self, doors: &Doors<'_>, service: &Service) -> Result<Way> {
@@ -265,10 +267,10 @@ impl Args {
         doors: &Doors<'_>,
         login: &Login<'_>,
         target: &Target,
-        store: &Box<dyn SecretStore + '_>,
+        store: &dyn SecretStore,
         given: Option<Secret>,
     ) -> Result<Fresh> {
-        let client = self.client(doors, login.service, login.metadata, &**store, given)?;
+        let client = self.client(doors, login.service, login.metadata, store, given)?;
         let mut sight = Sight::new(doors, self.no_browser, target.secret_variables());
         let now = || doors.env.now();
         let redirect = self.redirect(login.service);
@@ -280,10 +282,10 @@ impl Args {
         doors: &Doors<'_>,
         login: &Login<'_>,
         target: &Target,
-        store: &Box<dyn SecretStore + '_>,
+        store: &dyn SecretStore,
         given: Option<Secret>,
     ) -> Result<Fresh> {
-        let client = self.client(doors, login.service, login.metadata, &**store, given)?;
+        let client = self.client(doors, login.service, login.metadata, store, given)?;
         let mut sight = Sight::new(doors, true, target.secret_variables());
         let now = || doors.env.now();
         let limit = self.timeout.map(Duration::from_secs);
@@ -378,7 +380,7 @@ impl<'a> Signed<'a> {
     }
 }
 
-fn tell(doors: &Doors<'_>, profile: &str, session: &Session, storage: Choice) -> Result<()> {
+fn tell(doors: &Doors<'_>, profile: &str, session: &Session, storage: Choice) {
     let who = session.identity.name().map_or_else(String::new, |name| format!(" as {name}"));
     doors.ui.done(&format!("Signed in{who} (profile {profile}, kept in the {})", storage.title()));
     if let Some(expires_at) = session.expires_at {
@@ -388,5 +390,4 @@ fn tell(doors: &Doors<'_>, profile: &str, session: &Session, storage: Choice) ->
     if storage == Choice::Plain {
         doors.ui.warn("the session is kept in a plain file that any program of yours can read");
     }
-    Ok(())
 }

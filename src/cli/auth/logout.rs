@@ -70,19 +70,21 @@ impl Args {
                 Ok((one, None)) => ended.push(one),
                 Ok((one, Some(failure))) => {
                     ended.push(one);
-                    worst = keep_first(doors, worst, failure.into());
+                    keep_first(doors, &mut worst, failure.into());
                 }
                 Err(failure) => {
                     let problem = Some(failure.to_string());
                     ended.push(Ended { profile: profile.name.value.clone(), removed: false, revoked: false, problem });
-                    worst = keep_first(doors, worst, failure);
+                    keep_first(doors, &mut worst, failure);
                 }
             }
         }
         if json {
             doors.ui.answer_json(&ended)?;
         } else {
-            ended.iter().for_each(|one| tell(doors, one));
+            for one in &ended {
+                tell(doors, one);
+            }
         }
         worst.map_or(Ok(()), Err)
     }
@@ -140,17 +142,11 @@ fn every(doors: &Doors<'_>, config: &Config) -> Result<Vec<Profile>> {
 }
 
 /// Keeps the first failure for the exit code and shows the others.
-fn keep_first(
-    doors: &Doors<'_>,
-    worst: Option<Box<dyn Failure>>,
-    failure: Box<dyn Failure>,
-) -> Option<Box<dyn Failure>> {
-    match worst {
-        None => Some(failure),
-        Some(first) => {
-            doors.ui.failure(&*failure);
-            Some(first)
-        }
+fn keep_first(doors: &Doors<'_>, worst: &mut Option<Box<dyn Failure>>, failure: Box<dyn Failure>) {
+    if worst.is_some() {
+        doors.ui.failure(&*failure);
+    } else {
+        *worst = Some(failure);
     }
 }
 
@@ -158,13 +154,13 @@ fn tell(doors: &Doors<'_>, ended: &Ended) {
     let profile = &ended.profile;
     match (ended.removed, ended.revoked, &ended.problem) {
         (true, true, _) => {
-            doors.ui.done(&format!("Signed out of profile {profile}: ended at the service and removed here"))
+            doors.ui.done(&format!("Signed out of profile {profile}: ended at the service and removed here"));
         }
         (true, false, None) => doors.ui.done(&format!(
             "Signed out of profile {profile}: removed here; the service was not asked to end the token"
         )),
         (true, false, Some(problem)) => {
-            doors.ui.done(&format!("Signed out of profile {profile}: removed here; {problem}"))
+            doors.ui.done(&format!("Signed out of profile {profile}: removed here; {problem}"));
         }
         (false, _, None) => doors.ui.say(&format!("Profile {profile} had no session")),
         (false, _, Some(_)) => {}

@@ -238,7 +238,7 @@ impl Status {
 
     fn take_session(&mut self, session: &Session) {
         self.signed_in = true;
-        self.account = session.identity.account.clone();
+        self.account.clone_from(&session.identity.account);
         self.account_id = session.identity.id().map(str::to_owned);
         self.expires = session.expires_at;
         self.expires_at = session.expires_at.map(timestamp);

@@ -18,13 +18,12 @@ impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let config = active::load(doors)?;
-        let name = match self.name {
-            Some(name) => name,
-            None => {
-                let names: Vec<String> = config.profiles.keys().cloned().collect();
-                let chosen = doors.ui.choose("Which profile?", &names, "the profile's name")?;
-                names.get(chosen).cloned().unwrap_or_default()
-            }
+        let name = if let Some(name) = self.name {
+            name
+        } else {
+            let names: Vec<String> = config.profiles.keys().cloned().collect();
+            let chosen = doors.ui.choose("Which profile?", &names, "the profile's name")?;
+            names.get(chosen).cloned().unwrap_or_default()
         };
         // Refuses a name that no profile has.
         config::named(&config, doors.env, &active::overrides(doors.flags), &preset_defaults, &name)?;

@@ -13,6 +13,7 @@ pub(crate) struct Args {}
 
 impl Args {
     /// Runs the command.
+    #[expect(clippy::unused_self, reason = "every command runs like this")]
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let (config, profile) = active::active(doors)?;
         let access = Access::new(doors, &config, &profile)?;

@@ -62,9 +62,8 @@ pub(super) fn signed_in_meanwhile(
     before: Option<DateTime<Utc>>,
 ) -> Option<Session> {
     let session = place.load(store).ok().flatten()?;
-    (session.grant == Grant::Web && before.is_some_and(|before| session.issued_at > before)
-        || before.is_none() && session.grant == Grant::Web)
-        .then_some(session)
+    let is_new = before.is_none_or(|before| session.issued_at > before);
+    (session.grant == Grant::Web && is_new).then_some(session)
 }
 
 /// Stores the session, then writes the profile. A failure in between takes the session out again, and tokens that
@@ -174,12 +173,11 @@ fn write_profile(
     edit::edit(doors.env, |document| {
         let mut set = |path: [&str; 3], value: Option<Value>| -> Result<()> {
             let key = path.map(str::to_owned);
-            match value {
-                Some(value) => Ok(document::set(document, &key, value)?),
-                None => {
-                    document::unset(document, &key);
-                    Ok(())
-                }
+            if let Some(value) = value {
+                Ok(document::set(document, &key, value)?)
+            } else {
+                document::unset(document, &key);
+                Ok(())
             }
         };
         let service = session.service.as_str();

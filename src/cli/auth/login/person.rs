@@ -101,7 +101,7 @@ impl<'a> Sight<'a> {
         match (opened, headless) {
             (true, _) => ui.say("Your browser opens. If it does not, open this address:"),
             (false, Some(why)) if !self.no_browser => {
-                ui.say(&format!("No browser can be opened here: {why}. Open this address:"))
+                ui.say(&format!("No browser can be opened here: {why}. Open this address:"));
             }
             (false, _) => ui.say("Open this address in a browser:"),
         }

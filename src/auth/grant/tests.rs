@@ -1,0 +1,72 @@
+use super::*;
+use crate::error::Failure;
+use crate::http::{HeaderMap, Url, header};
+
+fn answer(status: u16, kind: &'static str, body: &'static str) -> impl Http {
+    move |_: Request| {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, kind.parse().unwrap());
+        Ok(Response { status, headers, body: zeroize::Zeroizing::new(body.as_bytes().to_vec()) })
+    }
+}
+
+fn tokens(status: u16, kind: &'static str, body: &'static str) -> Result<TokenAnswer, GrantError> {
+    request_tokens(&answer(status, kind, body), Request::form(Url::parse("https://id.example/token").unwrap(), &[]))
+}
+
+const JSON: &str = "application/json";
+const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
+
+#[test]
+fn forms_and_json_say_the_same() {
+    let json =
+        tokens(200, JSON, r#"{"access_token":"t0k","token_type":"bearer","scope":"a b","expires_in":"3600"}"#).unwrap();
+    let form = tokens(200, FORM, "access_token=t0k&token_type=bearer&scope=a%2Cb&expires_in=3600").unwrap();
+    for answer in [json, form] {
+        assert_eq!(answer.access_token.expose(), "t0k");
+        assert_eq!(answer.scopes.unwrap(), ["a", "b"]);
+        assert_eq!(answer.expires_in, Some(Duration::hours(1)));
+    }
+}
+
+#[test]
+fn an_error_with_status_200_is_an_error() {
+    let error =
+        tokens(200, JSON, r#"{"error":"bad_verification_code","error_description":"The code is \u001b[31mwrong"}"#);
+    let Err(GrantError::Refused { error, words, .. }) = error else { panic!("{error:?}") };
+    assert_eq!(error, "bad_verification_code");
+    assert_eq!(words.unwrap().0, "The code is [31mwrong");
+}
+
+#[test]
+fn unusable_answers_are_refused_without_being_quoted() {
+    for (status, body) in [
+        (200, r#"{"access_token":"CANARY\r\nHost: evil","token_type":"Bearer"}"#),
+        (200, r#"{"access_token":"CANARY","token_type":"mac"}"#),
+        (200, r#"{"access_token":"CANARY","token_type":"Bearer","expires_in":-1}"#),
+        (200, r#"{"access_token":"CANARY","token_type":"Bearer","expires_in":1e400}"#),
+        (200, r#"{"access_token":"CANARY","token_type":"Bearer","expires_in":"CANARY"}"#),
+        (200, r#"{"access_token":{"a":"CANARY"},"token_type":"Bearer"}"#),
+        (200, r#"["CANARY"]"#),
+        (200, "CANARY"),
+        (200, ""),
+        (500, "<html>CANARY</html>"),
+    ] {
+        let error = tokens(status, JSON, body).unwrap_err();
+        let mut text = format!("{error} {error:?} {:?}", error.mend());
+        let mut cause = std::error::Error::source(&error);
+        while let Some(inner) = cause {
+            text.push_str(&inner.to_string());
+            cause = inner.source();
+        }
+        assert!(!text.contains("CANARY"), "{text}");
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_answer_is_tokens_or_an_error(status in 100u16..600, body in ".{0,200}", form: bool) {
+        let body: &'static str = body.leak();
+        let _ = tokens(status, if form { FORM } else { JSON }, body);
+    }
+}

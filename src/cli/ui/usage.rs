@@ -1,0 +1,48 @@
+//! What the argument parser has to say, without repeating a secret that was pasted into the wrong place.
+
+use std::io::{self, Write};
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::RED;
+use crate::error::Code;
+
+/// Prints what the argument parser has to say. Help and version go to stdout and are no failure.
+///
+/// A word that could be a secret pasted into the wrong place is not repeated.
+pub fn usage(error: &clap::Error) -> std::result::Result<(), Code> {
+    let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    let pasted_secret = error.context().any(|(kind, value)| {
+        matches!(kind, ContextKind::InvalidArg | ContextKind::InvalidValue | ContextKind::InvalidSubcommand)
+            && matches!(value, ContextValue::String(word) if looks_like_a_token(word))
+    });
+    if pasted_secret {
+        let mut talk = anstream::stderr();
+        let _ = writeln!(
+            talk,
+            "{RED}error:{RED:#} an argument looks like a token, and tokens do not belong on the command line\n  \
+             because: it is now in the shell's history, and other users of the machine could see it\n  \
+             next: remove it from the history, then give it on stdin: `lanyard auth login --with-token`"
+        );
+        return Err(Code::Usage);
+    }
+    match error.print() {
+        Ok(()) if is_help => Ok(()),
+        Err(failed) if is_help && failed.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(Code::Usage),
+    }
+}
+
+/// Whether a word has the shape of a secret: a known prefix, a JWT, or a long run with letters and digits mixed.
+pub fn looks_like_a_token(word: &str) -> bool {
+    const PREFIXES: [&str; 12] =
+        ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "hf_", "sk-", "xoxb-", "xoxp-", "ya29."];
+    let word = word.split_once('=').map_or(word, |(_, value)| value);
+    let is_jwt = word.starts_with("eyJ") && word.split('.').count() == 3;
+    let mixed = word.len() > 20
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-+/=".contains(&byte))
+        && word.bytes().any(|byte| byte.is_ascii_digit())
+        && word.bytes().any(|byte| byte.is_ascii_alphabetic())
+        && !word.starts_with("--");
+    is_jwt || PREFIXES.iter().any(|prefix| word.starts_with(prefix) && word.len() > prefix.len() + 8) || mixed
+}
