@@ -81,6 +81,11 @@ pub const FIELDS: &[Field] = &[
         "where a request is pushed before the browser",
     ),
     field("services.*.jwks_uri", Kind::Url, "the issuer's keys"),
+    field(
+        "services.*.token_endpoint_auth_method",
+        Kind::Choice(&["client_secret_basic", "client_secret_post", "none"]),
+        "how the client proves itself",
+    ),
     field("services.*.redirect_host", Kind::Choice(&["127.0.0.1", "[::1]", "localhost"]), "the redirect's host"),
     field("services.*.redirect_port", Kind::Port, "the redirect's port, for a server that demands a fixed one"),
     field("services.*.redirect_path", Kind::Path, "the redirect's path"),
