@@ -1,33 +1,48 @@
 //! Opening the user's browser: whether there is one, and how it is started.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::http::Url;
 use crate::os::{self, Env};
 
-/// Why no browser can be opened here, in words that complete "no browser can be opened: …"; `None` where one can.
-pub(super) fn why_headless(env: &Env) -> Option<&'static str> {
+/// The programs that open an address on Linux and the BSDs, as the `open` library tries them.
+const OPENERS: [&str; 5] = ["xdg-open", "gio", "gnome-open", "kde-open", "wslview"];
+
+/// What keeps a browser from being opened here, in words; `None` where nothing does.
+pub(super) fn obstacle(env: &Env) -> Option<&'static str> {
     if env.var("BROWSER").is_some() {
         return None;
     }
-    if env.var("SSH_CONNECTION").is_some() || env.var("SSH_TTY").is_some() {
-        return Some("this is an SSH session");
+    let has_display = env.var("DISPLAY").or_else(|| env.var("WAYLAND_DISPLAY")).is_some();
+    let is_wsl = env.var("WSL_DISTRO_NAME").is_some();
+    let over_ssh = env.var("SSH_CONNECTION").or_else(|| env.var("SSH_TTY")).is_some();
+    if over_ssh && !has_display {
+        return Some("this is an SSH session without a display");
     }
-    if !cfg!(target_os = "linux") {
+    if cfg!(any(windows, target_os = "macos")) {
         return None;
     }
-    if env.var("WSL_DISTRO_NAME").is_some() {
-        // WSL opens the browser of Windows by one of these.
-        let found = ["wslview", "explorer.exe", "powershell.exe"].iter().any(|program| find_program(env, program));
-        return (!found).then_some("this WSL system has no wslview");
+    let in_container = env.var("container").is_some()
+        || ["/.dockerenv", "/run/.containerenv"].into_iter().any(|mark| Path::new(mark).exists());
+    match (has_display, is_wsl) {
+        (false, false) if in_container => Some("this is a container without a display"),
+        (false, false) => Some("there is no display (DISPLAY and WAYLAND_DISPLAY are not set)"),
+        (false, true) if !any_in_path(env, &["wslview", "powershell.exe", "cmd.exe"]) => {
+            Some("this is WSL, and neither wslview nor Windows itself is in PATH")
+        }
+        (false, true) => None,
+        (true, _) if any_in_path(env, &OPENERS) => None,
+        (true, _) => Some("no program that opens an address is in PATH (xdg-open)"),
     }
-    if env.var("DISPLAY").is_some() || env.var("WAYLAND_DISPLAY").is_some() {
-        return None;
-    }
-    if std::path::Path::new("/.dockerenv").exists() || std::path::Path::new("/run/.containerenv").exists() {
-        return Some("this is a container without a display");
-    }
-    Some("there is no display")
+}
+
+/// Whether one of these programs lies in an absolute folder of `PATH`. Relative and empty parts are passed over, so that
+/// the folder one happens to stand in never decides.
+fn any_in_path(env: &Env, programs: &[&str]) -> bool {
+    let path = env.var("PATH").unwrap_or_default();
+    std::env::split_paths(path)
+        .any(|dir| dir.is_absolute() && programs.iter().any(|program| dir.join(program).is_file()))
 }
 
 /// Starts the browser with the address as one argument, without a shell, and leaves it alone. Returns whether a
@@ -73,9 +88,38 @@ fn candidates(env: &Env, url: &Url) -> Vec<Command> {
     commands
 }
 
-/// Whether a program of that name lies in an absolute folder of `PATH`. Relative and empty parts are passed over, so
-/// that the folder one happens to stand in never decides.
-fn find_program(env: &Env, name: &str) -> bool {
-    std::env::split_paths(env.var("PATH").unwrap_or_default())
-        .any(|folder| folder.is_absolute() && folder.join(name).is_file())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn obstacle_with(variables: &[(&str, &str)]) -> Option<&'static str> {
+        obstacle(&Env::invented(Path::new("/c"), Path::new("/"), variables))
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_surroundings_decide() {
+        let bin = tempfile::tempdir().unwrap();
+        std::fs::File::create(bin.path().join("xdg-open")).unwrap();
+        let path = ("PATH", bin.path().to_str().unwrap());
+        assert_eq!(obstacle_with(&[path, ("DISPLAY", ":0")]), None);
+        assert_eq!(obstacle_with(&[path, ("WAYLAND_DISPLAY", "wayland-0"), ("SSH_TTY", "/dev/pts/1")]), None);
+        assert!(obstacle_with(&[("PATH", "/nonexistent"), ("DISPLAY", ":0")]).unwrap().contains("xdg-open"));
+        assert!(obstacle_with(&[path, ("SSH_CONNECTION", "1 2 3 4")]).unwrap().contains("SSH"));
+        assert!(obstacle_with(&[path, ("container", "podman")]).unwrap().contains("container"));
+        assert!(obstacle_with(&[path, ("WSL_DISTRO_NAME", "Debian")]).unwrap().contains("WSL"));
+        assert!(obstacle_with(&[path]).is_some());
+        assert_eq!(obstacle_with(&[("BROWSER", "firefox")]), None);
+    }
+
+    #[test]
+    fn the_address_is_one_argument_whatever_browser_says() {
+        let env = Env::invented(Path::new("/c"), Path::new("/"), &[("BROWSER", "one %s y:two --new")]);
+        let url = Url::parse("https://id.example/$(touch%20x)?a=b&c").unwrap();
+        let commands = candidates(&env, &url);
+        let words =
+            |command: &Command| command.get_args().map(|word| word.to_str().unwrap().to_owned()).collect::<Vec<_>>();
+        assert_eq!(words(&commands[0]), [url.as_str(), "y"]);
+        assert_eq!(words(&commands[1]), ["--new", url.as_str()]);
+    }
 }

@@ -13,6 +13,7 @@ use clap::builder::PossibleValuesParser;
 use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{Bash, CompleteEnv, Elvish, EnvCompleter, Fish, Powershell, Shells, Zsh};
 
+use crate::auth::presets;
 use crate::cli::ui::UiError;
 use crate::cli::{Cli, Doors};
 use crate::config::Config;
@@ -116,7 +117,7 @@ pub fn profiles() -> Vec<CompletionCandidate> {
 /// The services in the configuration and the built-in ones.
 pub fn services() -> Vec<CompletionCandidate> {
     let config = configuration();
-    let built_in = super::doctor::BUILT_IN.iter().map(|name| ((*name).to_owned(), "built in".to_owned()));
+    let built_in = presets::PRESETS.iter().map(|preset| (preset.name.to_owned(), "built in".to_owned()));
     let own = config
         .services
         .iter()

@@ -15,7 +15,6 @@ mod redact;
 mod subject;
 
 use redact::Redactor;
-pub(super) use subject::BUILT_IN;
 use subject::Subject;
 
 const GREEN: Style = AnsiColor::Green.on_default().bold();

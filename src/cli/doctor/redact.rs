@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::Finding;
 use super::subject::Subject;
+use crate::auth::presets;
 use crate::http::{Url, is_loopback};
 use crate::os::Env;
 
@@ -72,14 +73,14 @@ impl Redactor {
         for name in config.profiles.keys().chain(&subject.profile) {
             self.add(name, "<profile>", "profile names");
         }
-        for name in config.services.keys().filter(|name| !super::BUILT_IN.contains(&name.as_str())) {
+        for name in config.services.keys().filter(|name| presets::find(name).is_none()) {
             self.add(name, "<service>", "service names");
         }
         for profile in config.profiles.values() {
             if let Some(account) = &profile.account {
                 self.add(account, "<account>", "user names");
             }
-            if let Some(service) = profile.service.as_ref().filter(|name| !super::BUILT_IN.contains(&name.as_str())) {
+            if let Some(service) = profile.service.as_ref().filter(|name| presets::find(name).is_none()) {
                 self.add(service, "<service>", "service names");
             }
         }

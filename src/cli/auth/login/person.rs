@@ -95,7 +95,7 @@ impl<'a> Sight<'a> {
 
     fn visit(&mut self, url: &Url) {
         let ui = self.doors.ui;
-        let headless = browser::why_headless(self.doors.env);
+        let headless = browser::obstacle(self.doors.env);
         let opened =
             !self.no_browser && headless.is_none() && browser::open(self.doors.env, url, &self.secret_variables);
         match (opened, headless) {
