@@ -164,6 +164,7 @@ pub struct Doors<'a> {
 /// The program: hardens the process, parses the command line, runs the command, prints the failure.
 pub fn main() -> ExitCode {
     let hardened = harden::process();
+    ui::quiet_panics();
     completions::answer_the_shell();
     match run(std::env::args_os(), hardened) {
         Ok(()) => ExitCode::SUCCESS,

@@ -17,7 +17,7 @@ use crate::text::clean;
 mod signals;
 mod usage;
 
-pub use usage::{looks_like_a_token, usage};
+pub use usage::{looks_like_a_token, quiet_panics, usage};
 
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default().bold();

@@ -17,6 +17,7 @@ use crate::error::{Code, Failure, Result};
 use crate::os::files::Lock;
 use crate::secret::{Choice, Secret, SecretStore};
 
+mod argv;
 mod keep;
 mod person;
 mod target;
@@ -145,6 +146,10 @@ impl Failure for LoginFailure {
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
+        if let Some(GivenToken(token)) = &self.token {
+            doors.ui.warn("other users of this machine could see the token on the command line; `--with-token` reads it from stdin");
+            argv::hide(token);
+        }
         let config = active::load(doors)?;
         let target = target::choose(&self, doors, &config)?;
         target.refuse_token_in_force()?;
@@ -238,7 +243,6 @@ impl Args {
 
     fn read_stdin(&self, doors: &Doors<'_>, way: Way) -> Result<Stdin> {
         if let Some(GivenToken(token)) = &self.token {
-            doors.ui.warn("other users of this machine could see the token on the command line; `--with-token` reads it from stdin");
             return Ok(Stdin::Token(login::clean_token(token)?));
         }
         if way == Way::Token {
@@ -271,7 +275,8 @@ impl Args {
         given: Option<Secret>,
     ) -> Result<Fresh> {
         let client = self.client(doors, login.service, login.metadata, store, given)?;
-        let mut sight = Sight::new(doors, self.no_browser, target.secret_variables());
+        let device_offered = login.metadata.device_authorization_endpoint.is_some();
+        let mut sight = Sight::new(doors, self.no_browser, device_offered, target.secret_variables());
         let now = || doors.env.now();
         let redirect = self.redirect(login.service);
         login.web(client, redirect, self.limit(), doors.http, &now, &mut |notice| sight.notice(notice))
@@ -286,7 +291,7 @@ impl Args {
         given: Option<Secret>,
     ) -> Result<Fresh> {
         let client = self.client(doors, login.service, login.metadata, store, given)?;
-        let mut sight = Sight::new(doors, true, target.secret_variables());
+        let mut sight = Sight::new(doors, true, false, target.secret_variables());
         let now = || doors.env.now();
         let limit = self.timeout.map(Duration::from_secs);
         login.device(client, limit, doors.http, &now, &mut |notice| sight.notice(notice))

@@ -126,7 +126,7 @@ fn without_a_service_the_network_is_skipped() {
 fn a_configuration_that_is_wrong_is_told_without_quoting_it() {
     let home_of = home;
     for (config, word) in [
-        ("profile = \"x\"\n[profiles\ncanary", "line 2"),
+        ("profile = \"x\"\n[profiles\ncanary", "config.toml:2:"),
         ("profile = \"gone\"", "gone"),
         ("[profiles.a]\nservice = \"missing\"", "missing"),
         ("[[rules]]\ndirectory = \"~/x\"\nprofile = \"nobody\"", "nobody"),

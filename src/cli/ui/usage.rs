@@ -33,6 +33,18 @@ pub fn usage(error: &clap::Error) -> std::result::Result<(), Code> {
     }
 }
 
+/// Has a panic say where it happened and nothing else: its text may quote what the program was working on.
+pub fn quiet_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map_or_else(String::new, |at| format!(" at {}:{}", at.file(), at.line()));
+        // Nobody may be reading stderr, and a panic must not panic.
+        let _ = writeln!(
+            io::stderr(),
+            "error: lanyard stopped on a mistake of its own{place}\n  next: report this line, and the command without its secrets"
+        );
+    }));
+}
+
 /// Whether a word has the shape of a secret: a known prefix, a JWT, or a long run with letters and digits mixed.
 pub fn looks_like_a_token(word: &str) -> bool {
     const PREFIXES: [&str; 12] =

@@ -15,6 +15,7 @@ use crate::http::Url;
 pub(super) struct Sight<'a> {
     doors: &'a Doors<'a>,
     no_browser: bool,
+    device_offered: bool,
     secret_variables: Vec<String>,
     pasted: Option<Receiver<String>>,
     counting: Option<u64>,
@@ -40,9 +41,14 @@ enum Step<'a> {
 }
 
 impl<'a> Sight<'a> {
-    pub(super) fn new(doors: &'a Doors<'a>, no_browser: bool, secret_variables: Vec<String>) -> Self {
+    pub(super) fn new(
+        doors: &'a Doors<'a>,
+        no_browser: bool,
+        device_offered: bool,
+        secret_variables: Vec<String>,
+    ) -> Self {
         doors.ui.catch_interrupts();
-        Self { doors, no_browser, secret_variables, pasted: None, counting: None }
+        Self { doors, no_browser, device_offered, secret_variables, pasted: None, counting: None }
     }
 
     /// Shows one notice and tells what the person did meanwhile.
@@ -109,6 +115,9 @@ impl<'a> Sight<'a> {
         if !opened && !self.no_browser && self.doors.env.interactive {
             ui.say("If the browser runs on another machine, it ends at an address that does not load: paste that address here.");
             self.pasted = Some(read_address());
+        }
+        if headless.is_some() && self.device_offered {
+            ui.note("A code instead of an address: lanyard auth login --device");
         }
     }
 
