@@ -8,6 +8,7 @@
 //! | `peers.rs` | identity servers and browsers that we did not write |
 //! | `canary.rs` | finds secrets where they must not be |
 //! | `second_host.rs`, `users.rs`, `crash.rs` | another machine, other users, sudden death |
+//! | `terminal.rs` | a person who types at a pseudo-terminal |
 //! | `wire.rs` | HTTP by hand |
 //! | the others | the tests |
 
@@ -26,6 +27,8 @@ mod login;
 mod peers;
 mod second_host;
 mod stage;
+mod stage_tests;
 mod template;
+mod terminal;
 mod users;
 mod wire;
