@@ -65,7 +65,7 @@ pub enum IdTokenError {
     #[error("the ID token is malformed: {0}")]
     Malformed(&'static str),
     /// The algorithm is none that is accepted.
-    #[error("the ID token is not signed by RS256, PS256, ES256 or EdDSA")]
+    #[error("the ID token is not signed by RSA (RS256 to PS512), ES256 or EdDSA")]
     Algorithm,
     /// The header demands something that is not understood.
     #[error("the ID token's header demands an extension that is not supported")]

@@ -36,7 +36,12 @@ enum Kind {
 impl Kind {
     fn fits(self, algorithm: Algorithm) -> bool {
         match algorithm {
-            Algorithm::Rs256 | Algorithm::Ps256 => self == Self::Rsa,
+            Algorithm::Rs256
+            | Algorithm::Rs384
+            | Algorithm::Rs512
+            | Algorithm::Ps256
+            | Algorithm::Ps384
+            | Algorithm::Ps512 => self == Self::Rsa,
             Algorithm::Es256 => self == Self::P256,
             Algorithm::EdDsa => self == Self::Ed25519,
         }

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256, Sha512};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 use zeroize::Zeroizing;
 
 /// The longest token that is looked at, in bytes.
@@ -14,10 +14,18 @@ const MAX_TOKEN: usize = 64 << 10;
 /// The signature algorithms that are accepted. There is no `none` and nothing symmetric, and no way to add it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Algorithm {
-    /// RSA PKCS #1 v1.5 with SHA-256.
+    /// RSA PKCS #1 v1.5 with SHA-256, which every issuer must offer.
     Rs256,
+    /// RSA PKCS #1 v1.5 with SHA-384.
+    Rs384,
+    /// RSA PKCS #1 v1.5 with SHA-512, what canaille signs with unless told otherwise.
+    Rs512,
     /// RSA PSS with SHA-256.
     Ps256,
+    /// RSA PSS with SHA-384.
+    Ps384,
+    /// RSA PSS with SHA-512.
+    Ps512,
     /// ECDSA on P-256 with SHA-256.
     Es256,
     /// Ed25519.
@@ -29,7 +37,11 @@ impl Algorithm {
     pub(super) fn from_name(name: &str) -> Option<Self> {
         match name {
             "RS256" => Some(Self::Rs256),
+            "RS384" => Some(Self::Rs384),
+            "RS512" => Some(Self::Rs512),
             "PS256" => Some(Self::Ps256),
+            "PS384" => Some(Self::Ps384),
+            "PS512" => Some(Self::Ps512),
             "ES256" => Some(Self::Es256),
             // RFC 9864 gives EdDSA on this curve a name of its own.
             "EdDSA" | "Ed25519" => Some(Self::EdDsa),
@@ -41,7 +53,11 @@ impl Algorithm {
     pub(super) fn library(self) -> jsonwebtoken::Algorithm {
         match self {
             Self::Rs256 => jsonwebtoken::Algorithm::RS256,
+            Self::Rs384 => jsonwebtoken::Algorithm::RS384,
+            Self::Rs512 => jsonwebtoken::Algorithm::RS512,
             Self::Ps256 => jsonwebtoken::Algorithm::PS256,
+            Self::Ps384 => jsonwebtoken::Algorithm::PS384,
+            Self::Ps512 => jsonwebtoken::Algorithm::PS512,
             Self::Es256 => jsonwebtoken::Algorithm::ES256,
             Self::EdDsa => jsonwebtoken::Algorithm::EdDSA,
         }
@@ -50,7 +66,8 @@ impl Algorithm {
     /// The left half of the algorithm's hash, encoded: what `at_hash` holds (OpenID Connect Core section 3.1.3.6).
     pub(super) fn half_hash(self, text: &str) -> String {
         match self {
-            Self::EdDsa => URL_SAFE_NO_PAD.encode(&Sha512::digest(text)[..32]),
+            Self::Rs512 | Self::Ps512 | Self::EdDsa => URL_SAFE_NO_PAD.encode(&Sha512::digest(text)[..32]),
+            Self::Rs384 | Self::Ps384 => URL_SAFE_NO_PAD.encode(&Sha384::digest(text)[..24]),
             Self::Rs256 | Self::Ps256 | Self::Es256 => URL_SAFE_NO_PAD.encode(&Sha256::digest(text)[..16]),
         }
     }

@@ -25,6 +25,8 @@ mod idp;
 mod keyring;
 mod login;
 mod peers;
+mod real_clients;
+mod real_servers;
 mod second_host;
 mod stage;
 mod stage_tests;

@@ -32,8 +32,10 @@ impl OidcProvider {
             .stderr(Stdio::null())
             .spawn()
             .expect("node is installed; tests/run does that");
-        let lines = BufReader::new(child.stdout.take().expect("stdout is a pipe")).lines();
-        let issuer = lines.map_while(Result::ok).find_map(|line| line.strip_prefix("ready ").map(str::to_owned));
+        let mut lines = BufReader::new(child.stdout.take().expect("stdout is a pipe")).lines().map_while(Result::ok);
+        let issuer = lines.find_map(|line| line.strip_prefix("ready ").map(str::to_owned));
+        // Read to the end: the server dies of a closed pipe when it has something to say.
+        std::thread::spawn(move || lines.for_each(drop));
         Self { child, issuer: issuer.expect("the server starts") }
     }
 

@@ -117,7 +117,11 @@ fn claim_error(claims: &Value) -> Result<Claims, IdTokenError> {
 fn a_good_token_of_each_algorithm_passes() {
     let table = [
         ("RS256", "rsa", &KEYS.rsa, Alg::RS256),
+        ("RS384", "rsa", &KEYS.rsa, Alg::RS384),
+        ("RS512", "rsa", &KEYS.rsa, Alg::RS512),
         ("PS256", "rsa", &KEYS.rsa, Alg::PS256),
+        ("PS384", "rsa", &KEYS.rsa, Alg::PS384),
+        ("PS512", "rsa", &KEYS.rsa, Alg::PS512),
         ("ES256", "ec", &KEYS.ec, Alg::ES256),
         ("EdDSA", "ed", &KEYS.ed, Alg::EdDSA),
         ("Ed25519", "ed", &KEYS.ed, Alg::EdDSA),

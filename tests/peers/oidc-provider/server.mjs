@@ -3,8 +3,8 @@
 //   node server.mjs
 //
 // Settings come from the environment: PORT (0: any free one), ACCESS_TTL, REFRESH_TTL, DEVICE_TTL (seconds), ROTATE=0
-// (refresh tokens are kept), TOKEN_DELAY_MS (the token endpoint answers late). Prints `ready ISSUER` once it listens.
-// Any name signs in with any password. `GET /__counts` answers how many requests each path has had.
+// (refresh tokens are kept), TOKEN_DELAY_MS (the token endpoint answers late), CALLBACK_PORT (of cli-fixed-port).
+// Prints `ready ISSUER` once it listens. Any name signs in with any password. `GET /__counts` answers how many requests each path has had.
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
 
@@ -32,7 +32,10 @@ const provider = new Provider(issuer, {
       client_id: 'cli-confidential', ...native,
       client_secret: 'confidential-secret', token_endpoint_auth_method: 'client_secret_basic',
     },
-    { client_id: 'cli-fixed-port', ...native, application_type: 'web', redirect_uris: ['http://127.0.0.1:8765/callback'] },
+    {
+      client_id: 'cli-fixed-port', ...native, application_type: 'web',
+      redirect_uris: [`http://127.0.0.1:${setting('CALLBACK_PORT', 8765)}/callback`],
+    },
   ],
   scopes: ['openid', 'offline_access', 'profile', 'email', 'api:read', 'api:write'],
   claims: { openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'preferred_username'] },
