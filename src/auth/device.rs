@@ -9,7 +9,7 @@ use crate::auth::grant::{self, Client, GrantError, TokenAnswer};
 use crate::auth::service::{Metadata, Service, ServiceError};
 use crate::auth::{Notice, Person, Reply};
 use crate::error::{Code, Failure};
-use crate::http::{self, BadUrl, Http, Request, Url};
+use crate::http::{self, BadUrl, Http, Request, Unreachable, Url};
 use crate::secret::Secret;
 use crate::text::clean;
 
@@ -212,6 +212,10 @@ impl Poll {
                 "expired_token" => Err(DeviceError::Expired),
                 _ => Err(DeviceError::Grant(error)),
             },
+            // Asking again would end at the same wrong place.
+            GrantError::Unreachable(Unreachable::Redirect { .. } | Unreachable::Setup { .. }) => {
+                Err(DeviceError::Grant(error))
+            }
             // A lost answer is no answer: ask again, twice as slowly.
             GrantError::Unreachable(_) | GrantError::Trouble { .. } => {
                 self.interval = (self.interval * 2).min(Duration::from_mins(1));

@@ -10,6 +10,7 @@
 //! | `second_host.rs`, `users.rs`, `crash.rs` | another machine, other users, sudden death |
 //! | `terminal.rs` | a person who types at a pseudo-terminal |
 //! | `wire.rs` | HTTP by hand |
+//! | `scene.rs` | a stage and a provider that know each other |
 //! | the others | the tests |
 
 // The tools are for all tests to come, and the test process reads and writes what it likes.
@@ -19,14 +20,18 @@
 #![allow(missing_docs, reason = "a test's name says what it is about")]
 #![allow(clippy::missing_panics_doc, clippy::struct_excessive_bools, clippy::field_reassign_with_default)]
 
+mod callback;
 mod canary;
 mod crash;
+mod discovery;
+mod id_tokens;
 mod idp;
 mod keyring;
 mod login;
 mod peers;
 mod real_clients;
 mod real_servers;
+mod scene;
 mod second_host;
 mod stage;
 mod stage_tests;

@@ -272,6 +272,17 @@ impl Running {
         })
     }
 
+    /// The URL that stands alone on a line of stderr, or `None` once the program has ended without one.
+    pub fn url_unless_it_ends(&mut self) -> Option<String> {
+        while let Some(line) = self.stderr.next(self.deadline.saturating_duration_since(Instant::now())) {
+            let line = line.trim();
+            if line.starts_with("http") && !line.contains(char::is_whitespace) {
+                return Some(line.to_owned());
+            }
+        }
+        None
+    }
+
     /// The next line of stdout.
     pub fn answer_line(&mut self) -> String {
         let left = self.deadline.saturating_duration_since(Instant::now());
