@@ -20,6 +20,7 @@
 
 mod canary;
 mod crash;
+mod docs;
 mod idp;
 mod keyring;
 mod login;
