@@ -24,6 +24,7 @@ mod callback;
 mod canary;
 mod crash;
 mod discovery;
+mod docs;
 mod id_tokens;
 mod idp;
 mod keyring;
