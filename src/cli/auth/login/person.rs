@@ -116,7 +116,7 @@ impl<'a> Sight<'a> {
             ui.say("If the browser runs on another machine, it ends at an address that does not load: paste that address here.");
             self.pasted = Some(read_address());
         }
-        if headless.is_some() && self.device_offered {
+        if !self.no_browser && headless.is_some() && self.device_offered {
             ui.note("A code instead of an address: lanyard auth login --device");
         }
     }
