@@ -337,9 +337,24 @@ fn trouble(answer: &Response) -> GrantError {
     GrantError::Trouble { status: answer.status, retry_after }
 }
 
+/// The errors by which a token endpoint decides (RFC 6749 section 5.2, RFC 8628 section 3.5), whatever the status.
+const DECISIONS: [&str; 10] = [
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+    "access_denied",
+    "authorization_pending",
+    "slow_down",
+    "expired_token",
+];
+
 fn refuse_errors(answer: &Response, fields: &Fields) -> Result<(), GrantError> {
     if let Some(error) = fields.text("error") {
-        if answer.status >= 500 && error == "server_error" {
+        // A word that no standard knows, beside a 5xx, is the server's own accident and not its decision.
+        if answer.status >= 500 && !DECISIONS.contains(&error) {
             return Err(trouble(answer));
         }
         return Err(GrantError::Refused {
@@ -446,6 +461,16 @@ mod tests {
         let Err(GrantError::Refused { error, words, .. }) = error else { panic!("{error:?}") };
         assert_eq!(error, "bad_verification_code");
         assert_eq!(words.unwrap().0, "The code is [31mwrong");
+    }
+
+    #[test]
+    fn a_servers_accident_is_no_decision() {
+        let told = |status, body| tokens(status, JSON, body).unwrap_err();
+        for accident in [r#"{"error":"internal_server_error"}"#, r#"{"error":"server_error"}"#, "{}"] {
+            assert!(told(500, accident).is_unclear(), "{accident}");
+        }
+        assert!(told(500, r#"{"error":"invalid_grant"}"#).is_invalid_grant());
+        assert!(!told(400, r#"{"error":"internal_server_error"}"#).is_unclear());
     }
 
     #[test]
