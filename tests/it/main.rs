@@ -25,6 +25,7 @@ mod idp;
 mod keyring;
 mod login;
 mod peers;
+mod real_browser;
 mod real_clients;
 mod real_servers;
 mod second_host;
