@@ -25,6 +25,7 @@ mod idp;
 mod keyring;
 mod login;
 mod peers;
+mod prompts;
 mod real_browser;
 mod real_clients;
 mod real_servers;
