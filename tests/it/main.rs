@@ -30,6 +30,8 @@ mod idp;
 mod keyring;
 mod login;
 mod peers;
+mod prompts;
+mod real_browser;
 mod real_clients;
 mod real_servers;
 mod scene;

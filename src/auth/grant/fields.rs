@@ -55,9 +55,24 @@ fn trouble(answer: &Response) -> GrantError {
     GrantError::Trouble { status: answer.status, retry_after }
 }
 
+/// The errors by which a token endpoint decides (RFC 6749 section 5.2, RFC 8628 section 3.5), whatever the status.
+const DECISIONS: [&str; 10] = [
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+    "access_denied",
+    "authorization_pending",
+    "slow_down",
+    "expired_token",
+];
+
 pub(super) fn refuse_errors(answer: &Response, fields: &Fields) -> Result<(), GrantError> {
     if let Some(error) = fields.text("error") {
-        if answer.status >= 500 && error == "server_error" {
+        // A word that no standard knows, beside a 5xx, is the server's own accident and not its decision.
+        if answer.status >= 500 && !DECISIONS.contains(&error) {
             return Err(trouble(answer));
         }
         return Err(GrantError::Refused {

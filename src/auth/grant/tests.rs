@@ -39,6 +39,16 @@ fn an_error_with_status_200_is_an_error() {
 }
 
 #[test]
+fn a_servers_accident_is_no_decision() {
+    let told = |status, body| tokens(status, JSON, body).unwrap_err();
+    for accident in [r#"{"error":"internal_server_error"}"#, r#"{"error":"server_error"}"#, "{}"] {
+        assert!(told(500, accident).is_unclear(), "{accident}");
+    }
+    assert!(told(500, r#"{"error":"invalid_grant"}"#).is_invalid_grant());
+    assert!(!told(400, r#"{"error":"internal_server_error"}"#).is_unclear());
+}
+
+#[test]
 fn unusable_answers_are_refused_without_being_quoted() {
     for (status, body) in [
         (200, r#"{"access_token":"CANARY\r\nHost: evil","token_type":"Bearer"}"#),
