@@ -22,6 +22,7 @@
 mod browser;
 mod callback;
 mod canary;
+mod clock;
 mod crash;
 mod discovery;
 mod id_tokens;
@@ -29,6 +30,7 @@ mod idp;
 mod keyring;
 mod login;
 mod peers;
+mod refresh;
 mod scene;
 mod second_host;
 mod stage;
