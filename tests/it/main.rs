@@ -20,8 +20,10 @@
 #![allow(missing_docs, reason = "a test's name says what it is about")]
 #![allow(clippy::missing_panics_doc, clippy::struct_excessive_bools, clippy::field_reassign_with_default)]
 
+mod browser;
 mod callback;
 mod canary;
+mod clock;
 mod crash;
 mod discovery;
 mod docs;
@@ -34,6 +36,7 @@ mod prompts;
 mod real_browser;
 mod real_clients;
 mod real_servers;
+mod refresh;
 mod scene;
 mod second_host;
 mod stage;
