@@ -31,11 +31,13 @@ pub enum RenewError {
         /// The profile.
         profile: String,
     },
-    /// The access token expired and there is no refresh token.
-    #[error("Token expired, and {service} gave none to renew it with")]
+    /// There is no refresh token.
+    #[error("{}: {service} gave nothing to renew it with", if *expired { "Token expired" } else { "the token cannot be renewed" })]
     NotRenewable {
         /// The service.
         service: String,
+        /// Whether the access token expired already.
+        expired: bool,
     },
     /// The service ended the session: its refresh token is spent or revoked.
     #[error("Token expired, and {service} does not renew it any more")]
@@ -157,7 +159,10 @@ impl Renewal<'_> {
         match want {
             Want::Fresh(None) if !session.is_expired((self.now)()) => Ok(session),
             _ if session.login_needed => Err(RenewError::LoginNeeded { service: session.service, cause: None }),
-            _ => Err(RenewError::NotRenewable { service: session.service }),
+            _ => {
+                let expired = session.is_expired((self.now)());
+                Err(RenewError::NotRenewable { service: session.service, expired })
+            }
         }
     }
 

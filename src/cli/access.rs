@@ -9,7 +9,7 @@ use crate::auth::renew::{self, RenewError, Renewal, Want};
 use crate::auth::service::{self, Metadata, Service};
 use crate::auth::session::{Place, Session};
 use crate::cli::{Doors, store};
-use crate::config::{Config, Profile, Source};
+use crate::config::{Config, Profile, Source, schema};
 use crate::error::{Code, Failure, Result};
 use crate::http::{self, Http, Url};
 use crate::os::files::Lock;
@@ -69,7 +69,9 @@ impl Failure for AccessError {
         Some(match self {
             Self::NoService { .. } => "lanyard auth login".into(),
             Self::OtherService { profile, .. } => format!("lanyard auth login --profile {profile}"),
-            Self::NoEndpoint { profile } => format!("lanyard config set profiles.{profile}.endpoint https://…"),
+            Self::NoEndpoint { profile } => {
+                format!("lanyard config set {} https://…", schema::typed(&["profiles", profile, "endpoint"]))
+            }
             Self::ForeignEndpoint { .. } => {
                 "unset LANYARD_ENDPOINT, give the token for it in LANYARD_TOKEN, or set the profile's endpoint".into()
             }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::auth::identity::IdentityError;
 use crate::cli::access::Access;
 use crate::cli::{Doors, active};
-use crate::config::{Profile, document, edit};
+use crate::config::{Profile, document, edit, schema};
 use crate::error::{Code, Failure, Result};
 use crate::http::{self, Request, Url};
 use crate::text::{clean, nearest};
@@ -68,13 +68,17 @@ impl Failure for ProjectError {
         Some(match self {
             Self::None { .. } => "lanyard project use NAME".into(),
             Self::NotListed { service } => {
-                format!("set services.{service}.api.projects and api.project_name, or use `lanyard project use NAME`")
+                let key = schema::join(&["services", service, "api"].map(str::to_owned));
+                format!("set {key}.projects and {key}.project_name, or use `lanyard project use NAME`")
             }
             Self::Unknown { nearest: Some(nearest), .. } => {
                 format!("did you mean `{nearest}`? `lanyard project list` shows all")
             }
             Self::Unknown { .. } => "lanyard project list".into(),
-            Self::Malformed { service } => format!("check services.{service}.api.projects_list and api.project_name"),
+            Self::Malformed { service } => {
+                let key = schema::join(&["services", service, "api"].map(str::to_owned));
+                format!("check {key}.projects_list and {key}.project_name")
+            }
             Self::NoProfile { .. } => "lanyard auth login".into(),
         })
     }

@@ -44,7 +44,7 @@ pub enum UiError {
     #[error("cannot write the answer")]
     Write(#[source] io::Error),
     /// A question would be needed and nobody is there to answer.
-    #[error("{question} must be answered, and this is no terminal")]
+    #[error("nobody can answer \"{question}\": this is no terminal")]
     NoTerminal {
         /// What would have been asked.
         question: String,

@@ -182,6 +182,9 @@ impl Failure for ConfigError {
             Self::File(error) => return error.mend(),
             Self::Syntax { .. } => "correct that line; `lanyard config edit` opens the file".into(),
             Self::UnknownKey { nearest: Some(nearest), .. } => format!("write {nearest}, if that is what was meant"),
+            Self::UnknownKey { nearest: None, at: At::Argument, .. } => {
+                "`lanyard config set --help` lists the keys that there are".into()
+            }
             Self::UnknownKey { nearest: None, .. } => {
                 "remove it; `lanyard config set --help` lists the keys that there are".into()
             }

@@ -187,6 +187,12 @@ pub fn join(key: &[String]) -> String {
     segments.join(".")
 }
 
+/// A key as a person types it after `lanyard config set`: in single quotes where the shell would take its own away.
+pub fn typed(key: &[&str]) -> String {
+    let key = join(&key.iter().map(|segment| (*segment).to_owned()).collect::<Vec<_>>());
+    if key.contains('"') { format!("'{key}'") } else { key }
+}
+
 /// The segments of a key as a person writes it; the reverse of [`join`].
 pub fn split(key: &str) -> Vec<String> {
     let mut segments = vec![String::new()];

@@ -445,3 +445,11 @@ fn every_field_of_the_table_is_read_into_the_configuration() {
 }
 
 mod editing;
+
+#[test]
+fn a_key_in_a_message_can_be_typed() {
+    assert_eq!(schema::typed(&["services", "corp", "client_id"]), "services.corp.client_id");
+    let typed = schema::typed(&["services", "id.example.com", "client_id"]);
+    assert_eq!(typed, "'services.\"id.example.com\".client_id'");
+    assert_eq!(schema::split(typed.trim_matches('\'')), ["services", "id.example.com", "client_id"]);
+}

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::canary::Canary;
 use crate::idp::{Behaviour, Idp};
-use crate::stage::Stage;
+use crate::stage::{Outcome, Stage};
 
 /// Every page a person reads.
 const PAGES: [&str; 7] = [
@@ -17,12 +17,25 @@ const PAGES: [&str; 7] = [
     "packaging/README.md",
 ];
 
-/// The example jobs, with what the CI system itself adds to the environment, and how its shell is called.
-const JOBS: [(&str, &[(&str, &str)], &str); 3] = [
-    ("packaging/github/workflow.yml", &[("CI", "true"), ("GITHUB_ACTIONS", "true")], "-eo pipefail"),
-    ("packaging/gitlab/lanyard.gitlab-ci.yml", &[("CI", "true"), ("GITLAB_CI", "true")], "-eo pipefail"),
-    ("packaging/jenkins/Jenkinsfile", &[("CI", "true"), ("JENKINS_URL", "http://127.0.0.1/")], "-xe"),
-];
+/// A CI system: its example, what it adds to the environment, and how it calls the shell.
+struct System {
+    file: &'static str,
+    variables: &'static [(&'static str, &'static str)],
+    shell: &'static str,
+}
+
+const GITHUB: System = System {
+    file: "packaging/github/workflow.yml",
+    variables: &[("CI", "true"), ("GITHUB_ACTIONS", "true")],
+    shell: "-eo pipefail",
+};
+const GITLAB: System = System {
+    file: "packaging/gitlab/lanyard.gitlab-ci.yml",
+    variables: &[("CI", "true"), ("GITLAB_CI", "true")],
+    shell: "-eo pipefail",
+};
+const JENKINS: System =
+    System { file: "packaging/jenkins/Jenkinsfile", variables: &[("JENKINS_URL", "http://127.0.0.1/")], shell: "-xe" };
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -81,33 +94,32 @@ fn the_pages_name_every_service_and_every_key() {
 
 #[test]
 fn the_ci_jobs_run_and_mask_what_they_print() {
-    for (name, variables, shell) in JOBS {
-        let script = job(&page(name));
-        assert_eq!(script.matches("lanyard ").count(), 3, "{name}: {script}");
-        let (outcome, token) = run(&script, shell, variables, true);
+    for system in [GITHUB, GITLAB, JENKINS] {
+        let name = system.file;
+        let (outcome, token) = run(&system, true);
         assert_eq!(outcome.code, Some(0), "{name}: {}", outcome.stderr());
         let said = outcome.stdout() + &outcome.stderr();
         assert!(said.contains("\"email\"") && said.contains("web-shop"), "{name}: {said}");
 
         let mask = format!("::add-mask::{token}\n");
-        let masked = said.contains(&mask);
-        assert_eq!(masked, variables.contains(&("GITHUB_ACTIONS", "true")), "{name}");
+        assert_eq!(said.contains(&mask), name == GITHUB.file, "{name}: {said}");
         assert!(!said.replace(&mask, "").contains(&token), "{name} shows the token: {said}");
     }
 }
 
 #[test]
 fn a_ci_job_with_a_wrong_token_fails_and_says_why() {
-    for (name, variables, shell) in JOBS {
-        let (outcome, token) = run(&job(&page(name)), shell, variables, false);
+    for system in [GITHUB, GITLAB, JENKINS] {
+        let name = system.file;
+        let (outcome, token) = run(&system, false);
         assert_eq!(outcome.code, Some(8), "{name}: {}", outcome.stderr());
         assert!(outcome.stderr().contains("Invalid authentication token"), "{name}: {}", outcome.stderr());
         assert!(!(outcome.stdout() + &outcome.stderr()).contains(&token), "{name} shows the token");
     }
 }
 
-/// Runs the script of a job as its CI system would, with a token that the API knows or does not.
-fn run(script: &str, shell: &str, variables: &[(&str, &str)], known: bool) -> (crate::stage::Outcome, String) {
+/// Runs the example as its CI system would, with a token that the API knows or does not.
+fn run(system: &System, known: bool) -> (Outcome, String) {
     let token = Canary::new().text().to_owned();
     let mut behaviour = Behaviour::default();
     if known {
@@ -118,10 +130,12 @@ fn run(script: &str, shell: &str, variables: &[(&str, &str)], known: bool) -> (c
     let bin = Path::new(env!("CARGO_BIN_EXE_lanyard")).parent().expect("the binary lies in a folder");
     stage.set("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()));
     stage.set("LANYARD_TOKEN", &token).set("LANYARD_ENDPOINT", idp.issuer());
-    for (variable, value) in variables {
+    for (variable, value) in system.variables {
         stage.set(variable, *value);
     }
-    let words: Vec<&str> = ["bash"].into_iter().chain(shell.split(' ')).chain(["-c", script]).collect();
+    let script = job(&page(system.file));
+    assert_eq!(script.matches("lanyard ").count(), 3, "{}: {script}", system.file);
+    let words: Vec<&str> = ["bash"].into_iter().chain(system.shell.split(' ')).chain(["-c", &script]).collect();
     // The binary's own name, which the stage puts last, is the script's `$0`.
     stage.wrap(&words);
     (stage.run(&[]), token)

@@ -295,7 +295,7 @@ impl Status {
         self.line(doors, "Storage", "storage", Some(&self.storage))?;
         if let Some(variable) = self.sources.get("token") {
             let over = self.store.title();
-            doors.ui.answer(&format!("Token: from {variable}, which wins over the session in the {over}"))?;
+            doors.ui.answer(&format!("Token: from {variable}, which wins over any session in the {over}"))?;
         }
         if self.renewable && self.authenticated {
             doors.ui.answer("Renewal: by itself, when the token is about to expire")?;

@@ -34,8 +34,8 @@ pub(super) fn keychain(doors: &Doors<'_>, subject: &Subject) -> Finding {
 pub(super) fn network(doors: &Doors<'_>, subject: &Subject) -> Vec<Finding> {
     let mut findings = vec![surroundings(doors.env)];
     let Some(address) = &subject.address else {
-        findings.push(Finding::skipped("network", "no service is configured, so none was called"));
-        findings.push(Finding::skipped("clock", "no service is configured, so there is no clock to compare with"));
+        findings.push(Finding::skipped("network", "the profile names no service, so none was called"));
+        findings.push(Finding::skipped("clock", "the profile names no service, so there is no clock to compare with"));
         return findings;
     };
     match doors.http.send(probe(address)) {
