@@ -134,7 +134,9 @@ impl Failure for IdentityError {
             Self::Rejected { token_page: Some(page), .. } => {
                 format!("get a new token at {page}, then `lanyard auth login --with-token`")
             }
-            Self::Rejected { .. } => "get a new token from the service, or `lanyard auth login`".into(),
+            Self::Rejected { .. } => {
+                "get a new token from the service, or sign in again in the browser: `lanyard auth login --web`".into()
+            }
             Self::Forbidden { .. } => "sign in again with more rights: `lanyard auth login --scopes …`".into(),
             Self::Unreachable { cause, .. } => return cause.mend(),
             Self::Status { .. } | Self::Malformed { .. } => {

@@ -34,6 +34,8 @@ pub enum RenewError {
     /// There is no refresh token.
     #[error("{}: {service} gave nothing to renew it with", if *expired { "Token expired" } else { "the token cannot be renewed" })]
     NotRenewable {
+        /// The profile.
+        profile: String,
         /// The service.
         service: String,
         /// Whether the access token expired already.
@@ -42,6 +44,8 @@ pub enum RenewError {
     /// The service ended the session: its refresh token is spent or revoked.
     #[error("Token expired, and {service} does not renew it any more")]
     LoginNeeded {
+        /// The profile.
+        profile: String,
         /// The service.
         service: String,
         /// What the service said, when it was asked just now.
@@ -51,6 +55,8 @@ pub enum RenewError {
     /// The renewed tokens are somebody else's.
     #[error("{service} sent tokens of another account")]
     OtherAccount {
+        /// The profile.
+        profile: String,
         /// The service.
         service: String,
     },
@@ -80,10 +86,10 @@ impl Failure for RenewError {
 
     fn mend(&self) -> Option<String> {
         match self {
-            Self::SignedOut { profile } => Some(format!("lanyard auth login --profile {profile}")),
-            Self::NotRenewable { .. } | Self::LoginNeeded { .. } | Self::OtherAccount { .. } => {
-                Some("lanyard auth login".into())
-            }
+            Self::SignedOut { profile }
+            | Self::NotRenewable { profile, .. }
+            | Self::LoginNeeded { profile, .. }
+            | Self::OtherAccount { profile, .. } => Some(format!("lanyard auth login --profile {profile}")),
             Self::Grant(cause) => cause.mend(),
             Self::Store(cause) => cause.mend(),
             Self::Lock(cause) => cause.mend(),
@@ -147,7 +153,11 @@ impl Renewal<'_> {
     }
 
     fn load(&self) -> Result<Session, RenewError> {
-        self.place.load(self.store)?.ok_or_else(|| RenewError::SignedOut { profile: self.place.profile.clone() })
+        self.place.load(self.store)?.ok_or_else(|| RenewError::SignedOut { profile: self.profile() })
+    }
+
+    fn profile(&self) -> String {
+        self.place.profile.clone()
     }
 
     fn lock_path(&self) -> std::path::PathBuf {
@@ -158,10 +168,12 @@ impl Renewal<'_> {
     fn without_renewal(&self, session: Session, want: Want<'_>) -> Result<Session, RenewError> {
         match want {
             Want::Fresh(None) if !session.is_expired((self.now)()) => Ok(session),
-            _ if session.login_needed => Err(RenewError::LoginNeeded { service: session.service, cause: None }),
+            _ if session.login_needed => {
+                Err(RenewError::LoginNeeded { profile: self.profile(), service: session.service, cause: None })
+            }
             _ => {
                 let expired = session.is_expired((self.now)());
-                Err(RenewError::NotRenewable { service: session.service, expired })
+                Err(RenewError::NotRenewable { profile: self.profile(), service: session.service, expired })
             }
         }
     }
@@ -174,7 +186,7 @@ impl Renewal<'_> {
         match self.ask(&session, &scopes) {
             Ok(answer) => {
                 if answer.id_token.as_ref().is_some_and(|token| !continues(token, &session)) {
-                    return Err(RenewError::OtherAccount { service: session.service });
+                    return Err(RenewError::OtherAccount { profile: self.profile(), service: session.service });
                 }
                 session.renew(answer, (self.now)());
                 self.place.save(self.store, &session)?;
@@ -183,7 +195,7 @@ impl Renewal<'_> {
             Err(error) if error.is_invalid_grant() => {
                 session.login_needed = true;
                 self.place.save(self.store, &session)?;
-                Err(RenewError::LoginNeeded { service: session.service, cause: Some(error) })
+                Err(RenewError::LoginNeeded { profile: self.profile(), service: session.service, cause: Some(error) })
             }
             // The service is away for a moment, and the old token still lives.
             Err(error)

@@ -194,7 +194,12 @@ impl Args {
             }
             doors.ui.answer("")?;
         }
-        doors.ui.answer_bytes(&answer.body)
+        doors.ui.answer_bytes(&answer.body)?;
+        // The bytes are the service's; on a terminal, what comes next starts on a line of its own.
+        if doors.env.stdout_is_terminal && answer.body.last().is_some_and(|last| *last != b'\n') {
+            doors.ui.answer("")?;
+        }
+        Ok(())
     }
 }
 

@@ -47,7 +47,7 @@ fn any_in_path(env: &Env, programs: &[&str]) -> bool {
 ///
 /// The child gets no variable that holds a secret of lanyard's.
 pub(super) fn open(env: &Env, url: &Url, secret_variables: &[String]) -> bool {
-    candidates(env, url).into_iter().filter_map(|command| located(env, command)).any(|mut command| {
+    candidates(env, url).into_iter().filter_map(|command| located(env, &command)).any(|mut command| {
         for variable in secret_variables.iter().map(String::as_str).chain([os::TOKEN, os::PASSPHRASE]) {
             command.env_remove(variable);
         }
@@ -88,7 +88,7 @@ fn candidates(env: &Env, url: &Url) -> Vec<Command> {
 /// The command with its program found in an absolute folder of `PATH`, and a `PATH` of absolute folders for what it
 /// starts in turn: a program in the folder one happens to stand in, such as a clone, is never run.
 #[cfg(unix)]
-fn located(env: &Env, command: Command) -> Option<Command> {
+fn located(env: &Env, command: &Command) -> Option<Command> {
     let name = Path::new(command.get_program());
     let program = if name.components().count() > 1 { name.to_owned() } else { find_program(env, name)? };
     let mut located = Command::new(program);
@@ -99,8 +99,10 @@ fn located(env: &Env, command: Command) -> Option<Command> {
 /// Windows programs are started by the system's own rules, which Rust keeps from the current folder.
 #[cfg(not(unix))]
 #[expect(clippy::unnecessary_wraps, reason = "on other systems a program may be missing")]
-fn located(_: &Env, command: Command) -> Option<Command> {
-    Some(command)
+fn located(_: &Env, command: &Command) -> Option<Command> {
+    let mut located = Command::new(command.get_program());
+    located.args(command.get_args());
+    Some(located)
 }
 
 /// Where a program of that name lies in an absolute folder of `PATH`.

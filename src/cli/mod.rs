@@ -52,7 +52,7 @@ use ui::Ui;
     arg_required_else_help = true
 )]
 #[command(
-    after_help = "Example:\n  lanyard auth login\n  curl -H \"$(lanyard auth token --header)\" https://api.example.com/me"
+    after_help = "Example:\n  lanyard auth login\n  lanyard auth token --header | curl -H @- https://api.example.com/me"
 )]
 pub struct Cli {
     #[command(flatten)]

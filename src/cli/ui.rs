@@ -211,9 +211,14 @@ impl Ui {
             .with_prompt(question)
             .items(items)
             .default(0)
+            .report(false)
             .interact_opt()
             .map_err(|error| ask_failed(&error))?;
-        Ok(chosen.ok_or(UiError::Interrupted)?)
+        let chosen = chosen.ok_or(UiError::Interrupted)?;
+        // Of the line that explains a choice, its name is enough afterwards.
+        let name = items.get(chosen).and_then(|item| item.split(':').next()).unwrap_or_default();
+        self.done(&format!("{question} {name}"));
+        Ok(chosen)
     }
 
     /// Asks for a line of text.

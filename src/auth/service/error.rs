@@ -1,5 +1,6 @@
 //! Why a service cannot be used.
 
+use crate::config::schema::typed;
 use crate::error::{Code, Failure};
 use crate::http::{BadUrl, Malformed, Unreachable};
 
@@ -96,10 +97,13 @@ impl Failure for ServiceError {
             }
             Self::NoClientId { service, registration } => {
                 let place = registration.map_or_else(String::new, |page| format!("register one at {page}, then "));
-                format!("{place}give --client-id ID, or `lanyard config set services.{service}.client_id ID`")
+                format!(
+                    "{place}give --client-id ID, or `lanyard config set {} ID`",
+                    typed(&["services", service, "client_id"])
+                )
             }
             Self::BadAddress { service, field, .. } => {
-                format!("correct the address: `lanyard config set services.{service}.{field} https://…`")
+                format!("correct the address: `lanyard config set {} https://…`", typed(&["services", service, field]))
             }
             Self::OtherIssuer { .. } => {
                 "configure the issuer exactly as the service spells it, with or without the last slash".into()

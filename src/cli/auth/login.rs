@@ -6,10 +6,11 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
+use crate::auth::Notice;
 use crate::auth::grant::Client;
 use crate::auth::login::{self, Fresh, Login};
 use crate::auth::loopback::{Host, Redirect};
-use crate::auth::service::{Metadata, Service};
+use crate::auth::service::Service;
 use crate::auth::session::{Session, client_slot, timestamp};
 use crate::cli::access::expiry;
 use crate::cli::{Doors, active};
@@ -156,6 +157,10 @@ impl Args {
         let service = target.service(doors, &config)?;
         let way = self.way(doors, &service)?;
         let stdin = self.read_stdin(doors, way)?;
+        let client_id = match way {
+            Way::Token => None,
+            Way::Web | Way::Device => Some(self.client_id(doors, &service)?),
+        };
         let store = keep::proven_store(doors, &self, &target)?;
         let before = target.place(doors).load(&*store).ok().flatten().map(|session| session.issued_at);
 
@@ -183,8 +188,10 @@ impl Args {
         }
         let fresh = match (way, stdin) {
             (Way::Token, Stdin::Token(token)) => self.keep_token(doors, &login, token)?,
-            (Way::Device, stdin) => self.sign_in_by_device(doors, &login, &target, &*store, stdin.client_secret())?,
-            (_, stdin) => self.sign_in_by_web(doors, &login, &target, &*store, stdin.client_secret())?,
+            (way, stdin) => {
+                let client = Self::client(client_id, &login, &*store, stdin.client_secret())?;
+                self.sign_in(doors, &login, &target, way, client)?
+            }
         };
         let kept = keep::keep(doors, &self, &target, &service, &*store, fresh)?;
         if doors.flags.json && way == Way::Token {
@@ -266,58 +273,45 @@ impl Args {
         login.token(token, !self.no_verify, doors.http, doors.env.now())
     }
 
-    fn sign_in_by_web(
+    fn sign_in(
         &self,
         doors: &Doors<'_>,
         login: &Login<'_>,
         target: &Target,
-        store: &dyn SecretStore,
-        given: Option<Secret>,
+        way: Way,
+        client: Client,
     ) -> Result<Fresh> {
-        let client = self.client(doors, login.service, login.metadata, store, given)?;
-        let device_offered = login.metadata.device_authorization_endpoint.is_some();
-        let mut sight = Sight::new(doors, self.no_browser, device_offered, target.secret_variables());
+        let device_offered = way == Way::Web && login.metadata.device_authorization_endpoint.is_some();
+        let no_browser = self.no_browser || way == Way::Device;
+        let mut sight = Sight::new(doors, no_browser, device_offered, target.secret_variables());
+        let person = &mut |notice: Notice<'_>| sight.notice(notice);
         let now = || doors.env.now();
-        let redirect = self.redirect(login.service);
-        login.web(client, redirect, self.limit(), doors.http, &now, &mut |notice| sight.notice(notice))
+        if way == Way::Device {
+            return login.device(client, self.timeout.map(Duration::from_secs), doors.http, &now, person);
+        }
+        login.web(client, self.redirect(login.service), self.limit(), doors.http, &now, person)
     }
 
-    fn sign_in_by_device(
-        &self,
-        doors: &Doors<'_>,
-        login: &Login<'_>,
-        target: &Target,
-        store: &dyn SecretStore,
-        given: Option<Secret>,
-    ) -> Result<Fresh> {
-        let client = self.client(doors, login.service, login.metadata, store, given)?;
-        let mut sight = Sight::new(doors, true, false, target.secret_variables());
-        let now = || doors.env.now();
-        let limit = self.timeout.map(Duration::from_secs);
-        login.device(client, limit, doors.http, &now, &mut |notice| sight.notice(notice))
+    /// The client identifier: the flag's, the configuration's, or the person's answer. Asked before any network.
+    fn client_id(&self, doors: &Doors<'_>, service: &Service) -> Result<String> {
+        match (&self.client_id, service.client_id()) {
+            (Some(id), _) => Ok(id.clone()),
+            (None, Ok(id)) => Ok(id.to_owned()),
+            (None, Err(_)) if doors.ui.is_interactive() && self.is_bare() => target::ask_client_id(doors, service),
+            (None, Err(failure)) => Err(failure.into()),
+        }
     }
 
     /// The OAuth client: its secret is the one just given, the one kept, or the configuration's.
-    fn client(
-        &self,
-        doors: &Doors<'_>,
-        service: &Service,
-        metadata: &Metadata,
-        store: &dyn SecretStore,
-        given: Option<Secret>,
-    ) -> Result<Client> {
-        let id = match (&self.client_id, &service.table.client_id) {
-            (Some(id), _) | (None, Some(id)) => id.clone(),
-            (None, None) if doors.ui.is_interactive() && self.is_bare() => target::ask_client_id(doors, service)?,
-            (None, None) => service.client_id()?.to_owned(),
-        };
+    fn client(id: Option<String>, login: &Login<'_>, store: &dyn SecretStore, given: Option<Secret>) -> Result<Client> {
+        let service = login.service;
         let secret = match given {
             Some(secret) => Some(secret),
             None => {
                 store.get(&client_slot(&service.name))?.or_else(|| service.table.client_secret.clone().map(Secret::new))
             }
         };
-        Ok(Client::new(service, metadata, id, secret))
+        Ok(Client::new(service, login.metadata, id.unwrap_or_default(), secret))
     }
 
     fn redirect(&self, service: &Service) -> Redirect {

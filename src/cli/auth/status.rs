@@ -279,7 +279,9 @@ impl Status {
     fn print(&self, doors: &Doors<'_>) -> Result<()> {
         let now = doors.env.now();
         let shown = |value: &Option<String>| value.as_deref().map_or_else(|| "unknown".into(), clean);
-        if self.signed_in {
+        if self.verification == Verification::Rejected {
+            doors.ui.answer("Not authenticated: the service refuses the token")?;
+        } else if self.signed_in {
             doors.ui.answer(&format!("Authenticated as: {}", shown(&self.account)))?;
             doors.ui.answer(&format!("Account ID: {}", shown(&self.account_id)))?;
             let expires = self.expires.map_or_else(|| "unknown".to_owned(), |at| expiry(at, now));

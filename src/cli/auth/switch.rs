@@ -1,8 +1,8 @@
 //! `lanyard auth switch`: make another profile the default.
 
-use crate::auth::service::preset_defaults;
+use crate::cli::config::existing;
 use crate::cli::{Doors, active};
-use crate::config::{self, Source, document, edit};
+use crate::config::{Source, document, edit};
 use crate::error::Result;
 
 /// Make another profile the default
@@ -25,8 +25,7 @@ impl Args {
             let chosen = doors.ui.choose("Which profile?", &names, "the profile's name")?;
             names.get(chosen).cloned().unwrap_or_default()
         };
-        // Refuses a name that no profile has.
-        config::named(&config, doors.env, &active::overrides(doors.flags), &preset_defaults, &name)?;
+        existing(&config, &name)?;
         edit::edit(doors.env, |document| Ok(document::set(document, &["profile".to_owned()], name.as_str().into())?))?;
         doors.ui.done(&format!("{name} is the default profile now"));
         let (_, profile) = active::active(doors)?;

@@ -9,9 +9,9 @@ use crate::error::Result;
 
 /// Print the access token, renewed if it is about to expire
 ///
-/// A token is renewed when it has under 60 seconds left, or under a tenth of its life if it lives less than ten minutes.
+/// The token stands alone on stdout, whatever --output says. It is renewed when it has under 60 seconds left, or under a tenth of its life if it lives less than ten minutes.
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Examples:\n  curl -H \"$(lanyard auth token --header)\" https://api.example.com/me\n  \
+#[command(after_help = "Examples:\n  lanyard auth token --header | curl -H @- https://api.example.com/me\n  \
 lanyard auth token --min-validity 10m")]
 pub(crate) struct Args {
     /// Print `Authorization: Bearer TOKEN` instead of the token alone
