@@ -4,6 +4,8 @@
 //! sign-in: a discovery document that changes later cannot move a refresh token to another host (RFC 9700 section
 //! 4.4.2), and renewing asks nobody where to go.
 
+use std::path::{Path, PathBuf};
+
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -140,8 +142,7 @@ impl Place {
         let folder = if env.config_dir_is_default() {
             String::new()
         } else {
-            let dir = env.config_dir().canonicalize().unwrap_or_else(|_| env.config_dir().to_owned());
-            let digest = Sha256::digest(dir.as_os_str().as_encoded_bytes());
+            let digest = Sha256::digest(resolved(env.config_dir()).as_os_str().as_encoded_bytes());
             digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
         };
         Self { profile: profile.to_owned(), folder }
@@ -189,11 +190,12 @@ impl Place {
         Ok(Some((stored.into_session(), folder)))
     }
 
-    /// Whether the plain name is free for this profile, or held by it.
+    /// Whether the plain name is held by this profile, or free for it.
     fn owns_plain_name(&self, store: &dyn SecretStore) -> Result<bool, StoreError> {
         match self.read(store, true) {
             Ok(Some((_, folder))) => Ok(folder == self.folder),
-            Ok(None) => Ok(true),
+            // The name became free after this profile had taken the longer one, which it keeps.
+            Ok(None) => Ok(self.folder.is_empty() || store.get(&self.slot(None, false))?.is_none()),
             // A damaged item is of no use to anyone: signing in again replaces it.
             Err(StoreError::Damaged { .. }) => Ok(true),
             Err(error) => Err(error),
@@ -211,6 +213,15 @@ impl Place {
     pub fn remove(&self, store: &dyn SecretStore) -> Result<bool, StoreError> {
         let own_name = self.owns_plain_name(store)?;
         store.remove(&self.slot(None, own_name))
+    }
+}
+
+/// The folder without links, also where its last parts do not exist yet: it has one name before and after it is made.
+fn resolved(folder: &Path) -> PathBuf {
+    match (folder.canonicalize(), folder.parent(), folder.file_name()) {
+        (Ok(whole), ..) => whole,
+        (Err(_), Some(parent), Some(name)) => resolved(parent).join(name),
+        (Err(_), ..) => folder.to_owned(),
     }
 }
 
