@@ -6,6 +6,7 @@
 //! | `keyring.rs` | a gnome-keyring on a private bus, `secret-tool` as the witness |
 //! | `idp/` | a fake identity provider with a switch for every bad behaviour |
 //! | `peers.rs` | identity servers and browsers that we did not write |
+//! | `corp.rs` | a service with an API, as a company would configure it |
 //! | `canary.rs` | finds secrets where they must not be |
 //! | `second_host.rs`, `users.rs`, `crash.rs` | another machine, other users, sudden death |
 //! | `terminal.rs` | a person who types at a pseudo-terminal |
@@ -20,6 +21,7 @@
 #![allow(clippy::missing_panics_doc, clippy::struct_excessive_bools, clippy::field_reassign_with_default)]
 
 mod canary;
+mod corp;
 mod crash;
 mod idp;
 mod keyring;
@@ -32,6 +34,7 @@ mod real_servers;
 mod second_host;
 mod stage;
 mod stage_tests;
+mod storage;
 mod template;
 mod terminal;
 mod users;
