@@ -23,6 +23,7 @@
 mod canary;
 mod corp;
 mod crash;
+mod environment;
 mod idp;
 mod keyring;
 mod login;
