@@ -6,6 +6,7 @@
 //! | `keyring.rs` | a gnome-keyring on a private bus, `secret-tool` as the witness |
 //! | `idp/` | a fake identity provider with a switch for every bad behaviour |
 //! | `peers.rs` | identity servers and browsers that we did not write |
+//! | `corp.rs` | a service with an API, as a company would configure it |
 //! | `canary.rs` | finds secrets where they must not be |
 //! | `second_host.rs`, `users.rs`, `crash.rs` | another machine, other users, sudden death |
 //! | `terminal.rs` | a person who types at a pseudo-terminal |
@@ -28,6 +29,9 @@ mod crash;
 mod discovery;
 mod docs;
 mod id_tokens;
+mod corp;
+mod crash;
+mod environment;
 mod idp;
 mod keyring;
 mod login;
@@ -41,6 +45,7 @@ mod scene;
 mod second_host;
 mod stage;
 mod stage_tests;
+mod storage;
 mod template;
 mod terminal;
 mod users;

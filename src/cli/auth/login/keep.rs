@@ -82,6 +82,7 @@ pub(super) fn keep(
         Err(failure) => return Err(discarded(doors, service, &session, failure)),
     };
     let place = Place::of(doors.env, &profile);
+    let former = former_store(doors, &profile)?.filter(|former| *former != store.choice());
     // What cannot be read is of no use to anyone, and this sign-in replaces it.
     let replaced = place.load(store).ok().flatten();
     if let Err(failure) = place.save(store, &session) {
@@ -100,10 +101,31 @@ pub(super) fn keep(
         }
         return Err(discarded(doors, service, &session, failure));
     }
+    if let Some(former) = former {
+        forget(doors, &place, former);
+    }
     if let Some(page) = page {
         page.signed_in();
     }
     Ok(Kept { profile, session })
+}
+
+/// Where the profile's session rested up to now; `None` for a new profile.
+fn former_store(doors: &Doors<'_>, profile: &str) -> Result<Option<Choice>> {
+    let config = Config::load(doors.env)?;
+    Ok(config.profiles.get(profile).map(|table| match table.storage.or(config.defaults.storage) {
+        None | Some(Choice::Auto) => Choice::Keychain,
+        Some(choice) => choice,
+    }))
+}
+
+/// Takes the old session out of the store that the profile used before. The new one is kept already, so a store that
+/// does not answer is no reason to fail.
+fn forget(doors: &Doors<'_>, place: &Place, former: Choice) {
+    let removed = stores::open(doors, former).and_then(|store| place.remove(&*store));
+    if let Err(failure) = removed {
+        doors.ui.warn(&format!("the former session may still be in the {}: {failure}", former.title()));
+    }
 }
 
 /// Tokens that were issued and not kept are given back. A pasted token is the person's own and stays as it is.
