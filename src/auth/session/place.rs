@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::Session;
 use super::item;
+use crate::config::rules;
 use crate::os::Env;
 use crate::secret::{SecretStore, Slot, StoreError};
 
@@ -22,7 +23,7 @@ impl Place {
         let folder = if env.config_dir_is_default() {
             String::new()
         } else {
-            let dir = env.config_dir().canonicalize().unwrap_or_else(|_| env.config_dir().to_owned());
+            let dir = rules::resolved(env.config_dir());
             tag(dir.as_os_str().as_encoded_bytes())
         };
         Self { profile: profile.to_owned(), folder }
@@ -64,12 +65,14 @@ impl Place {
         item::read(&item).map(Some).ok_or_else(damaged)
     }
 
-    /// Whether the plain name is free for this profile, or held by it.
+    /// Whether the plain name is held by this profile, or free for it.
     fn owns_plain_name(&self, store: &dyn SecretStore) -> Result<bool, StoreError> {
         match self.read(store, true) {
             Ok(Some((_, folder))) => Ok(folder == self.folder),
+            // The name may have become free after this profile had taken the longer one, which it keeps.
+            Ok(None) => Ok(self.folder.is_empty() || store.get(&self.slot(None, false))?.is_none()),
             // A damaged item is of no use to anyone: signing in again replaces it.
-            Ok(None) | Err(StoreError::Damaged { .. }) => Ok(true),
+            Err(StoreError::Damaged { .. }) => Ok(true),
             Err(error) => Err(error),
         }
     }
