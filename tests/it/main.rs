@@ -22,9 +22,11 @@
 
 mod api;
 mod canary;
+mod ci;
 mod corp;
 mod crash;
 mod environment;
+mod family;
 mod idp;
 mod keyring;
 mod login;
