@@ -27,7 +27,7 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// Send an authenticated request to the profile's endpoint and print the answer as it came
 ///
 /// PATH is below the endpoint: `/v1/me`. A full address works only at the endpoint's own origin. The placeholder
-/// {project} in PATH stands for the project in use. Exits with 4 for 401, 5 for 403, 1 for any other refusal.
+/// {project} in PATH stands for the project in use. Exits with 8 for 401, 5 for 403, 1 for any other refusal.
 #[derive(clap::Args, Debug)]
 #[command(
     after_help = "Examples:\n  lanyard api GET /v1/me\n  lanyard api POST /v1/projects -f name=web-shop -f public=true\n  \
