@@ -12,7 +12,7 @@ use crate::auth::service::{Metadata, Service};
 use crate::error::{Code, Failure};
 use crate::http::{Http, Malformed, Request, Response, Unreachable, Url, header};
 use crate::secret::Secret;
-use crate::text::clean;
+use crate::text::{clean, is_unprintable};
 
 /// The longest token accepted, in bytes.
 const MAX_TOKEN: usize = 64 << 10;
@@ -292,9 +292,10 @@ pub fn error_name(answer: &Response) -> Option<String> {
     read_fields(answer).ok()?.text("error").map(str::to_owned)
 }
 
-/// Splits a scope list: blanks by the standard, commas at some services.
+/// Splits a scope list: blanks by the standard, commas at some services. What a terminal would act on is left out.
 pub fn words(list: &str) -> Vec<String> {
-    list.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    let printable = |word: &str| word.chars().filter(|character| !is_unprintable(*character)).collect();
+    list.split([' ', ',']).map(printable).filter(|word: &String| !word.is_empty()).collect()
 }
 
 /// The fields of an answer, from JSON or from a form. Secrets stay in [`Secret`] from the first byte.

@@ -387,6 +387,16 @@ pub fn usage(error: &clap::Error) -> std::result::Result<(), Code> {
         );
         return Err(Code::Usage);
     }
+    let is_hostile = error.context().any(|(_, value)| match value {
+        ContextValue::String(word) => word != &clean_line(word),
+        ContextValue::Strings(words) => words.iter().any(|word| word != &clean_line(word)),
+        _ => false,
+    });
+    if is_hostile {
+        let plain = error.render().to_string();
+        let _ = writeln!(anstream::stderr(), "{}", plain.lines().map(clean_line).collect::<Vec<_>>().join("\n"));
+        return Err(Code::Usage);
+    }
     match error.print() {
         Ok(()) if is_help => Ok(()),
         Err(failed) if is_help && failed.kind() == io::ErrorKind::BrokenPipe => Ok(()),
