@@ -7,6 +7,7 @@ use chrono::{DateTime, Duration, Utc};
 
 use crate::http::{Http, Request, Response};
 use crate::secret::Secret;
+use crate::text::is_unprintable;
 
 mod client;
 mod error;
@@ -77,9 +78,10 @@ pub fn error_name(answer: &Response) -> Option<String> {
     read_fields(answer).ok()?.text("error").map(str::to_owned)
 }
 
-/// Splits a scope list: blanks by the standard, commas at some services.
+/// Splits a scope list: blanks by the standard, commas at some services. What a terminal would act on is left out.
 pub fn words(list: &str) -> Vec<String> {
-    list.split([' ', ',']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    let printable = |word: &str| word.chars().filter(|character| !is_unprintable(*character)).collect();
+    list.split([' ', ',']).map(printable).filter(|word: &String| !word.is_empty()).collect()
 }
 
 #[cfg(test)]

@@ -230,6 +230,7 @@ impl Preset {
 }
 
 fn forget_addresses(table: &mut ServiceTable) {
+    table.endpoint = None;
     table.authorization_endpoint = None;
     table.token_endpoint = None;
     table.device_authorization_endpoint = None;
@@ -298,5 +299,7 @@ mod tests {
         let table = find("gitlab").unwrap().under(&user);
         assert_eq!(table.endpoint.as_deref(), Some("https://git.corp.example"));
         assert!(!format!("{table:?}").contains("gitlab.com"));
+        let table = find("github").unwrap().under(&user);
+        assert!(!format!("{table:?}").contains("github.com"));
     }
 }

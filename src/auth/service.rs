@@ -29,8 +29,11 @@ pub struct Service {
 }
 
 /// What a preset gives the resolution of a profile: its token variables and its endpoint.
-pub fn preset_defaults(name: &str) -> Option<PresetDefaults> {
-    let table = presets::find(name)?.under(&ServiceTable::default());
+///
+/// With an issuer of the user's own it is another server, whose tokens must not reach the preset's endpoint.
+pub fn preset_defaults(name: &str, issuer: Option<&str>) -> Option<PresetDefaults> {
+    let own = ServiceTable { issuer: issuer.map(str::to_owned), ..ServiceTable::default() };
+    let table = presets::find(name)?.under(&own);
     Some(PresetDefaults { token_env: table.token_env.unwrap_or_default(), endpoint: table.endpoint })
 }
 

@@ -62,6 +62,7 @@ pub(super) fn secret_variables(env: &Env) -> Vec<String> {
     let own = config.services.values().filter_map(|service| service.token_env.clone()).flatten();
     let chosen = config.profiles.values().filter_map(|profile| profile.service.as_deref());
     let known = ["github", "gitlab", "google", "microsoft", "huggingface"];
-    let presets = chosen.chain(known).filter_map(preset_defaults).flat_map(|preset| preset.token_env);
+    let presets =
+        chosen.chain(known).filter_map(|name| preset_defaults(name, None)).flat_map(|preset| preset.token_env);
     [TOKEN.to_owned(), PASSPHRASE.to_owned()].into_iter().chain(own).chain(presets).collect()
 }

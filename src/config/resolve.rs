@@ -14,7 +14,7 @@ use crate::secret::{Choice, Secret};
 use crate::text::{clean, nearest};
 
 /// How a caller tells what a built-in service says; `config` does not know them.
-pub type Presets<'a> = &'a dyn Fn(&str) -> Option<PresetDefaults>;
+pub type Presets<'a> = &'a dyn Fn(&str, Option<&str>) -> Option<PresetDefaults>;
 
 /// Decides every setting for this process.
 pub fn profile(config: &Config, env: &Env, overrides: &Overrides, preset: Presets<'_>) -> Result<Profile, ConfigError> {
@@ -308,8 +308,10 @@ impl Resolver<'_> {
     }
 
     fn preset_of(&self, service: &str) -> Option<(String, PresetDefaults)> {
-        let preset = preset_name(self.config.services.get(service), service);
-        (self.preset)(preset).map(|defaults| (preset.to_owned(), defaults))
+        let table = self.config.services.get(service);
+        let preset = preset_name(table, service);
+        let issuer = table.and_then(|table| table.issuer.as_deref());
+        (self.preset)(preset, issuer).map(|defaults| (preset.to_owned(), defaults))
     }
 
     fn config_source(&self, key: &[&str]) -> Source {

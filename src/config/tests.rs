@@ -56,7 +56,7 @@ impl Stage {
     }
 }
 
-fn presets(name: &str) -> Option<PresetDefaults> {
+fn presets(name: &str, _: Option<&str>) -> Option<PresetDefaults> {
     (name == "github").then(|| PresetDefaults {
         token_env: vec!["GH_TOKEN".into(), "GITHUB_TOKEN".into()],
         endpoint: Some("https://api.github.com".into()),

@@ -21,23 +21,25 @@
 #![allow(missing_docs, reason = "a test's name says what it is about")]
 #![allow(clippy::missing_panics_doc, clippy::struct_excessive_bools, clippy::field_reassign_with_default)]
 
+mod api;
 mod browser;
 mod callback;
 mod canary;
-mod clock;
-mod api;
 mod canary;
 mod ci;
+mod clock;
 mod corp;
 mod crash;
+mod crashes;
 mod discovery;
 mod docs;
 mod environment;
+mod family;
 mod house;
 mod id_tokens;
-mod family;
 mod idp;
 mod keyring;
+mod leaks;
 mod login;
 mod peers;
 mod prompts;

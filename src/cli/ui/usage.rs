@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::RED;
+use super::{RED, clean_line};
 use crate::error::Code;
 
 /// Prints what the argument parser has to say. Help and version go to stdout and are no failure.
@@ -24,6 +24,16 @@ pub fn usage(error: &clap::Error) -> std::result::Result<(), Code> {
              because: it is now in the shell's history, and other users of the machine could see it\n  \
              next: remove it from the history, then give it on stdin: `lanyard auth login --with-token`"
         );
+        return Err(Code::Usage);
+    }
+    let is_hostile = error.context().any(|(_, value)| match value {
+        ContextValue::String(word) => word != &clean_line(word),
+        ContextValue::Strings(words) => words.iter().any(|word| word != &clean_line(word)),
+        _ => false,
+    });
+    if is_hostile {
+        let plain = error.render().to_string();
+        let _ = writeln!(anstream::stderr(), "{}", plain.lines().map(clean_line).collect::<Vec<_>>().join("\n"));
         return Err(Code::Usage);
     }
     match error.print() {
