@@ -27,7 +27,6 @@ mod canary;
 mod clock;
 mod corp;
 mod crash;
-mod crash;
 mod discovery;
 mod docs;
 mod environment;
