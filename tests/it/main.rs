@@ -25,7 +25,6 @@ mod api;
 mod browser;
 mod callback;
 mod canary;
-mod canary;
 mod ci;
 mod clock;
 mod corp;
