@@ -271,8 +271,8 @@ impl<'a> Asks<'a> {
     ) -> Result<Facts, IdentityError> {
         let answer = self.get(http, url.clone(), token)?;
         let told: UserInfo = self.json(&answer)?;
-        if let (Some(expected), Some(told)) = (subject, &told.sub)
-            && expected != told
+        if let Some(expected) = subject
+            && told.sub.as_deref() != Some(expected)
         {
             return Err(IdentityError::OtherSubject { service: self.name() });
         }

@@ -16,8 +16,10 @@ use crate::error::{Code, Failure, Result};
 use crate::http::Http;
 use crate::secret::Secret;
 
-/// How far the service's clock may be from ours before the person is told, and by how much it is believed at most.
+/// How far the service's clock may be from ours before the person is told.
 const SKEW: TimeDelta = TimeDelta::minutes(5);
+/// How far the service's clock is believed. With the minute that ID tokens are granted, that makes five.
+const BELIEVED: TimeDelta = TimeDelta::minutes(4);
 
 /// What a sign-in needs to know, whatever the way.
 pub struct Login<'a> {
@@ -177,7 +179,7 @@ impl Login<'_> {
                 "this machine's clock is {minutes} min {direction} the service's; set it right"
             )));
         }
-        let checked_at = now + skew.clamp(-SKEW, SKEW);
+        let checked_at = now + skew.clamp(-BELIEVED, BELIEVED);
         let claims = match &tokens.id_token {
             Some(id_token) => self.claims(id_token, &client, nonce, &tokens.access_token, http, checked_at)?,
             None => None,
@@ -337,7 +339,7 @@ impl Failure for PastedError {
 pub fn same_account(profile_account: Option<&str>, profile_id: Option<&str>, identity: &Identity) -> bool {
     match (profile_id, profile_account) {
         (Some(id), _) => identity.account_id.as_deref() == Some(id) || identity.subject.as_deref() == Some(id),
-        (None, Some(account)) => identity.account.as_deref().is_none_or(|name| name.eq_ignore_ascii_case(account)),
+        (None, Some(account)) => identity.account.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(account)),
         (None, None) => true,
     }
 }

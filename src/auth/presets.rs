@@ -4,6 +4,7 @@
 //! To add one, add a row. Facts come from the provider's own pages, named above each row.
 
 use crate::config::{ApiTable, ServiceTable};
+use crate::http;
 
 /// One row: what a person reads when choosing, the service's addresses, and its quirks.
 pub struct Preset {
@@ -185,13 +186,22 @@ pub fn find(name: &str) -> Option<&'static Preset> {
 }
 
 impl Preset {
+    /// An address on the server that signs people in.
+    fn home(&self) -> Option<String> {
+        let table = (self.fill)();
+        table.issuer.or(table.authorization_endpoint)
+    }
+
     /// The user's table over the preset's: each value given by the user replaces the preset's.
     ///
     /// A user who names another issuer means another server, so none of the preset's own addresses survive it.
     pub fn under(&self, user: &ServiceTable) -> ServiceTable {
         let mut table = (self.fill)();
         if user.issuer.as_ref().is_some_and(|issuer| Some(issuer) != table.issuer.as_ref()) {
-            forget_addresses(&mut table);
+            forget_oauth_addresses(&mut table);
+            if !same_host(user.issuer.as_deref(), self.home().as_deref()) {
+                forget_server(&mut table);
+            }
         }
         if self.quirks.endpoint_is_issuer && user.endpoint.is_none() {
             table.endpoint = user.issuer.clone().or_else(|| table.issuer.clone());
@@ -229,16 +239,27 @@ impl Preset {
     }
 }
 
-fn forget_addresses(table: &mut ServiceTable) {
-    table.endpoint = None;
+/// Leaves the sign-in's own addresses to the discovery of another issuer.
+fn forget_oauth_addresses(table: &mut ServiceTable) {
     table.authorization_endpoint = None;
     table.token_endpoint = None;
     table.device_authorization_endpoint = None;
     table.revocation_endpoint = None;
     table.userinfo_endpoint = None;
+}
+
+/// Leaves nothing by which a token could come from, or go to, the server that the preset is about.
+fn forget_server(table: &mut ServiceTable) {
+    table.endpoint = None;
+    table.token_env = None;
     if let Some(api) = &mut table.api {
         api.token_page = None;
     }
+}
+
+fn same_host(one: Option<&str>, other: Option<&str>) -> bool {
+    let host = |text: Option<&str>| http::parse_url(text?).ok()?.host_str().map(str::to_owned);
+    host(one).is_some_and(|host_of_one| Some(host_of_one) == host(other))
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the fields it fills are optional")]
@@ -291,6 +312,26 @@ mod tests {
         assert_eq!(table.endpoint.as_deref(), Some("https://api.example"));
         assert_eq!(table.scopes, words(&["one"]));
         assert!(table.token_endpoint.is_some());
+    }
+
+    #[test]
+    fn another_issuer_keeps_nothing_of_the_presets_server() {
+        for preset in PRESETS {
+            let user = ServiceTable { issuer: text("https://id.corp.example"), ..ServiceTable::default() };
+            let table = preset.under(&user);
+            let shown = format!("{table:?}").replace("https://id.corp.example", "");
+            assert!(!shown.contains("https://"), "{}: {shown}", preset.name);
+            assert_eq!(table.token_env, None, "{}", preset.name);
+        }
+    }
+
+    #[test]
+    fn a_tenants_issuer_is_still_microsoft() {
+        let user =
+            ServiceTable { issuer: text("https://login.microsoftonline.com/tenant/v2.0"), ..ServiceTable::default() };
+        let table = find("microsoft").unwrap().under(&user);
+        assert_eq!(table.endpoint.as_deref(), Some("https://graph.microsoft.com"));
+        assert_eq!(table.token_endpoint, None);
     }
 
     #[test]

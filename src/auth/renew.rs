@@ -19,6 +19,8 @@ use crate::secret::{Secret, SecretStore, StoreError};
 
 /// How long a process waits for another that renews the same session.
 pub const WAIT: Span = Span::from_secs(30);
+/// The pauses before a renewed session is saved again, when the store stumbled.
+const SAVE_PAUSES: [Span; 3] = [Span::from_millis(50), Span::from_millis(300), Span::from_secs(1)];
 /// The longest pause that a service in trouble is granted before the second try.
 const LONGEST_PAUSE: u64 = 10;
 
@@ -140,7 +142,11 @@ impl Renewal<'_> {
         let current = self.load()?;
         let renewed_meanwhile = current.access_token != seen.access_token;
         let good_enough = match want {
-            Want::Fresh(min_validity) => current.is_fresh((self.now)(), min_validity),
+            // A token that is as new as the service makes them need not be asked for again.
+            Want::Fresh(min_validity) => {
+                current.is_fresh((self.now)(), min_validity)
+                    || (renewed_meanwhile && current.is_fresh((self.now)(), None))
+            }
             Want::Renewed(scopes) => renewed_meanwhile && scopes.is_empty(),
         };
         if good_enough {
@@ -180,22 +186,32 @@ impl Renewal<'_> {
 
     fn renew(&self, mut session: Session, want: Want<'_>) -> Result<Session, RenewError> {
         let scopes = match want {
-            Want::Renewed(scopes) => scopes.join(" "),
-            Want::Fresh(_) => String::new(),
+            Want::Renewed(scopes) => scopes,
+            Want::Fresh(_) => &[],
         };
-        match self.ask(&session, &scopes) {
-            Ok(answer) => {
+        // A store that cannot be written must be known before the refresh token is spent.
+        self.place.save(self.store, &session)?;
+        match self.ask(&session, &scopes.join(" ")) {
+            Ok(mut answer) => {
                 if answer.id_token.as_ref().is_some_and(|token| !continues(token, &session)) {
                     return Err(RenewError::OtherAccount { profile: self.profile(), service: session.service });
                 }
+                if answer.scopes.is_none() && !scopes.is_empty() {
+                    // What the service does not mention, it granted as asked (RFC 6749 section 5.1).
+                    answer.scopes = Some(scopes.to_vec());
+                }
                 session.renew(answer, (self.now)());
-                self.place.save(self.store, &session)?;
+                self.save(&session)?;
                 Ok(session)
             }
             Err(error) if error.is_invalid_grant() => {
                 session.login_needed = true;
                 self.place.save(self.store, &session)?;
-                Err(RenewError::LoginNeeded { profile: self.profile(), service: session.service, cause: Some(error) })
+                if matches!(want, Want::Fresh(None)) && !session.is_expired((self.now)()) {
+                    return Ok(session);
+                }
+                let service = session.service;
+                Err(RenewError::LoginNeeded { profile: self.profile(), service, cause: Some(error) })
             }
             // The service is away for a moment, and the old token still lives.
             Err(error)
@@ -208,6 +224,19 @@ impl Renewal<'_> {
             }
             Err(error) => Err(RenewError::Grant(error)),
         }
+    }
+
+    /// Keeps a renewed session. The old refresh token may be spent, so a store that stumbles is asked again.
+    fn save(&self, session: &Session) -> Result<(), StoreError> {
+        let mut saved = self.place.save(self.store, session);
+        for pause in SAVE_PAUSES {
+            if saved.is_ok() {
+                break;
+            }
+            std::thread::sleep(pause);
+            saved = self.place.save(self.store, session);
+        }
+        saved
     }
 
     /// Asks for new tokens; a second time when the first answer was lost.

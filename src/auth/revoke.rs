@@ -119,9 +119,13 @@ fn revoke_one(
         return Ok(());
     }
     let error = grant::error_name(&answer).map(|error| clean(&error));
-    // RFC 7009 section 2.2: an unknown token is revoked already; some servers say so with an error.
-    if error.as_deref() == Some("invalid_token") {
-        return Ok(());
+    // RFC 7009 section 2.2: an unknown token is revoked already; some servers say so with an error. Section 2.2.1: a
+    // server that cannot revoke access tokens ended the session with the refresh token.
+    let session_ended = hint == "access_token" && session.refresh_token.is_some();
+    match error.as_deref() {
+        Some("invalid_token") => return Ok(()),
+        Some("unsupported_token_type") if session_ended => return Ok(()),
+        _ => {}
     }
     Err(RevokeError::Refused { service: session.service.clone(), status: answer.status, error })
 }

@@ -47,26 +47,32 @@ pub fn names(config: &Config) -> Vec<String> {
 /// The service of that name.
 pub fn find(config: &Config, name: &str) -> Result<Service, ServiceError> {
     let user = config.services.get(name);
-    let preset_name = user.and_then(|table| table.preset.as_deref()).unwrap_or(name);
-    match (presets::find(preset_name), user) {
-        (None, None) => Err(ServiceError::Unknown {
+    if user.is_none() && presets::find(name).is_none() {
+        return Err(ServiceError::Unknown {
             name: name.to_owned(),
             nearest: nearest(name, names(config).iter().map(String::as_str)).map(str::to_owned),
-        }),
-        (Some(preset), user) => Ok(Service {
-            name: name.to_owned(),
-            table: preset.under(user.unwrap_or(&ServiceTable::default())),
-            quirks: preset.quirks,
-            preset: Some(preset.name),
-        }),
-        (None, Some(table)) => Ok(Service::of_table(name, table.clone())),
+        });
     }
+    Ok(Service::of_table(name, user.unwrap_or(&ServiceTable::default())))
 }
 
 impl Service {
-    /// A service that only its table describes.
-    pub fn of_table(name: &str, table: ServiceTable) -> Self {
-        Self { name: name.to_owned(), table, quirks: Quirks::default(), preset: None }
+    /// A service as its table says, over the preset that the table or the name chooses.
+    pub fn of_table(name: &str, table: &ServiceTable) -> Self {
+        match presets::find(table.preset.as_deref().unwrap_or(name)) {
+            Some(preset) => Self {
+                name: name.to_owned(),
+                table: preset.under(table),
+                quirks: preset.quirks,
+                preset: Some(preset.name),
+            },
+            None => Self { name: name.to_owned(), table: table.clone(), quirks: Quirks::default(), preset: None },
+        }
+    }
+
+    /// What tells this service from another of the same name: its issuer, else its token endpoint.
+    pub fn address(&self) -> &str {
+        self.table.issuer.as_deref().or(self.table.token_endpoint.as_deref()).unwrap_or_default()
     }
 
     /// The preset this service starts from.

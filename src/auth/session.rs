@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::auth::grant::{Client, TokenAnswer};
 use crate::auth::identity::Identity;
 use crate::http::Url;
-use crate::secret::{Secret, Slot};
+use crate::secret::Secret;
 
 mod item;
 mod place;
@@ -119,8 +119,10 @@ impl Session {
         if let Some(scopes) = answer.scopes {
             self.scopes = scopes;
         }
+        // A service that stopped naming the life meant the one it named before.
+        let life = answer.expires_in.or_else(|| self.expires_at.map(|at| at - self.issued_at));
         self.issued_at = now;
-        self.expires_at = answer.expires_in.map(|life| now + life);
+        self.expires_at = life.map(|life| now + life);
         self.login_needed = false;
     }
 }
@@ -139,11 +141,6 @@ impl Grant {
 /// A date as JSON output and items carry it: RFC 3339 in UTC, to the second.
 pub fn timestamp(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
-}
-
-/// The slot of a confidential client's secret, which belongs to the service rather than to one profile.
-pub fn client_slot(service: &str) -> Slot {
-    Slot { name: format!("client:{service}"), label: format!("lanyard: client secret of {service}") }
 }
 
 #[cfg(test)]

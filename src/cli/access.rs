@@ -163,8 +163,7 @@ impl<'a> Access<'a> {
     }
 
     fn tell_waiting(&self, holder: Option<u32>) {
-        let who = holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
-        self.doors.ui.note(&format!("waiting for {who}, which works on this session"));
+        self.doors.ui.note(&waiting_for(holder, "works on this session"));
     }
 
     /// The token in force: the environment's, else the session's, renewed if need be.
@@ -183,8 +182,7 @@ impl<'a> Access<'a> {
         };
         let url = self.parsed(&endpoint.value)?;
         if let (Bearer::Session(_), Source::Variable(_)) = (bearer, &endpoint.source) {
-            let own = self.profile.chains.endpoint.iter().skip(1).find_map(|candidate| candidate.value.as_deref());
-            let own = own.and_then(|own| http::parse_url(own).ok());
+            let own = self.profile.own_endpoint().and_then(|own| http::parse_url(own).ok());
             if own.is_none_or(|own| own.origin() != url.origin()) {
                 return Err(AccessError::ForeignEndpoint { origin: url.origin().ascii_serialization() }.into());
             }
@@ -252,6 +250,12 @@ pub(super) fn asks<'s>(
         Bearer::Environment(_) => None,
     };
     Ok(Asks::of(service, endpoint.as_deref(), metadata, client)?)
+}
+
+/// The line that says whom this process waits for.
+pub(super) fn waiting_for(holder: Option<u32>, doing: &str) -> String {
+    let who = holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+    format!("waiting for {who}, which {doing}")
 }
 
 /// `2026-12-31 (in 38 days)`: the day in UTC, and how far away it is.

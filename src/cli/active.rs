@@ -1,5 +1,6 @@
 //! The profile that a command works with: configuration, flags and surroundings put together.
 
+use crate::auth::presets;
 use crate::auth::service::preset_defaults;
 use crate::cli::{Doors, Global};
 use crate::config::{self, Config, Output, Overrides, Profile};
@@ -61,7 +62,7 @@ pub(super) fn secret_variables(env: &Env) -> Vec<String> {
     let config = Config::load(env).unwrap_or_default();
     let own = config.services.values().filter_map(|service| service.token_env.clone()).flatten();
     let chosen = config.profiles.values().filter_map(|profile| profile.service.as_deref());
-    let known = ["github", "gitlab", "google", "microsoft", "huggingface"];
+    let known = presets::PRESETS.iter().map(|preset| preset.name);
     let presets =
         chosen.chain(known).filter_map(|name| preset_defaults(name, None)).flat_map(|preset| preset.token_env);
     [TOKEN.to_owned(), PASSPHRASE.to_owned()].into_iter().chain(own).chain(presets).collect()

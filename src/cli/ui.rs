@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
@@ -247,7 +248,24 @@ impl Ui {
     pub fn hidden(&self, question: &str, flag: &str) -> Result<Secret> {
         self.needs_terminal(question, flag)?;
         signals::watch();
+        signals::hide();
         rpassword::prompt_password(format!("{question}: ")).map(Secret::new).map_err(|error| ask_failed(&error).into())
+    }
+
+    /// Reads one line from the terminal without showing it, beside other work. What is typed appears neither on the
+    /// screen nor in a shell's history. Nothing comes where there is no terminal.
+    pub fn hidden_line(&self) -> Receiver<String> {
+        let (sender, receiver) = channel();
+        if self.interactive {
+            signals::hide();
+            std::thread::spawn(move || {
+                if let Ok(line) = rpassword::read_password() {
+                    // The other work may be over; then nobody needs the line.
+                    let _ = sender.send(line);
+                }
+            });
+        }
+        receiver
     }
 
     /// Has Ctrl-C, SIGTERM and SIGHUP be told by [`Ui::interrupted`] instead of ending the process at once.
@@ -327,7 +345,7 @@ fn describe(failure: &dyn Failure) -> Vec<String> {
         cause = inner.source();
     }
     if let Some(mend) = failure.mend() {
-        lines.push(format!("  next: {mend}"));
+        lines.push(format!("  next: {}", clean_line(&mend)));
     }
     lines
 }

@@ -186,3 +186,13 @@ pub struct Profile {
     /// What a person should know, such as a project file that was not used.
     pub warnings: Vec<String>,
 }
+
+impl Profile {
+    /// The endpoint that the user's own configuration or the service names, whatever the environment says: the one that
+    /// a stored session may be sent to.
+    pub fn own_endpoint(&self) -> Option<&str> {
+        let own =
+            |candidate: &&Candidate| !matches!(candidate.source, Source::Variable(_)) && candidate.value.is_some();
+        self.chains.endpoint.iter().find(own)?.value.as_deref()
+    }
+}

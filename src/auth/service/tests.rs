@@ -13,7 +13,7 @@ fn answering(document: &'static str) -> impl Http {
 }
 
 fn service(issuer: &str) -> Service {
-    Service::of_table("corp", ServiceTable { issuer: Some(issuer.to_owned()), ..ServiceTable::default() })
+    Service::of_table("corp", &ServiceTable { issuer: Some(issuer.to_owned()), ..ServiceTable::default() })
 }
 
 #[test]

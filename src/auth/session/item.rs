@@ -17,8 +17,6 @@ const VERSION: u32 = 1;
 #[derive(Deserialize)]
 struct Stored {
     version: u32,
-    #[serde(default)]
-    folder: String,
     service: String,
     issuer: Option<String>,
     grant: Grant,
@@ -71,19 +69,16 @@ impl Stored {
     }
 }
 
-/// The session in an item, and the tag of the configuration folder that it belongs to; `None` for an item that is
-/// none of ours.
-pub(super) fn read(item: &Secret) -> Option<(Session, String)> {
+/// The session in an item; `None` for an item that is none of ours.
+pub(super) fn read(item: &Secret) -> Option<Session> {
     let stored: Stored = http::parse_json(item.expose().as_bytes()).ok()?;
-    let folder = stored.folder.clone();
-    (stored.version == VERSION).then(|| (stored.into_session(), folder))
+    (stored.version == VERSION).then(|| stored.into_session())
 }
 
 /// The item as it is written: built by hand, since [`Secret`] cannot be serialized, into a buffer that is wiped.
-pub(super) fn write(session: &Session, folder: &str) -> Secret {
+pub(super) fn write(session: &Session) -> Secret {
     let mut item = Item::new();
     item.raw("version", &VERSION.to_string());
-    item.text("folder", Some(folder));
     item.text("service", Some(&session.service));
     item.text("issuer", session.issuer.as_deref());
     item.text("grant", Some(session.grant.word()));

@@ -1,6 +1,7 @@
 //! `lanyard auth login`: choose, sign in, keep.
 
-use std::io::{IsTerminal, Read};
+use std::io::Read;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -11,12 +12,13 @@ use crate::auth::grant::Client;
 use crate::auth::login::{self, Fresh, Login};
 use crate::auth::loopback::{Host, Redirect};
 use crate::auth::service::Service;
-use crate::auth::session::{Session, client_slot, timestamp};
-use crate::cli::access::expiry;
+use crate::auth::session::{Place, Session, timestamp};
+use crate::cli::access::{expiry, waiting_for};
 use crate::cli::{Doors, active};
 use crate::error::{Code, Failure, Result};
 use crate::os::files::Lock;
 use crate::secret::{Choice, Secret, SecretStore};
+use crate::text::clean;
 
 mod argv;
 mod keep;
@@ -66,6 +68,9 @@ pub(crate) struct Args {
     /// Use this token; others on this machine can see it while the command runs
     #[arg(long, group = "way", value_name = "VALUE", value_parser = secret_parser())]
     token: Option<GivenToken>,
+    /// Read the token from this file
+    #[arg(long, group = "way", value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    token_file: Option<PathBuf>,
     /// Print the address instead of opening a browser
     #[arg(long)]
     no_browser: bool,
@@ -121,15 +126,15 @@ enum LoginFailure {
     /// Another account came back than the profile is for.
     #[error("{came} signed in, and profile {profile} is for {expected}")]
     OtherAccount { came: String, profile: String, expected: String },
-    /// stdin could not be read.
-    #[error("cannot read stdin")]
-    Stdin(#[source] std::io::Error),
+    /// stdin or the token's file could not be read.
+    #[error("cannot read the secret")]
+    Input(#[source] std::io::Error),
 }
 
 impl Failure for LoginFailure {
     fn code(&self) -> Code {
         match self {
-            Self::OtherAccount { .. } | Self::Stdin(_) => Code::Failed,
+            Self::OtherAccount { .. } | Self::Input(_) => Code::Failed,
         }
     }
 
@@ -139,7 +144,7 @@ impl Failure for LoginFailure {
                 "choose the right account in the browser, name another profile with `--profile NAME`, or accept it with `--switch-account`"
                     .into()
             }
-            Self::Stdin(_) => "pipe the value into the command".into(),
+            Self::Input(_) => "pipe the value into the command, or name a file that you may read".into(),
         })
     }
 }
@@ -152,11 +157,12 @@ impl Args {
             argv::hide(token);
         }
         let config = active::load(doors)?;
+        let json = active::wants_json(doors, &config);
         let target = target::choose(&self, doors, &config)?;
         target.refuse_token_in_force()?;
         let service = target.service(doors, &config)?;
         let way = self.way(doors, &service)?;
-        let stdin = self.read_stdin(doors, way)?;
+        let given = self.read_secret(doors, way)?;
         let client_id = match way {
             Way::Token => None,
             Way::Web | Way::Device => Some(self.client_id(doors, &service)?),
@@ -183,22 +189,18 @@ impl Args {
             && let Some(session) = keep::signed_in_meanwhile(&target.place(doors), &*store, before)
         {
             doors.ui.done("another process finished this sign-in");
-            tell(doors, &target.profile_name, &session, store.choice());
-            return Ok(());
+            return tell(doors, json, &target.profile_name, &session, store.choice());
         }
-        let fresh = match (way, stdin) {
-            (Way::Token, Stdin::Token(token)) => self.keep_token(doors, &login, token)?,
-            (way, stdin) => {
-                let client = Self::client(client_id, &login, &*store, stdin.client_secret())?;
-                self.sign_in(doors, &login, &target, way, client)?
+        let fresh = match (way, given) {
+            (Way::Token, Given::Token(token)) => self.keep_token(doors, &login, token)?,
+            (way, given) => {
+                let client = Self::client(client_id, &login, &target.place(doors), &*store, given.client_secret())?;
+                self.sign_in(doors, &login, way, client, json)?
             }
         };
         let kept = keep::keep(doors, &self, &target, &service, &*store, fresh)?;
-        if doors.flags.json && way == Way::Token {
-            return doors.ui.answer_json(&Signed::of(&kept.profile, &kept.session));
-        }
-        tell(doors, &kept.profile, &kept.session, store.choice());
-        Ok(())
+        // Who carries a sign-in out was told the one object already; a pasted token has none before this.
+        tell(doors, json && way == Way::Token, &kept.profile, &kept.session, store.choice())
     }
 
     fn way(&self, doors: &Doors<'_>, service: &Service) -> Result<Way> {
@@ -206,7 +208,7 @@ impl Args {
             Ok(Way::Web)
         } else if self.device {
             Ok(Way::Device)
-        } else if self.with_token || self.token.is_some() || service.is_token_only() {
+        } else if self.gives_token() || service.is_token_only() {
             Ok(Way::Token)
         } else if self.is_bare() && doors.ui.is_interactive() {
             target::ask_way(doors, service)
@@ -219,12 +221,11 @@ impl Args {
 
     /// No flag says what to do, so a person may be asked.
     fn is_bare(&self) -> bool {
-        self.service.is_none()
-            && self.issuer.is_none()
-            && !self.web
-            && !self.device
-            && !self.with_token
-            && self.token.is_none()
+        self.service.is_none() && self.issuer.is_none() && !self.web && !self.device && !self.gives_token()
+    }
+
+    fn gives_token(&self) -> bool {
+        self.with_token || self.token.is_some() || self.token_file.is_some()
     }
 
     fn scopes(&self, target: &Target, service: &Service) -> Vec<String> {
@@ -241,31 +242,30 @@ impl Args {
     /// One browser sign-in at a time: two windows at once are a riddle for the person in front of them.
     fn wait_for_others(&self, doors: &Doors<'_>) -> Result<Lock> {
         let lock = doors.env.config_dir().join("locks").join("login.lock");
-        let mut waiting = |holder: Option<u32>| {
-            let who = holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
-            doors.ui.note(&format!("waiting for {who}, which is signing in"));
-        };
+        let mut waiting = |holder: Option<u32>| doors.ui.note(&waiting_for(holder, "is signing in"));
         Ok(Lock::acquire(&lock, self.limit(), &mut waiting)?)
     }
 
-    fn read_stdin(&self, doors: &Doors<'_>, way: Way) -> Result<Stdin> {
-        if let Some(GivenToken(token)) = &self.token {
-            return Ok(Stdin::Token(login::clean_token(token)?));
+    /// Reads the secret that the way needs: the token, or the client secret.
+    fn read_secret(&self, doors: &Doors<'_>, way: Way) -> Result<Given> {
+        let from_stdin = |question: &str, flag: &str| {
+            if doors.ui.is_interactive() { doors.ui.hidden(question, flag) } else { read_all(std::io::stdin().lock()) }
+        };
+        match (way, &self.token, &self.token_file) {
+            (Way::Token, Some(GivenToken(token)), _) => Ok(Given::Token(login::clean_token(token)?)),
+            (Way::Token, None, Some(path)) => {
+                let file = std::fs::File::open(path).map_err(LoginFailure::Input)?;
+                Ok(Given::Token(login::clean_token(&read_all(file)?)?))
+            }
+            (Way::Token, None, None) => {
+                Ok(Given::Token(login::clean_token(&from_stdin("Token", "the token on stdin")?)?))
+            }
+            _ if self.client_secret_stdin => {
+                let pasted = from_stdin("Client secret", "the secret on stdin")?;
+                Ok(Given::ClientSecret(login::clean_token(&pasted)?))
+            }
+            _ => Ok(Given::Nothing),
         }
-        if way == Way::Token {
-            let pasted =
-                if doors.ui.is_interactive() { doors.ui.hidden("Token", "the token on stdin")? } else { read_stdin()? };
-            return Ok(Stdin::Token(login::clean_token(&pasted)?));
-        }
-        if self.client_secret_stdin {
-            let pasted = if doors.ui.is_interactive() {
-                doors.ui.hidden("Client secret", "the secret on stdin")?
-            } else {
-                read_stdin()?
-            };
-            return Ok(Stdin::ClientSecret(login::clean_token(&pasted)?));
-        }
-        Ok(Stdin::Nothing)
     }
 
     fn keep_token(&self, doors: &Doors<'_>, login: &Login<'_>, token: Secret) -> Result<Fresh> {
@@ -273,17 +273,10 @@ impl Args {
         login.token(token, !self.no_verify, doors.http, doors.env.now())
     }
 
-    fn sign_in(
-        &self,
-        doors: &Doors<'_>,
-        login: &Login<'_>,
-        target: &Target,
-        way: Way,
-        client: Client,
-    ) -> Result<Fresh> {
+    fn sign_in(&self, doors: &Doors<'_>, login: &Login<'_>, way: Way, client: Client, json: bool) -> Result<Fresh> {
         let device_offered = way == Way::Web && login.metadata.device_authorization_endpoint.is_some();
         let no_browser = self.no_browser || way == Way::Device;
-        let mut sight = Sight::new(doors, no_browser, device_offered, target.secret_variables());
+        let mut sight = Sight::new(doors, json, no_browser, device_offered);
         let person = &mut |notice: Notice<'_>| sight.notice(notice);
         let now = || doors.env.now();
         if way == Way::Device {
@@ -303,13 +296,19 @@ impl Args {
     }
 
     /// The OAuth client: its secret is the one just given, the one kept, or the configuration's.
-    fn client(id: Option<String>, login: &Login<'_>, store: &dyn SecretStore, given: Option<Secret>) -> Result<Client> {
+    fn client(
+        id: Option<String>,
+        login: &Login<'_>,
+        place: &Place,
+        store: &dyn SecretStore,
+        given: Option<Secret>,
+    ) -> Result<Client> {
         let service = login.service;
         let secret = match given {
             Some(secret) => Some(secret),
-            None => {
-                store.get(&client_slot(&service.name))?.or_else(|| service.table.client_secret.clone().map(Secret::new))
-            }
+            None => store
+                .get(&place.client_slot(store, &service.name, service.address()))?
+                .or_else(|| service.table.client_secret.clone().map(Secret::new)),
         };
         Ok(Client::new(service, login.metadata, id.unwrap_or_default(), secret))
     }
@@ -329,14 +328,14 @@ impl Args {
     }
 }
 
-/// What was read from stdin.
-enum Stdin {
+/// The secret that came with the command.
+enum Given {
     Nothing,
     Token(Secret),
     ClientSecret(Secret),
 }
 
-impl Stdin {
+impl Given {
     fn client_secret(self) -> Option<Secret> {
         match self {
             Self::ClientSecret(secret) => Some(secret),
@@ -345,13 +344,10 @@ impl Stdin {
     }
 }
 
-/// The whole of stdin, up to a little more than the longest token, so that a longer one is noticed.
-fn read_stdin() -> Result<Secret> {
+/// The whole input, up to a little more than the longest token, so that a longer one is noticed.
+fn read_all(input: impl Read) -> Result<Secret> {
     let mut text = zeroize::Zeroizing::new(String::with_capacity(8 << 10));
-    if std::io::stdin().is_terminal() {
-        return Ok(Secret::new(String::new()));
-    }
-    std::io::stdin().lock().take((64 << 10) + 16).read_to_string(&mut text).map_err(LoginFailure::Stdin)?;
+    input.take((64 << 10) + 16).read_to_string(&mut text).map_err(LoginFailure::Input)?;
     Ok(Secret::new(std::mem::take(&mut *text)))
 }
 
@@ -379,8 +375,11 @@ impl<'a> Signed<'a> {
     }
 }
 
-fn tell(doors: &Doors<'_>, profile: &str, session: &Session, storage: Choice) {
-    let who = session.identity.name().map_or_else(String::new, |name| format!(" as {name}"));
+fn tell(doors: &Doors<'_>, json: bool, profile: &str, session: &Session, storage: Choice) -> Result<()> {
+    if json {
+        return doors.ui.answer_json(&Signed::of(profile, session));
+    }
+    let who = session.identity.name().map_or_else(String::new, |name| format!(" as {}", clean(name)));
     doors.ui.done(&format!("Signed in{who} (profile {profile}, kept in the {})", storage.title()));
     if let Some(expires_at) = session.expires_at {
         let renewed = if session.is_renewable() { ", and is renewed by itself" } else { "" };
@@ -389,4 +388,5 @@ fn tell(doors: &Doors<'_>, profile: &str, session: &Session, storage: Choice) {
     if storage == Choice::Plain {
         doors.ui.warn("the session is kept in a plain file that any program of yours can read");
     }
+    Ok(())
 }

@@ -13,6 +13,8 @@ use crate::error::Code;
 static GRACEFUL: AtomicBool = AtomicBool::new(false);
 /// Whether the person has interrupted such a command.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Whether something typed is being hidden, so that the echo may be off.
+static HIDDEN: AtomicBool = AtomicBool::new(false);
 /// The terminal's settings from before anything was hidden.
 #[cfg(unix)]
 static TERMINAL: Mutex<Option<rustix::termios::Termios>> = Mutex::new(None);
@@ -38,9 +40,21 @@ pub(super) fn watch() {
     });
 }
 
+/// Notes that what is typed is hidden from now on.
+pub(super) fn hide() {
+    HIDDEN.store(true, Ordering::SeqCst);
+}
+
+/// Shows what is typed again, if it was hidden and the terminal is ours to set: a job in the background that touched it
+/// would be stopped.
 pub(super) fn restore_terminal() {
+    if !HIDDEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
     #[cfg(unix)]
-    if let Ok(Some(settings)) = TERMINAL.lock().map(|saved| saved.clone()) {
+    if rustix::termios::tcgetpgrp(io::stdin()).is_ok_and(|group| group == rustix::process::getpgrp())
+        && let Ok(Some(settings)) = TERMINAL.lock().map(|saved| saved.clone())
+    {
         // A terminal that is gone needs no settings.
         let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, &settings);
     }

@@ -5,8 +5,6 @@ use std::ffi::OsString;
 
 use crate::secret::Secret;
 
-/// The flag that stands in for `--token VALUE` after the restart.
-const INSTEAD: &str = "--with-token";
 /// A pipe takes this much without a reader, on every Unix.
 #[cfg(unix)]
 const PIPE: usize = 16 << 10;
@@ -16,6 +14,7 @@ const PIPE: usize = 16 << 10;
 #[cfg(unix)]
 pub(super) fn hide(token: &Secret) {
     use std::io::Write;
+    use std::os::fd::AsRawFd;
     use std::os::unix::process::CommandExt;
     let (Ok(program), true) = (std::env::current_exe(), token.expose().len() < PIPE) else { return };
     let Ok((reader, mut writer)) = std::io::pipe() else { return };
@@ -23,9 +22,14 @@ pub(super) fn hide(token: &Secret) {
         return;
     }
     drop(writer);
+    // The new process inherits the pipe's end and finds it by its number; stdin stays what it is.
+    if rustix::io::fcntl_setfd(&reader, rustix::io::FdFlags::empty()).is_err() {
+        return;
+    }
+    let pipe = format!("--token-file=/dev/fd/{}", reader.as_raw_fd());
     let mut arguments = std::env::args_os();
     let name = arguments.next().unwrap_or_else(|| "lanyard".into());
-    let failed = std::process::Command::new(program).arg0(name).args(without_token(arguments)).stdin(reader).exec();
+    let failed = std::process::Command::new(program).arg0(name).args(without_token(arguments, &pipe)).exec();
     tracing::debug!(error = %failed, "the token stays among the arguments");
 }
 
@@ -33,9 +37,9 @@ pub(super) fn hide(token: &Secret) {
 #[cfg(not(unix))]
 pub(super) fn hide(_: &Secret) {}
 
-/// The arguments with `--token VALUE` or `--token=VALUE` replaced by `--with-token`.
+/// The arguments with `--token VALUE` or `--token=VALUE` replaced by `instead`.
 #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix restarts itself"))]
-fn without_token(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+fn without_token(arguments: impl Iterator<Item = OsString>, instead: &str) -> Vec<OsString> {
     let mut kept = Vec::new();
     let mut skip = false;
     for argument in arguments {
@@ -45,9 +49,9 @@ fn without_token(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
         }
         if bytes == b"--token" {
             skip = true;
-            kept.push(INSTEAD.into());
+            kept.push(instead.into());
         } else if bytes.starts_with(b"--token=") {
-            kept.push(INSTEAD.into());
+            kept.push(instead.into());
         } else {
             kept.push(argument);
         }
@@ -65,8 +69,8 @@ mod tests {
             &["auth", "login", "--token", "CANARY", "--profile", "x"][..],
             &["auth", "login", "--token=CANARY", "--profile", "x"],
         ] {
-            let kept = without_token(given.iter().map(OsString::from));
-            assert_eq!(kept, ["auth", "login", "--with-token", "--profile", "x"]);
+            let kept = without_token(given.iter().map(OsString::from), "--token-file=/dev/fd/3");
+            assert_eq!(kept, ["auth", "login", "--token-file=/dev/fd/3", "--profile", "x"]);
         }
     }
 }

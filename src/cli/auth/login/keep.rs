@@ -3,17 +3,21 @@
 use chrono::{DateTime, Utc};
 use toml_edit::{Array, Value};
 
+use crate::auth::identity::Identity;
 use crate::auth::login::{Fresh, same_account};
+use crate::auth::renew::WAIT;
 use crate::auth::revoke;
 use crate::auth::service::Service;
-use crate::auth::session::{Grant, Place, Session, client_slot};
+use crate::auth::session::{Grant, Place, Session};
 use crate::cli::{Doors, store as stores};
 use crate::config::{Config, document, edit};
 use crate::error::Result;
-use crate::secret::{Choice, Secret, SecretStore, StoreError};
+use crate::os::files::Lock;
+use crate::secret::{Choice, SecretStore, StoreError};
 
 use super::target::{Target, free_name};
 use super::{Args, LoginFailure, PROBE};
+use crate::cli::access::waiting_for;
 
 /// What was kept, and under which profile.
 pub(super) struct Kept {
@@ -82,16 +86,17 @@ pub(super) fn keep(
         Err(failure) => return Err(discarded(doors, service, &session, failure)),
     };
     let place = Place::of(doors.env, &profile);
+    let _lock = match session_lock(doors, &place) {
+        Ok(lock) => lock,
+        Err(failure) => return Err(discarded(doors, service, &session, failure)),
+    };
     let former = former_store(doors, &profile)?.filter(|former| *former != store.choice());
     // What cannot be read is of no use to anyone, and this sign-in replaces it.
     let replaced = place.load(store).ok().flatten();
     if let Err(failure) = place.save(store, &session) {
         return Err(discarded(doors, service, &session, failure.into()));
     }
-    let client_secret = session.client.as_ref().and_then(|client| client.secret.as_ref());
-    let written = keep_client_secret(args, service, store, client_secret)
-        .and_then(|()| write_profile(doors, args, target, &profile, &session, store.choice()));
-    if let Err(failure) = written {
+    if let Err(failure) = write_profile(doors, args, target, &profile, &session, store.choice()) {
         let undone = match &replaced {
             Some(replaced) => place.save(store, replaced),
             None => place.remove(store).map(|_| ()),
@@ -100,6 +105,9 @@ pub(super) fn keep(
             doors.ui.failure(&failure);
         }
         return Err(discarded(doors, service, &session, failure));
+    }
+    if args.client_secret_stdin {
+        keep_client_secret(doors, &place, service, store, &session);
     }
     if let Some(former) = former {
         forget(doors, &place, former);
@@ -145,7 +153,9 @@ fn discarded(
 fn profile_for(doors: &Doors<'_>, args: &Args, target: &Target, session: &Session) -> Result<String> {
     let profile = &target.profile;
     let (account, id) = (profile.account.as_deref(), profile.account_id.as_deref());
-    if args.switch_account || same_account(account, id, &session.identity) {
+    // A token that nobody was asked about belongs to whom the user says.
+    let unasked = session.grant == Grant::Token && args.no_verify;
+    if args.switch_account || unasked || same_account(account, id, &session.identity) {
         return Ok(target.profile_name.clone());
     }
     let came = session.identity.name().unwrap_or("an unknown account").to_owned();
@@ -174,11 +184,19 @@ fn profile_word(account: &str) -> String {
         .collect()
 }
 
-fn keep_client_secret(args: &Args, service: &Service, store: &dyn SecretStore, secret: Option<&Secret>) -> Result<()> {
-    match secret {
-        Some(secret) if args.client_secret_stdin => Ok(store.set(&client_slot(&service.name), secret)?),
-        _ => Ok(()),
+/// Keeps the client secret for the next sign-in. The session has its own copy, so a failure costs a question only.
+fn keep_client_secret(doors: &Doors<'_>, place: &Place, service: &Service, store: &dyn SecretStore, session: &Session) {
+    let Some(secret) = session.client.as_ref().and_then(|client| client.secret.as_ref()) else { return };
+    if let Err(failure) = store.set(&place.client_slot(store, &service.name, service.address()), secret) {
+        doors.ui.warn(&format!("the client secret is not kept for the next sign-in: {failure}"));
     }
+}
+
+/// The lock under which the session is replaced: a renewal that is under way must not overwrite this sign-in.
+fn session_lock(doors: &Doors<'_>, place: &Place) -> Result<Lock> {
+    let path = doors.env.config_dir().join("locks").join(place.lock_name());
+    let mut waiting = |holder: Option<u32>| doors.ui.note(&waiting_for(holder, "works on this session"));
+    Ok(Lock::acquire(&path, WAIT, &mut waiting)?)
 }
 
 /// Writes service and profile in one edit, so that a kill leaves both or neither.
@@ -212,8 +230,10 @@ fn write_profile(
             set(["services", service, "client_id"], Some(client.id.as_str().into()))?;
         }
         set(["profiles", profile, "service"], Some(service.into()))?;
-        set(["profiles", profile, "account"], session.identity.account.as_deref().map(Value::from))?;
-        set(["profiles", profile, "account_id"], session.identity.id().map(Value::from))?;
+        if session.identity != Identity::default() {
+            set(["profiles", profile, "account"], session.identity.account.as_deref().map(Value::from))?;
+            set(["profiles", profile, "account_id"], session.identity.id().map(Value::from))?;
+        }
         if let Some(endpoint) = &args.endpoint {
             set(["profiles", profile, "endpoint"], Some(endpoint.as_str().into()))?;
         }
@@ -224,7 +244,8 @@ fn write_profile(
             let scopes: Array = crate::auth::login::scopes(scopes).into_iter().collect();
             set(["profiles", profile, "scopes"], Some(Value::Array(scopes)))?;
         }
-        if !document.contains_key("profile") || !target.profile_named {
+        let is_new = !target.profile.exists || profile != target.profile_name;
+        if !document.contains_key("profile") || (is_new && !target.profile_named) {
             document::set(document, &["profile".to_owned()], profile.into())?;
         }
         Ok(())

@@ -1,22 +1,22 @@
 //! The person at a sign-in: what they see, and what they do.
 
-use std::io::IsTerminal;
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::auth::session::timestamp;
 use crate::auth::{Notice, Reply};
-use crate::cli::{Doors, browser};
+use crate::cli::{Doors, active, browser};
 use crate::http::Url;
+use crate::text::clean;
 
 /// Shows notices, opens the browser, and listens for Ctrl-C and for a pasted address.
 pub(super) struct Sight<'a> {
     doors: &'a Doors<'a>,
+    json: bool,
     no_browser: bool,
     device_offered: bool,
-    secret_variables: Vec<String>,
     pasted: Option<Receiver<String>>,
     counting: Option<u64>,
 }
@@ -41,14 +41,9 @@ enum Step<'a> {
 }
 
 impl<'a> Sight<'a> {
-    pub(super) fn new(
-        doors: &'a Doors<'a>,
-        no_browser: bool,
-        device_offered: bool,
-        secret_variables: Vec<String>,
-    ) -> Self {
+    pub(super) fn new(doors: &'a Doors<'a>, json: bool, no_browser: bool, device_offered: bool) -> Self {
         doors.ui.catch_interrupts();
-        Self { doors, no_browser, device_offered, secret_variables, pasted: None, counting: None }
+        Self { doors, json, no_browser, device_offered, pasted: None, counting: None }
     }
 
     /// Shows one notice and tells what the person did meanwhile.
@@ -56,7 +51,7 @@ impl<'a> Sight<'a> {
         let ui = self.doors.ui;
         match notice {
             Notice::Visit { url, expires_at } => {
-                if self.doors.flags.json {
+                if self.json {
                     let next_step = "open browser_url in a browser on this machine and sign in; this command ends when that is done";
                     return self.step(&Step::Browser {
                         browser_url: url.as_str(),
@@ -67,7 +62,7 @@ impl<'a> Sight<'a> {
                 self.visit(url);
             }
             Notice::EnterCode { url, complete, user_code, expires_at } => {
-                if self.doors.flags.json {
+                if self.json {
                     let next_step =
                         "open verification_url in any browser and enter user_code; this command ends when that is done";
                     return self.step(&Step::Device {
@@ -84,11 +79,11 @@ impl<'a> Sight<'a> {
             Notice::NotAccepted(why) => {
                 self.clear();
                 ui.warn(why);
-                self.pasted = Some(read_address());
+                self.pasted = Some(ui.hidden_line());
             }
             Notice::Warning(text) => {
                 self.clear();
-                ui.warn(&text);
+                ui.warn(&clean(&text));
             }
         }
         Reply::GoOn
@@ -102,8 +97,9 @@ impl<'a> Sight<'a> {
     fn visit(&mut self, url: &Url) {
         let ui = self.doors.ui;
         let headless = browser::obstacle(self.doors.env);
-        let opened =
-            !self.no_browser && headless.is_none() && browser::open(self.doors.env, url, &self.secret_variables);
+        let opened = !self.no_browser
+            && headless.is_none()
+            && browser::open(self.doors.env, url, &active::secret_variables(self.doors.env));
         match (opened, headless) {
             (true, _) => ui.say("Your browser opens. If it does not, open this address:"),
             (false, Some(why)) if !self.no_browser => {
@@ -114,7 +110,7 @@ impl<'a> Sight<'a> {
         ui.say(url.as_str());
         if !opened && !self.no_browser && self.doors.env.interactive {
             ui.say("If the browser runs on another machine, it ends at an address that does not load: paste that address here.");
-            self.pasted = Some(read_address());
+            self.pasted = Some(ui.hidden_line());
         }
         if !self.no_browser && headless.is_some() && self.device_offered {
             ui.note("A code instead of an address: lanyard auth login --device");
@@ -170,21 +166,6 @@ impl Drop for Sight<'_> {
         self.clear();
         self.doors.ui.release_interrupts();
     }
-}
-
-/// Reads one line from the terminal without showing it, beside the wait for the browser. The address holds a code, so
-/// it appears neither on the screen nor in a shell's history.
-fn read_address() -> Receiver<String> {
-    let (sender, receiver) = channel();
-    if std::io::stdin().is_terminal() {
-        std::thread::spawn(move || {
-            if let Ok(address) = rpassword::read_password() {
-                // The wait may be over; then nobody needs the address.
-                let _ = sender.send(address);
-            }
-        });
-    }
-    receiver
 }
 
 /// A QR code out of half blocks: two rows of modules to a line.

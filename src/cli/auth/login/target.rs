@@ -33,6 +33,10 @@ enum TargetError {
     BadIssuer(#[source] BadUrl),
     #[error("which service to sign in to is not clear")]
     NoService,
+    #[error("the endpoint cannot be used")]
+    BadEndpoint(#[source] BadUrl),
+    #[error("profile {profile} is for the service {service}")]
+    OtherService { profile: String, service: String },
 }
 
 impl Failure for TargetError {
@@ -44,8 +48,14 @@ impl Failure for TargetError {
         Some(match self {
             Self::BadIssuer(_) => "give the issuer's address as the service spells it: --issuer https://…".into(),
             Self::NoService => {
-                "give --service NAME (github, gitlab, google, microsoft, huggingface, or one of yours) or --issuer URL"
-                    .into()
+                let known: Vec<&str> = presets::PRESETS.iter().map(|preset| preset.name).collect();
+                format!("give --service NAME ({}, or one of yours) or --issuer URL", known.join(", "))
+            }
+            Self::BadEndpoint(_) => "give the API's base address: --endpoint https://…".into(),
+            Self::OtherService { profile, .. } => {
+                format!(
+                    "name another profile with `--profile NAME`, or remove this one: `lanyard profile remove {profile}`"
+                )
             }
         })
     }
@@ -61,21 +71,33 @@ pub(super) fn choose(args: &Args, doors: &Doors<'_>, config: &Config) -> Result<
     for warning in &profile.warnings {
         doors.ui.warn(warning);
     }
+    let profile_named = matches!(profile.name.source, Source::Flag(_) | Source::Variable(_));
+    let may_ask = doors.ui.is_interactive() && args.is_bare();
     let (service_name, new_service) = match (&args.service, &args.issuer, &profile.service) {
         (Some(name), _, _) => (name.clone(), None),
         (None, Some(issuer), _) => of_issuer(config, issuer, args.client_id.as_deref())?,
-        (None, None, None) if doors.ui.is_interactive() && args.is_bare() => ask_service(doors, config)?,
-        (None, None, Some(service)) => (service.value.clone(), None),
-        (None, None, None) => return Err(TargetError::NoService.into()),
+        (None, None, Some(service)) if profile_named || !may_ask => (service.value.clone(), None),
+        (None, None, service) if may_ask => {
+            ask_service(doors, config, service.as_ref().map(|service| service.value.as_str()))?
+        }
+        (None, None, _) => return Err(TargetError::NoService.into()),
     };
-    let profile_named = matches!(profile.name.source, Source::Flag(_) | Source::Variable(_));
-    let other_service = profile.service.as_ref().is_some_and(|service| service.value != service_name);
+    let other_service = profile.service.as_ref().filter(|service| service.value != service_name);
+    if let (true, Some(service)) = (profile_named, other_service) {
+        let (profile, service) = (profile.name.value.clone(), service.value.clone());
+        return Err(TargetError::OtherService { profile, service }.into());
+    }
+    let other_service = other_service.is_some();
     if !profile_named && (other_service || !profile.exists) {
         // The profile in force is for another service, so this sign-in gets one of its own.
         overrides.profile = Some(fitting_profile(config, &service_name));
         profile = resolve(&overrides)?;
     }
-    let endpoint = args.endpoint.clone().or_else(|| profile.endpoint.as_ref().map(|endpoint| endpoint.value.clone()));
+    if let Some(endpoint) = &args.endpoint {
+        http::parse_url(endpoint).map_err(TargetError::BadEndpoint)?;
+    }
+    // A variable does not say where a session that is to be kept belongs.
+    let endpoint = args.endpoint.clone().or_else(|| profile.own_endpoint().map(str::to_owned));
     Ok(Target { service_name, profile_name: profile.name.value.clone(), profile_named, new_service, profile, endpoint })
 }
 
@@ -127,8 +149,10 @@ fn free_service_name(config: &Config, issuer: &Url) -> String {
     std::iter::once(base.clone()).chain(numbered).find(|name| !taken(name)).unwrap_or(base)
 }
 
-fn ask_service(doors: &Doors<'_>, config: &Config) -> Result<(String, Option<ServiceTable>)> {
-    let names = service::names(config);
+/// Lets the person choose; the service that is in use comes first.
+fn ask_service(doors: &Doors<'_>, config: &Config, in_use: Option<&str>) -> Result<(String, Option<ServiceTable>)> {
+    let mut names = service::names(config);
+    names.sort_by_key(|name| Some(name.as_str()) != in_use);
     let mut items: Vec<String> = names.iter().map(|name| explain(config, name)).collect();
     items.push("Another OpenID Connect or OAuth 2.0 issuer: you give its address and a client id".into());
     let chosen = doors.ui.choose("Where do you want to sign in?", &items, "--service NAME or --issuer URL")?;
@@ -181,7 +205,7 @@ impl Target {
         match &self.new_service {
             Some(table) => {
                 tracing::debug!(service = self.service_name, interactive = doors.ui.is_interactive(), "a new service");
-                Ok(Service::of_table(&self.service_name, table.clone()))
+                Ok(Service::of_table(&self.service_name, table))
             }
             None => Ok(service::find(config, &self.service_name)?),
         }
@@ -205,19 +229,6 @@ impl Target {
     /// The scopes that the profile asks for instead of the service's.
     pub(super) fn scopes(&self) -> Option<Vec<String>> {
         self.profile.scopes.clone()
-    }
-
-    /// The variables that may hold a token of this service, which no child is given.
-    pub(super) fn secret_variables(&self) -> Vec<String> {
-        self.profile
-            .chains
-            .token
-            .iter()
-            .filter_map(|candidate| match &candidate.source {
-                Source::Variable(name) => Some(name.clone()),
-                _ => None,
-            })
-            .collect()
     }
 
     /// While a token variable is in force, a sign-in would change nothing that is used.
