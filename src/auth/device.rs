@@ -9,7 +9,7 @@ use crate::auth::grant::{self, Client, GrantError, TokenAnswer};
 use crate::auth::service::{Metadata, Service, ServiceError};
 use crate::auth::{Notice, Person, Reply};
 use crate::error::{Code, Failure};
-use crate::http::{self, BadUrl, Http, Request, Unreachable, Url};
+use crate::http::{Http, Request, Unreachable, Url};
 use crate::secret::Secret;
 use crate::text::clean;
 
@@ -47,9 +47,6 @@ pub enum DeviceError {
     /// The service gave no code.
     #[error("the service gave no device code")]
     NoCode(#[source] GrantError),
-    /// The address to visit is not one to send a person to.
-    #[error("the address to enter the code at cannot be used")]
-    BadAddress(#[source] BadUrl),
     /// The code expired, or the wait was limited.
     #[error("the code expired before it was used")]
     Expired,
@@ -66,7 +63,6 @@ impl Failure for DeviceError {
         match self {
             Self::Service(cause) => cause.code(),
             Self::NoCode(cause) | Self::Grant(cause) => cause.code(),
-            Self::BadAddress(_) => Code::Failed,
             Self::Expired => Code::SignedOut,
             Self::Cancelled => Code::Interrupted,
         }
@@ -76,7 +72,6 @@ impl Failure for DeviceError {
         Some(match self {
             Self::Service(cause) => return cause.mend(),
             Self::NoCode(cause) | Self::Grant(cause) => return cause.mend(),
-            Self::BadAddress(_) => "do not use this service before its operator has explained the address".into(),
             Self::Expired => "run `lanyard auth login --device` again and enter the new code in time".into(),
             Self::Cancelled => return None,
         })
@@ -106,9 +101,12 @@ pub fn sign_in(
     let (device, token) = offered(ask)?;
     let started = Instant::now();
     let code = request_code(ask, device, http)?;
-    let address = http::parse_url(&code.verification_uri).map_err(DeviceError::BadAddress)?;
+    let address = ask.service.address_of("verification_uri", &code.verification_uri)?;
     // The address with the code in it is a convenience: one that cannot be used is left out.
-    let complete = code.verification_uri_complete.as_deref().and_then(|complete| http::parse_url(complete).ok());
+    let complete = code
+        .verification_uri_complete
+        .as_deref()
+        .and_then(|complete| ask.service.address_of("verification_uri_complete", complete).ok());
     let life = Duration::from_secs(number(code.expires_in.as_ref()).unwrap_or(900).clamp(*LIFE.start(), *LIFE.end()));
     let life = ask.limit.map_or(life, |limit| limit.min(life));
     let shown = Notice::EnterCode {

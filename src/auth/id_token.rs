@@ -11,6 +11,7 @@ use super::jwks::Keys;
 use super::jws::{Algorithm, Compact};
 use crate::error::{Code, Failure};
 use crate::secret::Secret;
+use crate::text::clean;
 
 /// How far the clocks of this computer and the issuer may differ.
 const SKEW: TimeDelta = TimeDelta::seconds(60);
@@ -300,7 +301,7 @@ impl Reader<'_> {
     }
 
     fn optional(&self, claim: &str) -> Option<String> {
-        self.claims.get(claim)?.as_str().filter(|text| !text.is_empty()).map(str::to_owned)
+        self.claims.get(claim)?.as_str().map(clean).filter(|text| !text.is_empty())
     }
 
     /// A number of seconds; fractions are allowed (RFC 7519, `NumericDate`) and cut off.

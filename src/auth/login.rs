@@ -11,7 +11,7 @@ use crate::auth::jwks::Keys;
 use crate::auth::loopback::Redirect;
 use crate::auth::service::{Metadata, Service};
 use crate::auth::session::{Endpoints, Grant, Session};
-use crate::auth::{Notice, Person, device, web};
+use crate::auth::{Notice, Person, device, revoke, web};
 use crate::error::{Code, Failure, Result};
 use crate::http::Http;
 use crate::secret::Secret;
@@ -109,10 +109,6 @@ impl Login<'_> {
             login_hint: self.login_hint,
         };
         let signed = web::sign_in(&ask, http, now(), person)?;
-        let wants_id_token = self.metadata.issuer.is_some() && self.scopes.iter().any(|scope| scope == "openid");
-        if wants_id_token && signed.tokens.id_token.is_none() {
-            return Err(LoginError::NoIdToken { service: self.name() }.into());
-        }
         let session = self.session(Grant::Web, client, signed.tokens, Some(&signed.nonce), http, now(), person)?;
         Ok(Fresh { session, page: Some(signed.page) })
     }
@@ -160,6 +156,7 @@ impl Login<'_> {
         Ok(Fresh { session, page: None })
     }
 
+    /// Makes a session of the tokens once it is clear whose they are. Tokens that are refused are given back.
     #[expect(clippy::too_many_arguments, reason = "what the token endpoint gave, and the doors to check it with")]
     fn session(
         &self,
@@ -172,29 +169,7 @@ impl Login<'_> {
         person: &mut Person<'_>,
     ) -> Result<Session> {
         let skew = tokens.date.map_or(TimeDelta::zero(), |date| date - now);
-        if skew.abs() > SKEW {
-            let (minutes, direction) =
-                (skew.num_minutes().abs(), if skew > TimeDelta::zero() { "behind" } else { "ahead of" });
-            person(Notice::Warning(format!(
-                "this machine's clock is {minutes} min {direction} the service's; set it right"
-            )));
-        }
-        let checked_at = now + skew.clamp(-BELIEVED, BELIEVED);
-        let claims = match &tokens.id_token {
-            Some(id_token) => self.claims(id_token, &client, nonce, &tokens.access_token, http, checked_at)?,
-            None => None,
-        };
-        let scopes = tokens.scopes.unwrap_or_else(|| self.scopes.clone());
-        let wider: Vec<&str> = scopes
-            .iter()
-            .filter(|scope| !self.scopes.is_empty() && !self.scopes.contains(scope))
-            .map(String::as_str)
-            .collect();
-        if !wider.is_empty() {
-            person(Notice::Warning(format!("the service granted scopes that were not asked for: {}", wider.join(" "))));
-        }
-        let identity = self.identity(claims.as_ref(), &tokens.access_token, http, person)?;
-        Ok(Session {
+        let mut session = Session {
             service: self.service.name.clone(),
             issuer: self.metadata.issuer.clone(),
             grant,
@@ -205,10 +180,56 @@ impl Login<'_> {
             id_token: tokens.id_token,
             issued_at: now,
             expires_at: tokens.expires_in.map(|life| now + life),
-            scopes,
-            identity,
+            scopes: tokens.scopes.unwrap_or_else(|| self.scopes.clone()),
+            identity: Identity::default(),
             login_needed: false,
-        })
+        };
+        self.warn(&session, skew, person);
+        let checked_at = now + skew.clamp(-BELIEVED, BELIEVED);
+        match self.who(&session, nonce, http, checked_at, person) {
+            Ok(identity) => session.identity = identity,
+            Err(failure) => {
+                revoke::discard(&session, self.service.quirks.revocation, http);
+                return Err(failure);
+            }
+        }
+        Ok(session)
+    }
+
+    /// Tells what is no failure and should be known: a clock that is off, scopes that nobody asked for.
+    fn warn(&self, session: &Session, skew: TimeDelta, person: &mut Person<'_>) {
+        if skew.abs() > SKEW {
+            let (minutes, direction) =
+                (skew.num_minutes().abs(), if skew > TimeDelta::zero() { "behind" } else { "ahead of" });
+            person(Notice::Warning(format!(
+                "this machine's clock is {minutes} min {direction} the service's; set it right"
+            )));
+        }
+        let unasked = |scope: &&String| !self.scopes.is_empty() && !self.scopes.contains(scope);
+        let wider: Vec<&str> = session.scopes.iter().filter(unasked).map(String::as_str).collect();
+        if !wider.is_empty() {
+            person(Notice::Warning(format!("the service granted scopes that were not asked for: {}", wider.join(" "))));
+        }
+    }
+
+    /// Whose the tokens are: by the ID token where there is one, and by what the service tells.
+    fn who(
+        &self,
+        session: &Session,
+        nonce: Option<&str>,
+        http: &dyn Http,
+        now: DateTime<Utc>,
+        person: &mut Person<'_>,
+    ) -> Result<Identity> {
+        let wants_id_token = self.metadata.issuer.is_some() && self.scopes.iter().any(|scope| scope == "openid");
+        let claims = match (&session.id_token, &session.client) {
+            (Some(id_token), Some(client)) => self.claims(id_token, client, nonce, &session.access_token, http, now)?,
+            _ if session.grant == Grant::Web && wants_id_token => {
+                return Err(LoginError::NoIdToken { service: self.name() }.into());
+            }
+            _ => None,
+        };
+        self.identity(claims.as_ref(), &session.access_token, http, person)
     }
 
     /// The claims of an ID token that holds. Without an issuer to hold it against, an ID token says nothing.

@@ -75,6 +75,11 @@ impl Service {
         self.table.issuer.as_deref().or(self.table.token_endpoint.as_deref()).unwrap_or_default()
     }
 
+    /// An address that the service itself names, held to the same rules as those of its metadata.
+    pub fn address_of(&self, field: &'static str, value: &str) -> Result<Url, ServiceError> {
+        address(&self.name, self.table.issuer.as_deref(), field, value)
+    }
+
     /// The preset this service starts from.
     pub fn preset(&self) -> Option<&'static Preset> {
         self.preset.and_then(presets::find)

@@ -157,7 +157,12 @@ impl<'a> Access<'a> {
 
     /// The lock under which the session is changed.
     pub(super) fn lock(&self) -> Result<Lock> {
-        let path = self.doors.env.config_dir().join("locks").join(self.place.lock_name());
+        self.lock_of(&self.place)
+    }
+
+    /// The lock of another profile's session.
+    pub(super) fn lock_of(&self, place: &Place) -> Result<Lock> {
+        let path = self.doors.env.config_dir().join("locks").join(place.lock_name());
         let mut waiting = |holder: Option<u32>| self.tell_waiting(holder);
         Ok(Lock::acquire(&path, renew::WAIT, &mut waiting)?)
     }
@@ -171,6 +176,16 @@ impl<'a> Access<'a> {
         match &self.profile.token {
             Some(token) => Ok(Bearer::Environment(token.value.duplicate())),
             None => Ok(Bearer::Session(Box::new(self.session(Want::Fresh(None), renew::WAIT)?))),
+        }
+    }
+
+    /// The token in force as it is, asking nobody.
+    pub(super) fn stored_bearer(&self) -> Result<Bearer> {
+        match (&self.profile.token, self.stored()) {
+            (Some(token), _) => Ok(Bearer::Environment(token.value.duplicate())),
+            (None, Ok(Some(session))) => Ok(Bearer::Session(Box::new(session))),
+            (None, Ok(None)) => Err(RenewError::SignedOut { profile: self.profile.name.value.clone() }.into()),
+            (None, Err(failure)) => Err(failure),
         }
     }
 
@@ -230,7 +245,8 @@ pub(super) fn session_metadata(service: &Service, session: Option<&Session>) -> 
     Ok(metadata)
 }
 
-/// Whom to ask about the token in force. The API is asked only at an endpoint that the token may be sent to.
+/// Whom to ask about the token in force: the API at an endpoint that the token may be sent to. A token from a variable
+/// goes to that origin alone, so an issuer elsewhere is not asked about it.
 pub(super) fn asks<'s>(
     access: &Access<'_>,
     service: &'s Service,
@@ -238,18 +254,23 @@ pub(super) fn asks<'s>(
     metadata: &Metadata,
 ) -> Result<Asks<'s>> {
     let endpoint = match access.endpoint_for(bearer) {
-        Ok(endpoint) => Some(endpoint.to_string()),
+        Ok(endpoint) => Some(endpoint),
         Err(failure) if access.profile.endpoint.is_none() => {
             tracing::debug!(%failure, "the API is not asked");
             None
         }
         Err(failure) => return Err(failure),
     };
+    let mut metadata = metadata.clone();
     let client = match bearer {
         Bearer::Session(session) => session.client.as_ref(),
-        Bearer::Environment(_) => None,
+        Bearer::Environment(_) => {
+            let at_endpoint = |url: &Url| endpoint.as_ref().is_some_and(|endpoint| endpoint.origin() == url.origin());
+            metadata.userinfo_endpoint = metadata.userinfo_endpoint.filter(at_endpoint);
+            None
+        }
     };
-    Ok(Asks::of(service, endpoint.as_deref(), metadata, client)?)
+    Ok(Asks::of(service, endpoint.as_ref().map(Url::as_str), &metadata, client)?)
 }
 
 /// The line that says whom this process waits for.

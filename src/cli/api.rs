@@ -30,7 +30,7 @@ const TIMEOUT: Duration = Duration::from_mins(1);
 /// {project} in PATH stands for the project in use. Exits with 8 for 401, 5 for 403, 1 for any other refusal.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Examples:\n  lanyard api GET /v1/me\n  lanyard api POST /v1/projects -f name=web-shop -f public=true\n  \
+    after_help = "Examples:\n  lanyard api GET /v1/me\n  lanyard api POST /v1/projects -f name=web-shop -F public=true\n  \
 lanyard api GET /v1/projects --paginate"
 )]
 pub(super) struct Args {
@@ -39,14 +39,17 @@ pub(super) struct Args {
     method: Method,
     /// The path below the endpoint, with an optional query
     path: String,
-    /// A field: of the query for GET and HEAD, of a JSON body otherwise. true, false, null and numbers are not quoted
+    /// A text field: of the query for GET and HEAD, of a JSON body otherwise
     #[arg(short = 'f', long = "field", value_name = "KEY=VALUE", value_parser = parse_field)]
     fields: Vec<(String, String)>,
+    /// A field of a JSON body whose value is true, false, null or a number
+    #[arg(short = 'F', long = "typed-field", value_name = "KEY=VALUE", value_parser = parse_field)]
+    typed_fields: Vec<(String, String)>,
     /// A header, such as `Accept: text/plain`
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
     headers: Vec<(HeaderName, HeaderValue)>,
     /// Send this file as the body; - for stdin
-    #[arg(long, value_name = "FILE", conflicts_with = "fields")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["fields", "typed_fields"])]
     input: Option<PathBuf>,
     /// Follow the Link headers and print every page
     #[arg(long)]
@@ -65,6 +68,10 @@ enum ApiError {
     OtherOrigin { origin: String },
     #[error("the path names {{project}}, and no project is in use")]
     NoProject,
+    #[error("the body is longer than 64 MiB")]
+    LongBody,
+    #[error("--paginate repeats the request, so it goes with GET alone")]
+    Paginate,
     #[error("cannot read the body")]
     Body(#[source] std::io::Error),
     #[error("the service answered {status} {reason}")]
@@ -78,7 +85,12 @@ enum ApiError {
 impl Failure for ApiError {
     fn code(&self) -> Code {
         match self {
-            Self::BadPath(_) | Self::OtherOrigin { .. } | Self::NoProject | Self::Body(_) => Code::Usage,
+            Self::BadPath(_)
+            | Self::OtherOrigin { .. }
+            | Self::NoProject
+            | Self::Body(_)
+            | Self::LongBody
+            | Self::Paginate => Code::Usage,
             Self::Status { status, .. } if *status >= 500 || *status == 429 => Code::Unreachable,
             Self::Status { .. } => Code::Failed,
             Self::ProjectForbidden { .. } | Self::Forbidden => Code::Forbidden,
@@ -92,7 +104,8 @@ impl Failure for ApiError {
                 "choose the profile of that service with `--profile`; a token goes to its own service alone".into()
             }
             Self::NoProject => "lanyard project use NAME, or --project NAME".into(),
-            Self::Body(_) => "check the file given to --input".into(),
+            Self::Body(_) | Self::LongBody => "check the file given to --input".into(),
+            Self::Paginate => "leave --paginate out, or ask with GET".into(),
             Self::Status { .. } => "the answer above says more".into(),
             Self::ProjectForbidden { .. } => "lanyard project list".into(),
             Self::Forbidden => {
@@ -109,6 +122,9 @@ impl Args {
         let access = Access::new(doors, &config, &profile)?;
         let project = profile.project.as_ref().map(|project| project.value.as_str());
         let path = self.path_for(project)?;
+        if self.paginate && self.method != Method::GET {
+            return Err(ApiError::Paginate.into());
+        }
         let body = self.body()?;
         let bearer = access.bearer()?;
         let endpoint = access.endpoint_for(&bearer)?;
@@ -134,7 +150,7 @@ impl Args {
 
     /// The address of the request. A full address must be at the endpoint's origin.
     fn address(&self, endpoint: &Url, path: &str) -> Result<Url> {
-        let mut url = if path.contains("://") {
+        let mut url = if is_address(path) {
             let url = http::parse_url(path).map_err(ApiError::BadPath)?;
             if url.origin() != endpoint.origin() {
                 return Err(ApiError::OtherOrigin { origin: url.origin().ascii_serialization() }.into());
@@ -143,10 +159,14 @@ impl Args {
         } else {
             http::below(endpoint, path).map_err(ApiError::BadPath)?
         };
-        if self.fields_in_query() && !self.fields.is_empty() {
-            url.query_pairs_mut().extend_pairs(self.fields.iter());
+        if self.fields_in_query() && self.has_fields() {
+            url.query_pairs_mut().extend_pairs(self.fields.iter().chain(&self.typed_fields));
         }
         Ok(url)
+    }
+
+    fn has_fields(&self) -> bool {
+        !self.fields.is_empty() || !self.typed_fields.is_empty()
     }
 
     fn fields_in_query(&self) -> bool {
@@ -157,17 +177,22 @@ impl Args {
         if let Some(path) = &self.input {
             let mut bytes = Zeroizing::new(Vec::new());
             let read = if path.as_os_str() == "-" {
-                std::io::stdin().lock().take(MAX_BODY).read_to_end(&mut bytes)
+                std::io::stdin().lock().take(MAX_BODY + 1).read_to_end(&mut bytes)
             } else {
-                std::fs::File::open(path).and_then(|file| file.take(MAX_BODY).read_to_end(&mut bytes))
+                std::fs::File::open(path).and_then(|file| file.take(MAX_BODY + 1).read_to_end(&mut bytes))
             };
             read.map_err(ApiError::Body)?;
+            if bytes.len() as u64 > MAX_BODY {
+                return Err(ApiError::LongBody.into());
+            }
             return Ok(Some(bytes));
         }
-        if self.fields.is_empty() || self.fields_in_query() {
+        if !self.has_fields() || self.fields_in_query() {
             return Ok(None);
         }
-        let object: Map<String, Value> = self.fields.iter().map(|(key, value)| (key.clone(), typed(value))).collect();
+        let text = self.fields.iter().map(|(key, value)| (key.clone(), Value::String(value.clone())));
+        let typed = self.typed_fields.iter().map(|(key, value)| (key.clone(), typed(value)));
+        let object: Map<String, Value> = text.chain(typed).collect();
         Ok(Some(Zeroizing::new(Value::Object(object).to_string().into_bytes())))
     }
 
@@ -218,6 +243,12 @@ fn judge(access: &Access<'_>, answer: &Response, project: Option<&str>) -> Resul
         }),
         status => Err(ApiError::Status { status, reason: http::reason_phrase(status) }.into()),
     }
+}
+
+/// Whether this is a whole address rather than a path, which may hold one in its query.
+fn is_address(path: &str) -> bool {
+    let lower = path.to_ascii_lowercase();
+    lower.starts_with("https://") || lower.starts_with("http://")
 }
 
 /// `true`, `false`, `null` and numbers as JSON has them; everything else is text.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::auth::service::preset_defaults;
-use crate::auth::session::Place;
+use crate::auth::session::{Place, Session};
 use crate::cli::Doors;
 use crate::cli::access::Access;
 use crate::cli::active::{active, active_with, load, output_json, overrides, wants_json};
@@ -14,6 +14,7 @@ use crate::config::resolve::shown;
 use crate::config::{self, Config, ConfigError, Profile, Source, document, edit, rules};
 use crate::error::Result;
 use crate::os::Env;
+use crate::secret::StoreError;
 use crate::text::clean;
 
 /// Manage profiles
@@ -192,25 +193,46 @@ fn rename(doors: &Doors<'_>, old: &str, new: &str) -> Result<()> {
     if config.profiles.contains_key(new) {
         return Err(ConfigError::Taken { name: new.to_owned() }.into());
     }
-    move_session(doors, &config, old, new)?;
+    let (from, to) = (profile_named(doors, &config, old)?, Place::of(doors.env, new));
+    let access = Access::new(doors, &config, &from)?;
+    // Both locks are held until the old item is gone: a renewal in between would renew what is about to be removed.
+    let _locks = (access.lock()?, access.lock_of(&to)?);
+    if let Some(session) = stored(&access)? {
+        to.save(&*access.store, &session)?;
+    }
     edit::edit(doors.env, |document| {
         document::rename_profile(document, old, new);
         Ok(())
     })?;
-    remove_session(doors, &config, old)?;
+    forget(doors, &access);
     doors.ui.done(&format!("profile {old} is now {new}"));
     Ok(())
 }
 
-/// Copies the stored session to the new name; the old item goes once the configuration knows the new name.
-fn move_session(doors: &Doors<'_>, config: &Config, old: &str, new: &str) -> Result<()> {
-    let profile = config::named(config, doors.env, &overrides(doors.flags), &preset_defaults, old)?;
-    let access = Access::new(doors, config, &profile)?;
-    let _lock = access.lock()?;
-    if let Some(session) = access.place.load(&*access.store)? {
-        Place::of(doors.env, new).save(&*access.store, &session)?;
+fn profile_named(doors: &Doors<'_>, config: &Config, name: &str) -> Result<Profile> {
+    Ok(config::named(config, doors.env, &overrides(doors.flags), &preset_defaults, name)?)
+}
+
+/// The session of a profile. A damaged item is none; a store that is not there holds none either, and a profile without
+/// an account never had one.
+fn stored(access: &Access<'_>) -> Result<Option<Session>> {
+    match access.place.load(&*access.store) {
+        Err(StoreError::Damaged { .. }) => Ok(None),
+        Err(StoreError::Absent { .. }) if access.profile.account.is_none() => Ok(None),
+        other => Ok(other?),
     }
-    Ok(())
+}
+
+/// Takes the session of a profile that is gone out of its store. A store that does not answer is told and no more: the
+/// profile is gone already.
+fn forget(doors: &Doors<'_>, access: &Access<'_>) {
+    match access.place.remove(&*access.store) {
+        Ok(_) => {}
+        Err(StoreError::Absent { .. }) if access.profile.account.is_none() => {}
+        Err(failure) => {
+            doors.ui.warn(&format!("its session may still be in the {}: {failure}", access.store.choice().title()))
+        }
+    }
 }
 
 fn remove(doors: &Doors<'_>, name: &str, yes: bool) -> Result<()> {
@@ -220,22 +242,29 @@ fn remove(doors: &Doors<'_>, name: &str, yes: bool) -> Result<()> {
         doors.ui.note("nothing removed");
         return Ok(());
     }
-    remove_session(doors, &config, name)?;
+    let profile = profile_named(doors, &config, name)?;
+    let access = Access::new(doors, &config, &profile)?;
+    let _lock = access.lock()?;
     edit::edit(doors.env, |document| {
         document::remove_profile(document, name);
         Ok(())
     })?;
+    forget(doors, &access);
+    forget_client(&config, &access);
     doors.ui.done(&format!("profile {name} is removed"));
     Ok(())
 }
 
-/// Removes the stored session of a profile as the configuration was.
-fn remove_session(doors: &Doors<'_>, config: &Config, name: &str) -> Result<()> {
-    let profile = config::named(config, doors.env, &overrides(doors.flags), &preset_defaults, name)?;
-    let access = Access::new(doors, config, &profile)?;
-    let _lock = access.lock()?;
-    access.place.remove(&*access.store)?;
-    Ok(())
+/// The last profile of a service takes the client secret along.
+fn forget_client(config: &Config, access: &Access<'_>) {
+    let Ok(service) = access.service() else { return };
+    let is_last =
+        config.profiles.values().filter(|profile| profile.service.as_deref() == Some(&service.name)).count() <= 1;
+    if is_last {
+        let slot = access.place.client_slot(&*access.store, &service.name, service.address());
+        // Most services never had one.
+        let _ = access.store.remove(&slot);
+    }
 }
 
 fn bind(doors: &Doors<'_>, dir: Option<PathBuf>) -> Result<()> {

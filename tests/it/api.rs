@@ -105,7 +105,7 @@ fn fields_headers_and_bodies_travel_as_they_are_given() {
     stage.run(&["api", "GET", "/find?a=1", "-f", "q=a b&c", "-f", "n=2"]).ends(0);
     assert_eq!(api.last().first_line, "GET /find?a=1&q=a+b%26c&n=2 HTTP/1.1");
 
-    let fields = ["-f", "name=web-shop", "-f", "public=true", "-f", "size=3", "-f", "note=null", "-f", "text=a=b"];
+    let fields = ["-f", "name=web-shop", "-F", "public=true", "-F", "size=3", "-F", "note=null", "-f", "text=a=b"];
     stage.run(&[&["api", "POST", "/things"][..], &fields].concat()).ends(0);
     let request = api.last();
     assert_eq!(request.first_line, "POST /things HTTP/1.1");

@@ -55,8 +55,11 @@ impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let (config, active_profile) = active::active(doors)?;
+        let json = active::output_json(doors, &active_profile);
+        if let (true, Some(token)) = (self.all, &active_profile.token) {
+            doors.ui.warn(&format!("the token in {} stays in force", token.variable));
+        }
         let profiles = if self.all { every(doors, &config)? } else { vec![active_profile] };
-        let json = profiles.first().is_some_and(|profile| active::output_json(doors, profile));
         if !self.all {
             for profile in &profiles {
                 Access::new(doors, &config, profile)?

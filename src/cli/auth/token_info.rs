@@ -44,11 +44,12 @@ impl Args {
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let (config, profile) = active::active(doors)?;
         let access = Access::new(doors, &config, &profile)?;
-        let bearer = access.bearer()?;
+        let bearer = if self.offline { access.stored_bearer()? } else { access.bearer()? };
         let mut info =
             Info { r#type: "Bearer", format: "opaque", profile: profile.name.value.clone(), ..Info::default() };
         if !self.offline {
-            info.take(ask(&access, &bearer)?, "introspection");
+            let (source, facts) = ask(&access, &bearer)?;
+            info.take(facts, source);
         }
         info.read_jwt(bearer.token());
         if let Bearer::Session(session) = &bearer {
@@ -71,9 +72,9 @@ impl Args {
     }
 }
 
-/// Asks by introspection, else the API. A service that refuses introspection to this client is no failure.
-fn ask(access: &Access<'_>, bearer: &Bearer) -> Result<Option<Facts>> {
-    let Ok(service) = access.service() else { return Ok(None) };
+/// Asks by introspection, else the API, and tells which of them answered. A service that refuses introspection to this client is no failure.
+fn ask(access: &Access<'_>, bearer: &Bearer) -> Result<(&'static str, Option<Facts>)> {
+    let Ok(service) = access.service() else { return Ok(("api", None)) };
     let session = match bearer {
         Bearer::Session(session) => Some(&**session),
         Bearer::Environment(_) => None,
@@ -81,11 +82,11 @@ fn ask(access: &Access<'_>, bearer: &Bearer) -> Result<Option<Facts>> {
     let metadata = access::session_metadata(&service, session)?;
     let asks = access::asks(access, &service, bearer, &metadata)?;
     match asks.introspect(access.http(), bearer.token()) {
-        Ok(Some(facts)) => Ok(Some(facts)),
+        Ok(Some(facts)) => Ok(("introspection", Some(facts))),
         Err(error) if error.is_rejection() => Err(error.into()),
         Ok(None) | Err(_) => match asks.who(access.http(), bearer.token(), None) {
             Err(error) if error.is_rejection() => Err(error.into()),
-            facts => Ok(facts.ok().flatten()),
+            facts => Ok(("api", facts.ok().flatten())),
         },
     }
 }

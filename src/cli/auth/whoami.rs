@@ -3,13 +3,30 @@
 use crate::auth::renew::RenewError;
 use crate::cli::access::{self, Access, Bearer};
 use crate::cli::{Doors, active};
-use crate::error::Result;
+use crate::error::{Code, Failure, Result};
 use crate::text::clean;
 
 /// Print the name of the account
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example:\n  lanyard auth whoami --profile work")]
 pub(crate) struct Args {}
+
+/// Nobody can say whose the token is.
+#[derive(Debug, thiserror::Error)]
+#[error("{service} does not tell whose the token is")]
+struct NoName {
+    service: String,
+}
+
+impl Failure for NoName {
+    fn code(&self) -> Code {
+        Code::Failed
+    }
+
+    fn mend(&self) -> Option<String> {
+        Some("tell lanyard how to ask: set `whoami` and `account` in [services.NAME.api]".into())
+    }
+}
 
 impl Args {
     /// Runs the command.
@@ -46,5 +63,6 @@ fn ask(access: &Access<'_>) -> Result<String> {
         None => service.metadata(access.http())?,
     };
     let facts = access::asks(access, &service, &bearer, &metadata)?.who(access.http(), bearer.token(), None)?;
-    Ok(facts.and_then(|facts| facts.identity.name().map(str::to_owned)).unwrap_or_else(|| "unknown".into()))
+    let name = facts.and_then(|facts| facts.identity.name().map(str::to_owned));
+    Ok(name.ok_or_else(|| NoName { service: service.title().to_owned() })?)
 }
