@@ -230,7 +230,7 @@ fn forget(doors: &Doors<'_>, access: &Access<'_>) {
         Ok(_) => {}
         Err(StoreError::Absent { .. }) if access.profile.account.is_none() => {}
         Err(failure) => {
-            doors.ui.warn(&format!("its session may still be in the {}: {failure}", access.store.choice().title()))
+            doors.ui.warn(&format!("its session may still be in the {}: {failure}", access.store.choice().title()));
         }
     }
 }
