@@ -20,6 +20,7 @@
 #![allow(missing_docs, reason = "a test's name says what it is about")]
 #![allow(clippy::missing_panics_doc, clippy::struct_excessive_bools, clippy::field_reassign_with_default)]
 
+mod accounts;
 mod api;
 mod canary;
 mod ci;

@@ -297,3 +297,14 @@ fn a_redirect_that_the_server_does_not_know_ends_by_time_out() {
     assert_eq!(scene.stage.config(), "");
     assert!(!scene.keyring.items().contains("label = "));
 }
+
+#[test]
+fn a_second_login_without_offline_access_works_too() {
+    let scene = Scene::new(&[("ACCESS_TTL", "3000")]);
+    scene.login(&["--scopes", "openid email"], &[]).ends(0);
+    scene.login(&["--scopes", "openid email"], &[]).ends(0);
+    assert_eq!(scene.userinfo(&scene.token()), 200);
+    assert!(scene.session().get("refresh_token").is_none(), "no renewal was asked for");
+    let refused = scene.run(&["auth", "refresh"]).ends(4);
+    assert!(refused.stderr().contains("gave"), "{refused}");
+}
