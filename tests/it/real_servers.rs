@@ -154,8 +154,8 @@ fn a_refresh_rotates_and_the_old_refresh_token_is_dead() {
     assert_eq!(scene.token(), after["access_token"]);
 
     // The server ends the whole session at a second use: lanyard says that signing in again is needed, and asks once.
-    let reused = scene.refreshes(&before);
-    assert_eq!((reused.status(), reused.json()["error"].as_str()), (400, Some("invalid_grant")));
+    let answer = scene.refreshes(&before);
+    assert_eq!((answer.status(), answer.json()["error"].as_str()), (400, Some("invalid_grant")));
     let requests = scene.server.count("/token");
     let refused = scene.run(&["auth", "refresh"]).ends(4);
     assert!(refused.stderr().contains("Token expired") && refused.stderr().contains("lanyard auth login"), "{refused}");
