@@ -78,6 +78,7 @@ fn candidates(env: &Env, url: &Url) -> Vec<Command> {
 /// The command with its program found in an absolute folder of `PATH`, and a `PATH` of absolute folders for what it
 /// starts in turn: a program in the folder one happens to stand in, such as a clone, is never run.
 #[cfg(unix)]
+#[expect(clippy::needless_pass_by_value, reason = "it takes the command's place")]
 fn located(env: &Env, command: Command) -> Option<Command> {
     let name = Path::new(command.get_program());
     let program = if name.components().count() > 1 { name.to_owned() } else { find_program(env, name)? };

@@ -111,7 +111,7 @@ fn a_hostile_refusal_is_shown_clean() {
     let stage = coloured(&idp);
     for error in ["access_denied", "server_error", "odd\u{1b}[31m\u{202e}", HOSTILE] {
         idp.change(|behaviour| {
-            behaviour.refusal = Some((error.into(), format!("go to {HOSTILE} now {}", "x".repeat(5000))))
+            behaviour.refusal = Some((error.into(), format!("go to {HOSTILE} now {}", "x".repeat(5000))));
         });
         let outcome = attempt(&stage, &[]);
         assert_clean(&outcome);

@@ -8,11 +8,14 @@ use crate::scene::{self, attempt, settled};
 use crate::second_host::SecondHost;
 use crate::stage::Stage;
 
+/// Changes the header and the claims.
+type Change = dyn Fn(&mut Value, &mut Value) + Send + Sync;
+
 /// What a forger changes, by a name for the report.
 struct Forgery {
     name: &'static str,
     signing: Signing,
-    change: Box<dyn Fn(&mut Value, &mut Value) + Send + Sync>,
+    change: Box<Change>,
 }
 
 fn forged(
