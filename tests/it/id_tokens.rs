@@ -108,7 +108,7 @@ fn signed_in() -> (Keyring, Idp, Stage) {
 
 /// The items without the schema, which the daemon forgets by itself when it reads its file again.
 fn contents(keyring: &Keyring) -> String {
-    keyring.items().lines().filter(|line| !line.starts_with("schema = ")).map(|line| format!("{line}\n")).collect()
+    keyring.items().lines().filter(|line| !line.starts_with("schema = ")).collect::<Vec<_>>().join("\n")
 }
 
 fn assert_refused(forgeries: Vec<Forgery>, idp: &Idp, stage: &Stage, keyring: &Keyring) {
