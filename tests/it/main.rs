@@ -37,6 +37,7 @@ mod keyring;
 mod login;
 mod peers;
 mod prompts;
+mod proxy;
 mod real_browser;
 mod real_clients;
 mod real_servers;
