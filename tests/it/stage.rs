@@ -51,7 +51,6 @@ impl Stage {
         };
         stage.set("PATH", "/usr/local/bin:/usr/bin:/bin").set("TERM", "xterm-256color").set("LANG", "C.UTF-8");
         stage.set("HOME", &home).set("TMPDIR", &temp);
-        stage.set("LANYARD_CONFIG_DIR", home.join(".config/lanyard"));
         stage
     }
 
