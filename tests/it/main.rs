@@ -42,5 +42,6 @@ mod scene;
 mod second_host;
 mod stage;
 mod template;
+mod tls;
 mod users;
 mod wire;
