@@ -212,6 +212,22 @@ fn a_cloned_repository_redirects_no_token_and_runs_nothing() {
 }
 
 #[test]
+fn loopback_never_goes_through_a_proxy() {
+    let proxy = SecondHost::start();
+    let idp = Idp::honest();
+    let mut stage = scene::stage_for(&idp);
+    for variable in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"] {
+        stage.set(variable, proxy.url(""));
+    }
+    scene::sign_in(&stage);
+    for command in TALKING {
+        stage.run(command);
+    }
+    stage.run(&["auth", "logout"]).ends(0);
+    proxy.assert_untouched();
+}
+
+#[test]
 fn nobody_is_contacted_but_the_configured_host() {
     let idp = Idp::honest();
     let mut stage = scene::stage_for(&idp);

@@ -59,10 +59,11 @@ pub fn sign_in(stage: &Stage) {
 /// A session whose access token has expired; later ones live for an hour.
 #[track_caller]
 pub fn sign_in_and_expire(stage: &Stage, idp: &Idp) {
-    idp.change(|behaviour| behaviour.expires_in = 1);
+    // Long enough for a slow machine to ask whose token it is.
+    idp.change(|behaviour| behaviour.expires_in = 3);
     sign_in(stage);
     idp.change(|behaviour| behaviour.expires_in = 3600);
-    std::thread::sleep(Duration::from_millis(1100));
+    std::thread::sleep(Duration::from_millis(3100));
     idp.forget();
 }
 
