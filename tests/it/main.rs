@@ -41,6 +41,7 @@ mod proxy;
 mod real_browser;
 mod real_clients;
 mod real_servers;
+mod redirects;
 mod refresh;
 mod scene;
 mod second_host;
