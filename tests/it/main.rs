@@ -53,6 +53,7 @@ mod quirks;
 mod real_browser;
 mod real_clients;
 mod real_servers;
+mod redirects;
 mod refresh;
 mod scene;
 mod second_host;

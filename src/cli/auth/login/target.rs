@@ -31,6 +31,8 @@ pub(super) struct Target {
 enum TargetError {
     #[error("the issuer cannot be used")]
     BadIssuer(#[source] BadUrl),
+    #[error("--endpoint cannot be used")]
+    BadEndpoint(#[source] BadUrl),
     #[error("which service to sign in to is not clear")]
     NoService,
     #[error("the endpoint cannot be used")]
@@ -47,6 +49,7 @@ impl Failure for TargetError {
     fn mend(&self) -> Option<String> {
         Some(match self {
             Self::BadIssuer(_) => "give the issuer's address as the service spells it: --issuer https://…".into(),
+            Self::BadEndpoint(_) => "give the API's address: --endpoint https://…".into(),
             Self::NoService => {
                 let known: Vec<&str> = presets::PRESETS.iter().map(|preset| preset.name).collect();
                 format!("give --service NAME ({}, or one of yours) or --issuer URL", known.join(", "))
@@ -63,6 +66,9 @@ impl Failure for TargetError {
 
 /// Decides service and profile. Asks only where no flag was given and a person is there.
 pub(super) fn choose(args: &Args, doors: &Doors<'_>, config: &Config) -> Result<Target> {
+    if let Some(endpoint) = &args.endpoint {
+        http::parse_url(endpoint).map_err(TargetError::BadEndpoint)?;
+    }
     let mut overrides = active::overrides(doors.flags);
     overrides.allow_new = true;
     overrides.storage = args.storage;
