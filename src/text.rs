@@ -26,6 +26,11 @@ pub fn clean(text: &str) -> String {
     shown
 }
 
+/// Leaves out what a terminal could act on, and nothing else: for our own lines, which may hold a name from outside.
+pub fn printable(line: &str) -> String {
+    line.chars().filter(|character| !is_unprintable(*character)).collect()
+}
+
 /// Whether a terminal could act on this character or hide it.
 pub fn is_unprintable(character: char) -> bool {
     matches!(character,

@@ -47,6 +47,9 @@ pub enum DeviceError {
     /// The service gave no code.
     #[error("the service gave no device code")]
     NoCode(#[source] GrantError),
+    /// The address to visit is not one to send a person to.
+    #[error("the address to enter the code at cannot be used")]
+    BadAddress(#[source] ServiceError),
     /// The code expired, or the wait was limited.
     #[error("the code expired before it was used")]
     Expired,
@@ -63,6 +66,7 @@ impl Failure for DeviceError {
         match self {
             Self::Service(cause) => cause.code(),
             Self::NoCode(cause) | Self::Grant(cause) => cause.code(),
+            Self::BadAddress(_) => Code::Failed,
             Self::Expired => Code::SignedOut,
             Self::Cancelled => Code::Interrupted,
         }
@@ -72,6 +76,7 @@ impl Failure for DeviceError {
         Some(match self {
             Self::Service(cause) => return cause.mend(),
             Self::NoCode(cause) | Self::Grant(cause) => return cause.mend(),
+            Self::BadAddress(_) => "do not use this service before its operator has explained the address".into(),
             Self::Expired => "run `lanyard auth login --device` again and enter the new code in time".into(),
             Self::Cancelled => return None,
         })
@@ -101,7 +106,8 @@ pub fn sign_in(
     let (device, token) = offered(ask)?;
     let started = Instant::now();
     let code = request_code(ask, device, http)?;
-    let address = ask.service.address_of("verification_uri", &code.verification_uri)?;
+    let address =
+        ask.service.address_of("verification_uri", &code.verification_uri).map_err(DeviceError::BadAddress)?;
     // The address with the code in it is a convenience: one that cannot be used is left out.
     let complete = code
         .verification_uri_complete

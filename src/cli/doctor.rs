@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::cli::Doors;
 use crate::error::{self, Code, Failure, Result};
+use crate::text::printable;
 
 mod browser;
 mod checks;
@@ -83,7 +84,7 @@ impl Finding {
             Status::Failed => format!("{RED}✗{RED:#}"),
             Status::Skipped => format!("{FAINT}-{FAINT:#}"),
         };
-        let mut lines = vec![format!("{sign} {:<14} {}", self.check, self.message)];
+        let mut lines = vec![format!("{sign} {:<14} {}", self.check, printable(&self.message))];
         lines.extend(self.mend.iter().map(|mend| format!("{:17}{FAINT}mend:{FAINT:#} {mend}", "")));
         lines
     }

@@ -13,7 +13,7 @@ use crate::cli::Global;
 use crate::error::{Code, Failure, Result};
 use crate::os::Env;
 use crate::secret::Secret;
-use crate::text::clean;
+use crate::text::{clean, printable};
 
 mod signals;
 mod usage;
@@ -338,20 +338,16 @@ fn describe(failure: &dyn Failure) -> Vec<String> {
     if what == UiError::Closed.to_string() {
         return Vec::new();
     }
-    let mut lines = vec![format!("{RED}error:{RED:#} {}", what.lines().map(clean_line).collect::<Vec<_>>().join("\n"))];
+    let mut lines = vec![format!("{RED}error:{RED:#} {}", what.lines().map(printable).collect::<Vec<_>>().join("\n"))];
     let mut cause = failure.source();
     while let Some(inner) = cause {
         lines.push(format!("  because: {}", clean(&inner.to_string())));
         cause = inner.source();
     }
     if let Some(mend) = failure.mend() {
-        lines.push(format!("  next: {}", clean_line(&mend)));
+        lines.push(format!("  next: {}", printable(&mend)));
     }
     lines
-}
-
-fn clean_line(line: &str) -> String {
-    line.chars().filter(|character| !crate::text::is_unprintable(*character)).collect()
 }
 
 /// Writes lanyard's own events to stderr; the libraries' are left out, since theirs may show headers and bodies.

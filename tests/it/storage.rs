@@ -193,8 +193,12 @@ fn an_item_that_another_program_deleted_or_spoilt_is_told_and_replaced() {
 #[test]
 fn the_same_name_in_another_folder_is_another_session() {
     let (idp, keyring) = (corp::idp(), Keyring::start());
-    let here = knowing(Stage::with_keyring(&keyring), &idp);
-    let there = knowing(Stage::with_keyring(&keyring), &idp);
+    let (mut here, mut there) = (Stage::with_keyring(&keyring), Stage::with_keyring(&keyring));
+    for stage in [&mut here, &mut there] {
+        let folder = stage.root().join("folder");
+        stage.set("LANYARD_CONFIG_DIR", folder);
+    }
+    let (here, there) = (knowing(here, &idp), knowing(there, &idp));
     paste(&here, TOKEN, &[]).ends(0);
     there.run(&["auth", "token"]).ends(4);
     paste(&there, OTHER_TOKEN, &[]).ends(0);

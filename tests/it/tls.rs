@@ -26,8 +26,10 @@ fn with_the_authority_in_ssl_cert_file_everything_works() {
     let authority = Authority::new();
     let secure = SecureIdp::start(&authority.issue("good", NAMES, None));
     let mut stage = secure.stage();
-    stage.set("SSL_CERT_FILE", authority.pem());
+    let key_log = stage.root().join("keys.log");
+    stage.set("SSL_CERT_FILE", authority.pem()).set("SSLKEYLOGFILE", &key_log);
     secure.attempt(&stage).ends(0);
+    assert!(!key_log.exists(), "the keys of a connection are written nowhere");
     let status = stage.run(&["auth", "status"]).ends(0);
     assert!(status.stdout().starts_with("Authenticated as: user@example.com\n"), "{status}");
     let before = scene::token(&stage);

@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::{RED, clean_line};
+use super::RED;
 use crate::error::Code;
+use crate::text::printable;
 
 /// Prints what the argument parser has to say. Help and version go to stdout and are no failure.
 ///
@@ -27,13 +28,13 @@ pub fn usage(error: &clap::Error) -> std::result::Result<(), Code> {
         return Err(Code::Usage);
     }
     let is_hostile = error.context().any(|(_, value)| match value {
-        ContextValue::String(word) => word != &clean_line(word),
-        ContextValue::Strings(words) => words.iter().any(|word| word != &clean_line(word)),
+        ContextValue::String(word) => word != &printable(word),
+        ContextValue::Strings(words) => words.iter().any(|word| word != &printable(word)),
         _ => false,
     });
     if is_hostile {
         let plain = error.render().to_string();
-        let _ = writeln!(anstream::stderr(), "{}", plain.lines().map(clean_line).collect::<Vec<_>>().join("\n"));
+        let _ = writeln!(anstream::stderr(), "{}", plain.lines().map(printable).collect::<Vec<_>>().join("\n"));
         return Err(Code::Usage);
     }
     match error.print() {

@@ -35,8 +35,6 @@ enum TargetError {
     BadEndpoint(#[source] BadUrl),
     #[error("which service to sign in to is not clear")]
     NoService,
-    #[error("the endpoint cannot be used")]
-    BadEndpoint(#[source] BadUrl),
     #[error("profile {profile} is for the service {service}")]
     OtherService { profile: String, service: String },
 }
@@ -49,7 +47,6 @@ impl Failure for TargetError {
     fn mend(&self) -> Option<String> {
         Some(match self {
             Self::BadIssuer(_) => "give the issuer's address as the service spells it: --issuer https://…".into(),
-            Self::BadEndpoint(_) => "give the API's address: --endpoint https://…".into(),
             Self::NoService => {
                 let known: Vec<&str> = presets::PRESETS.iter().map(|preset| preset.name).collect();
                 format!("give --service NAME ({}, or one of yours) or --issuer URL", known.join(", "))
