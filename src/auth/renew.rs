@@ -92,6 +92,10 @@ impl Failure for RenewError {
             | Self::NotRenewable { profile, .. }
             | Self::LoginNeeded { profile, .. }
             | Self::OtherAccount { profile, .. } => Some(format!("lanyard auth login --profile {profile}")),
+            // A renewal cannot give more than the person consented to (RFC 6749 section 6).
+            Self::Grant(GrantError::Refused { error, .. }) if error == "invalid_scope" => {
+                Some("sign in for more rights: `lanyard auth login --scopes …`".into())
+            }
             Self::Grant(cause) => cause.mend(),
             Self::Store(cause) => cause.mend(),
             Self::Lock(cause) => cause.mend(),

@@ -113,7 +113,7 @@ const ANSWERS: &[&[&str]] = &[
 fn end_with(stage: &Stage, arguments: &[&str], stdout: Stdio) -> (Option<i32>, String) {
     let child = stage.command(arguments).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).spawn();
     let mut child = child.expect("the binary starts");
-    let limit = Instant::now() + Duration::from_secs(60);
+    let limit = Instant::now() + Duration::from_mins(1);
     while child.try_wait().expect("the child is ours").is_none() {
         assert!(Instant::now() < limit, "{arguments:?} does not end");
         std::thread::sleep(Duration::from_millis(5));

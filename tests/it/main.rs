@@ -21,6 +21,7 @@
 #![allow(missing_docs, reason = "a test's name says what it is about")]
 #![allow(clippy::missing_panics_doc, clippy::struct_excessive_bools, clippy::field_reassign_with_default)]
 
+mod accounts;
 mod api;
 mod browser;
 mod callback;

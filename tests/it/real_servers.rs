@@ -154,8 +154,8 @@ fn a_refresh_rotates_and_the_old_refresh_token_is_dead() {
     assert_eq!(scene.token(), after["access_token"]);
 
     // The server ends the whole session at a second use: lanyard says that signing in again is needed, and asks once.
-    let reused = scene.refreshes(&before);
-    assert_eq!((reused.status(), reused.json()["error"].as_str()), (400, Some("invalid_grant")));
+    let answer = scene.refreshes(&before);
+    assert_eq!((answer.status(), answer.json()["error"].as_str()), (400, Some("invalid_grant")));
     let requests = scene.server.count("/token");
     let refused = scene.run(&["auth", "refresh"]).ends(4);
     assert!(refused.stderr().contains("Token expired") && refused.stderr().contains("lanyard auth login"), "{refused}");
@@ -296,4 +296,15 @@ fn a_redirect_that_the_server_does_not_know_ends_by_time_out() {
     );
     assert_eq!(scene.stage.config(), "");
     assert!(!scene.keyring.items().contains("label = "));
+}
+
+#[test]
+fn a_second_login_without_offline_access_works_too() {
+    let scene = Scene::new(&[("ACCESS_TTL", "3000")]);
+    scene.login(&["--scopes", "openid email"], &[]).ends(0);
+    scene.login(&["--scopes", "openid email"], &[]).ends(0);
+    assert_eq!(scene.userinfo(&scene.token()), 200);
+    assert!(scene.session().get("refresh_token").is_none(), "no renewal was asked for");
+    let refused = scene.run(&["auth", "refresh"]).ends(4);
+    assert!(refused.stderr().contains("gave"), "{refused}");
 }

@@ -36,6 +36,8 @@ pub struct Metadata {
     pub token_endpoint_auth_methods_supported: Option<Vec<String>>,
     /// The grants announced, where any are.
     pub grant_types_supported: Option<Vec<String>>,
+    /// The values of `prompt` announced (Initiating User Registration 1.0 section 4).
+    pub prompt_values_supported: Vec<String>,
 }
 
 impl Metadata {
@@ -64,6 +66,8 @@ struct Document {
     code_challenge_methods_supported: Option<Vec<String>>,
     token_endpoint_auth_methods_supported: Option<Vec<String>>,
     grant_types_supported: Option<Vec<String>>,
+    #[serde(default)]
+    prompt_values_supported: Vec<String>,
 }
 
 pub(super) fn discover(service: &str, issuer: &str, http: &dyn Http) -> Result<Metadata, ServiceError> {
@@ -131,6 +135,7 @@ impl Document {
             code_challenge_methods_supported: self.code_challenge_methods_supported,
             token_endpoint_auth_methods_supported: self.token_endpoint_auth_methods_supported,
             grant_types_supported: self.grant_types_supported,
+            prompt_values_supported: self.prompt_values_supported,
         })
     }
 }
