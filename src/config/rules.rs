@@ -38,7 +38,9 @@ pub(super) fn by_weight<'a>(rules: &'a [Rule], env: &Env) -> Vec<(usize, &'a Rul
 pub fn resolved(path: &Path) -> PathBuf {
     for ancestor in path.ancestors() {
         if let Ok(real) = ancestor.canonicalize() {
-            return path.strip_prefix(ancestor).map_or_else(|_| real.clone(), |rest| real.join(rest));
+            // Joining an empty rest would put a slash at the end, and the path is compared as bytes elsewhere.
+            let rest = path.strip_prefix(ancestor).ok().filter(|rest| !rest.as_os_str().is_empty());
+            return rest.map_or_else(|| real.clone(), |rest| real.join(rest));
         }
     }
     path.to_owned()

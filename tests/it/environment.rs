@@ -36,7 +36,7 @@ fn a_token_variable_wins_and_status_says_over_what() {
         scene.stage.set(variable, OTHER_TOKEN);
         scene.stage.run(&["auth", "token"]).shows(0, &format!("{OTHER_TOKEN}\n"), "");
         let status = scene.stage.run(&["auth", "status"]).ends(0).stdout();
-        let wins = format!("Token: from {variable}, which wins over the session in the keychain\n");
+        let wins = format!("Token: from {variable}, which wins over any session in the keychain\n");
         assert!(status.starts_with("Authenticated as: user@example.com\n") && status.contains(&wins), "{status}");
         let json = scene.stage.run(&["auth", "status", "--json"]).ends(0).json();
         assert_eq!((&json["storage"], &json["sources"]["token"]), (&"environment".into(), &variable.into()));
