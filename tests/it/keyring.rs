@@ -127,6 +127,20 @@ impl Keyring {
         String::from_utf8_lossy(&[found.stdout, found.stderr].concat()).into_owned()
     }
 
+    /// The name of the item that holds a profile's session; the tag of the configuration folder may follow the profile.
+    pub fn name_of(&self, profile: &str) -> String {
+        let items = self.items();
+        let names = items.lines().filter_map(|line| line.strip_prefix("attribute.username = "));
+        let mut own = names.filter(|name| name.split('@').next() == Some(profile));
+        own.next().unwrap_or_else(|| panic!("no item of {profile}: {items}")).to_owned()
+    }
+
+    /// The session of a profile as another client sees it.
+    pub fn session(&self, profile: &str) -> serde_json::Value {
+        let item = self.secret_tool(&["lookup", "service", "lanyard", "username", &self.name_of(profile)]);
+        serde_json::from_slice(&item.stdout).expect("the item is JSON")
+    }
+
     /// Locks the collection. Nobody can answer the question that would unlock it.
     pub fn lock(&self) {
         let answer = self.call(&[

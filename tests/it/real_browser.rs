@@ -35,12 +35,6 @@ fn a_person_in_chromium_ends_at_a_page_that_gives_nothing_away() {
     scene.run(&["auth", "status"]).ends(0);
 }
 
-/// The session of profile `work` as another client of the keychain sees it.
-fn session(keyring: &Keyring) -> serde_json::Value {
-    let item = keyring.secret_tool(&["lookup", "service", "lanyard", "username", "work"]).stdout;
-    serde_json::from_slice(&item).expect("the item of profile work")
-}
-
 #[test]
 fn canaille_signs_in_renews_and_lets_go() {
     let keyring = Keyring::start();
@@ -56,14 +50,14 @@ fn canaille_signs_in_renews_and_lets_go() {
     // `aud` is a list and `auth_time` no whole number there; the account is told all the same.
     let status = stage.run(&["auth", "status", "--json"]).ends(0).json();
     assert_eq!((&status["verification"], &status["account"]), (&"verified".into(), &"alice@example.test".into()));
-    let first = session(&keyring);
+    let first = keyring.session("work");
 
     // Ten days at sign-in, an hour after a refresh: what is shown follows the answer.
     let before = stage.run(&["auth", "status", "--offline", "--json"]).ends(0).json();
     stage.run(&["auth", "refresh"]).ends(0);
     let after = stage.run(&["auth", "status", "--offline", "--json"]).ends(0).json();
     assert!(after["expires_at"].as_str() < before["expires_at"].as_str(), "{before} {after}");
-    let second = session(&keyring);
+    let second = keyring.session("work");
     assert_ne!(first["access_token"], second["access_token"]);
     assert_ne!(first["refresh_token"], second["refresh_token"]);
 
@@ -75,7 +69,7 @@ fn canaille_signs_in_renews_and_lets_go() {
     }
     let token = stage.run(&["auth", "token"]).ends(0).stdout();
     let bearer = format!("Authorization: Bearer {}", token.trim_end());
-    let userinfo = session(&keyring)["userinfo_endpoint"].as_str().expect("an address").to_owned();
+    let userinfo = keyring.session("work")["userinfo_endpoint"].as_str().expect("an address").to_owned();
     assert_eq!(wire::send("GET", &userinfo, &[&bearer], "").expect("an answer").status(), 200);
 
     // A public client may not revoke there. Signing out happens here all the same, and says so.

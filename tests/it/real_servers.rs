@@ -43,8 +43,7 @@ impl Scene {
 
     /// The session as the other client of the keychain sees it.
     pub fn session(&self) -> Value {
-        let item = self.keyring.secret_tool(&["lookup", "service", "lanyard", "username", "work"]).stdout;
-        serde_json::from_slice(&item).expect("the item of profile work")
+        self.keyring.session("work")
     }
 
     /// What the server says to a refresh token.
@@ -238,7 +237,8 @@ fn expire(scene: &Scene) {
     let ago = |minutes| (chrono::Utc::now() - chrono::Duration::minutes(minutes)).to_rfc3339();
     session["issued_at"] = ago(90).into();
     session["expires_at"] = ago(30).into();
-    scene.keyring.put("lanyard: work", &["service", "lanyard", "username", "work"], &session.to_string());
+    let name = scene.keyring.name_of("work");
+    scene.keyring.put("lanyard: work", &["service", "lanyard", "username", &name], &session.to_string());
     assert_eq!(scene.session()["expires_at"], session["expires_at"]);
 }
 

@@ -163,8 +163,9 @@ fn a_keychain_that_died_loses_nothing() {
 fn an_item_that_another_program_deleted_or_spoilt_is_told_and_replaced() {
     let (idp, keyring) = (corp::idp(), Keyring::start());
     let stage = knowing(Stage::with_keyring(&keyring), &idp);
-    let attributes = ["service", "lanyard", "username", "work"];
     paste(&stage, TOKEN, &[]).ends(0);
+    let name = keyring.name_of("work");
+    let attributes = ["service", "lanyard", "username", &name];
     assert!(keyring.items().contains("label = lanyard: work (user@example.com)"), "{}", keyring.items());
     assert!(keyring.secret_tool(&[&["clear"][..], &attributes].concat()).status.success());
     let gone = stage.run(&["auth", "token"]).ends(4);
@@ -176,7 +177,7 @@ fn an_item_that_another_program_deleted_or_spoilt_is_told_and_replaced() {
         keyring.put("lanyard: work", &attributes, spoilt);
         let damaged = stage.run(&["auth", "token"]);
         let damaged = if spoilt.is_empty() && damaged.code == Some(4) { continue } else { damaged.ends(7) };
-        assert!(damaged.stderr().contains("the item work in the keychain is damaged"), "{damaged}");
+        assert!(damaged.stderr().contains(&format!("the item {name} in the keychain is damaged")), "{damaged}");
         assert!(damaged.stderr().contains("lanyard auth login"), "{damaged}");
         assert!(!damaged.stderr().contains("not json") && damaged.stdout().is_empty(), "{damaged}");
         stage.run(&["auth", "status"]).ends(7);
