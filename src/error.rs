@@ -47,3 +47,14 @@ impl<F: Failure + 'static> From<F> for Box<dyn Failure> {
 
 /// The result of anything that can fail for a reason a person should read.
 pub type Result<T, E = Box<dyn Failure>> = std::result::Result<T, E>;
+
+/// What failed and why, on one line: `cannot reach https://h: connection refused`.
+pub fn with_causes(failure: &dyn Failure) -> String {
+    let mut told = failure.to_string();
+    let mut cause = failure.source();
+    while let Some(inner) = cause {
+        told = format!("{told}: {inner}");
+        cause = inner.source();
+    }
+    told
+}

@@ -7,7 +7,7 @@ use anstyle::{AnsiColor, Style};
 use serde::Serialize;
 
 use crate::cli::Doors;
-use crate::error::{Code, Failure, Result};
+use crate::error::{self, Code, Failure, Result};
 
 mod browser;
 mod checks;
@@ -71,12 +71,7 @@ impl Finding {
 
     /// A failure of the checked part itself, with its causes on the same line.
     fn from_failure(check: &'static str, failure: &dyn Failure) -> Self {
-        let mut message = failure.to_string();
-        let mut cause = failure.source();
-        while let Some(inner) = cause {
-            message = format!("{message}: {inner}");
-            cause = inner.source();
-        }
+        let message = error::with_causes(failure);
         // Elsewhere the mend may end by pointing here.
         let mend = failure.mend().map(|mend| mend.split("; `lanyard doctor`").next().unwrap_or_default().to_owned());
         Self { mend, ..Self::failed(check, failure.code(), message, "") }

@@ -134,7 +134,7 @@ fn slow_and_oversized_requests_do_not_keep_the_answer_out() {
     assert!(matches!(waiting.raw(&long), 431 | 0));
     // 20 MB in one header: the connection may be cut at any point.
     let mut endless = TcpStream::connect(&waiting.address).unwrap();
-    let block = [b'x'; 1 << 16];
+    let block = vec![b'x'; 1 << 16];
     let _ = endless.write_all(b"GET /callback HTTP/1.1\r\nX: ");
     assert!((0..320).any(|_| endless.write_all(&block).is_err()), "all of it was taken");
     for length in ["9000000000000000000", "99999999999999999999999", "-1"] {
@@ -182,7 +182,7 @@ fn a_code_that_was_used_before_signs_nobody_in() {
     let used = idp.secrets().into_iter().find(|secret| secret.starts_with("code-")).unwrap();
     idp.change(|behaviour| {
         behaviour.bend(move |fields| {
-            fields.iter_mut().filter(|(name, _)| name == "code").for_each(|(_, code)| code.clone_from(&used))
+            fields.iter_mut().filter(|(name, _)| name == "code").for_each(|(_, code)| code.clone_from(&used));
         });
     });
     let outcome = scene::attempt(&stage, &[]).ends(4);

@@ -8,11 +8,14 @@ use crate::scene::{self, attempt, settled};
 use crate::second_host::SecondHost;
 use crate::stage::Stage;
 
+/// Changes the header and the claims.
+type Change = dyn Fn(&mut Value, &mut Value) + Send + Sync;
+
 /// What a forger changes, by a name for the report.
 struct Forgery {
     name: &'static str,
     signing: Signing,
-    change: Box<dyn Fn(&mut Value, &mut Value) + Send + Sync>,
+    change: Box<Change>,
 }
 
 fn forged(
@@ -105,7 +108,7 @@ fn signed_in() -> (Keyring, Idp, Stage) {
 
 /// The items without the schema, which the daemon forgets by itself when it reads its file again.
 fn contents(keyring: &Keyring) -> String {
-    keyring.items().lines().filter(|line| !line.starts_with("schema = ")).map(|line| format!("{line}\n")).collect()
+    keyring.items().lines().filter(|line| !line.starts_with("schema = ")).collect::<Vec<_>>().join("\n")
 }
 
 fn assert_refused(forgeries: Vec<Forgery>, idp: &Idp, stage: &Stage, keyring: &Keyring) {

@@ -9,6 +9,7 @@
 //! | `corp.rs` | a service with an API, as a company would configure it |
 //! | `canary.rs` | finds secrets where they must not be |
 //! | `second_host.rs`, `users.rs`, `crash.rs` | another machine, other users, sudden death |
+//! | `secure.rs` | a provider behind TLS, with certificates good and bad |
 //! | `terminal.rs` | a person who types at a pseudo-terminal |
 //! | `wire.rs` | HTTP by hand |
 //! | `scene.rs` | a stage and a provider that know each other |
@@ -36,6 +37,9 @@ mod docs;
 mod environment;
 mod family;
 mod house;
+mod closed_store;
+mod escapes;
+mod hosts;
 mod id_tokens;
 mod idp;
 mod keyring;
@@ -43,16 +47,21 @@ mod leaks;
 mod login;
 mod peers;
 mod prompts;
+mod proxy;
 mod real_browser;
 mod real_clients;
 mod real_servers;
+mod private_files;
+mod quirks;
 mod refresh;
 mod scene;
 mod second_host;
+mod secure;
 mod stage;
 mod stage_tests;
 mod storage;
 mod template;
 mod terminal;
+mod tls;
 mod users;
 mod wire;

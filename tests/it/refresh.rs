@@ -20,7 +20,7 @@ fn refreshes(idp: &Idp) -> usize {
 /// A provider that answers a repeated refresh within half a minute as it did the first time.
 fn tolerant() -> Idp {
     let mut behaviour = Behaviour::default();
-    behaviour.reuse = Reuse::ToleratedFor(Duration::from_secs(60));
+    behaviour.reuse = Reuse::ToleratedFor(Duration::from_mins(1));
     Idp::start(behaviour)
 }
 

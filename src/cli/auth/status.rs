@@ -12,7 +12,7 @@ use crate::auth::session::{Session, timestamp};
 use crate::cli::access::{self, Access, Bearer, expiry};
 use crate::cli::{Doors, active};
 use crate::config::{self, Config, Profile, Source, Sourced};
-use crate::error::{Code, Failure, Result};
+use crate::error::{self, Code, Failure, Result};
 use crate::secret::Choice;
 use crate::text::clean;
 
@@ -166,7 +166,7 @@ impl Args {
             Err(failure) if failure.code() == Code::SignedOut || failure.code() == Code::Unreachable => {
                 status.verification =
                     if failure.code() == Code::SignedOut { Verification::Expired } else { Verification::Unreachable };
-                status.problem = Some(failure.to_string());
+                status.problem = Some(problem(&*failure));
                 Ok(None)
             }
             Err(failure) => Err(failure),
@@ -270,7 +270,7 @@ impl Status {
                     Code::Forbidden => Verification::Verified,
                     _ => Verification::Skipped,
                 };
-                self.problem = Some(failure.to_string());
+                self.problem = Some(problem(&*failure));
                 self.token_page = failure.mend().filter(|_| failure.code() == Code::Invalid);
             }
         }
@@ -336,4 +336,9 @@ impl Status {
         };
         Some(NotUsable { what, mend, code: Code::SignedOut }.into())
     }
+}
+
+/// What went wrong, in one line. What keeps a service out of reach stands among the causes.
+fn problem(failure: &dyn Failure) -> String {
+    if failure.code() == Code::Unreachable { error::with_causes(failure) } else { failure.to_string() }
 }
