@@ -61,6 +61,7 @@ mod secure;
 mod stage;
 mod stage_tests;
 mod storage;
+mod surroundings;
 mod template;
 mod terminal;
 mod tls;
