@@ -33,6 +33,8 @@ pub struct Login<'a> {
     pub endpoint: Option<&'a str>,
     /// The account that the profile is for.
     pub login_hint: Option<&'a str>,
+    /// Whether another account than the one in the browser may be wanted.
+    pub choose_account: bool,
 }
 
 /// A session that nobody has stored yet, and the browser that waits to hear about it.
@@ -107,6 +109,7 @@ impl Login<'_> {
             redirect,
             limit,
             login_hint: self.login_hint,
+            choose_account: self.choose_account,
         };
         let signed = web::sign_in(&ask, http, now(), person)?;
         let session = self.session(Grant::Web, client, signed.tokens, Some(&signed.nonce), http, now(), person)?;

@@ -186,22 +186,26 @@ pub fn find(name: &str) -> Option<&'static Preset> {
 }
 
 impl Preset {
-    /// An address on the server that signs people in.
-    fn home(&self) -> Option<String> {
+    /// Whether an address is on a server of the preset's own.
+    fn is_home(&self, address: &str) -> bool {
         let table = (self.fill)();
-        table.issuer.or(table.authorization_endpoint)
+        let own = [table.issuer, table.token_endpoint, table.authorization_endpoint];
+        own.into_iter().flatten().any(|own| same_host(&own, address))
     }
 
     /// The user's table over the preset's: each value given by the user replaces the preset's.
     ///
-    /// A user who names another issuer means another server, so none of the preset's own addresses survive it.
+    /// A user who names another issuer, or other endpoints, means another server: none of the preset's own addresses and
+    /// token variables survive that.
     pub fn under(&self, user: &ServiceTable) -> ServiceTable {
         let mut table = (self.fill)();
+        let theirs =
+            [&user.issuer, &user.token_endpoint, &user.authorization_endpoint, &user.device_authorization_endpoint];
         if user.issuer.as_ref().is_some_and(|issuer| Some(issuer) != table.issuer.as_ref()) {
             forget_oauth_addresses(&mut table);
-            if !same_host(user.issuer.as_deref(), self.home().as_deref()) {
-                forget_server(&mut table);
-            }
+        }
+        if theirs.into_iter().flatten().any(|address| !self.is_home(address)) {
+            forget_server(&mut table);
         }
         if self.quirks.endpoint_is_issuer && user.endpoint.is_none() {
             table.endpoint = user.issuer.clone().or_else(|| table.issuer.clone());
@@ -250,6 +254,7 @@ fn forget_oauth_addresses(table: &mut ServiceTable) {
 
 /// Leaves nothing by which a token could come from, or go to, the server that the preset is about.
 fn forget_server(table: &mut ServiceTable) {
+    forget_oauth_addresses(table);
     table.endpoint = None;
     table.token_env = None;
     if let Some(api) = &mut table.api {
@@ -257,8 +262,8 @@ fn forget_server(table: &mut ServiceTable) {
     }
 }
 
-fn same_host(one: Option<&str>, other: Option<&str>) -> bool {
-    let host = |text: Option<&str>| http::parse_url(text?).ok()?.host_str().map(str::to_owned);
+fn same_host(one: &str, other: &str) -> bool {
+    let host = |text: &str| http::parse_url(text).ok()?.host_str().map(str::to_owned);
     host(one).is_some_and(|host_of_one| Some(host_of_one) == host(other))
 }
 
@@ -323,6 +328,16 @@ mod tests {
             assert!(!shown.contains("https://"), "{}: {shown}", preset.name);
             assert_eq!(table.token_env, None, "{}", preset.name);
         }
+    }
+
+    #[test]
+    fn other_endpoints_keep_nothing_of_the_presets_server() {
+        let user = ServiceTable {
+            token_endpoint: text("https://git.corp.example/login/oauth/access_token"),
+            ..ServiceTable::default()
+        };
+        let table = find("github").unwrap().under(&user);
+        assert!(!format!("{table:?}").contains("github.com"), "{table:?}");
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct Ask<'a> {
     pub limit: Duration,
     /// The account that the profile is for.
     pub login_hint: Option<&'a str>,
+    /// Whether another account than the one in the browser may be wanted.
+    pub choose_account: bool,
 }
 
 /// The tokens of a browser sign-in, and the browser that still waits to be told how it ended.

@@ -21,12 +21,14 @@ pub(super) enum Command {
     #[command(after_help = with_keys("Example:\n  lanyard config get profiles.work.endpoint"))]
     Get {
         /// The key, such as defaults.storage
+        #[arg(value_parser = crate::cli::ui::name)]
         key: String,
     },
     /// Give a key a value
     #[command(after_help = with_keys("Example:\n  lanyard config set defaults.storage keychain"))]
     Set {
         /// The key, such as defaults.storage
+        #[arg(value_parser = crate::cli::ui::name)]
         key: String,
         /// The value; a list has commas between
         #[arg(allow_hyphen_values = true)]
@@ -36,6 +38,7 @@ pub(super) enum Command {
     #[command(after_help = with_keys("Example:\n  lanyard config unset profiles.work.project"))]
     Unset {
         /// The key, such as profiles.work.project
+        #[arg(value_parser = crate::cli::ui::name)]
         key: String,
     },
     /// Print every key that is set, with its line
@@ -53,6 +56,7 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  lanyard config set-profile work")]
     SetProfile {
         /// The profile
+        #[arg(value_parser = crate::cli::ui::name, add = clap_complete::ArgValueCandidates::new(crate::cli::completions::profiles))]
         name: String,
     },
 }

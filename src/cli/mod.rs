@@ -66,10 +66,10 @@ pub struct Cli {
 #[command(next_help_heading = "Global options")]
 pub struct Global {
     /// Use this profile
-    #[arg(long, global = true, value_name = "NAME", add = ArgValueCandidates::new(completions::profiles))]
+    #[arg(long, global = true, value_name = "NAME", value_parser = ui::name, add = ArgValueCandidates::new(completions::profiles))]
     pub profile: Option<String>,
     /// Use this project
-    #[arg(long, global = true, value_name = "NAME", add = ArgValueCandidates::new(completions::projects))]
+    #[arg(long, global = true, value_name = "NAME", value_parser = ui::name, add = ArgValueCandidates::new(completions::projects))]
     pub project: Option<String>,
     /// Print facts as a table or as JSON
     #[arg(long, global = true, value_name = "FORMAT", value_parser = output_parser())]

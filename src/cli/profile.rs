@@ -31,20 +31,24 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  lanyard profile show work")]
     Show {
         /// The profile; the active one by default
+        #[arg(value_parser = crate::cli::ui::name, add = clap_complete::ArgValueCandidates::new(crate::cli::completions::profiles))]
         name: Option<String>,
     },
     /// Give a profile another name, with its session and the rules that name it
     #[command(after_help = "Example:\n  lanyard profile rename work acme")]
     Rename {
         /// The name now
+        #[arg(value_parser = crate::cli::ui::name, add = clap_complete::ArgValueCandidates::new(crate::cli::completions::profiles))]
         old: String,
         /// The new name
+        #[arg(value_parser = crate::cli::ui::name)]
         new: String,
     },
     /// Remove a profile, its session and the rules that name it
     #[command(after_help = "Example:\n  lanyard profile remove work --yes")]
     Remove {
         /// The profile
+        #[arg(value_parser = crate::cli::ui::name, add = clap_complete::ArgValueCandidates::new(crate::cli::completions::profiles))]
         name: String,
         /// Do not ask
         #[arg(long, short)]

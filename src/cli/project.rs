@@ -27,7 +27,7 @@ pub(super) enum Command {
     #[command(after_help = "Example:\n  lanyard project use web-shop")]
     Use {
         /// The project's name
-        #[arg(add = clap_complete::ArgValueCandidates::new(crate::cli::completions::projects))]
+        #[arg(value_parser = crate::cli::ui::name, add = clap_complete::ArgValueCandidates::new(crate::cli::completions::projects))]
         name: String,
         /// Do not ask the service whether the project exists
         #[arg(long)]

@@ -52,7 +52,7 @@ def sign_in(binary, work):
     login = [binary, "auth", "login", "--profile", "bench", "--with-token", "--no-verify"]
     feed(login, TOKEN + "\n", environment)
     # secret-tool reads an item of the same size as lanyard's.
-    held = subprocess.run(["secret-tool", "lookup", "service", "lanyard", "username", "bench"],
+    held = subprocess.run(["secret-tool", "lookup", "service", "lanyard"],
                           env=environment, capture_output=True, text=True).stdout
     feed(["secret-tool", "store", "--label=bench", "service", "bench-peer", "username", "bench"], held or TOKEN, environment)
     os.makedirs(environment["GH_CONFIG_DIR"])

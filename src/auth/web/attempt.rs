@@ -175,7 +175,7 @@ impl Attempt {
 }
 
 /// The configured prompt; else what the case needs: `consent` where a refresh token is wanted from an issuer that gives
-/// one only with consent (OpenID Connect Core section 11), `select_account` where the profile is for one account and the
+/// one only with consent (OpenID Connect Core section 11), `select_account` where the account matters and the
 /// issuer announces that it knows the word. One that does not may refuse the whole sign-in for it.
 fn prompt(ask: &Ask<'_>) -> Option<String> {
     if let Some(prompt) = &ask.service.table.prompt {
@@ -189,7 +189,8 @@ fn prompt(ask: &Ask<'_>) -> Option<String> {
     if has("openid") && has("offline_access") {
         prompts.push("consent");
     }
-    if ask.login_hint.is_some() && ask.metadata.prompt_values_supported.iter().any(|value| value == "select_account") {
+    let knows_the_word = ask.metadata.prompt_values_supported.iter().any(|value| value == "select_account");
+    if knows_the_word && (ask.login_hint.is_some() || ask.choose_account) {
         prompts.push("select_account");
     }
     (!prompts.is_empty()).then(|| prompts.join(" "))

@@ -42,7 +42,7 @@ lanyard auth login --issuer https://id.example.com --client-id my-cli\n  \
 lanyard auth login --service gitlab --with-token < token.txt")]
 pub(crate) struct Args {
     /// The service to sign in to: a name from the configuration or a built-in one
-    #[arg(long, short, value_name = "NAME", add = clap_complete::ArgValueCandidates::new(crate::cli::completions::services))]
+    #[arg(long, short, value_name = "NAME", value_parser = crate::cli::ui::name, add = clap_complete::ArgValueCandidates::new(crate::cli::completions::services))]
     service: Option<String>,
     /// The OpenID Connect or OAuth 2.0 issuer to sign in to; written to the configuration as a service
     #[arg(long, value_name = "URL", conflicts_with = "service")]
@@ -162,12 +162,12 @@ impl Args {
         target.refuse_token_in_force()?;
         let service = target.service(doors, &config)?;
         let way = self.way(doors, &service)?;
-        let given = self.read_secret(doors, way)?;
         let client_id = match way {
             Way::Token => None,
             Way::Web | Way::Device => Some(self.client_id(doors, &service)?),
         };
         let store = keep::proven_store(doors, &self, &target)?;
+        let given = self.read_secret(doors, way)?;
         let before = target.place(doors).load(&*store).ok().flatten().map(|session| session.issued_at);
 
         let metadata = match way {
@@ -180,6 +180,7 @@ impl Args {
             metadata: &metadata,
             endpoint: target.endpoint(&service),
             login_hint: target.account(self.switch_account),
+            choose_account: self.switch_account,
         };
         let _one_at_a_time = match way {
             Way::Web => Some(self.wait_for_others(doors)?),

@@ -10,7 +10,7 @@ use crate::error::Result;
 #[command(after_help = "Example:\n  lanyard auth switch work")]
 pub(crate) struct Args {
     /// The profile; at a terminal, lanyard asks when it is left out
-    #[arg(value_name = "PROFILE", add = clap_complete::ArgValueCandidates::new(crate::cli::completions::profiles))]
+    #[arg(value_name = "PROFILE", value_parser = crate::cli::ui::name, add = clap_complete::ArgValueCandidates::new(crate::cli::completions::profiles))]
     name: Option<String>,
 }
 

@@ -56,16 +56,26 @@ pub fn quiet_panics() {
     }));
 }
 
-/// Whether a word has the shape of a secret: a known prefix, a JWT, or a long run with letters and digits mixed.
+/// The word, unless it is a token pasted where a name belongs. The error is shown by [`usage`], which does not repeat it.
+pub fn name(word: &str) -> std::result::Result<String, String> {
+    if is_known_token(word) { Err("this is a token, not a name".into()) } else { Ok(word.to_owned()) }
+}
+
+/// Whether a word has the shape of a secret: a known kind of token, or a long run with letters and digits mixed.
 pub fn looks_like_a_token(word: &str) -> bool {
-    const PREFIXES: [&str; 12] =
-        ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "hf_", "sk-", "xoxb-", "xoxp-", "ya29."];
     let word = word.split_once('=').map_or(word, |(_, value)| value);
-    let is_jwt = word.starts_with("eyJ") && word.split('.').count() == 3;
     let mixed = word.len() > 20
         && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-+/=".contains(&byte))
         && word.bytes().any(|byte| byte.is_ascii_digit())
         && word.bytes().any(|byte| byte.is_ascii_alphabetic())
         && !word.starts_with("--");
-    is_jwt || PREFIXES.iter().any(|prefix| word.starts_with(prefix) && word.len() > prefix.len() + 8) || mixed
+    mixed || is_known_token(word)
+}
+
+/// Whether a word begins like the tokens of a known service, or is a JWT.
+fn is_known_token(word: &str) -> bool {
+    const PREFIXES: [&str; 12] =
+        ["ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "hf_", "sk-", "xoxb-", "xoxp-", "ya29."];
+    let is_jwt = word.starts_with("eyJ") && word.split('.').count() == 3;
+    is_jwt || PREFIXES.iter().any(|prefix| word.starts_with(prefix) && word.len() > prefix.len() + 8)
 }
