@@ -372,3 +372,36 @@ pub fn same_account(profile_account: Option<&str>, profile_id: Option<&str>, ide
 pub fn scopes(list: &str) -> Vec<String> {
     grant::words(list)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pasted_token_is_trimmed_and_must_be_one_visible_line() {
+        let clean = |text: &str| clean_token(&Secret::new(text.to_owned())).map(|token| token.expose().to_owned());
+        assert_eq!(clean(" tok_1\r\n").unwrap(), "tok_1");
+        assert_eq!(clean("\n\n"), Err(PastedError::Empty));
+        assert_eq!(clean("one\ntwo"), Err(PastedError::ManyLines));
+        assert_eq!(clean("one two"), Err(PastedError::NotVisible));
+        assert_eq!(clean("t\u{f6}ken"), Err(PastedError::NotVisible));
+        assert_eq!(clean(&"x".repeat(70_000)), Err(PastedError::TooLong));
+    }
+
+    #[test]
+    fn an_account_is_the_same_by_its_identifier_else_by_its_name() {
+        let identity = |account: Option<&str>, id: Option<&str>| Identity {
+            subject: Some("sub".into()),
+            account: account.map(str::to_owned),
+            account_id: id.map(str::to_owned),
+        };
+        let alice = identity(Some("Alice@example.com"), Some("acc_1"));
+        assert!(same_account(Some("old-name@example.com"), Some("acc_1"), &alice));
+        assert!(same_account(None, Some("sub"), &alice));
+        assert!(!same_account(Some("alice@example.com"), Some("acc_2"), &alice));
+        assert!(same_account(Some("alice@example.com"), None, &alice));
+        assert!(!same_account(Some("bob@example.com"), None, &alice));
+        assert!(!same_account(Some("alice@example.com"), None, &identity(None, None)), "no name is no proof");
+        assert!(same_account(None, None, &alice));
+    }
+}

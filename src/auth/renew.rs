@@ -289,3 +289,6 @@ fn continues(token: &Secret, session: &Session) -> bool {
         && says("iss", session.issuer.as_deref())
         && session.client.as_ref().is_none_or(|client| audience(&client.id))
 }
+
+#[cfg(test)]
+mod tests;

@@ -144,4 +144,4 @@ pub fn timestamp(at: DateTime<Utc>) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

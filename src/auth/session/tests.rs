@@ -1,7 +1,11 @@
 use super::*;
 use crate::auth::grant::AuthMethod;
+use crate::os::Env;
+use crate::secret::memory::Memory;
+use crate::secret::{Choice, SecretStore, Slot, StoreError};
 
-fn session(now: DateTime<Utc>, life: Option<i64>) -> Session {
+/// A session of the service `corp`, issued at `now`.
+pub(crate) fn session(now: DateTime<Utc>, life: Option<i64>) -> Session {
     Session {
         service: "corp".into(),
         issuer: Some("https://id.example".into()),
@@ -42,4 +46,76 @@ fn freshness_follows_the_margin() {
     assert!(!short.is_fresh(at(91), None));
     assert!(session(now, None).is_fresh(at(1_000_000_000), Some(Duration::days(1))));
     assert!(!hour.is_fresh(at(-301), None), "the clock stepped back");
+}
+
+/// A store that is a keychain in all but its place.
+struct SharedStore(Memory);
+
+impl SecretStore for SharedStore {
+    fn get(&self, slot: &Slot) -> Result<Option<Secret>, StoreError> {
+        self.0.get(slot)
+    }
+    fn set(&self, slot: &Slot, value: &Secret) -> Result<(), StoreError> {
+        self.0.set(slot, value)
+    }
+    fn remove(&self, slot: &Slot) -> Result<bool, StoreError> {
+        self.0.remove(slot)
+    }
+    fn probe(&self, size: usize) -> Result<(), StoreError> {
+        self.0.probe(size)
+    }
+    fn choice(&self) -> Choice {
+        Choice::Keychain
+    }
+}
+
+#[test]
+fn two_folders_on_one_keychain_do_not_share_a_session() {
+    let home = tempfile::tempdir().unwrap();
+    let place = |folder: &str| Place::of(&Env::invented(&home.path().join(folder), home.path(), &[]), "work");
+    let (here, there) = (place("here"), place("there"));
+    let store = SharedStore(Memory::new());
+    let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+    here.save(&store, &session(now, None)).unwrap();
+    assert!(there.load(&store).unwrap().is_none());
+    there.save(&store, &session(now, None)).unwrap();
+    assert!(here.remove(&store).unwrap());
+    assert!(there.load(&store).unwrap().is_some(), "the other folder's session stays");
+    assert!(here.load(&store).unwrap().is_none());
+}
+
+#[test]
+fn a_folder_has_one_name_before_and_after_it_is_made() {
+    let home = tempfile::tempdir().unwrap();
+    let store = SharedStore(Memory::new());
+    let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+    let place = |folder: &str| Place::of(&Env::invented(&home.path().join(folder), home.path(), &[]), "work");
+    place("new/").save(&store, &session(now, None)).unwrap();
+    std::fs::create_dir(home.path().join("new")).unwrap();
+    for spelling in ["new", "new/", "./new", "new/../new"] {
+        assert!(place(spelling).load(&store).unwrap().is_some(), "{spelling}");
+    }
+}
+
+#[test]
+fn a_client_secret_belongs_to_one_address() {
+    let home = tempfile::tempdir().unwrap();
+    let place = Place::of(&Env::invented(home.path(), home.path(), &[]), "work");
+    let store = SharedStore(Memory::new());
+    let slot = |address: &str| place.client_slot(&store, "corp", address);
+    store.set(&slot("https://id.example"), &Secret::new("s3cret".into())).unwrap();
+    assert!(store.get(&slot("https://evil.example")).unwrap().is_none());
+    assert!(store.get(&slot("https://id.example")).unwrap().is_some());
+}
+
+#[test]
+fn a_damaged_item_is_no_session_and_no_crash() {
+    let home = tempfile::tempdir().unwrap();
+    let place = Place::of(&Env::invented(home.path(), home.path(), &[]), "work");
+    let store = Memory::new();
+    for item in ["", "{", "[]", "{\"version\":2}", "{\"version\":1,\"access_token\":[\"CANARY\"]}"] {
+        store.set(&Slot { name: "work".into(), label: String::new() }, &Secret::new(item.into())).unwrap();
+        let error = place.load(&store).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }) && !format!("{error:?}").contains("CANARY"), "{error:?}");
+    }
 }
