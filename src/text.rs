@@ -52,19 +52,22 @@ pub fn nearest<'a>(typed: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, word)| word)
 }
 
-/// The number of single-character edits between two words (Levenshtein).
+/// The number of slips between two words: a letter too many, missing, wrong, or swapped with the next (the optimal
+/// string alignment distance).
 fn distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, b) in right.iter().enumerate() {
-            let substituted = diagonal + usize::from(a != *b);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(diagonal + 1).min(row[j] + 1);
+    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=right.len()).collect()];
+    for i in 1..=left.len() {
+        let mut row = vec![i];
+        for j in 1..=right.len() {
+            let substituted = rows[i - 1][j - 1] + usize::from(left[i - 1] != right[j - 1]);
+            let swapped = i > 1 && j > 1 && left[i - 1] == right[j - 2] && left[i - 2] == right[j - 1];
+            let swapped = if swapped { rows[i - 2][j - 2] + 1 } else { usize::MAX };
+            row.push(substituted.min(rows[i - 1][j] + 1).min(row[j - 1] + 1).min(swapped));
         }
+        rows.push(row);
     }
-    row[right.len()]
+    rows[left.len()][right.len()]
 }
 
 #[cfg(test)]
@@ -81,6 +84,8 @@ mod tests {
     #[test]
     fn nearest_finds_the_slip_and_not_the_stranger() {
         assert_eq!(nearest("profil", ["profile", "project"]), Some("profile"));
+        assert_eq!(nearest("wrok", ["home", "work"]), Some("work"));
+        assert_eq!(nearest("", ["home", ""]), Some(""));
         assert_eq!(nearest("zebra", ["profile", "project"]), None);
     }
 }
