@@ -48,8 +48,8 @@ fn freshness_follows_the_margin() {
     assert!(!hour.is_fresh(at(-301), None), "the clock stepped back");
 }
 
-/// A store that is a keychain in all but its place.
-struct SharedStore(Memory);
+/// A store in memory that says it is another.
+struct SharedStore(Memory, Choice);
 
 impl SecretStore for SharedStore {
     fn get(&self, slot: &Slot) -> Result<Option<Secret>, StoreError> {
@@ -65,7 +65,7 @@ impl SecretStore for SharedStore {
         self.0.probe(size)
     }
     fn choice(&self) -> Choice {
-        Choice::Keychain
+        self.1
     }
 }
 
@@ -74,7 +74,7 @@ fn two_folders_on_one_keychain_do_not_share_a_session() {
     let home = tempfile::tempdir().unwrap();
     let place = |folder: &str| Place::of(&Env::invented(&home.path().join(folder), home.path(), &[]), "work");
     let (here, there) = (place("here"), place("there"));
-    let store = SharedStore(Memory::new());
+    let store = SharedStore(Memory::new(), Choice::Keychain);
     let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
     here.save(&store, &session(now, None)).unwrap();
     assert!(there.load(&store).unwrap().is_none());
@@ -87,7 +87,7 @@ fn two_folders_on_one_keychain_do_not_share_a_session() {
 #[test]
 fn a_folder_has_one_name_before_and_after_it_is_made() {
     let home = tempfile::tempdir().unwrap();
-    let store = SharedStore(Memory::new());
+    let store = SharedStore(Memory::new(), Choice::Keychain);
     let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
     let place = |folder: &str| Place::of(&Env::invented(&home.path().join(folder), home.path(), &[]), "work");
     place("new/").save(&store, &session(now, None)).unwrap();
@@ -101,7 +101,7 @@ fn a_folder_has_one_name_before_and_after_it_is_made() {
 fn a_client_secret_belongs_to_one_address() {
     let home = tempfile::tempdir().unwrap();
     let place = Place::of(&Env::invented(home.path(), home.path(), &[]), "work");
-    let store = SharedStore(Memory::new());
+    let store = SharedStore(Memory::new(), Choice::Keychain);
     let slot = |address: &str| place.client_slot(&store, "corp", address);
     store.set(&slot("https://id.example"), &Secret::new("s3cret".into())).unwrap();
     assert!(store.get(&slot("https://evil.example")).unwrap().is_none());
@@ -112,7 +112,7 @@ fn a_client_secret_belongs_to_one_address() {
 fn a_damaged_item_is_no_session_and_no_crash() {
     let home = tempfile::tempdir().unwrap();
     let place = Place::of(&Env::invented(home.path(), home.path(), &[]), "work");
-    let store = Memory::new();
+    let store = SharedStore(Memory::new(), Choice::Plain);
     for item in ["", "{", "[]", "{\"version\":2}", "{\"version\":1,\"access_token\":[\"CANARY\"]}"] {
         store.set(&Slot { name: "work".into(), label: String::new() }, &Secret::new(item.into())).unwrap();
         let error = place.load(&store).unwrap_err();
