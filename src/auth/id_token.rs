@@ -26,13 +26,13 @@ pub struct Expected<'a> {
     pub issuer: &'a str,
     /// This client.
     pub client_id: &'a str,
-    /// The nonce of this sign-in; `None` when a session is renewed, where the token need not have one.
+    /// The nonce of this sign-in; `None` where none was sent, and the token need not have one.
     pub nonce: Option<&'a str>,
     /// The access token that came along, for `at_hash`.
     pub access_token: Option<&'a Secret>,
     /// How many seconds ago the person may have signed in, where that was asked for.
     pub max_age: Option<u64>,
-    /// The subject of the session that is renewed.
+    /// The subject that is known already, where one is.
     pub subject: Option<&'a str>,
 }
 

@@ -182,11 +182,6 @@ impl<'a> Asks<'a> {
         })
     }
 
-    /// Whether there is anybody to ask.
-    pub fn is_empty(&self) -> bool {
-        self.api.is_none() && self.userinfo.is_none() && self.introspection.is_none()
-    }
-
     /// Asks whose token this is, of the first that can tell. `None` where there is nobody to ask.
     ///
     /// `subject` is the one of a verified ID token; a userinfo endpoint that names another is not believed.
@@ -198,16 +193,6 @@ impl<'a> Asks<'a> {
             return self.ask_userinfo(http, userinfo, token, subject).map(Some);
         }
         self.introspect(http, token)
-    }
-
-    /// Asks the userinfo endpoint, where there is one.
-    pub fn userinfo(
-        &self,
-        http: &dyn Http,
-        token: &Secret,
-        subject: Option<&str>,
-    ) -> Result<Option<Facts>, IdentityError> {
-        self.userinfo.as_ref().map(|userinfo| self.ask_userinfo(http, userinfo, token, subject)).transpose()
     }
 
     /// Asks the introspection endpoint, where there is one and a client that may.

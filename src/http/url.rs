@@ -75,8 +75,8 @@ pub fn below(base: &Url, path: &str) -> Result<Url, BadUrl> {
     Ok(url)
 }
 
-/// A text as one segment of a path: everything but letters, digits and `-_~` is percent-encoded, the dot as well, so
-/// that no name can climb.
+/// A text as one segment of a path: everything but letters, digits and `-_~.` is percent-encoded, and the dots of a name
+/// that is nothing else, so that no name can climb.
 pub fn segment(text: &str) -> String {
     use std::fmt::Write as _;
     let mut encoded = String::with_capacity(text.len());

@@ -45,7 +45,7 @@ impl Env {
     /// Reads the surroundings of this process. `config_dir` is the value of `--config-dir`, which wins over the
     /// variable `LANYARD_CONFIG_DIR`, which wins over the platform's folder.
     ///
-    /// When the program runs with more rights than its caller (set-user-id, file capabilities), every `LANYARD_*`
+    /// When the program runs with more rights than its caller (set-user-id or set-group-id), every `LANYARD_*`
     /// variable is ignored, as `secure_getenv(3)` would.
     pub fn of_process(config_dir: Option<PathBuf>) -> Self {
         let trusted = !harden::runs_with_raised_rights();
