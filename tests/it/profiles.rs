@@ -111,17 +111,23 @@ fn a_removed_profile_leaves_no_session_and_no_rule() {
 }
 
 #[test]
-fn a_profile_whose_keychain_is_dead_is_not_half_removed() {
+fn a_dead_keychain_stops_a_rename_and_a_removal_says_what_may_be_left() {
     let (mut keyring, _idp, stage) = signed_in();
     keyring.kill();
     let before = scene::settled(&stage);
-    for command in [&["profile", "remove", "work", "--yes"][..], &["profile", "rename", "work", "acme"]] {
-        let refused = stage.run(command).ends(7);
-        assert!(refused.stderr().contains("next: "), "{refused}");
-        assert_eq!(scene::settled(&stage), before);
-    }
+    let refused = stage.run(&["profile", "rename", "work", "acme"]).ends(7);
+    assert!(refused.stderr().contains("next: "), "{refused}");
+    assert_eq!(scene::settled(&stage), before);
     keyring.start_service();
     stage.run(&["auth", "status"]).ends(0);
+
+    keyring.kill();
+    let removed = stage.run(&["profile", "remove", "work", "--yes"]).ends(0);
+    assert!(removed.stderr().contains("warning: its session may still be in the keychain: "), "{removed}");
+    assert!(!stage.config().contains("profiles.work"), "{}", stage.config());
+    keyring.start_service();
+    let gone = stage.run(&["auth", "token", "--profile", "work"]).ends(3);
+    assert!(gone.stdout().is_empty(), "{gone}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ Prints `ready PORT`, then one line for every handshake: `TLSv1.3` or the reason 
 `1.1`, is the newest version that it speaks; without it, Python's own choice.
 """
 
+import re
 import socket
 import ssl
 import sys
@@ -11,37 +12,44 @@ import threading
 import warnings
 
 
-def pump(source, target):
-    try:
-        while block := source.recv(65536):
-            target.sendall(block)
-    except OSError:
-        pass
-    try:
-        target.shutdown(socket.SHUT_WR)
-    except OSError:
-        pass
+def request_of(client):
+    """One whole HTTP request; all of it where the client says `Content-Length`."""
+    request = b""
+    while b"\r\n\r\n" not in request:
+        block = client.recv(65536)
+        if not block:
+            return request
+        request += block
+    head, body = request.split(b"\r\n\r\n", 1)
+    length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
+    missing = int(length[1]) - len(body) if length else 0
+    while missing > 0 and (block := client.recv(65536)):
+        request += block
+        missing -= len(block)
+    return request
 
 
 def take(context, raw, backend_port):
     raw.settimeout(60)
     try:
-        outside = context.wrap_socket(raw, server_side=True)
+        client = context.wrap_socket(raw, server_side=True)
     except OSError as error:
         print(f"refused: {error}", flush=True)
         raw.close()
         return
-    print(outside.version(), flush=True)
-    with outside, socket.create_connection(("127.0.0.1", backend_port)) as inside:
-        forth = threading.Thread(target=pump, args=(outside, inside), daemon=True)
-        forth.start()
-        # The backend answers one request and closes; then the client is told so.
-        try:
-            while block := inside.recv(65536):
-                outside.sendall(block)
-            outside.unwrap()
-        except OSError:
-            pass
+    print(client.version(), flush=True)
+    # One after the other: a TLS connection is not to be read and written by two threads at once. The backend answers
+    # one request and closes; then the client is told so.
+    try:
+        with client:
+            if request := request_of(client):
+                with socket.create_connection(("127.0.0.1", backend_port)) as backend:
+                    backend.sendall(request)
+                    while block := backend.recv(65536):
+                        client.sendall(block)
+            client.unwrap()
+    except OSError:
+        pass
 
 
 def main():
