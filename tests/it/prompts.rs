@@ -219,8 +219,7 @@ fn without_a_keychain_a_person_is_asked_for_another_place() {
     let scene = Scene::on(keyring, Stage::new());
     let login = ["auth", "login", "--service", "corp", "--profile", "work", "--with-token"];
     let mut terminal = Terminal::start(&scene.stage, &login);
-    terminal.sees("Token: ");
-    terminal.types(TOKEN);
+    // The place is settled before the token is asked for.
     terminal.sees("no keychain can be reached");
     terminal.sees("Where shall the session rest?");
     let choices = terminal.sees("Plain file:");
@@ -230,9 +229,11 @@ fn without_a_keychain_a_person_is_asked_for_another_place() {
     terminal.types("battery staple").sees("differ");
     terminal.sees("New passphrase");
     terminal.types("correct horse").sees("The same again");
-    terminal.types("correct horse").sees("Signed in as user@example.com");
+    terminal.types("correct horse").sees("Token: ");
+    terminal.types(TOKEN).sees("Signed in as user@example.com");
     let ending = terminal.ends();
     assert_eq!((ending.code, ending.echoes), (Some(0), true), "{ending:?}");
+    assert!(!ending.screen.contains(TOKEN));
     assert!(!ending.screen.contains("horse") && !ending.screen.contains("staple"), "{ending:?}");
     assert!(scene.stage.config().contains("storage = \"file\""), "{}", scene.stage.config());
 
