@@ -1,7 +1,6 @@
 //! Completion scripts as the shells themselves take them, and the doctor.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::idp::Idp;
@@ -30,11 +29,6 @@ fn script(stage: &Stage, shell: &str) -> String {
     let outcome = stage.run(&["completions", shell]).ends(0);
     assert!(outcome.stderr.is_empty() && outcome.stdout().contains("lanyard"), "{outcome}");
     outcome.stdout()
-}
-
-/// Whether a program is installed. Bash is everywhere; the other shells are tested where they are.
-fn is_installed(program: &str) -> bool {
-    ["/usr/local/bin", "/usr/bin", "/bin"].iter().any(|folder| Path::new(folder).join(program).exists())
 }
 
 /// Runs a text with a shell in the stage's home and returns its stdout.
@@ -68,9 +62,7 @@ fn every_shell_gets_a_script_that_it_parses() {
             // Nothing to check these with on a usual Linux machine.
             _ => continue,
         };
-        if is_installed(name) {
-            shell(&stage, &path, check);
-        }
+        shell(&stage, &path, check);
     }
     let unknown = stage.run(&["completions", "tcsh"]).ends(2);
     for name in SHELLS {
@@ -107,9 +99,6 @@ fn bash_completes_commands_profiles_services_and_projects() {
 
 #[test]
 fn fish_completes_profiles_with_their_accounts() {
-    if !is_installed("fish") {
-        return;
-    }
     let (stage, path) = named();
     std::fs::write(stage.home().join("script"), script(&stage, "fish")).expect("a file");
     let text = "source ~/script; complete --do-complete 'lanyard --profile work'";
@@ -119,9 +108,6 @@ fn fish_completes_profiles_with_their_accounts() {
 
 #[test]
 fn elvish_completes_profiles() {
-    if !is_installed("elvish") {
-        return;
-    }
     let (stage, path) = named();
     // The table of completers is there at a prompt only, so this one stands in for it.
     let text = format!(
