@@ -6,6 +6,7 @@ use crate::crash::{self, Blow};
 use crate::idp::Idp;
 use crate::scene::{self, settled};
 use crate::stage::{Outcome, Running, Stage};
+use crate::wire;
 
 /// The calls at which a file could be half done, as strace selects them.
 const CALLS: [&str; 5] = ["write", "fsync", "/^rename", "/^unlink", "/^mkdir"];
@@ -79,6 +80,47 @@ fn a_kill_during_a_token_sign_in_leaves_no_half_profile() {
         assert!(leftovers(&stage).is_empty(), "{when} left {:?}", leftovers(&stage));
         clear();
     });
+}
+
+/// Signs in through the browser while the process is killed at its `time`th call of a kind. Whether it was killed.
+fn killed_sign_in(stage: &mut Stage, call: &str, time: usize) -> bool {
+    let (trace, inject) = (format!("trace={call}"), format!("inject={call}:signal=KILL:when={time}"));
+    stage.wrap(&["strace", "-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject, "--"]);
+    let mut running = scene::begin(stage, &[]);
+    if let Some(url) = running.url_unless_it_ends() {
+        // The listener may die while the browser talks to it.
+        let _ = wire::browse(&url);
+    }
+    let outcome = running.finish();
+    stage.wrap(&[]);
+    outcome.code != Some(0)
+}
+
+#[test]
+fn a_kill_during_a_browser_sign_in_leaves_no_half_profile() {
+    let idp = Idp::honest();
+    let mut stage = scene::stage_for(&idp);
+    let old = stage.config();
+    let mut struck = 0;
+    for call in ["fsync", "/^rename", "/^unlink", "accept4"] {
+        for time in 1.. {
+            if !killed_sign_in(&mut stage, call, time) {
+                break;
+            }
+            struck += 1;
+            let when = format!("killed at {call} {time}");
+            let signed_in = stage.config() != old;
+            assert!(!signed_in || stage.config().contains("account_id"), "{when}: {}", stage.config());
+            let stored = sessions(&stage).is_some_and(|file| file["secrets"]["work"].is_string());
+            assert!(stored || !signed_in, "{when}: a profile says who signed in, and the session is missing");
+            scene::sign_in(&stage);
+            assert!(idp.accepts(&scene::token(&stage)), "{when}");
+            assert!(leftovers(&stage).is_empty(), "{when} left {:?}", leftovers(&stage));
+            stage.write_config(&old);
+            let _ = std::fs::remove_file(stage.config_dir().join("sessions.plain.json"));
+        }
+    }
+    assert!(struck >= 4, "only {struck} blows were struck");
 }
 
 #[test]
