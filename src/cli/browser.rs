@@ -1,8 +1,9 @@
 //! Opening the user's browser: whether there is one, and how it is started.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::cli::program;
 use crate::http::Url;
 use crate::os::{self, Env};
 
@@ -39,7 +40,7 @@ pub(super) fn obstacle(env: &Env) -> Option<&'static str> {
 
 /// Whether one of these programs lies in an absolute folder of `PATH`.
 fn any_in_path(env: &Env, programs: &[&str]) -> bool {
-    programs.iter().any(|program| find_program(env, program).is_some())
+    programs.iter().any(|program| program::find(env, program).is_some())
 }
 
 /// Starts the browser with the address as one argument, without a shell, and leaves it alone. Returns whether a
@@ -47,7 +48,7 @@ fn any_in_path(env: &Env, programs: &[&str]) -> bool {
 ///
 /// The child gets no variable that holds a secret of lanyard's.
 pub(super) fn open(env: &Env, url: &Url, secret_variables: &[String]) -> bool {
-    candidates(env, url).into_iter().filter_map(|command| located(env, &command)).any(|mut command| {
+    candidates(env, url).into_iter().filter_map(|command| program::located(env, &command)).any(|mut command| {
         for variable in secret_variables.iter().map(String::as_str).chain([os::TOKEN, os::PASSPHRASE]) {
             command.env_remove(variable);
         }
@@ -83,36 +84,6 @@ fn candidates(env: &Env, url: &Url) -> Vec<Command> {
     }
     commands.extend(open::commands(url.as_str()));
     commands
-}
-
-/// The command with its program found in an absolute folder of `PATH`, and a `PATH` of absolute folders for what it
-/// starts in turn: a program in the folder one happens to stand in, such as a clone, is never run.
-#[cfg(unix)]
-fn located(env: &Env, command: &Command) -> Option<Command> {
-    let name = Path::new(command.get_program());
-    let program = if name.components().count() > 1 { name.to_owned() } else { find_program(env, name)? };
-    let mut located = Command::new(program);
-    located.args(command.get_args()).env("PATH", std::env::join_paths(absolute_folders(env)).ok()?);
-    Some(located)
-}
-
-/// Windows programs are started by the system's own rules, which Rust keeps from the current folder.
-#[cfg(not(unix))]
-#[expect(clippy::unnecessary_wraps, reason = "on other systems a program may be missing")]
-fn located(_: &Env, command: &Command) -> Option<Command> {
-    let mut located = Command::new(command.get_program());
-    located.args(command.get_args());
-    Some(located)
-}
-
-/// Where a program of that name lies in an absolute folder of `PATH`.
-fn find_program(env: &Env, name: impl AsRef<Path>) -> Option<PathBuf> {
-    absolute_folders(env).map(|folder| folder.join(&name)).find(|program| program.is_file())
-}
-
-/// `PATH` without its relative and empty parts.
-fn absolute_folders(env: &Env) -> impl Iterator<Item = PathBuf> {
-    std::env::split_paths(env.var("PATH").unwrap_or_default()).filter(|folder| folder.is_absolute())
 }
 
 #[cfg(test)]

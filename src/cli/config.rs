@@ -6,6 +6,7 @@ use std::process::Command as Process;
 use serde_json::json;
 
 use crate::cli::active::{load, secret_variables, wants_json};
+use crate::cli::program;
 use crate::cli::{Doors, ui};
 use crate::config::check::Entry;
 use crate::config::schema::{FIELDS, Field, Kind};
@@ -226,14 +227,17 @@ fn run_editor(doors: &Doors<'_>, file: &std::path::Path) -> Result<(), ConfigErr
     let fallback = if cfg!(windows) { "notepad" } else { "vi" };
     let line = doors.env.var("VISUAL").or_else(|| doors.env.var("EDITOR")).unwrap_or(fallback);
     let mut words = line.split_whitespace();
-    let program = words.next().unwrap_or(fallback);
-    let mut process = Process::new(program);
-    process.args(words).arg(file).current_dir(doors.env.working_dir());
+    let name = words.next().unwrap_or(fallback);
+    let mut process = Process::new(name);
+    process.args(words).arg(file);
+    let failed = |problem: String| ConfigError::Editor { program: clean(name), problem };
+    let Some(mut located) = program::located(doors.env, &process) else {
+        return Err(failed("is in no absolute folder of PATH".into()));
+    };
     for variable in secret_variables(doors.env) {
-        process.env_remove(variable);
+        located.env_remove(variable);
     }
-    let failed = |problem: String| ConfigError::Editor { program: clean(program), problem };
-    match process.status() {
+    match located.current_dir(doors.env.working_dir()).status() {
         Ok(status) if status.success() => Ok(()),
         Ok(_) => Err(failed("ended with an error, and nothing was changed".into())),
         Err(error) => Err(failed(format!("cannot be run ({})", error.kind()))),

@@ -34,6 +34,7 @@ pub mod completions;
 mod config;
 mod doctor;
 mod profile;
+mod program;
 mod project;
 mod store;
 pub mod ui;

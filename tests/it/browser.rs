@@ -124,6 +124,22 @@ fn a_program_in_the_current_folder_is_not_taken_for_the_browser() {
 }
 
 #[test]
+fn a_program_in_the_current_folder_is_not_taken_for_the_editor() {
+    let idp = Idp::honest();
+    let mut stage = scene::stage_for(&idp);
+    let (program, log) = recorder(&stage);
+    let clone = stage.home().join("clone");
+    std::fs::create_dir(&clone).unwrap();
+    std::fs::copy(&program, clone.join("some-editor")).unwrap();
+    stage.enter("clone").set("EDITOR", "some-editor");
+    for path in [":/usr/bin:/bin", ".:/usr/bin:/bin", "/usr/bin::/bin"] {
+        let refused = stage.set("PATH", path).run(&["config", "edit"]);
+        assert!(refused.stderr().contains("some-editor is in no absolute folder of PATH"), "{refused}");
+        assert!(refused.code != Some(0) && !log.exists(), "PATH={path} started a program of the current folder");
+    }
+}
+
+#[test]
 fn the_browser_learns_no_secret_of_lanyards() {
     let idp = Idp::honest();
     let mut stage = scene::stage_for(&idp);
