@@ -33,6 +33,26 @@ mod contract;
 ///
 /// There is no `Display`, no `Serialize` and no `Clone`; a second copy is made by [`Secret::duplicate`], which is easy
 /// to find.
+///
+/// ```
+/// let secret = lanyard::secret::Secret::new("hunter2".into());
+/// assert_eq!(format!("{secret:?}"), "[redacted]");
+/// ```
+///
+/// ```compile_fail
+/// let secret = lanyard::secret::Secret::new("hunter2".into());
+/// println!("{secret}");
+/// ```
+///
+/// ```compile_fail
+/// let secret = lanyard::secret::Secret::new("hunter2".into());
+/// serde_json::to_string(&secret).unwrap();
+/// ```
+///
+/// ```compile_fail
+/// let secret = lanyard::secret::Secret::new("hunter2".into());
+/// let copy = secret.clone();
+/// ```
 pub struct Secret(Zeroizing<String>);
 
 impl Secret {
