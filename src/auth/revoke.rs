@@ -151,3 +151,52 @@ pub fn discard(session: &Session, style: Revocation, http: &dyn Http) {
         tracing::debug!(%error, "the unstored session was not revoked");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::auth::session::tests::session;
+    use crate::http::{HeaderMap, Response};
+
+    /// Revokes a session at a service that answers each request by its body. Returns what was asked, too.
+    fn revoked(answer: impl Fn(&str) -> (u16, &'static str) + Sync) -> (Result<(), RevokeError>, Vec<String>) {
+        let asked = Mutex::new(Vec::new());
+        let http = |request: Request| {
+            let body = String::from_utf8(request.body.unwrap().to_vec()).unwrap();
+            let (status, text) = answer(&body);
+            asked.lock().unwrap().push(body);
+            Ok(Response { status, headers: HeaderMap::new(), body: text.as_bytes().to_vec().into() })
+        };
+        let session = session(chrono::DateTime::from_timestamp(0, 0).unwrap(), None);
+        let endpoint = Url::parse("https://id.example/revoke").unwrap();
+        let told = revoke(&session, Some(&endpoint), Revocation::Standard, &http);
+        (told, asked.into_inner().unwrap())
+    }
+
+    #[test]
+    fn the_refresh_token_goes_first() {
+        let (told, asked) = revoked(|_| (200, ""));
+        assert!(told.is_ok());
+        assert!(
+            asked[0].contains("token_type_hint=refresh_token") && asked[1].contains("token_type_hint=access_token")
+        );
+    }
+
+    #[test]
+    fn a_service_that_cannot_revoke_access_tokens_has_ended_the_session_all_the_same() {
+        let unsupported = (400, r#"{"error":"unsupported_token_type"}"#);
+        let access_only = |body: &str| if body.contains("hint=access_token") { unsupported } else { (200, "") };
+        assert!(revoked(access_only).0.is_ok());
+        assert!(matches!(revoked(|_| unsupported).0, Err(RevokeError::Refused { status: 400, .. })));
+    }
+
+    #[test]
+    fn a_busy_service_is_asked_once_more_and_an_unknown_token_is_revoked_already() {
+        let busy = |_: &str| (503, "");
+        let (told, asked) = revoked(busy);
+        assert_eq!((told.unwrap_err().code(), asked.len()), (Code::Unreachable, 2));
+        assert!(revoked(|_| (400, r#"{"error":"invalid_token"}"#)).0.is_ok());
+    }
+}

@@ -24,6 +24,7 @@
 
 mod accounts;
 mod api;
+mod belonging;
 mod browser;
 mod callback;
 mod canary;
