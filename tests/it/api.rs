@@ -104,6 +104,13 @@ fn fields_headers_and_bodies_travel_as_they_are_given() {
     let stage = stage(&api);
     stage.run(&["api", "GET", "/find?a=1", "-f", "q=a b&c", "-f", "n=2"]).ends(0);
     assert_eq!(api.last().first_line, "GET /find?a=1&q=a+b%26c&n=2 HTTP/1.1");
+    // An address in the query makes a path no address.
+    stage.run(&["api", "GET", "/find?u=https://example.com"]).ends(0);
+    assert_eq!(api.last().first_line, "GET /find?u=https://example.com HTTP/1.1");
+    // A number that is text stays as it was written.
+    stage.run(&["api", "POST", "/things", "-f", "version=1.10", "-f", "id=12345678901234567890123"]).ends(0);
+    assert_eq!(api.last().json(), serde_json::json!({ "version": "1.10", "id": "12345678901234567890123" }));
+    stage.run(&["api", "POST", "/things", "--paginate"]).ends(2);
 
     let fields = ["-f", "name=web-shop", "-F", "public=true", "-F", "size=3", "-F", "note=null", "-f", "text=a=b"];
     stage.run(&[&["api", "POST", "/things"][..], &fields].concat()).ends(0);
