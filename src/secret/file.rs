@@ -12,7 +12,7 @@ use age::secrecy::SecretString;
 use age::{Decryptor, Encryptor, scrypt};
 use zeroize::Zeroizing;
 
-use super::map::{self, Secrets};
+use super::map::{self, MapFile, Secrets};
 use super::{Choice, Passphrase, PassphraseUse, Secret, SecretStore, Slot, StoreError, store_name};
 use crate::os::files;
 
@@ -67,35 +67,6 @@ impl<'a> EncryptedFile<'a> {
         Ok(SecretString::from(passphrase.expose().to_owned()))
     }
 
-    fn load(&self) -> Result<Secrets, StoreError> {
-        let path = self.path();
-        let Some(sealed) = files::read_private(&path)? else { return Ok(Secrets::new()) };
-        if let Some(opened) = &*self.opened.borrow()
-            && opened.sealed == sealed
-        {
-            return map::parse(&opened.text, &path);
-        }
-        let text = self.unseal(&sealed)?;
-        let secrets = map::parse(&text, &path)?;
-        self.opened.replace(Some(Opened { sealed, text }));
-        Ok(secrets)
-    }
-
-    /// Replaces the file; the last secret takes it away.
-    fn save(&self, secrets: &Secrets) -> Result<(), StoreError> {
-        let path = self.path();
-        if secrets.is_empty() {
-            files::remove(&path)?;
-            self.opened.replace(None);
-            return Ok(());
-        }
-        let text = map::text(secrets, store_name(Choice::File))?;
-        let sealed = self.seal(&text)?;
-        files::replace(&path, &sealed, false)?;
-        self.opened.replace(Some(Opened { sealed, text }));
-        Ok(())
-    }
-
     fn seal(&self, text: &[u8]) -> Result<Vec<u8>, StoreError> {
         let purpose = if self.path().exists() { PassphraseUse::Open } else { PassphraseUse::Create };
         let mut recipient = scrypt::Recipient::new(self.passphrase(purpose)?);
@@ -129,6 +100,40 @@ impl<'a> EncryptedFile<'a> {
     }
 }
 
+impl MapFile for EncryptedFile<'_> {
+    fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn load(&self) -> Result<Secrets, StoreError> {
+        let path = self.path();
+        let Some(sealed) = files::read_private(&path)? else { return Ok(Secrets::new()) };
+        if let Some(opened) = &*self.opened.borrow()
+            && opened.sealed == sealed
+        {
+            return map::parse(&opened.text, &path);
+        }
+        let text = self.unseal(&sealed)?;
+        let secrets = map::parse(&text, &path)?;
+        self.opened.replace(Some(Opened { sealed, text }));
+        Ok(secrets)
+    }
+
+    fn save(&self, secrets: &Secrets) -> Result<(), StoreError> {
+        let path = self.path();
+        if secrets.is_empty() {
+            files::remove(&path)?;
+            self.opened.replace(None);
+            return Ok(());
+        }
+        let text = map::text(secrets, store_name(Choice::File))?;
+        let sealed = self.seal(&text)?;
+        files::replace(&path, &sealed, false)?;
+        self.opened.replace(Some(Opened { sealed, text }));
+        Ok(())
+    }
+}
+
 impl SecretStore for EncryptedFile<'_> {
     fn get(&self, slot: &Slot) -> Result<Option<Secret>, StoreError> {
         Ok(self.load()?.remove(&slot.name))
@@ -137,10 +142,7 @@ impl SecretStore for EncryptedFile<'_> {
     fn set(&self, slot: &Slot, value: &Secret) -> Result<(), StoreError> {
         // A person may think about the passphrase for a while, and others should not wait for that.
         self.passphrase(if self.path().exists() { PassphraseUse::Open } else { PassphraseUse::Create })?;
-        let _lock = map::lock(&self.dir)?;
-        let mut secrets = self.load()?;
-        secrets.insert(slot.name.clone(), value.duplicate());
-        self.save(&secrets)
+        self.put(slot, value)
     }
 
     fn remove(&self, slot: &Slot) -> Result<bool, StoreError> {
@@ -148,13 +150,7 @@ impl SecretStore for EncryptedFile<'_> {
             return Ok(false);
         }
         self.passphrase(PassphraseUse::Open)?;
-        let _lock = map::lock(&self.dir)?;
-        let mut secrets = self.load()?;
-        let found = secrets.remove(&slot.name).is_some();
-        if found {
-            self.save(&secrets)?;
-        }
-        Ok(found)
+        self.take(slot)
     }
 
     fn probe(&self, size: usize) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::{Secret, StoreError};
+use super::{Secret, Slot, StoreError};
 use crate::os::files::Lock;
 
 /// The version this lanyard writes.
@@ -82,8 +82,37 @@ pub(super) fn text(secrets: &Secrets, store: &'static str) -> Result<Zeroizing<V
     Ok(text)
 }
 
+/// A file that holds the whole map, as the two file stores have it.
+pub(super) trait MapFile {
+    /// The folder of the file and of its lock.
+    fn dir(&self) -> &Path;
+    /// What the file holds; nothing where there is no file.
+    fn load(&self) -> Result<Secrets, StoreError>;
+    /// Replaces the file as a whole; the last secret takes it away.
+    fn save(&self, secrets: &Secrets) -> Result<(), StoreError>;
+
+    /// Puts one secret into the map, under the lock.
+    fn put(&self, slot: &Slot, value: &Secret) -> Result<(), StoreError> {
+        let _lock = lock(self.dir())?;
+        let mut secrets = self.load()?;
+        secrets.insert(slot.name.clone(), value.duplicate());
+        self.save(&secrets)
+    }
+
+    /// Takes one secret out of the map, under the lock; `false` where it was not there.
+    fn take(&self, slot: &Slot) -> Result<bool, StoreError> {
+        let _lock = lock(self.dir())?;
+        let mut secrets = self.load()?;
+        let found = secrets.remove(&slot.name).is_some();
+        if found {
+            self.save(&secrets)?;
+        }
+        Ok(found)
+    }
+}
+
 /// Takes the lock that every writer of a file store holds from reading to replacing.
-pub(super) fn lock(dir: &Path) -> Result<Lock, StoreError> {
+fn lock(dir: &Path) -> Result<Lock, StoreError> {
     Ok(Lock::acquire(&lock_path(dir), LOCK_WAIT, &mut |_| ())?)
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::map::{self, Secrets};
+use super::map::{self, MapFile, Secrets};
 use super::{Choice, Secret, SecretStore, Slot, StoreError, store_name};
 use crate::os::files;
 
@@ -24,6 +24,12 @@ impl PlainFile {
     pub fn path(&self) -> PathBuf {
         self.dir.join("sessions.plain.json")
     }
+}
+
+impl MapFile for PlainFile {
+    fn dir(&self) -> &Path {
+        &self.dir
+    }
 
     fn load(&self) -> Result<Secrets, StoreError> {
         let path = self.path();
@@ -33,7 +39,6 @@ impl PlainFile {
         }
     }
 
-    /// Replaces the file; the last secret takes it away.
     fn save(&self, secrets: &Secrets) -> Result<(), StoreError> {
         if secrets.is_empty() {
             files::remove(&self.path())?;
@@ -50,23 +55,14 @@ impl SecretStore for PlainFile {
     }
 
     fn set(&self, slot: &Slot, value: &Secret) -> Result<(), StoreError> {
-        let _lock = map::lock(&self.dir)?;
-        let mut secrets = self.load()?;
-        secrets.insert(slot.name.clone(), value.duplicate());
-        self.save(&secrets)
+        self.put(slot, value)
     }
 
     fn remove(&self, slot: &Slot) -> Result<bool, StoreError> {
         if !self.path().exists() {
             return Ok(false);
         }
-        let _lock = map::lock(&self.dir)?;
-        let mut secrets = self.load()?;
-        let found = secrets.remove(&slot.name).is_some();
-        if found {
-            self.save(&secrets)?;
-        }
-        Ok(found)
+        self.take(slot)
     }
 
     fn probe(&self, size: usize) -> Result<(), StoreError> {
