@@ -42,7 +42,7 @@ pub(super) fn overrides(flags: &Global) -> Overrides {
 }
 
 /// Whether facts are printed as JSON under this profile.
-pub(super) fn output_json(_doors: &Doors<'_>, profile: &Profile) -> bool {
+pub(super) fn output_json(profile: &Profile) -> bool {
     profile.output.value == Output::Json
 }
 

@@ -152,7 +152,7 @@ fn show(doors: &Doors<'_>, name: Option<&str>) -> Result<()> {
         }
     };
     let rows = settings(&profile);
-    if output_json(doors, &profile) {
+    if output_json(&profile) {
         let mut answer = facts(&profile, is_active);
         answer["exists"] = profile.exists.into();
         answer["output"] = profile.output.value.word().into();

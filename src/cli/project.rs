@@ -103,7 +103,7 @@ fn list(doors: &Doors<'_>) -> Result<()> {
         return Err(ProjectError::NotListed { service: access.service()?.name }.into());
     };
     let in_use = profile.project.as_ref().map(|project| project.value.as_str());
-    if active::output_json(doors, &profile) {
+    if active::output_json(&profile) {
         let rows: Vec<Value> =
             projects.iter().map(|name| serde_json::json!({ "name": name, "current": in_use == Some(name) })).collect();
         return doors.ui.answer_json(&rows);
@@ -142,7 +142,7 @@ fn current(doors: &Doors<'_>) -> Result<()> {
     let Some(project) = &profile.project else {
         return Err(ProjectError::None { profile: profile.name.value }.into());
     };
-    if active::output_json(doors, &profile) {
+    if active::output_json(&profile) {
         return doors
             .ui
             .answer_json(&serde_json::json!({ "project": project.value, "source": project.source.to_string() }));

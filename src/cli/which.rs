@@ -27,7 +27,7 @@ impl Args {
             ("endpoint", &profile.chains.endpoint),
             ("token", &profile.chains.token),
         ];
-        if output_json(doors, &profile) {
+        if output_json(&profile) {
             let mut answer: serde_json::Map<String, Value> =
                 chains.iter().map(|(setting, chain)| ((*setting).to_owned(), setting_json(chain))).collect();
             answer.insert("warnings".into(), json!([config.warnings, profile.warnings].concat()));

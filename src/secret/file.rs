@@ -13,7 +13,7 @@ use age::{Decryptor, Encryptor, scrypt};
 use zeroize::Zeroizing;
 
 use super::map::{self, MapFile, Secrets};
-use super::{Choice, Passphrase, PassphraseUse, Secret, SecretStore, Slot, StoreError, store_name};
+use super::{Choice, Passphrase, PassphraseUse, Secret, SecretStore, Slot, StoreError};
 use crate::os::files;
 
 /// The logarithm of scrypt's cost when writing: 128 MiB and a third of a second or so on a machine of this decade.
@@ -73,7 +73,7 @@ impl<'a> EncryptedFile<'a> {
         recipient.set_work_factor(self.work_factor);
         let mut sealed = Vec::new();
         let refused = |cause: &dyn std::error::Error| StoreError::Refused {
-            store: store_name(Choice::File),
+            store: Choice::File.title(),
             action: "save",
             name: self.path().display().to_string(),
             cause: Some(super::Reason::of(cause)),
@@ -126,7 +126,7 @@ impl MapFile for EncryptedFile<'_> {
             self.opened.replace(None);
             return Ok(());
         }
-        let text = map::text(secrets, store_name(Choice::File))?;
+        let text = map::text(secrets, Choice::File.title())?;
         let sealed = self.seal(&text)?;
         files::replace(&path, &sealed, false)?;
         self.opened.replace(Some(Opened { sealed, text }));

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
-use super::{Choice, Reason, Secret, SecretStore, Slot, StoreError, store_name};
+use super::{Choice, Reason, Secret, SecretStore, Slot, StoreError};
 
 mod item;
 
@@ -70,7 +70,7 @@ impl Keychain {
                 Err(RecvTimeoutError::Timeout) => return Err(slow(*STUCK.get_or_init(|| limit))),
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(StoreError::Absent {
-                        store: store_name(Choice::Keychain),
+                        store: Choice::Keychain.title(),
                         cause: Some(Reason("the connection to it broke down".into())),
                     });
                 }
@@ -86,11 +86,11 @@ enum Step<T> {
 }
 
 fn slow(after: Duration) -> StoreError {
-    StoreError::Slow { store: store_name(Choice::Keychain), after }
+    StoreError::Slow { store: Choice::Keychain.title(), after }
 }
 
 fn absent(error: &dyn std::error::Error) -> StoreError {
-    StoreError::Absent { store: store_name(Choice::Keychain), cause: Some(Reason::of(error)) }
+    StoreError::Absent { store: Choice::Keychain.title(), cause: Some(Reason::of(error)) }
 }
 
 impl SecretStore for Keychain {

@@ -10,7 +10,7 @@
 use linux_keyutils::{KeyError, KeyRing, KeyRingIdentifier};
 use zeroize::Zeroizing;
 
-use super::{Choice, Reason, Secret, SecretStore, Slot, StoreError, store_name};
+use super::{Choice, Reason, Secret, SecretStore, Slot, StoreError};
 
 /// The kernel's limit for one key of type `user`.
 const MAX_KEY: usize = 32767;
@@ -31,7 +31,7 @@ impl SecretStore for Keyutils {
             Ok(text) => Ok(Some(Secret::new(text))),
             Err(error) => {
                 drop(Zeroizing::new(error.into_bytes()));
-                Err(StoreError::Damaged { store: store_name(Choice::Keyutils), name: slot.name.clone() })
+                Err(StoreError::Damaged { store: Choice::Keyutils.title(), name: slot.name.clone() })
             }
         }
     }
@@ -39,7 +39,7 @@ impl SecretStore for Keyutils {
     fn set(&self, slot: &Slot, value: &Secret) -> Result<(), StoreError> {
         let value = value.expose();
         if value.len() > MAX_KEY {
-            return Err(StoreError::TooLong { store: store_name(Choice::Keyutils), size: value.len() });
+            return Err(StoreError::TooLong { store: Choice::Keyutils.title(), size: value.len() });
         }
         let write = || keyring()?.add_key(&description(slot), value.as_bytes());
         write().map(|_| ()).map_err(|error| failure(error, "save", slot))
@@ -93,7 +93,7 @@ fn found<T>(outcome: Result<T, KeyError>) -> Result<Option<T>, KeyError> {
 const NOT_IMPLEMENTED: i32 = 38;
 
 fn failure(error: KeyError, action: &'static str, slot: &Slot) -> StoreError {
-    let store = store_name(Choice::Keyutils);
+    let store = Choice::Keyutils.title();
     let reason = |text: &str| Some(Reason(text.to_owned()));
     match error {
         KeyError::Unknown(NOT_IMPLEMENTED) | KeyError::OperationNotSupported => {

@@ -238,17 +238,7 @@ fn round_trip(store: &dyn SecretStore, size: usize) -> std::result::Result<(), S
             return removed.map(|_| ());
         }
     }
-    Err(StoreError::Damaged { store: store_name(store.choice()), name: own_name })
-}
-
-/// A store in the user's words, as error texts name it.
-fn store_name(choice: Choice) -> &'static str {
-    match choice {
-        Choice::Auto | Choice::Keychain => "keychain",
-        Choice::Keyutils => "kernel keyring",
-        Choice::File => "encrypted file",
-        Choice::Plain => "plain file",
-    }
+    Err(StoreError::Damaged { store: store.choice().title(), name: own_name })
 }
 
 /// Why a secret store did not do what was asked. No variant holds a secret.

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use super::map::{self, MapFile, Secrets};
-use super::{Choice, Secret, SecretStore, Slot, StoreError, store_name};
+use super::{Choice, Secret, SecretStore, Slot, StoreError};
 use crate::os::files;
 
 /// The file `sessions.plain.json`.
@@ -44,7 +44,7 @@ impl MapFile for PlainFile {
             files::remove(&self.path())?;
             return Ok(());
         }
-        let text = map::text(secrets, store_name(Choice::Plain))?;
+        let text = map::text(secrets, Choice::Plain.title())?;
         Ok(files::replace(&self.path(), &text, false)?)
     }
 }

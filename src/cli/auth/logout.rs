@@ -55,7 +55,7 @@ impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let (config, active_profile) = active::active(doors)?;
-        let json = active::output_json(doors, &active_profile);
+        let json = active::output_json(&active_profile);
         if let (true, Some(token)) = (self.all, &active_profile.token) {
             doors.ui.warn(&format!("the token in {} stays in force", token.variable));
         }

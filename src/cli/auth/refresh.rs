@@ -36,7 +36,7 @@ impl Args {
                 "the service did not grant {list}; `lanyard auth login --scopes …` asks you for your consent"
             ));
         }
-        if active::output_json(doors, &profile) {
+        if active::output_json(&profile) {
             return doors.ui.answer_json(&serde_json::json!({
                 "refreshed": true,
                 "profile": profile.name.value,

@@ -40,7 +40,7 @@ impl Args {
             Err(failure) => return Err(failure.into()),
         };
         access.place.remove(&*access.store)?;
-        if active::output_json(doors, &profile) {
+        if active::output_json(&profile) {
             let json = serde_json::json!({ "revoked": revoked, "removed": true, "profile": profile.name.value });
             return doors.ui.answer_json(&json);
         }

@@ -92,7 +92,7 @@ impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let (config, active_profile) = active::active(doors)?;
-        let json = active::output_json(doors, &active_profile);
+        let json = active::output_json(&active_profile);
         if !self.all {
             let status = self.status(doors, &config, &active_profile)?;
             if json {

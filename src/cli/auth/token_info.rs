@@ -65,7 +65,7 @@ impl Args {
                 "session",
             );
         }
-        if active::output_json(doors, &profile) {
+        if active::output_json(&profile) {
             return doors.ui.answer_json(&info);
         }
         info.print(doors)

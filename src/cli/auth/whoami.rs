@@ -43,7 +43,7 @@ impl Args {
             }
             (None, _) => ask(&access)?,
         };
-        if active::output_json(doors, &profile) {
+        if active::output_json(&profile) {
             return doors.ui.answer_json(&serde_json::json!({ "account": name, "profile": profile.name.value }));
         }
         doors.ui.answer(&clean(&name))

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 #[cfg(windows)]
 use super::super::parts;
-use super::super::{Choice, Reason, Secret, SecretStore, Slot, StoreError, round_trip, store_name};
+use super::super::{Choice, Reason, Secret, SecretStore, Slot, StoreError, round_trip};
 
 /// The attribute that all items of lanyard share.
 const SERVICE: &str = "lanyard";
@@ -16,7 +16,7 @@ const SERVICE: &str = "lanyard";
 pub(super) fn open() -> Result<(), StoreError> {
     match keyring::Entry::store_status() {
         Ok(()) => Ok(()),
-        Err(error) => Err(StoreError::Absent { store: store_name(Choice::Keychain), cause: Some(reason(error)) }),
+        Err(error) => Err(StoreError::Absent { store: Choice::Keychain.title(), cause: Some(reason(error)) }),
     }
 }
 
@@ -197,12 +197,12 @@ fn is_missing(error: &Error) -> bool {
 }
 
 fn damaged(slot: &Slot) -> StoreError {
-    StoreError::Damaged { store: store_name(Choice::Keychain), name: slot.name.clone() }
+    StoreError::Damaged { store: Choice::Keychain.title(), name: slot.name.clone() }
 }
 
 /// Puts the library's error into the user's words. The bytes that some variants carry are never shown.
 fn failure(error: &Error, action: &'static str, slot: &Slot) -> StoreError {
-    let store = store_name(Choice::Keychain);
+    let store = Choice::Keychain.title();
     let cause = Some(reason(error));
     match error {
         Error::NoDefaultStore => StoreError::Absent { store, cause },
