@@ -55,6 +55,21 @@ pub struct Request {
     pub timeout: Duration,
     /// Whether a redirect to the same origin is followed. Only for requests that may be repeated.
     pub follow_same_origin: bool,
+    /// Whom to trust and who to be, where that is not what the system says.
+    pub trust: Option<Box<Trust>>,
+}
+
+/// The TLS side of a request to a server with an authority of its own, such as a Kubernetes cluster.
+#[derive(Default)]
+pub struct Trust {
+    /// Certificates of the authorities that count instead of the system's, in PEM.
+    pub authorities: Option<String>,
+    /// The client's certificate and its key, in PEM, one after the other.
+    pub identity: Option<Secret>,
+    /// The name that the server's certificate must bear, where it is not the host's.
+    pub server_name: Option<String>,
+    /// The proxy to go through, instead of the environment's.
+    pub proxy: Option<Url>,
 }
 
 impl Request {
@@ -62,7 +77,16 @@ impl Request {
     pub fn new(method: Method, url: Url) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        Self { method, url, headers, body: None, max_answer: SMALL, timeout: TIMEOUT, follow_same_origin: false }
+        Self {
+            method,
+            url,
+            headers,
+            body: None,
+            max_answer: SMALL,
+            timeout: TIMEOUT,
+            follow_same_origin: false,
+            trust: None,
+        }
     }
 
     /// A GET that asks for JSON and follows redirects within the origin.
@@ -86,6 +110,28 @@ impl Request {
         request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         request.body = Some(Zeroizing::new(body.as_bytes().to_vec()));
         request
+    }
+
+    /// A POST of JSON, which is never redirected. The body may hold a secret.
+    pub fn post_json(url: Url, body: Zeroizing<String>) -> Self {
+        let mut request = Self::new(Method::POST, url);
+        request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        request.body = Some(Zeroizing::new(body.as_bytes().to_vec()));
+        request
+    }
+
+    /// Adds a header that is no secret. A value that no header can hold is left out.
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: &str) -> Self {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(HeaderName::from_static(name), value);
+        }
+        self
+    }
+
+    /// Sets a header that holds a secret, instead of any that is there. `name` is in lower case.
+    pub fn set_secret_header(&mut self, name: &'static str, value: &Secret) {
+        self.set_sensitive(HeaderName::from_static(name), value.expose());
     }
 
     /// Adds `Authorization: Bearer …`. A token that is no visible ASCII cannot be sent and is left out; such a token
@@ -220,6 +266,15 @@ pub enum Unreachable {
         /// Scheme, host and port of the target, or `another address`.
         target: String,
     },
+    /// The connection could not be made safe: the certificate is none that is trusted, or the two sides do not agree.
+    #[error("the connection to {origin} cannot be made safe")]
+    Tls {
+        /// Scheme, host and port.
+        origin: String,
+        /// What the TLS library said.
+        #[source]
+        cause: crate::secret::Reason,
+    },
     /// The TLS machinery could not be set up, for instance because `SSL_CERT_FILE` names no file.
     #[error("cannot set up TLS")]
     Setup {
@@ -232,7 +287,7 @@ pub enum Unreachable {
 impl Unreachable {
     /// Whether the request certainly never reached the server, so that sending it again cannot do harm.
     pub fn never_sent(&self) -> bool {
-        matches!(self, Self::Connect { .. } | Self::Setup { .. })
+        matches!(self, Self::Connect { .. } | Self::Tls { .. } | Self::Setup { .. })
     }
 }
 
@@ -252,6 +307,11 @@ impl Failure for Unreachable {
             Self::TooLarge { origin, .. } => format!("check that {origin} is the address of the service"),
             Self::Redirect { .. } => {
                 "configure the address that the service is really at; lanyard sends no credential to another origin"
+                    .into()
+            }
+            Self::Tls { .. } => {
+                "check the clock and the address; for an authority of your own set SSL_CERT_FILE, or the CA in the \
+                 credential"
                     .into()
             }
             Self::Setup { .. } => "check SSL_CERT_FILE and SSL_CERT_DIR".into(),

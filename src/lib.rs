@@ -5,8 +5,11 @@
 //! | layer | modules | what it knows |
 //! |---|---|---|
 //! | ways in | [`cli`] | arguments, questions, printing; the only code that touches a terminal |
-//! | domain | [`auth`] | services, sign-in, sessions, refresh; synchronous, given its doors by name |
-//! | ground | [`config`], [`secret`], [`http`], [`os`], [`text`], [`error`] | files, stores, the network, the process |
+//! | domain: verbs | [`vault`] | where credentials live, whether each is still good, the usable form of one |
+//! | | [`provider`] | what one outside system knows: finds, verifies, makes usable, rotates |
+//! | | [`auth`] | services, sign-in, sessions, refresh; synchronous, given its doors by name |
+//! | domain: nouns | [`credential`] | kinds, fields, metadata, the usable form |
+//! | ground | [`config`], [`store`], [`secret`], [`http`], [`os`], [`text`], [`error`] | files, rows, the network, the process |
 //!
 //! Start at `cli/mod.rs` for the command tree, at [`auth`] for what signing in is, at [`config::Profile`] for how a
 //! setting is decided.
@@ -14,8 +17,12 @@
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod credential;
 pub mod error;
 pub mod http;
 pub mod os;
+pub mod provider;
 pub mod secret;
+pub mod store;
 pub mod text;
+pub mod vault;

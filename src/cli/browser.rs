@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::cli::program;
 use crate::http::Url;
-use crate::os::{self, Env};
+use crate::os::{self, Env, program};
 
 /// The programs that open an address on Linux and the BSDs, as the `open` library tries them.
 const OPENERS: [&str; 5] = ["xdg-open", "gio", "gnome-open", "kde-open", "wslview"];

@@ -6,13 +6,13 @@ use std::process::Command as Process;
 use serde_json::json;
 
 use crate::cli::active::{load, secret_variables, wants_json};
-use crate::cli::program;
+
 use crate::cli::{Doors, ui};
 use crate::config::check::Entry;
 use crate::config::schema::{FIELDS, Field, Kind};
 use crate::config::{Config, ConfigError, document, edit, schema};
 use crate::error::Result;
-use crate::os::files;
+use crate::os::{files, program};
 use crate::text::{clean, nearest};
 
 /// Read and change the configuration

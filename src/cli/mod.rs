@@ -34,7 +34,6 @@ pub mod completions;
 mod config;
 mod doctor;
 mod profile;
-mod program;
 mod project;
 mod store;
 pub mod ui;

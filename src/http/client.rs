@@ -8,7 +8,7 @@ use reqwest::header;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::{Http, Request, Response, TIMEOUT, Unreachable, is_loopback};
+use super::{Http, Request, Response, TIMEOUT, Trust, Unreachable, is_loopback};
 
 const MAX_REDIRECTS: usize = 5;
 const USER_AGENT: &str = concat!("lanyard/", env!("CARGO_PKG_VERSION"));
@@ -31,25 +31,23 @@ impl Client {
         if let Some(client) = cell.get() {
             return Ok(client);
         }
-        let mut builder = reqwest::blocking::Client::builder()
-            .user_agent(USER_AGENT)
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .min_tls_version(reqwest::tls::Version::TLS_1_2)
-            .connect_timeout(TIMEOUT);
-        if direct {
-            builder = builder.no_proxy();
-        }
-        let built = builder.build().map_err(|error| Unreachable::Setup { cause: reason(error) })?;
+        let built = build(direct, |builder| Ok(builder))?;
         Ok(cell.get_or_init(|| built))
     }
 
     fn once(&self, request: &Request, url: &Url) -> Result<Response, Unreachable> {
         let origin = url.origin().ascii_serialization();
         let started = Instant::now();
-        let mut call = self
-            .for_url(url)?
-            .request(request.method.clone(), url.clone())
+        let own;
+        let (client, target) = match &request.trust {
+            Some(trust) => {
+                own = with_trust(trust, url)?;
+                (&own.0, &own.1)
+            }
+            None => (self.for_url(url)?, url),
+        };
+        let mut call = client
+            .request(request.method.clone(), target.clone())
             .headers(request.headers.clone())
             .timeout(request.timeout);
         if let Some(body) = &request.body {
@@ -58,6 +56,7 @@ impl Client {
         let slow = || Unreachable::Slow { origin: origin.clone(), after: request.timeout };
         let mut answer = call.send().map_err(|error| match error {
             error if error.is_timeout() => slow(),
+            error if is_tls(&error) => Unreachable::Tls { origin: origin.clone(), cause: reason(error) },
             error if error.is_connect() => Unreachable::Connect { origin: origin.clone(), cause: reason(error) },
             error => Unreachable::BrokenOff { origin: origin.clone(), cause: reason(error) },
         })?;
@@ -112,6 +111,75 @@ impl Http for Client {
             target: "itself, again and again".into(),
         })
     }
+}
+
+/// A client with what all of them have in common, and what `adjust` adds.
+fn build(
+    direct: bool,
+    adjust: impl FnOnce(reqwest::blocking::ClientBuilder) -> reqwest::Result<reqwest::blocking::ClientBuilder>,
+) -> Result<reqwest::blocking::Client, Unreachable> {
+    let mut builder = reqwest::blocking::Client::builder()
+        .user_agent(USER_AGENT)
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .min_tls_version(reqwest::tls::Version::TLS_1_2)
+        .connect_timeout(TIMEOUT);
+    if direct {
+        builder = builder.no_proxy();
+    }
+    let built = adjust(builder).and_then(reqwest::blocking::ClientBuilder::build);
+    built.map_err(|error| Unreachable::Setup { cause: reason(error) })
+}
+
+/// A client for one request to a server with an authority of its own, and the address under which it checks the
+/// server's name: with a name of its own, the connection still goes to the host of `url`.
+fn with_trust(trust: &Trust, url: &Url) -> Result<(reqwest::blocking::Client, Url), Unreachable> {
+    let origin = url.origin().ascii_serialization();
+    let mut target = url.clone();
+    let mut addresses = Vec::new();
+    if let Some(name) = &trust.server_name {
+        let connect = |cause: String| Unreachable::Connect { origin, cause: crate::secret::Reason(cause) };
+        addresses = match url.socket_addrs(|| None) {
+            Ok(addresses) => addresses,
+            Err(error) => return Err(connect(error.kind().to_string())),
+        };
+        if target.set_host(Some(name)).is_err() {
+            return Err(connect("the server's name is none".into()));
+        }
+    }
+    let direct = is_loopback(url) && trust.proxy.is_none();
+    let client = build(direct, |mut builder| {
+        if let Some(authorities) = &trust.authorities {
+            builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(authorities.as_bytes())?);
+        }
+        if let Some(identity) = &trust.identity {
+            builder = builder.identity(reqwest::Identity::from_pem(identity.expose().as_bytes())?);
+        }
+        if let Some(name) = &trust.server_name {
+            builder = builder.resolve_to_addrs(name, &addresses);
+        }
+        if let Some(proxy) = &trust.proxy {
+            builder = builder.proxy(reqwest::Proxy::all(proxy.as_str())?);
+        }
+        Ok(builder)
+    })?;
+    Ok((client, target))
+}
+
+/// Whether the two sides did not come to a safe connection.
+fn is_tls(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(found) = cause {
+        if found.is::<rustls::Error>() {
+            return true;
+        }
+        let inside = found.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        cause = match inside {
+            Some(inner) => Some(inner),
+            None => found.source(),
+        };
+    }
+    false
 }
 
 /// The innermost cause of a library's error, without the URL it would quote.

@@ -141,6 +141,32 @@ pub fn read_private(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     read_all(file, path).map(Some)
 }
 
+/// Makes sure that `path` is a file of its owner alone: makes an empty one where there is none, and refuses what
+/// [`read_private`] would refuse.
+pub fn ensure_private(path: &Path) -> Result<(), FileError> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        Ok(_) => Ok(()),
+        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => match open_to_read(path, true)? {
+            Some(file) => check_private(&file, path),
+            None => Ok(()),
+        },
+        Err(cause) => Err(io_error("create", path)(cause)),
+    }
+}
+
+/// Takes a file that this program has just made from everybody but its owner, and puts it on the disk for good.
+pub fn make_private(path: &Path) -> Result<(), FileError> {
+    let file = File::open(path).map_err(io_error("read", path))?;
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(io_error("write", path))?;
+    file.sync_all().map_err(io_error("write", path))?;
+    sync_folder(path.parent().unwrap_or(Path::new("."))).map_err(io_error("write", path))
+}
+
 fn open_to_read(path: &Path, private: bool) -> Result<Option<File>, FileError> {
     let mut options = OpenOptions::new();
     options.read(true);

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 
 pub mod files;
 pub mod harden;
+pub mod program;
 
 /// The variable that names the configuration folder.
 pub const CONFIG_DIR: &str = "LANYARD_CONFIG_DIR";
@@ -22,6 +23,8 @@ pub const PROFILE: &str = "LANYARD_PROFILE";
 pub const PROJECT: &str = "LANYARD_PROJECT";
 /// The variable that names the endpoint a token variable is meant for.
 pub const ENDPOINT: &str = "LANYARD_ENDPOINT";
+/// The variable that names the data folder.
+pub const DATA_DIR: &str = "LANYARD_DATA_DIR";
 /// The variable that opens the encrypted file of `--storage file`.
 pub const PASSPHRASE: &str = "LANYARD_PASSPHRASE";
 
@@ -90,6 +93,34 @@ impl Env {
     /// The value of a variable; an empty or non-UTF-8 one counts as unset.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)
+    }
+
+    /// Every variable.
+    pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The folder that holds the vault. It may not exist yet.
+    ///
+    /// `LANYARD_DATA_DIR`, else the configuration folder where the user chose one, else the platform's data folder:
+    /// `$XDG_DATA_HOME/lanyard` or `~/.local/share/lanyard` on Unix, `%LOCALAPPDATA%\\lanyard` on Windows.
+    pub fn data_dir(&self) -> PathBuf {
+        if let Some(dir) = self.var(DATA_DIR) {
+            return self.working_dir.join(dir);
+        }
+        if !self.config_dir_is_default {
+            return self.config_dir.clone();
+        }
+        let chosen = if cfg!(windows) { self.var("LOCALAPPDATA") } else { self.var("XDG_DATA_HOME") };
+        let base = chosen.map(PathBuf::from).filter(|dir| dir.is_absolute());
+        let base = base.or_else(|| self.home().map(|home| home.join(".local/share")));
+        base.map_or_else(|| self.config_dir.clone(), |base| base.join("lanyard"))
+    }
+
+    /// The folder in which official tools keep their configuration: `$XDG_CONFIG_HOME`, else `~/.config`.
+    pub fn user_config_dir(&self) -> Option<PathBuf> {
+        let chosen = self.var("XDG_CONFIG_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute());
+        chosen.or_else(|| self.home().map(|home| home.join(".config")))
     }
 
     /// The folder that holds `config.toml`, the lock files and the file stores. It may not exist yet.

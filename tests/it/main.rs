@@ -11,6 +11,7 @@
 //! | `second_host.rs`, `users.rs`, `crash.rs` | another machine, other users, sudden death |
 //! | `secure.rs` | a provider behind TLS, with certificates good and bad |
 //! | `terminal.rs` | a person who types at a pseudo-terminal |
+//! | `double.rs` | an outside API whose routes are a closure |
 //! | `wire.rs` | HTTP by hand |
 //! | `scene.rs` | a stage and a provider that know each other |
 //! | the others | the tests |
@@ -36,6 +37,7 @@ mod crash;
 mod crashes;
 mod discovery;
 mod docs;
+mod double;
 mod environment;
 mod escapes;
 mod family;

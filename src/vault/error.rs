@@ -1,0 +1,155 @@
+//! Why a vault did not do what was asked.
+
+use crate::error::{Code, Failure};
+use crate::provider::ProviderError;
+use crate::secret::StoreError;
+use crate::store::RowError;
+use crate::text::clean;
+
+/// Why a vault did not do what was asked. No variant holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The database did not do it.
+    #[error(transparent)]
+    Rows(#[from] RowError),
+    /// The secret store did not give or take the root key.
+    #[error("the vault stays closed: {0}")]
+    Root(StoreError),
+    /// The secret store has no root key for this vault.
+    #[error("the root key of the vault is not in the {store}")]
+    NoRoot {
+        /// The store in the user's words.
+        store: &'static str,
+        /// Whether a recovery key was made for this vault.
+        recoverable: bool,
+    },
+    /// A key does not open the vault.
+    #[error("this key does not open the vault")]
+    WrongKey,
+    /// A credential's secrets do not open: damaged, moved, or brought back from an older copy.
+    #[error("the secrets of {} do not open: they were damaged, moved or taken from another copy", clean(.name))]
+    DoesNotOpen {
+        /// The credential.
+        name: String,
+    },
+    /// There is no such credential.
+    #[error("there is no credential {}", clean(.name))]
+    Unknown {
+        /// The name.
+        name: String,
+        /// One with a name much like it.
+        nearest: Option<String>,
+    },
+    /// The name belongs to another credential.
+    #[error("there is a credential {} already", clean(.name))]
+    Taken {
+        /// The name.
+        name: String,
+    },
+    /// Somebody else replaced the credential meanwhile.
+    #[error("credential {} was changed by somebody else meanwhile", clean(.name))]
+    Changed {
+        /// The name.
+        name: String,
+    },
+    /// The name cannot be used.
+    #[error("this cannot be the name of a credential")]
+    BadName,
+    /// A stored row is none that this program understands.
+    #[error("the stored credential {} is of a form that this lanyard does not know", clean(.name))]
+    Foreign {
+        /// The name.
+        name: String,
+    },
+    /// There is no vault here yet.
+    #[error("there is no vault here yet")]
+    NoVault,
+    /// There is a vault here already.
+    #[error("there is a vault with {count} credentials here already")]
+    NotEmpty {
+        /// How many credentials it holds.
+        count: usize,
+    },
+    /// A recovery key was typed wrongly or is none.
+    #[error("this is no recovery key")]
+    BadRecoveryKey,
+    /// The vault has no recovery key.
+    #[error("no recovery key was made for this vault")]
+    NoRecovery,
+    /// The system gave no random numbers.
+    #[error("the system gave no random numbers")]
+    NoRandom,
+    /// A credential is used through another in a circle, or too many times over.
+    #[error("credential {} is used through others in a circle", clean(.name))]
+    Circle {
+        /// The name.
+        name: String,
+    },
+    /// The provider did not do what was asked.
+    #[error(transparent)]
+    Provider(#[from] ProviderError),
+}
+
+impl From<getrandom::Error> for VaultError {
+    fn from(_: getrandom::Error) -> Self {
+        Self::NoRandom
+    }
+}
+
+impl Failure for VaultError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Rows(failure) => failure.code(),
+            Self::Root(failure) => failure.code(),
+            Self::Provider(failure) => failure.code(),
+            Self::NoRoot { .. } | Self::WrongKey => Code::Store,
+            Self::BadName
+            | Self::Unknown { .. }
+            | Self::Taken { .. }
+            | Self::NotEmpty { .. }
+            | Self::BadRecoveryKey => Code::Usage,
+            Self::DoesNotOpen { .. } => Code::Invalid,
+            Self::Changed { .. }
+            | Self::Foreign { .. }
+            | Self::NoVault
+            | Self::NoRecovery
+            | Self::NoRandom
+            | Self::Circle { .. } => Code::Failed,
+        }
+    }
+
+    fn mend(&self) -> Option<String> {
+        Some(match self {
+            Self::Rows(failure) => return failure.mend(),
+            Self::Root(StoreError::Damaged { .. }) => {
+                "bring the vault back with its recovery key: `lanyard vault recover`".into()
+            }
+            Self::Root(failure) => return failure.mend(),
+            Self::Provider(failure) => return failure.mend(),
+            Self::NoRoot { recoverable: true, .. } => {
+                "bring it back with the recovery key: `lanyard vault recover`".into()
+            }
+            Self::NoRoot { recoverable: false, .. } => {
+                "unlock or restore the keychain that held it; without it and without a recovery key the vault stays \
+                 closed"
+                    .into()
+            }
+            Self::WrongKey => "use the key that was made for this vault".into(),
+            Self::DoesNotOpen { name } => {
+                format!("store it again: `lanyard credentials update {}`", clean(name))
+            }
+            Self::Unknown { nearest: Some(name), .. } => format!("did you mean {}?", clean(name)),
+            Self::Unknown { .. } => "`lanyard credentials list` shows what there is".into(),
+            Self::Taken { .. } => "choose another name with `--name`, or replace it with `--replace`".into(),
+            Self::Changed { .. } => "look at it again, then run the command once more".into(),
+            Self::BadName => "use letters, digits and . _ @ + : - in names of up to 128 characters".into(),
+            Self::Foreign { .. } => "install the lanyard that stored it, or delete it".into(),
+            Self::NoVault => "store a first credential: `lanyard credentials store --help`".into(),
+            Self::NotEmpty { .. } => "replace it with `--replace`; it is kept beside as a backup".into(),
+            Self::BadRecoveryKey => "type it as it was shown; blanks, hyphens and case do not matter".into(),
+            Self::NoRecovery => "make one while the vault opens: `lanyard vault recovery-key`".into(),
+            Self::NoRandom => "try again".into(),
+            Self::Circle { name } => format!("give {} another source: `lanyard credentials update {0}`", clean(name)),
+        })
+    }
+}

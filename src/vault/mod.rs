@@ -1,0 +1,161 @@
+//! Vaults: where credentials live, and what one does with them there.
+//!
+//! A [`Vault`] lists and finds metadata without opening a secret, opens one credential at a time, and changes metadata
+//! and secrets together or not at all. [`Local`] is the one on this machine. [`usable`] is the one door from a
+//! credential at rest to its usable form, [`verify`] asks providers, [`rotate`] replaces.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use crate::credential::{Credential, Fields, Metadata, Scope};
+use crate::provider::{self, Verdict};
+
+mod error;
+mod id;
+mod local;
+pub mod rotate;
+mod rows;
+mod seal;
+pub mod usable;
+pub mod verify;
+
+pub use error::VaultError;
+pub use local::{About, Local, Opener};
+
+/// Where credentials live.
+pub trait Vault {
+    /// The metadata of every credential, by scope and name. Opens no secret and asks no keychain.
+    fn list(&self) -> Result<Vec<Metadata>, VaultError>;
+
+    /// The metadata of one credential. Opens no secret.
+    fn find(&self, scope: &Scope, name: &str) -> Result<Option<Metadata>, VaultError>;
+
+    /// Opens the secrets of a credential, as they were when `metadata` was read.
+    ///
+    /// # Errors
+    /// [`VaultError::Changed`] when it has been replaced since.
+    fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError>;
+
+    /// Stores a new credential, or new fields and secrets for an existing one, all at once. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`VaultError::Taken`] when a new one has the name of another; [`VaultError::Changed`] when the one to be
+    /// replaced has been replaced since it was read.
+    fn put(&self, new: New) -> Result<Metadata, VaultError>;
+
+    /// Changes name, scope, tags or note. Whoever is used through it follows the new name.
+    fn amend(&self, metadata: &Metadata, change: Change) -> Result<Metadata, VaultError>;
+
+    /// Notes what its provider said. An answer that says nothing about the credential changes nothing.
+    fn note_verdict(&self, metadata: &Metadata, verdict: &Verdict, at: DateTime<Utc>) -> Result<(), VaultError>;
+
+    /// Notes that it was handed out.
+    fn note_use(&self, metadata: &Metadata, at: DateTime<Utc>) -> Result<(), VaultError>;
+
+    /// What is left of an interrupted rotation.
+    fn rotation(&self, metadata: &Metadata) -> Result<Unfinished, VaultError>;
+
+    /// Notes where a rotation stands.
+    fn note_rotation(&self, metadata: &Metadata, unfinished: &Unfinished) -> Result<(), VaultError>;
+
+    /// Removes a credential with its secrets; `false` where it is gone already.
+    fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError>;
+
+    /// Who uses it, in words: other credentials that are used through it.
+    fn users(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
+        let uses_it = |other: &Metadata| {
+            provider::of(other).and_then(|provider| provider.source(other)) == Some(metadata.name.as_str())
+        };
+        Ok(self
+            .list()?
+            .iter()
+            .filter(|other| uses_it(other))
+            .map(|other| format!("credential {}", other.name))
+            .collect())
+    }
+}
+
+/// A credential to be stored.
+#[derive(Debug)]
+pub struct New {
+    /// The name; ignored when an existing one is replaced.
+    pub name: String,
+    /// Whose it is; ignored when an existing one is replaced.
+    pub scope: Scope,
+    /// The values.
+    pub fields: Fields,
+    /// When it expires, where that is known.
+    pub expires: Option<DateTime<Utc>>,
+    /// Words to find it by.
+    pub tags: BTreeSet<String>,
+    /// A line for people.
+    pub note: String,
+    /// What its provider just said of these values.
+    pub verdict: Option<Verdict>,
+    /// The one whose values these replace.
+    pub replaces: Option<Metadata>,
+    /// The handle of the old one that is to be revoked at its provider, when a rotation replaces it.
+    pub retiring: Option<String>,
+}
+
+impl New {
+    /// A new credential with nothing but a name and values.
+    pub fn named(name: &str, fields: Fields) -> Self {
+        Self {
+            name: name.to_owned(),
+            scope: Scope::Organization,
+            fields,
+            expires: None,
+            tags: BTreeSet::new(),
+            note: String::new(),
+            verdict: None,
+            replaces: None,
+            retiring: None,
+        }
+    }
+}
+
+/// A change that touches no field.
+#[derive(Debug, Clone, Default)]
+pub struct Change {
+    /// The new name.
+    pub name: Option<String>,
+    /// The new scope.
+    pub scope: Option<Scope>,
+    /// The new tags, instead of all the old ones.
+    pub tags: Option<BTreeSet<String>>,
+    /// The new note.
+    pub note: Option<String>,
+}
+
+/// Where a rotation stands that did not end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unfinished {
+    /// When a new one was about to be made, and whether it was stored is not known.
+    pub since: Option<DateTime<Utc>>,
+    /// The handle of the old one that is still to be revoked.
+    pub retiring: Option<String>,
+}
+
+/// Refuses a name that could not be typed, shown or put into a path.
+pub fn check_name(name: &str) -> Result<(), VaultError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._@+:-".contains(&byte);
+    let fits = (1..=128).contains(&name.len())
+        && name.bytes().all(allowed)
+        && name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if fits { Ok(()) } else { Err(VaultError::BadName) }
+}
+
+/// The nearest thing to `text` that can be a name.
+pub fn name_from(text: &str) -> String {
+    let allowed = |c: char| if c.is_ascii_alphanumeric() || "._@+:-".contains(c) { c } else { '-' };
+    let name: String = text.chars().map(allowed).take(100).collect();
+    let name = name.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()).trim_end_matches('-');
+    if name.is_empty() { "credential".into() } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! Metadata as rows keep it, and back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+
+use super::VaultError;
+use crate::credential::{Check, Metadata, Scope};
+use crate::provider;
+use crate::store::CredentialRow;
+
+/// The metadata in a row.
+pub(super) fn read(row: CredentialRow) -> Result<Metadata, VaultError> {
+    let foreign = || VaultError::Foreign { name: row.name.clone() };
+    let (_, kind) = provider::by_kind(&row.kind).ok_or_else(foreign)?;
+    Ok(Metadata {
+        kind,
+        fields: map(&row.fields).ok_or_else(foreign)?,
+        secret_names: set(&row.secret_names).ok_or_else(foreign)?,
+        tags: set(&row.tags).ok_or_else(foreign)?,
+        created: time(row.created).ok_or_else(foreign)?,
+        updated: time(row.updated).ok_or_else(foreign)?,
+        used: row.used.and_then(time),
+        verified: row.verified.and_then(time),
+        expires: row.expires.and_then(time),
+        check: Check::from_word(&row.checked),
+        version: row.version,
+        scope: if row.project.is_empty() { Scope::Organization } else { Scope::Project(row.project) },
+        id: row.id,
+        name: row.name,
+        note: row.note,
+    })
+}
+
+/// The row of some metadata, without anything of a rotation.
+pub(super) fn write(metadata: &Metadata) -> CredentialRow {
+    let json = |value: serde_json::Value| value.to_string();
+    CredentialRow {
+        id: metadata.id.clone(),
+        project: metadata.scope.project().unwrap_or_default().to_owned(),
+        name: metadata.name.clone(),
+        kind: metadata.kind.id.to_owned(),
+        fields: fields(&metadata.fields),
+        secret_names: json(metadata.secret_names.iter().map(String::as_str).collect()),
+        tags: json(metadata.tags.iter().map(String::as_str).collect()),
+        note: metadata.note.clone(),
+        created: metadata.created.timestamp_millis(),
+        updated: metadata.updated.timestamp_millis(),
+        used: metadata.used.map(|at| at.timestamp_millis()),
+        verified: metadata.verified.map(|at| at.timestamp_millis()),
+        expires: metadata.expires.map(|at| at.timestamp_millis()),
+        checked: metadata.check.word().to_owned(),
+        version: metadata.version,
+        rotating: None,
+        retiring: None,
+    }
+}
+
+/// The plain fields as a row keeps them.
+pub(super) fn fields(fields: &BTreeMap<String, String>) -> String {
+    let object = fields.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
+    serde_json::Value::Object(object.collect()).to_string()
+}
+
+/// A row's time.
+pub(super) fn time(milliseconds: i64) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp_millis(milliseconds)
+}
+
+fn map(json: &str) -> Option<BTreeMap<String, String>> {
+    serde_json::from_str(json).ok()
+}
+
+fn set(json: &str) -> Option<BTreeSet<String>> {
+    serde_json::from_str(json).ok()
+}
