@@ -87,6 +87,12 @@ pub trait Provider: Sync {
         fields.plain.get("service").cloned().unwrap_or_else(|| self.name().to_owned())
     }
 
+    /// What the user asked to see once, such as a private key that was just made.
+    fn shown_once<'f>(&self, fields: &'f Fields, here: &Here<'_>) -> Option<&'f Secret> {
+        let _ = (fields, here);
+        None
+    }
+
     /// When the values themselves say that they expire, and when.
     fn expires(&self, fields: &Fields) -> Option<DateTime<Utc>> {
         let _ = fields;
