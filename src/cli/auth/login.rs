@@ -14,13 +14,13 @@ use crate::auth::loopback::{Host, Redirect};
 use crate::auth::service::Service;
 use crate::auth::session::{Place, Session, timestamp};
 use crate::cli::access::{expiry, waiting_for};
-use crate::cli::{Doors, active};
+use crate::cli::argv::{Place as ArgvPlace, Visible};
+use crate::cli::{Doors, active, argv, given};
 use crate::error::{Code, Failure, Result};
 use crate::os::files::Lock;
 use crate::secret::{Choice, Secret, SecretStore};
 use crate::text::clean;
 
-mod argv;
 mod keep;
 mod person;
 mod target;
@@ -66,8 +66,8 @@ pub(crate) struct Args {
     #[arg(long, group = "way")]
     with_token: bool,
     /// Use this token; others on this machine can see it while the command runs
-    #[arg(long, group = "way", value_name = "VALUE", value_parser = secret_parser())]
-    token: Option<GivenToken>,
+    #[arg(long, group = "way", value_name = "VALUE", value_parser = given::parser())]
+    token: Option<given::Given>,
     /// Read the token from this file
     #[arg(long, group = "way", value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     token_file: Option<PathBuf>,
@@ -92,20 +92,6 @@ pub(crate) struct Args {
     /// Keep a token without asking the service about it
     #[arg(long)]
     no_verify: bool,
-}
-
-/// A token from the command line, which `Debug` does not show.
-#[derive(Debug)]
-struct GivenToken(Secret);
-
-impl Clone for GivenToken {
-    fn clone(&self) -> Self {
-        Self(self.0.duplicate())
-    }
-}
-
-fn secret_parser() -> impl TypedValueParser<Value = GivenToken> {
-    clap::builder::StringValueParser::new().map(|value| GivenToken(Secret::new(value)))
 }
 
 fn storage_parser() -> impl TypedValueParser<Value = Choice> {
@@ -152,9 +138,10 @@ impl Failure for LoginFailure {
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        if let Some(GivenToken(token)) = &self.token {
+        if let Some(token) = &self.token {
             doors.ui.warn("other users of this machine could see the token on the command line; `--with-token` reads it from stdin");
-            argv::hide(token);
+            let place = ArgvPlace::Flag { flag: "--token".into(), instead: "--token-file=".into() };
+            argv::hide(&[Visible { place, secret: token.as_it_is() }]);
         }
         let config = active::load(doors)?;
         let json = active::wants_json(doors, &config);
@@ -253,7 +240,7 @@ impl Args {
             if doors.ui.is_interactive() { doors.ui.hidden(question, flag) } else { read_all(std::io::stdin().lock()) }
         };
         match (way, &self.token, &self.token_file) {
-            (Way::Token, Some(GivenToken(token)), _) => Ok(Given::Token(login::clean_token(token)?)),
+            (Way::Token, Some(token), _) => Ok(Given::Token(login::clean_token(token.as_it_is())?)),
             (Way::Token, None, Some(path)) => {
                 let file = std::fs::File::open(path).map_err(LoginFailure::Input)?;
                 Ok(Given::Token(login::clean_token(&read_all(file)?)?))
