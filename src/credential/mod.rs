@@ -19,7 +19,7 @@ mod material;
 
 pub use check::Check;
 pub use fields::{FieldError, Fields, Raw};
-pub use kind::{Class, Field, Kind, rules};
+pub use kind::{Class, Field, Kind, Rule, rules};
 pub use mask::{mask_identifier, mask_secret};
 pub use material::{Content, Issued, Material, Variable};
 

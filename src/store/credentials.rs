@@ -39,6 +39,17 @@ pub struct SecretRow {
     pub sealed: Vec<u8>,
 }
 
+/// The secrets of one version of a credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedRows {
+    /// The version that they are sealed for.
+    pub version: i64,
+    /// The data key, sealed.
+    pub wrapped: Vec<u8>,
+    /// The secrets, by field.
+    pub secrets: Vec<SecretRow>,
+}
+
 /// Which part of a long list: at most `limit` rows whose project and name come after `after`.
 #[derive(Debug, Clone)]
 pub struct Page {
@@ -130,7 +141,7 @@ impl Store {
     }
 
     /// The wrapped data key of a credential and its sealed secrets, as they were at one instant.
-    pub fn secrets(&self, credential: &str) -> Result<Option<(i64, Vec<u8>, Vec<SecretRow>)>, RowError> {
+    pub fn secrets(&self, credential: &str) -> Result<Option<SealedRows>, RowError> {
         self.with(async |connection| {
             let key = sqlx::query("SELECT version, wrapped FROM data_keys WHERE credential = $1")
                 .bind(credential)
@@ -145,7 +156,7 @@ impl Store {
                 .iter()
                 .map(|row| Ok(SecretRow { field: column(row, 0)?, version: column(row, 1)?, sealed: column(row, 2)? }))
                 .collect::<Result<_, sqlx::Error>>()?;
-            Ok(Some((column(&key, 0)?, column(&key, 1)?, secrets)))
+            Ok(Some(SealedRows { version: column(&key, 0)?, wrapped: column(&key, 1)?, secrets }))
         })
     }
 

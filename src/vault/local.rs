@@ -14,7 +14,7 @@ use super::{Change, New, Unfinished, Vault, VaultError, check_name, id, rows};
 use crate::credential::{Check, Credential, Fields, Metadata, Scope};
 use crate::provider::{self, Verdict};
 use crate::secret::{Choice, Secret, SecretStore, Slot, StoreError};
-use crate::store::{CredentialRow, KeyRow, RowError, SecretRow, Store, VaultRow};
+use crate::store::{CredentialRow, KeyRow, RowError, SealedRows, SecretRow, Store, VaultRow};
 
 mod keys;
 
@@ -204,7 +204,7 @@ impl Vault for Local<'_> {
     fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
         let (store, open) = self.opened()?;
         let changed = || VaultError::Changed { name: metadata.name.clone() };
-        let (version, wrapped, sealed) = store.secrets(&metadata.id)?.ok_or_else(changed)?;
+        let SealedRows { version, wrapped, secrets: sealed } = store.secrets(&metadata.id)?.ok_or_else(changed)?;
         if version != metadata.version {
             return Err(changed());
         }

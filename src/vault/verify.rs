@@ -80,8 +80,8 @@ fn opened(vault: &dyn Vault, metadata: &Metadata, net: &Net<'_>) -> Result<Resul
             | VaultError::Changed { .. }),
         ) => {
             use crate::error::Failure;
-            let next = failure.mend().unwrap_or_default();
-            Ok(Err(Verdict::failed(Outcome::Unexpected, failure.to_string(), next)))
+            let mend = failure.mend().unwrap_or_default();
+            Ok(Err(Verdict::failed(Outcome::Unexpected, failure.to_string(), mend)))
         }
         Err(failure) => Err(failure),
     }

@@ -89,21 +89,16 @@ impl Args {
                 ExportFailure::NoFormat { name: typed(&metadata), format: format.to_owned(), known: String::new() }
             })?,
         };
-        match &self.to {
-            Some(path) => {
-                let path = doors.env.working_dir().join(path);
-                files::replace(&path, text.expose().as_bytes(), false)?;
-                doors.ui.warn(&format!(
-                    "{} holds the secret in plain text; remove it when it is no longer needed",
-                    path.display()
-                ));
+        if let Some(path) = &self.to {
+            let path = doors.env.working_dir().join(path);
+            files::replace(&path, text.expose().as_bytes(), false)?;
+            let path = path.display();
+            doors.ui.warn(&format!("{path} holds the secret in plain text; remove it when it is no longer needed"));
+        } else {
+            if doors.ui.answer_is_a_file() {
+                doors.ui.warn("the output goes to a file, which then holds the secret in plain text");
             }
-            None => {
-                if doors.ui.answer_is_a_file() {
-                    doors.ui.warn("the output goes to a file, which then holds the secret in plain text");
-                }
-                doors.ui.answer_lines(&text)?;
-            }
+            doors.ui.answer_lines(&text)?;
         }
         Ok(vault.note_use(&metadata, doors.env.now())?)
     }
@@ -218,9 +213,9 @@ mod tests {
     fn a_shell_reads_back_every_byte() {
         let nasty = "'; touch /tmp/pwn; ' $(id) `id` \\ \"x\" !\n%PATH% \u{e9}";
         let text = shell(&[value("A", nasty), Variable::Unset { name: "B" }], &[]).unwrap();
-        let script = format!("B=set; eval \"$LINES_GIVEN\"; printf %s \"$A${{B-gone}}\"");
+        let script = "B=set; eval \"$LINES_GIVEN\"; printf %s \"$A${B-gone}\"";
         let output =
-            std::process::Command::new("sh").args(["-c", &script]).env("LINES_GIVEN", text.expose()).output().unwrap();
+            std::process::Command::new("sh").args(["-c", script]).env("LINES_GIVEN", text.expose()).output().unwrap();
         assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{nasty}gone"));
     }
 

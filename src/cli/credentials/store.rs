@@ -99,13 +99,10 @@ impl Args {
         let here = Here { env: doors.env, given: &self.inputs };
         let (fields, found) = self.gather(doors, &here)?;
         let scope = self.project.clone().map_or(Scope::Organization, Scope::Project);
-        let name = match &self.name {
-            Some(name) => name.clone(),
-            None => {
-                let found_name = found.as_ref().and_then(|found| found.name.clone());
-                name_from(&found_name.unwrap_or_else(|| self.provider.default_name(&fields)))
-            }
-        };
+        let name = self.name.clone().unwrap_or_else(|| {
+            let found_name = found.as_ref().and_then(|found| found.name.clone());
+            name_from(&found_name.unwrap_or_else(|| self.provider.default_name(&fields)))
+        });
         crate::vault::check_name(&name)?;
         let old = vault.find(&scope, &name)?;
         self.confirm_replacing(doors, old.as_ref())?;
