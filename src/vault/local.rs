@@ -272,6 +272,18 @@ impl Vault for Local<'_> {
         Ok(metadata)
     }
 
+    fn renew(&self, credential: &Credential, expires: Option<DateTime<Utc>>) -> Result<Metadata, VaultError> {
+        let (store, open) = self.opened()?;
+        let old = &credential.metadata;
+        let secret_names = credential.secrets.keys().cloned().collect();
+        let metadata = Metadata { version: old.version + 1, expires, secret_names, ..old.clone() };
+        let (wrapped, sealed) = Self::seal(open, &metadata, &credential.secrets)?;
+        if !store.replace(&rows::write(&metadata), old.version, &wrapped, &sealed)? {
+            return Err(VaultError::Changed { name: old.name.clone() });
+        }
+        Ok(metadata)
+    }
+
     fn amend(&self, metadata: &Metadata, change: Change) -> Result<Metadata, VaultError> {
         let (store, vault) = self.existing()?.ok_or(VaultError::NoVault)?;
         let Change { name, scope, tags, note } = change;
