@@ -320,7 +320,13 @@ impl Vault for Local<'_> {
         let Some(check) = verdict.outcome.check() else { return Ok(()) };
         let Some((store, _)) = self.existing()? else { return Ok(()) };
         let expires = verdict.expires.map(|at| at.timestamp_millis());
-        Ok(store.note_check(&metadata.id, metadata.version, check.word(), at.timestamp_millis(), expires)?)
+        Ok(store.note_check(
+            &metadata.id,
+            metadata.updated.timestamp_millis(),
+            check.word(),
+            at.timestamp_millis(),
+            expires,
+        )?)
     }
 
     fn note_use(&self, metadata: &Metadata, at: DateTime<Utc>) -> Result<(), VaultError> {

@@ -7,6 +7,7 @@ use crate::auth::session::{Place, Session};
 use crate::credential::{Credential, Issued, Material, Metadata};
 use crate::provider::Net;
 use crate::secret::{Choice, Reason, Secret, SecretStore, Slot, StoreError};
+use crate::vault::usable::open_newest;
 use crate::vault::{Vault, VaultError};
 
 /// The session in a credential; `None` where it is disconnected.
@@ -56,7 +57,7 @@ impl Held<'_> {
     fn current(&self) -> Result<Option<Credential>, VaultError> {
         let found = self.vault.find(&self.metadata.scope, &self.metadata.name)?;
         match found.filter(|found| found.id == self.metadata.id) {
-            Some(metadata) => self.vault.open(&metadata).map(Some),
+            Some(metadata) => open_newest(self.vault, &metadata).map(Some),
             None => Ok(None),
         }
     }

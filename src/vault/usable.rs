@@ -6,6 +6,8 @@ use crate::vault::{Vault, VaultError, session};
 
 /// A chain of credentials that are used through one another is never longer than this.
 const LONGEST_CHAIN: usize = 8;
+/// So many changes of one credential in the blink of an eye are believed.
+const MOST_CHANGES: usize = 10;
 
 /// Opens a credential and makes its usable form: what it is used through is resolved first.
 pub fn usable(vault: &dyn Vault, metadata: &Metadata, net: &Net<'_>) -> Result<(Credential, Issued), VaultError> {
@@ -34,7 +36,7 @@ impl Ready {
 /// Opens a credential, and makes the usable form of what it is used through.
 pub fn ready(vault: &dyn Vault, metadata: &Metadata, net: &Net<'_>) -> Result<Ready, VaultError> {
     let provider = provider_of(metadata)?;
-    let credential = vault.open(metadata)?;
+    let credential = open_newest(vault, metadata)?;
     let source = source(vault, &credential, net, 1)?;
     Ok(Ready { credential, source, provider })
 }
@@ -57,9 +59,25 @@ pub fn source(
     }
     let found = find(vault, &metadata.scope, name)?;
     let through = found.ok_or_else(|| VaultError::Unknown { name: name.to_owned(), nearest: None })?;
-    let credential = vault.open(&through)?;
+    let credential = open_newest(vault, &through)?;
     let further = source(vault, &credential, net, depth + 1)?;
     Ok(Some(provider_of(&through)?.material(&credential, further.as_ref(), net)?))
+}
+
+/// Opens a credential; when another process has just replaced it, the new one.
+pub(super) fn open_newest(vault: &dyn Vault, metadata: &Metadata) -> Result<Credential, VaultError> {
+    let mut newest = metadata.clone();
+    for _ in 0..MOST_CHANGES {
+        match vault.open(&newest) {
+            Err(VaultError::Changed { .. }) => {
+                let found = vault.find(&metadata.scope, &metadata.name)?.filter(|found| found.id == metadata.id);
+                let gone = || VaultError::Unknown { name: metadata.name.clone(), nearest: None };
+                newest = found.ok_or_else(gone)?;
+            }
+            opened => return opened,
+        }
+    }
+    vault.open(&newest)
 }
 
 /// The credential of that name in a scope, else in the organization's.
