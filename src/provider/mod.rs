@@ -30,7 +30,7 @@ macro_rules! providers {
     };
 }
 
-providers! { oauth, env }
+providers! { oauth, gcp, env }
 
 /// The doors a provider may need: the network, the official endpoint variables, the clock.
 #[derive(Clone, Copy)]
