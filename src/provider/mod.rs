@@ -30,7 +30,7 @@ macro_rules! providers {
     };
 }
 
-providers! { oauth, gcp, env }
+providers! { oauth, gcp, k8s, env }
 
 /// The doors a provider may need: the network, the official endpoint variables, the clock.
 #[derive(Clone, Copy)]
