@@ -27,10 +27,13 @@ mod auth {
     pub(super) mod whoami;
 }
 mod credentials {
+    pub(super) mod connect;
     pub(super) mod delete;
+    pub(super) mod disconnect;
     pub(super) mod export;
     pub(super) mod list;
     pub(super) mod named;
+    pub(super) mod reconnect;
     pub(super) mod rename;
     pub(super) mod rotate;
     pub(super) mod show;
@@ -154,6 +157,8 @@ enum Credentials {
     Rotate(credentials::rotate::Args),
     Rename(credentials::rename::Args),
     Delete(credentials::delete::Args),
+    Disconnect(credentials::disconnect::Args),
+    Reconnect(credentials::reconnect::Args),
     Export(credentials::export::Args),
 }
 
@@ -177,6 +182,8 @@ impl Command {
             Self::Credentials(Credentials::Rotate(args)) => args.run(doors),
             Self::Credentials(Credentials::Rename(args)) => args.run(doors),
             Self::Credentials(Credentials::Delete(args)) => args.run(doors),
+            Self::Credentials(Credentials::Disconnect(args)) => args.run(doors),
+            Self::Credentials(Credentials::Reconnect(args)) => args.run(doors),
             Self::Credentials(Credentials::Export(args)) => args.run(doors),
             Self::Config(command) => command.run(doors),
             Self::Profile(command) => command.run(doors),

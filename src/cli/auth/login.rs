@@ -22,14 +22,14 @@ use crate::secret::{Choice, Secret, SecretStore};
 use crate::text::clean;
 
 mod keep;
-mod person;
+pub(in crate::cli) mod person;
 mod target;
 
 use person::Sight;
 use target::Target;
 
 /// How long a person has to finish in the browser.
-const TIMEOUT: u64 = 300;
+pub(in crate::cli) const TIMEOUT: u64 = 300;
 /// How much room the store must prove to have: a token set with long JWTs.
 const PROBE: usize = 8 << 10;
 
@@ -270,7 +270,7 @@ impl Args {
         if way == Way::Device {
             return login.device(client, self.timeout.map(Duration::from_secs), doors.http, &now, person);
         }
-        login.web(client, self.redirect(login.service), self.limit(), doors.http, &now, person)
+        login.web(client, redirect(login.service, self.port), self.limit(), doors.http, &now, person)
     }
 
     /// The client identifier: the flag's, the configuration's, or the person's answer. Asked before any network.
@@ -300,20 +300,18 @@ impl Args {
         };
         Ok(Client::new(service, login.metadata, id.unwrap_or_default(), secret))
     }
+}
 
-    fn redirect(&self, service: &Service) -> Redirect {
-        let table = &service.table;
-        let host = match table.redirect_host.as_deref() {
-            Some("[::1]" | "::1") => Host::V6,
-            Some("localhost") => Host::Localhost,
-            _ => Host::V4,
-        };
-        Redirect {
-            host,
-            port: self.port.or(table.redirect_port),
-            path: table.redirect_path.clone().unwrap_or_else(|| "/callback".into()),
-        }
-    }
+/// Where a service sends the browser back to. `port` wins over the service's own.
+pub(in crate::cli) fn redirect(service: &Service, port: Option<u16>) -> Redirect {
+    let table = &service.table;
+    let host = match table.redirect_host.as_deref() {
+        Some("[::1]" | "::1") => Host::V6,
+        Some("localhost") => Host::Localhost,
+        _ => Host::V4,
+    };
+    let path = table.redirect_path.clone().unwrap_or_else(|| "/callback".into());
+    Redirect { host, port: port.or(table.redirect_port), path }
 }
 
 /// The secret that came with the command.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::named;
+use super::{connect, named};
 use crate::auth::session::timestamp;
 use crate::cli::argv::{self, Visible};
 use crate::cli::given::{Given, Values};
@@ -162,6 +162,11 @@ impl Args {
     fn gather(&self, doors: &Doors<'_>, here: &Here<'_>) -> Result<(Fields, Option<Found>)> {
         let mut raw = self.given(doors)?;
         let provider = self.provider;
+        if provider.signs_in() {
+            let kind = provider.complete(&mut raw, here)?;
+            connect::connect(doors, &connect::Wish::of(here), &mut raw)?;
+            return Ok((Fields::parse(kind, raw)?, None));
+        }
         let class = |name: &str| provider.kinds().iter().find_map(|kind| kind.field(name)).map(|field| field.class);
         let gives_a_secret = raw.names().any(|name| class(name) != Some(Class::Plain));
         let mut found = None;
@@ -285,7 +290,7 @@ pub(crate) fn asked(
     draft: &Credential,
 ) -> Result<Verdict> {
     let net = vault_door::net(doors);
-    let source = match usable::source(vault, &draft.metadata, &net, 1) {
+    let source = match usable::source(vault, draft, &net, 1) {
         Ok(source) => source,
         Err(VaultError::Unknown { name, .. }) => {
             let name = (draft.metadata.name.clone(), name);

@@ -11,6 +11,9 @@ use crate::provider::{self, Input, PROVIDERS, Place, Provider};
 
 /// Every field of a provider's kinds that has a flag of its own.
 pub(super) fn fields(provider: &dyn Provider) -> Vec<&'static Field> {
+    if provider.signs_in() {
+        return Vec::new();
+    }
     let mut seen = BTreeSet::new();
     let taken = |field: &&Field| provider.inputs().iter().any(|input| input.name == field.flag());
     let fields = provider.kinds().iter().flat_map(|kind| kind.fields);
@@ -45,7 +48,11 @@ impl clap::Args for Args {
 /// The subcommand of a provider.
 fn form(provider: &'static dyn Provider) -> Command {
     let titles: Vec<&str> = provider.kinds().iter().map(|kind| kind.title).collect();
-    let mut command = Command::new(provider.name()).about(format!("{}: {}", provider.title(), titles.join(", ")));
+    let words = provider.inputs().iter().filter(|input| matches!(input.place, Place::Argument | Place::Arguments));
+    let words: String = words.map(|input| format!(" {}", input.value)).collect();
+    let mut command = Command::new(provider.name())
+        .about(format!("{}: {}", provider.title(), titles.join(", ")))
+        .after_help(format!("Example:\n  lanyard credentials store {}{words}", provider.name()));
     for input in provider.inputs() {
         command = command.arg(argument(input));
     }
