@@ -37,11 +37,11 @@ pub(super) fn vault(doors: &Doors<'_>, subject: &Subject) -> Option<Finding> {
     let now = || doors.env.now();
     let opener = Box::new(|choice| store::open(doors, choice));
     let vault = Local::new(&doors.env.data_dir(), subject.storage.unwrap_or(Choice::Auto), opener, &now);
-    let opened = vault.about().and_then(|about| match about {
+    let found = vault.about().and_then(|about| match about {
         Some(about) => vault.prove().map(|()| Some(about)),
         None => Ok(None),
     });
-    match opened {
+    match found {
         Ok(None) => None,
         Ok(Some(about)) => {
             let word = if about.credentials == 1 { "credential" } else { "credentials" };
