@@ -30,7 +30,7 @@ macro_rules! providers {
     };
 }
 
-providers! { env }
+providers! { env, registry }
 
 /// The doors a provider may need: the network, the official endpoint variables, the clock.
 #[derive(Clone, Copy)]
