@@ -113,7 +113,7 @@ impl Request {
     }
 
     /// A POST of JSON, which is never redirected. The body may hold a secret.
-    pub fn post_json(url: Url, body: Zeroizing<String>) -> Self {
+    pub fn post_json(url: Url, body: &str) -> Self {
         let mut request = Self::new(Method::POST, url);
         request.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
         request.body = Some(Zeroizing::new(body.as_bytes().to_vec()));

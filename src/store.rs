@@ -19,7 +19,7 @@ use crate::secret::Reason;
 mod credentials;
 mod keys;
 
-pub use credentials::{CredentialRow, Page, SecretRow};
+pub use credentials::{CredentialRow, Page, SealedRows, SecretRow};
 pub use keys::{KeyRow, VaultRow};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
@@ -134,7 +134,7 @@ impl Store {
             sqlx::raw_sql(AssertSqlSafe(settings)).execute(&mut connection).await?;
             Ok::<_, sqlx::Error>(connection)
         });
-        let connection = connection.map_err(|cause| told(path, cause))?;
+        let connection = connection.map_err(|cause| told(path, &cause))?;
         let store = Self { path: path.to_owned(), open: Mutex::new(Open { runtime, connection }) };
         store.migrate()?;
         Ok(store)
@@ -174,7 +174,7 @@ impl Store {
     fn with<T>(&self, work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>) -> Result<T, RowError> {
         let mut open = self.lock();
         let Open { runtime, connection } = &mut *open;
-        runtime.block_on(work(connection)).map_err(|cause| told(&self.path, cause))
+        runtime.block_on(work(connection)).map_err(|cause| told(&self.path, &cause))
     }
 
     /// Runs queries as one: all of them count, or none.
@@ -191,7 +191,7 @@ impl Store {
             transaction.commit().await?;
             Ok(done)
         });
-        done.map_err(|cause| told(&self.path, cause))
+        done.map_err(|cause| told(&self.path, &cause))
     }
 
     /// Writes a consistent copy of the whole database to a new or empty file of its owner alone. SQLite only.
@@ -263,10 +263,10 @@ fn column<'r, T: sqlx::Decode<'r, sqlx::Any> + sqlx::Type<sqlx::Any>>(
 }
 
 /// What the database said, sorted by what mends it.
-fn told(path: &Path, cause: sqlx::Error) -> RowError {
+fn told(path: &Path, cause: &sqlx::Error) -> RowError {
     let path = path.to_owned();
     let Some(database) = cause.as_database_error() else {
-        return RowError::Refused { path, cause: Reason::of(&cause) };
+        return RowError::Refused { path, cause: Reason::of(cause) };
     };
     if database.is_unique_violation() {
         return RowError::Taken;

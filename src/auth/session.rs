@@ -83,6 +83,16 @@ pub struct Endpoints {
 }
 
 impl Session {
+    /// The session in a secret store's item; `None` for an item that is none of ours.
+    pub fn from_item(item: &Secret) -> Option<Self> {
+        item::read(item)
+    }
+
+    /// The session as a secret store's item: JSON with a version.
+    pub fn to_item(&self) -> Secret {
+        item::write(self)
+    }
+
     /// Whether the access token may be handed out: `min_validity` of life left, or the usual margin.
     ///
     /// A token without a known expiry is always fresh. After the clock stepped back, no date is trusted.

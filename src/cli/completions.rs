@@ -14,12 +14,15 @@ use clap_complete::engine::CompletionCandidate;
 use clap_complete::env::{Bash, CompleteEnv, Elvish, EnvCompleter, Fish, Powershell, Shells, Zsh};
 
 use crate::auth::presets;
+use crate::cli::credentials::named::typed;
 use crate::cli::ui::UiError;
 use crate::cli::{Cli, Doors};
 use crate::config::Config;
 use crate::error::Result;
 use crate::os::{Env, files};
+use crate::secret::{Choice, StoreError};
 use crate::text::{clean, is_unprintable};
+use crate::vault::{Local, Vault};
 
 mod nushell;
 
@@ -129,6 +132,16 @@ pub fn services() -> Vec<CompletionCandidate> {
 pub fn projects() -> Vec<CompletionCandidate> {
     let config = configuration();
     candidates(config.profiles.into_values().filter_map(|profile| Some((profile.project?, String::new()))))
+}
+
+/// The credentials in the vault of this machine. Opens no secret.
+pub fn credentials() -> Vec<CompletionCandidate> {
+    let env = Env::of_process(typed_config_dir(std::env::args()));
+    let now = || env.now();
+    let nowhere = |_| Err(StoreError::NoPassphrase);
+    let vault = Local::new(&env.data_dir(), Choice::Auto, Box::new(nowhere), &now);
+    let all = vault.list().unwrap_or_default();
+    candidates(all.iter().map(|metadata| (typed(metadata), metadata.kind.title.to_owned())))
 }
 
 /// Each name once, with the last explanation. A name that a shell or a terminal could act on is left out.

@@ -26,17 +26,35 @@ mod auth {
     pub(super) mod token_info;
     pub(super) mod whoami;
 }
+mod credentials {
+    pub(super) mod connect;
+    pub(super) mod delete;
+    pub(super) mod disconnect;
+    pub(super) mod export;
+    pub(super) mod list;
+    pub(super) mod named;
+    pub(super) mod reconnect;
+    pub(super) mod rename;
+    pub(super) mod rotate;
+    pub(super) mod show;
+    pub(super) mod store;
+    pub(super) mod test;
+    pub(super) mod update;
+}
 mod access;
 mod active;
 mod api;
+mod argv;
 mod browser;
 pub mod completions;
 mod config;
 mod doctor;
+mod given;
 mod profile;
 mod project;
 mod store;
 pub mod ui;
+mod vault_door;
 mod which;
 
 use active::active;
@@ -98,6 +116,9 @@ enum Command {
     /// Sign in, see who is signed in, hand out tokens
     #[command(subcommand, after_help = "Example:\n  lanyard auth login --service github")]
     Auth(Auth),
+    /// Keep, check and hand over the credentials of clouds, registries, git hosts and APIs
+    #[command(subcommand, after_help = "Example:\n  lanyard credentials store aws\n  lanyard credentials test")]
+    Credentials(Credentials),
     /// Read and change the configuration
     #[command(subcommand, after_help = "Example:\n  lanyard config set defaults.storage keychain")]
     Config(config::Command),
@@ -126,6 +147,21 @@ enum Auth {
     Switch(auth::switch::Args),
 }
 
+#[derive(Subcommand, Debug)]
+enum Credentials {
+    Store(credentials::store::Args),
+    List(credentials::list::Args),
+    Show(credentials::show::Args),
+    Test(credentials::test::Args),
+    Update(credentials::update::Args),
+    Rotate(credentials::rotate::Args),
+    Rename(credentials::rename::Args),
+    Delete(credentials::delete::Args),
+    Disconnect(credentials::disconnect::Args),
+    Reconnect(credentials::reconnect::Args),
+    Export(credentials::export::Args),
+}
+
 impl Command {
     fn run(self, doors: &Doors<'_>) -> Result<()> {
         match self {
@@ -138,6 +174,17 @@ impl Command {
             Self::Auth(Auth::Revoke(args)) => args.run(doors),
             Self::Auth(Auth::Logout(args)) => args.run(doors),
             Self::Auth(Auth::Switch(args)) => args.run(doors),
+            Self::Credentials(Credentials::Store(args)) => args.run(doors),
+            Self::Credentials(Credentials::List(args)) => args.run(doors),
+            Self::Credentials(Credentials::Show(args)) => args.run(doors),
+            Self::Credentials(Credentials::Test(args)) => args.run(doors),
+            Self::Credentials(Credentials::Update(args)) => args.run(doors),
+            Self::Credentials(Credentials::Rotate(args)) => args.run(doors),
+            Self::Credentials(Credentials::Rename(args)) => args.run(doors),
+            Self::Credentials(Credentials::Delete(args)) => args.run(doors),
+            Self::Credentials(Credentials::Disconnect(args)) => args.run(doors),
+            Self::Credentials(Credentials::Reconnect(args)) => args.run(doors),
+            Self::Credentials(Credentials::Export(args)) => args.run(doors),
             Self::Config(command) => command.run(doors),
             Self::Profile(command) => command.run(doors),
             Self::Project(command) => command.run(doors),

@@ -128,6 +128,25 @@ impl Ui {
         Ok(write_whole(&mut io::stdout().lock(), line.as_bytes(), false)?)
     }
 
+    /// Lines that hold secrets the user asked for, on stdout. In GitHub Actions they are masked first.
+    pub fn answer_lines(&self, lines: &Secret) -> Result<()> {
+        self.mask(lines)?;
+        Ok(write_whole(&mut io::stdout().lock(), lines.expose().as_bytes(), !lines.expose().ends_with('\n'))?)
+    }
+
+    /// Whether what is answered lands in a file.
+    #[cfg(unix)]
+    pub fn answer_is_a_file(&self) -> bool {
+        let kind = rustix::fs::fstat(io::stdout()).map(|found| rustix::fs::FileType::from_raw_mode(found.st_mode));
+        kind.is_ok_and(|kind| kind == rustix::fs::FileType::RegularFile)
+    }
+
+    /// Whether what is answered lands in a file; elsewhere that is not known.
+    #[cfg(not(unix))]
+    pub fn answer_is_a_file(&self) -> bool {
+        false
+    }
+
     /// Tells the GitHub Actions runner to mask a value in the job's log. Does nothing elsewhere.
     ///
     /// The runner reads commands on both streams; stderr keeps stdout to the answer alone.
@@ -192,7 +211,14 @@ impl Ui {
         }
     }
 
-    /// Clears the line of [`Ui::countdown`].
+    /// Shows how much of some work is done, in place, on a terminal; elsewhere nothing.
+    pub fn progress(&self, what: &str, done: usize, of: usize) {
+        if self.stderr_is_terminal {
+            self.raw(&format!("\r\x1b[K{FAINT}{what} ({done} of {of}){FAINT:#}"));
+        }
+    }
+
+    /// Clears the line of [`Ui::countdown`] and of [`Ui::progress`].
     pub fn end_countdown(&self) {
         if self.stderr_is_terminal {
             self.raw("\r\x1b[K");

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Refuses what cannot be a value, or a name, and says what it should be instead, without quoting it.
+pub type Rule = fn(&str) -> Result<(), &'static str>;
+
 /// The type of a credential. Owned by its provider's file.
 #[derive(Debug)]
 pub struct Kind {
@@ -14,7 +17,7 @@ pub struct Kind {
     /// Its fields, in the order in which they are asked for.
     pub fields: &'static [Field],
     /// Where names beyond `fields` are allowed, all of them secret, what a name must look like.
-    pub open: Option<fn(&str) -> Result<(), &'static str>>,
+    pub open: Option<Rule>,
     /// Whether what is handed out is made afresh from it, so that its expiry is nobody's concern.
     pub renews_itself: bool,
 }
@@ -27,7 +30,7 @@ impl Kind {
 
     /// Allows names beyond the fields, all of them secret.
     #[must_use]
-    pub const fn open(mut self, name_check: fn(&str) -> Result<(), &'static str>) -> Self {
+    pub const fn open(mut self, name_check: Rule) -> Self {
         self.open = Some(name_check);
         self
     }
@@ -72,7 +75,7 @@ pub struct Field {
     /// Whether the kind is nothing without it.
     pub required: bool,
     /// Refuses what cannot be such a value, and says what it should be instead, without quoting it.
-    pub check: fn(&str) -> Result<(), &'static str>,
+    pub check: Rule,
     /// A made-up value that passes the check.
     pub example: &'static str,
     /// Whether line breaks belong to it, as in a PEM block.
@@ -112,7 +115,7 @@ impl Field {
 
     /// What it must look like, and an example of that.
     #[must_use]
-    pub const fn checked(mut self, check: fn(&str) -> Result<(), &'static str>, example: &'static str) -> Self {
+    pub const fn checked(mut self, check: Rule, example: &'static str) -> Self {
         self.check = check;
         self.example = example;
         self

@@ -19,7 +19,7 @@ mod material;
 
 pub use check::Check;
 pub use fields::{FieldError, Fields, Raw};
-pub use kind::{Class, Field, Kind, rules};
+pub use kind::{Class, Field, Kind, Rule, rules};
 pub use mask::{mask_identifier, mask_secret};
 pub use material::{Content, Issued, Material, Variable};
 
@@ -71,6 +71,9 @@ pub struct Credential {
 }
 
 impl Credential {
+    /// The secret field that holds the session of a sign-in, which the vault renews.
+    pub const SESSION: &'static str = "session";
+
     /// A field that is no secret; `None` where it is not set.
     pub fn field(&self, name: &str) -> Option<&str> {
         self.metadata.field(name)
@@ -193,4 +196,4 @@ impl Status {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

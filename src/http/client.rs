@@ -31,7 +31,7 @@ impl Client {
         if let Some(client) = cell.get() {
             return Ok(client);
         }
-        let built = build(direct, |builder| Ok(builder))?;
+        let built = build(direct, Ok)?;
         Ok(cell.get_or_init(|| built))
     }
 

@@ -61,7 +61,7 @@ pub enum ProviderError {
     },
     /// The provider refused to make what was asked for.
     #[error("{}", .0.reason.as_deref().unwrap_or("the provider refused"))]
-    Refused(Verdict),
+    Refused(Box<Verdict>),
     /// The credential is used through another one, which was not given.
     #[error("{name} is used through another credential, {source_name}, which is missing or not of the right kind")]
     NoSource {
@@ -98,11 +98,17 @@ pub enum ProviderError {
     },
 }
 
+impl From<Verdict> for ProviderError {
+    fn from(verdict: Verdict) -> Self {
+        Self::Refused(Box::new(verdict))
+    }
+}
+
 impl ProviderError {
     /// What the failure says about the credential itself: mostly nothing.
     pub fn into_verdict(self, title: &str) -> Verdict {
         match self {
-            Self::Refused(verdict) => verdict,
+            Self::Refused(verdict) => *verdict,
             Self::Unreachable(failure) => {
                 let outcome =
                     if matches!(failure, Unreachable::Tls { .. }) { Outcome::Tls } else { Outcome::Unreachable };
@@ -121,7 +127,6 @@ impl Failure for ProviderError {
     fn code(&self) -> Code {
         match self {
             Self::Field(failure) => failure.code(),
-            Self::File(_) | Self::Foreign { .. } | Self::NotThere { .. } | Self::Program { .. } => Code::Failed,
             Self::Unreachable(failure) => failure.code(),
             Self::BadEndpoint { .. } => Code::Config,
             Self::Refused(verdict) => match verdict.outcome {
@@ -130,7 +135,12 @@ impl Failure for ProviderError {
                 _ => Code::Unreachable,
             },
             Self::NoSource { .. } | Self::Damaged { .. } => Code::Invalid,
-            Self::Unsupported { .. } | Self::CannotRotate { .. } => Code::Failed,
+            Self::File(_)
+            | Self::Foreign { .. }
+            | Self::NotThere { .. }
+            | Self::Program { .. }
+            | Self::Unsupported { .. }
+            | Self::CannotRotate { .. } => Code::Failed,
         }
     }
 

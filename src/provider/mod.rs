@@ -30,7 +30,7 @@ macro_rules! providers {
     };
 }
 
-providers! { env, registry }
+providers! { oauth, registry, env }
 
 /// The doors a provider may need: the network, the official endpoint variables, the clock.
 #[derive(Clone, Copy)]
@@ -68,6 +68,11 @@ pub trait Provider: Sync {
     /// Marks by which such a credential is recognised in any text.
     fn marks(&self) -> &'static [Mark] {
         &[]
+    }
+
+    /// Whether a credential comes of a sign-in in the browser instead of from values.
+    fn signs_in(&self) -> bool {
+        false
     }
 
     /// Chooses the kind for the values given, and derives those that follow from others, such as the account in a key

@@ -39,6 +39,17 @@ pub struct SecretRow {
     pub sealed: Vec<u8>,
 }
 
+/// The secrets of one version of a credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedRows {
+    /// The version that they are sealed for.
+    pub version: i64,
+    /// The data key, sealed.
+    pub wrapped: Vec<u8>,
+    /// The secrets, by field.
+    pub secrets: Vec<SecretRow>,
+}
+
 /// Which part of a long list: at most `limit` rows whose project and name come after `after`.
 #[derive(Debug, Clone)]
 pub struct Page {
@@ -130,22 +141,26 @@ impl Store {
     }
 
     /// The wrapped data key of a credential and its sealed secrets, as they were at one instant.
-    pub fn secrets(&self, credential: &str) -> Result<Option<(i64, Vec<u8>, Vec<SecretRow>)>, RowError> {
+    pub fn secrets(&self, credential: &str) -> Result<Option<SealedRows>, RowError> {
         self.with(async |connection| {
-            let key = sqlx::query("SELECT version, wrapped FROM data_keys WHERE credential = $1")
-                .bind(credential)
-                .fetch_optional(&mut *connection)
-                .await?;
-            let Some(key) = key else { return Ok(None) };
-            let rows = sqlx::query("SELECT field, version, sealed FROM secrets WHERE credential = $1 ORDER BY field")
-                .bind(credential)
-                .fetch_all(connection)
-                .await?;
-            let secrets = rows
-                .iter()
-                .map(|row| Ok(SecretRow { field: column(row, 0)?, version: column(row, 1)?, sealed: column(row, 2)? }))
-                .collect::<Result<_, sqlx::Error>>()?;
-            Ok(Some((column(&key, 0)?, column(&key, 1)?, secrets)))
+            // One statement sees one instant; two could see another process's change between them.
+            let rows = sqlx::query(
+                "SELECT data_keys.version, data_keys.wrapped, secrets.field, secrets.version, secrets.sealed \
+                 FROM data_keys LEFT JOIN secrets ON secrets.credential = data_keys.credential \
+                 WHERE data_keys.credential = $1 ORDER BY secrets.field",
+            )
+            .bind(credential)
+            .fetch_all(connection)
+            .await?;
+            let Some(first) = rows.first() else { return Ok(None) };
+            let mut secrets = Vec::new();
+            for row in &rows {
+                // A credential without a secret has its key alone.
+                if let Some(field) = column::<Option<String>>(row, 2)? {
+                    secrets.push(SecretRow { field, version: column(row, 3)?, sealed: column(row, 4)? });
+                }
+            }
+            Ok(Some(SealedRows { version: column(first, 0)?, wrapped: column(first, 1)?, secrets }))
         })
     }
 
@@ -258,11 +273,12 @@ impl Store {
         })
     }
 
-    /// Notes what a provider said of a credential, if it is still of that version.
+    /// Notes what a provider said of a credential, if its values are still those of that time; a session that was
+    /// renewed meanwhile is still the same.
     pub fn note_check(
         &self,
         id: &str,
-        version: i64,
+        updated: i64,
         checked: &str,
         at: i64,
         expires: Option<i64>,
@@ -270,10 +286,10 @@ impl Store {
         self.with(async |connection| {
             sqlx::query(
                 "UPDATE credentials SET checked = $3, verified = $4, expires = COALESCE($5, expires) \
-                 WHERE id = $1 AND version = $2",
+                 WHERE id = $1 AND updated = $2",
             )
             .bind(id)
-            .bind(version)
+            .bind(updated)
             .bind(checked)
             .bind(at)
             .bind(expires)

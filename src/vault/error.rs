@@ -1,5 +1,6 @@
 //! Why a vault did not do what was asked.
 
+use crate::auth::renew::RenewError;
 use crate::error::{Code, Failure};
 use crate::provider::ProviderError;
 use crate::secret::StoreError;
@@ -85,6 +86,15 @@ pub enum VaultError {
         /// The name.
         name: String,
     },
+    /// The session in a credential cannot be used any more, or not now.
+    #[error("the sign-in of credential {} cannot be renewed", clean(.name))]
+    Session {
+        /// The name.
+        name: String,
+        /// Why.
+        #[source]
+        cause: Box<RenewError>,
+    },
     /// The provider did not do what was asked.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -102,6 +112,7 @@ impl Failure for VaultError {
             Self::Rows(failure) => failure.code(),
             Self::Root(failure) => failure.code(),
             Self::Provider(failure) => failure.code(),
+            Self::Session { cause, .. } => cause.code(),
             Self::NoRoot { .. } | Self::WrongKey => Code::Store,
             Self::BadName
             | Self::Unknown { .. }
@@ -126,6 +137,10 @@ impl Failure for VaultError {
             }
             Self::Root(failure) => return failure.mend(),
             Self::Provider(failure) => return failure.mend(),
+            Self::Session { name, cause } if cause.code() == Code::SignedOut => {
+                format!("sign in again: `lanyard credentials reconnect {}`", clean(name))
+            }
+            Self::Session { cause, .. } => return cause.mend(),
             Self::NoRoot { recoverable: true, .. } => {
                 "bring it back with the recovery key: `lanyard vault recover`".into()
             }

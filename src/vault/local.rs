@@ -14,7 +14,7 @@ use super::{Change, New, Unfinished, Vault, VaultError, check_name, id, rows};
 use crate::credential::{Check, Credential, Fields, Metadata, Scope};
 use crate::provider::{self, Verdict};
 use crate::secret::{Choice, Secret, SecretStore, Slot, StoreError};
-use crate::store::{CredentialRow, KeyRow, RowError, SecretRow, Store, VaultRow};
+use crate::store::{CredentialRow, KeyRow, RowError, SealedRows, SecretRow, Store, VaultRow};
 
 mod keys;
 
@@ -204,7 +204,7 @@ impl Vault for Local<'_> {
     fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
         let (store, open) = self.opened()?;
         let changed = || VaultError::Changed { name: metadata.name.clone() };
-        let (version, wrapped, sealed) = store.secrets(&metadata.id)?.ok_or_else(changed)?;
+        let SealedRows { version, wrapped, secrets: sealed } = store.secrets(&metadata.id)?.ok_or_else(changed)?;
         if version != metadata.version {
             return Err(changed());
         }
@@ -272,6 +272,18 @@ impl Vault for Local<'_> {
         Ok(metadata)
     }
 
+    fn renew(&self, credential: &Credential, expires: Option<DateTime<Utc>>) -> Result<Metadata, VaultError> {
+        let (store, open) = self.opened()?;
+        let old = &credential.metadata;
+        let secret_names = credential.secrets.keys().cloned().collect();
+        let metadata = Metadata { version: old.version + 1, expires, secret_names, ..old.clone() };
+        let (wrapped, sealed) = Self::seal(open, &metadata, &credential.secrets)?;
+        if !store.replace(&rows::write(&metadata), old.version, &wrapped, &sealed)? {
+            return Err(VaultError::Changed { name: old.name.clone() });
+        }
+        Ok(metadata)
+    }
+
     fn amend(&self, metadata: &Metadata, change: Change) -> Result<Metadata, VaultError> {
         let (store, vault) = self.existing()?.ok_or(VaultError::NoVault)?;
         let Change { name, scope, tags, note } = change;
@@ -308,7 +320,13 @@ impl Vault for Local<'_> {
         let Some(check) = verdict.outcome.check() else { return Ok(()) };
         let Some((store, _)) = self.existing()? else { return Ok(()) };
         let expires = verdict.expires.map(|at| at.timestamp_millis());
-        Ok(store.note_check(&metadata.id, metadata.version, check.word(), at.timestamp_millis(), expires)?)
+        Ok(store.note_check(
+            &metadata.id,
+            metadata.updated.timestamp_millis(),
+            check.word(),
+            at.timestamp_millis(),
+            expires,
+        )?)
     }
 
     fn note_use(&self, metadata: &Metadata, at: DateTime<Utc>) -> Result<(), VaultError> {

@@ -17,6 +17,7 @@ mod local;
 pub mod rotate;
 mod rows;
 mod seal;
+pub mod session;
 pub mod usable;
 pub mod verify;
 
@@ -43,6 +44,13 @@ pub trait Vault {
     /// [`VaultError::Taken`] when a new one has the name of another; [`VaultError::Changed`] when the one to be
     /// replaced has been replaced since it was read.
     fn put(&self, new: New) -> Result<Metadata, VaultError>;
+
+    /// Stores new secrets that were made out of the old ones, such as a renewed session: nothing that is known of the
+    /// credential changes but its expiry.
+    ///
+    /// # Errors
+    /// [`VaultError::Changed`] when it has been replaced since it was opened.
+    fn renew(&self, credential: &Credential, expires: Option<DateTime<Utc>>) -> Result<Metadata, VaultError>;
 
     /// Changes name, scope, tags or note. Whoever is used through it follows the new name.
     fn amend(&self, metadata: &Metadata, change: Change) -> Result<Metadata, VaultError>;

@@ -78,7 +78,7 @@ pub fn rotate(
             rotation.retire(&made, &ready.credential, net)?;
             vault.note_rotation(metadata, &Unfinished::default())?;
         }
-        return Err(ProviderError::Refused(verdict).into());
+        return Err(ProviderError::from(verdict).into());
     }
     let stored = vault.put(New {
         name: metadata.name.clone(),

@@ -2,10 +2,12 @@
 
 use crate::credential::{Credential, Issued, Metadata, Scope};
 use crate::provider::{self, Net, Provider, Verdict};
-use crate::vault::{Vault, VaultError};
+use crate::vault::{Vault, VaultError, session};
 
 /// A chain of credentials that are used through one another is never longer than this.
 const LONGEST_CHAIN: usize = 8;
+/// So many changes of one credential in the blink of an eye are believed.
+const MOST_CHANGES: usize = 10;
 
 /// Opens a credential and makes its usable form: what it is used through is resolved first.
 pub fn usable(vault: &dyn Vault, metadata: &Metadata, net: &Net<'_>) -> Result<(Credential, Issued), VaultError> {
@@ -34,28 +36,48 @@ impl Ready {
 /// Opens a credential, and makes the usable form of what it is used through.
 pub fn ready(vault: &dyn Vault, metadata: &Metadata, net: &Net<'_>) -> Result<Ready, VaultError> {
     let provider = provider_of(metadata)?;
-    let credential = vault.open(metadata)?;
-    let source = source(vault, metadata, net, 1)?;
+    let credential = open_newest(vault, metadata)?;
+    let source = source(vault, &credential, net, 1)?;
     Ok(Ready { credential, source, provider })
 }
 
-/// The usable form of what a credential is used through; `None` where it stands alone. For one that is not stored yet,
-/// `metadata` is as it will be.
+/// The usable form of what a credential is used through: the session in it, or another credential; `None` where it
+/// stands alone. It need not be stored yet. `depth` is 1 but in a chain.
 pub fn source(
     vault: &dyn Vault,
-    metadata: &Metadata,
+    credential: &Credential,
     net: &Net<'_>,
     depth: usize,
 ) -> Result<Option<Issued>, VaultError> {
+    if credential.secret(Credential::SESSION).is_some() {
+        return session::access_token(vault, credential, net);
+    }
+    let metadata = &credential.metadata;
     let Some(name) = provider_of(metadata)?.source(metadata) else { return Ok(None) };
     if depth > LONGEST_CHAIN || name == metadata.name {
         return Err(VaultError::Circle { name: metadata.name.clone() });
     }
     let found = find(vault, &metadata.scope, name)?;
     let through = found.ok_or_else(|| VaultError::Unknown { name: name.to_owned(), nearest: None })?;
-    let credential = vault.open(&through)?;
-    let further = source(vault, &through, net, depth + 1)?;
+    let credential = open_newest(vault, &through)?;
+    let further = source(vault, &credential, net, depth + 1)?;
     Ok(Some(provider_of(&through)?.material(&credential, further.as_ref(), net)?))
+}
+
+/// Opens a credential; when another process has just replaced it, the new one.
+pub(super) fn open_newest(vault: &dyn Vault, metadata: &Metadata) -> Result<Credential, VaultError> {
+    let mut newest = metadata.clone();
+    for _ in 0..MOST_CHANGES {
+        match vault.open(&newest) {
+            Err(VaultError::Changed { .. }) => {
+                let found = vault.find(&metadata.scope, &metadata.name)?.filter(|found| found.id == metadata.id);
+                let gone = || VaultError::Unknown { name: metadata.name.clone(), nearest: None };
+                newest = found.ok_or_else(gone)?;
+            }
+            opened => return opened,
+        }
+    }
+    vault.open(&newest)
 }
 
 /// The credential of that name in a scope, else in the organization's.

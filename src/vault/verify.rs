@@ -2,7 +2,9 @@
 
 use std::sync::mpsc::channel;
 
+use crate::auth::renew::RenewError;
 use crate::credential::Metadata;
+use crate::error::{Code, Failure, with_causes};
 use crate::provider::{Net, Outcome, Verdict};
 use crate::vault::usable::{Ready, ready};
 use crate::vault::{Vault, VaultError};
@@ -71,6 +73,7 @@ pub fn all(
 fn opened(vault: &dyn Vault, metadata: &Metadata, net: &Net<'_>) -> Result<Result<Ready, Verdict>, VaultError> {
     match ready(vault, metadata, net) {
         Ok(ready) => Ok(Ok(ready)),
+        Err(VaultError::Session { name, cause }) => Ok(Err(of_session(&name, *cause))),
         Err(VaultError::Provider(failure)) => Ok(Err(failure.into_verdict(metadata.kind.title))),
         Err(
             failure @ (VaultError::DoesNotOpen { .. }
@@ -79,12 +82,23 @@ fn opened(vault: &dyn Vault, metadata: &Metadata, net: &Net<'_>) -> Result<Resul
             | VaultError::Foreign { .. }
             | VaultError::Changed { .. }),
         ) => {
-            use crate::error::Failure;
-            let next = failure.mend().unwrap_or_default();
-            Ok(Err(Verdict::failed(Outcome::Unexpected, failure.to_string(), next)))
+            let mend = failure.mend().unwrap_or_default();
+            Ok(Err(Verdict::failed(Outcome::Unexpected, failure.to_string(), mend)))
         }
         Err(failure) => Err(failure),
     }
+}
+
+/// What a session that cannot be renewed says of its credential.
+pub fn of_session(name: &str, cause: RenewError) -> Verdict {
+    let failure = VaultError::Session { name: name.to_owned(), cause: Box::new(cause) };
+    let (code, mend) = (failure.code(), failure.mend().unwrap_or_default());
+    let outcome = match code {
+        Code::SignedOut => Outcome::Expired,
+        Code::Unreachable => Outcome::Unreachable,
+        _ => Outcome::Unexpected,
+    };
+    Verdict::failed(outcome, with_causes(&failure), mend)
 }
 
 /// A thread that ended without a word.

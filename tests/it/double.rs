@@ -46,7 +46,7 @@ pub enum Answer {
 }
 
 impl Answer {
-    pub fn json(status: u16, body: impl ToString) -> Self {
+    pub fn json(status: u16, body: &(impl ToString + ?Sized)) -> Self {
         Self::Page(status, vec!["Content-Type: application/json".into()], body.to_string())
     }
 

@@ -13,6 +13,7 @@
 //! | `terminal.rs` | a person who types at a pseudo-terminal |
 //! | `double.rs` | an outside API whose routes are a closure |
 //! | `wire.rs` | HTTP by hand |
+//! | `vaulted.rs` | a home with a vault |
 //! | `scene.rs` | a stage and a provider that know each other |
 //! | the others | the tests |
 
@@ -35,6 +36,7 @@ mod closed_store;
 mod corp;
 mod crash;
 mod crashes;
+mod credentials;
 mod discovery;
 mod docs;
 mod double;
@@ -52,6 +54,9 @@ mod peers;
 mod private_files;
 mod profiles;
 mod prompts;
+mod providers {
+    mod oauth;
+}
 mod proxy;
 mod quirks;
 mod real_browser;
@@ -72,4 +77,5 @@ mod template;
 mod terminal;
 mod tls;
 mod users;
+mod vaulted;
 mod wire;

@@ -14,22 +14,22 @@ use crate::auth::loopback::{Host, Redirect};
 use crate::auth::service::Service;
 use crate::auth::session::{Place, Session, timestamp};
 use crate::cli::access::{expiry, waiting_for};
-use crate::cli::{Doors, active};
+use crate::cli::argv::{Place as ArgvPlace, Visible};
+use crate::cli::{Doors, active, argv, given};
 use crate::error::{Code, Failure, Result};
 use crate::os::files::Lock;
 use crate::secret::{Choice, Secret, SecretStore};
 use crate::text::clean;
 
-mod argv;
 mod keep;
-mod person;
+pub(in crate::cli) mod person;
 mod target;
 
 use person::Sight;
 use target::Target;
 
 /// How long a person has to finish in the browser.
-const TIMEOUT: u64 = 300;
+pub(in crate::cli) const TIMEOUT: u64 = 300;
 /// How much room the store must prove to have: a token set with long JWTs.
 const PROBE: usize = 8 << 10;
 
@@ -66,8 +66,8 @@ pub(crate) struct Args {
     #[arg(long, group = "way")]
     with_token: bool,
     /// Use this token; others on this machine can see it while the command runs
-    #[arg(long, group = "way", value_name = "VALUE", value_parser = secret_parser())]
-    token: Option<GivenToken>,
+    #[arg(long, group = "way", value_name = "VALUE", value_parser = given::parser())]
+    token: Option<given::Given>,
     /// Read the token from this file
     #[arg(long, group = "way", value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     token_file: Option<PathBuf>,
@@ -92,20 +92,6 @@ pub(crate) struct Args {
     /// Keep a token without asking the service about it
     #[arg(long)]
     no_verify: bool,
-}
-
-/// A token from the command line, which `Debug` does not show.
-#[derive(Debug)]
-struct GivenToken(Secret);
-
-impl Clone for GivenToken {
-    fn clone(&self) -> Self {
-        Self(self.0.duplicate())
-    }
-}
-
-fn secret_parser() -> impl TypedValueParser<Value = GivenToken> {
-    clap::builder::StringValueParser::new().map(|value| GivenToken(Secret::new(value)))
 }
 
 fn storage_parser() -> impl TypedValueParser<Value = Choice> {
@@ -152,9 +138,10 @@ impl Failure for LoginFailure {
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        if let Some(GivenToken(token)) = &self.token {
+        if let Some(token) = &self.token {
             doors.ui.warn("other users of this machine could see the token on the command line; `--with-token` reads it from stdin");
-            argv::hide(token);
+            let place = ArgvPlace::Flag { flag: "--token".into(), instead: "--token-file=".into() };
+            argv::hide(&[Visible { place, secret: token.as_it_is() }]);
         }
         let config = active::load(doors)?;
         let json = active::wants_json(doors, &config);
@@ -253,7 +240,7 @@ impl Args {
             if doors.ui.is_interactive() { doors.ui.hidden(question, flag) } else { read_all(std::io::stdin().lock()) }
         };
         match (way, &self.token, &self.token_file) {
-            (Way::Token, Some(GivenToken(token)), _) => Ok(Given::Token(login::clean_token(token)?)),
+            (Way::Token, Some(token), _) => Ok(Given::Token(login::clean_token(token.as_it_is())?)),
             (Way::Token, None, Some(path)) => {
                 let file = std::fs::File::open(path).map_err(LoginFailure::Input)?;
                 Ok(Given::Token(login::clean_token(&read_all(file)?)?))
@@ -283,7 +270,7 @@ impl Args {
         if way == Way::Device {
             return login.device(client, self.timeout.map(Duration::from_secs), doors.http, &now, person);
         }
-        login.web(client, self.redirect(login.service), self.limit(), doors.http, &now, person)
+        login.web(client, redirect(login.service, self.port), self.limit(), doors.http, &now, person)
     }
 
     /// The client identifier: the flag's, the configuration's, or the person's answer. Asked before any network.
@@ -313,20 +300,18 @@ impl Args {
         };
         Ok(Client::new(service, login.metadata, id.unwrap_or_default(), secret))
     }
+}
 
-    fn redirect(&self, service: &Service) -> Redirect {
-        let table = &service.table;
-        let host = match table.redirect_host.as_deref() {
-            Some("[::1]" | "::1") => Host::V6,
-            Some("localhost") => Host::Localhost,
-            _ => Host::V4,
-        };
-        Redirect {
-            host,
-            port: self.port.or(table.redirect_port),
-            path: table.redirect_path.clone().unwrap_or_else(|| "/callback".into()),
-        }
-    }
+/// Where a service sends the browser back to. `port` wins over the service's own.
+pub(in crate::cli) fn redirect(service: &Service, port: Option<u16>) -> Redirect {
+    let table = &service.table;
+    let host = match table.redirect_host.as_deref() {
+        Some("[::1]" | "::1") => Host::V6,
+        Some("localhost") => Host::Localhost,
+        _ => Host::V4,
+    };
+    let path = table.redirect_path.clone().unwrap_or_else(|| "/callback".into());
+    Redirect { host, port: port.or(table.redirect_port), path }
 }
 
 /// The secret that came with the command.

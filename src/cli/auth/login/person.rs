@@ -12,7 +12,7 @@ use crate::http::Url;
 use crate::text::clean;
 
 /// Shows notices, opens the browser, and listens for Ctrl-C and for a pasted address.
-pub(super) struct Sight<'a> {
+pub(in crate::cli) struct Sight<'a> {
     doors: &'a Doors<'a>,
     json: bool,
     no_browser: bool,
@@ -41,13 +41,13 @@ enum Step<'a> {
 }
 
 impl<'a> Sight<'a> {
-    pub(super) fn new(doors: &'a Doors<'a>, json: bool, no_browser: bool, device_offered: bool) -> Self {
+    pub(in crate::cli) fn new(doors: &'a Doors<'a>, json: bool, no_browser: bool, device_offered: bool) -> Self {
         doors.ui.catch_interrupts();
         Self { doors, json, no_browser, device_offered, pasted: None, counting: None }
     }
 
     /// Shows one notice and tells what the person did meanwhile.
-    pub(super) fn notice(&mut self, notice: Notice<'_>) -> Reply {
+    pub(in crate::cli) fn notice(&mut self, notice: Notice<'_>) -> Reply {
         let ui = self.doors.ui;
         match notice {
             Notice::Visit { url, expires_at } => {

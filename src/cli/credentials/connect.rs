@@ -1,0 +1,110 @@
+//! Signing in to a service for a credential: what `credentials store oauth` and `credentials reconnect` share.
+
+use std::time::Duration;
+
+use crate::auth::Notice;
+use crate::auth::grant::Client;
+use crate::auth::login::{self, Login};
+use crate::auth::service::{self, Service};
+use crate::auth::session::{Place, Session};
+use crate::cli::auth::login::{TIMEOUT, person::Sight, redirect};
+use crate::cli::{Doors, active, store as stores};
+use crate::config::Profile;
+use crate::credential::{Credential, Raw};
+use crate::error::Result;
+use crate::http;
+use crate::provider::Here;
+use crate::secret::Secret;
+
+/// How one wishes to sign in.
+#[derive(Debug, Default)]
+pub(super) struct Wish<'a> {
+    pub(super) scopes: Option<&'a str>,
+    pub(super) client_id: Option<&'a str>,
+    pub(super) device: bool,
+    pub(super) no_browser: bool,
+}
+
+impl<'a> Wish<'a> {
+    /// What the inputs of `credentials store oauth` say.
+    pub(super) fn of(here: &Here<'a>) -> Self {
+        Self {
+            scopes: here.input("scopes"),
+            client_id: here.input("client-id"),
+            device: here.is_on("device"),
+            no_browser: here.is_on("no-browser"),
+        }
+    }
+}
+
+/// Signs in to the service that `raw` names, and puts the session and what is known of the account into it.
+pub(super) fn connect(doors: &Doors<'_>, wish: &Wish<'_>, raw: &mut Raw) -> Result<Session> {
+    let (config, profile) = active::active(doors)?;
+    let name = raw.get("service").map(|service| service.expose().to_owned()).unwrap_or_default();
+    let service = service::find(&config, &name)?;
+    let client_id = match wish.client_id {
+        Some(id) => id.to_owned(),
+        None => service.client_id()?.to_owned(),
+    };
+    let metadata = service.metadata(doors.http)?;
+    let scopes = wish.scopes.map_or_else(|| service.scopes(), login::scopes);
+    let endpoint = service.table.endpoint.as_deref();
+    let client = Client::new(&service, &metadata, client_id, client_secret(doors, &profile, &service)?);
+    let login =
+        Login { scopes, service: &service, metadata: &metadata, endpoint, login_hint: None, choose_account: false };
+    let device = wish.device || (service.quirks.device_first && client.secret.is_none());
+    let session = {
+        let offered = !device && metadata.device_authorization_endpoint.is_some();
+        let mut sight = Sight::new(doors, false, wish.no_browser || device, offered);
+        let person = &mut |notice: Notice<'_>| sight.notice(notice);
+        let now = || doors.env.now();
+        let fresh = if device {
+            login.device(client, None, doors.http, &now, person)?
+        } else {
+            login.web(client, redirect(&service, None), Duration::from_secs(TIMEOUT), doors.http, &now, person)?
+        };
+        if let Some(page) = fresh.page {
+            page.signed_in();
+        }
+        fresh.session
+    };
+    describe(&service, &session, raw);
+    raw.set(Credential::SESSION, session.to_item());
+    Ok(session)
+}
+
+/// The secret of a confidential client: the one kept with the profile's tokens, or the configuration's.
+fn client_secret(doors: &Doors<'_>, profile: &Profile, service: &Service) -> Result<Option<Secret>> {
+    if let Some(secret) = &service.table.client_secret {
+        return Ok(Some(Secret::new(secret.clone())));
+    }
+    let store = stores::open(doors, profile.storage.value)?;
+    let place = Place::of(doors.env, &profile.name.value);
+    Ok(store.get(&place.client_slot(&*store, &service.name, service.address()))?)
+}
+
+/// What is known of the service and the account, none of it secret.
+fn describe(service: &Service, session: &Session, raw: &mut Raw) {
+    let mut plain = |name: &str, value: Option<&str>| {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            raw.plain(name, value);
+        }
+    };
+    plain("account", session.identity.account.as_deref());
+    plain("account_id", session.identity.id());
+    plain("client_id", session.client.as_ref().map(|client| client.id.as_str()));
+    plain("issuer", session.issuer.as_deref());
+    plain("scopes", Some(&session.scopes.join(" ")));
+    plain("endpoint", service.table.endpoint.as_deref());
+    let api = service.api().and_then(|api| {
+        let base = http::parse_url(service.table.endpoint.as_deref()?).ok()?;
+        Some((http::below(&base, api.whoami.as_deref()?).ok()?, api.account.clone()))
+    });
+    match api {
+        Some((whoami, pointer)) => {
+            plain("whoami", Some(whoami.as_str()));
+            plain("account_pointer", pointer.as_deref());
+        }
+        None => plain("whoami", session.endpoints.userinfo.as_ref().map(http::Url::as_str)),
+    }
+}

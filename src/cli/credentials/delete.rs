@@ -1,0 +1,64 @@
+//! `lanyard credentials delete`.
+
+use super::named::{self, typed};
+use crate::cli::{Doors, active, vault_door};
+use crate::error::{Code, Failure, Result};
+use crate::vault::Vault;
+
+/// Delete a credential with its secrets
+///
+/// Asks first, and refuses while something uses it. At its provider nothing is revoked.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Example:\n  lanyard credentials delete old-token --yes")]
+pub(crate) struct Args {
+    /// The credential
+    #[arg(value_name = "NAME", add = clap_complete::ArgValueCandidates::new(crate::cli::completions::credentials))]
+    name: String,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Delete it even while something uses it; asks nothing
+    #[arg(long)]
+    force: bool,
+}
+
+/// Something uses it.
+#[derive(Debug, thiserror::Error)]
+#[error("{name} is used by {}", .users.join(", "))]
+struct InUse {
+    name: String,
+    users: Vec<String>,
+}
+
+impl Failure for InUse {
+    fn code(&self) -> Code {
+        Code::Failed
+    }
+
+    fn mend(&self) -> Option<String> {
+        Some("change or delete those first, or delete it all the same with `--force`".into())
+    }
+}
+
+impl Args {
+    /// Runs the command.
+    pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
+        let (_, profile) = active::active(doors)?;
+        let clock = || doors.env.now();
+        let vault = vault_door::local(doors, &profile, &clock);
+        let metadata = named::find(&vault, &profile, &self.name)?;
+        let name = typed(&metadata);
+        let users = vault.users(&metadata)?;
+        if !users.is_empty() && !self.force {
+            return Err(InUse { name, users }.into());
+        }
+        let question = format!("Delete {name} ({}) with its secrets?", metadata.kind.title);
+        if !self.yes && !self.force && !doors.ui.confirm(&question, false, "--yes")? {
+            doors.ui.say("Nothing was deleted");
+            return Ok(());
+        }
+        vault.remove(&metadata)?;
+        doors.ui.done(&format!("Deleted {name}"));
+        Ok(())
+    }
+}

@@ -1,0 +1,106 @@
+//! A sign-in's session that rests in a credential: renewed by one process for all, stored before it is used.
+
+use std::cell::RefCell;
+
+use crate::auth::renew::{self, Renewal, Want};
+use crate::auth::session::{Place, Session};
+use crate::credential::{Credential, Issued, Material, Metadata};
+use crate::provider::Net;
+use crate::secret::{Choice, Reason, Secret, SecretStore, Slot, StoreError};
+use crate::vault::usable::open_newest;
+use crate::vault::{Vault, VaultError};
+
+/// The session in a credential; `None` where it is disconnected.
+pub fn of(credential: &Credential) -> Result<Option<Session>, VaultError> {
+    let Some(item) = credential.secret(Credential::SESSION) else { return Ok(None) };
+    let damaged = || VaultError::DoesNotOpen { name: credential.metadata.name.clone() };
+    Session::from_item(item).map(Some).ok_or_else(damaged)
+}
+
+/// The access token of the session in a credential, renewed if need be; `None` where it is disconnected. One that is
+/// not stored yet is as fresh as it gets.
+pub(super) fn access_token(
+    vault: &dyn Vault,
+    credential: &Credential,
+    net: &Net<'_>,
+) -> Result<Option<Issued>, VaultError> {
+    let Some(session) = of(credential)? else { return Ok(None) };
+    let is_stored = !credential.metadata.id.is_empty();
+    let session = if is_stored { renewed(vault, &credential.metadata, net)? } else { session };
+    Ok(Some(Issued { material: Material::Bearer(session.access_token), expires: session.expires_at }))
+}
+
+fn renewed(vault: &dyn Vault, metadata: &Metadata, net: &Net<'_>) -> Result<Session, VaultError> {
+    let place = Place::of(net.env, &metadata.id);
+    let store = Held { vault, metadata: metadata.clone(), failure: RefCell::new(None) };
+    let locks = net.env.config_dir().join("locks");
+    let now = || net.env.now();
+    let renewal = Renewal { place: &place, store: &store, http: net.http, locks: &locks, now: &now, wait: renew::WAIT };
+    let session = renewal.session(Want::Fresh(None), &mut |holder| tracing::debug!(?holder, "waiting for a renewal"));
+    match (session, store.failure.take()) {
+        (Ok(session), _) => Ok(session),
+        (Err(_), Some(failure)) => Err(failure),
+        (Err(cause), None) => Err(VaultError::Session { name: metadata.name.clone(), cause: Box::new(cause) }),
+    }
+}
+
+/// The one session of a credential, in the form in which renewing knows sessions: the item of a store.
+struct Held<'v> {
+    vault: &'v dyn Vault,
+    metadata: Metadata,
+    /// What the vault said, where it said no: more than a store's error can tell.
+    failure: RefCell<Option<VaultError>>,
+}
+
+impl Held<'_> {
+    /// The credential as it is now: another process may have renewed it.
+    fn current(&self) -> Result<Option<Credential>, VaultError> {
+        let found = self.vault.find(&self.metadata.scope, &self.metadata.name)?;
+        match found.filter(|found| found.id == self.metadata.id) {
+            Some(metadata) => open_newest(self.vault, &metadata).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    fn told<T>(&self, action: &'static str, result: Result<T, VaultError>) -> Result<T, StoreError> {
+        result.map_err(|failure| {
+            let cause = Some(Reason::of(&failure));
+            *self.failure.borrow_mut() = Some(failure);
+            StoreError::Refused { store: "vault", action, name: self.metadata.name.clone(), cause }
+        })
+    }
+}
+
+impl SecretStore for Held<'_> {
+    fn get(&self, _: &Slot) -> Result<Option<Secret>, StoreError> {
+        let credential = self.told("read", self.current())?;
+        Ok(credential.and_then(|mut credential| credential.secrets.remove(Credential::SESSION)))
+    }
+
+    fn set(&self, _: &Slot, value: &Secret) -> Result<(), StoreError> {
+        self.told("save", self.save(value))
+    }
+
+    fn remove(&self, _: &Slot) -> Result<bool, StoreError> {
+        // Renewing removes nothing; a disconnection goes through the vault itself.
+        Ok(false)
+    }
+
+    fn probe(&self, _: usize) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn choice(&self) -> Choice {
+        Choice::File
+    }
+}
+
+impl Held<'_> {
+    fn save(&self, value: &Secret) -> Result<(), VaultError> {
+        let unknown = || VaultError::Unknown { name: self.metadata.name.clone(), nearest: None };
+        let mut credential = self.current()?.ok_or_else(unknown)?;
+        credential.secrets.insert(Credential::SESSION.into(), value.duplicate());
+        let expires = Session::from_item(value).and_then(|session| session.expires_at);
+        self.vault.renew(&credential, expires).map(|_| ())
+    }
+}
