@@ -30,7 +30,7 @@ macro_rules! providers {
     };
 }
 
-providers! { oauth, registry, env }
+providers! { oauth, registry, ssh_key, env }
 
 /// The doors a provider may need: the network, the official endpoint variables, the clock.
 #[derive(Clone, Copy)]

@@ -29,7 +29,7 @@ const FLAVOUR: Field = Field::plain("flavour", "Sort of registry").optional().ch
 static FIELDS: [Field; 6] = [
     URL,
     Field::plain("username", "User name").checked(username, "alice"),
-    Field::secret("password", "Password or token").checked(rules::text, "s3cr3t-value-of-some-length").multiline(),
+    Field::secret("password", "Password or token").checked(rules::text, "s3cr3t-value-of-some-length"),
     FLAVOUR,
     Field::plain("token_server", "Token server of another domain that may have the password")
         .optional()

@@ -82,7 +82,7 @@ impl Asked<'_> {
             user if user.contains('$') => {
                 "check the robot's name with its $, and in the registry whether the robot is expired or disabled".into()
             }
-            _ => format!("make a new password or token for {host} and store it with `--replace`"),
+            _ => format!("make a new password or token for {host} and store that"),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::address::Address;
+use super::address::{Address, Flavour};
 use super::asked::token_end;
 use super::docker::{self, Config, Login};
 use super::helm;
@@ -101,6 +101,10 @@ impl Search<'_, '_> {
 
     /// Takes what the helpers of a file have: by name, and for the address that is wanted by asking.
     fn helpers(&mut self, config: &Config) -> Result<(), ProviderError> {
+        if self.wanted.as_ref().is_some_and(|wanted| wanted.flavour == Flavour::Ecr) {
+            // Amazon's helpers make passwords from AWS keys, as lanyard does itself.
+            return Ok(());
+        }
         let keys = config.helpers.keys().chain(&config.elsewhere);
         let mut named: Vec<(Address, &str, &str)> = keys
             .filter_map(|key| Some((Address::of_container_file(key).ok()?, key.as_str(), config.helper(key)?)))
@@ -146,7 +150,7 @@ impl Search<'_, '_> {
         };
         let text = std::str::from_utf8(bytes).map_err(|_| problem("it is no text".into()))?;
         for repository in helm::parse(text).map_err(problem)? {
-            let flavour = Some(super::Flavour::Helm);
+            let flavour = Some(Flavour::Helm);
             let Ok(address) = Address::parse(&repository.url, flavour) else { continue };
             if self.is_wanted(&address) {
                 let origin = Origin::file(self.here, path, &format!("[{}]", repository.name));
@@ -159,9 +163,9 @@ impl Search<'_, '_> {
 
     /// Whether the user asked for this one, or for none in particular.
     fn is_wanted(&self, address: &Address) -> bool {
-        let is_helm = |address: &Address| address.flavour == super::Flavour::Helm;
+        let is_helm = |address: &Address| address.flavour == Flavour::Helm;
         self.wanted.as_ref().is_none_or(|wanted| match (is_helm(wanted), is_helm(address)) {
-            (true, true) | (false, true) => wanted.text().trim_end_matches('/') == address.text().trim_end_matches('/'),
+            (true | false, true) => wanted.text().trim_end_matches('/') == address.text().trim_end_matches('/'),
             (true, false) => false,
             (false, false) => wanted.key() == address.key(),
         })

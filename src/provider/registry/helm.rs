@@ -122,10 +122,8 @@ mod tests {
 
     #[test]
     fn a_file_that_explodes_is_refused() {
-        let mut text = "a0: &a0 [x, x]\n".to_owned();
-        for level in 1..40 {
-            text += &format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 9].join(", "));
-        }
+        let line = |level: usize| format!("a{level}: &a{level} [{}]", vec![format!("*a{}", level - 1); 9].join(", "));
+        let text = "a0: &a0 [x, x]\n".to_owned() + &(1..40).map(line).collect::<Vec<_>>().join("\n");
         assert!(parse(&text).is_err());
     }
 

@@ -41,7 +41,7 @@ pub(super) fn docker_hub(asked: &Asked<'_>) -> Result<Verdict, ProviderError> {
     let quoted = |text: &str| serde_json::to_string(text).map(Zeroizing::new).unwrap_or_default();
     let (user, password) = (quoted(asked.username), quoted(asked.password.expose()));
     let body = Zeroizing::new(format!(r#"{{"identifier":{},"secret":{}}}"#, *user, *password));
-    let answer = asked.openly(Request::post_json(at(asked, HUB_API, "/v2/auth/token")?, body))?;
+    let answer = asked.openly(Request::post_json(at(asked, HUB_API, "/v2/auth/token")?, &body))?;
     Ok(match answer.status {
         200 => match answer.json::<Signed>() {
             Ok(signed) => {

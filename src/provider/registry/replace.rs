@@ -44,6 +44,6 @@ fn refused(metadata: &Metadata) -> ProviderError {
     };
     ProviderError::CannotRotate {
         what: format!("{host} has no way to replace the password of {name} by itself"),
-        mend: format!("{make}, then `lanyard credentials update {name}`"),
+        mend: format!("{make}, then `lanyard credentials update {name} --field password=-`"),
     }
 }

@@ -102,13 +102,14 @@ fn a_broken_file_is_told_with_its_place_and_its_line() {
 fn a_helper_is_named_and_asked_only_for_the_registry_that_is_wanted() {
     let helper = "#!/bin/sh\nread -r host; [ \"$1 $host\" = 'get r.example' ] || { echo 'credentials not found in native keychain'; exit 1; }\n\
         echo '{\"ServerURL\":\"r.example\",\"Username\":\"bob\",\"Secret\":\"q\"}'\n";
-    let config = r#"{"credHelpers":{"r.example":"mine","s.example":"mine","t.example":"none","u.example":"../mine"}}"#;
+    let config = r#"{"credHelpers":{"r.example":"mine","s.example":"mine","t.example":"none","public.ecr.aws":"none","u.example":"../mine"}}"#;
     let files = [("bin/docker-credential-mine", helper), (".docker/config.json", config)];
     let variables = [("PATH", "~/bin:/usr/bin:/bin")];
     let all = found(&files, &variables, None).unwrap();
     assert_eq!(
         all,
         [
+            "public.ecr.aws -:- `docker-credential-none get` (not in plain text)",
             "r.example -:- `docker-credential-mine get` (not in plain text)",
             "s.example -:- `docker-credential-mine get` (not in plain text)",
             "t.example -:- `docker-credential-none get` (not in plain text)",
@@ -118,6 +119,7 @@ fn a_helper_is_named_and_asked_only_for_the_registry_that_is_wanted() {
     assert_eq!(asked("r.example").unwrap(), ["r.example bob:q `docker-credential-mine get` (not in plain text)"]);
     assert_eq!(asked("s.example").unwrap(), [""; 0]);
     assert_eq!(asked("u.example").unwrap(), [""; 0]);
+    assert_eq!(asked("public.ecr.aws").unwrap(), [""; 0]);
     assert_eq!(asked("t.example").unwrap_err().to_string(), "docker-credential-none did not give a credential");
     // The helper for all others is asked about what is wanted, too.
     let store = [files[0], (".docker/config.json", r#"{"credsStore":"mine","auths":{"s.example":{}}}"#)];
