@@ -26,8 +26,9 @@ pub(super) fn take_inputs(raw: &mut Raw, here: &Here<'_>) -> Result<(), Provider
     }
     if let Some(file) = private {
         let (path, text) = private_file(file, here)?;
-        // Only a closed key of an older form needs the file beside it.
-        raw.fill_from(beside(&path));
+        if let Ok(private) = key::read(text.expose()) {
+            raw.fill_from(beside(&path, &private));
+        }
         raw.set("private_key", text);
     } else if generates {
         let comment = raw.get("comment").map_or_else(String::new, |comment| comment.expose().to_owned());
@@ -94,14 +95,17 @@ pub(super) fn private_file(file: &str, here: &Here<'_>) -> Result<(PathBuf, Secr
     Ok((path, text))
 }
 
-/// The public half that lies beside a private key's file, where it does.
-pub(super) fn beside(private: &std::path::Path) -> Raw {
+/// The public half that lies beside a private key's file, if it is its own: for the comment, or because a closed key of
+/// an older form does not show its public half.
+pub(super) fn beside(path: &std::path::Path, private: &key::Private) -> Raw {
     let mut raw = Raw::new();
-    let mut path = private.as_os_str().to_owned();
+    let mut path = path.as_os_str().to_owned();
     path.push(".pub");
     // What is beside is a help, and its being damaged is no reason to refuse the key.
     let bytes = files::read(std::path::Path::new(&path)).ok().flatten().unwrap_or_default();
-    if let Some(public) = std::str::from_utf8(&bytes).ok().and_then(key::public)
+    let is_its_own =
+        |public: &ssh_key::PublicKey| private.public().is_none_or(|own| own.key_data() == public.key_data());
+    if let Some(public) = std::str::from_utf8(&bytes).ok().and_then(key::public).filter(is_its_own)
         && let Some(line) = key::public_line(&public, &key::comment(&public))
     {
         raw.plain("public_key", &line);

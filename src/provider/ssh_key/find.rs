@@ -59,18 +59,14 @@ fn others(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn found(kind: &'static Kind, here: &Here<'_>, path: &Path, text: Secret) -> Found {
-    let is_encrypted = key::read(text.expose()).is_ok_and(|private| private.is_encrypted());
-    let mut raw = Raw::new();
-    raw.set("private_key", text).fill_from(matching(path));
+    let private = key::read(text.expose());
+    let is_encrypted = private.as_ref().is_ok_and(key::Private::is_encrypted);
+    let mut raw = private.map_or_else(|_| Raw::new(), |private| derive::beside(path, &private));
+    raw.set("private_key", text);
     derive::derive(&mut raw);
     let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
     let origin = Origin::file(here, path, if is_encrypted { "(closed by a passphrase)" } else { "" }).whole();
     Found { kind, raw, name, origin: Origin { plain_text: !is_encrypted, ..origin }, expires: None }
-}
-
-/// The public half beside a private key, for its comment, or because a closed key of an older form does not show it.
-fn matching(path: &Path) -> Raw {
-    derive::beside(path)
 }
 
 /// The files that `IdentityFile` lines name.
@@ -137,21 +133,58 @@ fn matches(path: &Path) -> Vec<PathBuf> {
 
 /// Whether a name fits a pattern of `*` and `?`.
 fn is_like(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    // Row by row, as many characters of the name as there are: which beginnings of it fit the pattern so far.
-    let mut fits = vec![false; name.len() + 1];
-    fits[0] = true;
-    for part in pattern {
-        let mut next = vec![false; name.len() + 1];
-        for end in 0..=name.len() {
-            let before = end.checked_sub(1);
-            next[end] = match part {
-                '*' => fits[end] || before.is_some_and(|before| next[before]),
-                '?' => before.is_some_and(|before| fits[before]),
-                other => before.is_some_and(|before| fits[before] && name[before] == other),
-            };
+    let (mut parts, mut letters) = (pattern.chars(), name.chars());
+    match parts.next() {
+        None => name.is_empty(),
+        Some('*') => is_like(parts.as_str(), name) || (letters.next().is_some() && is_like(pattern, letters.as_str())),
+        Some(part) => {
+            letters.next().is_some_and(|letter| part == '?' || part == letter)
+                && is_like(parts.as_str(), letters.as_str())
         }
-        fits = next;
     }
-    fits[name.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_met_or_not() {
+        for (pattern, name, meets) in [
+            ("*", "", true),
+            ("*.conf", "a.conf", true),
+            ("*.conf", ".conf", true),
+            ("*.conf", "a.conf~", false),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("*a*b", "xaxxb", true),
+            ("", "a", false),
+        ] {
+            assert_eq!(is_like(pattern, name), meets, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn lines_are_read_as_ssh_reads_them() {
+        let text = "# IdentityFile no\nHost *\n  IdentityFile ~/.ssh/a\n\tidentityfile=\"~/my keys/b\"\r\nIdentityFile = c\nAlone\n=\n";
+        let read = directives(text);
+        let read: Vec<(&str, &str)> = read.iter().map(|(keyword, value)| (keyword.as_str(), value.as_str())).collect();
+        let file = "identityfile";
+        assert_eq!(read, [("host", "*"), (file, "~/.ssh/a"), (file, "~/my keys/b"), (file, "c")]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic(text in any::<String>()) {
+            directives(&text);
+        }
+
+        #[test]
+        fn a_value_that_was_written_is_read_back(value in "[!-~&&[^\"=]][ !#-~]{0,30}[!-~&&[^\"]]") {
+            let read = directives(&format!("Host x\n  IdentityFile \"{value}\"\n"));
+            prop_assert_eq!(&read[1], &("identityfile".to_owned(), value));
+        }
+    }
 }
