@@ -1,16 +1,13 @@
 //! Rows: the embedded database, opened, brought up to date, and asked in plain SQL.
 //!
-//! The database library is asynchronous; this module has a small runtime of its own, so that everybody above sees plain
-//! functions. The SQL and the migrations keep to what SQLite and PostgreSQL have in common, but for the few statements
-//! whose functions say so.
+//! The SQL and the migrations keep to what SQLite and PostgreSQL have in common, but for the few statements whose
+//! functions say so.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use sqlx::any::AnyRow;
-use sqlx::migrate::Migrator;
-use sqlx::{AnyConnection, AssertSqlSafe, ConnectOptions, Connection};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use crate::error::{Code, Failure};
 use crate::os::files::{self, FileError};
@@ -22,19 +19,17 @@ mod keys;
 pub use credentials::{CredentialRow, Page, SealedRows, SecretRow};
 pub use keys::{KeyRow, VaultRow};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
-/// How long to wait for another process that writes, in milliseconds.
-const BUSY: u32 = 15_000;
+/// What brings the tables from each version to the next. One that was published is never changed.
+const MIGRATIONS: &[&str] = &[include_str!("store/migrations/0001_vault.sql")];
+/// How long to wait for another process that writes.
+const BUSY: Duration = Duration::from_secs(15);
+/// The tables, those that others refer to first.
+const TABLES: [&str; 5] = ["vaults", "vault_keys", "credentials", "data_keys", "secrets"];
 
 /// An open database.
 pub struct Store {
     path: PathBuf,
-    open: Mutex<Open>,
-}
-
-struct Open {
-    runtime: tokio::runtime::Runtime,
-    connection: AnyConnection,
+    connection: Connection,
 }
 
 /// Why rows could not be read or written. No variant holds a value of a row.
@@ -118,24 +113,20 @@ impl Store {
             files::create_private_dir(folder)?;
         }
         files::ensure_private(path)?;
-        sqlx::any::install_default_drivers();
-        let refused =
-            |cause: &dyn std::error::Error| RowError::Refused { path: path.to_owned(), cause: Reason::of(cause) };
-        let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|cause| refused(&cause))?;
-        let url = url_of(path);
-        let options: sqlx::any::AnyConnectOptions = url.parse().map_err(|cause: sqlx::Error| refused(&cause))?;
-        let options = options.disable_statement_logging();
-        let connection = runtime.block_on(async {
-            let mut connection = options.connect().await?;
-            let settings = format!(
-                "PRAGMA busy_timeout = {BUSY}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-                 PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF;"
-            );
-            sqlx::raw_sql(AssertSqlSafe(settings)).execute(&mut connection).await?;
-            Ok::<_, sqlx::Error>(connection)
-        });
-        let connection = connection.map_err(|cause| told(path, &cause))?;
-        let store = Self { path: path.to_owned(), open: Mutex::new(Open { runtime, connection }) };
+        let open = || {
+            let connection = Connection::open_with_flags(
+                path,
+                OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_EXRESCODE,
+            )?;
+            connection.busy_timeout(BUSY)?;
+            connection.execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; \
+                 PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF;",
+            )?;
+            Ok(connection)
+        };
+        let connection = open().map_err(|cause| told(path, &cause))?;
+        let store = Self { path: path.to_owned(), connection };
         store.migrate()?;
         Ok(store)
     }
@@ -146,91 +137,79 @@ impl Store {
     }
 
     fn migrate(&self) -> Result<(), RowError> {
-        let newest = MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default();
-        let present = self.with(async |connection| {
-            let row = sqlx::query("SELECT MAX(version) FROM _sqlx_migrations").fetch_one(connection).await;
-            // Before the first migration there is no such table.
-            Ok(row.ok().and_then(|row| column::<Option<i64>>(&row, 0).ok().flatten()))
-        })?;
-        match present {
-            Some(present) if present == newest => Ok(()),
-            Some(present) if present > newest => Err(RowError::Newer { path: self.path.clone() }),
-            _ => {
-                let mut open = self.lock();
-                let Open { runtime, connection } = &mut *open;
-                runtime
-                    .block_on(MIGRATIONS.run_direct(None, connection, false))
-                    .map_err(|cause| RowError::Refused { path: self.path.clone(), cause: Reason::of(&cause) })
-            }
+        let newest = u32::try_from(MIGRATIONS.len()).unwrap_or(u32::MAX);
+        match self.with(version)? {
+            present if present == newest => return Ok(()),
+            present if present > newest => return Err(RowError::Newer { path: self.path.clone() }),
+            _ => {}
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Open> {
-        // A panic elsewhere cannot leave the connection half used: a transaction that is dropped is rolled back.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        self.atomically(|transaction| {
+            // Another process may have been faster.
+            let present = version(transaction)?;
+            for migration in MIGRATIONS.iter().skip(present as usize) {
+                transaction.execute_batch(migration)?;
+            }
+            if present < newest {
+                transaction.pragma_update(None, "user_version", newest)?;
+            }
+            Ok(())
+        })
     }
 
     /// Runs queries one after the other.
-    fn with<T>(&self, work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>) -> Result<T, RowError> {
-        let mut open = self.lock();
-        let Open { runtime, connection } = &mut *open;
-        runtime.block_on(work(connection)).map_err(|cause| told(&self.path, &cause))
+    fn with<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, RowError> {
+        work(&self.connection).map_err(|cause| told(&self.path, &cause))
     }
 
     /// Runs queries as one: all of them count, or none.
-    fn atomically<T>(
-        &self,
-        work: impl AsyncFnOnce(&mut AnyConnection) -> Result<T, sqlx::Error>,
-    ) -> Result<T, RowError> {
-        let mut open = self.lock();
-        let Open { runtime, connection } = &mut *open;
-        let done = runtime.block_on(async {
-            // Taken at once, so that two writers wait for each other instead of failing half-way.
-            let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-            let done = work(&mut transaction).await?;
-            transaction.commit().await?;
+    fn atomically<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, RowError> {
+        self.with(|connection| {
+            // Taken at once, so that two writers wait for each other instead of failing half-way. Dropped without a
+            // commit, it is rolled back.
+            let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+            let done = work(&transaction)?;
+            transaction.commit()?;
             Ok(done)
-        });
-        done.map_err(|cause| told(&self.path, &cause))
+        })
     }
 
     /// Writes a consistent copy of the whole database to a new or empty file of its owner alone. SQLite only.
     pub fn copy_to(&self, path: &Path) -> Result<(), RowError> {
         files::ensure_private(path)?;
-        let target = path.display().to_string();
-        self.with(async |connection| sqlx::query("VACUUM INTO $1").bind(target).execute(connection).await)?;
+        self.with(|connection| connection.execute("VACUUM INTO ?1", [path.to_string_lossy()]))?;
         Ok(files::make_private(path)?)
     }
 
     /// Replaces every row by those of another database of the same form, all at once. SQLite only.
     pub fn replace_by(&self, other: &Path) -> Result<(), RowError> {
-        let other = other.display().to_string();
-        self.with(async |connection| sqlx::query("ATTACH DATABASE $1 AS other").bind(other).execute(connection).await)?;
-        let replaced = self.atomically(async |connection| {
-            for table in ["vaults", "vault_keys", "credentials", "data_keys", "secrets"] {
-                sqlx::raw_sql(AssertSqlSafe(format!("DELETE FROM main.{table}"))).execute(&mut *connection).await?;
+        self.with(|connection| connection.execute("ATTACH DATABASE ?1 AS other", [other.to_string_lossy()]))?;
+        let replaced = self.atomically(|transaction| {
+            for table in TABLES {
+                transaction.execute_batch(&format!("DELETE FROM main.{table}"))?;
             }
-            for table in ["vaults", "vault_keys", "credentials", "data_keys", "secrets"] {
-                let copy = format!("INSERT INTO main.{table} SELECT * FROM other.{table}");
-                sqlx::raw_sql(AssertSqlSafe(copy)).execute(&mut *connection).await?;
+            for table in TABLES {
+                transaction.execute_batch(&format!("INSERT INTO main.{table} SELECT * FROM other.{table}"))?;
             }
             Ok(())
         });
-        self.with(async |connection| sqlx::raw_sql("DETACH DATABASE other").execute(connection).await)?;
+        self.with(|connection| connection.execute_batch("DETACH DATABASE other"))?;
         replaced
     }
 
     /// Reads every page and index; an error where one is damaged. SQLite only.
     pub fn check_whole(&self) -> Result<(), RowError> {
-        let said = self.with(async |connection| {
-            let row = sqlx::query("PRAGMA integrity_check").fetch_one(connection).await?;
-            column::<String>(&row, 0)
-        })?;
+        let said: String =
+            self.with(|connection| connection.query_row("PRAGMA integrity_check", [], |row| row.get(0)))?;
         if said == "ok" {
             return Ok(());
         }
         Err(RowError::Damaged { path: self.path.clone(), cause: Reason("a page does not check out".into()) })
     }
+}
+
+/// How many migrations the tables have seen.
+fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
 impl fmt::Debug for Store {
@@ -239,45 +218,21 @@ impl fmt::Debug for Store {
     }
 }
 
-/// `sqlite:` and the path, with what would end it percent-encoded.
-fn url_of(path: &Path) -> String {
-    let mut url = String::from("sqlite://");
-    for byte in path.as_os_str().as_encoded_bytes() {
-        if byte.is_ascii_alphanumeric() || b"/-_.~".contains(byte) {
-            url.push(char::from(*byte));
-        } else {
-            use std::fmt::Write as _;
-            // Writing into a String cannot fail.
-            let _ = write!(url, "%{byte:02X}");
-        }
-    }
-    url + "?mode=rw"
-}
-
-/// A column's value.
-fn column<'r, T: sqlx::Decode<'r, sqlx::Any> + sqlx::Type<sqlx::Any>>(
-    row: &'r AnyRow,
-    index: usize,
-) -> Result<T, sqlx::Error> {
-    sqlx::Row::try_get(row, index)
-}
-
 /// What the database said, sorted by what mends it.
-fn told(path: &Path, cause: &sqlx::Error) -> RowError {
+fn told(path: &Path, cause: &rusqlite::Error) -> RowError {
     let path = path.to_owned();
-    let Some(database) = cause.as_database_error() else {
-        return RowError::Refused { path, cause: Reason::of(cause) };
+    let rusqlite::Error::SqliteFailure(code, message) = cause else {
+        // What a row holds is none of the reader's business; the kind of the trouble is.
+        return RowError::Refused { path, cause: Reason("a row is not of the form it should be".into()) };
     };
-    if database.is_unique_violation() {
-        return RowError::Taken;
-    }
-    let said = Reason(crate::text::clean(database.message()));
-    // The low byte is SQLite's primary result code.
-    let code = database.code().and_then(|code| code.parse::<u32>().ok()).unwrap_or_default() & 0xff;
-    match code {
-        5 | 6 => RowError::Busy { path },
-        13 => RowError::Full { path },
-        11 | 26 => RowError::Damaged { path, cause: said },
+    let said = Reason(crate::text::clean(message.as_deref().unwrap_or("no reason was given")));
+    match code.code {
+        ErrorCode::ConstraintViolation if code.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE => {
+            RowError::Taken
+        }
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => RowError::Busy { path },
+        ErrorCode::DiskFull => RowError::Full { path },
+        ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => RowError::Damaged { path, cause: said },
         _ => RowError::Refused { path, cause: said },
     }
 }

@@ -1,8 +1,8 @@
 //! The rows of vaults and of the keys that open them.
 
-use sqlx::any::AnyRow;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{RowError, Store, column};
+use super::{RowError, Store};
 
 /// A vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,69 +28,53 @@ pub struct KeyRow {
     pub wrapped: Vec<u8>,
 }
 
-fn key(row: &AnyRow) -> Result<KeyRow, sqlx::Error> {
-    Ok(KeyRow { id: column(row, 0)?, purpose: column(row, 1)?, created: column(row, 2)?, wrapped: column(row, 3)? })
+fn key(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
+    Ok(KeyRow { id: row.get(0)?, purpose: row.get(1)?, created: row.get(2)?, wrapped: row.get(3)? })
 }
 
 impl Store {
     /// The vault of this database; `None` in a new one. A local database has one vault.
     pub fn vault(&self) -> Result<Option<VaultRow>, RowError> {
-        self.with(async |connection| {
-            let row = sqlx::query("SELECT id, created, storage FROM vaults ORDER BY created LIMIT 1")
-                .fetch_optional(connection)
-                .await?;
-            row.map(|row| Ok(VaultRow { id: column(&row, 0)?, created: column(&row, 1)?, storage: column(&row, 2)? }))
-                .transpose()
+        self.with(|connection| {
+            let statement = "SELECT id, created, storage FROM vaults ORDER BY created LIMIT 1";
+            let vault = |row: &Row<'_>| Ok(VaultRow { id: row.get(0)?, created: row.get(1)?, storage: row.get(2)? });
+            connection.query_row(statement, [], vault).optional()
         })
     }
 
     /// Makes the vault with its root key; `false` where another process has just made one.
     pub fn create_vault(&self, vault: &VaultRow, root: &KeyRow) -> Result<bool, RowError> {
-        self.atomically(async |connection| {
-            let made = sqlx::query(
-                "INSERT INTO vaults (id, created, storage) SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT 1 FROM vaults)",
-            )
-            .bind(&vault.id)
-            .bind(vault.created)
-            .bind(&vault.storage)
-            .execute(&mut *connection)
-            .await?;
-            if made.rows_affected() == 0 {
+        self.atomically(|transaction| {
+            let made = transaction.execute(
+                "INSERT INTO vaults (id, created, storage) SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM vaults)",
+                params![vault.id, vault.created, vault.storage],
+            )?;
+            if made == 0 {
                 return Ok(false);
             }
-            insert_key(connection, &vault.id, root).await?;
+            insert_key(transaction, &vault.id, root)?;
             Ok(true)
         })
     }
 
     /// The keys that open a vault, the newest first.
     pub fn keys(&self, vault: &str) -> Result<Vec<KeyRow>, RowError> {
-        self.with(async |connection| {
-            let rows = sqlx::query(
-                "SELECT id, purpose, created, wrapped FROM vault_keys WHERE vault = $1 ORDER BY created DESC, id DESC",
-            )
-            .bind(vault)
-            .fetch_all(connection)
-            .await?;
-            rows.iter().map(key).collect()
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id, purpose, created, wrapped FROM vault_keys WHERE vault = ?1 ORDER BY created DESC, id DESC",
+            )?;
+            statement.query_map([vault], key)?.collect()
         })
     }
 
     /// Puts a key in the place of all others of its purpose.
     pub fn replace_key(&self, vault: &str, key: &KeyRow, storage: Option<&str>) -> Result<(), RowError> {
-        self.atomically(async |connection| {
-            sqlx::query("DELETE FROM vault_keys WHERE vault = $1 AND purpose = $2")
-                .bind(vault)
-                .bind(&key.purpose)
-                .execute(&mut *connection)
-                .await?;
-            insert_key(connection, vault, key).await?;
+        self.atomically(|transaction| {
+            transaction
+                .execute("DELETE FROM vault_keys WHERE vault = ?1 AND purpose = ?2", params![vault, key.purpose])?;
+            insert_key(transaction, vault, key)?;
             if let Some(storage) = storage {
-                sqlx::query("UPDATE vaults SET storage = $2 WHERE id = $1")
-                    .bind(vault)
-                    .bind(storage)
-                    .execute(&mut *connection)
-                    .await?;
+                transaction.execute("UPDATE vaults SET storage = ?2 WHERE id = ?1", [vault, storage])?;
             }
             Ok(())
         })
@@ -105,47 +89,33 @@ impl Store {
         root: &KeyRow,
         storage: &str,
         mut rewrap: impl FnMut(&str, i64, &[u8]) -> Option<Vec<u8>>,
-    ) -> Result<bool, RowError> {
-        self.atomically(async |connection| {
-            let rows = sqlx::query(
+    ) -> Result<(), RowError> {
+        self.atomically(|transaction| {
+            let mut statement = transaction.prepare(
                 "SELECT data_keys.credential, data_keys.version, data_keys.wrapped FROM data_keys \
-                 JOIN credentials ON credentials.id = data_keys.credential WHERE credentials.vault = $1",
-            )
-            .bind(vault)
-            .fetch_all(&mut *connection)
-            .await?;
-            for row in &rows {
-                let (credential, version): (String, i64) = (column(row, 0)?, column(row, 1)?);
-                let Some(wrapped) = rewrap(&credential, version, &column::<Vec<u8>>(row, 2)?) else {
-                    // An error rolls back what was rewrapped so far.
-                    return Err(sqlx::Error::RowNotFound);
-                };
-                sqlx::query("UPDATE data_keys SET wrapped = $2 WHERE credential = $1")
-                    .bind(&credential)
-                    .bind(wrapped)
-                    .execute(&mut *connection)
-                    .await?;
+                 JOIN credentials ON credentials.id = data_keys.credential WHERE credentials.vault = ?1",
+            )?;
+            let rows: Vec<(String, i64, Vec<u8>)> = statement
+                .query_map([vault], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+                .collect::<Result<_, _>>()?;
+            for (credential, version, wrapped) in rows {
+                // An error rolls back what was rewrapped so far.
+                let wrapped = rewrap(&credential, version, &wrapped).ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+                transaction
+                    .execute("UPDATE data_keys SET wrapped = ?2 WHERE credential = ?1", params![credential, wrapped])?;
             }
-            sqlx::query("DELETE FROM vault_keys WHERE vault = $1").bind(vault).execute(&mut *connection).await?;
-            insert_key(connection, vault, root).await?;
-            sqlx::query("UPDATE vaults SET storage = $2 WHERE id = $1")
-                .bind(vault)
-                .bind(storage)
-                .execute(&mut *connection)
-                .await?;
-            Ok(true)
+            transaction.execute("DELETE FROM vault_keys WHERE vault = ?1", [vault])?;
+            insert_key(transaction, vault, root)?;
+            transaction.execute("UPDATE vaults SET storage = ?2 WHERE id = ?1", [vault, storage])?;
+            Ok(())
         })
     }
 }
 
-async fn insert_key(connection: &mut sqlx::AnyConnection, vault: &str, key: &KeyRow) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO vault_keys (id, vault, purpose, created, wrapped) VALUES ($1, $2, $3, $4, $5)")
-        .bind(&key.id)
-        .bind(vault)
-        .bind(&key.purpose)
-        .bind(key.created)
-        .bind(key.wrapped.as_slice())
-        .execute(connection)
-        .await?;
+fn insert_key(connection: &Connection, vault: &str, key: &KeyRow) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO vault_keys (id, vault, purpose, created, wrapped) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![key.id, vault, key.purpose, key.created, key.wrapped],
+    )?;
     Ok(())
 }

@@ -69,7 +69,7 @@ pub enum VaultError {
     #[error("there is a vault with {count} credentials here already")]
     NotEmpty {
         /// How many credentials it holds.
-        count: usize,
+        count: u32,
     },
     /// A recovery key was typed wrongly or is none.
     #[error("this is no recovery key")]

@@ -22,7 +22,7 @@ pub struct About {
     /// In which secret store its root key rests.
     pub storage: Choice,
     /// How many credentials it holds.
-    pub credentials: usize,
+    pub credentials: u32,
     /// Whether a recovery key was made.
     pub recoverable: bool,
 }
@@ -33,7 +33,7 @@ impl Local<'_> {
         let Some((store, row)) = self.existing()? else { return Ok(None) };
         Ok(Some(About {
             storage: row.storage.parse().unwrap_or(Choice::Keychain),
-            credentials: store.credentials(&row.id, None)?.len(),
+            credentials: store.count(&row.id)?,
             recoverable: store.keys(&row.id)?.iter().any(|key| key.purpose == RECOVERY),
             id: row.id,
         }))
@@ -119,11 +119,11 @@ impl Local<'_> {
 
     /// Writes a consistent copy of the vault to a new file: rows and sealed secrets, and no key that opens them.
     /// Returns how many credentials it holds and whether a recovery key opens it.
-    pub fn backup(&self, to: &Path) -> Result<(usize, bool), VaultError> {
+    pub fn backup(&self, to: &Path) -> Result<(u32, bool), VaultError> {
         let (store, row) = self.existing()?.ok_or(VaultError::NoVault)?;
         store.copy_to(to)?;
         let recoverable = store.keys(&row.id)?.iter().any(|key| key.purpose == RECOVERY);
-        Ok((store.credentials(&row.id, None)?.len(), recoverable))
+        Ok((store.count(&row.id)?, recoverable))
     }
 
     /// Brings a backup back. Before anything here changes, the backup is checked to be whole and to open: with the
@@ -136,7 +136,7 @@ impl Local<'_> {
         recovery: Option<&Secret>,
         storage: Choice,
         replace: bool,
-    ) -> Result<usize, VaultError> {
+    ) -> Result<u32, VaultError> {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         files::create_private_dir(folder).map_err(crate::store::RowError::from)?;
         // A copy of the copy: bringing its tables up to date must not touch the user's file.
@@ -154,9 +154,9 @@ impl Local<'_> {
         if recovered.is_none() {
             backup.opened()?;
         }
-        let count = rows.credentials(&row.id, None)?.len();
+        let count = rows.count(&row.id)?;
         if let Some((here, vault)) = self.existing()? {
-            let held = here.credentials(&vault.id, None)?.len();
+            let held = here.count(&vault.id)?;
             if !replace {
                 return Err(VaultError::NotEmpty { count: held });
             }
