@@ -32,7 +32,17 @@ macro_rules! providers {
     };
 }
 
-providers! { cloudflare, hetzner, vercel, verda, ovh, oauth, env }
+providers! {
+    cloudflare,
+    hetzner,
+    vercel,
+    verda,
+    ovh,
+    registry,
+    ssh_key,
+    oauth,
+    env,
+}
 
 /// The doors a provider may need: the network, the official endpoint variables, the clock.
 #[derive(Clone, Copy)]
