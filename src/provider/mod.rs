@@ -33,6 +33,7 @@ macro_rules! providers {
 }
 
 providers! {
+    gcp,
     cloudflare,
     hetzner,
     vercel,
