@@ -53,6 +53,7 @@ pub fn rotate(
         vault.note_rotation(metadata, &Unfinished::default())?;
         return Ok((metadata.clone(), None));
     }
+    let handle = rotation.look_up(&ready.credential, net)?;
     let since = unfinished.since;
     if since.is_none() {
         vault.note_rotation(metadata, &Unfinished { since: Some(net.now), retiring: None })?;
@@ -69,7 +70,6 @@ pub fn rotate(
         }
     };
     told(Step::Verifying);
-    let handle = rotation.handle(&ready.credential);
     let fresh = with(&ready.credential, minted)?;
     let verdict = verified(&ready, &fresh, net);
     if !verdict.outcome.passes() {
