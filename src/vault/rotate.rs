@@ -80,11 +80,12 @@ pub fn rotate(
         }
         return Err(ProviderError::from(verdict).into());
     }
+    let fields = Fields { kind: metadata.kind, plain: fresh.metadata.fields.clone(), secrets: duplicate(&fresh) };
     let stored = vault.put(New {
         name: metadata.name.clone(),
         scope: metadata.scope.clone(),
-        fields: Fields { kind: metadata.kind, plain: fresh.metadata.fields.clone(), secrets: duplicate(&fresh) },
-        expires: verdict.expires,
+        expires: ready.provider.expires(&fields).or(verdict.expires),
+        fields,
         tags: metadata.tags.clone(),
         note: metadata.note.clone(),
         verdict: Some(verdict),
