@@ -223,7 +223,7 @@ fn what_is_handed_over_is_what_the_tools_read() {
         ]
     );
     let token = credential(&[("url", "r.example"), ("username", IDENTITY_TOKEN), ("password", "t")]);
-    let file = r#"{"auths":{"r.example":{"identitytoken":"t"}}}"#;
+    let file = r#"{"auths":{"r.example":{"auth":"PHRva2VuPjo=","identitytoken":"t"}}}"#;
     assert_eq!(
         exported(&token),
         [format!("REGISTRY_AUTH_FILE:auth.json={file}"), format!("HELM_REGISTRY_CONFIG:config.json={file}")]
