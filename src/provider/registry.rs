@@ -24,7 +24,7 @@ use address::{Address, Ecr, Flavour, allowed_host};
 use asked::{Asked, IDENTITY_TOKEN, NOBODY, claims, service_account, token_end};
 
 const URL: Field = Field::plain("url", "Address of the registry").checked(rules::url, "https://ghcr.io");
-const FLAVOUR: Field = Field::plain("flavour", "Sort of registry").optional().checked(flavour, "ghcr");
+const FLAVOUR: Field = Field::plain("flavour", "Sort of registry: ghcr, gar, ecr, acr, dockerhub, harbor, jfrog, oci, helm").optional().checked(flavour, "ghcr");
 
 static FIELDS: [Field; 6] = [
     URL,

@@ -12,8 +12,8 @@ impl Foreground {
     /// Starts `tests/peers/SCRIPT ARGUMENTS` and waits until the port answers.
     pub fn start(script: &str, port: u16, arguments: &[&str]) -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers").join(script);
-        let program = if script.ends_with(".py") { "python3" } else { "bash" };
-        let mut child = Command::new(program)
+        let is_python = path.extension().is_some_and(|ending| ending == "py");
+        let mut child = Command::new(if is_python { "python3" } else { "bash" })
             .arg(path)
             .args(arguments)
             .stdin(Stdio::null())
