@@ -96,6 +96,14 @@ pub enum ProviderError {
         /// What was asked: `rotating`.
         what: &'static str,
     },
+    /// What was found or given is nothing that can be kept.
+    #[error("{what}")]
+    CannotStore {
+        /// What it is, and why it cannot be kept.
+        what: String,
+        /// What to do instead.
+        mend: String,
+    },
     /// The provider cannot do this for this credential.
     #[error("{what}")]
     CannotRotate {
@@ -149,6 +157,7 @@ impl Failure for ProviderError {
             | Self::NotThere { .. }
             | Self::Program { .. }
             | Self::Unsupported { .. }
+            | Self::CannotStore { .. }
             | Self::CannotRotate { .. } => Code::Failed,
         }
     }
@@ -158,9 +167,10 @@ impl Failure for ProviderError {
             Self::Field(failure) => failure.mend(),
             Self::File(failure) => failure.mend(),
             Self::Foreign { place, .. } => Some(format!("look at {place}")),
-            Self::NotThere { mend, .. } | Self::Program { mend, .. } | Self::CannotRotate { mend, .. } => {
-                Some(mend.clone())
-            }
+            Self::NotThere { mend, .. }
+            | Self::Program { mend, .. }
+            | Self::CannotStore { mend, .. }
+            | Self::CannotRotate { mend, .. } => Some(mend.clone()),
             Self::Contrary { mend, .. } => Some((*mend).to_owned()),
             Self::Unreachable(failure) => failure.mend(),
             Self::BadEndpoint { name, .. } => Some(format!("correct {name}")),

@@ -53,6 +53,7 @@ pub fn rotate(
         vault.note_rotation(metadata, &Unfinished::default())?;
         return Ok((metadata.clone(), None));
     }
+    let handle = rotation.look_up(&ready.credential, net)?;
     let since = unfinished.since;
     if since.is_none() {
         vault.note_rotation(metadata, &Unfinished { since: Some(net.now), retiring: None })?;
@@ -69,7 +70,6 @@ pub fn rotate(
         }
     };
     told(Step::Verifying);
-    let handle = rotation.handle(&ready.credential);
     let fresh = with(&ready.credential, minted)?;
     let verdict = verified(&ready, &fresh, net);
     if !verdict.outcome.passes() {
@@ -80,11 +80,12 @@ pub fn rotate(
         }
         return Err(ProviderError::from(verdict).into());
     }
+    let fields = Fields { kind: metadata.kind, plain: fresh.metadata.fields.clone(), secrets: duplicate(&fresh) };
     let stored = vault.put(New {
         name: metadata.name.clone(),
         scope: metadata.scope.clone(),
-        fields: Fields { kind: metadata.kind, plain: fresh.metadata.fields.clone(), secrets: duplicate(&fresh) },
-        expires: verdict.expires,
+        expires: ready.provider.expires(&fields).or(verdict.expires),
+        fields,
         tags: metadata.tags.clone(),
         note: metadata.note.clone(),
         verdict: Some(verdict),

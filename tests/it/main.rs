@@ -26,6 +26,7 @@
 
 mod accounts;
 mod api;
+mod at_once;
 mod belonging;
 mod browser;
 mod callback;
