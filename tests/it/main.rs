@@ -56,7 +56,10 @@ mod private_files;
 mod profiles;
 mod prompts;
 mod providers {
+    mod foreground;
     mod oauth;
+    mod registry;
+    mod ssh_key;
 }
 mod proxy;
 mod quirks;
