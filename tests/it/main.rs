@@ -55,7 +55,13 @@ mod private_files;
 mod profiles;
 mod prompts;
 mod providers {
+    mod cloudflare;
+    mod clouds;
+    mod hetzner;
     mod oauth;
+    mod ovh;
+    mod vercel;
+    mod verda;
 }
 mod proxy;
 mod quirks;
