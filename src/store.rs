@@ -176,13 +176,13 @@ impl Store {
     /// Writes a consistent copy of the whole database to a new or empty file of its owner alone. SQLite only.
     pub fn copy_to(&self, path: &Path) -> Result<(), RowError> {
         files::ensure_private(path)?;
-        self.with(|connection| connection.execute("VACUUM INTO $1", [path.to_string_lossy()]))?;
+        self.with(|connection| connection.execute("VACUUM INTO ?1", [path.to_string_lossy()]))?;
         Ok(files::make_private(path)?)
     }
 
     /// Replaces every row by those of another database of the same form, all at once. SQLite only.
     pub fn replace_by(&self, other: &Path) -> Result<(), RowError> {
-        self.with(|connection| connection.execute("ATTACH DATABASE $1 AS other", [other.to_string_lossy()]))?;
+        self.with(|connection| connection.execute("ATTACH DATABASE ?1 AS other", [other.to_string_lossy()]))?;
         let replaced = self.atomically(|transaction| {
             for table in TABLES {
                 transaction.execute_batch(&format!("DELETE FROM main.{table}"))?;

@@ -21,7 +21,7 @@ const DASHBOARD: &str = "https://dash.cloudflare.com/profile/api-tokens";
 
 static FIELDS: [Field; 3] = [
     Field::secret("api_token", "API token")
-        .checked(api_token, "cfut_Zt3kPq8vXw2LrN7yBd5cHj9mGf4sKa6eTu1iQo0pEx5a9c21f7"),
+        .checked(api_token, "cfut_U8JZpDE0iGXlD6gNCFbaEPFjbD0kH8Oool8DklZD5a9c21f7"),
     Field::plain("account_id", "Account id").optional().checked(account_id, "023e105f4ecef8ad9ca31a8372d0c353"),
     api::ENDPOINT,
 ];
@@ -153,13 +153,8 @@ impl Provider for Cloudflare {
         API.fill(raw, here.env)?;
         let of_account = raw.get("api_token").is_some_and(|token| Sort::of_text(token.expose()) == Sort::Account);
         if of_account && !raw.has("account_id") {
-            match found::account_id(here.env) {
-                Some(id) => raw.plain("account_id", id),
-                None => {
-                    let kind = KINDS[0].title;
-                    return Err(FieldError::Missing { kind, field: "account_id".into() }.into());
-                }
-            };
+            let missing = || FieldError::Missing { kind: KINDS[0].title, field: "account_id".into() };
+            raw.plain("account_id", found::account_id(here.env).ok_or_else(missing)?);
         }
         Ok(&KINDS[0])
     }

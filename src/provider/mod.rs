@@ -32,7 +32,7 @@ macro_rules! providers {
     };
 }
 
-providers! { cloudflare, hetzner, vercel, verda, ovh, api_key, env, oauth }
+providers! { cloudflare, hetzner, vercel, verda, ovh, api_key, oauth, env }
 
 /// The doors a provider may need: the network, the official endpoint variables, the clock.
 #[derive(Clone, Copy)]

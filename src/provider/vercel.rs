@@ -19,7 +19,7 @@ const CURRENT: &str = "/v5/user/tokens/current";
 
 static FIELDS: [Field; 4] = [
     Field::secret("api_token", "access token")
-        .checked(api_token, "vcp_4kQ9zXw2LrN7yBd5cHj8mGf3sKa6eTu1iPq0pEx9VtRoZy2nWb7cDg5hJm"),
+        .checked(api_token, "vcp_OCj2ISaJiHkTj0rLGlkoMXGjtEkDnNfribxUdl7dXTPyLsxPFkThf4Vu"),
     Field::plain("team_id", "Team id").optional().checked(id, "team_LLHUOMOoDlqOp8wPE4kFo9pE"),
     Field::plain("project_id", "Project id").optional().checked(id, "prj_XLKmu1DyR1eY7zq8UgeRKbA7yVLA"),
     api::ENDPOINT,

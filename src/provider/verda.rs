@@ -115,7 +115,7 @@ impl Provider for Verda {
         let asked = || -> Result<Verdict, ProviderError> {
             let token = token::make(credential, net)?;
             let url = API.at(&credential.metadata, net.env, "/balance")?;
-            let answer = net.http.send(Request::get(url).bearer(&token.access_token))?;
+            let answer = net.http.send(Request::get(url).bearer(&token.text))?;
             let verdict = self.judge(credential, &answer);
             let tells_scopes = verdict.outcome == Outcome::Valid;
             Ok(if tells_scopes { verdict.with_scopes(token.scopes()) } else { verdict })
@@ -126,7 +126,7 @@ impl Provider for Verda {
     fn material(&self, credential: &Credential, _: Option<&Issued>, net: &Net<'_>) -> Result<Issued, ProviderError> {
         let token = token::make(credential, net)?;
         let expires = token.expires(net.now);
-        Ok(Issued { material: Material::Bearer(token.access_token), expires })
+        Ok(Issued { material: Material::Bearer(token.text), expires })
     }
 
     fn export(&self, credential: &Credential, _: &Issued) -> Vec<Variable> {

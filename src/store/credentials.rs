@@ -92,15 +92,15 @@ impl Store {
     pub fn credentials(&self, vault: &str, page: Option<&Page>) -> Result<Vec<CredentialRow>, RowError> {
         self.with(|connection| {
             let Some(Page { after, limit }) = page else {
-                let all = concat!("SELECT ", columns!(), " FROM credentials WHERE vault = $1 ORDER BY project, name");
+                let all = concat!("SELECT ", columns!(), " FROM credentials WHERE vault = ?1 ORDER BY project, name");
                 return connection.prepare_cached(all)?.query_map([vault], credential)?.collect();
             };
             let (project, name) = after.clone().unwrap_or_default();
             let part = concat!(
                 "SELECT ",
                 columns!(),
-                " FROM credentials WHERE vault = $1 AND (project > $2 OR (project = $2 AND name > $3)) \
-                 ORDER BY project, name LIMIT $4"
+                " FROM credentials WHERE vault = ?1 AND (project > ?2 OR (project = ?2 AND name > ?3)) \
+                 ORDER BY project, name LIMIT ?4"
             );
             connection.prepare_cached(part)?.query_map(params![vault, project, name, limit], credential)?.collect()
         })
@@ -108,7 +108,7 @@ impl Store {
 
     /// How many credentials a vault holds.
     pub fn count(&self, vault: &str) -> Result<u32, RowError> {
-        let count = "SELECT COUNT(*) FROM credentials WHERE vault = $1";
+        let count = "SELECT COUNT(*) FROM credentials WHERE vault = ?1";
         self.with(|connection| connection.query_row(count, [vault], |row| row.get(0)))
     }
 
@@ -116,7 +116,7 @@ impl Store {
     pub fn credential(&self, vault: &str, project: &str, name: &str) -> Result<Option<CredentialRow>, RowError> {
         self.with(|connection| {
             let one =
-                concat!("SELECT ", columns!(), " FROM credentials WHERE vault = $1 AND project = $2 AND name = $3");
+                concat!("SELECT ", columns!(), " FROM credentials WHERE vault = ?1 AND project = ?2 AND name = ?3");
             connection.prepare_cached(one)?.query_row([vault, project, name], credential).optional()
         })
     }
@@ -128,7 +128,7 @@ impl Store {
             let mut statement = connection.prepare_cached(
                 "SELECT data_keys.version, data_keys.wrapped, secrets.field, secrets.version, secrets.sealed \
                  FROM data_keys LEFT JOIN secrets ON secrets.credential = data_keys.credential \
-                 WHERE data_keys.credential = $1 ORDER BY secrets.field",
+                 WHERE data_keys.credential = ?1 ORDER BY secrets.field",
             )?;
             let mut rows = statement.query([credential])?;
             let mut found: Option<SealedRows> = None;
@@ -161,7 +161,7 @@ impl Store {
                 concat!(
                     "INSERT INTO credentials (vault, ",
                     columns!(),
-                    ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)"
+                    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
                 ),
                 params![
                     vault,
@@ -199,9 +199,9 @@ impl Store {
     ) -> Result<bool, RowError> {
         self.atomically(|transaction| {
             let changed = transaction.execute(
-                "UPDATE credentials SET kind = $3, fields = $4, secret_names = $5, tags = $6, note = $7, \
-                 updated = $8, verified = $9, expires = $10, checked = $11, version = $12, rotating = $13, \
-                 retiring = $14 WHERE id = $1 AND version = $2",
+                "UPDATE credentials SET kind = ?3, fields = ?4, secret_names = ?5, tags = ?6, note = ?7, \
+                 updated = ?8, verified = ?9, expires = ?10, checked = ?11, version = ?12, rotating = ?13, \
+                 retiring = ?14 WHERE id = ?1 AND version = ?2",
                 params![
                     row.id,
                     expected,
@@ -234,8 +234,8 @@ impl Store {
         self.atomically(|transaction| {
             for row in rows {
                 transaction.execute(
-                    "UPDATE credentials SET project = $2, name = $3, fields = $4, tags = $5, note = $6, used = $7, \
-                     verified = $8, expires = $9, checked = $10, rotating = $11, retiring = $12 WHERE id = $1",
+                    "UPDATE credentials SET project = ?2, name = ?3, fields = ?4, tags = ?5, note = ?6, used = ?7, \
+                     verified = ?8, expires = ?9, checked = ?10, rotating = ?11, retiring = ?12 WHERE id = ?1",
                     params![
                         row.id,
                         row.project,
@@ -267,21 +267,21 @@ impl Store {
         expires: Option<i64>,
     ) -> Result<(), RowError> {
         self.change(
-            "UPDATE credentials SET checked = $3, verified = $4, expires = COALESCE($5, expires) \
-             WHERE id = $1 AND updated = $2",
+            "UPDATE credentials SET checked = ?3, verified = ?4, expires = COALESCE(?5, expires) \
+             WHERE id = ?1 AND updated = ?2",
             params![id, updated, checked, at, expires],
         )
     }
 
     /// Notes when a credential was last handed out; an older time changes nothing.
     pub fn note_use(&self, id: &str, at: i64) -> Result<(), RowError> {
-        self.change("UPDATE credentials SET used = $2 WHERE id = $1 AND (used IS NULL OR used < $2)", params![id, at])
+        self.change("UPDATE credentials SET used = ?2 WHERE id = ?1 AND (used IS NULL OR used < ?2)", params![id, at])
     }
 
     /// Notes that a rotation began, or what is left to do of one.
     pub fn note_rotation(&self, id: &str, rotating: Option<i64>, retiring: Option<&str>) -> Result<(), RowError> {
         self.change(
-            "UPDATE credentials SET rotating = $2, retiring = $3 WHERE id = $1",
+            "UPDATE credentials SET rotating = ?2, retiring = ?3 WHERE id = ?1",
             params![id, rotating, retiring],
         )
     }
@@ -295,7 +295,7 @@ impl Store {
     pub fn delete(&self, id: &str) -> Result<bool, RowError> {
         let removed = self.atomically(|transaction| {
             forget_secrets(transaction, id)?;
-            transaction.execute("DELETE FROM credentials WHERE id = $1", [id])
+            transaction.execute("DELETE FROM credentials WHERE id = ?1", [id])
         })?;
         // Others may be reading; then the next one to delete empties the log.
         let _ = self.with(|connection| connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)"));
@@ -305,8 +305,8 @@ impl Store {
 
 /// The key goes first: without it the rest is noise.
 fn forget_secrets(connection: &Connection, credential: &str) -> rusqlite::Result<()> {
-    connection.execute("DELETE FROM data_keys WHERE credential = $1", [credential])?;
-    connection.execute("DELETE FROM secrets WHERE credential = $1", [credential])?;
+    connection.execute("DELETE FROM data_keys WHERE credential = ?1", [credential])?;
+    connection.execute("DELETE FROM secrets WHERE credential = ?1", [credential])?;
     Ok(())
 }
 
@@ -317,12 +317,12 @@ fn put_secrets(
     secrets: &[SecretRow],
 ) -> rusqlite::Result<()> {
     connection.execute(
-        "INSERT INTO data_keys (credential, version, wrapped) VALUES ($1, $2, $3)",
+        "INSERT INTO data_keys (credential, version, wrapped) VALUES (?1, ?2, ?3)",
         params![row.id, row.version, wrapped],
     )?;
     for secret in secrets {
         connection.execute(
-            "INSERT INTO secrets (credential, field, version, sealed) VALUES ($1, $2, $3, $4)",
+            "INSERT INTO secrets (credential, field, version, sealed) VALUES (?1, ?2, ?3, ?4)",
             params![row.id, secret.field, secret.version, secret.sealed],
         )?;
     }

@@ -46,7 +46,7 @@ impl Store {
     pub fn create_vault(&self, vault: &VaultRow, root: &KeyRow) -> Result<bool, RowError> {
         self.atomically(|transaction| {
             let made = transaction.execute(
-                "INSERT INTO vaults (id, created, storage) SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT 1 FROM vaults)",
+                "INSERT INTO vaults (id, created, storage) SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM vaults)",
                 params![vault.id, vault.created, vault.storage],
             )?;
             if made == 0 {
@@ -61,7 +61,7 @@ impl Store {
     pub fn keys(&self, vault: &str) -> Result<Vec<KeyRow>, RowError> {
         self.with(|connection| {
             let mut statement = connection.prepare_cached(
-                "SELECT id, purpose, created, wrapped FROM vault_keys WHERE vault = $1 ORDER BY created DESC, id DESC",
+                "SELECT id, purpose, created, wrapped FROM vault_keys WHERE vault = ?1 ORDER BY created DESC, id DESC",
             )?;
             statement.query_map([vault], key)?.collect()
         })
@@ -71,10 +71,10 @@ impl Store {
     pub fn replace_key(&self, vault: &str, key: &KeyRow, storage: Option<&str>) -> Result<(), RowError> {
         self.atomically(|transaction| {
             transaction
-                .execute("DELETE FROM vault_keys WHERE vault = $1 AND purpose = $2", params![vault, key.purpose])?;
+                .execute("DELETE FROM vault_keys WHERE vault = ?1 AND purpose = ?2", params![vault, key.purpose])?;
             insert_key(transaction, vault, key)?;
             if let Some(storage) = storage {
-                transaction.execute("UPDATE vaults SET storage = $2 WHERE id = $1", [vault, storage])?;
+                transaction.execute("UPDATE vaults SET storage = ?2 WHERE id = ?1", [vault, storage])?;
             }
             Ok(())
         })
@@ -93,7 +93,7 @@ impl Store {
         self.atomically(|transaction| {
             let mut statement = transaction.prepare(
                 "SELECT data_keys.credential, data_keys.version, data_keys.wrapped FROM data_keys \
-                 JOIN credentials ON credentials.id = data_keys.credential WHERE credentials.vault = $1",
+                 JOIN credentials ON credentials.id = data_keys.credential WHERE credentials.vault = ?1",
             )?;
             let rows: Vec<(String, i64, Vec<u8>)> = statement
                 .query_map([vault], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
@@ -102,11 +102,11 @@ impl Store {
                 // An error rolls back what was rewrapped so far.
                 let wrapped = rewrap(&credential, version, &wrapped).ok_or(rusqlite::Error::QueryReturnedNoRows)?;
                 transaction
-                    .execute("UPDATE data_keys SET wrapped = $2 WHERE credential = $1", params![credential, wrapped])?;
+                    .execute("UPDATE data_keys SET wrapped = ?2 WHERE credential = ?1", params![credential, wrapped])?;
             }
-            transaction.execute("DELETE FROM vault_keys WHERE vault = $1", [vault])?;
+            transaction.execute("DELETE FROM vault_keys WHERE vault = ?1", [vault])?;
             insert_key(transaction, vault, root)?;
-            transaction.execute("UPDATE vaults SET storage = $2 WHERE id = $1", [vault, storage])?;
+            transaction.execute("UPDATE vaults SET storage = ?2 WHERE id = ?1", [vault, storage])?;
             Ok(())
         })
     }
@@ -114,7 +114,7 @@ impl Store {
 
 fn insert_key(connection: &Connection, vault: &str, key: &KeyRow) -> rusqlite::Result<()> {
     connection.execute(
-        "INSERT INTO vault_keys (id, vault, purpose, created, wrapped) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO vault_keys (id, vault, purpose, created, wrapped) VALUES (?1, ?2, ?3, ?4, ?5)",
         params![key.id, vault, key.purpose, key.created, key.wrapped],
     )?;
     Ok(())

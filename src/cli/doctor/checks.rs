@@ -10,6 +10,7 @@ use crate::http::{Request, Response, Url};
 use crate::os::{Env, PASSPHRASE, files};
 use crate::secret::{Choice, StoreError};
 use crate::text::clean;
+use crate::vault::Local;
 
 /// The size of a usual session: three tokens and what belongs to them.
 const USUAL_SESSION: usize = 8 << 10;
@@ -27,6 +28,26 @@ pub(super) fn keychain(doors: &Doors<'_>, subject: &Subject) -> Finding {
     match store::open(doors, choice).and_then(|store| store.probe(USUAL_SESSION)) {
         Ok(()) => Finding::ok(CHECK, format!("{} storage can be written and read", choice.word())),
         Err(error) => Finding::from_failure(CHECK, &error),
+    }
+}
+
+/// Opens the vault, where there is one: with its root key, wherever that rests.
+pub(super) fn vault(doors: &Doors<'_>, subject: &Subject) -> Option<Finding> {
+    const CHECK: &str = "vault";
+    let now = || doors.env.now();
+    let opener = Box::new(|choice| store::open(doors, choice));
+    let vault = Local::new(&doors.env.data_dir(), subject.storage.unwrap_or(Choice::Auto), opener, &now);
+    let found = vault.about().and_then(|about| match about {
+        Some(about) => vault.prove().map(|()| Some(about)),
+        None => Ok(None),
+    });
+    match found {
+        Ok(None) => None,
+        Ok(Some(about)) => {
+            let word = if about.credentials == 1 { "credential" } else { "credentials" };
+            Some(Finding::ok(CHECK, format!("it opens, and holds {} {word}", about.credentials)))
+        }
+        Err(failure) => Some(Finding::from_failure(CHECK, &failure)),
     }
 }
 

@@ -124,9 +124,9 @@ fn remove_lost(
         request.max_answer = api::LONG;
         let answer = api::send_as(credential, "api_token", request, net)?;
         let listed: Vec<Listed> = success(&answer).map_err(|verdict| may_not(*verdict))?;
-        let last = listed.is_empty();
+        let ended = listed.is_empty();
         lost.extend(listed.into_iter().filter(|token| token.id != own && token.name.as_deref() == Some(name)));
-        if last {
+        if ended {
             break;
         }
     }

@@ -62,9 +62,9 @@ pub(super) fn discover(here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
         });
     }
     let mut found = Vec::new();
-    found.extend(keys(chosen, first)?);
+    found.extend(keys(&chosen, first)?);
     for (name, values) in sections {
-        found.extend(keys(name.clone(), values)?.map(|found| Found { name: Some(name), ..found }));
+        found.extend(keys(&name, values)?.map(|found| Found { name: Some(name), ..found }));
     }
     Ok(found)
 }
@@ -88,7 +88,7 @@ fn sections(here: &Here<'_>) -> Result<BTreeMap<String, Values>, ProviderError> 
 }
 
 /// The keys of one region; `None` where it is signed in to in another way, or not at all.
-fn keys(region: String, mut values: Values) -> Result<Option<Found>, ProviderError> {
+fn keys(region: &str, mut values: Values) -> Result<Option<Found>, ProviderError> {
     let used: Vec<(&str, &Origin)> = WAYS
         .iter()
         .filter_map(|(way, names)| Some((*way, &names.iter().find_map(|name| values.get(*name))?.origin)))
@@ -116,6 +116,6 @@ fn keys(region: String, mut values: Values) -> Result<Option<Found>, ProviderErr
             }
         }
     }
-    endpoint(&region, &mut raw);
+    endpoint(region, &mut raw);
     Ok(place.map(|origin| Found { kind: &KINDS[0], raw, name: None, origin, expires: None }))
 }

@@ -120,8 +120,8 @@ fn remove_lost(credential: &Credential, net: &Net<'_>, name: &str, own: &str) ->
                 Rotate.retire(&token.id, credential, net)?;
             }
         }
-        let Some(next) = listed.pagination.next else { break };
-        path = format!("/v6/user/tokens?until={next}");
+        let Some(older) = listed.pagination.next else { break };
+        path = format!("/v6/user/tokens?until={older}");
     }
     Ok(())
 }

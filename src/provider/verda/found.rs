@@ -1,7 +1,7 @@
 //! Where Verda's CLI keeps client credentials: its configuration, the environment, and a profile of its credentials
 //! file, each value from the first that has it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
@@ -99,7 +99,7 @@ fn over(mut own: Raw, origin: Option<Origin>, profile: Found) -> Found {
 }
 
 /// The profiles of the credentials file: the active one, where it is there, and the others.
-fn profiles(here: &Here<'_>, path: &PathBuf, active: &str) -> Result<(Option<Found>, Vec<Found>), ProviderError> {
+fn profiles(here: &Here<'_>, path: &Path, active: &str) -> Result<(Option<Found>, Vec<Found>), ProviderError> {
     let (mut mine, mut others) = (None, Vec::new());
     let Some(file) = Foreign::read(here, path, "credentials file of Verda")? else { return Ok((mine, others)) };
     for (name, section) in file.ini()?.into_sections() {

@@ -13,7 +13,8 @@ use crate::secret::Secret;
 /// An access token.
 #[derive(Deserialize)]
 pub(super) struct Token {
-    pub(super) access_token: Secret,
+    #[serde(rename = "access_token")]
+    pub(super) text: Secret,
     expires_in: Option<i64>,
     scope: Option<String>,
 }
@@ -83,7 +84,7 @@ pub(super) fn make(credential: &Credential, net: &Net<'_>) -> Result<Token, Prov
         answer = net.http.send(Request::form(url, &fields))?;
     }
     let token = answer.is_success().then(|| answer.json::<Token>().ok()).flatten();
-    token.filter(|token| !token.access_token.expose().is_empty()).ok_or_else(|| refused(&answer).into())
+    token.filter(|token| !token.text.expose().is_empty()).ok_or_else(|| refused(&answer).into())
 }
 
 /// The body as text, written into one buffer that does not grow, so that no copy of the secret stays behind.
