@@ -80,6 +80,8 @@ pub struct Field {
     pub example: &'static str,
     /// Whether line breaks belong to it, as in a PEM block.
     pub multiline: bool,
+    /// Whether its provider reads it out of the secret, so that it has no flag and follows when the secret changes.
+    pub derived: bool,
 }
 
 impl Field {
@@ -93,6 +95,7 @@ impl Field {
             check: rules::token,
             example: "s3cr3t-value-of-some-length",
             multiline: false,
+            derived: false,
         }
     }
 
@@ -118,6 +121,13 @@ impl Field {
     pub const fn checked(mut self, check: Rule, example: &'static str) -> Self {
         self.check = check;
         self.example = example;
+        self
+    }
+
+    /// The provider reads it out of the secret.
+    #[must_use]
+    pub const fn derived(mut self) -> Self {
+        self.derived = true;
         self
     }
 

@@ -80,6 +80,14 @@ pub enum ProviderError {
         /// What is wrong, without the value.
         problem: &'static str,
     },
+    /// Two things were asked for of which one can be had.
+    #[error("{what}")]
+    Contrary {
+        /// Which.
+        what: &'static str,
+        /// What to do instead.
+        mend: &'static str,
+    },
     /// The provider cannot do this at all.
     #[error("{what} is not possible for {provider}")]
     Unsupported {
@@ -87,6 +95,14 @@ pub enum ProviderError {
         provider: &'static str,
         /// What was asked: `rotating`.
         what: &'static str,
+    },
+    /// What was found or given is nothing that can be kept.
+    #[error("{what}")]
+    CannotStore {
+        /// What it is, and why it cannot be kept.
+        what: String,
+        /// What to do instead.
+        mend: String,
     },
     /// The provider cannot do this for this credential.
     #[error("{what}")]
@@ -129,6 +145,7 @@ impl Failure for ProviderError {
             Self::Field(failure) => failure.code(),
             Self::Unreachable(failure) => failure.code(),
             Self::BadEndpoint { .. } => Code::Config,
+            Self::Contrary { .. } => Code::Usage,
             Self::Refused(verdict) => match verdict.outcome {
                 Outcome::Insufficient => Code::Forbidden,
                 Outcome::Invalid | Outcome::Expired => Code::Invalid,
@@ -140,6 +157,7 @@ impl Failure for ProviderError {
             | Self::NotThere { .. }
             | Self::Program { .. }
             | Self::Unsupported { .. }
+            | Self::CannotStore { .. }
             | Self::CannotRotate { .. } => Code::Failed,
         }
     }
@@ -149,9 +167,11 @@ impl Failure for ProviderError {
             Self::Field(failure) => failure.mend(),
             Self::File(failure) => failure.mend(),
             Self::Foreign { place, .. } => Some(format!("look at {place}")),
-            Self::NotThere { mend, .. } | Self::Program { mend, .. } | Self::CannotRotate { mend, .. } => {
-                Some(mend.clone())
-            }
+            Self::NotThere { mend, .. }
+            | Self::Program { mend, .. }
+            | Self::CannotStore { mend, .. }
+            | Self::CannotRotate { mend, .. } => Some(mend.clone()),
+            Self::Contrary { mend, .. } => Some((*mend).to_owned()),
             Self::Unreachable(failure) => failure.mend(),
             Self::BadEndpoint { name, .. } => Some(format!("correct {name}")),
             Self::Refused(verdict) => verdict.next.clone(),

@@ -32,7 +32,19 @@ macro_rules! providers {
     };
 }
 
-providers! { cloudflare, hetzner, vercel, verda, ovh, api_key, oauth, env }
+providers! {
+    gcp,
+    cloudflare,
+    hetzner,
+    vercel,
+    verda,
+    ovh,
+    registry,
+    ssh_key,
+    api_key,
+    oauth,
+    env,
+}
 
 /// The doors a provider may need: the network, the official endpoint variables, the clock.
 #[derive(Clone, Copy)]

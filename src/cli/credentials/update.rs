@@ -1,6 +1,6 @@
 //! `lanyard credentials update`: new values for some fields, or new words about it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::named::{self, typed};
 use super::store::{asked, draft};
@@ -8,7 +8,7 @@ use crate::cli::given::{Given, Values};
 use crate::cli::{Doors, active, vault_door};
 use crate::credential::{Class, Credential, Fields, Kind, Metadata, Raw};
 use crate::error::{Code, Failure, Result};
-use crate::provider;
+use crate::provider::{self, Here};
 use crate::secret::Secret;
 use crate::vault::{Change, New, Vault, VaultError};
 
@@ -80,8 +80,12 @@ impl Args {
                 return Ok(());
             }
         }
-        let fields = self.merged(&vault.open(&metadata)?, changes)?;
         let provider = provider::of(&metadata).ok_or_else(|| VaultError::Foreign { name: metadata.name.clone() })?;
+        let mut raw = self.merged(&vault.open(&metadata)?, changes);
+        if metadata.kind.fields.iter().any(|field| field.derived) {
+            provider.complete(&mut raw, &Here { env: doors.env, given: &BTreeMap::new() })?;
+        }
+        let fields = Fields::parse(metadata.kind, raw)?;
         let expires = provider.expires(&fields);
         let draft = draft(&metadata.name, metadata.scope.clone(), fields, expires, doors);
         let verdict = if self.no_verify { None } else { Some(asked(doors, &vault, provider, &draft)?) };
@@ -128,9 +132,13 @@ impl Args {
         Ok(raw)
     }
 
-    /// The old values with the new ones over them.
-    fn merged(&self, old: &Credential, mut changes: Raw) -> Result<Fields> {
-        let gone = |name: &str| self.unset.iter().any(|unset| unset.replace('-', "_") == name || unset == name);
+    /// The old values with the new ones over them. What was read out of an old secret goes with it.
+    fn merged(&self, old: &Credential, mut changes: Raw) -> Raw {
+        let kind = old.metadata.kind;
+        let new_secret = changes.names().any(|name| kind.class(name) == Class::Secret);
+        let stale = |name: &str| new_secret && kind.field(name).is_some_and(|field| field.derived);
+        let unset = |name: &str| self.unset.iter().any(|unset| unset.replace('-', "_") == name || unset == name);
+        let gone = |name: &str| unset(name) || stale(name);
         for (name, value) in &old.secrets {
             if !gone(name) {
                 changes.fill(name, value.duplicate());
@@ -141,7 +149,7 @@ impl Args {
                 changes.fill(name, Secret::new(value.clone()));
             }
         }
-        Ok(Fields::parse(old.metadata.kind, changes)?)
+        changes
     }
 }
 

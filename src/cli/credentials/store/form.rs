@@ -17,7 +17,7 @@ pub(super) fn fields(provider: &dyn Provider) -> Vec<&'static Field> {
     let mut seen = BTreeSet::new();
     let taken = |field: &&Field| provider.inputs().iter().any(|input| input.name == field.flag());
     let fields = provider.kinds().iter().flat_map(|kind| kind.fields);
-    fields.filter(|field| !taken(field) && seen.insert(field.name)).collect()
+    fields.filter(|field| !field.derived && !taken(field) && seen.insert(field.name)).collect()
 }
 
 impl clap::Args for Args {

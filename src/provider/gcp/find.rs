@@ -1,0 +1,93 @@
+//! The credential files that Google's tools read on this machine, the one that the libraries would use first.
+
+use std::path::{Path, PathBuf};
+
+use super::configuration::{self, Active};
+use super::file::Sort;
+use super::{Form, KINDS};
+use crate::credential::Raw;
+use crate::provider::{Found, Here, Origin, ProviderError};
+use crate::secret::Secret;
+
+const WHAT: &str = "credential file of Google Cloud";
+const VARIABLE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
+
+/// Looks where the libraries look, and then where gcloud keeps one file for each account.
+pub(super) fn discover(here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    let active = Active::read(here)?;
+    let named = |path: &str| here.env.working_dir().join(here.env.expand_home(path));
+    if let Some(path) = here.input("service-account") {
+        let found = read(here, &named(path), &active, None)?;
+        return found.map(|found| vec![found]).ok_or_else(|| missing(path, "check the path"));
+    }
+    let mut all = Vec::new();
+    if let Some(path) = here.env.var(VARIABLE) {
+        let found = read(here, &named(path), &active, None)?;
+        let mend = format!("correct or unset {VARIABLE}, or name a file with `--service-account FILE`");
+        let mut found = found.ok_or_else(|| missing(&here.shown(&named(path)), &mend))?;
+        found.origin.place = format!("{}, named by ${VARIABLE}", found.origin.place);
+        all.push(found);
+    }
+    let Some(folder) = configuration::folder(here) else { return Ok(all) };
+    all.extend(read(here, &folder.join("application_default_credentials.json"), &active, None)?);
+    for (account, path) in accounts(&folder.join("legacy_credentials"), active.account.as_deref()) {
+        all.extend(read(here, &path, &active, Some(&account))?);
+    }
+    Ok(all)
+}
+
+/// The file of each account, that of the active one first.
+fn accounts(folder: &Path, active: Option<&str>) -> Vec<(String, PathBuf)> {
+    // A folder that cannot be listed, mostly because it is not there, holds none.
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut accounts: Vec<(String, PathBuf)> = entries
+        .filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path().join("adc.json"))))
+        .collect();
+    accounts.sort_by_key(|(account, _)| (Some(account.as_str()) != active, account.clone()));
+    accounts
+}
+
+fn missing(place: &str, mend: &str) -> ProviderError {
+    ProviderError::NotThere { what: "credential file".into(), place: place.to_owned(), mend: mend.to_owned() }
+}
+
+/// One file; `None` where there is none. A sort that lanyard does not keep is listed all the same, and is refused with
+/// the reason when it is to be stored.
+fn read(
+    here: &Here<'_>,
+    path: &Path,
+    active: &Active,
+    account: Option<&str>,
+) -> Result<Option<Found>, ProviderError> {
+    let Some(text) = configuration::text(here, path, WHAT)?.map(Secret::new) else { return Ok(None) };
+    let sort = Sort::of(&text).map_err(|malformed| ProviderError::Foreign {
+        place: here.shown(path),
+        what: WHAT,
+        problem: malformed.to_string(),
+    })?;
+    let mut origin = Origin::file(here, path, "").whole();
+    let mut raw = Raw::new();
+    raw.set("key_file", text);
+    let (form, name) = match &sort {
+        Sort::ServiceAccount(key) => (Form::ServiceAccount, key.client_email.split('@').next().map(str::to_owned)),
+        Sort::AuthorizedUser(_) => {
+            if let Some(account) = account.or(active.account.as_deref()) {
+                raw.plain("account", account);
+            }
+            if let Some(project) = &active.project {
+                raw.plain("project_id", project);
+            }
+            (Form::User, account.map(|account| account.split('@').next().unwrap_or(account).to_owned()))
+        }
+        Sort::Other(other) => {
+            origin.plain_text = other.secret;
+            (Form::ServiceAccount, None)
+        }
+    };
+    if form == Form::User {
+        super::file::spread(raw.take("key_file").unwrap_or_else(|| Secret::new(String::new())), &mut raw)?;
+    }
+    let name = name.map(|name| format!("gcp-{name}"));
+    let kind = KINDS.iter().find(|kind| kind.id == form.kind().id).unwrap_or(&KINDS[0]);
+    Ok(Some(Found { kind, raw, name, origin, expires: None }))
+}
