@@ -149,7 +149,7 @@ pub(super) mod tests {
         }
         bytes.push(0);
         bytes.extend(field(6, &[7; 32]));
-        format!("pypi-{}", LENIENT.encode(bytes))
+        format!("pypi-{}", LENIENT.encode(bytes).trim_end_matches('='))
     }
 
     #[test]
@@ -169,7 +169,6 @@ pub(super) mod tests {
     #[test]
     fn what_is_no_token_is_none() {
         let good = token(&[r#"[1, ["one"]]"#]);
-        let good = good.trim_end_matches('=');
         for length in 0..good.len() {
             assert_eq!(Token::parse(&good[..length]), None, "cut at {length}");
         }
