@@ -42,6 +42,7 @@ providers! {
     registry,
     ssh_key,
     api_key,
+    git,
     oauth,
     env,
 }
