@@ -42,6 +42,8 @@ providers! {
     ovh,
     registry,
     ssh_key,
+    api_key,
+    git,
     oauth,
     env,
 }
