@@ -1,4 +1,4 @@
-//! `lanyard doctor`: five checks, each with a tick or a cross and what mends it.
+//! `lanyard doctor`: a handful of checks, each with a tick or a cross and what mends it.
 //!
 //! The answer is made to be pasted into a question to others, so names of users, hosts and folders are left out of it
 //! unless `--full` asks for them.
@@ -22,10 +22,10 @@ const GREEN: Style = AnsiColor::Green.on_default().bold();
 const RED: Style = AnsiColor::Red.on_default().bold();
 const FAINT: Style = Style::new().dimmed();
 
-/// Check keychain, browser, clock, network and configuration
+/// Check keychain, vault, browser, clock, network and configuration
 #[derive(clap::Args, Debug)]
 #[command(
-    long_about = "Check keychain, browser, clock, network and configuration\n\nEach line has a tick, or a cross and what \
+    long_about = "Check keychain, vault, browser, clock, network and configuration\n\nEach line has a tick, or a cross and what \
                   mends it. The exit status is 0 if all is well, else that of the first failure: 3 configuration, \
                   7 keychain, 6 network, 1 anything else.",
     after_help = "Example:\n  lanyard doctor"
@@ -39,7 +39,7 @@ pub(super) struct Args {
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
 struct Finding {
-    /// `configuration`, `keychain`, `browser`, `clock` or `network`.
+    /// `configuration`, `keychain`, `vault`, `browser`, `clock` or `network`.
     check: &'static str,
     status: Status,
     message: String,
@@ -123,6 +123,7 @@ impl Args {
         let (subject, configuration) = Subject::of(doors);
         let mut findings = configuration;
         findings.push(checks::keychain(doors, &subject));
+        findings.extend(checks::vault(doors, &subject));
         findings.push(browser::check(doors.env));
         findings.extend(checks::network(doors, &subject));
         let left_out = if self.full { Vec::new() } else { Redactor::new(doors.env, &subject).apply(&mut findings) };

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 use zeroize::Zeroizing;
 
 use crate::cli::Global;
@@ -164,15 +165,9 @@ impl Ui {
 
     /// A table, on stdout: a heading and rows of cleaned text.
     pub fn table(&self, heading: &[&str], rows: &[Vec<String>]) -> Result<()> {
-        let mut table = comfy_table::Table::new();
-        table.load_style(comfy_table::presets::NOTHING).set_header(heading.iter().map(|cell| cell.to_uppercase()));
-        for row in rows {
-            table.add_row(row.iter().map(|cell| clean(cell)));
-        }
-        for line in table.to_string().lines() {
-            self.answer(line.trim_end())?;
-        }
-        Ok(())
+        let heading: Vec<String> = heading.iter().map(|cell| cell.to_uppercase()).collect();
+        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()).collect();
+        self.answer(columns(std::iter::once(&heading).chain(&rows)).trim_end_matches('\n'))
     }
 
     /// A line of talk, on stderr.
@@ -330,6 +325,33 @@ fn ask_failed(error: &impl std::error::Error) -> UiError {
     UiError::Interrupted
 }
 
+/// Rows with their cells one below the other, a blank on each side of a cell. Wide characters count twice.
+fn columns<'r>(rows: impl Iterator<Item = &'r Vec<String>> + Clone) -> String {
+    let mut widths: Vec<usize> = Vec::new();
+    let mut length = 0;
+    for row in rows.clone() {
+        widths.resize(widths.len().max(row.len()), 0);
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.width());
+            length += cell.len();
+        }
+    }
+    let mut text = String::with_capacity(length * 3);
+    for row in rows {
+        let mut blanks = 0;
+        for (width, cell) in widths.iter().zip(row) {
+            blanks += 1;
+            if !cell.is_empty() {
+                text.extend(std::iter::repeat_n(' ', std::mem::take(&mut blanks)));
+                text.push_str(cell);
+            }
+            blanks += width - cell.width() + 1;
+        }
+        text.push('\n');
+    }
+    text
+}
+
 fn write_whole(to: &mut dyn Write, bytes: &[u8], newline: bool) -> Result<(), UiError> {
     let written =
         to.write_all(bytes).and_then(|()| if newline { to.write_all(b"\n") } else { Ok(()) }).and_then(|()| to.flush());
@@ -341,6 +363,9 @@ fn write_whole(to: &mut dyn Write, bytes: &[u8], newline: bool) -> Result<(), Ui
 /// JSON may hold any character of outside text; those a terminal would act on become escapes.
 fn escape_unprintable(json: &str) -> String {
     use std::fmt::Write as _;
+    if json.bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)) {
+        return json.to_owned();
+    }
     let mut escaped = String::with_capacity(json.len());
     for character in json.chars() {
         if character != '\n' && crate::text::is_unprintable(character) {
@@ -386,4 +411,17 @@ fn start_log(verbosity: u8) {
         tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).without_time().with_filter(own);
     // A second call in one process keeps the first log.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_stand_below_each_other_and_lines_end_with_the_last_word() {
+        let row = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
+        let rows = [row(&["NAME", "KIND", "NOTE"]), row(&["a", "", "x"]), row(&["日本", "kind", ""])];
+        assert_eq!(columns(rows.iter()), " NAME  KIND  NOTE\n a           x\n 日本  kind\n");
+        assert_eq!(columns(std::iter::empty()), "");
+    }
 }

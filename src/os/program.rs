@@ -1,7 +1,7 @@
 //! Programs that lanyard starts: found in absolute folders alone, so that the folder one happens to stand in, such as a
 //! clone, never decides what is run.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -50,6 +50,11 @@ fn absolute_folders(env: &Env) -> impl Iterator<Item = PathBuf> {
 /// # Errors
 /// A sentence for a person, without anything that the program wrote: it may hold a secret.
 pub fn output(env: &Env, name: &str, arguments: &[&str], seconds: u64) -> Result<Secret, Reason> {
+    answer(env, name, arguments, "", seconds)
+}
+
+/// As [`output`], with `question` on the program's stdin.
+pub fn answer(env: &Env, name: &str, arguments: &[&str], question: &str, seconds: u64) -> Result<Secret, Reason> {
     let mut asked = Command::new(name);
     asked.args(arguments);
     let Some(mut command) = located(env, &asked) else {
@@ -63,8 +68,14 @@ pub fn output(env: &Env, name: &str, arguments: &[&str], seconds: u64) -> Result
     if let Ok(path) = std::env::join_paths(absolute_folders(env)) {
         command.env("PATH", path);
     }
-    let started = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let stdin = if question.is_empty() { Stdio::null() } else { Stdio::piped() };
+    let started = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
     let mut child = started.map_err(|error| Reason(format!("{name} does not start: {}", error.kind())))?;
+    if let Some(mut pipe) = child.stdin.take() {
+        let question = question.to_owned();
+        // On a thread of its own: the program may write first, or never read. A closed pipe is its own affair.
+        std::thread::spawn(move || drop(pipe.write_all(question.as_bytes())));
+    }
     let reader = child.stdout.take().map(|mut pipe| {
         std::thread::spawn(move || {
             let mut text = Zeroizing::new(String::with_capacity(16 << 10));

@@ -80,6 +80,14 @@ pub enum ProviderError {
         /// What is wrong, without the value.
         problem: &'static str,
     },
+    /// Two things were asked for of which one can be had.
+    #[error("{what}")]
+    Contrary {
+        /// Which.
+        what: &'static str,
+        /// What to do instead.
+        mend: &'static str,
+    },
     /// The provider cannot do this at all.
     #[error("{what} is not possible for {provider}")]
     Unsupported {
@@ -137,6 +145,7 @@ impl Failure for ProviderError {
             Self::Field(failure) => failure.code(),
             Self::Unreachable(failure) => failure.code(),
             Self::BadEndpoint { .. } => Code::Config,
+            Self::Contrary { .. } => Code::Usage,
             Self::Refused(verdict) => match verdict.outcome {
                 Outcome::Insufficient => Code::Forbidden,
                 Outcome::Invalid | Outcome::Expired => Code::Invalid,
@@ -162,6 +171,7 @@ impl Failure for ProviderError {
             | Self::Program { mend, .. }
             | Self::CannotStore { mend, .. }
             | Self::CannotRotate { mend, .. } => Some(mend.clone()),
+            Self::Contrary { mend, .. } => Some((*mend).to_owned()),
             Self::Unreachable(failure) => failure.mend(),
             Self::BadEndpoint { name, .. } => Some(format!("correct {name}")),
             Self::Refused(verdict) => verdict.next.clone(),

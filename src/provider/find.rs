@@ -98,6 +98,16 @@ impl<'a> Here<'a> {
         program::output(self.env, name, arguments, seconds)
     }
 
+    /// As [`Here::run`], with a question on the tool's stdin, such as the host that a helper is asked about.
+    pub fn ask(&self, name: &str, arguments: &[&str], question: &str, seconds: u64) -> Result<Secret, Reason> {
+        program::answer(self.env, name, arguments, question, seconds)
+    }
+
+    /// Whether there is such a program in an absolute folder of `PATH`.
+    pub fn has_program(&self, name: &str) -> bool {
+        program::find(self.env, name).is_some()
+    }
+
     /// A path as a person reads it, with `~` for the home folder.
     pub fn shown(&self, path: &Path) -> String {
         match self.env.home().and_then(|home| path.strip_prefix(home).ok()) {

@@ -13,8 +13,10 @@ use crate::http::{Http, Request, Response};
 use crate::os::Env;
 use crate::secret::Secret;
 
+mod api;
 mod error;
 mod find;
+mod foreign;
 mod verdict;
 
 pub use error::ProviderError;
@@ -30,7 +32,22 @@ macro_rules! providers {
     };
 }
 
-providers! { oauth, gcp, k8s, env }
+providers! {
+    aws,
+    gcp,
+    k8s,
+    cloudflare,
+    hetzner,
+    vercel,
+    verda,
+    ovh,
+    registry,
+    ssh_key,
+    api_key,
+    git,
+    oauth,
+    env,
+}
 
 /// The doors a provider may need: the network, the official endpoint variables, the clock.
 #[derive(Clone, Copy)]
@@ -63,6 +80,12 @@ pub trait Provider: Sync {
     fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
         let _ = here;
         Ok(Vec::new())
+    }
+
+    /// Whether the values given leave nothing to be looked for on this machine. A secret always does.
+    fn is_told(&self, raw: &Raw) -> bool {
+        let _ = raw;
+        false
     }
 
     /// Marks by which such a credential is recognised in any text.
@@ -171,6 +194,13 @@ pub trait Rotation: Sync {
     fn can(&self, metadata: &Metadata) -> Result<(), ProviderError> {
         let _ = metadata;
         Ok(())
+    }
+
+    /// The handle of the old one, looked up before anything is made. Without an override, what [`Rotation::handle`]
+    /// reads from the credential; a provider whose credentials do not hold their identifier asks.
+    fn look_up(&self, credential: &Credential, net: &Net<'_>) -> Result<Option<String>, ProviderError> {
+        let _ = net;
+        Ok(self.handle(credential))
     }
 
     /// Makes a new one beside the old one, and gives the values that change.

@@ -1,8 +1,9 @@
 //! The rows of vaults and of the keys that open them.
 
-use sqlx::any::AnyRow;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{RowError, Store, column};
+use super::change::stands;
+use super::{Opened, RowError, Store, Written};
 
 /// A vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,124 +29,144 @@ pub struct KeyRow {
     pub wrapped: Vec<u8>,
 }
 
-fn key(row: &AnyRow) -> Result<KeyRow, sqlx::Error> {
-    Ok(KeyRow { id: column(row, 0)?, purpose: column(row, 1)?, created: column(row, 2)?, wrapped: column(row, 3)? })
+fn key(row: &Row<'_>) -> rusqlite::Result<KeyRow> {
+    Ok(KeyRow { id: row.get(0)?, purpose: row.get(1)?, created: row.get(2)?, wrapped: row.get(3)? })
 }
 
 impl Store {
     /// The vault of this database; `None` in a new one. A local database has one vault.
     pub fn vault(&self) -> Result<Option<VaultRow>, RowError> {
-        self.with(async |connection| {
-            let row = sqlx::query("SELECT id, created, storage FROM vaults ORDER BY created LIMIT 1")
-                .fetch_optional(connection)
-                .await?;
-            row.map(|row| Ok(VaultRow { id: column(&row, 0)?, created: column(&row, 1)?, storage: column(&row, 2)? }))
-                .transpose()
+        self.with(|connection| {
+            let statement = "SELECT id, created, storage FROM vaults ORDER BY created LIMIT 1";
+            let vault = |row: &Row<'_>| Ok(VaultRow { id: row.get(0)?, created: row.get(1)?, storage: row.get(2)? });
+            connection.query_row(statement, [], vault).optional()
         })
     }
 
-    /// Makes the vault with its root key; `false` where another process has just made one.
-    pub fn create_vault(&self, vault: &VaultRow, root: &KeyRow) -> Result<bool, RowError> {
-        self.atomically(async |connection| {
-            let made = sqlx::query(
-                "INSERT INTO vaults (id, created, storage) SELECT $1, $2, $3 WHERE NOT EXISTS (SELECT 1 FROM vaults)",
-            )
-            .bind(&vault.id)
-            .bind(vault.created)
-            .bind(&vault.storage)
-            .execute(&mut *connection)
-            .await?;
-            if made.rows_affected() == 0 {
+    /// Makes the vault, without a key yet, where there is none.
+    pub fn create_vault(&self, vault: &VaultRow) -> Result<(), RowError> {
+        let make =
+            "INSERT INTO vaults (id, created, storage) SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM vaults)";
+        self.with(|connection| connection.execute(make, params![vault.id, vault.created, vault.storage])).map(|_| ())
+    }
+
+    /// Gives a vault its first key; `false` where it has one.
+    pub fn first_key(&self, vault: &str, root: &KeyRow, storage: &str) -> Result<bool, RowError> {
+        self.atomically(|transaction| {
+            let exists = "SELECT EXISTS (SELECT 1 FROM vault_keys WHERE vault = ?1)";
+            if transaction.query_row(exists, [vault], |row| row.get(0))? {
                 return Ok(false);
             }
-            insert_key(connection, &vault.id, root).await?;
+            put_root(transaction, vault, root, storage)?;
             Ok(true)
         })
     }
 
     /// The keys that open a vault, the newest first.
     pub fn keys(&self, vault: &str) -> Result<Vec<KeyRow>, RowError> {
-        self.with(async |connection| {
-            let rows = sqlx::query(
-                "SELECT id, purpose, created, wrapped FROM vault_keys WHERE vault = $1 ORDER BY created DESC, id DESC",
-            )
-            .bind(vault)
-            .fetch_all(connection)
-            .await?;
-            rows.iter().map(key).collect()
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT id, purpose, created, wrapped FROM vault_keys WHERE vault = ?1 ORDER BY created DESC, id DESC",
+            )?;
+            statement.query_map([vault], key)?.collect()
         })
     }
 
-    /// Puts a key in the place of all others of its purpose.
-    pub fn replace_key(&self, vault: &str, key: &KeyRow, storage: Option<&str>) -> Result<(), RowError> {
-        self.atomically(async |connection| {
-            sqlx::query("DELETE FROM vault_keys WHERE vault = $1 AND purpose = $2")
-                .bind(vault)
-                .bind(&key.purpose)
-                .execute(&mut *connection)
-                .await?;
-            insert_key(connection, vault, key).await?;
-            if let Some(storage) = storage {
-                sqlx::query("UPDATE vaults SET storage = $2 WHERE id = $1")
-                    .bind(vault)
-                    .bind(storage)
-                    .execute(&mut *connection)
-                    .await?;
+    /// Puts a recovery key in the place of any other.
+    pub fn replace_recovery(&self, opened: Opened<'_>, key: &KeyRow) -> Result<Written, RowError> {
+        let written = self.atomically(|transaction| {
+            if !stands(transaction, opened)? {
+                return Ok(Written::Rekeyed);
             }
-            Ok(())
-        })
+            forget_keys(transaction, opened.vault, &key.purpose)?;
+            insert_key(transaction, opened.vault, key)?;
+            Ok(Written::Done)
+        })?;
+        self.empty_log();
+        Ok(written)
+    }
+
+    /// Puts a root key that rests in `storage` in the place of the present one.
+    pub fn replace_root(&self, opened: Opened<'_>, root: &KeyRow, storage: &str) -> Result<Written, RowError> {
+        let written = self.atomically(|transaction| {
+            if !stands(transaction, opened)? {
+                return Ok(Written::Rekeyed);
+            }
+            put_root(transaction, opened.vault, root, storage)?;
+            Ok(Written::Done)
+        })?;
+        self.empty_log();
+        Ok(written)
     }
 
     /// Replaces every key of a vault and every data key in it, all at once: a new vault key under a new root key.
     ///
-    /// `rewrap` turns the old wrapped data key of a credential's version into the new one; `None` stops everything.
+    /// `rewrap` turns the old wrapped data key of a credential's version into the new one; where it gives `None`,
+    /// nothing is changed.
     pub fn rekey(
         &self,
-        vault: &str,
+        opened: Opened<'_>,
         root: &KeyRow,
         storage: &str,
         mut rewrap: impl FnMut(&str, i64, &[u8]) -> Option<Vec<u8>>,
-    ) -> Result<bool, RowError> {
-        self.atomically(async |connection| {
-            let rows = sqlx::query(
-                "SELECT data_keys.credential, data_keys.version, data_keys.wrapped FROM data_keys \
-                 JOIN credentials ON credentials.id = data_keys.credential WHERE credentials.vault = $1",
-            )
-            .bind(vault)
-            .fetch_all(&mut *connection)
-            .await?;
-            for row in &rows {
-                let (credential, version): (String, i64) = (column(row, 0)?, column(row, 1)?);
-                let Some(wrapped) = rewrap(&credential, version, &column::<Vec<u8>>(row, 2)?) else {
-                    // An error rolls back what was rewrapped so far.
-                    return Err(sqlx::Error::RowNotFound);
-                };
-                sqlx::query("UPDATE data_keys SET wrapped = $2 WHERE credential = $1")
-                    .bind(&credential)
-                    .bind(wrapped)
-                    .execute(&mut *connection)
-                    .await?;
+    ) -> Result<Rekeyed, RowError> {
+        let vault = opened.vault;
+        let rekeyed = self.atomically_if(|transaction| {
+            if !stands(transaction, opened)? {
+                return Ok((Rekeyed::BySomebodyElse, false));
             }
-            sqlx::query("DELETE FROM vault_keys WHERE vault = $1").bind(vault).execute(&mut *connection).await?;
-            insert_key(connection, vault, root).await?;
-            sqlx::query("UPDATE vaults SET storage = $2 WHERE id = $1")
-                .bind(vault)
-                .bind(storage)
-                .execute(&mut *connection)
-                .await?;
-            Ok(true)
-        })
+            let mut statement = transaction.prepare(
+                "SELECT data_keys.credential, credentials.name, data_keys.version, data_keys.wrapped FROM data_keys \
+                 JOIN credentials ON credentials.id = data_keys.credential WHERE credentials.vault = ?1",
+            )?;
+            let mut rows = statement.query([vault])?;
+            let mut rewrapped = Vec::new();
+            while let Some(row) = rows.next()? {
+                let (id, wrapped): (String, Vec<u8>) = (row.get(0)?, row.get(3)?);
+                let Some(wrapped) = rewrap(&id, row.get(2)?, &wrapped) else {
+                    return Ok((Rekeyed::DoesNotOpen(row.get(1)?), false));
+                };
+                rewrapped.push((id, wrapped));
+            }
+            for (id, wrapped) in rewrapped {
+                transaction.execute("UPDATE data_keys SET wrapped = ?2 WHERE credential = ?1", params![id, wrapped])?;
+            }
+            transaction.execute("DELETE FROM vault_keys WHERE vault = ?1", [vault])?;
+            put_root(transaction, vault, root, storage)?;
+            Ok((Rekeyed::Done, true))
+        })?;
+        self.empty_log();
+        Ok(rekeyed)
     }
 }
 
-async fn insert_key(connection: &mut sqlx::AnyConnection, vault: &str, key: &KeyRow) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT INTO vault_keys (id, vault, purpose, created, wrapped) VALUES ($1, $2, $3, $4, $5)")
-        .bind(&key.id)
-        .bind(vault)
-        .bind(&key.purpose)
-        .bind(key.created)
-        .bind(key.wrapped.as_slice())
-        .execute(connection)
-        .await?;
+/// What became of a change of all keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rekeyed {
+    /// Every key is new.
+    Done,
+    /// Nothing was changed: the key that opened the vault is not its key any more.
+    BySomebodyElse,
+    /// Nothing was changed: the data key of the credential of that name does not open.
+    DoesNotOpen(String),
+}
+
+fn put_root(connection: &Connection, vault: &str, root: &KeyRow, storage: &str) -> rusqlite::Result<()> {
+    forget_keys(connection, vault, &root.purpose)?;
+    insert_key(connection, vault, root)?;
+    connection.execute("UPDATE vaults SET storage = ?2 WHERE id = ?1", [vault, storage])?;
+    Ok(())
+}
+
+fn forget_keys(connection: &Connection, vault: &str, purpose: &str) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM vault_keys WHERE vault = ?1 AND purpose = ?2", [vault, purpose])?;
+    Ok(())
+}
+
+fn insert_key(connection: &Connection, vault: &str, key: &KeyRow) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO vault_keys (id, vault, purpose, created, wrapped) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![key.id, vault, key.purpose, key.created, key.wrapped],
+    )?;
     Ok(())
 }

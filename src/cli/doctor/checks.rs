@@ -10,6 +10,7 @@ use crate::http::{Request, Response, Url};
 use crate::os::{Env, PASSPHRASE, files};
 use crate::secret::{Choice, StoreError};
 use crate::text::clean;
+use crate::vault::Local;
 
 /// The size of a usual session: three tokens and what belongs to them.
 const USUAL_SESSION: usize = 8 << 10;
@@ -27,6 +28,32 @@ pub(super) fn keychain(doors: &Doors<'_>, subject: &Subject) -> Finding {
     match store::open(doors, choice).and_then(|store| store.probe(USUAL_SESSION)) {
         Ok(()) => Finding::ok(CHECK, format!("{} storage can be written and read", choice.word())),
         Err(error) => Finding::from_failure(CHECK, &error),
+    }
+}
+
+/// Opens the vault, where there is one: with its root key, wherever that rests.
+pub(super) fn vault(doors: &Doors<'_>, subject: &Subject) -> Option<Finding> {
+    const CHECK: &str = "vault";
+    let now = || doors.env.now();
+    let opener = Box::new(|choice| store::open(doors, choice));
+    let vault = Local::new(&doors.env.data_dir(), subject.storage.unwrap_or(Choice::Auto), opener, &now);
+    let found = vault.about().and_then(|about| match about {
+        Some(about) => vault.examine().map(|closed| Some((about, closed))),
+        None => Ok(None),
+    });
+    match found {
+        Ok(None) => None,
+        Ok(Some((about, closed))) if closed.is_empty() => {
+            let word = if about.credentials == 1 { "credential" } else { "credentials" };
+            Some(Finding::ok(CHECK, format!("it opens, and so do its {} {word}", about.credentials)))
+        }
+        Ok(Some((_, closed))) => {
+            let names: Vec<String> = closed.iter().map(|metadata| clean(&metadata.name)).collect();
+            let message = format!("the secrets of {} do not open", names.join(", "));
+            let mend = "store them again, or bring back a backup: `lanyard vault restore FILE`";
+            Some(Finding::failed(CHECK, Code::Invalid, message, mend))
+        }
+        Err(failure) => Some(Finding::from_failure(CHECK, &failure)),
     }
 }
 

@@ -49,10 +49,10 @@ impl clap::Args for Args {
 fn form(provider: &'static dyn Provider) -> Command {
     let titles: Vec<&str> = provider.kinds().iter().map(|kind| kind.title).collect();
     let words = provider.inputs().iter().filter(|input| matches!(input.place, Place::Argument | Place::Arguments));
-    let words: String = words.map(|input| format!(" {}", input.value)).collect();
+    let words: Vec<&str> = std::iter::once(provider.name()).chain(words.map(|input| input.value)).collect();
     let mut command = Command::new(provider.name())
         .about(format!("{}: {}", provider.title(), titles.join(", ")))
-        .after_help(format!("Example:\n  lanyard credentials store {}{words}", provider.name()));
+        .after_help(format!("Example:\n  lanyard credentials store {}", words.join(" ")));
     for input in provider.inputs() {
         command = command.arg(argument(input));
     }

@@ -1,0 +1,315 @@
+//! Container registries and Helm repositories: a user name and a password, or for Amazon's a password that is made
+//! afresh from AWS keys.
+
+use chrono::{DateTime, Utc};
+
+use crate::credential::{
+    Content, Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules,
+};
+use crate::http::parse_url;
+use crate::provider::{Found, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict};
+use crate::secret::Secret;
+
+mod address;
+mod asked;
+mod challenge;
+mod docker;
+mod find;
+mod helm;
+mod own;
+mod replace;
+mod token;
+
+use address::{Address, Ecr, Flavour, allowed_host};
+use asked::{Asked, IDENTITY_TOKEN, NOBODY, claims, service_account, token_end};
+
+const URL: Field = Field::plain("url", "Address of the registry").checked(rules::url, "https://ghcr.io");
+const FLAVOUR: Field = Field::plain("flavour", "Sort of registry: ghcr, gar, ecr, acr, dockerhub, harbor, jfrog, oci, helm").optional().checked(flavour, "ghcr");
+
+static FIELDS: [Field; 6] = [
+    URL,
+    Field::plain("username", "User name").checked(username, "alice"),
+    Field::secret("password", "Password or token").checked(rules::text, "s3cr3t-value-of-some-length"),
+    FLAVOUR,
+    Field::plain("token_server", "Token server of another domain that may have the password")
+        .optional()
+        .checked(rules::url, "https://sso.example.com"),
+    Field::plain("endpoint", "Address of the provider's own API")
+        .optional()
+        .checked(rules::url, "https://hub.docker.com"),
+];
+static ECR_FIELDS: [Field; 4] = [
+    Field { example: "https://123456789012.dkr.ecr.eu-west-1.amazonaws.com", ..URL },
+    Field::plain("source", "Name of the AWS credential").checked(rules::line, "aws-prod"),
+    Field::plain("region", "AWS region").checked(rules::token, "eu-west-1"),
+    Field { example: "ecr", ..FLAVOUR },
+];
+/// With a password; and the one whose password is made from AWS keys.
+static KINDS: [Kind; 2] = [
+    Kind::new("registry", "registry login", "registry", &FIELDS),
+    Kind::new("registry_ecr", "ECR registry", "registry", &ECR_FIELDS).renews_itself(),
+];
+static INPUTS: [Input; 1] =
+    [Input::argument("url", "URL", "The registry, such as ghcr.io, oci://host/charts or https://charts.example.com/stable")];
+static MARKS: [Mark; 6] = [
+    mark("dckr_pat_", r"\b(dckr_pat_[A-Za-z0-9_-]{20,})"),
+    mark("dckr_oat_", r"\b(dckr_oat_[A-Za-z0-9_-]{20,})"),
+    mark("\"auth\"", r#""auth"\s*:\s*"([A-Za-z0-9+/]{8,}={0,2})""#),
+    mark("+ACR", r"([A-Za-z0-9+/]{42}\+ACR[A-Za-z0-9]{6})"),
+    mark("AKCp", r"\b(AKCp[A-Za-z0-9]{60,})"),
+    mark("cmVmdGtu", r"\b(cmVmdGtu[A-Za-z0-9]{56})\b"),
+];
+
+const fn mark(keyword: &'static str, pattern: &'static str) -> Mark {
+    Mark { kind: "registry", field: "password", service: "", keyword, pattern }
+}
+
+/// Container registries and Helm repositories.
+pub struct Registry;
+/// The provider.
+pub static PROVIDER: Registry = Registry;
+
+impl Provider for Registry {
+    fn name(&self) -> &'static str {
+        "registry"
+    }
+
+    fn title(&self) -> &'static str {
+        "Container registry"
+    }
+
+    fn kinds(&self) -> &'static [Kind] {
+        &KINDS
+    }
+
+    fn inputs(&self) -> &'static [Input] {
+        &INPUTS
+    }
+
+    fn marks(&self) -> &'static [Mark] {
+        &MARKS
+    }
+
+    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+        find::all(&KINDS[0], here)
+    }
+
+    fn complete(&self, raw: &mut Raw, here: &Here<'_>) -> Result<&'static Kind, ProviderError> {
+        if let Some(url) = here.input("url") {
+            raw.fill("url", Secret::new(url.to_owned()));
+        }
+        let [with_password, from_keys] = &KINDS;
+        let kind = if raw.has("source") { from_keys } else { with_password };
+        let Some(address) = understood(raw, kind)? else { return Ok(kind) };
+        raw.plain("url", address.text());
+        raw.fill("flavour", Secret::new(address.flavour.word().to_owned()));
+        if raw.has("source") {
+            // What lies around for this registry is not wanted: the password is made from the keys.
+            raw.take("username");
+            raw.take("password");
+            if let Some(ecr) = Ecr::of_host(&address.host()) {
+                raw.fill("region", Secret::new(ecr.region.to_owned()));
+            }
+            return Ok(kind);
+        }
+        if address.flavour == Flavour::Ecr && !raw.has("password") {
+            return Err(FieldError::Missing { kind: from_keys.title, field: "source".into() }.into());
+        }
+        if let Some(user) = raw.get("password").and_then(|password| user_for(address.flavour, password)) {
+            raw.fill("username", Secret::new(user.to_owned()));
+        }
+        Ok(kind)
+    }
+
+    fn default_name(&self, fields: &Fields) -> String {
+        let address = fields.plain.get("url").and_then(|url| Address::parse(url, flavour_of(&fields.plain)).ok());
+        address.map_or_else(|| "registry".into(), |address| address.host())
+    }
+
+    fn expires(&self, fields: &Fields) -> Option<DateTime<Utc>> {
+        token_end(fields.secrets.get("password")?)
+    }
+
+    fn hosts(&self, metadata: &Metadata) -> Vec<String> {
+        let Some(address) = address(metadata) else { return Vec::new() };
+        let endpoint = metadata.field("endpoint").and_then(|endpoint| allowed_host(&parse_url(endpoint).ok()?));
+        let official = |host: &str| endpoint.clone().unwrap_or_else(|| host.to_owned());
+        let mut hosts: Vec<String> = allowed_host(&address.base()).into_iter().collect();
+        match address.flavour {
+            Flavour::DockerHub => {
+                hosts.extend(["auth.docker.io".into(), "index.docker.io".into(), official("hub.docker.com")]);
+            }
+            Flavour::Ghcr => hosts.push(official("api.github.com")),
+            _ => {}
+        }
+        hosts.extend(metadata.field("token_server").and_then(|server| allowed_host(&parse_url(server).ok()?)));
+        hosts
+    }
+
+    fn material(
+        &self,
+        credential: &Credential,
+        source: Option<&Issued>,
+        net: &Net<'_>,
+    ) -> Result<Issued, ProviderError> {
+        if credential.metadata.kind.id == "registry_ecr" {
+            return ecr_password(credential, source, net);
+        }
+        let username = credential.field("username").unwrap_or_default().to_owned();
+        let password = credential.secret("password").ok_or_else(|| damaged(credential, "password"))?;
+        Ok(Issued {
+            expires: token_end(password),
+            material: Material::Basic { username, password: password.duplicate() },
+        })
+    }
+
+    fn verify(&self, credential: &Credential, source: Option<&Issued>, net: &Net<'_>) -> Verdict {
+        let asked = || -> Result<Verdict, ProviderError> {
+            let issued = self.material(credential, source, net)?;
+            let Material::Basic { username, password } = &issued.material else {
+                return Err(damaged(credential, "password"));
+            };
+            let address = address(&credential.metadata).ok_or_else(|| damaged(credential, "url"))?;
+            let url = |name| credential.field(name).and_then(|url| parse_url(url).ok());
+            let (endpoint, token_server) = (url("endpoint"), url("token_server"));
+            let verdict = ask(&Asked { address, endpoint, token_server, username, password, net })?;
+            Ok(verdict.expiring(issued.expires))
+        };
+        asked().unwrap_or_else(|failure| failure.into_verdict(self.title()))
+    }
+
+    fn export(&self, credential: &Credential, issued: &Issued) -> Vec<Variable> {
+        let of = |name: &str, file: &str, content| {
+            let content = Content::Text(content);
+            Variable::File { name: name.into(), file: file.into(), content }
+        };
+        if let Some(content) = self.file("helm-repositories", credential, issued) {
+            return vec![of("HELM_REPOSITORY_CONFIG", "repositories.yaml", content)];
+        }
+        let Some(content) = self.file("docker-config", credential, issued) else { return Vec::new() };
+        let is_token = matches!(&issued.material, Material::Basic { username, .. } if username == IDENTITY_TOKEN);
+        let mut variables = Vec::new();
+        if !is_token {
+            // Docker accepts nothing but user names with passwords in it.
+            let line = Secret::new(content.expose().trim_end().to_owned());
+            variables.push(Variable::secret("DOCKER_AUTH_CONFIG", &line));
+        }
+        variables.push(of("REGISTRY_AUTH_FILE", "auth.json", content.duplicate()));
+        variables.push(of("HELM_REGISTRY_CONFIG", "config.json", content));
+        variables
+    }
+
+    fn files(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("docker-config", "config.json of docker, podman, skopeo, helm; auth.json of podman"),
+            ("helm-repositories", "repositories.yaml of helm"),
+        ]
+    }
+
+    fn file(&self, format: &str, credential: &Credential, issued: &Issued) -> Option<Secret> {
+        let Material::Basic { username, password } = &issued.material else { return None };
+        let address = address(&credential.metadata)?;
+        match (format, address.flavour) {
+            ("helm-repositories", Flavour::Helm) => {
+                Some(helm::write(&credential.metadata.name, address.text(), username, password))
+            }
+            ("docker-config", flavour) if flavour != Flavour::Helm => {
+                Some(docker::write(&address.key(), username, password))
+            }
+            _ => None,
+        }
+    }
+
+    fn rotation(&self) -> Option<&dyn Rotation> {
+        Some(&replace::ByHand)
+    }
+}
+
+/// The address that was given. What is malformed is told before anything is asked for.
+fn understood(raw: &Raw, kind: &'static Kind) -> Result<Option<Address>, FieldError> {
+    let malformed = |field: &str, problem| FieldError::Malformed { kind: kind.title, field: field.into(), problem };
+    let chosen = match raw.get("flavour").map(Secret::expose) {
+        Some(word) => {
+            flavour(word).map_err(|problem| malformed("flavour", problem))?;
+            Flavour::from_word(word)
+        }
+        None => None,
+    };
+    let Some(url) = raw.get("url").map(Secret::expose) else { return Ok(None) };
+    let address = Address::parse(url, chosen);
+    address.map(Some).map_err(|_| malformed("url", "it is no https:// address (http:// only for this machine)"))
+}
+
+/// Asks whoever knows best.
+fn ask(asked: &Asked<'_>) -> Result<Verdict, ProviderError> {
+    match asked.address.flavour {
+        Flavour::DockerHub => own::docker_hub(asked),
+        Flavour::Ghcr => own::github(asked),
+        Flavour::Harbor => own::harbor(asked),
+        Flavour::Jfrog => own::artifactory(asked),
+        Flavour::Helm => own::helm(asked),
+        Flavour::Ecr => {
+            let verdict = token::ask(asked)?;
+            let host = asked.host();
+            let account = Ecr::of_host(&host).and_then(|ecr| ecr.account);
+            Ok(Verdict { identity: account.map(|account| format!("Account {account}")).or(verdict.identity), ..verdict })
+        }
+        Flavour::Gar | Flavour::Acr | Flavour::Oci => token::ask(asked),
+    }
+}
+
+/// The password for ECR, from the keys of the source.
+fn ecr_password(credential: &Credential, source: Option<&Issued>, net: &Net<'_>) -> Result<Issued, ProviderError> {
+    let keys = source.map(|issued| &issued.material).filter(|material| matches!(material, Material::AwsKeys { .. }));
+    let Some(keys) = keys else {
+        return Err(ProviderError::NoSource {
+            name: credential.metadata.name.clone(),
+            source_name: credential.field("source").unwrap_or_default().to_owned(),
+        });
+    };
+    let (region, host) = (credential.field("region").unwrap_or_default(), address(&credential.metadata));
+    let host = host.ok_or_else(|| damaged(credential, "url"))?.host();
+    mint(keys, region, &host, net)
+}
+
+/// Until AWS can be asked.
+fn mint(_: &Material, _: &str, _: &str, _: &Net<'_>) -> Result<Issued, ProviderError> {
+    Err(ProviderError::Unsupported { provider: "Container registry", what: "making a password from AWS keys" })
+}
+
+fn damaged(credential: &Credential, field: &'static str) -> ProviderError {
+    ProviderError::Damaged { name: credential.metadata.name.clone(), field, problem: "it is not there" }
+}
+
+/// The address that a stored credential is for.
+fn address(metadata: &Metadata) -> Option<Address> {
+    Address::parse(metadata.field("url")?, flavour_of(&metadata.fields)).ok()
+}
+
+fn flavour_of(fields: &std::collections::BTreeMap<String, String>) -> Option<Flavour> {
+    Flavour::from_word(fields.get("flavour")?)
+}
+
+/// The user name that goes with a password of a known form.
+fn user_for(flavour: Flavour, password: &Secret) -> Option<&'static str> {
+    match flavour {
+        Flavour::Gar if service_account(password).is_some() => Some("_json_key"),
+        Flavour::Gar if password.expose().starts_with("ya29.") => Some("oauth2accesstoken"),
+        Flavour::Acr if claims(password).is_some() => Some(NOBODY),
+        Flavour::Ecr => Some("AWS"),
+        _ => None,
+    }
+}
+
+fn flavour(word: &str) -> Result<(), &'static str> {
+    let known = Flavour::from_word(word).is_some();
+    if known { Ok(()) } else { Err("it is none of ghcr, gar, ecr, acr, dockerhub, harbor, jfrog, oci and helm") }
+}
+
+/// A user name ends at the first colon of what is sent (RFC 7617 section 2).
+fn username(name: &str) -> Result<(), &'static str> {
+    if name.contains(':') { Err("it holds a colon, at which a user name ends") } else { rules::line(name) }
+}
+
+#[cfg(test)]
+mod tests;
