@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Code, Failure};
 
+mod exchange;
+
+pub use exchange::exchange;
+
 /// The largest file this module reads, in bytes. Configuration and token files are kilobytes.
 const MAX_FILE: u64 = 4 << 20;
 
