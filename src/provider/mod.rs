@@ -42,10 +42,10 @@ providers! {
     verda,
     ovh,
     registry,
-    ssh_key,
-    api_key,
     git,
+    ssh_key,
     oauth,
+    api_key,
     env,
 }
 
