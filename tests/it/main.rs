@@ -59,7 +59,9 @@ mod providers {
     mod cloudflare;
     mod clouds;
     mod foreground;
+    mod gcp;
     mod hetzner;
+    mod k8s;
     mod oauth;
     mod ovh;
     mod registry;
