@@ -41,10 +41,10 @@ providers! {
     verda,
     ovh,
     registry,
-    ssh_key,
-    api_key,
     git,
+    ssh_key,
     oauth,
+    api_key,
     env,
 }
 
