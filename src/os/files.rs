@@ -296,6 +296,21 @@ pub fn loose_mode(_: &Path) -> Option<u32> {
     None
 }
 
+/// Whether somebody else than this user and the superuser could have written the file. One that is not there says
+/// nothing.
+#[cfg(unix)]
+pub fn others_could_write(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let me = rustix::process::geteuid().as_raw();
+    std::fs::metadata(path).is_ok_and(|found| (found.uid() != me && found.uid() != 0) || found.mode() & 0o022 != 0)
+}
+
+/// Whether somebody else could have written the file; Windows keeps the user's folder private by itself.
+#[cfg(not(unix))]
+pub fn others_could_write(_: &Path) -> bool {
+    false
+}
+
 /// Replaces `path` by `content` as a whole, with mode 0600, durable when it returns.
 ///
 /// A symbolic link is kept and its target replaced (dotfile managers) when `follow_link` says so; otherwise the link
