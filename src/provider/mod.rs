@@ -35,6 +35,7 @@ macro_rules! providers {
 providers! {
     aws,
     gcp,
+    k8s,
     cloudflare,
     hetzner,
     vercel,
