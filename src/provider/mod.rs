@@ -43,6 +43,8 @@ providers! {
     ssh_key,
     api_key,
     git,
+    password,
+    file,
     oauth,
     env,
 }
