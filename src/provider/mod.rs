@@ -46,6 +46,8 @@ providers! {
     ssh_key,
     oauth,
     api_key,
+    password,
+    file,
     env,
 }
 
