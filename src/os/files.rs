@@ -6,13 +6,14 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use crate::error::{Code, Failure};
 
 mod exchange;
+mod lock;
 
 pub use exchange::exchange;
+pub use lock::Lock;
 
 /// The largest file this module reads, in bytes. Configuration and token files are kilobytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -148,27 +149,53 @@ pub fn read_private(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
 /// Makes sure that `path` is a file of its owner alone: makes an empty one where there is none, and refuses what
 /// [`read_private`] would refuse.
 pub fn ensure_private(path: &Path) -> Result<(), FileError> {
+    match create_new(path) {
+        Ok(file) => check_private(&file, path).inspect_err(|_| drop(std::fs::remove_file(path))),
+        Err(FileError::Io { cause, .. }) if cause.kind() == io::ErrorKind::AlreadyExists => refuse_unsafe(path),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Refuses what [`read_private`] would refuse; a file that is not there is fine.
+pub fn refuse_unsafe(path: &Path) -> Result<(), FileError> {
+    open_to_read(path, true)?.map_or(Ok(()), |file| check_private(&file, path))
+}
+
+/// Copies a regular file of any size to a new one of its owner alone. Durable when it returns.
+pub fn copy(from: &Path, to: &Path) -> Result<(), FileError> {
+    let missing = || io_error("read", from)(io::ErrorKind::NotFound.into());
+    let mut source = open_to_read(from, false)?.ok_or_else(missing)?;
+    let mut target = create_new(to)?;
+    io::copy(&mut source, &mut target).map_err(io_error("copy", from))?;
+    target.sync_all().map_err(io_error("write", to))
+}
+
+/// Puts a whole file, written under a temporary name, into its place, where nothing may be yet. Durable when it returns.
+pub fn put_new(written: tempfile::TempPath, path: &Path) -> Result<(), FileError> {
+    let synced = File::open(&written).and_then(|file| file.sync_all());
+    synced.map_err(io_error("write", path))?;
+    written.persist_noclobber(path).map_err(|failed| io_error("create", path)(failed.error))?;
+    sync_folder(path.parent().unwrap_or(Path::new("."))).map_err(io_error("write", path))
+}
+
+/// A new, empty file of its owner alone beside `target`, under a temporary name. What a killed writer left there goes.
+pub fn beside(target: &Path) -> Result<tempfile::TempPath, FileError> {
+    sweep(target);
+    let folder = target.parent().unwrap_or(Path::new("."));
+    let made = tempfile::Builder::new()
+        .prefix(&temporary_prefix(target))
+        .suffix(TEMPORARY_SUFFIX)
+        .tempfile_in(folder)
+        .map_err(io_error("create", target))?;
+    Ok(made.into_temp_path())
+}
+
+fn create_new(path: &Path) -> Result<File, FileError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(_) => Ok(()),
-        Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => match open_to_read(path, true)? {
-            Some(file) => check_private(&file, path),
-            None => Ok(()),
-        },
-        Err(cause) => Err(io_error("create", path)(cause)),
-    }
-}
-
-/// Takes a file that this program has just made from everybody but its owner, and puts it on the disk for good.
-pub fn make_private(path: &Path) -> Result<(), FileError> {
-    let file = File::open(path).map_err(io_error("read", path))?;
-    #[cfg(unix)]
-    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600)).map_err(io_error("write", path))?;
-    file.sync_all().map_err(io_error("write", path))?;
-    sync_folder(path.parent().unwrap_or(Path::new("."))).map_err(io_error("write", path))
+    options.open(path).map_err(io_error("create", path))
 }
 
 fn open_to_read(path: &Path, private: bool) -> Result<Option<File>, FileError> {
@@ -271,6 +298,21 @@ pub fn loose_mode(_: &Path) -> Option<u32> {
     None
 }
 
+/// Whether somebody else than this user and the superuser could have written the file. One that is not there says
+/// nothing.
+#[cfg(unix)]
+pub fn others_could_write(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let me = rustix::process::geteuid().as_raw();
+    std::fs::metadata(path).is_ok_and(|found| (found.uid() != me && found.uid() != 0) || found.mode() & 0o022 != 0)
+}
+
+/// Whether somebody else could have written the file; Windows keeps the user's folder private by itself.
+#[cfg(not(unix))]
+pub fn others_could_write(_: &Path) -> bool {
+    false
+}
+
 /// Replaces `path` by `content` as a whole, with mode 0600, durable when it returns.
 ///
 /// A symbolic link is kept and its target replaced (dotfile managers) when `follow_link` says so; otherwise the link
@@ -331,55 +373,4 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
-}
-
-/// A lock across processes, held until dropped. The kernel frees it when the holder dies.
-///
-/// The lock file is its own file, never renamed and never removed: a lock on a file that is replaced by rename would
-/// protect a dead inode.
-#[derive(Debug)]
-pub struct Lock {
-    _file: File,
-}
-
-impl Lock {
-    /// Takes the lock `path`, waiting at most `wait`. `waiting` is called once, with the holder's process id, when
-    /// the lock is not free at once.
-    pub fn acquire(path: &Path, wait: Duration, waiting: &mut dyn FnMut(Option<u32>)) -> Result<Self, FileError> {
-        if let Some(folder) = path.parent() {
-            create_private_dir(folder)?;
-        }
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(path).map_err(io_error("lock", path))?;
-        let start = Instant::now();
-        let mut pause = Duration::from_millis(1);
-        let mut told = false;
-        loop {
-            match file.try_lock() {
-                Ok(()) => break,
-                Err(std::fs::TryLockError::Error(cause)) => return Err(io_error("lock", path)(cause)),
-                Err(std::fs::TryLockError::WouldBlock) => {
-                    let holder = holder_of(path);
-                    if start.elapsed() >= wait {
-                        return Err(FileError::Busy { path: path.to_owned(), holder });
-                    }
-                    if !std::mem::replace(&mut told, true) {
-                        waiting(holder);
-                    }
-                    std::thread::sleep(pause);
-                    pause = (pause * 2).min(Duration::from_millis(50));
-                }
-            }
-        }
-        // The id only helps the message of whoever waits, so a failure to write it is not a failure to lock.
-        let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-        Ok(Self { _file: file })
-    }
-}
-
-fn holder_of(path: &Path) -> Option<u32> {
-    std::fs::read_to_string(path).ok()?.trim().parse().ok()
 }

@@ -90,6 +90,11 @@ impl Env {
         }
     }
 
+    /// Surroundings in which nothing is set.
+    pub fn empty() -> Self {
+        Self::invented(Path::new(""), Path::new(""), &[])
+    }
+
     /// The value of a variable; an empty or non-UTF-8 one counts as unset.
     pub fn var(&self, name: &str) -> Option<&str> {
         self.variables.get(name).map(String::as_str)

@@ -33,6 +33,7 @@ macro_rules! providers {
 }
 
 providers! {
+    aws,
     gcp,
     cloudflare,
     hetzner,
@@ -41,6 +42,8 @@ providers! {
     ovh,
     registry,
     ssh_key,
+    api_key,
+    git,
     oauth,
     env,
 }
@@ -76,6 +79,12 @@ pub trait Provider: Sync {
     fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
         let _ = here;
         Ok(Vec::new())
+    }
+
+    /// Whether the values given leave nothing to be looked for on this machine. A secret always does.
+    fn is_told(&self, raw: &Raw) -> bool {
+        let _ = raw;
+        false
     }
 
     /// Marks by which such a credential is recognised in any text.

@@ -24,7 +24,7 @@ use address::{Address, Ecr, Flavour, allowed_host};
 use asked::{Asked, IDENTITY_TOKEN, NOBODY, claims, service_account, token_end};
 
 const URL: Field = Field::plain("url", "Address of the registry").checked(rules::url, "https://ghcr.io");
-const FLAVOUR: Field = Field::plain("flavour", "Sort of registry").optional().checked(flavour, "ghcr");
+const FLAVOUR: Field = Field::plain("flavour", "Sort of registry: ghcr, gar, ecr, acr, dockerhub, harbor, jfrog, oci, helm").optional().checked(flavour, "ghcr");
 
 static FIELDS: [Field; 6] = [
     URL,
@@ -100,10 +100,7 @@ impl Provider for Registry {
         }
         let [with_password, from_keys] = &KINDS;
         let kind = if raw.has("source") { from_keys } else { with_password };
-        let chosen = raw.get("flavour").map(|word| Flavour::from_word(word.expose()));
-        let url = raw.get("url").map(|url| Address::parse(url.expose(), chosen.flatten()));
-        // What is missing or malformed is told by the fields' own checks.
-        let Some(Ok(address)) = url else { return Ok(kind) };
+        let Some(address) = understood(raw, kind)? else { return Ok(kind) };
         raw.plain("url", address.text());
         raw.fill("flavour", Secret::new(address.flavour.word().to_owned()));
         if raw.has("source") {
@@ -194,7 +191,8 @@ impl Provider for Registry {
         let mut variables = Vec::new();
         if !is_token {
             // Docker accepts nothing but user names with passwords in it.
-            variables.push(Variable::secret("DOCKER_AUTH_CONFIG", &content));
+            let line = Secret::new(content.expose().trim_end().to_owned());
+            variables.push(Variable::secret("DOCKER_AUTH_CONFIG", &line));
         }
         variables.push(of("REGISTRY_AUTH_FILE", "auth.json", content.duplicate()));
         variables.push(of("HELM_REGISTRY_CONFIG", "config.json", content));
@@ -225,6 +223,21 @@ impl Provider for Registry {
     fn rotation(&self) -> Option<&dyn Rotation> {
         Some(&replace::ByHand)
     }
+}
+
+/// The address that was given. What is malformed is told before anything is asked for.
+fn understood(raw: &Raw, kind: &'static Kind) -> Result<Option<Address>, FieldError> {
+    let malformed = |field: &str, problem| FieldError::Malformed { kind: kind.title, field: field.into(), problem };
+    let chosen = match raw.get("flavour").map(Secret::expose) {
+        Some(word) => {
+            flavour(word).map_err(|problem| malformed("flavour", problem))?;
+            Flavour::from_word(word)
+        }
+        None => None,
+    };
+    let Some(url) = raw.get("url").map(Secret::expose) else { return Ok(None) };
+    let address = Address::parse(url, chosen);
+    address.map(Some).map_err(|_| malformed("url", "it is no https:// address (http:// only for this machine)"))
 }
 
 /// Asks whoever knows best.

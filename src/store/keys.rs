@@ -2,7 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{RowError, Store};
+use super::change::stands;
+use super::{Opened, RowError, Store, Written};
 
 /// A vault.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,17 +43,21 @@ impl Store {
         })
     }
 
-    /// Makes the vault with its root key; `false` where another process has just made one.
-    pub fn create_vault(&self, vault: &VaultRow, root: &KeyRow) -> Result<bool, RowError> {
+    /// Makes the vault, without a key yet, where there is none.
+    pub fn create_vault(&self, vault: &VaultRow) -> Result<(), RowError> {
+        let make =
+            "INSERT INTO vaults (id, created, storage) SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM vaults)";
+        self.with(|connection| connection.execute(make, params![vault.id, vault.created, vault.storage])).map(|_| ())
+    }
+
+    /// Gives a vault its first key; `false` where it has one.
+    pub fn first_key(&self, vault: &str, root: &KeyRow, storage: &str) -> Result<bool, RowError> {
         self.atomically(|transaction| {
-            let made = transaction.execute(
-                "INSERT INTO vaults (id, created, storage) SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM vaults)",
-                params![vault.id, vault.created, vault.storage],
-            )?;
-            if made == 0 {
+            let exists = "SELECT EXISTS (SELECT 1 FROM vault_keys WHERE vault = ?1)";
+            if transaction.query_row(exists, [vault], |row| row.get(0))? {
                 return Ok(false);
             }
-            insert_key(transaction, &vault.id, root)?;
+            put_root(transaction, vault, root, storage)?;
             Ok(true)
         })
     }
@@ -67,49 +72,95 @@ impl Store {
         })
     }
 
-    /// Puts a key in the place of all others of its purpose.
-    pub fn replace_key(&self, vault: &str, key: &KeyRow, storage: Option<&str>) -> Result<(), RowError> {
-        self.atomically(|transaction| {
-            transaction
-                .execute("DELETE FROM vault_keys WHERE vault = ?1 AND purpose = ?2", params![vault, key.purpose])?;
-            insert_key(transaction, vault, key)?;
-            if let Some(storage) = storage {
-                transaction.execute("UPDATE vaults SET storage = ?2 WHERE id = ?1", [vault, storage])?;
+    /// Puts a recovery key in the place of any other.
+    pub fn replace_recovery(&self, opened: Opened<'_>, key: &KeyRow) -> Result<Written, RowError> {
+        let written = self.atomically(|transaction| {
+            if !stands(transaction, opened)? {
+                return Ok(Written::Rekeyed);
             }
-            Ok(())
-        })
+            forget_keys(transaction, opened.vault, &key.purpose)?;
+            insert_key(transaction, opened.vault, key)?;
+            Ok(Written::Done)
+        })?;
+        self.empty_log();
+        Ok(written)
+    }
+
+    /// Puts a root key that rests in `storage` in the place of the present one.
+    pub fn replace_root(&self, opened: Opened<'_>, root: &KeyRow, storage: &str) -> Result<Written, RowError> {
+        let written = self.atomically(|transaction| {
+            if !stands(transaction, opened)? {
+                return Ok(Written::Rekeyed);
+            }
+            put_root(transaction, opened.vault, root, storage)?;
+            Ok(Written::Done)
+        })?;
+        self.empty_log();
+        Ok(written)
     }
 
     /// Replaces every key of a vault and every data key in it, all at once: a new vault key under a new root key.
     ///
-    /// `rewrap` turns the old wrapped data key of a credential's version into the new one; `None` stops everything.
+    /// `rewrap` turns the old wrapped data key of a credential's version into the new one; where it gives `None`,
+    /// nothing is changed.
     pub fn rekey(
         &self,
-        vault: &str,
+        opened: Opened<'_>,
         root: &KeyRow,
         storage: &str,
         mut rewrap: impl FnMut(&str, i64, &[u8]) -> Option<Vec<u8>>,
-    ) -> Result<(), RowError> {
-        self.atomically(|transaction| {
+    ) -> Result<Rekeyed, RowError> {
+        let vault = opened.vault;
+        let rekeyed = self.atomically_if(|transaction| {
+            if !stands(transaction, opened)? {
+                return Ok((Rekeyed::BySomebodyElse, false));
+            }
             let mut statement = transaction.prepare(
-                "SELECT data_keys.credential, data_keys.version, data_keys.wrapped FROM data_keys \
+                "SELECT data_keys.credential, credentials.name, data_keys.version, data_keys.wrapped FROM data_keys \
                  JOIN credentials ON credentials.id = data_keys.credential WHERE credentials.vault = ?1",
             )?;
-            let rows: Vec<(String, i64, Vec<u8>)> = statement
-                .query_map([vault], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
-                .collect::<Result<_, _>>()?;
-            for (credential, version, wrapped) in rows {
-                // An error rolls back what was rewrapped so far.
-                let wrapped = rewrap(&credential, version, &wrapped).ok_or(rusqlite::Error::QueryReturnedNoRows)?;
-                transaction
-                    .execute("UPDATE data_keys SET wrapped = ?2 WHERE credential = ?1", params![credential, wrapped])?;
+            let mut rows = statement.query([vault])?;
+            let mut rewrapped = Vec::new();
+            while let Some(row) = rows.next()? {
+                let (id, wrapped): (String, Vec<u8>) = (row.get(0)?, row.get(3)?);
+                let Some(wrapped) = rewrap(&id, row.get(2)?, &wrapped) else {
+                    return Ok((Rekeyed::DoesNotOpen(row.get(1)?), false));
+                };
+                rewrapped.push((id, wrapped));
+            }
+            for (id, wrapped) in rewrapped {
+                transaction.execute("UPDATE data_keys SET wrapped = ?2 WHERE credential = ?1", params![id, wrapped])?;
             }
             transaction.execute("DELETE FROM vault_keys WHERE vault = ?1", [vault])?;
-            insert_key(transaction, vault, root)?;
-            transaction.execute("UPDATE vaults SET storage = ?2 WHERE id = ?1", [vault, storage])?;
-            Ok(())
-        })
+            put_root(transaction, vault, root, storage)?;
+            Ok((Rekeyed::Done, true))
+        })?;
+        self.empty_log();
+        Ok(rekeyed)
     }
+}
+
+/// What became of a change of all keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rekeyed {
+    /// Every key is new.
+    Done,
+    /// Nothing was changed: the key that opened the vault is not its key any more.
+    BySomebodyElse,
+    /// Nothing was changed: the data key of the credential of that name does not open.
+    DoesNotOpen(String),
+}
+
+fn put_root(connection: &Connection, vault: &str, root: &KeyRow, storage: &str) -> rusqlite::Result<()> {
+    forget_keys(connection, vault, &root.purpose)?;
+    insert_key(connection, vault, root)?;
+    connection.execute("UPDATE vaults SET storage = ?2 WHERE id = ?1", [vault, storage])?;
+    Ok(())
+}
+
+fn forget_keys(connection: &Connection, vault: &str, purpose: &str) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM vault_keys WHERE vault = ?1 AND purpose = ?2", [vault, purpose])?;
+    Ok(())
 }
 
 fn insert_key(connection: &Connection, vault: &str, key: &KeyRow) -> rusqlite::Result<()> {

@@ -1,9 +1,11 @@
 //! Why a vault did not do what was asked.
 
+use std::path::PathBuf;
+
 use crate::auth::renew::RenewError;
 use crate::error::{Code, Failure};
 use crate::provider::ProviderError;
-use crate::secret::StoreError;
+use crate::secret::{Reason, StoreError};
 use crate::store::RowError;
 use crate::text::clean;
 
@@ -14,8 +16,14 @@ pub enum VaultError {
     #[error(transparent)]
     Rows(#[from] RowError),
     /// The secret store did not give or take the root key.
-    #[error("the vault stays closed: {0}")]
-    Root(StoreError),
+    #[error("{}", if *.making { "no vault can be made" } else { "the vault stays closed" })]
+    Root {
+        /// What the store said.
+        #[source]
+        cause: StoreError,
+        /// Whether the vault was about to be made.
+        making: bool,
+    },
     /// The secret store has no root key for this vault.
     #[error("the root key of the vault is not in the {store}")]
     NoRoot {
@@ -71,6 +79,33 @@ pub enum VaultError {
         /// How many credentials it holds.
         count: u32,
     },
+    /// A file is in the way of a backup.
+    #[error("there is a file {} already", .path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file that should be a backup is none.
+    #[error("{} is no backup of a vault", .path.display())]
+    NoBackup {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A backup is damaged.
+    #[error("the backup {} is damaged", .path.display())]
+    BadBackup {
+        /// The file.
+        path: PathBuf,
+        /// What the database said.
+        #[source]
+        cause: Reason,
+    },
+    /// A backup was made under another root key.
+    #[error("the root key on this machine does not open the backup")]
+    BackupClosed {
+        /// Whether a recovery key was made for it.
+        recoverable: bool,
+    },
     /// A recovery key was typed wrongly or is none.
     #[error("this is no recovery key")]
     BadRecoveryKey,
@@ -110,17 +145,20 @@ impl Failure for VaultError {
     fn code(&self) -> Code {
         match self {
             Self::Rows(failure) => failure.code(),
-            Self::Root(failure) => failure.code(),
+            Self::Root { cause, .. } => cause.code(),
             Self::Provider(failure) => failure.code(),
             Self::Session { cause, .. } => cause.code(),
-            Self::NoRoot { .. } | Self::WrongKey => Code::Store,
+            Self::NoRoot { .. } | Self::WrongKey | Self::BackupClosed { .. } => Code::Store,
             Self::BadName
             | Self::Unknown { .. }
             | Self::Taken { .. }
             | Self::NotEmpty { .. }
+            | Self::Exists { .. }
+            | Self::NoBackup { .. }
             | Self::BadRecoveryKey => Code::Usage,
             Self::DoesNotOpen { .. } => Code::Invalid,
             Self::Changed { .. }
+            | Self::BadBackup { .. }
             | Self::Foreign { .. }
             | Self::NoVault
             | Self::NoRecovery
@@ -132,10 +170,7 @@ impl Failure for VaultError {
     fn mend(&self) -> Option<String> {
         Some(match self {
             Self::Rows(failure) => return failure.mend(),
-            Self::Root(StoreError::Damaged { .. }) => {
-                "bring the vault back with its recovery key: `lanyard vault recover`".into()
-            }
-            Self::Root(failure) => return failure.mend(),
+            Self::Root { cause, making } => return mend_of_root(cause, *making),
             Self::Provider(failure) => return failure.mend(),
             Self::Session { name, cause } if cause.code() == Code::SignedOut => {
                 format!("sign in again: `lanyard credentials reconnect {}`", clean(name))
@@ -161,10 +196,40 @@ impl Failure for VaultError {
             Self::Foreign { .. } => "install the lanyard that stored it, or delete it".into(),
             Self::NoVault => "store a first credential: `lanyard credentials store --help`".into(),
             Self::NotEmpty { .. } => "replace it with `--replace`; it is kept beside as a backup".into(),
+            Self::Exists { .. } => "choose another name for the backup".into(),
+            Self::NoBackup { .. } => "name a file that `lanyard vault backup` wrote".into(),
+            Self::BadBackup { .. } => "use another backup; nothing here was changed".into(),
+            Self::BackupClosed { recoverable: true } => "give its recovery key: `--recovery-key -`".into(),
+            Self::BackupClosed { recoverable: false } => {
+                "restore it where its root key is: no recovery key was made for it".into()
+            }
             Self::BadRecoveryKey => "type it as it was shown; blanks, hyphens and case do not matter".into(),
             Self::NoRecovery => "make one while the vault opens: `lanyard vault recovery-key`".into(),
             Self::NoRandom => "try again".into(),
             Self::Circle { name } => format!("give {} another source: `lanyard credentials update {0}`", clean(name)),
         })
     }
+}
+
+/// What helps when a secret store did not give or take the root key. A vault that is there is bound to its store, and
+/// the store's own advice speaks of sign-ins.
+fn mend_of_root(cause: &StoreError, making: bool) -> Option<String> {
+    Some(match cause {
+        StoreError::Absent { .. } if making => {
+            "start the keychain service, or keep the root key elsewhere: `lanyard config set defaults.storage file` \
+             (encrypted with a passphrase), `keyutils` (kernel memory, until reboot) or `plain` (a readable file)"
+                .into()
+        }
+        StoreError::Absent { .. } => {
+            "start the service that keeps its root key; with the recovery key the vault opens without it: `lanyard \
+             vault recover --storage file`"
+                .into()
+        }
+        StoreError::Sealed { path } => format!(
+            "check the passphrase; if it is lost, move {path} away and open the vault with its recovery key: `lanyard \
+             vault recover`"
+        ),
+        StoreError::Damaged { .. } => "bring the vault back with its recovery key: `lanyard vault recover`".into(),
+        other => return other.mend(),
+    })
 }

@@ -22,7 +22,7 @@ pub mod usable;
 pub mod verify;
 
 pub use error::VaultError;
-pub use local::{About, Local, Opener};
+pub use local::{About, Local, Opener, Restored};
 
 /// Where credentials live.
 pub trait Vault {
@@ -53,7 +53,7 @@ pub trait Vault {
     fn renew(&self, credential: &Credential, expires: Option<DateTime<Utc>>) -> Result<Metadata, VaultError>;
 
     /// Changes name, scope, tags or note. Whoever is used through it follows the new name.
-    fn amend(&self, metadata: &Metadata, change: Change) -> Result<Metadata, VaultError>;
+    fn amend(&self, metadata: &Metadata, change: &Change) -> Result<Metadata, VaultError>;
 
     /// Notes what its provider said. An answer that says nothing about the credential changes nothing.
     fn note_verdict(&self, metadata: &Metadata, verdict: &Verdict, at: DateTime<Utc>) -> Result<(), VaultError>;
@@ -72,16 +72,19 @@ pub trait Vault {
 
     /// Who uses it, in words: other credentials that are used through it.
     fn users(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
-        let uses_it = |other: &Metadata| {
-            provider::of(other).and_then(|provider| provider.source(other)) == Some(metadata.name.as_str())
-        };
-        Ok(self
-            .list()?
-            .iter()
-            .filter(|other| uses_it(other))
-            .map(|other| format!("credential {}", other.name))
-            .collect())
+        let all = self.list()?;
+        Ok(followers(&all, metadata).map(|other| format!("credential {}", other.name)).collect())
     }
+}
+
+/// Those of `all` that are used through a credential: of its scope, or of a project that has none of that name itself.
+fn followers<'m>(all: &'m [Metadata], through: &'m Metadata) -> impl Iterator<Item = &'m Metadata> {
+    let hidden = |scope: &Scope| all.iter().any(|other| other.scope == *scope && other.name == through.name);
+    all.iter().filter(move |other| {
+        let source = provider::of(other).and_then(|provider| provider.source(other));
+        source == Some(through.name.as_str())
+            && (other.scope == through.scope || (through.scope == Scope::Organization && !hidden(&other.scope)))
+    })
 }
 
 /// A credential to be stored.
@@ -131,8 +134,10 @@ pub struct Change {
     pub name: Option<String>,
     /// The new scope.
     pub scope: Option<Scope>,
-    /// The new tags, instead of all the old ones.
-    pub tags: Option<BTreeSet<String>>,
+    /// Tags to add.
+    pub tag: BTreeSet<String>,
+    /// Tags to take away.
+    pub untag: BTreeSet<String>,
     /// The new note.
     pub note: Option<String>,
 }

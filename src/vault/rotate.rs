@@ -63,7 +63,7 @@ pub fn rotate(
         Ok(minted) => minted,
         Err(failure) => {
             // Refused for certain: nothing was made. Otherwise the next rotation looks for what may have been made.
-            if matches!(failure, ProviderError::Refused(_) | ProviderError::CannotRotate { .. }) && since.is_none() {
+            if made_nothing(&failure) && since.is_none() {
                 vault.note_rotation(metadata, &Unfinished::default())?;
             }
             return Err(failure.into());
@@ -80,11 +80,12 @@ pub fn rotate(
         }
         return Err(ProviderError::from(verdict).into());
     }
+    let fields = Fields { kind: metadata.kind, plain: fresh.metadata.fields.clone(), secrets: duplicate(&fresh) };
     let stored = vault.put(New {
         name: metadata.name.clone(),
         scope: metadata.scope.clone(),
-        fields: Fields { kind: metadata.kind, plain: fresh.metadata.fields.clone(), secrets: duplicate(&fresh) },
-        expires: verdict.expires,
+        expires: ready.provider.expires(&fields).or(verdict.expires),
+        fields,
         tags: metadata.tags.clone(),
         note: metadata.note.clone(),
         verdict: Some(verdict),
@@ -100,6 +101,15 @@ pub fn rotate(
             Ok((stored, None))
         }
         Err(failure) => Ok((stored, Some(failure))),
+    }
+}
+
+/// Whether a failure says for certain that nothing was made: an answer that is no answer does not.
+fn made_nothing(failure: &ProviderError) -> bool {
+    match failure {
+        ProviderError::Refused(verdict) => !matches!(verdict.outcome, Outcome::Unreachable | Outcome::Unexpected),
+        ProviderError::CannotRotate { .. } => true,
+        _ => false,
     }
 }
 

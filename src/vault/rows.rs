@@ -1,20 +1,20 @@
 //! Metadata as rows keep it, and back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 
 use super::VaultError;
-use crate::credential::{Check, Metadata, Scope};
+use crate::credential::{Check, Kind, Metadata, Scope};
 use crate::provider;
 use crate::store::CredentialRow;
 
 /// The metadata in a row.
 pub(super) fn read(row: CredentialRow) -> Result<Metadata, VaultError> {
     let foreign = || VaultError::Foreign { name: row.name.clone() };
-    let (_, kind) = provider::by_kind(&row.kind).ok_or_else(foreign)?;
     Ok(Metadata {
-        kind,
+        kind: provider::by_kind(&row.kind).map_or_else(|| unknown(&row.kind), |(_, kind)| kind),
         fields: map(&row.fields).ok_or_else(foreign)?,
         secret_names: set(&row.secret_names).ok_or_else(foreign)?,
         tags: set(&row.tags).ok_or_else(foreign)?,
@@ -34,15 +34,14 @@ pub(super) fn read(row: CredentialRow) -> Result<Metadata, VaultError> {
 
 /// The row of some metadata, without anything of a rotation.
 pub(super) fn write(metadata: &Metadata) -> CredentialRow {
-    let json = |value: serde_json::Value| value.to_string();
     CredentialRow {
         id: metadata.id.clone(),
         project: metadata.scope.project().unwrap_or_default().to_owned(),
         name: metadata.name.clone(),
         kind: metadata.kind.id.to_owned(),
         fields: fields(&metadata.fields),
-        secret_names: json(metadata.secret_names.iter().map(String::as_str).collect()),
-        tags: json(metadata.tags.iter().map(String::as_str).collect()),
+        secret_names: words(&metadata.secret_names),
+        tags: words(&metadata.tags),
         note: metadata.note.clone(),
         created: metadata.created.timestamp_millis(),
         updated: metadata.updated.timestamp_millis(),
@@ -60,6 +59,23 @@ pub(super) fn write(metadata: &Metadata) -> CredentialRow {
 pub(super) fn fields(fields: &BTreeMap<String, String>) -> String {
     let object = fields.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
     serde_json::Value::Object(object.collect()).to_string()
+}
+
+/// Words as a row keeps them.
+pub(super) fn words(words: &BTreeSet<String>) -> String {
+    serde_json::Value::from_iter(words.iter().map(String::as_str)).to_string()
+}
+
+/// A kind that a newer program stored. It is listed and can be removed; nobody is asked about it, and every field that
+/// it may have counts as a secret.
+fn unknown(id: &str) -> &'static Kind {
+    static KNOWN: Mutex<BTreeMap<String, &'static Kind>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    known.entry(id.to_owned()).or_insert_with(|| {
+        // Kept for as long as the program runs, as the other kinds are; there are as many as a newer program has.
+        let id: &'static str = Box::leak(crate::text::clean(id).into_boxed_str());
+        Box::leak(Box::new(Kind::new(id, "credential of a newer lanyard", "unknown", &[])))
+    })
 }
 
 /// A row's time.

@@ -49,13 +49,14 @@ impl Key {
 
     /// As a person writes it down: the letters of base 32 in groups, with a check at the end.
     pub(super) fn to_words(&self) -> Secret {
-        let mut bytes = Zeroizing::new(self.0.to_vec());
+        let mut bytes = Zeroizing::new(Vec::with_capacity(KEY + CHECK));
+        bytes.extend_from_slice(self.0.as_slice());
         bytes.extend_from_slice(&check(self.0.as_slice()));
         let mut words = Zeroizing::new(String::with_capacity(80));
         let (mut held, mut count) = (0u32, 0);
         let mut letters = 0;
         let mut push = |words: &mut String, five: u32| {
-            if letters > 0 && letters % 5 == 0 {
+            if letters > 0 && letters % 4 == 0 {
                 words.push('-');
             }
             letters += 1;

@@ -46,12 +46,13 @@ pub fn all(
         let batch = ready.split_off(ready.len().saturating_sub(AT_ONCE));
         let (sender, receiver) = channel();
         std::thread::scope(|scope| {
+            let mut askers = Vec::new();
             for (index, ready) in &batch {
                 let sender = sender.clone();
-                scope.spawn(move || {
+                askers.push(scope.spawn(move || {
                     // The receiver lives until all have spoken.
                     let _ = sender.send((*index, ready.verify(net)));
-                });
+                }));
             }
             drop(sender);
             for (index, verdict) in receiver {
@@ -60,6 +61,8 @@ pub fn all(
                     *slot = Some(verdict);
                 }
             }
+            // One that broke off has said nothing, and is no reason to lose what the others said.
+            askers.into_iter().for_each(|asker| drop(asker.join()));
         });
     }
     let verdicts: Vec<Verdict> = verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(nothing)).collect();

@@ -26,6 +26,7 @@
 
 mod accounts;
 mod api;
+mod at_once;
 mod belonging;
 mod browser;
 mod callback;
@@ -55,7 +56,16 @@ mod private_files;
 mod profiles;
 mod prompts;
 mod providers {
+    mod cloudflare;
+    mod clouds;
+    mod foreground;
+    mod hetzner;
     mod oauth;
+    mod ovh;
+    mod registry;
+    mod ssh_key;
+    mod vercel;
+    mod verda;
 }
 mod proxy;
 mod quirks;

@@ -24,7 +24,7 @@ impl Args {
         let clock = || doors.env.now();
         let vault = vault_door::local(doors, &profile, &clock);
         let metadata = named::find(&vault, &profile, &self.name)?;
-        let renamed = vault.amend(&metadata, Change { name: Some(self.new), ..Change::default() })?;
+        let renamed = vault.amend(&metadata, &Change { name: Some(self.new), ..Change::default() })?;
         doors.ui.done(&format!("Renamed {} to {}", typed(&metadata), typed(&renamed)));
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! `lanyard credentials update`: new values for some fields, or new words about it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::named::{self, typed};
 use super::store::{asked, draft};
@@ -66,7 +66,7 @@ impl Args {
         let mut metadata = named::find(&vault, &profile, &self.name)?;
         let words = !self.tag.is_empty() || !self.untag.is_empty() || self.note.is_some();
         if words {
-            metadata = vault.amend(&metadata, self.change(&metadata))?;
+            metadata = vault.amend(&metadata, &self.change())?;
         }
         let mut changes = self.changes(doors, &metadata)?;
         if changes.is_empty() && self.unset.is_empty() {
@@ -106,11 +106,13 @@ impl Args {
         Ok(())
     }
 
-    fn change(&self, metadata: &Metadata) -> Change {
-        let mut tags: BTreeSet<String> = metadata.tags.clone();
-        tags.extend(self.tag.iter().cloned());
-        tags.retain(|tag| !self.untag.contains(tag));
-        Change { tags: Some(tags), note: self.note.clone(), ..Change::default() }
+    fn change(&self) -> Change {
+        Change {
+            tag: self.tag.iter().cloned().collect(),
+            untag: self.untag.iter().cloned().collect(),
+            note: self.note.clone(),
+            ..Change::default()
+        }
     }
 
     fn changes(&self, doors: &Doors<'_>, metadata: &Metadata) -> Result<Raw> {

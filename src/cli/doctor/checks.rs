@@ -38,14 +38,20 @@ pub(super) fn vault(doors: &Doors<'_>, subject: &Subject) -> Option<Finding> {
     let opener = Box::new(|choice| store::open(doors, choice));
     let vault = Local::new(&doors.env.data_dir(), subject.storage.unwrap_or(Choice::Auto), opener, &now);
     let found = vault.about().and_then(|about| match about {
-        Some(about) => vault.prove().map(|()| Some(about)),
+        Some(about) => vault.examine().map(|closed| Some((about, closed))),
         None => Ok(None),
     });
     match found {
         Ok(None) => None,
-        Ok(Some(about)) => {
+        Ok(Some((about, closed))) if closed.is_empty() => {
             let word = if about.credentials == 1 { "credential" } else { "credentials" };
-            Some(Finding::ok(CHECK, format!("it opens, and holds {} {word}", about.credentials)))
+            Some(Finding::ok(CHECK, format!("it opens, and so do its {} {word}", about.credentials)))
+        }
+        Ok(Some((_, closed))) => {
+            let names: Vec<String> = closed.iter().map(|metadata| clean(&metadata.name)).collect();
+            let message = format!("the secrets of {} do not open", names.join(", "));
+            let mend = "store them again, or bring back a backup: `lanyard vault restore FILE`";
+            Some(Finding::failed(CHECK, Code::Invalid, message, mend))
         }
         Err(failure) => Some(Finding::from_failure(CHECK, &failure)),
     }

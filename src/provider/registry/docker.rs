@@ -117,7 +117,9 @@ pub(super) fn write(key: &str, username: &str, password: &Secret) -> Secret {
     let key = serde_json::to_string(key).unwrap_or_default();
     if username == IDENTITY_TOKEN {
         let token = Zeroizing::new(serde_json::to_string(password.expose()).unwrap_or_default());
-        return joined(&[r#"{"auths":{"#, &key, r#":{"identitytoken":"#, &token, "}}}\n"]);
+        // Some readers pass over an entry whose `auth` names nobody.
+        let auth = STANDARD.encode(format!("{IDENTITY_TOKEN}:"));
+        return joined(&[r#"{"auths":{"#, &key, r#":{"auth":""#, &auth, r#"","identitytoken":"#, &token, "}}}\n"]);
     }
     let pair = Zeroizing::new([username, ":", password.expose()].concat());
     let auth = Zeroizing::new(STANDARD.encode(&*pair));

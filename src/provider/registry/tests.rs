@@ -164,8 +164,10 @@ fn values_that_no_registry_has_are_refused() {
         for (name, value) in values {
             raw.plain(name, value);
         }
-        let kind = PROVIDER.complete(&mut raw, &Here { env: &env, given: &BTreeMap::new() }).unwrap();
-        Fields::parse(kind, raw).map(|_| ()).unwrap_err().to_string()
+        match PROVIDER.complete(&mut raw, &Here { env: &env, given: &BTreeMap::new() }) {
+            Ok(kind) => Fields::parse(kind, raw).unwrap_err().to_string(),
+            Err(failure) => failure.to_string(),
+        }
     };
     let rest = [("username", "alice"), ("password", "p")];
     let with = |more: &[(&'static str, &'static str)]| parsed(&[&rest[..], more].concat());
@@ -205,7 +207,7 @@ fn what_is_handed_over_is_what_the_tools_read() {
             .export(credential, &issued)
             .into_iter()
             .map(|variable| match variable {
-                Variable::Value { name, value } => format!("{name}={}", value.expose().trim_end()),
+                Variable::Value { name, value } => format!("{name}={}", value.expose()),
                 Variable::File { name, file, content: Content::Text(text) } => {
                     format!("{name}:{file}={}", text.expose().trim_end())
                 }
@@ -223,7 +225,7 @@ fn what_is_handed_over_is_what_the_tools_read() {
         ]
     );
     let token = credential(&[("url", "r.example"), ("username", IDENTITY_TOKEN), ("password", "t")]);
-    let file = r#"{"auths":{"r.example":{"identitytoken":"t"}}}"#;
+    let file = r#"{"auths":{"r.example":{"auth":"PHRva2VuPjo=","identitytoken":"t"}}}"#;
     assert_eq!(
         exported(&token),
         [format!("REGISTRY_AUTH_FILE:auth.json={file}"), format!("HELM_REGISTRY_CONFIG:config.json={file}")]

@@ -1,13 +1,11 @@
-//! The keys of the local vault: a new one, a recovery key, a backup and the way back.
+//! The keys of the local vault: new ones, and the recovery key.
 
-use std::path::Path;
-
-use super::{Local, OpenVault, data_key_place, slot};
-use crate::os::files;
+use super::{Local, OpenVault, closed, data_key_place, slot};
+use crate::credential::Metadata;
 use crate::secret::{Choice, Secret};
-use crate::store::{KeyRow, Store, VaultRow};
+use crate::store::{KeyRow, Rekeyed, Store, VaultRow, Written};
 use crate::vault::seal::Key;
-use crate::vault::{VaultError, id};
+use crate::vault::{Vault, VaultError};
 
 /// The key rests in the secret store.
 pub(super) const ROOT: &str = "root";
@@ -30,160 +28,139 @@ pub struct About {
 impl Local<'_> {
     /// What is known of the vault; `None` where there is none yet. Asks no keychain.
     pub fn about(&self) -> Result<Option<About>, VaultError> {
-        let Some((store, row)) = self.existing()? else { return Ok(None) };
+        let Some((store, row, keys)) = self.made()? else { return Ok(None) };
         Ok(Some(About {
-            storage: row.storage.parse().unwrap_or(Choice::Keychain),
+            storage: choice_of(&row),
             credentials: store.count(&row.id)?,
-            recoverable: store.keys(&row.id)?.iter().any(|key| key.purpose == RECOVERY),
+            recoverable: keys.iter().any(|key| key.purpose == RECOVERY),
             id: row.id,
         }))
     }
 
-    /// Opens the vault, and tells nothing but that it does.
-    pub fn prove(&self) -> Result<(), VaultError> {
-        self.existing()?.ok_or(VaultError::NoVault)?;
-        self.opened().map(|_| ())
+    /// The database, the vault and its keys; `None` where there is no vault, or one that a kill left without a key.
+    pub(super) fn made(&self) -> Result<Option<(&Store, VaultRow, Vec<KeyRow>)>, VaultError> {
+        let Some((store, row)) = self.existing()? else { return Ok(None) };
+        let keys = store.keys(&row.id)?;
+        let is_made = !keys.is_empty() || store.count(&row.id)? > 0;
+        Ok(is_made.then_some((store, row, keys)))
+    }
+
+    /// Opens the vault and every credential in it, and reads every page of the database. Returns the credentials that
+    /// do not open.
+    pub fn examine(&self) -> Result<Vec<Metadata>, VaultError> {
+        let (store, ..) = self.made()?.ok_or(VaultError::NoVault)?;
+        store.check_whole()?;
+        self.opened()?;
+        let mut broken = Vec::new();
+        for metadata in self.list()? {
+            match self.open(&metadata) {
+                Ok(_) | Err(VaultError::Changed { .. }) => {}
+                Err(VaultError::DoesNotOpen { .. }) => broken.push(metadata),
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(broken)
     }
 
     /// Replaces the root key, the vault key, and the wrapping of every data key. `storage` moves the root key to
-    /// another secret store. Recovery keys made before do not open it any more; returns whether there was one.
+    /// another secret store. Recovery keys and backups made before do not open any more; returns whether there was a
+    /// recovery key.
     ///
     /// The new root key is in its store before the vault uses it, and the old one is removed afterwards: a kill leaves
     /// a vault that opens.
     pub fn rekey(&self, storage: Option<Choice>) -> Result<bool, VaultError> {
-        self.existing()?.ok_or(VaultError::NoVault)?;
+        self.made()?.ok_or(VaultError::NoVault)?;
+        let _lock = Store::lock(&self.path)?;
+        // Somebody else may have changed the keys while we waited.
+        self.close();
         let (store, open) = self.opened()?;
-        let keys = store.keys(&open.row.id)?;
-        let old_choice: Choice = open.row.storage.parse().unwrap_or(Choice::Keychain);
-        let choice = storage.unwrap_or(old_choice);
-        let secrets = (self.opener)(choice).map_err(VaultError::Root)?;
+        let was_recoverable = store.keys(&open.row.id)?.iter().any(|key| key.purpose == RECOVERY);
+        let old_choice = choice_of(&open.row);
+        let choice = storage.map_or(old_choice, unless_auto);
+        let secrets = (self.opener)(choice).map_err(closed)?;
         let key = Key::random()?;
-        let root = self.new_root(&*secrets, &open.row.id, &key)?;
-        let rewrapped = store.rekey(&open.row.id, &root, choice.word(), |credential, version, wrapped| {
+        let root = self.new_root(&*secrets, &open.row.id, Some(&open.by.id), &key)?;
+        let rekeyed = store.rekey(open.opened(), &root, choice.word(), |credential, version, wrapped| {
             let version = version.to_string();
             let place = data_key_place(&open.row.id, credential, &version);
             let data_key = open.key.unwrap(wrapped, &place).ok()?;
             key.wrap(&data_key, &place).ok()
-        });
-        if let Err(failure) = rewrapped {
-            // Nothing was changed, so the new root key opens nothing.
-            let _ = secrets.remove(&slot(&open.row.id, &root.id));
-            return Err(failure.into());
+        })?;
+        self.close();
+        match rekeyed {
+            Rekeyed::Done => self.forget_root(old_choice, &open.by),
+            // Nobody changes keys without the lock, but for a restored file.
+            Rekeyed::BySomebodyElse => return Err(VaultError::WrongKey),
+            Rekeyed::DoesNotOpen(name) => return Err(VaultError::DoesNotOpen { name }),
         }
-        self.forget_roots(&open.row.id, old_choice, &keys);
-        Ok(keys.iter().any(|key| key.purpose == RECOVERY))
+        Ok(was_recoverable)
     }
 
-    /// Removes root keys that open nothing any more. One that stays is harmless: it opens no present row.
-    fn forget_roots(&self, vault: &str, choice: Choice, keys: &[KeyRow]) {
-        let Ok(secrets) = (self.opener)(choice) else { return };
-        for key in keys.iter().filter(|key| key.purpose == ROOT) {
-            if let Err(failure) = secrets.remove(&slot(vault, &key.id)) {
-                tracing::debug!(%failure, "the former root key stays in its store");
-            }
+    /// Removes a root key that opens nothing any more. One that stays opens old copies of the vault and no present one;
+    /// the next change of keys overwrites it.
+    fn forget_root(&self, choice: Choice, key: &KeyRow) {
+        let removed = (self.opener)(choice).and_then(|secrets| secrets.remove(&slot(&key.id)));
+        if let Err(failure) = removed {
+            tracing::debug!(%failure, "the former root key stays in its store");
         }
     }
 
     /// Makes a recovery key, instead of any that was made before. Whoever has it and a copy of the database has all
     /// credentials: it is shown once and kept nowhere.
     pub fn make_recovery_key(&self) -> Result<Secret, VaultError> {
-        self.existing()?.ok_or(VaultError::NoVault)?;
-        let (store, open) = self.opened()?;
-        let now = (self.now)();
-        let id = id::new("key", now)?;
-        let recovery = Key::random()?;
-        let wrapped = recovery.wrap(&open.key, &[&open.row.id, &id, RECOVERY])?;
-        let row = KeyRow { id, purpose: RECOVERY.into(), created: now.timestamp_millis(), wrapped };
-        store.replace_key(&open.row.id, &row, None)?;
-        Ok(recovery.to_words())
+        self.made()?.ok_or(VaultError::NoVault)?;
+        self.sealing("vault", |store, open| {
+            let id = format!("{}:{RECOVERY}", open.row.id);
+            let recovery = Key::random()?;
+            let wrapped = recovery.wrap(&open.key, &[&open.row.id, &id, RECOVERY])?;
+            let row = KeyRow { id, purpose: RECOVERY.into(), created: (self.now)().timestamp_millis(), wrapped };
+            Ok((recovery.to_words(), store.replace_recovery(open.opened(), &row)?))
+        })
     }
 
     /// Opens the vault with its recovery key, and keeps a new root key in `storage`.
     pub fn recover(&self, words: &Secret, storage: Choice) -> Result<(), VaultError> {
-        let (store, row) = self.existing()?.ok_or(VaultError::NoVault)?;
-        let key = recovered(store, &row, words)?;
-        self.keep_new_root(store, row, key, storage)
-    }
-
-    fn keep_new_root(&self, store: &Store, row: VaultRow, key: Key, storage: Choice) -> Result<(), VaultError> {
-        let storage = if storage == Choice::Auto { Choice::Keychain } else { storage };
-        let secrets = (self.opener)(storage).map_err(VaultError::Root)?;
-        let root = self.new_root(&*secrets, &row.id, &key)?;
-        if let Err(failure) = store.replace_key(&row.id, &root, Some(storage.word())) {
-            let _ = secrets.remove(&slot(&row.id, &root.id));
-            return Err(failure.into());
-        }
-        let _ = self.open.set(OpenVault { row, key });
+        self.made()?.ok_or(VaultError::NoVault)?;
+        let _lock = Store::lock(&self.path)?;
+        let (store, row, keys) = self.made()?.ok_or(VaultError::NoVault)?;
+        let open = recovered(row, &keys, words)?;
+        let present = keys.iter().find(|key| key.purpose == ROOT).map(|key| key.id.as_str());
+        self.keep_new_root(store, &open, present, storage)?;
+        self.close();
         Ok(())
     }
 
-    /// Writes a consistent copy of the vault to a new file: rows and sealed secrets, and no key that opens them.
-    /// Returns how many credentials it holds and whether a recovery key opens it.
-    pub fn backup(&self, to: &Path) -> Result<(u32, bool), VaultError> {
-        let (store, row) = self.existing()?.ok_or(VaultError::NoVault)?;
-        store.copy_to(to)?;
-        let recoverable = store.keys(&row.id)?.iter().any(|key| key.purpose == RECOVERY);
-        Ok((store.count(&row.id)?, recoverable))
-    }
-
-    /// Brings a backup back. Before anything here changes, the backup is checked to be whole and to open: with the
-    /// root key of this machine, or with its recovery key, which then gets a new root key in `storage`.
-    ///
-    /// What is here now is only replaced when `replace` says so. Returns how many credentials there are now.
-    pub fn restore(
+    /// Puts a new root key into a vault that was opened with its recovery key. Whoever calls it holds the lock.
+    pub(super) fn keep_new_root(
         &self,
-        from: &Path,
-        recovery: Option<&Secret>,
+        store: &Store,
+        open: &OpenVault,
+        present: Option<&str>,
         storage: Choice,
-        replace: bool,
-    ) -> Result<u32, VaultError> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        files::create_private_dir(folder).map_err(crate::store::RowError::from)?;
-        // A copy of the copy: bringing its tables up to date must not touch the user's file.
-        let copy = tempfile::Builder::new().prefix(".restore-").tempdir_in(folder);
-        let copy = copy.map_err(|cause| file_error("create", folder, cause))?;
-        let copied = copy.path().join("vault.db");
-        files::ensure_private(&copied).map_err(crate::store::RowError::from)?;
-        let content = std::fs::read(from).map_err(|cause| file_error("read", from, cause))?;
-        files::replace(&copied, &content, false).map_err(crate::store::RowError::from)?;
-
-        let backup = Local::new(copy.path(), storage, Box::new(|choice| (self.opener)(choice)), self.now);
-        let (rows, row) = backup.existing()?.ok_or(VaultError::NoVault)?;
-        rows.check_whole()?;
-        let recovered = recovery.map(|words| recovered(rows, &row, words)).transpose()?;
-        if recovered.is_none() {
-            backup.opened()?;
+    ) -> Result<(), VaultError> {
+        let storage = unless_auto(storage);
+        let secrets = (self.opener)(storage).map_err(closed)?;
+        let root = self.new_root(&*secrets, &open.row.id, present, &open.key)?;
+        match store.replace_root(open.opened(), &root, storage.word())? {
+            Written::Done => Ok(()),
+            Written::Changed | Written::Rekeyed => Err(VaultError::WrongKey),
         }
-        let count = rows.count(&row.id)?;
-        if let Some((here, vault)) = self.existing()? {
-            let held = here.count(&vault.id)?;
-            if !replace {
-                return Err(VaultError::NotEmpty { count: held });
-            }
-        }
-        drop(backup);
-        let store = self.store()?;
-        store.replace_by(&copied)?;
-        if let Some(key) = recovered {
-            self.keep_new_root(store, row, key, storage)?;
-        }
-        Ok(count)
     }
 }
 
-fn file_error(action: &'static str, path: &Path, cause: std::io::Error) -> VaultError {
-    crate::store::RowError::File(files::FileError::Io { action, path: path.to_owned(), cause }).into()
+/// In which secret store the root key rests.
+pub(super) fn choice_of(row: &VaultRow) -> Choice {
+    row.storage.parse().map_or(Choice::Keychain, unless_auto)
 }
 
-/// The vault key, opened with the recovery key.
-fn recovered(store: &Store, row: &VaultRow, words: &Secret) -> Result<Key, VaultError> {
-    let key = Key::from_words(words).ok_or(VaultError::BadRecoveryKey)?;
-    let keys = store.keys(&row.id)?;
-    let mut recovery = keys.iter().filter(|key| key.purpose == RECOVERY).peekable();
-    if recovery.peek().is_none() {
-        return Err(VaultError::NoRecovery);
-    }
-    recovery
-        .find_map(|row_key| key.unwrap(&row_key.wrapped, &[&row.id, &row_key.id, RECOVERY]).ok())
-        .ok_or(VaultError::WrongKey)
+pub(super) fn unless_auto(choice: Choice) -> Choice {
+    if choice == Choice::Auto { Choice::Keychain } else { choice }
+}
+
+/// The vault, opened with the recovery key.
+pub(super) fn recovered(row: VaultRow, keys: &[KeyRow], words: &Secret) -> Result<OpenVault, VaultError> {
+    let typed = Key::from_words(words).ok_or(VaultError::BadRecoveryKey)?;
+    let by = keys.iter().find(|key| key.purpose == RECOVERY).ok_or(VaultError::NoRecovery)?;
+    let key = typed.unwrap(&by.wrapped, &[&row.id, &by.id, RECOVERY]).map_err(|_| VaultError::WrongKey)?;
+    Ok(OpenVault { row, key, by: by.clone() })
 }

@@ -1,0 +1,106 @@
+//! Roles: keys for a while, from STS, signed for with the keys of another credential.
+
+use chrono::{DateTime, Utc};
+
+use super::api::{self, Door, Refusal, element, text};
+use super::endpoint::Service;
+use crate::credential::{Credential, Issued, Material};
+use crate::http::Response;
+use crate::provider::{Net, Outcome, ProviderError, Verdict};
+use crate::secret::Secret;
+
+/// What the session is called in the account's logs, where the credential does not say.
+const SESSION: &str = "lanyard";
+
+/// A role that was assumed.
+pub(super) struct Assumed {
+    /// The keys, and until when they are good.
+    pub(super) issued: Issued,
+    /// Who one is with them: `arn:aws:sts::123456789012:assumed-role/deploy/lanyard`.
+    pub(super) arn: String,
+}
+
+/// Assumes the role of a credential with the keys of its source.
+pub(super) fn assume(
+    credential: &Credential,
+    source: Option<&Issued>,
+    net: &Net<'_>,
+) -> Result<Assumed, ProviderError> {
+    let name = || credential.metadata.name.clone();
+    let source_name = credential.field("source").unwrap_or_default();
+    let keys = source.map(|issued| &issued.material).filter(|material| matches!(material, Material::AwsKeys { .. }));
+    let keys = keys.ok_or_else(|| ProviderError::NoSource { name: name(), source_name: source_name.to_owned() })?;
+    let role = credential.field("role_arn").ok_or_else(|| ProviderError::Damaged {
+        name: name(),
+        field: "role_arn",
+        problem: "it is not there",
+    })?;
+    let mut parameters = vec![
+        ("RoleArn", role),
+        ("RoleSessionName", credential.field("session_name").unwrap_or(SESSION)),
+    ];
+    parameters.extend(credential.field("duration").map(|seconds| ("DurationSeconds", seconds)));
+    parameters.extend(credential.field("external_id").map(|id| ("ExternalId", id)));
+    let door = Door {
+        keys,
+        service: Service::Sts,
+        region: credential.field("region"),
+        endpoint: credential.field("endpoint"),
+    };
+    let answer = api::ask(door, "AssumeRole", &parameters, net)?;
+    if !answer.is_success() {
+        return Err(refusal(&answer, source_name, &credential.metadata.name).into());
+    }
+    read(&answer).ok_or_else(|| Verdict::unexpected(api::TITLE, answer.status).into())
+}
+
+fn read(answer: &Response) -> Option<Assumed> {
+    let text = text(answer)?;
+    let secret = |name| element(text, name).map(|value| Secret::new(value.to_owned()));
+    let expires = DateTime::parse_from_rfc3339(element(text, "Expiration")?).ok()?;
+    Some(Assumed {
+        issued: Issued {
+            material: Material::AwsKeys {
+                access_key_id: element(text, "AccessKeyId")?.to_owned(),
+                secret_access_key: secret("SecretAccessKey")?,
+                session_token: Some(secret("SessionToken")?),
+            },
+            expires: Some(expires.with_timezone(&Utc)),
+        },
+        arn: element(text, "Arn")?.to_owned(),
+    })
+}
+
+/// Why the role was not given. A role that cannot be assumed does not work, whoever is to blame.
+fn refusal(answer: &Response, source: &str, name: &str) -> Verdict {
+    let general = api::refusal(answer, "sts:AssumeRole");
+    let Some(Refusal { code, message }) = Refusal::of(answer) else { return general };
+    match code.as_str() {
+        "AccessDenied" => Verdict::invalid(
+            format!("{source} may not assume the role: {message}"),
+            format!("name {source}'s user in the role's trust policy and allow it sts:AssumeRole; check `external_id`"),
+        )
+        .code(code),
+        "ValidationError" | "MalformedPolicyDocument" => Verdict::invalid(
+            format!("AWS cannot use what is stored: {message}"),
+            format!("correct it: `lanyard credentials update {name} --field NAME=VALUE`"),
+        )
+        .code(code),
+        _ if general.outcome.is_refusal() || general.outcome == Outcome::Insufficient => {
+            let reason = general.reason.as_deref().unwrap_or_default();
+            Verdict {
+                reason: Some(format!("through {source}: {reason}")),
+                next: Some(format!("mend {source}: `lanyard credentials test {source}` tells more")),
+                ..general
+            }
+        }
+        _ => general,
+    }
+}
+
+/// The account in an ARN: its fifth part.
+pub(super) fn account(arn: &str) -> Option<&str> {
+    let account = arn.split(':').nth(4)?;
+    let is_account = !account.is_empty() && account.bytes().all(|byte| byte.is_ascii_digit());
+    is_account.then_some(account)
+}

@@ -1,0 +1,267 @@
+//! What changes the rows of credentials: each change is one transaction.
+
+use rusqlite::{Connection, params};
+
+use super::credentials::columns;
+use super::keys::KeyRow;
+use super::{CredentialRow, RowError, SecretRow, Store};
+
+/// The key that opened a vault, as its row stood then. What was sealed since counts only while that row stands.
+#[derive(Debug, Clone, Copy)]
+pub struct Opened<'k> {
+    /// The vault.
+    pub vault: &'k str,
+    /// The row of the key.
+    pub key: &'k KeyRow,
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Written {
+    /// It is on the disk.
+    Done,
+    /// Nothing was written: the credential is not of the expected version any more.
+    Changed,
+    /// Nothing was written: the vault has another key now, under which what was sealed would never open.
+    Rekeyed,
+}
+
+/// A change of what is no field; `None` leaves it.
+#[derive(Debug, Default)]
+pub struct Amendment<'a> {
+    /// The credential.
+    pub id: &'a str,
+    /// Its new project; empty for the organization.
+    pub project: Option<&'a str>,
+    /// Its new name.
+    pub name: Option<&'a str>,
+    /// Its tags as they were read and as they shall be, as JSON.
+    pub tags: Option<(&'a str, &'a str)>,
+    /// Its new note.
+    pub note: Option<&'a str>,
+    /// Others whose fields follow: identifier, the fields as they were read, the fields as they shall be.
+    pub followers: Vec<(String, String, String)>,
+}
+
+impl Store {
+    /// Inserts a credential with its secrets, all at once.
+    pub fn insert(
+        &self,
+        opened: Opened<'_>,
+        row: &CredentialRow,
+        wrapped: &[u8],
+        secrets: &[SecretRow],
+    ) -> Result<Written, RowError> {
+        self.sealed(opened, |transaction| {
+            transaction.execute(
+                concat!(
+                    "INSERT INTO credentials (vault, ",
+                    columns!(),
+                    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+                ),
+                params![
+                    opened.vault,
+                    row.id,
+                    row.project,
+                    row.name,
+                    row.kind,
+                    row.fields,
+                    row.secret_names,
+                    row.tags,
+                    row.note,
+                    row.created,
+                    row.updated,
+                    row.used,
+                    row.verified,
+                    row.expires,
+                    row.checked,
+                    row.version,
+                    row.rotating,
+                    row.retiring,
+                ],
+            )?;
+            put_secrets(transaction, row, wrapped, secrets)?;
+            Ok(Written::Done)
+        })
+    }
+
+    /// Replaces the fields and secrets of a credential of the version `expected`, all at once; tags and note only where
+    /// `words` says so. What is still to be revoked of an earlier rotation stays noted.
+    pub fn replace(
+        &self,
+        opened: Opened<'_>,
+        row: &CredentialRow,
+        expected: i64,
+        words: (bool, bool),
+        wrapped: &[u8],
+        secrets: &[SecretRow],
+    ) -> Result<Written, RowError> {
+        self.sealed(opened, |transaction| {
+            let changed = transaction.execute(
+                "UPDATE credentials SET kind = ?3, fields = ?4, secret_names = ?5, tags = COALESCE(?6, tags), \
+                 note = COALESCE(?7, note), updated = ?8, verified = ?9, expires = ?10, checked = ?11, version = ?12, rotating = ?13, \
+                 retiring = COALESCE(?14, retiring) WHERE id = ?1 AND version = ?2",
+                params![
+                    row.id,
+                    expected,
+                    row.kind,
+                    row.fields,
+                    row.secret_names,
+                    words.0.then_some(&row.tags),
+                    words.1.then_some(&row.note),
+                    row.updated,
+                    row.verified,
+                    row.expires,
+                    row.checked,
+                    row.version,
+                    row.rotating,
+                    row.retiring,
+                ],
+            )?;
+            replace_secrets(transaction, changed, row, wrapped, secrets)
+        })
+    }
+
+    /// Replaces the secrets of a credential of the version `expected`, and with them nothing but its version, its
+    /// expiry and the list of its secrets: what others noted about it meanwhile stays.
+    pub fn renew(
+        &self,
+        opened: Opened<'_>,
+        row: &CredentialRow,
+        expected: i64,
+        wrapped: &[u8],
+        secrets: &[SecretRow],
+    ) -> Result<Written, RowError> {
+        self.sealed(opened, |transaction| {
+            let changed = transaction.execute(
+                "UPDATE credentials SET version = ?3, expires = ?4, secret_names = ?5 WHERE id = ?1 AND version = ?2",
+                params![row.id, expected, row.version, row.expires, row.secret_names],
+            )?;
+            replace_secrets(transaction, changed, row, wrapped, secrets)
+        })
+    }
+
+    /// Runs a write of something sealed, unless the vault has another key by now.
+    fn sealed(
+        &self,
+        opened: Opened<'_>,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<Written>,
+    ) -> Result<Written, RowError> {
+        self.atomically(
+            |transaction| if stands(transaction, opened)? { work(transaction) } else { Ok(Written::Rekeyed) },
+        )
+    }
+
+    /// Changes what is no field of a credential, and the fields of others that follow; `false` where one of them is
+    /// gone or is not as it was read, and then nothing is changed.
+    pub fn amend(&self, change: &Amendment<'_>) -> Result<bool, RowError> {
+        let Amendment { id, project, name, tags, note, followers } = change;
+        self.atomically_if(|transaction| {
+            let (old_tags, new_tags) = tags.unzip();
+            let mut found = transaction.execute(
+                "UPDATE credentials SET project = COALESCE(?2, project), name = COALESCE(?3, name), \
+                 tags = COALESCE(?5, tags), note = COALESCE(?6, note) WHERE id = ?1 AND tags = COALESCE(?4, tags)",
+                params![id, project, name, old_tags, new_tags, note],
+            )?;
+            for (id, old, new) in followers {
+                let follow = "UPDATE credentials SET fields = ?3 WHERE id = ?1 AND fields = ?2";
+                found += transaction.execute(follow, [id, old, new])?;
+            }
+            let all = found == 1 + followers.len();
+            Ok((all, all))
+        })
+    }
+
+    /// Notes what a provider said of a credential, if its values are still those of that time; a session that was
+    /// renewed meanwhile is still the same.
+    pub fn note_check(
+        &self,
+        id: &str,
+        updated: i64,
+        checked: &str,
+        at: i64,
+        expires: Option<i64>,
+    ) -> Result<(), RowError> {
+        self.change(
+            "UPDATE credentials SET checked = ?3, verified = ?4, expires = COALESCE(?5, expires) \
+             WHERE id = ?1 AND updated = ?2",
+            params![id, updated, checked, at, expires],
+        )
+    }
+
+    /// Notes when a credential was last handed out; an older time changes nothing.
+    pub fn note_use(&self, id: &str, at: i64) -> Result<(), RowError> {
+        self.change("UPDATE credentials SET used = ?2 WHERE id = ?1 AND (used IS NULL OR used < ?2)", params![id, at])
+    }
+
+    /// Notes that a rotation began, or what is left to do of one.
+    pub fn note_rotation(&self, id: &str, rotating: Option<i64>, retiring: Option<&str>) -> Result<(), RowError> {
+        self.change(
+            "UPDATE credentials SET rotating = ?2, retiring = ?3 WHERE id = ?1",
+            params![id, rotating, retiring],
+        )
+    }
+
+    fn change(&self, statement: &str, values: impl rusqlite::Params) -> Result<(), RowError> {
+        self.with(|connection| connection.execute(statement, values)).map(|_| ())
+    }
+
+    /// Deletes a credential with its data key and its secrets; `false` where there was none. What stood in the log of
+    /// recent writes is overwritten as well.
+    pub fn delete(&self, id: &str) -> Result<bool, RowError> {
+        let removed = self.atomically(|transaction| {
+            forget_secrets(transaction, id)?;
+            transaction.execute("DELETE FROM credentials WHERE id = ?1", [id])
+        })?;
+        self.empty_log();
+        Ok(removed > 0)
+    }
+}
+
+/// Whether the key that opened the vault still opens it.
+pub(super) fn stands(connection: &Connection, opened: Opened<'_>) -> rusqlite::Result<bool> {
+    let key = "SELECT EXISTS (SELECT 1 FROM vault_keys WHERE vault = ?1 AND id = ?2 AND wrapped = ?3)";
+    connection.query_row(key, params![opened.vault, opened.key.id, opened.key.wrapped], |row| row.get(0))
+}
+
+fn replace_secrets(
+    connection: &Connection,
+    changed: usize,
+    row: &CredentialRow,
+    wrapped: &[u8],
+    secrets: &[SecretRow],
+) -> rusqlite::Result<Written> {
+    if changed == 0 {
+        return Ok(Written::Changed);
+    }
+    forget_secrets(connection, &row.id)?;
+    put_secrets(connection, row, wrapped, secrets)?;
+    Ok(Written::Done)
+}
+
+/// The key goes first: without it the rest is noise.
+fn forget_secrets(connection: &Connection, credential: &str) -> rusqlite::Result<()> {
+    connection.execute("DELETE FROM data_keys WHERE credential = ?1", [credential])?;
+    connection.execute("DELETE FROM secrets WHERE credential = ?1", [credential])?;
+    Ok(())
+}
+
+fn put_secrets(
+    connection: &Connection,
+    row: &CredentialRow,
+    wrapped: &[u8],
+    secrets: &[SecretRow],
+) -> rusqlite::Result<()> {
+    connection.execute(
+        "INSERT INTO data_keys (credential, version, wrapped) VALUES (?1, ?2, ?3)",
+        params![row.id, row.version, wrapped],
+    )?;
+    for secret in secrets {
+        connection.execute(
+            "INSERT INTO secrets (credential, field, version, sealed) VALUES (?1, ?2, ?3, ?4)",
+            params![row.id, secret.field, secret.version, secret.sealed],
+        )?;
+    }
+    Ok(())
+}

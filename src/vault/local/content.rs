@@ -1,0 +1,219 @@
+//! What is done with the credentials of the local vault.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::{Local, MOST_CHANGES, Place, SOURCE, data_key_place, seal};
+use crate::credential::{Check, Credential, Fields, Metadata, Scope};
+use crate::provider::Verdict;
+use crate::secret::Secret;
+use crate::store::{Amendment, CredentialRow, RowError, SealedRows};
+use crate::vault::seal::DoesNotOpen;
+use crate::vault::{Change, New, Unfinished, Vault, VaultError, check_name, followers, id, rows};
+
+impl Vault for Local<'_> {
+    fn list(&self) -> Result<Vec<Metadata>, VaultError> {
+        let Some((store, vault)) = self.existing()? else { return Ok(Vec::new()) };
+        store.credentials(&vault.id, None)?.into_iter().map(rows::read).collect()
+    }
+
+    fn find(&self, scope: &Scope, name: &str) -> Result<Option<Metadata>, VaultError> {
+        let Some((store, vault)) = self.existing()? else { return Ok(None) };
+        let row = store.credential(&vault.id, scope.project().unwrap_or_default(), name)?;
+        row.map(rows::read).transpose()
+    }
+
+    fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
+        let (store, open) = self.opened()?;
+        match self.open_once(metadata) {
+            Err(VaultError::DoesNotOpen { .. }) if !store.keys(&open.row.id)?.contains(&open.by) => {
+                // The vault was rekeyed since it was opened.
+                self.close();
+                self.open_once(metadata)
+            }
+            opened => opened,
+        }
+    }
+
+    fn put(&self, new: New) -> Result<Metadata, VaultError> {
+        let now = (self.now)();
+        let New { name, scope, fields, expires, tags, note, verdict, replaces, retiring } = new;
+        let Fields { kind, plain, secrets } = fields;
+        let check = verdict.as_ref().and_then(|verdict| verdict.outcome.check());
+        if replaces.is_none() {
+            check_name(&name)?;
+        }
+        let mut metadata = Metadata {
+            id: match &replaces {
+                Some(old) => old.id.clone(),
+                None => id::new("cred", now)?,
+            },
+            name: replaces.as_ref().map_or(name, |old| old.name.clone()),
+            scope: replaces.as_ref().map_or(scope, |old| old.scope.clone()),
+            kind,
+            fields: plain,
+            secret_names: secrets.keys().cloned().collect(),
+            created: replaces.as_ref().map_or(now, |old| old.created),
+            updated: now,
+            used: replaces.as_ref().and_then(|old| old.used),
+            verified: check.map(|_| now),
+            expires: expires.or(verdict.and_then(|verdict| verdict.expires)),
+            check: check.unwrap_or(Check::Never),
+            tags,
+            note,
+            version: replaces.as_ref().map_or(1, |old| old.version + 1),
+        };
+        for time in [&mut metadata.created, &mut metadata.updated] {
+            *time = kept(*time);
+        }
+        for time in [&mut metadata.verified, &mut metadata.expires] {
+            *time = time.map(kept);
+        }
+        let row = CredentialRow { retiring, ..rows::write(&metadata) };
+        self.sealing(&metadata.name, |store, open| {
+            let (wrapped, sealed) = seal(open, &metadata, &secrets)?;
+            let written = match &replaces {
+                None => store.insert(open.opened(), &row, &wrapped, &sealed),
+                Some(old) => {
+                    // Tags and a note that somebody else has changed since stay, unless they are new here as well.
+                    let words = (metadata.tags != old.tags, metadata.note != old.note);
+                    store.replace(open.opened(), &row, old.version, words, &wrapped, &sealed)
+                }
+            };
+            Ok(((), written.map_err(|failure| taken(failure, &metadata.name))?))
+        })?;
+        Ok(metadata)
+    }
+
+    fn renew(&self, credential: &Credential, expires: Option<DateTime<Utc>>) -> Result<Metadata, VaultError> {
+        let old = &credential.metadata;
+        let secret_names = credential.secrets.keys().cloned().collect();
+        let expires = expires.map(kept);
+        let metadata = Metadata { version: old.version + 1, expires, secret_names, ..old.clone() };
+        let row = rows::write(&metadata);
+        self.sealing(&old.name, |store, open| {
+            let (wrapped, sealed) = seal(open, &metadata, &credential.secrets)?;
+            Ok(((), store.renew(open.opened(), &row, old.version, &wrapped, &sealed)?))
+        })?;
+        Ok(metadata)
+    }
+
+    fn amend(&self, metadata: &Metadata, change: &Change) -> Result<Metadata, VaultError> {
+        if let Some(name) = &change.name {
+            check_name(name)?;
+        }
+        for _ in 0..MOST_CHANGES {
+            if let Some(amended) = self.amend_once(metadata, change)? {
+                return Ok(amended);
+            }
+        }
+        Err(VaultError::Changed { name: metadata.name.clone() })
+    }
+
+    fn note_verdict(&self, metadata: &Metadata, verdict: &Verdict, at: DateTime<Utc>) -> Result<(), VaultError> {
+        let Some(check) = verdict.outcome.check() else { return Ok(()) };
+        let Some((store, _)) = self.existing()? else { return Ok(()) };
+        let expires = verdict.expires.map(|at| at.timestamp_millis());
+        let updated = metadata.updated.timestamp_millis();
+        Ok(store.note_check(&metadata.id, updated, check.word(), at.timestamp_millis(), expires)?)
+    }
+
+    fn note_use(&self, metadata: &Metadata, at: DateTime<Utc>) -> Result<(), VaultError> {
+        let Some((store, _)) = self.existing()? else { return Ok(()) };
+        Ok(store.note_use(&metadata.id, at.timestamp_millis())?)
+    }
+
+    fn rotation(&self, metadata: &Metadata) -> Result<Unfinished, VaultError> {
+        let Some((store, vault)) = self.existing()? else { return Ok(Unfinished::default()) };
+        let row = store.credential(&vault.id, metadata.scope.project().unwrap_or_default(), &metadata.name)?;
+        Ok(row.filter(|row| row.id == metadata.id).map_or_else(Unfinished::default, |row| Unfinished {
+            since: row.rotating.and_then(rows::time),
+            retiring: row.retiring,
+        }))
+    }
+
+    fn note_rotation(&self, metadata: &Metadata, unfinished: &Unfinished) -> Result<(), VaultError> {
+        let Some((store, _)) = self.existing()? else { return Ok(()) };
+        let since = unfinished.since.map(|at| at.timestamp_millis());
+        Ok(store.note_rotation(&metadata.id, since, unfinished.retiring.as_deref())?)
+    }
+
+    fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError> {
+        let Some((store, _)) = self.existing()? else { return Ok(false) };
+        Ok(store.delete(&metadata.id)?)
+    }
+}
+
+impl Local<'_> {
+    fn open_once(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
+        let (store, open) = self.opened()?;
+        let changed = || VaultError::Changed { name: metadata.name.clone() };
+        let SealedRows { version, wrapped, secrets: sealed } = store.secrets(&metadata.id)?.ok_or_else(changed)?;
+        if version != metadata.version {
+            return Err(changed());
+        }
+        let closed = |_| VaultError::DoesNotOpen { name: metadata.name.clone() };
+        let place = Place::of(&open.row.id, metadata);
+        let data_key =
+            open.key.unwrap(&wrapped, &data_key_place(&open.row.id, &metadata.id, &place.version)).map_err(closed)?;
+        let mut secrets = BTreeMap::new();
+        for row in sealed {
+            let bytes = data_key.open(&row.sealed, &place.of_field(&row.field)).map_err(closed)?;
+            let text = std::str::from_utf8(&bytes).map_err(|_| closed(DoesNotOpen))?;
+            secrets.insert(row.field, Secret::new(text.to_owned()));
+        }
+        // A row that was taken away would otherwise look like a field that was never set.
+        if !secrets.keys().eq(metadata.secret_names.iter()) {
+            return Err(closed(DoesNotOpen));
+        }
+        Ok(Credential { metadata: metadata.clone(), secrets })
+    }
+
+    /// Changes what is no field; `None` where somebody else was faster with something that matters here.
+    fn amend_once(&self, metadata: &Metadata, change: &Change) -> Result<Option<Metadata>, VaultError> {
+        let (store, vault) = self.existing()?.ok_or(VaultError::NoVault)?;
+        let gone = || VaultError::Changed { name: metadata.name.clone() };
+        let project = metadata.scope.project().unwrap_or_default();
+        let row = store.credential(&vault.id, project, &metadata.name)?.filter(|row| row.id == metadata.id);
+        let mut amended = rows::read(row.ok_or_else(gone)?)?;
+        let (old_tags, old_name) = (rows::words(&amended.tags), amended.name.clone());
+        amended.tags.extend(change.tag.iter().cloned());
+        amended.tags.retain(|tag| !change.untag.contains(tag));
+        amended.name = change.name.clone().unwrap_or(amended.name);
+        amended.scope = change.scope.clone().unwrap_or(amended.scope);
+        amended.note = change.note.clone().unwrap_or(amended.note);
+        let mut follow = Vec::new();
+        if amended.name != old_name {
+            let all = self.list()?;
+            for other in followers(&all, metadata).filter(|other| other.fields.contains_key(SOURCE)) {
+                let old = rows::fields(&other.fields);
+                let mut fields = other.fields.clone();
+                fields.insert(SOURCE.into(), amended.name.clone());
+                follow.push((other.id.clone(), old, rows::fields(&fields)));
+            }
+        }
+        let tags = rows::words(&amended.tags);
+        let done = store.amend(&Amendment {
+            id: &amended.id,
+            project: change.scope.as_ref().map(|scope| scope.project().unwrap_or_default()),
+            name: change.name.as_deref(),
+            tags: (tags != old_tags).then_some((old_tags.as_str(), tags.as_str())),
+            note: change.note.as_deref(),
+            followers: follow,
+        });
+        Ok(done.map_err(|failure| taken(failure, &amended.name))?.then_some(amended))
+    }
+}
+
+/// A time as the database keeps it, so that what is returned is what will be read.
+fn kept(at: DateTime<Utc>) -> DateTime<Utc> {
+    rows::time(at.timestamp_millis()).unwrap_or(at)
+}
+
+fn taken(failure: RowError, name: &str) -> VaultError {
+    match failure {
+        RowError::Taken => VaultError::Taken { name: name.to_owned() },
+        other => other.into(),
+    }
+}
