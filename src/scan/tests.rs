@@ -101,6 +101,9 @@ impl Provider for Keys {
 /// A home folder with these files.
 fn home(files: &[(&str, &str)]) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir(root.path().join("home")).unwrap();
+    #[cfg(unix)]
+    std::fs::set_permissions(root.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     for (name, text) in files {
         let path = root.path().join("home").join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -204,7 +207,6 @@ fn large_and_binary_files_are_counted_unless_named() {
 #[test]
 fn text_in_utf_16_is_read() {
     let root = home(&[]);
-    std::fs::create_dir_all(root.path().join("home")).unwrap();
     let text = "\u{feff}A=1\r\nB=tk-0123456789abcdef\r\n";
     let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
     std::fs::write(root.path().join("home/.env"), bytes).unwrap();
