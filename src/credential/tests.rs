@@ -132,10 +132,10 @@ fn the_status_follows_from_the_dates_and_what_was_said() {
         (Some((-90, 7)), Invalid, Status::NeedsAttention),
         (Some((-90, 0)), Valid, Status::Expired),
         (Some((-90, -1)), Invalid, Status::Expired),
-        // The last tenth of a short life.
+        // Stored when it had little time left, and one that is made for a day.
         (Some((-2, 8)), Valid, Status::Active),
-        (Some((-8, 2)), Valid, Status::Active),
-        (Some((-9, 1)), Valid, Status::ExpiresSoon),
+        (Some((0, 4)), Valid, Status::ExpiresSoon),
+        (Some((0, 1)), Valid, Status::Active),
         // A clock that was set back.
         (Some((10, 5)), Valid, Status::Active),
     ] {
