@@ -5,7 +5,8 @@
 //! | layer | modules | what it knows |
 //! |---|---|---|
 //! | ways in | [`cli`] | arguments, questions, printing; the only code that touches a terminal |
-//! | domain: verbs | [`vault`] | where credentials live, whether each is still good, the usable form of one |
+//! | domain: verbs | [`scan`] | every credential that lies on this machine, in files, variables and any text |
+//! | | [`vault`] | where credentials live, whether each is still good, the usable form of one |
 //! | | [`provider`] | what one outside system knows: finds, verifies, makes usable, rotates |
 //! | | [`auth`] | services, sign-in, sessions, refresh; synchronous, given its doors by name |
 //! | domain: nouns | [`credential`] | kinds, fields, metadata, the usable form |
@@ -22,6 +23,7 @@ pub mod error;
 pub mod http;
 pub mod os;
 pub mod provider;
+pub mod scan;
 pub mod secret;
 pub mod store;
 pub mod text;

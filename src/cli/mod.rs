@@ -36,6 +36,7 @@ mod credentials {
     pub(super) mod reconnect;
     pub(super) mod rename;
     pub(super) mod rotate;
+    pub(super) mod scan;
     pub(super) mod show;
     pub(super) mod store;
     pub(super) mod test;
@@ -153,6 +154,7 @@ enum Credentials {
     List(credentials::list::Args),
     Show(credentials::show::Args),
     Test(credentials::test::Args),
+    Scan(credentials::scan::Args),
     Update(credentials::update::Args),
     Rotate(credentials::rotate::Args),
     Rename(credentials::rename::Args),
@@ -178,6 +180,7 @@ impl Command {
             Self::Credentials(Credentials::List(args)) => args.run(doors),
             Self::Credentials(Credentials::Show(args)) => args.run(doors),
             Self::Credentials(Credentials::Test(args)) => args.run(doors),
+            Self::Credentials(Credentials::Scan(args)) => args.run(doors),
             Self::Credentials(Credentials::Update(args)) => args.run(doors),
             Self::Credentials(Credentials::Rotate(args)) => args.run(doors),
             Self::Credentials(Credentials::Rename(args)) => args.run(doors),

@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Failure};
 
+mod exchange;
 mod lock;
 
+pub use exchange::exchange;
 pub use lock::Lock;
 
 /// The largest file this module reads, in bytes. Configuration and token files are kilobytes.

@@ -37,6 +37,11 @@ impl Foreign {
         }
     }
 
+    /// What stands in it.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Whether nothing stands in it.
     pub(super) fn is_blank(&self) -> bool {
         self.text.trim().is_empty()

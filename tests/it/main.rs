@@ -56,10 +56,16 @@ mod private_files;
 mod profiles;
 mod prompts;
 mod providers {
+    mod cloudflare;
+    mod clouds;
     mod foreground;
+    mod hetzner;
     mod oauth;
+    mod ovh;
     mod registry;
     mod ssh_key;
+    mod vercel;
+    mod verda;
 }
 mod proxy;
 mod quirks;

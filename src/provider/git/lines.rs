@@ -1,0 +1,141 @@
+//! The file of git-credential-store(1): one address a line, with the user and the password in it, percent-encoded.
+
+use std::fmt::Write as _;
+
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+
+/// A line of the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Line {
+    /// `https`, or another that git speaks.
+    pub(super) scheme: String,
+    /// The host, with its port where it has one.
+    pub(super) host: String,
+    /// What comes after the host: git keeps it where `useHttpPath` says so.
+    pub(super) path: String,
+    pub(super) username: String,
+    pub(super) password: Secret,
+}
+
+/// The lines that hold a user and a password, in order; or the number of a line that is no address. Like git, passes
+/// over empty lines, comments, and addresses without a password.
+pub(super) fn parse(text: &str) -> Result<Vec<Line>, usize> {
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
+    let mut found = Vec::new();
+    for (index, line) in lines {
+        found.extend(address(line.trim_end()).ok_or(index + 1)?);
+    }
+    Ok(found)
+}
+
+/// `None` for what is no address; `Some(None)` for one without a password.
+fn address(line: &str) -> Option<Option<Line>> {
+    let (scheme, rest) = line.split_once("://")?;
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    let Some((pair, host)) = authority.rsplit_once('@') else { return Some(None) };
+    let Some((username, password)) = pair.split_once(':') else { return Some(None) };
+    let plain = |text: &str| decoded(text).map(|text| String::clone(&text));
+    let line = Line {
+        scheme: scheme.to_ascii_lowercase(),
+        host: plain(host)?.to_lowercase(),
+        path: plain(path)?,
+        username: plain(username)?,
+        password: Secret::new(String::clone(&*decoded(password)?)),
+    };
+    Some((!line.password.expose().is_empty() && !line.host.is_empty()).then_some(line))
+}
+
+/// The text behind percent-encoding; `None` where a `%` is not followed by two hexadecimal digits, or the text is none.
+fn decoded(text: &str) -> Option<Zeroizing<String>> {
+    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'%' {
+            bytes.push(*first);
+            continue;
+        }
+        let (digits, after) = rest.split_at_checked(2)?;
+        let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|d| d.is_ascii_hexdigit()))?;
+        bytes.push(u8::from_str_radix(digits, 16).ok()?);
+        rest = after;
+    }
+    Some(Zeroizing::new(std::str::from_utf8(&bytes).ok()?.to_owned()))
+}
+
+/// The line for a login.
+pub(super) fn write(scheme: &str, host: &str, username: &str, password: &Secret) -> Secret {
+    let room = scheme.len() + host.len() + 3 * (username.len() + password.expose().len()) + 8;
+    let mut line = Zeroizing::new(String::with_capacity(room));
+    for part in [scheme, "://"] {
+        line.push_str(part);
+    }
+    encode(username, &mut line);
+    line.push(':');
+    encode(password.expose(), &mut line);
+    for part in ["@", host, "\n"] {
+        line.push_str(part);
+    }
+    Secret::new(std::mem::take(&mut *line))
+}
+
+fn encode(text: &str, into: &mut String) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            into.push(char::from(byte));
+        } else {
+            // Writing into a String cannot fail.
+            let _ = write!(into, "%{byte:02X}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line(scheme: &str, host: &str, path: &str, username: &str, password: &str) -> Line {
+        let own = |text: &str| text.to_owned();
+        let password = Secret::new(own(password));
+        Line { scheme: own(scheme), host: own(host), path: own(path), username: own(username), password }
+    }
+
+    #[test]
+    fn lines_are_read_as_git_reads_them() {
+        let text = "https://alice:p%40ss%2Fword@github.com\n\n# a comment\nhttps://bob:x@Git.Example:8443/team/repo.git\n\
+                    https://carol@nowhere.example\nhttps://nobody.example/path\nsmtp://me:mail@smtp.example:587\n";
+        let expected = [
+            line("https", "github.com", "", "alice", "p@ss/word"),
+            line("https", "git.example:8443", "team/repo.git", "bob", "x"),
+            line("smtp", "smtp.example:587", "", "me", "mail"),
+        ];
+        assert_eq!(parse(text).unwrap(), expected);
+    }
+
+    #[test]
+    fn a_broken_line_is_told_by_its_number() {
+        assert_eq!(parse("https://a:b@c\nnonsense\n"), Err(2));
+        assert_eq!(parse("https://a:b%zz@c\n"), Err(1));
+        assert_eq!(parse("https://a:b%+1@c\n"), Err(1));
+        assert_eq!(parse("https://a:b%f@c"), Err(1));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(
+            username in "[^\\p{C}]{1,20}", password in "[^\\p{C}]{1,40}", host in "[a-z0-9.-]{1,20}(:[0-9]{1,5})?"
+        ) {
+            let written = write("https", &host, &username, &Secret::new(password.clone()));
+            prop_assert_eq!(parse(written.expose()).unwrap(), vec![line("https", &host, "", &username, &password)]);
+        }
+
+        #[test]
+        fn any_text_is_lines_or_not(text in "\\PC{0,120}|(https://[a-z:%@/0-9]{0,40}\n){0,4}") {
+            let _ = parse(&text);
+        }
+    }
+}

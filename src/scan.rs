@@ -1,0 +1,185 @@
+//! Finding every credential that lies on this machine: in the files and variables of official tools, and in any text.
+//!
+//! [`scan`] asks all providers at once what their tools keep here, walks over folders meanwhile, and puts together what
+//! is the same secret. [`verify`] asks the providers what is still alive. [`cut`] takes an entry out of the file it lies
+//! in and keeps every other byte.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+
+use crate::credential::{Check, Credential, Fields, Metadata, Scope};
+use crate::error::{Failure, with_causes};
+use crate::os::Env;
+use crate::provider::{Found, Here, Provider, ProviderError};
+use crate::text::clean;
+
+pub mod cut;
+mod dotenv;
+mod finding;
+mod generic;
+mod marks;
+mod merge;
+mod readers;
+mod sight;
+mod verify;
+mod walk;
+
+pub use finding::{Finding, Life, Source, Spot};
+pub use readers::Readers;
+pub use verify::verify;
+pub use walk::Passed;
+
+use finding::Draft;
+use marks::Marks;
+use merge::Merge;
+use sight::{Sort, sightings};
+use walk::{Ground, walk};
+
+/// The kind of variables that no provider knows.
+const OPEN_KIND: &str = "generic_env";
+
+/// Where to look, and for what.
+pub struct Wanted<'a> {
+    /// The providers whose credentials are looked for.
+    pub providers: &'a [&'static dyn Provider],
+    /// Files and folders to walk over; the home folder where there are none.
+    pub folders: &'a [PathBuf],
+    /// Whether what official tools and the environment hold is looked for as well.
+    pub asks_tools: bool,
+    /// Whether ignore files count.
+    pub honours_ignore: bool,
+}
+
+/// What was found, and what was not looked at.
+pub struct Scan {
+    /// The credentials, each once.
+    pub findings: Vec<Finding>,
+    /// Files of official tools that could not be understood.
+    pub problems: Vec<Problem>,
+    /// What the walk came past.
+    pub passed: Passed,
+}
+
+/// Why one provider's credentials could not be looked for.
+#[derive(Debug)]
+pub struct Problem {
+    /// The provider's name.
+    pub provider: &'static str,
+    /// What is wrong, cleaned.
+    pub what: String,
+    /// What to do about it.
+    pub next: Option<String>,
+}
+
+/// Looks everywhere. Sends nothing.
+pub fn scan(wanted: &Wanted<'_>, env: &Env, now: DateTime<Utc>) -> Scan {
+    let none = BTreeMap::new();
+    let here = Here { env, given: &none };
+    let marks = Marks::of(wanted.providers);
+    let open = wanted.providers.iter().flat_map(|provider| provider.kinds()).find(|kind| kind.id == OPEN_KIND);
+    let home = env.home().filter(|_| wanted.folders.is_empty());
+    let ground = Ground {
+        named: wanted.folders,
+        home,
+        without: vec![env.config_dir().to_owned(), env.data_dir()],
+        honours_ignore: wanted.honours_ignore,
+    };
+    let (asked, (seen, passed)) = std::thread::scope(|scope| {
+        let providers = if wanted.asks_tools { wanted.providers } else { &[] };
+        let asked: Vec<_> = providers
+            .iter()
+            .map(|provider| {
+                let here = Here { env, given: &none };
+                (*provider, scope.spawn(move || provider.discover(&here)))
+            })
+            .collect();
+        let walked = walk(&ground, &marks, open);
+        let asked: Vec<_> = asked.into_iter().map(|(provider, thread)| (provider, thread.join())).collect();
+        (asked, walked)
+    });
+    let mut merge = Merge::new(wanted.providers);
+    let mut problems = Vec::new();
+    for (provider, outcome) in asked {
+        match outcome {
+            Ok(Ok(found)) => found.into_iter().for_each(|found| merge.add(of_tool(found, &here))),
+            Ok(Err(failure)) => problems.push(Problem::of(provider, &failure)),
+            Err(_) => problems.push(Problem {
+                provider: provider.name(),
+                what: "looking for them broke off".into(),
+                next: Some("report it, with `lanyard doctor --json`".into()),
+            }),
+        }
+    }
+    if wanted.asks_tools {
+        of_variables(&marks, env).into_iter().for_each(|draft| merge.add(draft));
+    }
+    for seen in seen {
+        let spot = |line| Spot::of_walk(&here, &seen.path, &seen.rights, line);
+        for sighting in seen.sightings {
+            let spot = spot(sighting.line);
+            merge.add(Draft::of_sighting(sighting, spot));
+        }
+    }
+    Scan { findings: merge.finish(&here, now), problems, passed }
+}
+
+impl Problem {
+    fn of(provider: &dyn Provider, failure: &ProviderError) -> Self {
+        Self { provider: provider.name(), what: clean(&with_causes(failure)), next: failure.mend() }
+    }
+}
+
+/// What a provider found, with the file it lies in looked at.
+fn of_tool(found: Found, here: &Here<'_>) -> Draft {
+    let Found { kind, raw, name, origin, expires } = found;
+    let spot = Spot::of_origin(here, origin, kind, &raw);
+    Draft { kind, raw, name, spot, expires, is_guess: false, is_sighting: false }
+}
+
+/// What stands in variables of this process beyond those that a provider knows.
+fn of_variables(marks: &Marks, env: &Env) -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    for (name, value) in env.variables().filter(|(name, _)| !name.starts_with("LANYARD_")) {
+        // Only what looks like one of a provider's: the variables of a shell are many, and most come from files that
+        // are walked over.
+        let found = sightings(marks, None, format!("{name}={value}").as_bytes(), Sort::Text);
+        drafts.extend(found.into_iter().map(|mut sighting| {
+            sighting.variable = Some(name.to_owned());
+            Draft::of_sighting(sighting, Spot::of_variable(name))
+        }));
+    }
+    drafts
+}
+
+/// A path as a person reads it, cleaned.
+fn shown(here: &Here<'_>, path: &Path) -> String {
+    clean(&here.shown(path))
+}
+
+/// A credential that is in no vault, as a provider wants it.
+fn as_credential(finding: &Finding, now: DateTime<Utc>) -> Option<Credential> {
+    let Fields { kind, plain, secrets } = finding.copy()?;
+    let metadata = Metadata {
+        id: String::new(),
+        name: finding.name.clone(),
+        kind,
+        scope: Scope::Organization,
+        fields: plain,
+        secret_names: secrets.keys().cloned().collect(),
+        created: now,
+        updated: now,
+        used: None,
+        verified: None,
+        expires: finding.expires,
+        check: Check::Never,
+        tags: BTreeSet::new(),
+        note: String::new(),
+        version: 1,
+    };
+    Some(Credential { metadata, secrets })
+}
+
+#[cfg(test)]
+mod tests;
