@@ -35,16 +35,19 @@ macro_rules! providers {
 providers! {
     aws,
     gcp,
+    k8s,
     cloudflare,
     hetzner,
     vercel,
     verda,
     ovh,
     registry,
-    ssh_key,
-    api_key,
     git,
+    ssh_key,
     oauth,
+    api_key,
+    password,
+    file,
     env,
 }
 

@@ -7,10 +7,11 @@ use crate::idp::{Behaviour, Idp};
 use crate::stage::{Outcome, Stage};
 
 /// Every page a person reads.
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 8] = [
     "README.md",
     ".github/CONTRIBUTING.md",
     ".github/SECURITY.md",
+    ".github/docs/credentials.md",
     ".github/docs/developers.md",
     ".github/docs/ci.md",
     ".github/docs/services.md",

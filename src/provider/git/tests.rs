@@ -289,9 +289,9 @@ fn the_rest_follows_from_host_and_token() {
     assert_eq!(unknown.missing(&KINDS[0]), ["username"]);
     let local = completed(Some("http://127.0.0.1:3000/team/x.git"), &[]).unwrap();
     assert_eq!(local.get("endpoint").unwrap().expose(), "http://127.0.0.1:3000");
-    for token in ["ghr_secret", "glrt-secret", "gloas-secret"] {
+    for token in ["ghr_s3cret", "glrt-s3cret", "gloas-s3cret"] {
         let told = completed(Some("github.com"), &[("token", token)]).unwrap_err().to_string();
-        assert!(told.contains("malformed") && !told.contains("secret"), "{told}");
+        assert!(told.contains("malformed") && !told.contains("s3cret"), "{told}");
     }
 }
 
