@@ -56,6 +56,7 @@ mod private_files;
 mod profiles;
 mod prompts;
 mod providers {
+    mod aws;
     mod cloudflare;
     mod clouds;
     mod foreground;
