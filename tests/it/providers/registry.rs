@@ -228,7 +228,7 @@ fn an_ecr_password_is_made_from_a_stored_key_whenever_it_is_used() {
             assert!(seen.header("authorization").is_some_and(|given| given.starts_with("AWS4-HMAC-SHA256 ")));
             let token = STANDARD.encode(made(count.fetch_add(1, Ordering::SeqCst)));
             let data = serde_json::json!({"authorizationToken": token, "expiresAt": 4_102_444_800.0});
-            Answer::json(200, serde_json::json!({"authorizationData": [data]}))
+            Answer::json(200, &serde_json::json!({"authorizationData": [data]}))
         }
     });
     let registry = Double::start(|seen| match seen.header("authorization") {
