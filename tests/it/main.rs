@@ -56,13 +56,17 @@ mod private_files;
 mod profiles;
 mod prompts;
 mod providers {
+    mod api_key;
     mod aws;
     mod cloudflare;
     mod clouds;
+    mod file;
     mod foreground;
+    mod git;
     mod hetzner;
     mod oauth;
     mod ovh;
+    mod password;
     mod registry;
     mod ssh_key;
     mod vercel;
