@@ -25,11 +25,12 @@ static KINDS: [Kind; 4] = [
     Kind::new("peer_login", "peer login", "keys", &LOGIN_FIELDS),
     Kind::new("generic_env", "variables", "keys", &[]).open(any_name),
 ];
-static MARKS: [Mark; 5] = [
+static MARKS: [Mark; 6] = [
     mark("peer_token", "token", "tk-", r"\b(tk-[a-z0-9]{16})\b"),
     mark("peer_token", "token", "tk-live-", r"\b(tk-live-[a-z0-9]{16})\b"),
     mark("peer_keys", "key_id", "TID", r"\bTID[0-9A-Z]{17}\b"),
     mark("peer_keys", "secret_key", "SK/", r"(SK/[0-9a-z]{20})"),
+    mark("peer_keys", "secret_key", "PAIR", r"PAIR[0-9]{10} = (SK-[0-9a-z]{20})"),
     mark("peer_login", "password", "peer-auth", r#""peer-auth"\s*:\s*"([A-Za-z0-9+/=]+)""#),
 ];
 

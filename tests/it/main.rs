@@ -79,6 +79,7 @@ mod real_clients;
 mod real_servers;
 mod redirects;
 mod refresh;
+mod scan;
 mod scene;
 mod second_host;
 mod secure;
