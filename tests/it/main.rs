@@ -93,5 +93,12 @@ mod template;
 mod terminal;
 mod tls;
 mod users;
+mod vault {
+    mod commands;
+    mod crashes;
+    mod files;
+    mod keychain;
+    mod together;
+}
 mod vaulted;
 mod wire;
