@@ -35,17 +35,19 @@ macro_rules! providers {
 providers! {
     aws,
     gcp,
-    k8s,
     cloudflare,
     hetzner,
     vercel,
     verda,
     ovh,
+    k8s,
     registry,
     git,
     ssh_key,
     oauth,
     api_key,
+    password,
+    file,
     env,
 }
 

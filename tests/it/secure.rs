@@ -21,8 +21,8 @@ pub struct Authority {
 
 /// A certificate and its key.
 pub struct Certificate {
-    pem: PathBuf,
-    key: PathBuf,
+    pub pem: PathBuf,
+    pub key: PathBuf,
 }
 
 impl Authority {

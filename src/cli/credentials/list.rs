@@ -183,3 +183,36 @@ fn long(doors: &Doors<'_>, found: &[&Metadata]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credential::tests::credential;
+    use crate::credential::{Fields, Raw};
+    use crate::provider::PROVIDERS;
+
+    #[test]
+    fn json_of_every_kind_shows_no_secret_and_masks_identifiers() {
+        for kind in PROVIDERS.iter().flat_map(|provider| provider.kinds()) {
+            let mut raw = Raw::new();
+            for field in kind.fields {
+                let canary = format!("LNYCANARY-{}", field.name.replace('_', ""));
+                let value = if (field.check)(&canary).is_ok() { canary } else { field.example.to_owned() };
+                raw.plain(field.name, &value);
+            }
+            if kind.open.is_some() {
+                raw.plain("NAME", "LNYCANARY-name");
+            }
+            let credential = credential("work", Fields::parse(kind, raw).unwrap());
+            let shown = serde_json::to_string(&Shown::of(&credential.metadata, credential.metadata.created)).unwrap();
+            let hidden = credential.secrets.values().map(crate::secret::Secret::expose);
+            let masked = credential.metadata.fields.iter().filter(|(name, _)| kind.class(name) == Class::Identifier);
+            for secret in hidden.chain(masked.map(|(_, value)| value.as_str())).filter(|text| text.len() >= 8) {
+                assert!(!shown.contains(secret), "{} shows {secret}: {shown}", kind.id);
+            }
+            for name in credential.secrets.keys() {
+                assert!(shown.contains(&format!("\"{name}\"")), "{} names its secrets: {shown}", kind.id);
+            }
+        }
+    }
+}

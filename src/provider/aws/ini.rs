@@ -47,7 +47,11 @@ impl Section {
     pub(super) fn nested(&self, key: &str, inner: &str) -> Option<&str> {
         let block = self.get(key)?.expose().strip_prefix('\n')?;
         let pairs = block.lines().filter_map(|line| line.split_once('='));
-        pairs.map(|(key, value)| (key.trim(), value.trim())).filter(|(key, _)| *key == inner).map(|(_, value)| value).last()
+        pairs
+            .map(|(key, value)| (key.trim(), value.trim()))
+            .filter(|(key, _)| *key == inner)
+            .map(|(_, value)| value)
+            .last()
     }
 
     fn entry(&self, key: &str) -> Option<&Entry> {

@@ -53,7 +53,8 @@ impl File {
         let mut file = Self { path, what, fixed, sections: Vec::new() };
         let Some(bytes) = files::read(&file.path)?.map(Zeroizing::new) else { return Ok(file) };
         let text = std::str::from_utf8(&bytes).map_err(|_| file.foreign(here, "it is no text in UTF-8"))?;
-        file.sections = ini::parse(text).map_err(|bad| file.foreign(here, &format!("line {}: {}", bad.line, bad.problem)))?;
+        file.sections =
+            ini::parse(text).map_err(|bad| file.foreign(here, &format!("line {}: {}", bad.line, bad.problem)))?;
         Ok(file)
     }
 
@@ -85,12 +86,7 @@ impl Files {
     pub(super) fn read(here: &Here<'_>) -> Result<Self, ProviderError> {
         Ok(Self {
             config: File::read(here, "AWS_CONFIG_FILE", ".aws/config", "AWS configuration file")?,
-            credentials: File::read(
-                here,
-                "AWS_SHARED_CREDENTIALS_FILE",
-                ".aws/credentials",
-                "AWS credentials file",
-            )?,
+            credentials: File::read(here, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials", "AWS credentials file")?,
         })
     }
 

@@ -148,12 +148,15 @@ impl Vault for Local<'_> {
 impl Local<'_> {
     fn open_once(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
         let (store, open) = self.opened()?;
-        let changed = || VaultError::Changed { name: metadata.name.clone() };
-        let SealedRows { version, wrapped, secrets: sealed } = store.secrets(&metadata.id)?.ok_or_else(changed)?;
-        if version != metadata.version {
-            return Err(changed());
-        }
         let closed = |_| VaultError::DoesNotOpen { name: metadata.name.clone() };
+        let sealed = store.secrets(&metadata.id)?.filter(|sealed| sealed.version == metadata.version);
+        let Some(SealedRows { wrapped, secrets: sealed, .. }) = sealed else {
+            // Both change together; where only one is of another version, somebody has moved rows.
+            let project = metadata.scope.project().unwrap_or_default();
+            let row = store.credential(&open.row.id, project, &metadata.name)?;
+            let stands = row.is_some_and(|row| row.id == metadata.id && row.version == metadata.version);
+            return Err(if stands { closed(DoesNotOpen) } else { VaultError::Changed { name: metadata.name.clone() } });
+        };
         let place = Place::of(&open.row.id, metadata);
         let data_key =
             open.key.unwrap(&wrapped, &data_key_place(&open.row.id, &metadata.id, &place.version)).map_err(closed)?;

@@ -101,7 +101,7 @@ fn store(stage: &Stage, flags: &[&str]) -> Outcome {
 
 /// kubectl, with nothing but this file.
 fn kubectl(stage: &Stage, config: &Path, arguments: &[&str]) -> String {
-    let brought = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-peers/kubectl");
+    let brought = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-peers/k8s");
     let path = format!("{}:/usr/local/bin:/usr/bin:/bin", brought.display());
     let mut command = Command::new("kubectl");
     command.args(arguments).env_clear().env("PATH", &path).env("HOME", stage.root().join("elsewhere"));
