@@ -51,7 +51,7 @@ impl Section {
             .map(|(key, value)| (key.trim(), value.trim()))
             .filter(|(key, _)| *key == inner)
             .map(|(_, value)| value)
-            .last()
+            .next_back()
     }
 
     fn entry(&self, key: &str) -> Option<&Entry> {
@@ -141,14 +141,13 @@ pub(super) fn words(line: &str) -> Option<Vec<String>> {
             (Some('"'), '\\') if escapes && characters.peek().is_some_and(|next| matches!(next, '"' | '\\')) => {
                 word.get_or_insert_default().extend(characters.next());
             }
-            (Some(_), character) => word.get_or_insert_default().push(character),
             (None, '"' | '\'') => {
                 quote = Some(character);
                 word.get_or_insert_default();
             }
             (None, '\\') if escapes => word.get_or_insert_default().push(characters.next()?),
             (None, character) if character.is_whitespace() => words.extend(word.take()),
-            (None, character) => word.get_or_insert_default().push(character),
+            (None | Some(_), character) => word.get_or_insert_default().push(character),
         }
     }
     words.extend(word);
@@ -224,9 +223,9 @@ mod tests {
         ) {
             let mut text = String::new();
             for name in &names {
-                text += &format!("[{name}]\n");
+                text.extend(["[", name, "]\n"]);
                 for (key, value) in &entries {
-                    text += &format!("{key} = {value}\n\n# a comment\n");
+                    text.extend([key, " = ", value, "\n\n# a comment\n"]);
                 }
             }
             let read = parse(&text).unwrap();
