@@ -47,11 +47,7 @@ impl Section {
     pub(super) fn nested(&self, key: &str, inner: &str) -> Option<&str> {
         let block = self.get(key)?.expose().strip_prefix('\n')?;
         let pairs = block.lines().filter_map(|line| line.split_once('='));
-        pairs
-            .map(|(key, value)| (key.trim(), value.trim()))
-            .filter(|(key, _)| *key == inner)
-            .map(|(_, value)| value)
-            .next_back()
+        pairs.map(|(key, value)| (key.trim(), value.trim())).rfind(|(key, _)| *key == inner).map(|(_, value)| value)
     }
 
     fn entry(&self, key: &str) -> Option<&Entry> {
@@ -147,7 +143,7 @@ pub(super) fn words(line: &str) -> Option<Vec<String>> {
             }
             (None, '\\') if escapes => word.get_or_insert_default().push(characters.next()?),
             (None, character) if character.is_whitespace() => words.extend(word.take()),
-            (None | Some(_), character) => word.get_or_insert_default().push(character),
+            (_, character) => word.get_or_insert_default().push(character),
         }
     }
     words.extend(word);
@@ -223,9 +219,9 @@ mod tests {
         ) {
             let mut text = String::new();
             for name in &names {
-                text.extend(["[", name, "]\n"]);
+                text += &format!("[{name}]\n");
                 for (key, value) in &entries {
-                    text.extend([key, " = ", value, "\n\n# a comment\n"]);
+                    text += &format!("{key} = {value}\n\n# a comment\n");
                 }
             }
             let read = parse(&text).unwrap();
