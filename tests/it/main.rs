@@ -62,8 +62,10 @@ mod providers {
     mod clouds;
     mod file;
     mod foreground;
+    mod gcp;
     mod git;
     mod hetzner;
+    mod k8s;
     mod oauth;
     mod ovh;
     mod password;
