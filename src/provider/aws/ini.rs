@@ -219,9 +219,9 @@ mod tests {
         ) {
             let mut text = String::new();
             for name in &names {
-                text += &format!("[{name}]\n");
+                text.extend(["[", name, "]\n"]);
                 for (key, value) in &entries {
-                    text += &format!("{key} = {value}\n\n# a comment\n");
+                    text.extend([key, " = ", value, "\n\n# a comment\n"]);
                 }
             }
             let read = parse(&text).unwrap();
