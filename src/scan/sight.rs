@@ -90,6 +90,7 @@ const SHELL: [&str; 13] = [
 
 impl Sort {
     /// The sort of a file of that name.
+    #[expect(clippy::case_sensitive_file_extension_comparisons, reason = "the name is in lower case")]
     pub(super) fn of(name: &str) -> Self {
         let lower = name.to_ascii_lowercase();
         let is_env = lower == ".env"
@@ -247,7 +248,7 @@ struct Lines<'t> {
 impl Lines<'_> {
     fn of(&mut self, place: usize) -> usize {
         let between = self.text.get(self.at..place).unwrap_or_default();
-        self.line += between.iter().filter(|byte| **byte == b'\n').count();
+        self.line += between.split(|byte| *byte == b'\n').count() - 1;
         self.at = self.at.max(place);
         self.line
     }

@@ -259,7 +259,7 @@ fn what_is_alive_comes_first_and_what_nobody_answers_for_is_unknown() {
             Some('b') => 500,
             _ => 200,
         };
-        Ok(Response { status, headers: Default::default(), body: Vec::new().into() })
+        Ok(Response { status, headers: crate::http::HeaderMap::new(), body: Vec::new().into() })
     };
     let env = env(root.path(), &[]);
     let now = chrono::DateTime::UNIX_EPOCH;

@@ -238,6 +238,25 @@ fn a_role_is_assumed_through_its_source_and_through_another_role() {
 }
 
 #[test]
+fn a_registry_of_aws_gets_its_password_from_the_keys() {
+    let moto = Moto::start();
+    let stage = moto.stage();
+    moto.store(&stage, "dev").ends(0);
+    moto.store(&stage, "bare").ends(0);
+    let host = "123456789012.dkr.ecr.us-east-1.amazonaws.com";
+    let registry = |name: &str| {
+        let flags = ["--source", name, "--name", &format!("ecr-{name}"), "--no-verify"];
+        stage.run(&[&["credentials", "store", "registry", host], &flags[..]].concat()).ends(0);
+        stage.run(&["credentials", "export", &format!("ecr-{name}"), "--format", "docker-config"])
+    };
+    let config = registry("dev").ends(0).json();
+    // `AWS:123456789012-auth-token`
+    assert_eq!(config["auths"][host]["auth"], "QVdTOjEyMzQ1Njc4OTAxMi1hdXRoLXRva2Vu");
+    let denied = registry("bare").ends(5);
+    assert!(denied.stderr().contains("ecr:GetAuthorizationToken"), "{denied}");
+}
+
+#[test]
 fn rotating_replaces_the_key_and_the_old_one_is_gone() {
     let moto = Moto::start();
     let stage = moto.stage();

@@ -126,7 +126,8 @@ fn stored_at(double: &Double, flavour: &str, token: &str) -> Stage {
     let stage = vaulted::stage();
     let url = double.url();
     let more = ["--username", "a@b.example", "--service", flavour, "--endpoint", &url];
-    let flags = [&["git.corp.example", "--token", &format!("secret:{token}")][..], &more].concat();
+    let token = format!("secret:{token}");
+    let flags = [&["git.corp.example", "--token", &token][..], &more].concat();
     store(&stage, "git", &flags).ends(0);
     stage
 }
