@@ -240,9 +240,22 @@ fn a_project_that_cannot_be_seen_is_told() {
     let (google, double) = Google::start();
     let stage = stage(&double);
     let path = given(&stage, "key.json", &google.state().make_key());
-    let stored = store(&stage, &["--service-account", &path, "--project", "elsewhere"]).ends(0);
+    let stored = store(&stage, &["--service-account", &path, "--project-id", "elsewhere"]).ends(0);
     assert!(stored.stderr().contains("does not let it see the project elsewhere"), "{stored}");
     assert_eq!(tested(&stage)["outcome"], "insufficient");
+}
+
+#[test]
+fn lanyards_own_project_is_not_googles() {
+    let (google, double) = Google::start();
+    let stage = stage(&double);
+    let path = given(&stage, "key.json", &google.state().make_key());
+    let store = ["--project", "web-shop", "credentials", "store", "gcp", "--service-account", &path];
+    stage.run(&store).ends(0);
+    assert_eq!(
+        stage.run(&["credentials", "show", "gcp-deploy", "--json"]).ends(0).json()["fields"]["project_id"],
+        "my-project"
+    );
 }
 
 #[test]
