@@ -116,7 +116,9 @@ pub(super) fn walk(ground: &Ground<'_>, marks: &Marks, open: Option<&'static Kin
         })
     });
     drop((seen, counted));
-    counts.into_iter().for_each(|other| passed.add(other));
+    for other in counts {
+        passed.add(other);
+    }
     let mut all: Vec<Seen> = all_seen.into_iter().collect();
     all.sort_by(|one, other| one.path.cmp(&other.path));
     all.dedup_by(|one, other| one.path == other.path);
