@@ -55,6 +55,7 @@ mod profile;
 mod project;
 mod store;
 pub mod ui;
+mod vault;
 mod vault_door;
 mod which;
 
@@ -120,6 +121,9 @@ enum Command {
     /// Keep, check and hand over the credentials of clouds, registries, git hosts and APIs
     #[command(subcommand, after_help = "Example:\n  lanyard credentials store aws\n  lanyard credentials test")]
     Credentials(Credentials),
+    /// Look after the vault: its keys, its backups, its recovery
+    #[command(subcommand, after_help = "Example:\n  lanyard vault backup ~/backups/vault-2026-01.db")]
+    Vault(vault::Command),
     /// Read and change the configuration
     #[command(subcommand, after_help = "Example:\n  lanyard config set defaults.storage keychain")]
     Config(config::Command),
@@ -188,6 +192,7 @@ impl Command {
             Self::Credentials(Credentials::Disconnect(args)) => args.run(doors),
             Self::Credentials(Credentials::Reconnect(args)) => args.run(doors),
             Self::Credentials(Credentials::Export(args)) => args.run(doors),
+            Self::Vault(command) => command.run(doors),
             Self::Config(command) => command.run(doors),
             Self::Profile(command) => command.run(doors),
             Self::Project(command) => command.run(doors),

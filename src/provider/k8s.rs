@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::credential::{
     Content, Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules,
 };
+use crate::provider::api::host_of;
 use crate::provider::{Found, Here, Input, Net, Provider, ProviderError, Verdict};
 use crate::secret::Secret;
 
@@ -107,15 +108,7 @@ impl Provider for Kubernetes {
     }
 
     fn hosts(&self, metadata: &Metadata) -> Vec<String> {
-        let url = metadata.field("server").and_then(|server| crate::http::parse_url(server).ok());
-        let host = url.and_then(|url| {
-            let host = url.host_str()?.to_lowercase();
-            Some(match url.port_or_known_default() {
-                None | Some(443) => host,
-                Some(port) => format!("{host}:{port}"),
-            })
-        });
-        host.into_iter().collect()
+        metadata.field("server").and_then(host_of).into_iter().collect()
     }
 
     /// A bearer token or a password where there is one; a certificate is used through the file alone.

@@ -35,12 +35,12 @@ macro_rules! providers {
 providers! {
     aws,
     gcp,
-    k8s,
     cloudflare,
     hetzner,
     vercel,
     verda,
     ovh,
+    k8s,
     registry,
     git,
     ssh_key,

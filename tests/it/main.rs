@@ -56,12 +56,19 @@ mod private_files;
 mod profiles;
 mod prompts;
 mod providers {
+    mod api_key;
+    mod aws;
     mod cloudflare;
     mod clouds;
+    mod file;
     mod foreground;
+    mod gcp;
+    mod git;
     mod hetzner;
+    mod k8s;
     mod oauth;
     mod ovh;
+    mod password;
     mod registry;
     mod ssh_key;
     mod vercel;
@@ -88,5 +95,12 @@ mod template;
 mod terminal;
 mod tls;
 mod users;
+mod vault {
+    mod commands;
+    mod crashes;
+    mod files;
+    mod keychain;
+    mod together;
+}
 mod vaulted;
 mod wire;

@@ -94,7 +94,8 @@ pub(crate) struct Args {
     no_verify: bool,
 }
 
-fn storage_parser() -> impl TypedValueParser<Value = Choice> {
+/// Reads the word for a store.
+pub(crate) fn storage_parser() -> impl TypedValueParser<Value = Choice> {
     PossibleValuesParser::new(Choice::ALL.map(Choice::word)).map(|word| word.parse().unwrap_or(Choice::Auto))
 }
 

@@ -77,7 +77,7 @@ impl File {
 
     fn section(&self, kind: &str, name: &str) -> Option<&Section> {
         let is_it = |section: &&Section| named(&section.name, kind).as_deref() == Some(name);
-        self.sections.iter().filter(is_it).last()
+        self.sections.iter().rfind(is_it)
     }
 }
 
@@ -104,7 +104,7 @@ impl Files {
     /// The profile of that name.
     pub(super) fn profile(&self, name: &str) -> Option<Profile<'_>> {
         let is_it = |section: &&Section| profile_name(&section.name).as_deref() == Some(name);
-        let config = self.config.sections.iter().filter(is_it).last();
+        let config = self.config.sections.iter().rfind(is_it);
         let credentials = self.credentials.sections.iter().find(|section| section.name == name);
         (config.is_some() || credentials.is_some()).then(|| Profile { name: name.to_owned(), config, credentials })
     }

@@ -285,6 +285,8 @@ fn the_rest_follows_from_host_and_token() {
         assert_eq!((text("service").as_str(), text("username").as_str()), (service, user));
         assert_eq!(text("host"), host.unwrap_or("github.com"));
     }
+    let without_host = completed(None, &[("token", "glpat-x")]).unwrap();
+    assert_eq!(without_host.missing(&KINDS[0]), ["host"], "many run GitLab themselves");
     let unknown = completed(Some("git.corp.example"), &[("token", "x")]).unwrap();
     assert_eq!(unknown.missing(&KINDS[0]), ["username"]);
     let local = completed(Some("http://127.0.0.1:3000/team/x.git"), &[]).unwrap();

@@ -2,13 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use zeroize::Zeroizing;
-
 use super::KINDS;
 use super::flat::{Flat, Refusal};
 use super::kubeconfig::{Cluster, Context, Entry, Kubeconfig, Merged, User};
 use crate::credential::Raw;
 use crate::os::files;
+use crate::provider::foreign::Foreign;
 use crate::provider::{Found, Here, Origin, ProviderError};
 use crate::secret::Secret;
 use crate::text::clean;
@@ -69,20 +68,17 @@ fn paths(here: &Here<'_>) -> Vec<PathBuf> {
 fn read(here: &Here<'_>) -> Result<Merged, ProviderError> {
     let mut merged = Merged::default();
     for path in paths(here) {
-        let Some(bytes) = files::read(&path)?.map(Zeroizing::new) else {
+        let Some(file) = Foreign::read(here, &path, WHAT)? else {
             if here.input("kubeconfig").is_some() {
                 let mend = "check the path".into();
                 return Err(ProviderError::NotThere { what: WHAT.into(), place: here.shown(&path), mend });
             }
             continue;
         };
-        let broken = |problem: String| ProviderError::Foreign { place: here.shown(&path), what: WHAT, problem };
-        let text = std::str::from_utf8(&bytes).map_err(|_| broken("it is no UTF-8 text".into()))?;
-        if text.trim().is_empty() {
-            continue;
+        if !file.is_blank() {
+            let read = Kubeconfig::parse(&Secret::new(file.text().to_owned()));
+            merged.add(read.map_err(|problem| file.broken(problem.to_string()))?, &path);
         }
-        let text = Secret::new(text.to_owned());
-        merged.add(Kubeconfig::parse(&text).map_err(|problem| broken(problem.to_string()))?, &path);
     }
     Ok(merged)
 }
@@ -115,6 +111,7 @@ fn found(here: &Here<'_>, merged: &Merged, name: &str) -> Found {
         Some(file) => Origin::file(here, file, &entry),
         None => Origin { place: entry, path: None, plain_text: false, whole_file: false },
     };
+    origin.whole_file = user.is_some_and(|user| merged.holds_nothing_else(user));
     let mut raw = Raw::new();
     let mut expires = None;
     if let Ok(flat) = Flat::of(merged, name, &contents) {

@@ -188,4 +188,11 @@ impl Merged {
     pub(super) fn context(&self, name: &str) -> Option<&Entry<Context>> {
         self.contexts.iter().find(|(known, _)| known == name).map(|(_, context)| context)
     }
+
+    /// Whether a user's file holds that user and nothing that another one needs, and keeps no secret elsewhere.
+    pub(super) fn holds_nothing_else(&self, user: &Entry<User>) -> bool {
+        let users = self.users.values().filter(|other| other.file == user.file).count();
+        let contexts = self.contexts.iter().filter(|(_, other)| other.file == user.file).count();
+        users == 1 && contexts <= 1 && user.value.token_file.is_none() && user.value.client_key.is_none()
+    }
 }

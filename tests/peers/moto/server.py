@@ -1,30 +1,36 @@
-"""Users and a role for the tests.
+"""A moto with users and a role for the tests.
 
-    setup.py count            how many calls of AWS this makes
-    setup.py ENDPOINT FILE    makes them, and writes each user's access key into FILE
+    server.py PORT FILE
+
+Writes each user's access key and the role's ARN into FILE, then checks every request.
 """
 import json
+import os
 import sys
+import threading
 
-# What each user may do: `dev` everything that lanyard asks for, `bare` nothing, `stuck` make keys but not delete them.
+os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = "inf"
+
+import boto3  # noqa: E402
+from moto import settings  # noqa: E402
+from moto.server import ThreadedMotoServer  # noqa: E402
+
+# What each user may do: `dev` all that lanyard asks for, `bare` nothing of it, `stuck` make keys but not delete them.
 USERS = {
     "dev": ["sts:*", "iam:*AccessKey*", "ecr:GetAuthorizationToken"],
     "bare": ["s3:ListAllMyBuckets"],
     "stuck": ["sts:*", "iam:CreateAccessKey", "iam:ListAccessKeys"],
 }
-CALLS_PER_USER = 3
 
 
 def policy(**statement):
     return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]})
 
 
-def main(endpoint, file):
-    import boto3
-
+def set_up(port):
     iam = boto3.client(
         "iam",
-        endpoint_url=endpoint,
+        endpoint_url=f"http://127.0.0.1:{port}",
         region_name="us-east-1",
         aws_access_key_id="setup",
         aws_secret_access_key="setup",
@@ -37,11 +43,15 @@ def main(endpoint, file):
         keys[user] = {"id": made["AccessKeyId"], "secret": made["SecretAccessKey"]}
     trust = policy(Action="sts:AssumeRole", Principal={"AWS": "*"})
     keys["role"] = iam.create_role(RoleName="deploy", AssumeRolePolicyDocument=trust)["Role"]["Arn"]
-    with open(file, "w") as out:
-        json.dump(keys, out)
+    iam.put_role_policy(RoleName="deploy", PolicyName="may", PolicyDocument=policy(Action="sts:*", Resource="*"))
+    return keys
 
 
-if sys.argv[1] == "count":
-    print(len(USERS) * CALLS_PER_USER + 1)
-else:
-    main(*sys.argv[1:])
+port, file = sys.argv[1:]
+ThreadedMotoServer(ip_address="127.0.0.1", port=int(port), verbose=False).start()
+keys = set_up(port)
+settings.INITIAL_NO_AUTH_ACTION_COUNT = 0
+with open(file + ".new", "w") as out:
+    json.dump(keys, out)
+os.rename(file + ".new", file)
+threading.Event().wait()
