@@ -103,7 +103,11 @@ pub fn scan(wanted: &Wanted<'_>, env: &Env, now: DateTime<Utc>) -> Scan {
     let mut problems = Vec::new();
     for (provider, outcome) in asked {
         match outcome {
-            Ok(Ok(found)) => found.into_iter().for_each(|found| merge.add(of_tool(found, &here))),
+            Ok(Ok(found)) => {
+                for found in found {
+                    merge.add(of_tool(found, &here));
+                }
+            }
             Ok(Err(failure)) => problems.push(Problem::of(provider, &failure)),
             Err(_) => problems.push(Problem {
                 provider: provider.name(),
@@ -117,12 +121,19 @@ pub fn scan(wanted: &Wanted<'_>, env: &Env, now: DateTime<Utc>) -> Scan {
             merge.add(draft);
         }
     }
+    let mut drafts = Vec::new();
     for seen in seen {
         let spot = |line| Spot::of_walk(&here, &seen.path, &seen.rights, line);
-        for sighting in seen.sightings {
+        let draft = |sighting: sight::Sighting| {
             let spot = spot(sighting.line);
-            merge.add(Draft::of_sighting(sighting, spot));
-        }
+            Draft::of_sighting(sighting, spot)
+        };
+        drafts.extend(seen.sightings.into_iter().map(draft));
+    }
+    // What a provider knows says more than what only a variable's name tells.
+    drafts.sort_by_key(|draft| draft.is_guess);
+    for draft in drafts {
+        merge.add(draft);
     }
     Scan { findings: merge.finish(&here, now), problems, passed }
 }
@@ -184,4 +195,5 @@ fn as_credential(finding: &Finding, now: DateTime<Utc>) -> Option<Credential> {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "the tests make their own files")]
 mod tests;

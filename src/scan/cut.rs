@@ -21,6 +21,7 @@ mod json;
 mod lines;
 mod netrc;
 mod toml;
+mod yaml;
 
 /// How a credential was taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,6 +133,7 @@ pub(super) enum Format {
     Ini,
     Json,
     Toml,
+    Yaml,
     Netrc,
     GitCredentials,
 }
@@ -157,6 +159,7 @@ impl Format {
             ("credentials" | "config", _) if starts_with_section(text) => Some(Self::Ini),
             _ => match ending {
                 "toml" => Some(Self::Toml),
+                "yml" | "yaml" => Some(Self::Yaml),
                 "ini" | "cfg" | "conf" | "cnf" | "properties" => Some(Self::Ini),
                 "sh" | "bash" | "zsh" => Some(Self::Shell),
                 "json" => Some(Self::Json),
@@ -174,6 +177,7 @@ impl Format {
             Self::Ini => ini::piece(text, unwanted),
             Self::Json => json::piece(text, unwanted),
             Self::Toml => toml::piece(text, unwanted),
+            Self::Yaml => yaml::piece(text, unwanted),
             Self::Netrc => netrc::piece(text, unwanted),
         }
     }

@@ -11,6 +11,9 @@ use crate::credential::{Class, Fields, Kind, Raw};
 use crate::provider::{Here, Provider};
 use crate::text::clean;
 
+/// So many places of a finding are compared with a new one, besides the last.
+const FRONT: usize = 16;
+
 /// Puts together what was found.
 pub(super) struct Merge {
     providers: Vec<&'static dyn Provider>,
@@ -47,7 +50,7 @@ impl Merge {
         let candidates: Vec<usize> = by.iter().filter_map(|print| self.known.get(print)).flatten().copied().collect();
         let same = candidates
             .into_iter()
-            .find(|index| self.drafts.get(*index).is_some_and(|(known, spots)| is_same(known, spots, &draft)));
+            .find(|index| self.drafts.get(*index).is_some_and(|(known, _)| is_same(known, &draft)));
         let Some((known, spots)) = same.and_then(|index| self.drafts.get_mut(index)) else {
             let index = self.drafts.len();
             for print in secrets.into_iter().chain(identifiers) {
@@ -62,7 +65,10 @@ impl Merge {
         }
         known.expires = known.expires.or(draft.expires);
         known.name = known.name.take().or(draft.name);
-        match spots.iter_mut().find(|spot| spot.is(&draft.spot)) {
+        // What tools found stands in front, and texts are read from their first line to their last.
+        let length = spots.len().min(FRONT);
+        let (front, back) = spots.split_at_mut(length);
+        match front.iter_mut().chain(back.last_mut()).find(|spot| spot.is(&draft.spot)) {
             Some(spot) => spot.line = spot.line.or(draft.spot.line),
             None => spots.push(draft.spot),
         }
@@ -102,20 +108,15 @@ fn trimmed(value: &str) -> &str {
 
 /// Whether what was found is what is known already. The same secret in the hands of two kinds, such as one token for a
 /// git host and for its registry, is two credentials where their tools say so.
-fn is_same(known: &Draft, spots: &[Spot], new: &Draft) -> bool {
+fn is_same(known: &Draft, new: &Draft) -> bool {
     if !std::ptr::eq(known.kind, new.kind) {
-        return new.is_sighting
-            && (known.kind.provider == new.kind.provider || new.is_guess || is_at(spots, &new.spot));
+        return new.is_sighting;
     }
     let conflicts = new.raw.names().any(|name| {
         let known = known.raw.get(name).map(|value| trimmed(value.expose()));
         known.is_some_and(|known| new.raw.get(name).is_some_and(|new| trimmed(new.expose()) != known))
     });
     !conflicts
-}
-
-fn is_at(spots: &[Spot], spot: &Spot) -> bool {
-    spots.iter().any(|known| known.path.is_some() && known.path == spot.path || known.place == spot.place)
 }
 
 fn finished(

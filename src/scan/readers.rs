@@ -102,6 +102,7 @@ fn of_bits(mode: u32, everyone: u32, group: u32) -> Readers {
 }
 
 #[cfg(all(test, unix))]
+#[allow(clippy::disallowed_methods, reason = "the tests make their own files")]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 

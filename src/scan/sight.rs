@@ -14,6 +14,9 @@ use crate::secret::Secret;
 /// Values of one credential stand no further apart than this, in lines.
 const NEAR: usize = 10;
 
+/// So many of the last credentials may still be incomplete.
+const MOST_OPEN: usize = 64;
+
 /// A credential, or a part of one, that stands in a text.
 pub(super) struct Sighting {
     /// What it is.
@@ -88,24 +91,24 @@ const SHELL: [&str; 13] = [
     ".pam_environment",
 ];
 
+/// The endings of files that hold keys or states of infrastructure.
+const KEY_ENDINGS: [&str; 6] = ["pem", "key", "p8", "tfvars", "tfstate", "ppk"];
+/// What the name of an example of a `.env` file has in it.
+const EXAMPLES: [&str; 5] = ["example", "sample", "template", "dist", "default"];
+
 impl Sort {
     /// The sort of a file of that name.
-    #[expect(clippy::case_sensitive_file_extension_comparisons, reason = "the name is in lower case")]
     pub(super) fn of(name: &str) -> Self {
         let lower = name.to_ascii_lowercase();
-        let is_env = lower == ".env"
-            || lower == ".envrc"
-            || lower.starts_with(".env.")
-            || lower.starts_with(".env-")
-            || lower.ends_with(".env");
-        let is_example = ["example", "sample", "template", "dist", "default"].iter().any(|word| lower.contains(word));
-        let is_key = lower.starts_with("id_") && !lower.ends_with(".pub")
-            || [".pem", ".key", ".p8", ".tfvars", ".tfstate", ".ppk"].iter().any(|ending| lower.ends_with(ending));
+        let ending = lower.rsplit_once('.').map_or("", |(_, ending)| ending);
+        let is_env = ending == "env" || lower == ".envrc" || lower.starts_with(".env.") || lower.starts_with(".env-");
+        let is_example = || EXAMPLES.iter().any(|word| lower.contains(word));
         match lower.as_str() {
-            _ if is_env && is_example => Self::Text,
+            _ if is_env && is_example() => Self::Text,
             _ if is_env => Self::Assignments,
             name if SHELL.contains(&name) => Self::Shell,
-            name if OFFICIAL.contains(&name) || is_key => Self::Official,
+            name if OFFICIAL.contains(&name) || KEY_ENDINGS.contains(&ending) => Self::Official,
+            name if name.starts_with("id_") && ending != "pub" => Self::Official,
             _ => Self::Text,
         }
     }
@@ -129,13 +132,17 @@ pub(super) fn sightings(marks: &Marks, open: Option<&'static Kind>, text: &[u8],
     let mut found: Vec<Sighting> = Vec::new();
     for hit in &hits {
         let line = lines.of(hit.value.start);
-        let holder = assignments.iter().find(|assignment| covers(&assignment.written, &hit.value));
+        // Both are in the order of the text.
+        let behind = assignments.partition_point(|assignment| assignment.written.start <= hit.value.start);
+        let holder = behind.checked_sub(1).and_then(|at| assignments.get(at));
+        let holder = holder.filter(|assignment| covers(&assignment.written, &hit.value));
         let variable = holder.map(|assignment| assignment.name.to_owned());
         add(&mut found, hit, text, line, variable);
     }
     let mut lines = Lines { text, at: 0, line: 1 };
     for assignment in assignments {
-        let is_known = hits.iter().any(|hit| covers(&assignment.written, &hit.value));
+        let next = hits.partition_point(|hit| hit.value.start < assignment.written.start);
+        let is_known = hits.get(next).is_some_and(|hit| covers(&assignment.written, &hit.value));
         if let (Some(kind), false, true) = (open, is_known, generic::is_secret(assignment.name, &assignment.value)) {
             let line = lines.of(assignment.lines.start);
             let mut raw = Raw::new();
@@ -188,7 +195,7 @@ fn add(found: &mut Vec<Sighting>, hit: &Hit<'_>, text: &[u8], line: usize, varia
         values.plain(name, half);
     }
     let is_secret = kind.class(mark.field) == Class::Secret;
-    let open = found.iter_mut().rev().find(|sighting| {
+    let open = found.iter_mut().rev().take(MOST_OPEN).find(|sighting| {
         std::ptr::eq(sighting.kind, kind) && sighting.service == mark.service && line - sighting.last.min(line) <= NEAR
     });
     if let Some(sighting) = open
@@ -248,7 +255,7 @@ struct Lines<'t> {
 impl Lines<'_> {
     fn of(&mut self, place: usize) -> usize {
         let between = self.text.get(self.at..place).unwrap_or_default();
-        self.line += between.split(|byte| *byte == b'\n').count() - 1;
+        self.line += between.split(|byte| *byte == b'\n').count().saturating_sub(1);
         self.at = self.at.max(place);
         self.line
     }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::credential::{Field, Issued, Kind, Material, Raw, Variable, rules};
-use crate::http::{Request, Response, Unreachable};
+use crate::http::{HeaderMap, Request, Response, Unreachable};
 use crate::provider::{Mark, Net, Origin};
 use crate::secret::Secret;
 
@@ -160,6 +160,24 @@ fn what_tools_variables_and_texts_hold_is_found_once_each() {
 }
 
 #[test]
+fn what_only_a_name_tells_is_what_a_provider_knows_elsewhere() {
+    let root = home(&[
+        ("a/.env", "MY_SECRET=Zx81-Qw93-Lk55-77\n"),
+        ("keys.ini", "TID0123456789ABCDEFG = Zx81-Qw93-Lk55-77\n"),
+    ]);
+    let expected = "peer_keys TID0****DEFG ~/a/.env:1 MY_SECRET, ~/keys.ini:1 [TID0123456789ABCDEFG]";
+    assert_eq!(told(&scanned(root.path(), &[])), [expected]);
+}
+
+#[test]
+fn one_secret_in_many_lines_is_one_finding() {
+    let line = "tk-0123456789abcdef\n";
+    let root = home(&[("a.txt", &line.repeat(2000)), ("b.txt", &format!("{line}{line}"))]);
+    let scan = scanned(root.path(), &[]);
+    assert_eq!((scan.findings.len(), scan.findings[0].spots.len()), (1, 2002));
+}
+
+#[test]
 fn a_broken_file_of_one_tool_is_told_and_the_rest_is_found() {
     let root = home(&[("keys.ini", "nonsense\n"), ("a.txt", "tk-0123456789abcdef\n")]);
     let scan = scanned(root.path(), &[]);
@@ -259,7 +277,7 @@ fn what_is_alive_comes_first_and_what_nobody_answers_for_is_unknown() {
             Some('b') => 500,
             _ => 200,
         };
-        Ok(Response { status, headers: crate::http::HeaderMap::new(), body: Vec::new().into() })
+        Ok(Response { status, headers: HeaderMap::default(), body: Vec::new().into() })
     };
     let env = env(root.path(), &[]);
     let now = chrono::DateTime::UNIX_EPOCH;

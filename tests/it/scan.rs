@@ -355,6 +355,69 @@ fn what_cannot_be_cut_for_certain_is_named_and_left() {
 }
 
 #[test]
+fn each_tools_file_keeps_all_but_the_entry_that_was_imported() {
+    let stage = vaulted::stage();
+    let (netrc, git, hub, vercel, verda, docker) =
+        (secret(30), secret(36), secret(36), secret(56), secret(40), secret(30));
+    let auth = STANDARD.encode(format!("ann:{docker}"));
+    let files = [
+        (
+            ".netrc",
+            format!("# mine\nmachine git.example login ann password {netrc}\nmachine open.example login bob\n"),
+            "# mine\nmachine open.example login bob\n",
+        ),
+        (
+            ".git-credentials",
+            format!("https://ann:ghp_{git}@github.com\nhttps://nobody@host.example\n"),
+            "https://nobody@host.example\n",
+        ),
+        (
+            ".config/gh/hosts.yml",
+            format!(
+                "github.com:\n    users:\n        ann:\n            oauth_token: gho_{hub}\n    git_protocol: https\n    \
+                 user: ann\n    oauth_token: gho_{hub}\n"
+            ),
+            "github.com:\n    users:\n        ann:\n    git_protocol: https\n    user: ann\n",
+        ),
+        (
+            ".local/share/com.vercel.cli/auth.json",
+            format!("{{\n  \"// Note\": \"x\",\n  \"token\": \"vca_{vercel}\"\n}}\n"),
+            "{\n  \"// Note\": \"x\"\n}\n",
+        ),
+        (
+            ".verda/credentials",
+            format!(
+                "[default]\nverda_client_id = abc-def-0123456789\nverda_client_secret = {verda}\n\n[other]\na = b\n"
+            ),
+            "\n[other]\na = b\n",
+        ),
+        (
+            ".docker/config.json",
+            format!("{{\"auths\": {{\"r.example\": {{\"auth\": \"{auth}\"}}}}, \"psFormat\": \"x\"}}"),
+            "{\"auths\": {}, \"psFormat\": \"x\"}",
+        ),
+    ];
+    for (path, before, _) in &files {
+        plant(&stage, path, before);
+    }
+    let told = scan(&stage, &["--import", "--yes", "--no-verify", "--remove-original"]);
+    for (path, _, after) in &files {
+        assert_eq!(text(&stage, path), *after, "{path}: {told:#}");
+    }
+    assert_eq!(list(&stage).len(), 6, "{told:#}");
+    assert!(found(&scan(&stage, &[])).is_empty());
+}
+
+#[test]
+fn without_a_vault_nothing_leaves_its_place() {
+    let stage = Stage::new();
+    plant(&stage, ".env", "DB_PASSWORD=hunter2-Horse\n");
+    let failed = stage.run(&["credentials", "scan", "--import", "--yes", "--no-verify", "--remove-original"]).ends(7);
+    assert!(failed.stderr().contains("no vault can be made"), "{failed}");
+    assert_eq!(text(&stage, ".env"), "DB_PASSWORD=hunter2-Horse\n");
+}
+
+#[test]
 fn a_key_file_goes_as_a_whole() {
     let stage = vaulted::stage();
     std::fs::create_dir(stage.home().join(".ssh")).unwrap();

@@ -73,6 +73,7 @@ fn sweep(folder: &Path, prefix: &str) {
 }
 
 #[cfg(all(test, unix))]
+#[allow(clippy::disallowed_methods, reason = "the tests make their own files")]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 

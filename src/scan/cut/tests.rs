@@ -96,6 +96,26 @@ fn an_entry_of_toml_goes_where_it_has_its_lines_to_itself() {
 }
 
 #[test]
+fn an_entry_of_yaml_goes_where_nothing_hangs_on_it() {
+    let text = "# gh\ngithub.com:\n    users:\n        ann:\n            oauth_token: s3cr3t-VALUE-0123\n    user: ann\n    \
+                oauth_token: \"s3cr3t-VALUE-0123\"\n";
+    cuts(Format::Yaml, text, "# gh\ngithub.com:\n    users:\n        ann:\n    user: ann\n");
+    cuts(Format::Yaml, "a: 1\ntoken: 's3cr3t-VALUE-0123'\n", "a: 1\n");
+    for woven in [
+        "a: {t: s3cr3t-VALUE-0123}\n",
+        "- s3cr3t-VALUE-0123\n",
+        "- t: s3cr3t-VALUE-0123\n  u: 1\n",
+        "t: &x s3cr3t-VALUE-0123\nu: *x\n",
+        "a: |\n  t: s3cr3t-VALUE-0123\n",
+        "t: s3cr3t-VALUE-0123\n---\na: 1\n",
+        "t: s3cr3t-VALUE-0123\n  more\n",
+        "t: s3cr3t-VALUE-0123\na: [\n",
+    ] {
+        assert!(cut(Format::Yaml, woven).is_err(), "{woven}");
+    }
+}
+
+#[test]
 fn an_entry_of_netrc_goes_up_to_the_next_one() {
     let text = "# mine\nmachine a.example\n  login u\n  password s3cr3t-VALUE-0123\n\n\
                 machine b.example login u password other\ndefault login x password y\n";
@@ -143,14 +163,23 @@ fn the_name_of_a_file_tells_its_format() {
         ("/h/notes.txt", "", None),
         ("/h/.aws/config", "# mine\n\n[default]\n", Some(Format::Ini)),
         ("/h/.kube/config", "apiVersion: v1\n", None),
+        ("/h/.config/gh/hosts.yml", "", Some(Format::Yaml)),
         ("/h/main.rs", "fn main() {}", None),
     ] {
         assert_eq!(of(path, text), format, "{path}");
     }
 }
 
-const ALL: [Format; 7] =
-    [Format::Dotenv, Format::Shell, Format::Ini, Format::Json, Format::Toml, Format::Netrc, Format::GitCredentials];
+const ALL: [Format; 8] = [
+    Format::Yaml,
+    Format::Dotenv,
+    Format::Shell,
+    Format::Ini,
+    Format::Json,
+    Format::Toml,
+    Format::Netrc,
+    Format::GitCredentials,
+];
 
 /// Whether `rest` is `text` with some of its bytes left out.
 fn is_what_is_left(rest: &str, text: &str) -> bool {

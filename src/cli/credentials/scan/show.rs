@@ -14,6 +14,9 @@ use crate::scan::cut::Removed;
 use crate::scan::{Finding, Life, Scan, Spot};
 use crate::text::clean;
 
+/// So many places of one secret are shown in the table.
+const MOST_PLACES: usize = 8;
+
 /// What was found, and what became of it.
 pub(super) struct Shown<'s> {
     pub(super) doors: &'s Doors<'s>,
@@ -161,7 +164,7 @@ impl Shown<'_> {
         let now = self.doors.env.now();
         let mut rows = Vec::new();
         for (finding, fate) in self.pairs() {
-            for (at, spot) in finding.spots.iter().enumerate() {
+            for (at, spot) in finding.spots.iter().enumerate().take(MOST_PLACES) {
                 let readers = if spot.plain_text { spot.readers.word() } else { "closed" };
                 let place = [spot.place.clone(), readers.to_owned()];
                 let mut row = if at == 0 {
@@ -180,6 +183,11 @@ impl Shown<'_> {
                 row.push(
                     expires.map_or_else(|| if at == 0 { "-".into() } else { String::new() }, |at| expiry(at, now)),
                 );
+                rows.push(row);
+            }
+            if let Some(more) = finding.spots.len().checked_sub(MOST_PLACES).filter(|more| *more > 0) {
+                let mut row = vec![String::new(); 6];
+                row[3] = format!("and {more} more; --json lists them");
                 rows.push(row);
             }
         }
