@@ -113,7 +113,9 @@ pub fn scan(wanted: &Wanted<'_>, env: &Env, now: DateTime<Utc>) -> Scan {
         }
     }
     if wanted.asks_tools {
-        of_variables(&marks, env).into_iter().for_each(|draft| merge.add(draft));
+        for draft in of_variables(&marks, env) {
+            merge.add(draft);
+        }
     }
     for seen in seen {
         let spot = |line| Spot::of_walk(&here, &seen.path, &seen.rights, line);

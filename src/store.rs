@@ -27,7 +27,7 @@ const MIGRATIONS: &[&str] = &[include_str!("store/migrations/0001_vault.sql")];
 /// How long to wait for another process that writes.
 const BUSY: Duration = Duration::from_secs(15);
 /// How long to wait for another process that makes the vault or changes its keys, perhaps while a person is asked.
-const LOCKED: Duration = Duration::from_secs(60);
+const LOCKED: Duration = Duration::from_mins(1);
 /// Marks the file as ours: `LNYD`.
 const APPLICATION: i32 = 0x4c4e_5944;
 /// What SQLite puts beside the database while it is open.

@@ -123,10 +123,10 @@ impl Metadata {
     }
 }
 
-/// A week before the end counts as soon; for what lives shorter than a month, the last tenth of its life does.
+/// A week before the end counts as soon; for what lives no longer than a day, the last tenth of its life does.
 fn expires_soon(at: DateTime<Utc>, since: DateTime<Utc>, now: DateTime<Utc>) -> bool {
     let life = at - since;
-    let margin = if life > SOON * 4 { SOON } else { life / 10 };
+    let margin = if life > Duration::days(1) { SOON } else { life / 10 };
     at - now <= margin
 }
 
@@ -164,7 +164,7 @@ impl fmt::Display for Scope {
 pub enum Status {
     /// The provider accepted it when it was last asked.
     Active,
-    /// It expires within a week, or is in the last tenth of a short life.
+    /// It expires within a week; if it lives no longer than a day, it is in the last tenth of its life.
     ExpiresSoon,
     /// Its time is over.
     Expired,

@@ -109,6 +109,7 @@ fn raw_values_are_filled_where_there_is_none() {
 
 #[test]
 fn the_status_follows_from_the_dates_and_what_was_said() {
+    use Check::{Expired, Insufficient, Invalid, Never, Valid};
     let at = |days: i64| DateTime::from_timestamp(1_800_000_000, 0).unwrap() + Duration::days(days);
     let status = |kind: &'static Kind, life: Option<(i64, i64)>, check: Check| {
         let mut metadata = credential("x", Fields::parse(kind, raw(&whole())).unwrap()).metadata;
@@ -117,7 +118,6 @@ fn the_status_follows_from_the_dates_and_what_was_said() {
         metadata.check = check;
         metadata.status(at(0))
     };
-    use Check::{Expired, Insufficient, Invalid, Never, Valid};
     for (life, check, expected) in [
         (None, Never, Status::Unverified),
         (None, Valid, Status::Active),
@@ -132,10 +132,10 @@ fn the_status_follows_from_the_dates_and_what_was_said() {
         (Some((-90, 7)), Invalid, Status::NeedsAttention),
         (Some((-90, 0)), Valid, Status::Expired),
         (Some((-90, -1)), Invalid, Status::Expired),
-        // The last tenth of a short life.
+        // Stored when it had little time left, and one that is made for a day.
         (Some((-2, 8)), Valid, Status::Active),
-        (Some((-8, 2)), Valid, Status::Active),
-        (Some((-9, 1)), Valid, Status::ExpiresSoon),
+        (Some((0, 4)), Valid, Status::ExpiresSoon),
+        (Some((0, 1)), Valid, Status::Active),
         // A clock that was set back.
         (Some((10, 5)), Valid, Status::Active),
     ] {

@@ -58,16 +58,18 @@ impl Api {
 
     /// The host that the credential is sent to, with its port where it is not 443.
     pub(super) fn hosts(&self, metadata: &Metadata) -> Vec<String> {
-        let text = metadata.field(ENDPOINT.name).unwrap_or(self.official);
-        let host = parse_url(text).ok().and_then(|url| {
-            let host = url.host_str()?.to_lowercase();
-            Some(match url.port_or_known_default() {
-                None | Some(443) => host,
-                Some(port) => format!("{host}:{port}"),
-            })
-        });
-        host.into_iter().collect()
+        host_of(metadata.field(ENDPOINT.name).unwrap_or(self.official)).into_iter().collect()
     }
+}
+
+/// The host of an address in lower case, with its port where it is not 443; `None` where it is no address.
+pub(super) fn host_of(address: &str) -> Option<String> {
+    let url = parse_url(address).ok()?;
+    let host = url.host_str()?.to_lowercase();
+    Some(match url.port_or_known_default() {
+        None | Some(443) => host,
+        Some(port) => format!("{host}:{port}"),
+    })
 }
 
 /// What the documented body of a refusal is read as. `None` where the body is something else: such an answer comes

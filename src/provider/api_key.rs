@@ -210,14 +210,11 @@ impl Provider for ApiKey {
 
     fn material(&self, credential: &Credential, _: Option<&Issued>, _: &Net<'_>) -> Result<Issued, ProviderError> {
         let key = key(credential)?;
-        let carried = match service(&credential.metadata) {
-            Some(service) => service.form(key.expose()).map_or(Carried::Bearer, |form| form.carried),
-            None => {
-                let header = credential.field("header");
-                let known = header.and_then(|name| HEADERS.iter().find(|known| **known == name));
-                known.map_or(Carried::Bearer, |name| Carried::Header(name))
-            }
-        };
+        let known = service(&credential.metadata);
+        let carried = known.map_or_else(
+            || own_header(credential),
+            |service| service.form(key.expose()).map_or(Carried::Bearer, |form| form.carried),
+        );
         let material = match carried {
             Carried::Bearer => Material::Bearer(key.duplicate()),
             Carried::Bot => {
@@ -281,6 +278,12 @@ fn variable_word(name: &str) -> String {
     let word = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
     let digit_first = name.starts_with(|first: char| first.is_ascii_digit());
     format!("{}{}", if digit_first { "_" } else { "" }, name.chars().map(word).collect::<String>())
+}
+
+/// How the key of a service that is not in the table is carried: in the header that the user named, else as bearer.
+fn own_header(credential: &Credential) -> Carried {
+    let known = credential.field("header").and_then(|name| HEADERS.iter().find(|known| **known == name));
+    known.map_or(Carried::Bearer, |name| Carried::Header(name))
 }
 
 #[cfg(test)]

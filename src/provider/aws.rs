@@ -33,6 +33,18 @@ use endpoint::Service;
 const STATIC: &str = "aws_static";
 /// The kind of a role.
 const ROLE: &str = "aws_assume_role";
+/// The expression for the secret beside an access key id with this beginning.
+macro_rules! mark {
+    ($beginning:literal) => {
+        concat!(
+            r"\b",
+            $beginning,
+            r#"[A-Z2-7]{16}(?:\b[ -~\s]{0,200}?(?i:secret)[ -~\s]{0,60}?[^A-Za-z0-9/+]|["',;:\s]{1,5})"#,
+            r"([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)",
+        )
+    };
+}
+
 /// What the credential of the default profile is called.
 const NAME: &str = "aws";
 /// The input that names a profile.
@@ -72,12 +84,10 @@ static MARKS: [Mark; 2] = [
     Mark { kind: STATIC, field: "secret_access_key", service: "", keyword: "AKIA", pattern: LASTING },
     Mark { kind: STATIC, field: "secret_access_key", service: "", keyword: "ASIA", pattern: TEMPORARY },
 ];
-/// The secret that stands soon after an access key id and is called one.
-const LASTING: &str =
-    r"\bAKIA[A-Z2-7]{16}\b[ -~\s]{0,200}?(?i:secret|aws_sec)[ -~\s]{0,60}?[^A-Za-z0-9/+]([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)";
+/// The secret that stands soon after an access key id, alone or under a name with `secret` in it.
+const LASTING: &str = mark!("AKIA");
 /// The same of temporary keys.
-const TEMPORARY: &str =
-    r"\bASIA[A-Z2-7]{16}\b[ -~\s]{0,200}?(?i:secret|aws_sec)[ -~\s]{0,60}?[^A-Za-z0-9/+]([A-Za-z0-9/+]{40})(?:[^A-Za-z0-9/+=]|$)";
+const TEMPORARY: &str = mark!("ASIA");
 
 /// Amazon Web Services.
 pub struct Aws;
@@ -148,7 +158,8 @@ impl Provider for Aws {
         let (region, own) = (metadata.field("region"), metadata.field("endpoint"));
         let services = [(Service::Sts, own), (Service::Iam, None)];
         let services = if metadata.kind.id == ROLE { &services[..1] } else { &services[..] };
-        let places = services.iter().filter_map(|(service, own)| endpoint::place(*service, region, *own, &nowhere).ok());
+        let places =
+            services.iter().filter_map(|(service, own)| endpoint::place(*service, region, *own, &nowhere).ok());
         places.filter_map(|place| host_of(&place.url)).collect()
     }
 
@@ -265,11 +276,8 @@ const IDENTITY: &str = "GetCallerIdentity";
 
 /// The keys of a credential, as they are.
 fn keys(credential: &Credential) -> Result<Issued, ProviderError> {
-    let damaged = |field| ProviderError::Damaged {
-        name: credential.metadata.name.clone(),
-        field,
-        problem: "it is not there",
-    };
+    let damaged =
+        |field| ProviderError::Damaged { name: credential.metadata.name.clone(), field, problem: "it is not there" };
     let id = credential.field("access_key_id").ok_or_else(|| damaged("access_key_id"))?;
     let secret = credential.secret("secret_access_key").ok_or_else(|| damaged("secret_access_key"))?;
     let material = Material::AwsKeys {
@@ -295,7 +303,8 @@ fn rfc3339(at: DateTime<Utc>) -> String {
 
 /// Accepts an access key id: a word of letters and digits, as the service's own model has it.
 fn access_key_id(value: &str) -> Result<(), &'static str> {
-    let is_word = (16..=128).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let is_word =
+        (16..=128).contains(&value.len()) && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     if is_word { Ok(()) } else { Err("it is no access key id such as AKIAIOSFODNN7EXAMPLE") }
 }
 

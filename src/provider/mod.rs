@@ -40,11 +40,14 @@ providers! {
     vercel,
     verda,
     ovh,
+    k8s,
     registry,
     git,
     ssh_key,
     oauth,
     api_key,
+    password,
+    file,
     env,
 }
 

@@ -7,7 +7,7 @@ use crate::credential::{
     Content, Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules,
 };
 use crate::http::parse_url;
-use crate::provider::{Found, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict};
+use crate::provider::{Found, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, aws};
 use crate::secret::Secret;
 
 mod address;
@@ -269,12 +269,7 @@ fn ecr_password(credential: &Credential, source: Option<&Issued>, net: &Net<'_>)
     };
     let (region, host) = (credential.field("region").unwrap_or_default(), address(&credential.metadata));
     let host = host.ok_or_else(|| damaged(credential, "url"))?.host();
-    mint(keys, region, &host, net)
-}
-
-/// Until AWS can be asked.
-fn mint(_: &Material, _: &str, _: &str, _: &Net<'_>) -> Result<Issued, ProviderError> {
-    Err(ProviderError::Unsupported { provider: "Container registry", what: "making a password from AWS keys" })
+    aws::ecr_password(keys, region, &host, net)
 }
 
 fn damaged(credential: &Credential, field: &'static str) -> ProviderError {

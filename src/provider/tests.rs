@@ -9,7 +9,7 @@ use crate::error::{Failure, with_causes};
 use crate::http::Unreachable;
 
 /// Providers whose credentials are sent nowhere by lanyard itself.
-const WITHOUT_A_HOST: &[&str] = &["env"];
+const WITHOUT_A_HOST: &[&str] = &["env", "file"];
 /// What `credentials store` and every command take already.
 const FLAGS: &[&str] = &[
     "name",

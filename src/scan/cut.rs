@@ -170,7 +170,7 @@ impl Format {
         match self {
             Self::Dotenv => lines::of_dotenv(text, unwanted),
             Self::Shell => lines::of_shell(text, unwanted),
-            Self::GitCredentials => lines::of_git_credentials(text, unwanted),
+            Self::GitCredentials => Ok(lines::of_git_credentials(text, unwanted)),
             Self::Ini => ini::piece(text, unwanted),
             Self::Json => json::piece(text, unwanted),
             Self::Toml => toml::piece(text, unwanted),

@@ -30,6 +30,8 @@ pub(super) struct Hit<'m> {
     pub(super) ready: &'m Ready,
     /// Where the value stands.
     pub(super) value: Range<usize>,
+    /// Where all that the pattern matches stands.
+    pub(super) whole: Range<usize>,
 }
 
 impl Marks {
@@ -73,9 +75,9 @@ impl Marks {
         for (ready, _) in self.marks.iter().zip(&met).filter(|(_, first)| first.is_some()) {
             let Some(pattern) = ready.pattern.get_or_init(|| build(ready.mark.pattern)) else { continue };
             for captures in pattern.captures_iter(text) {
-                if let Some(value) = captures.get(1).or_else(|| captures.get(0)) {
-                    hits.push(Hit { ready, value: value.range() });
-                }
+                let Some(whole) = captures.get(0) else { continue };
+                let value = captures.get(1).unwrap_or(whole);
+                hits.push(Hit { ready, value: value.range(), whole: whole.range() });
             }
         }
         hits.sort_by_key(|hit| (hit.value.start, hit.value.end));

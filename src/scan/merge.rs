@@ -126,7 +126,9 @@ fn finished(
     ways: &mut Ways,
 ) -> Finding {
     let Draft { kind, mut raw, name, expires, .. } = draft;
-    spots.iter_mut().for_each(|spot| spot.finish(ways));
+    for spot in &mut spots {
+        spot.finish(ways);
+    }
     let completed = provider.complete(&mut raw, here);
     let (kind, problem): (&'static Kind, _) = match completed {
         // What the tool's own file says is more than what the values alone tell.

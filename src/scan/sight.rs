@@ -90,6 +90,7 @@ const SHELL: [&str; 13] = [
 
 impl Sort {
     /// The sort of a file of that name.
+    #[expect(clippy::case_sensitive_file_extension_comparisons, reason = "the name is in lower case")]
     pub(super) fn of(name: &str) -> Self {
         let lower = name.to_ascii_lowercase();
         let is_env = lower == ".env"
@@ -183,6 +184,9 @@ fn add(found: &mut Vec<Sighting>, hit: &Hit<'_>, text: &[u8], line: usize, varia
         Some((username, password)) => values.plain("username", &username).set("password", password),
         None => values.set(mark.field, Secret::new(value.to_owned())),
     };
+    if let Some((name, half)) = public_half(hit, text) {
+        values.plain(name, half);
+    }
     let is_secret = kind.class(mark.field) == Class::Secret;
     let open = found.iter_mut().rev().find(|sighting| {
         std::ptr::eq(sighting.kind, kind) && sighting.service == mark.service && line - sighting.last.min(line) <= NEAR
@@ -203,6 +207,17 @@ fn add(found: &mut Vec<Sighting>, hit: &Hit<'_>, text: &[u8], line: usize, varia
     }
     let service = mark.service;
     found.push(Sighting { kind, raw: values, service, line, last: line, variable, is_guess: false });
+}
+
+/// The public half of a pair, where a mark is met by both: it is what the match begins with, as the keyword does.
+fn public_half<'t>(hit: &Hit<'_>, text: &'t [u8]) -> Option<(&'static str, &'t str)> {
+    let (kind, mark) = (hit.ready.kind, hit.ready.mark);
+    let before = text.get(hit.whole.start..hit.value.start)?;
+    let end = before.iter().position(|byte| !byte.is_ascii_alphanumeric())?;
+    let half = before.get(..end).and_then(|half| std::str::from_utf8(half).ok())?;
+    let half = (half.starts_with(mark.keyword) && half.len() > mark.keyword.len()).then_some(half)?;
+    let field = kind.fields.iter().find(|field| field.class == Class::Identifier && field.name != mark.field)?;
+    (field.check)(half).is_ok().then_some((field.name, half))
 }
 
 /// User name and password, where a password was met in the form in which HTTP sends both, as in docker's files.
@@ -233,7 +248,7 @@ struct Lines<'t> {
 impl Lines<'_> {
     fn of(&mut self, place: usize) -> usize {
         let between = self.text.get(self.at..place).unwrap_or_default();
-        self.line += between.iter().filter(|byte| **byte == b'\n').count();
+        self.line += between.split(|byte| *byte == b'\n').count() - 1;
         self.at = self.at.max(place);
         self.line
     }
@@ -262,6 +277,12 @@ mod tests {
         assert_eq!(seen(text, Sort::Text), ["2:peer_keys key_id+secret_key", "5:peer_keys key_id+secret_key"]);
         let far = format!("id: TID0123456789ABCDEFG\n{}secret: SK/0123456789abcdefghij\n", "\n".repeat(20));
         assert_eq!(seen(&far, Sort::Text), ["1:peer_keys key_id", "22:peer_keys secret_key"]);
+    }
+
+    #[test]
+    fn a_mark_that_is_met_by_both_halves_gives_both() {
+        let text = "x PAIR0123456789 = SK-0123456789abcdefghij\n";
+        assert_eq!(seen(text, Sort::Text), ["1:peer_keys key_id+secret_key"]);
     }
 
     #[test]

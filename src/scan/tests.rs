@@ -25,11 +25,12 @@ static KINDS: [Kind; 4] = [
     Kind::new("peer_login", "peer login", "keys", &LOGIN_FIELDS),
     Kind::new("generic_env", "variables", "keys", &[]).open(any_name),
 ];
-static MARKS: [Mark; 5] = [
+static MARKS: [Mark; 6] = [
     mark("peer_token", "token", "tk-", r"\b(tk-[a-z0-9]{16})\b"),
     mark("peer_token", "token", "tk-live-", r"\b(tk-live-[a-z0-9]{16})\b"),
     mark("peer_keys", "key_id", "TID", r"\bTID[0-9A-Z]{17}\b"),
     mark("peer_keys", "secret_key", "SK/", r"(SK/[0-9a-z]{20})"),
+    mark("peer_keys", "secret_key", "PAIR", r"PAIR[0-9]{10} = (SK-[0-9a-z]{20})"),
     mark("peer_login", "password", "peer-auth", r#""peer-auth"\s*:\s*"([A-Za-z0-9+/=]+)""#),
 ];
 
@@ -101,6 +102,9 @@ impl Provider for Keys {
 /// A home folder with these files.
 fn home(files: &[(&str, &str)]) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir(root.path().join("home")).unwrap();
+    #[cfg(unix)]
+    std::fs::set_permissions(root.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     for (name, text) in files {
         let path = root.path().join("home").join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -204,7 +208,6 @@ fn large_and_binary_files_are_counted_unless_named() {
 #[test]
 fn text_in_utf_16_is_read() {
     let root = home(&[]);
-    std::fs::create_dir_all(root.path().join("home")).unwrap();
     let text = "\u{feff}A=1\r\nB=tk-0123456789abcdef\r\n";
     let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
     std::fs::write(root.path().join("home/.env"), bytes).unwrap();
@@ -256,7 +259,7 @@ fn what_is_alive_comes_first_and_what_nobody_answers_for_is_unknown() {
             Some('b') => 500,
             _ => 200,
         };
-        Ok(Response { status, headers: Default::default(), body: Vec::new().into() })
+        Ok(Response { status, headers: crate::http::HeaderMap::new(), body: Vec::new().into() })
     };
     let env = env(root.path(), &[]);
     let now = chrono::DateTime::UNIX_EPOCH;

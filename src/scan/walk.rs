@@ -116,7 +116,9 @@ pub(super) fn walk(ground: &Ground<'_>, marks: &Marks, open: Option<&'static Kin
         })
     });
     drop((seen, counted));
-    counts.into_iter().for_each(|other| passed.add(other));
+    for other in counts {
+        passed.add(other);
+    }
     let mut all: Vec<Seen> = all_seen.into_iter().collect();
     all.sort_by(|one, other| one.path.cmp(&other.path));
     all.dedup_by(|one, other| one.path == other.path);
@@ -128,7 +130,7 @@ pub(super) fn walk(ground: &Ground<'_>, marks: &Marks, open: Option<&'static Kin
 fn builder(ground: &Ground<'_>, passed: &mut Passed) -> Option<WalkBuilder> {
     let mut roots: Vec<PathBuf> = ground.named.to_vec();
     if let Some(home) = ground.home {
-        roots.extend(children(home, passed));
+        roots.extend(children(home, &ground.without, passed));
     }
     let mut roots = roots.into_iter();
     let mut builder = WalkBuilder::new(roots.next()?);
@@ -154,8 +156,8 @@ fn builder(ground: &Ground<'_>, passed: &mut Passed) -> Option<WalkBuilder> {
     Some(builder)
 }
 
-/// What lies in the home folder, but for links and for what is mounted there.
-fn children(home: &Path, passed: &mut Passed) -> Vec<PathBuf> {
+/// What lies in the home folder, but for links, for what is mounted there and for what is left out.
+fn children(home: &Path, without: &[PathBuf], passed: &mut Passed) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(home) else {
         passed.unreadable(Some(home));
         return Vec::new();
@@ -168,6 +170,7 @@ fn children(home: &Path, passed: &mut Passed) -> Vec<PathBuf> {
             found.is_ok_and(|found| !found.is_symlink() && Some(device(&found)) == of_home)
         })
         .map(|entry| entry.path())
+        .filter(|path| !without.contains(path))
         .collect();
     children.sort();
     children

@@ -63,7 +63,7 @@ pub(super) fn fields(fields: &BTreeMap<String, String>) -> String {
 
 /// Words as a row keeps them.
 pub(super) fn words(words: &BTreeSet<String>) -> String {
-    serde_json::Value::from_iter(words.iter().map(String::as_str)).to_string()
+    words.iter().map(String::as_str).collect::<serde_json::Value>().to_string()
 }
 
 /// A kind that a newer program stored. It is listed and can be removed; nobody is asked about it, and every field that

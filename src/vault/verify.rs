@@ -62,7 +62,9 @@ pub fn all(
                 }
             }
             // One that broke off has said nothing, and is no reason to lose what the others said.
-            askers.into_iter().for_each(|asker| drop(asker.join()));
+            for asker in askers {
+                drop(asker.join());
+            }
         });
     }
     let verdicts: Vec<Verdict> = verdicts.into_iter().map(|verdict| verdict.unwrap_or_else(nothing)).collect();

@@ -15,7 +15,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("credential", &["error", "text", "secret", "http"]),
     ("auth", &["error", "text", "secret", "os", "http", "config"]),
     ("provider", &["error", "text", "secret", "os", "http", "credential"]),
-    ("scan", &["error", "text", "secret", "os", "credential", "provider"]),
+    ("scan", &["error", "text", "secret", "os", "http", "credential", "provider"]),
     ("vault", &["error", "text", "secret", "os", "http", "store", "credential", "provider", "auth"]),
     (
         "cli",

@@ -21,8 +21,8 @@ pub struct Authority {
 
 /// A certificate and its key.
 pub struct Certificate {
-    pem: PathBuf,
-    key: PathBuf,
+    pub pem: PathBuf,
+    pub key: PathBuf,
 }
 
 impl Authority {
@@ -50,6 +50,11 @@ impl Authority {
         let (request, extensions) = (self.at(&format!("{name}.csr")), self.at(&format!("{name}.ext")));
         std::fs::write(&extensions, format!("subjectAltName={names}\nextendedKeyUsage=serverAuth\n")).expect("a file");
         run(new_key(&mut openssl(), &certificate.key).args(["-subj", "/CN=Test server", "-out"]).arg(&request));
+        self.sign(&request, &extensions, &certificate, since);
+        certificate
+    }
+
+    fn sign(&self, request: &Path, extensions: &Path, certificate: &Certificate, since: Option<&str>) {
         let mut sign = match since {
             None => openssl(),
             Some(time) => {
@@ -58,9 +63,20 @@ impl Authority {
                 sign
             }
         };
-        sign.args(["x509", "-req", "-days", "2", "-CAcreateserial", "-in"]).arg(&request);
+        sign.args(["x509", "-req", "-days", "2", "-CAcreateserial", "-in"]).arg(request);
         sign.arg("-CA").arg(self.pem()).arg("-CAkey").arg(self.at("ca.key"));
-        run(sign.arg("-extfile").arg(&extensions).arg("-out").arg(&certificate.pem));
+        run(sign.arg("-extfile").arg(extensions).arg("-out").arg(&certificate.pem));
+    }
+
+    /// A certificate by which a client shows that it is this user, valid from this time on for two days.
+    pub fn issue_client(&self, user: &str, since: Option<&str>) -> Certificate {
+        let name = format!("client-{user}");
+        let certificate = Certificate { pem: self.at(&format!("{name}.pem")), key: self.at(&format!("{name}.key")) };
+        let (request, extensions) = (self.at(&format!("{name}.csr")), self.at(&format!("{name}.ext")));
+        std::fs::write(&extensions, "extendedKeyUsage=clientAuth\n").expect("a file");
+        let subject = format!("/CN={user}");
+        run(new_key(&mut openssl(), &certificate.key).args(["-subj", &subject, "-out"]).arg(&request));
+        self.sign(&request, &extensions, &certificate, since);
         certificate
     }
 
@@ -74,6 +90,16 @@ impl Authority {
             .args(["-addext", "basicConstraints=critical,CA:FALSE"]);
         run(make.arg("-out").arg(&certificate.pem));
         certificate
+    }
+}
+
+impl Certificate {
+    pub fn pem(&self) -> &Path {
+        &self.pem
+    }
+
+    pub fn key(&self) -> &Path {
+        &self.key
     }
 }
 

@@ -107,9 +107,9 @@ impl Args {
         let fates = if self.import { self.import(doors, &vault, &found)? } else { known_to(&vault, &found)? };
         let shown = Shown { doors, found: &found, fates: &fates, took, is_verified: self.verify || self.import };
         if active::output_json(&profile) {
-            shown.json()?
+            shown.json()?;
         } else {
-            shown.table()?
+            shown.table()?;
         }
         let in_plain = found.findings.iter().zip(&fates).filter(|(finding, fate)| {
             finding.spots.iter().enumerate().any(|(at, spot)| spot.plain_text && !fate.is_removed(at))

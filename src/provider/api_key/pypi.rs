@@ -38,7 +38,7 @@ impl Token {
         let bytes = Zeroizing::new(LENIENT.decode(text.strip_prefix("pypi-")?).ok()?);
         let mut reader = Reader(bytes.strip_prefix(&[2])?);
         let (mut location, mut identified) = (None, false);
-        while let Some((kind, content)) = reader.field()? {
+        while let Next::Field(kind, content) = reader.field()? {
             match kind {
                 LOCATION => location = Some(std::str::from_utf8(content).ok()?.to_owned()),
                 IDENTIFIER => identified = true,
@@ -49,7 +49,7 @@ impl Token {
         // Each caveat is a section; an empty section ends them.
         loop {
             let mut empty = true;
-            while let Some((kind, content)) = reader.field()? {
+            while let Next::Field(kind, content) = reader.field()? {
                 empty = false;
                 match kind {
                     IDENTIFIER => token.limit(content),
@@ -61,7 +61,7 @@ impl Token {
                 break;
             }
         }
-        matches!(reader.field()?, Some((SIGNATURE, signature)) if signature.len() == 32).then_some(token)
+        matches!(reader.field()?, Next::Field(SIGNATURE, signature) if signature.len() == 32).then_some(token)
     }
 
     /// Takes a caveat into account. One of a kind that is not known limits the token in a way that is not known.
@@ -89,20 +89,28 @@ impl Token {
     }
 }
 
+/// What comes next in a section.
+enum Next<'a> {
+    /// A field of a type.
+    Field(u64, &'a [u8]),
+    /// The section's end.
+    End,
+}
+
 /// Fields of a type, a length and so many bytes.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// The next field, `Some(None)` at the end of a section, `None` where the bytes are no such thing.
-    fn field(&mut self) -> Option<Option<(u64, &'a [u8])>> {
+    /// The next field; `None` where the bytes are no such thing.
+    fn field(&mut self) -> Option<Next<'a>> {
         let kind = self.number()?;
         if kind == 0 {
-            return Some(None);
+            return Some(Next::End);
         }
         let length = usize::try_from(self.number()?).ok()?;
         let (content, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
-        Some(Some((kind, content)))
+        Some(Next::Field(kind, content))
     }
 
     /// A number in groups of seven bits, the lowest first.

@@ -131,10 +131,10 @@ fn own_scopes(credential: &Credential, net: &Net<'_>) -> Result<Value, ProviderE
 /// Deletes what an interrupted rotation made and lost: what bears its name.
 fn remove_lost(credential: &Credential, net: &Net<'_>, name: &str, own: &str) -> Result<(), ProviderError> {
     let answer = send(credential, Request::get(at(credential, net, KEYS)?), net)?;
-    let list: Option<List> = if answer.is_success() { answer.json().ok() } else { None };
-    let Some(List { result }) = list else { return Err(may_not(credential, &answer).into()) };
-    let lost = result.into_iter().filter(|key| key.api_key_id != own && key.name.as_deref() == Some(name));
-    for key in lost {
+    let answered: Option<List> = if answer.is_success() { answer.json().ok() } else { None };
+    let Some(List { result }) = answered else { return Err(may_not(credential, &answer).into()) };
+    let leftovers = result.into_iter().filter(|key| key.api_key_id != own && key.name.as_deref() == Some(name));
+    for key in leftovers {
         Rotate.retire(&key.api_key_id, credential, net)?;
     }
     Ok(())

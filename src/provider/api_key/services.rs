@@ -68,8 +68,8 @@ pub(super) struct Ask {
     pub(super) headers: &'static [(&'static str, &'static str)],
 }
 
-const fn get(path: &'static str) -> Option<Ask> {
-    Some(Ask { path, body: None, headers: &[] })
+const fn get(path: &'static str) -> Ask {
+    Ask { path, body: None, headers: &[] }
 }
 
 const fn form(
@@ -99,8 +99,8 @@ pub(super) static SERVICES: [Service; 11] = [
         title: "OpenAI",
         api: api("https://api.openai.com/v1", &["OPENAI_BASE_URL"]),
         forms: &[
-            form("sk-admin-", Carried::Bearer, get("/organization/projects?limit=1"), &["OPENAI_ADMIN_KEY"]),
-            form("", Carried::Bearer, get("/models"), &["OPENAI_API_KEY"]),
+            form("sk-admin-", Carried::Bearer, Some(get("/organization/projects?limit=1")), &["OPENAI_ADMIN_KEY"]),
+            form("", Carried::Bearer, Some(get("/models")), &["OPENAI_API_KEY"]),
         ],
         strangers: &[("sk-ant-", "it is a key of Anthropic")],
         refusals: &["/error/code", "/error/type"],
@@ -139,7 +139,7 @@ pub(super) static SERVICES: [Service; 11] = [
         name: "stripe",
         title: "Stripe",
         api: api("https://api.stripe.com", &[]),
-        forms: &[form("", Carried::Bearer, get("/v1/account"), &["STRIPE_API_KEY"])],
+        forms: &[form("", Carried::Bearer, Some(get("/v1/account")), &["STRIPE_API_KEY"])],
         strangers: &[
             ("pk_", "it is a publishable key, which is no secret and may do nothing"),
             ("whsec_", "it is the secret of a webhook, which signs and signs in nowhere"),
@@ -203,7 +203,7 @@ pub(super) static SERVICES: [Service; 11] = [
         forms: &[form(
             "",
             Carried::Bearer,
-            get("/v2/account"),
+            Some(get("/v2/account")),
             &["DIGITALOCEAN_ACCESS_TOKEN", "DIGITALOCEAN_TOKEN"],
         )],
         strangers: &[("dor_v1_", "it is a refresh token, which is used up when it is tried")],
@@ -217,7 +217,7 @@ pub(super) static SERVICES: [Service; 11] = [
         name: "npm",
         title: "npm",
         api: api("https://registry.npmjs.org", &["NPM_CONFIG_REGISTRY", "npm_config_registry"]),
-        forms: &[form("", Carried::Bearer, get("/-/whoami"), &["NPM_TOKEN", "NODE_AUTH_TOKEN"])],
+        forms: &[form("", Carried::Bearer, Some(get("/-/whoami")), &["NPM_TOKEN", "NODE_AUTH_TOKEN"])],
         strangers: &[],
         refusals: &[],
         accepted: answer::npm,
@@ -241,7 +241,7 @@ pub(super) static SERVICES: [Service; 11] = [
         name: "huggingface",
         title: "Hugging Face",
         api: api("https://huggingface.co", &["HF_ENDPOINT"]),
-        forms: &[form("", Carried::Bearer, get("/api/whoami-v2"), &["HF_TOKEN"])],
+        forms: &[form("", Carried::Bearer, Some(get("/api/whoami-v2")), &["HF_TOKEN"])],
         strangers: &[],
         refusals: &["/error"],
         accepted: answer::huggingface,
@@ -253,7 +253,7 @@ pub(super) static SERVICES: [Service; 11] = [
         name: "sendgrid",
         title: "SendGrid",
         api: api("https://api.sendgrid.com", &[]),
-        forms: &[form("", Carried::Bearer, get("/v3/scopes"), &["SENDGRID_API_KEY"])],
+        forms: &[form("", Carried::Bearer, Some(get("/v3/scopes")), &["SENDGRID_API_KEY"])],
         strangers: &[],
         refusals: &["/errors/0/message"],
         accepted: answer::sendgrid,

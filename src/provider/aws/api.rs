@@ -39,18 +39,12 @@ fn version(service: Service) -> &'static str {
 }
 
 /// A request of the query protocol, not signed yet.
-pub(super) fn form(
-    place: &Place,
-    service: Service,
-    action: &str,
-    parameters: &[(&str, &str)],
-) -> Request {
+pub(super) fn form(place: &Place, service: Service, action: &str, parameters: &[(&str, &str)]) -> Request {
     let fixed = [("Action", action), ("Version", version(service))];
     let mut request = Request::form(place.url.clone(), &[&fixed, parameters].concat());
-    request.headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8"),
-    );
+    request
+        .headers
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded; charset=utf-8"));
     // XML is the documented answer.
     request.headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
     request
@@ -107,8 +101,11 @@ fn exchange(
 
 /// No signature can be made with such keys.
 fn unsignable() -> ProviderError {
-    Verdict::invalid("these are no keys that a request to AWS can be signed with", "store the keys again, alone and whole")
-        .into()
+    Verdict::invalid(
+        "these are no keys that a request to AWS can be signed with",
+        "store the keys again, alone and whole",
+    )
+    .into()
 }
 
 /// What AWS answers instead of doing what was asked: its own word, and its sentence.
@@ -186,11 +183,9 @@ pub(super) fn refusal(answer: &Response, action: &str) -> Verdict {
             "STS is switched off in this region",
             "choose another `region`, or switch it on in the account settings of the IAM console",
         ),
-        "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequestsException" => Verdict::failed(
-            Outcome::RateLimited,
-            "AWS was asked too often",
-            "wait a minute, then try again",
-        ),
+        "Throttling" | "ThrottlingException" | "RequestLimitExceeded" | "TooManyRequestsException" => {
+            Verdict::failed(Outcome::RateLimited, "AWS was asked too often", "wait a minute, then try again")
+        }
         _ => without_code(answer),
     };
     verdict.code(code)

@@ -165,11 +165,9 @@ impl Look<'_> {
         };
         let mut raw = Raw::new();
         raw.plain("role_arn", role).plain("source", &source);
-        for (key, field) in [
-            ("external_id", "external_id"),
-            ("role_session_name", "session_name"),
-            ("duration_seconds", "duration"),
-        ] {
+        for (key, field) in
+            [("external_id", "external_id"), ("role_session_name", "session_name"), ("duration_seconds", "duration")]
+        {
             if let Some(value) = profile.text(key) {
                 raw.plain(field, value);
             }
@@ -183,7 +181,8 @@ impl Look<'_> {
 
     /// Keys in one of the files, and whether it is the credentials file.
     fn keys(self, profile: &Profile<'_>) -> Result<Option<(Found, bool)>, ProviderError> {
-        let places = [(&self.files.credentials, profile.credentials, true), (&self.files.config, profile.config, false)];
+        let places =
+            [(&self.files.credentials, profile.credentials, true), (&self.files.config, profile.config, false)];
         for (file, section, in_credentials) in places {
             let Some(section) = section else { continue };
             let (id, secret) = match (section.get("aws_access_key_id"), section.get("aws_secret_access_key")) {
@@ -270,7 +269,9 @@ impl Look<'_> {
         for file in [&self.files.config, &self.files.credentials] {
             if !file.may_start_programs() {
                 let file = self.here.shown(&file.path);
-                let cause = Reason(format!("it was not started, since others can write to {file}, or it is chosen by a relative path"));
+                let cause = Reason(format!(
+                    "it was not started, since others can write to {file}, or it is chosen by a relative path"
+                ));
                 return Err(failed(cause, format!("make {file} yours alone, and name it by an absolute path")));
             }
         }

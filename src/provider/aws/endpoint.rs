@@ -87,7 +87,8 @@ pub(super) fn place(
     let (host, home) = official(service, region)?;
     let variable = |name: &'static str| env.var(name).map(|value| (name, value));
     let chosen = own.map(|url| ("endpoint", url)).or_else(|| {
-        let ignored = env.var("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|word| word.eq_ignore_ascii_case("true"));
+        let ignored =
+            env.var("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|word| word.eq_ignore_ascii_case("true"));
         if ignored { None } else { variable(service.variable()).or_else(|| variable("AWS_ENDPOINT_URL")) }
     });
     let official = format!("https://{host}/");

@@ -47,7 +47,7 @@ impl Section {
     pub(super) fn nested(&self, key: &str, inner: &str) -> Option<&str> {
         let block = self.get(key)?.expose().strip_prefix('\n')?;
         let pairs = block.lines().filter_map(|line| line.split_once('='));
-        pairs.map(|(key, value)| (key.trim(), value.trim())).filter(|(key, _)| *key == inner).map(|(_, value)| value).last()
+        pairs.map(|(key, value)| (key.trim(), value.trim())).rfind(|(key, _)| *key == inner).map(|(_, value)| value)
     }
 
     fn entry(&self, key: &str) -> Option<&Entry> {
@@ -137,14 +137,13 @@ pub(super) fn words(line: &str) -> Option<Vec<String>> {
             (Some('"'), '\\') if escapes && characters.peek().is_some_and(|next| matches!(next, '"' | '\\')) => {
                 word.get_or_insert_default().extend(characters.next());
             }
-            (Some(_), character) => word.get_or_insert_default().push(character),
             (None, '"' | '\'') => {
                 quote = Some(character);
                 word.get_or_insert_default();
             }
             (None, '\\') if escapes => word.get_or_insert_default().push(characters.next()?),
             (None, character) if character.is_whitespace() => words.extend(word.take()),
-            (None, character) => word.get_or_insert_default().push(character),
+            (_, character) => word.get_or_insert_default().push(character),
         }
     }
     words.extend(word);
@@ -220,9 +219,9 @@ mod tests {
         ) {
             let mut text = String::new();
             for name in &names {
-                text += &format!("[{name}]\n");
+                text.extend(["[", name, "]\n"]);
                 for (key, value) in &entries {
-                    text += &format!("{key} = {value}\n\n# a comment\n");
+                    text.extend([key, " = ", value, "\n\n# a comment\n"]);
                 }
             }
             let read = parse(&text).unwrap();

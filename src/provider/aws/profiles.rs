@@ -53,7 +53,8 @@ impl File {
         let mut file = Self { path, what, fixed, sections: Vec::new() };
         let Some(bytes) = files::read(&file.path)?.map(Zeroizing::new) else { return Ok(file) };
         let text = std::str::from_utf8(&bytes).map_err(|_| file.foreign(here, "it is no text in UTF-8"))?;
-        file.sections = ini::parse(text).map_err(|bad| file.foreign(here, &format!("line {}: {}", bad.line, bad.problem)))?;
+        file.sections =
+            ini::parse(text).map_err(|bad| file.foreign(here, &format!("line {}: {}", bad.line, bad.problem)))?;
         Ok(file)
     }
 
@@ -76,7 +77,7 @@ impl File {
 
     fn section(&self, kind: &str, name: &str) -> Option<&Section> {
         let is_it = |section: &&Section| named(&section.name, kind).as_deref() == Some(name);
-        self.sections.iter().filter(is_it).last()
+        self.sections.iter().rfind(is_it)
     }
 }
 
@@ -85,12 +86,7 @@ impl Files {
     pub(super) fn read(here: &Here<'_>) -> Result<Self, ProviderError> {
         Ok(Self {
             config: File::read(here, "AWS_CONFIG_FILE", ".aws/config", "AWS configuration file")?,
-            credentials: File::read(
-                here,
-                "AWS_SHARED_CREDENTIALS_FILE",
-                ".aws/credentials",
-                "AWS credentials file",
-            )?,
+            credentials: File::read(here, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials", "AWS credentials file")?,
         })
     }
 
@@ -108,7 +104,7 @@ impl Files {
     /// The profile of that name.
     pub(super) fn profile(&self, name: &str) -> Option<Profile<'_>> {
         let is_it = |section: &&Section| profile_name(&section.name).as_deref() == Some(name);
-        let config = self.config.sections.iter().filter(is_it).last();
+        let config = self.config.sections.iter().rfind(is_it);
         let credentials = self.credentials.sections.iter().find(|section| section.name == name);
         (config.is_some() || credentials.is_some()).then(|| Profile { name: name.to_owned(), config, credentials })
     }

@@ -35,10 +35,8 @@ pub(super) fn assume(
         field: "role_arn",
         problem: "it is not there",
     })?;
-    let mut parameters = vec![
-        ("RoleArn", role),
-        ("RoleSessionName", credential.field("session_name").unwrap_or(SESSION)),
-    ];
+    let mut parameters =
+        vec![("RoleArn", role), ("RoleSessionName", credential.field("session_name").unwrap_or(SESSION))];
     parameters.extend(credential.field("duration").map(|seconds| ("DurationSeconds", seconds)));
     parameters.extend(credential.field("external_id").map(|id| ("ExternalId", id)));
     let door = Door {

@@ -2,6 +2,7 @@
 
 use crate::credential::Metadata;
 use crate::http::{BadUrl, Url, below, is_loopback, parse_url};
+use crate::provider::api::host_of;
 use crate::provider::{Net, ProviderError};
 
 use super::Form;
@@ -74,14 +75,6 @@ pub(super) fn token_uri(value: &str) -> Result<(), &'static str> {
 
 /// The hosts that lanyard itself sends the credential to, or what is made of it.
 pub(super) fn hosts(metadata: &Metadata) -> Vec<String> {
-    let host_of = |address: &str| {
-        let url = parse_url(address).ok()?;
-        let host = url.host_str()?.to_lowercase();
-        Some(match url.port_or_known_default() {
-            None | Some(443) => host,
-            Some(port) => format!("{host}:{port}"),
-        })
-    };
     if let Some(own) = metadata.field("endpoint") {
         return host_of(own).into_iter().collect();
     }

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::os::files;
+use crate::provider::foreign::{Foreign, Ini};
 use crate::provider::{Here, ProviderError};
+
+const WHAT: &str = "gcloud configuration";
 
 /// Account and project, as gcloud would take them.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,7 +41,7 @@ impl Active {
         let Some(folder) = folder(here) else { return Ok(Self::default()) };
         let chosen = match here.env.var("CLOUDSDK_ACTIVE_CONFIG_NAME") {
             Some(name) => Some(name.to_owned()),
-            None => text(here, &folder.join("active_config"), "gcloud configuration")?,
+            None => Foreign::read(here, &folder.join("active_config"), WHAT)?.map(|file| file.text().to_owned()),
         };
         let name = chosen.as_deref().map_or("default", str::trim);
         // The name of a configuration: gcloud itself allows nothing that could climb out of the folder.
@@ -47,48 +49,19 @@ impl Active {
             return Ok(Self::default());
         }
         let path = folder.join("configurations").join(format!("config_{name}"));
-        let Some(text) = text(here, &path, "gcloud configuration")? else { return Ok(Self::default()) };
-        parse(&text).map_err(|line| ProviderError::Foreign {
-            place: here.shown(&path),
-            what: "gcloud configuration",
-            problem: format!("line {line} is neither [SECTION] nor NAME = VALUE"),
-        })
-    }
-}
-
-/// A file as text, where it is there.
-pub(super) fn text(here: &Here<'_>, path: &Path, what: &'static str) -> Result<Option<String>, ProviderError> {
-    let Some(bytes) = files::read(path)? else { return Ok(None) };
-    String::from_utf8(bytes).map(Some).map_err(|_| ProviderError::Foreign {
-        place: here.shown(path),
-        what,
-        problem: "it is no UTF-8 text".into(),
-    })
-}
-
-/// Reads the section `core` of a gcloud configuration; the number of the line that is none where there is one.
-pub(super) fn parse(text: &str) -> Result<Active, usize> {
-    let mut active = Active::default();
-    let mut in_core = false;
-    let mut any = false;
-    for (number, line) in text.lines().enumerate() {
-        let continues = line.starts_with([' ', '\t']) && any;
-        let line = line.trim();
-        if line.is_empty() || line.starts_with(['#', ';']) || continues {
-            continue;
-        }
-        if let Some(section) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-            in_core = section.trim() == "core";
-            continue;
-        }
-        let Some((name, value)) = line.split_once(['=', ':']) else { return Err(number + 1) };
-        any = true;
-        let value = Some(value.trim().to_owned()).filter(|value| !value.is_empty());
-        match name.trim() {
-            "account" if in_core => active.account = value,
-            "project" if in_core => active.project = value,
-            _ => {}
+        match Foreign::read(here, &path, WHAT)? {
+            Some(file) => Ok(Self::of(file.ini()?)),
+            None => Ok(Self::default()),
         }
     }
-    Ok(active)
+
+    /// The section `core`.
+    pub(super) fn of(ini: Ini) -> Self {
+        let mut active = Self::default();
+        for (_, mut core) in ini.into_sections().into_iter().filter(|(name, _)| name == "core") {
+            let mut value = |name: &str| core.remove(name).map(|value| value.expose().to_owned());
+            active = Self { account: value("account"), project: value("project") };
+        }
+        active
+    }
 }

@@ -6,6 +6,7 @@ use super::configuration::{self, Active};
 use super::file::Sort;
 use super::{Form, KINDS};
 use crate::credential::Raw;
+use crate::provider::foreign::Foreign;
 use crate::provider::{Found, Here, Origin, ProviderError};
 use crate::secret::Secret;
 
@@ -59,12 +60,9 @@ fn read(
     active: &Active,
     account: Option<&str>,
 ) -> Result<Option<Found>, ProviderError> {
-    let Some(text) = configuration::text(here, path, WHAT)?.map(Secret::new) else { return Ok(None) };
-    let sort = Sort::of(&text).map_err(|malformed| ProviderError::Foreign {
-        place: here.shown(path),
-        what: WHAT,
-        problem: malformed.to_string(),
-    })?;
+    let Some(file) = Foreign::read(here, path, WHAT)? else { return Ok(None) };
+    let text = Secret::new(file.text().to_owned());
+    let sort = Sort::of(&text).map_err(|malformed| file.broken(malformed.to_string()))?;
     let mut origin = Origin::file(here, path, "").whole();
     let mut raw = Raw::new();
     raw.set("key_file", text);

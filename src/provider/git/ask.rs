@@ -157,7 +157,7 @@ impl Asked<'_> {
             return Ok(who.map_or_else(|| self.unexpected(&answer), Verdict::valid));
         }
         Ok(match answer.status {
-            401 if self.token.expose().starts_with("ATBB") && self.is_bitbuckets(&answer) => Verdict::invalid(
+            401 if self.token.expose().starts_with("ATBB") && Self::is_bitbuckets(&answer) => Verdict::invalid(
                 "Bitbucket does not accept it: app passwords have ended",
                 "make an API token at https://id.atlassian.com/manage-profile/security/api-tokens",
             ),
@@ -165,14 +165,14 @@ impl Asked<'_> {
         })
     }
 
-    fn is_bitbuckets(&self, answer: &Response) -> bool {
+    fn is_bitbuckets(answer: &Response) -> bool {
         answer.headers.contains_key(header::WWW_AUTHENTICATE) || text(&body(answer), "/type") == Some("error")
     }
 
     fn of_bitbucket(&self, answer: &Response) -> Verdict {
         match answer.status {
-            401 if self.is_bitbuckets(answer) => self.invalid(),
-            403 if self.is_bitbuckets(answer) => self.insufficient("the scope read:user:bitbucket"),
+            401 if Self::is_bitbuckets(answer) => self.invalid(),
+            403 if Self::is_bitbuckets(answer) => self.insufficient("the scope read:user:bitbucket"),
             _ => self.unexpected(answer),
         }
     }

@@ -95,8 +95,8 @@ impl Search<'_> {
         if self.found.iter().any(is_there) {
             return;
         }
-        let taken = self.found.iter().any(|found| found.name.as_deref() == Some(host));
-        let name = user.filter(|_| taken).map_or_else(|| host.to_owned(), |user| format!("{host}-{user}"));
+        let is_second = self.found.iter().any(|found| found.name.as_deref() == Some(host));
+        let name = user.filter(|_| is_second).map_or_else(|| host.to_owned(), |user| format!("{host}-{user}"));
         let mut raw = Raw::new();
         let flavour = Flavour::of_host(host).or(flavour).or_else(|| Flavour::of_token(token.expose()));
         if let Some(flavour) = flavour {

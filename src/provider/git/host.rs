@@ -25,7 +25,7 @@ pub(super) enum Flavour {
 /// beside a token, where any does.
 const FLAVOURS: [(Flavour, &str, &str, &str, Option<&str>); 6] = [
     (Flavour::GitHub, "github", "GitHub", "github.com", Some("x-access-token")),
-    (Flavour::GitLab, "gitlab", "GitLab", "gitlab.com", Some("oauth2")),
+    (Flavour::GitLab, "gitlab", "GitLab", "", Some("oauth2")),
     (Flavour::Bitbucket, "bitbucket", "Bitbucket", "bitbucket.org", None),
     (Flavour::Gitea, "gitea", "Gitea", "", Some("git")),
     (Flavour::Azure, "azure", "Azure DevOps", "dev.azure.com", Some("git")),
@@ -60,7 +60,8 @@ impl Flavour {
         self.row().2
     }
 
-    /// The host that everybody means who names none.
+    /// The host that everybody means who names none. Not so for GitLab, which many run themselves: a token that was
+    /// made elsewhere is not shown to gitlab.com.
     pub(super) fn public_host(self) -> Option<&'static str> {
         Some(self.row().3).filter(|host| !host.is_empty())
     }

@@ -25,26 +25,29 @@ pub(super) fn parse(text: &str) -> Result<Vec<Line>, usize> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'));
     let mut found = Vec::new();
     for (index, line) in lines {
-        found.extend(address(line.trim_end()).ok_or(index + 1)?);
+        found.extend(address(line.trim_end()).map_err(|NoAddress| index + 1)?);
     }
     Ok(found)
 }
 
-/// `None` for what is no address; `Some(None)` for one without a password.
-fn address(line: &str) -> Option<Option<Line>> {
-    let (scheme, rest) = line.split_once("://")?;
+/// A line is no address.
+struct NoAddress;
+
+/// The user and the password in an address; `None` for one without.
+fn address(line: &str) -> Result<Option<Line>, NoAddress> {
+    let (scheme, rest) = line.split_once("://").ok_or(NoAddress)?;
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let Some((pair, host)) = authority.rsplit_once('@') else { return Some(None) };
-    let Some((username, password)) = pair.split_once(':') else { return Some(None) };
-    let plain = |text: &str| decoded(text).map(|text| String::clone(&text));
+    let Some((pair, host)) = authority.rsplit_once('@') else { return Ok(None) };
+    let Some((username, password)) = pair.split_once(':') else { return Ok(None) };
+    let plain = |text: &str| decoded(text).map(|text| String::clone(&text)).ok_or(NoAddress);
     let line = Line {
         scheme: scheme.to_ascii_lowercase(),
         host: plain(host)?.to_lowercase(),
         path: plain(path)?,
         username: plain(username)?,
-        password: Secret::new(String::clone(&*decoded(password)?)),
+        password: Secret::new(plain(password)?),
     };
-    Some((!line.password.expose().is_empty() && !line.host.is_empty()).then_some(line))
+    Ok((!line.password.expose().is_empty() && !line.host.is_empty()).then_some(line))
 }
 
 /// The text behind percent-encoding; `None` where a `%` is not followed by two hexadecimal digits, or the text is none.

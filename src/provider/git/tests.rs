@@ -285,13 +285,15 @@ fn the_rest_follows_from_host_and_token() {
         assert_eq!((text("service").as_str(), text("username").as_str()), (service, user));
         assert_eq!(text("host"), host.unwrap_or("github.com"));
     }
+    let without_host = completed(None, &[("token", "glpat-x")]).unwrap();
+    assert_eq!(without_host.missing(&KINDS[0]), ["host"], "many run GitLab themselves");
     let unknown = completed(Some("git.corp.example"), &[("token", "x")]).unwrap();
     assert_eq!(unknown.missing(&KINDS[0]), ["username"]);
     let local = completed(Some("http://127.0.0.1:3000/team/x.git"), &[]).unwrap();
     assert_eq!(local.get("endpoint").unwrap().expose(), "http://127.0.0.1:3000");
-    for token in ["ghr_secret", "glrt-secret", "gloas-secret"] {
+    for token in ["ghr_s3cret", "glrt-s3cret", "gloas-s3cret"] {
         let told = completed(Some("github.com"), &[("token", token)]).unwrap_err().to_string();
-        assert!(told.contains("malformed") && !told.contains("secret"), "{told}");
+        assert!(told.contains("malformed") && !told.contains("s3cret"), "{told}");
     }
 }
 

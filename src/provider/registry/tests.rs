@@ -83,6 +83,15 @@ fn jwt(claims: &str) -> String {
 
 /// Verifies against `routes` at second 1000, and gives the verdict in short with the requests that were sent.
 fn verify(credential: &Credential, routes: impl Fn(&Request) -> Answer + Sync) -> (Verdict, Vec<String>) {
+    verify_through(None, credential, routes)
+}
+
+/// As [`verify`], with the usable form of another credential.
+fn verify_through(
+    source: Option<&Issued>,
+    credential: &Credential,
+    routes: impl Fn(&Request) -> Answer + Sync,
+) -> (Verdict, Vec<String>) {
     let env = Env::invented(Path::new("/none"), Path::new("/"), &[]);
     let sent = Mutex::new(Vec::new());
     let http = |request: Request| {
@@ -90,7 +99,7 @@ fn verify(credential: &Credential, routes: impl Fn(&Request) -> Answer + Sync) -
         sent.lock().unwrap().push(format!("{} {}{secret}", request.method, request.url));
         routes(&request)
     };
-    let verdict = PROVIDER.verify(credential, None, &Net { http: &http, env: &env, now: at(1000) });
+    let verdict = PROVIDER.verify(credential, source, &Net { http: &http, env: &env, now: at(1000) });
     (verdict, sent.into_inner().unwrap())
 }
 

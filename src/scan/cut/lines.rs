@@ -1,5 +1,7 @@
 //! Files in which every line stands for itself: `.env` files, start-up files of shells, git's stored credentials.
 
+use std::ops::Range;
+
 use super::{Piece, Unwanted};
 use crate::scan::dotenv::assignments;
 
@@ -38,7 +40,7 @@ fn next<'t>(text: &'t str, unwanted: &Unwanted) -> Option<crate::scan::dotenv::A
 }
 
 /// The lines of git's store (`git-credential-store`) that hold an unwanted password.
-pub(super) fn of_git_credentials(text: &str, unwanted: &Unwanted) -> Piece {
+pub(super) fn of_git_credentials(text: &str, unwanted: &Unwanted) -> Option<Range<usize>> {
     let mut start = 0;
     for line in text.split_inclusive('\n') {
         let end = start + line.len();
@@ -47,11 +49,11 @@ pub(super) fn of_git_credentials(text: &str, unwanted: &Unwanted) -> Piece {
             user_info.split_once(':').map(|(_, password)| password)
         });
         if password.is_some_and(|password| unwanted.is(password) || unwanted.is(&percent_decoded(password))) {
-            return Ok(Some(start..end));
+            return Some(start..end);
         }
         start = end;
     }
-    Ok(None)
+    None
 }
 
 /// `%40` as `@`. What is no text in UTF-8 stays out of it.

@@ -25,6 +25,9 @@ pub struct About {
     pub recoverable: bool,
 }
 
+/// The database, its vault, and the keys that open it.
+pub(super) type Made<'s> = (&'s Store, VaultRow, Vec<KeyRow>);
+
 impl Local<'_> {
     /// What is known of the vault; `None` where there is none yet. Asks no keychain.
     pub fn about(&self) -> Result<Option<About>, VaultError> {
@@ -38,7 +41,7 @@ impl Local<'_> {
     }
 
     /// The database, the vault and its keys; `None` where there is no vault, or one that a kill left without a key.
-    pub(super) fn made(&self) -> Result<Option<(&Store, VaultRow, Vec<KeyRow>)>, VaultError> {
+    pub(super) fn made(&self) -> Result<Option<Made<'_>>, VaultError> {
         let Some((store, row)) = self.existing()? else { return Ok(None) };
         let keys = store.keys(&row.id)?;
         let is_made = !keys.is_empty() || store.count(&row.id)? > 0;

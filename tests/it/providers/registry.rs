@@ -3,7 +3,10 @@
 
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
 
 use super::foreground::Foreground;
@@ -214,4 +217,44 @@ fn odd_servers_never_make_a_password_invalid() {
         assert!(tested[0]["next"].as_str().is_some_and(|next| !next.is_empty()), "{tested}");
         assert!(server.requests().iter().all(|seen| seen.header("authorization").is_none()), "nothing was sent");
     }
+}
+
+#[test]
+fn an_ecr_password_is_made_from_a_stored_key_whenever_it_is_used() {
+    let made = |number: usize| format!("AWS:made-{number}");
+    let aws = Double::start({
+        let count = AtomicUsize::new(0);
+        move |seen| {
+            assert!(seen.header("authorization").is_some_and(|given| given.starts_with("AWS4-HMAC-SHA256 ")));
+            let token = STANDARD.encode(made(count.fetch_add(1, Ordering::SeqCst)));
+            let data = serde_json::json!({"authorizationToken": token, "expiresAt": 4_102_444_800.0});
+            Answer::json(200, &serde_json::json!({"authorizationData": [data]}))
+        }
+    });
+    let registry = Double::start(|seen| match seen.header("authorization") {
+        Some(given) if given.starts_with("Basic QVdTOm1hZGUt") => Answer::json(200, "{}"),
+        _ => Answer::json(401, "").header("WWW-Authenticate: Basic realm=\"ecr\""),
+    });
+    let mut stage = vaulted::stage();
+    stage.set("AWS_ENDPOINT_URL_ECR", aws.url());
+    let canary = Canary::new();
+    let keys = ["credentials", "store", "aws", "--access-key-id", "AKIAIOSFODNN7EXAMPLE", "--secret-access-key", "-"];
+    let more = ["--no-verify", "--name", "keys"];
+    stage.run_with(&[&keys[..], &more].concat(), canary.text().as_bytes()).ends(0);
+    let (url, ecr) = (registry.url(), ["--flavour", "ecr", "--region", "eu-west-1", "--name", "ecr"]);
+    let words = ["credentials", "store", "registry", &url, "--source", "keys"];
+    let stored = stage.run(&[&words[..], &ecr].concat()).ends(0);
+    assert!(stored.stderr().contains("Stored ecr (ECR registry), active"), "{stored}");
+    let file = || stage.run(&["credentials", "export", "ecr", "--format", "docker-config"]).ends(0).json();
+    let auth = |json: &serde_json::Value| json["auths"][url.trim_start_matches("http://")]["auth"].clone();
+    let (first, second) = (auth(&file()), auth(&file()));
+    assert!(first.is_string() && first != second, "each is made afresh: {first} {second}");
+    let rotated = stage.run(&["credentials", "rotate", "ecr"]).ends(1);
+    assert!(rotated.stderr().contains("`lanyard credentials rotate keys`"), "{rotated}");
+    let missing = stage.run(&[&words[..5], &["other"], &ecr].concat());
+    assert_ne!(missing.code, Some(0));
+    assert!(missing.stderr().contains("other"), "{missing}");
+    let mut sweep = Sweep::for_canaries(&[canary]);
+    stage.sweep(&mut sweep);
+    sweep.assert_clean();
 }

@@ -25,7 +25,7 @@ pub(super) fn ask(asked: &Asked<'_>) -> Result<Verdict, ProviderError> {
     }
     let answer = asked.bearing("/personal_access_tokens/self")?;
     if answer.is_success() {
-        return of_token(asked, &answer);
+        return Ok(of_token(asked, &answer));
     }
     let is_known = token.starts_with("glpat-");
     if is_known || !matches!(answer.status, 400 | 401 | 404) {
@@ -47,16 +47,16 @@ pub(super) fn ask(asked: &Asked<'_>) -> Result<Verdict, ProviderError> {
 }
 
 /// What a token tells of itself, and whose it is where it may.
-fn of_token(asked: &Asked<'_>, answer: &Response) -> Result<Verdict, ProviderError> {
+fn of_token(asked: &Asked<'_>, answer: &Response) -> Verdict {
     let told = body(answer);
-    let Some(scopes) = told.get("scopes").and_then(Value::as_array) else { return Ok(asked.unexpected(answer)) };
+    let Some(scopes) = told.get("scopes").and_then(Value::as_array) else { return asked.unexpected(answer) };
     let scopes: Vec<&str> = scopes.iter().filter_map(Value::as_str).collect();
     let end = text(&told, "/expires_at").and_then(day);
     if told.get("revoked") == Some(&Value::Bool(true)) {
-        return Ok(asked.invalid().code("revoked"));
+        return asked.invalid().code("revoked");
     }
     if told.get("active") == Some(&Value::Bool(false)) {
-        return Ok(asked.expired().expiring(end));
+        return asked.expired().expiring(end);
     }
     let mut who = None;
     if scopes.iter().any(|scope| TELLING.contains(scope)) {
@@ -66,7 +66,7 @@ fn of_token(asked: &Asked<'_>, answer: &Response) -> Result<Verdict, ProviderErr
     }
     let who = who.or_else(|| text(&told, "/name").map(|name| format!("Token {name}")));
     let verdict = who.map_or_else(Verdict::valid_unnamed, Verdict::valid);
-    Ok(verdict.with_scopes(scopes).expiring(end))
+    verdict.with_scopes(scopes).expiring(end)
 }
 
 fn of_oauth(asked: &Asked<'_>) -> Result<Verdict, ProviderError> {

@@ -149,3 +149,39 @@ fn a_google_key_is_named_by_its_account() {
     });
     assert_eq!(verdict.identity.as_deref(), Some("ci@p.iam.gserviceaccount.com"));
 }
+
+#[test]
+fn an_ecr_password_is_made_from_the_keys_of_the_source() {
+    let keys = Issued::lasting(Material::AwsKeys {
+        access_key_id: "AKIAIOSFODNN7EXAMPLE".into(),
+        secret_access_key: Secret::new("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".into()),
+        session_token: None,
+    });
+    let host = "123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+    let ecr = credential(&[("url", host), ("source", "aws-prod")]);
+    let made = format!(
+        r#"{{"authorizationData":[{{"authorizationToken":"{}","expiresAt":44200.5}}]}}"#,
+        STANDARD.encode("AWS:made")
+    );
+    let registry = |password: &'static str| {
+        let made = made.clone();
+        move |request: &Request| match request.url.host_str().unwrap() {
+            "api.ecr.eu-west-1.amazonaws.com" => answer(200, &[], &made),
+            _ if authorization(request) == basic("AWS", password) => answer(200, &[], "{}"),
+            _ => answer(401, &[("www-authenticate", "Basic realm=\"ecr\"")], ""),
+        }
+    };
+    let (verdict, sent) = verify_through(Some(&keys), &ecr, registry("made"));
+    assert_eq!((verdict.outcome, verdict.identity.as_deref()), (Outcome::Valid, Some("Account 123456789012")));
+    assert_eq!(verdict.expires, Some(at(44200)));
+    let knock = format!("GET https://{host}/v2/");
+    assert_eq!(sent[1..], [knock.clone(), format!("{knock} +secret")]);
+    assert_eq!(verify_through(Some(&keys), &ecr, registry("other")).0.outcome, Outcome::Invalid);
+    let denied = r#"{"__type":"AccessDeniedException","message":"x"}"#;
+    let refused = verify_through(Some(&keys), &ecr, |_| answer(400, &[], denied)).0;
+    assert_eq!(refused.outcome, Outcome::Insufficient, "{refused:?}");
+    // A credential of another sort makes no password.
+    let other = Issued::lasting(Material::Bearer(Secret::new("t".into())));
+    let (verdict, sent) = verify_through(Some(&other), &ecr, |_| panic!("nothing is sent"));
+    assert_eq!((verdict.outcome, sent.len()), (Outcome::Unexpected, 0));
+}

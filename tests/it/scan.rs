@@ -1,0 +1,423 @@
+//! Finding what lies around: a home with credentials in many places, and their way into the vault.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use crate::canary::{Canary, Sweep};
+use crate::crash::{self, Blow};
+use crate::double::{Answer, Double, Seen};
+use crate::stage::{Outcome, Stage};
+use crate::terminal::Terminal;
+use crate::users::{self, OWNER};
+use crate::vaulted::{self, data_dir, list, reveal};
+
+/// A secret of this length that is looked for in all output.
+fn secret(length: usize) -> String {
+    let canary = Canary::new();
+    format!("{}{}", canary.text(), "pQ7rT2vX9zB4dF6hJ8kM3nP5sU1wY0aC7eG2iL4oR6tV8xZ1".repeat(2))[..length].to_owned()
+}
+
+fn plant(stage: &Stage, path: &str, text: &str) {
+    let path = stage.home().join(path);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+}
+
+fn text(stage: &Stage, path: &str) -> String {
+    std::fs::read_to_string(stage.home().join(path)).unwrap_or_default()
+}
+
+fn scan(stage: &Stage, flags: &[&str]) -> Value {
+    stage.run(&[&["credentials", "scan", "--json"], flags].concat()).ends(0).json()
+}
+
+/// `kind place, place` of every finding, in alphabetical order.
+fn found(scan: &Value) -> Vec<String> {
+    let places = |finding: &Value| {
+        let places = finding["places"].as_array().unwrap().iter().map(|place| place["place"].as_str().unwrap());
+        places.collect::<Vec<_>>().join(", ")
+    };
+    let findings = scan["findings"].as_array().unwrap().iter();
+    let mut found: Vec<String> =
+        findings.map(|finding| format!("{} {}", finding["kind"].as_str().unwrap(), places(finding))).collect();
+    found.sort();
+    found
+}
+
+/// No output of the command shows any of the secrets.
+#[track_caller]
+fn assert_unseen(outcome: &Outcome, secrets: &[&str]) {
+    let canaries: Vec<Canary> = secrets.iter().map(|secret| Canary::of(secret)).collect();
+    let mut sweep = Sweep::for_canaries(&canaries);
+    sweep.bytes("stdout", &outcome.stdout).bytes("stderr", &outcome.stderr);
+    sweep.assert_clean();
+}
+
+/// An API of Hetzner Cloud that knows these tokens.
+fn hetzner(tokens: &[&str]) -> Double {
+    let tokens: Vec<String> = tokens.iter().map(|token| (*token).to_owned()).collect();
+    Double::start(move |seen: &Seen| {
+        if tokens.iter().any(|token| seen.bears(token)) {
+            Answer::json(200, r#"{"locations": []}"#)
+        } else {
+            Answer::json(401, r#"{"error": {"code": "unauthorized", "message": "no"}}"#)
+        }
+    })
+}
+
+#[test]
+fn every_place_of_a_home_is_looked_at_and_each_secret_is_told_once() {
+    let mut stage = vaulted::stage();
+    let all: Vec<String> = [64, 32, 32, 40, 40, 36, 40, 40, 24, 40].map(secret).into();
+    let [hcloud, ovh, ovh_consumer, cloudflare, aws, github, refresh, password, npm, docker] = all.as_slice() else {
+        panic!("ten");
+    };
+    plant(
+        &stage,
+        ".config/hcloud/cli.toml",
+        &format!("active_context = \"p\"\n[[contexts]]\nname = \"p\"\ntoken = \"{hcloud}\"\n"),
+    );
+    let ovh_file = format!(
+        "[default]\nendpoint=ovh-eu\n[ovh-eu]\napplication_key=ab12CD34ef56GH78\napplication_secret={ovh}\n\
+         consumer_key={ovh_consumer}\n"
+    );
+    plant(&stage, ".ovh.conf", &ovh_file);
+    let pair = format!("[default]\naws_access_key_id = AKIAQWERTYUIOPASDFGH\naws_secret_access_key = {aws}\n");
+    plant(&stage, ".aws/credentials", &pair);
+    let auth = STANDARD.encode(format!("ann:{docker}"));
+    plant(&stage, ".docker/config.json", &format!("{{\"auths\": {{\"r.example\": {{\"auth\": \"{auth}\"}}}}}}"));
+    let user = format!(
+        "{{\"type\": \"authorized_user\", \"client_id\": \"c.apps.googleusercontent.com\", \"client_secret\": \
+         \"d-{password}\", \"refresh_token\": \"1//0{refresh}\"}}"
+    );
+    plant(&stage, ".config/gcloud/application_default_credentials.json", &user);
+    let env = format!(
+        "# settings\nCLOUDFLARE_API_TOKEN={cloudflare}\nexport DB_PASSWORD='{password}'\nAPI_KEY=changeme\n\
+         HCLOUD_TOKEN={hcloud}\nMODE=dev\n"
+    );
+    plant(&stage, "code/shop/.env", &env);
+    plant(&stage, "code/shop/.gitignore", ".env\nnode_modules/\n*.log\n");
+    plant(&stage, "code/shop/node_modules/a/index.js", &format!("const a = \"ghp_{}\"\n", secret(36)));
+    plant(&stage, "code/shop/notes.md", &format!("Use ghp_{github} for the release.\n"));
+    plant(&stage, "code/shop/.npmrc", &format!("save=true\n//registry.example/:_authToken=npm_{npm}pQ7rT2vX9zB4\n"));
+    plant(&stage, "code/shop/.env.example", "DB_PASSWORD=put-yours-here-please\n");
+    plant(&stage, "movie.bin", &format!("\0\0ghp_{}", secret(36)));
+    let made = std::process::Command::new("ssh-keygen")
+        .args(["-q", "-t", "ed25519", "-N", "", "-C", "me", "-f"])
+        .arg(stage.home().join(".aws/../id_work"))
+        .status();
+    assert!(made.unwrap().success());
+    std::fs::create_dir(stage.home().join(".ssh")).unwrap();
+    std::fs::rename(stage.home().join("id_work"), stage.home().join(".ssh/id_work")).unwrap();
+    stage.set("HCLOUD_TOKEN", hcloud).set("SOME_TOKEN", format!("ghp_{github}"));
+
+    let told = scan(&stage, &[]);
+    let expected = [
+        "api_key ~/code/shop/.npmrc:2",
+        "aws_static ~/.aws/credentials:3 [default]",
+        "cloudflare_api_token ~/code/shop/.env:2 CLOUDFLARE_API_TOKEN",
+        "gcp_authorized_user ~/.config/gcloud/application_default_credentials.json:1",
+        "generic_env ~/code/shop/.env:3 DB_PASSWORD",
+        "git $SOME_TOKEN, ~/code/shop/notes.md:1",
+        "hetzner_api_token $HCLOUD_TOKEN, ~/.config/hcloud/cli.toml:4 [p], ~/code/shop/.env:5 HCLOUD_TOKEN",
+        "ovh_api ~/.ovh.conf:5 [ovh-eu]",
+        "registry ~/.docker/config.json:1 [r.example]",
+        "ssh_key ~/.ssh/id_work:1",
+    ];
+    assert_eq!(found(&told), expected);
+    assert_eq!(told["problems"], serde_json::json!([]));
+    let secrets: Vec<&str> = all.iter().map(String::as_str).collect();
+    for flags in [&["--json"][..], &[], &["--output", "json", "--no-ignore"]] {
+        assert_unseen(&stage.run(&[&["credentials", "scan"], flags].concat()).ends(0), &secrets);
+    }
+    let without_rules = scan(&stage, &["--no-ignore"]);
+    assert!(found(&without_rules).contains(&"git ~/code/shop/node_modules/a/index.js:1".to_owned()));
+    assert_eq!(found(&scan(&stage, &["--kind", "aws"])), [expected[1]]);
+    assert_eq!(found(&scan(&stage, &["code/shop/notes.md"])), ["git ~/code/shop/notes.md:1"]);
+    assert!(!data_dir(&stage).exists(), "looking makes nothing");
+}
+
+#[test]
+fn the_names_in_the_json_are_stable() {
+    let stage = vaulted::stage();
+    plant(&stage, ".env", "DB_PASSWORD=hunter2-Horse\n");
+    let told = scan(&stage, &[]);
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+    assert_eq!(keys(&told), "findings problems scanned");
+    assert_eq!(
+        keys(&told["findings"][0]),
+        "expires_at fields identity importable imported kind missing name next not_imported outcome places problem \
+         provider reason secret service status vault_name"
+    );
+    assert_eq!(
+        keys(&told["findings"][0]["places"][0]),
+        "left line mode next path place plain_text readable_by removed source"
+    );
+    assert_eq!(keys(&told["scanned"]), "binary bytes files seconds too_large unreadable unreadable_places");
+}
+
+#[test]
+fn nothing_found_is_said_and_is_no_failure() {
+    let stage = vaulted::stage();
+    let none = stage.run(&["credentials", "scan", "--fail-on-found"]).ends(0);
+    assert!(none.stdout.is_empty() && none.stderr().contains("No credentials lie here"), "{none}");
+    let nowhere = stage.run(&["credentials", "scan", "nowhere"]).ends(2);
+    assert!(nowhere.stderr().contains("there is no [..]") || nowhere.stderr().contains("there is no /"), "{nowhere}");
+    stage.run(&["credentials", "scan", "--kind", "nonsense"]).ends(2);
+    stage.run(&["credentials", "scan", "--remove-original"]).ends(2);
+}
+
+#[test]
+fn what_is_alive_and_open_to_everybody_is_on_top() {
+    let mut stage = vaulted::stage();
+    let (open, closed, dead) = (secret(64), secret(64), secret(64));
+    let api = hetzner(&[&open, &closed]);
+    stage.set("HCLOUD_ENDPOINT", api.url());
+    for (name, token, mode) in [("a", &dead, 0o644), ("b", &closed, 0o600), ("c", &open, 0o644)] {
+        plant(&stage, &format!("{name}.env"), &format!("HCLOUD_TOKEN={token}\n"));
+        let path = stage.home().join(format!("{name}.env"));
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+    for folder in [stage.root(), &stage.home()] {
+        std::fs::set_permissions(folder, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    let outcome = stage.run(&["credentials", "scan", "--verify"]).ends(0);
+    let table = outcome.stdout();
+    let cells: Vec<Vec<&str>> =
+        table.lines().map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect()).collect();
+    assert_eq!(cells[0], ["STATUS", "KIND", "SECRET", "PLACE", "READABLE BY", "EXPIRES"]);
+    let row = |status, token: &str, place, readers| {
+        let masked = format!("****{}", &token[60..]);
+        [status, "hetzner_api_token", &masked, place, readers, "-"].map(str::to_owned)
+    };
+    assert_eq!(cells[1], row("live", &open, "~/c.env:1 HCLOUD_TOKEN", "everyone"));
+    assert_eq!(cells[2], row("live", &closed, "~/b.env:1 HCLOUD_TOKEN", "you"));
+    assert_eq!(cells[3], row("invalid", &dead, "~/a.env:1 HCLOUD_TOKEN", "everyone"));
+    let last = outcome.stderr().lines().last().unwrap().to_owned();
+    assert_eq!(last, "Next: move them into the vault: lanyard credentials scan --import --remove-original");
+    assert_unseen(&outcome, &[&open, &closed, &dead]);
+    let failed = stage.run(&["credentials", "scan", "--fail-on-found"]).ends(8);
+    assert!(failed.stderr().contains("3 credentials lie in plain text"), "{failed}");
+    assert_eq!(api.requests().len(), 3, "without --verify nobody is asked");
+}
+
+#[test]
+fn a_broken_file_of_one_tool_hides_nothing_else() {
+    let stage = vaulted::stage();
+    plant(&stage, ".config/hcloud/cli.toml", "[[contexts]\n");
+    plant(&stage, ".env", "DB_PASSWORD=hunter2-Horse\n");
+    let told = scan(&stage, &[]);
+    assert_eq!(found(&told), ["generic_env ~/.env:1 DB_PASSWORD"]);
+    assert_eq!(told["problems"][0]["provider"], "hetzner");
+    let problem = told["problems"][0]["problem"].as_str().unwrap();
+    assert!(problem.contains("~/.config/hcloud/cli.toml") && problem.contains("line 1"), "{problem}");
+}
+
+#[test]
+fn folders_that_cannot_be_read_are_counted() {
+    if !users::are_possible() {
+        return;
+    }
+    let mut stage = vaulted::stage();
+    plant(&stage, "closed/.env", "DB_PASSWORD=hunter2-Horse\n");
+    plant(&stage, "open/.env", "DB_PASSWORD=hunter2-House\n");
+    plant(&stage, "open/shut.txt", "ghp_0123456789abcdefghijABCDEFGHIJ012345\n");
+    OWNER.own(stage.root());
+    std::fs::set_permissions(stage.home().join("closed"), PermissionsExt::from_mode(0o000)).unwrap();
+    std::fs::set_permissions(stage.home().join("open/shut.txt"), PermissionsExt::from_mode(0o000)).unwrap();
+    let wrapper = OWNER.wrapper();
+    stage.wrap(&wrapper.each_ref().map(String::as_str));
+    let told = scan(&stage, &[]);
+    assert_eq!(found(&told), ["generic_env ~/open/.env:1 DB_PASSWORD"]);
+    assert_eq!(told["scanned"]["unreadable"], 2);
+    let table = stage.run(&["credentials", "scan"]).ends(0);
+    assert!(table.stderr().contains("2 places could not be read"), "{table}");
+}
+
+#[test]
+fn hostile_names_and_texts_reach_no_terminal() {
+    let stage = vaulted::stage();
+    let hostile = "a\u{1b}]52;c;Y2F0\u{7}\u{202e}\nb";
+    plant(&stage, &format!("{hostile}/.env"), "DB\u{1b}_PASSWORD=x\nDB_PASSWORD=hunter2-Horse\n");
+    let token = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+    std::fs::write(stage.home().join(std::ffi::OsString::from("x".repeat(250))), token).unwrap();
+    let not_text = <std::ffi::OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"not\xfftext.env");
+    std::fs::write(stage.home().join(not_text), "API_TOKEN=Zx81-Qw93-Lk55\n").unwrap();
+    for flags in [&[][..], &["--json"]] {
+        let outcome = stage.run(&[&["credentials", "scan"], flags].concat()).ends(0);
+        let shown = [outcome.stdout(), outcome.stderr()].concat();
+        assert!(!shown.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{shown:?}");
+        assert_eq!(shown.matches("hunter2").count(), 0);
+    }
+    assert_eq!(scan(&stage, &[])["findings"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn what_is_imported_leaves_its_place_and_everything_else_stays() {
+    let mut stage = vaulted::stage();
+    let (token, dead, password) = (secret(64), secret(64), secret(30));
+    let api = hetzner(&[&token]);
+    stage.set("HCLOUD_ENDPOINT", api.url());
+    let env = format!("# keep\nA=1\r\nHCLOUD_TOKEN={token}\nexport DB_PASSWORD=\"{password}\" # main\n\nB='2\n3'\n");
+    plant(&stage, "shop/.env", &env);
+    plant(&stage, "dead.env", &format!("HCLOUD_TOKEN={dead}\n"));
+    std::fs::set_permissions(stage.home().join("shop/.env"), PermissionsExt::from_mode(0o640)).unwrap();
+    let other = format!("active_context = \"p\" # mine\n\n[[contexts]]\nname = \"p\"\ntoken = \"{token}\"\n");
+    plant(&stage, ".config/hcloud/cli.toml", &other);
+
+    let unasked = stage.run(&["credentials", "scan", "--import"]).ends(2);
+    assert!(unasked.stderr().contains("--yes") && list(&stage).is_empty(), "{unasked}");
+    let outcome = stage.run(&["credentials", "scan", "--import", "--remove-original", "--yes"]).ends(0);
+    assert_unseen(&outcome, &[&token, &dead, &password]);
+    assert!(outcome.stdout().contains("not imported: Hetzner Cloud does not know the token"), "{outcome}");
+    assert_eq!(text(&stage, "shop/.env"), "# keep\nA=1\r\n\nB='2\n3'\n");
+    let mode = std::fs::metadata(stage.home().join("shop/.env")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o640);
+    assert_eq!(
+        text(&stage, ".config/hcloud/cli.toml"),
+        "active_context = \"p\" # mine\n\n[[contexts]]\nname = \"p\"\n"
+    );
+    assert_eq!(text(&stage, "dead.env"), format!("HCLOUD_TOKEN={dead}\n"));
+    let names: Vec<Value> = list(&stage).into_iter().map(|held| held["name"].clone()).collect();
+    assert_eq!(names, ["db-password", "hetzner"]);
+    assert_eq!(reveal(&stage, "hetzner", "api_token"), token);
+    assert_eq!(reveal(&stage, "db-password", "DB_PASSWORD"), password);
+    assert_eq!(found(&scan(&stage, &[])), ["hetzner_api_token ~/dead.env:1 HCLOUD_TOKEN"]);
+}
+
+#[test]
+fn what_the_vault_holds_is_not_imported_twice_and_names_do_not_clash() {
+    let stage = vaulted::stage();
+    vaulted::store_env(&stage, "db-password", "DB_PASSWORD", "another-Value-81");
+    plant(&stage, "one.env", "DB_PASSWORD=hunter2-Horse\n");
+    let told = scan(&stage, &["--import", "--yes"]);
+    assert_eq!(
+        (&told["findings"][0]["imported"], &told["findings"][0]["vault_name"]),
+        (&true.into(), &"db-password-2".into())
+    );
+    let again = scan(&stage, &["--import", "--yes", "--no-verify"]);
+    assert_eq!(
+        (&again["findings"][0]["imported"], &again["findings"][0]["vault_name"]),
+        (&false.into(), &"db-password-2".into())
+    );
+    assert_eq!(list(&stage).len(), 2);
+    assert_eq!(text(&stage, "one.env"), "DB_PASSWORD=hunter2-Horse\n");
+}
+
+#[test]
+fn a_pair_in_the_vault_is_known_by_its_public_half() {
+    let stage = vaulted::stage();
+    let aws = secret(40);
+    let pair = format!("[default]\naws_access_key_id = AKIAQWERTYUIOPASDFGH\naws_secret_access_key = {aws}\n");
+    plant(&stage, ".aws/credentials", &format!("{pair}region = eu-west-1\n"));
+    scan(&stage, &["--import", "--yes", "--no-verify", "--kind", "aws"]);
+    let told = scan(&stage, &[]);
+    assert!(told["findings"][0]["vault_name"].is_string(), "{told}");
+    assert_eq!(told["findings"][0]["secret"], "AKIA****DFGH");
+    scan(&stage, &["--import", "--yes", "--no-verify", "--remove-original"]);
+    assert_eq!(text(&stage, ".aws/credentials"), "[default]\nregion = eu-west-1\n");
+}
+
+#[test]
+fn what_cannot_be_cut_for_certain_is_named_and_left() {
+    let mut stage = vaulted::stage();
+    let tokens: Vec<String> = (0..4).map(|_| secret(64)).collect();
+    plant(&stage, "notes.txt", &format!("HCLOUD_TOKEN: {}\n", tokens[0]));
+    plant(&stage, "linked/real", &format!("[[contexts]]\nname = \"p\"\ntoken = \"{}\"\n", tokens[1]));
+    std::fs::create_dir_all(stage.home().join(".config/hcloud")).unwrap();
+    std::os::unix::fs::symlink(stage.home().join("linked/real"), stage.home().join(".config/hcloud/cli.toml")).unwrap();
+    plant(&stage, "two.env", &format!("HCLOUD_TOKEN={}\n", tokens[2]));
+    std::fs::hard_link(stage.home().join("two.env"), stage.home().join("second-name")).unwrap();
+    stage.set("HCLOUD_TOKEN", &tokens[3]);
+    let before = stage.files();
+    let outcome = stage.run(&["credentials", "scan", "--import", "--yes", "--no-verify", "--remove-original"]).ends(0);
+    let talk = outcome.stderr();
+    for said in [
+        "its format is none of those that lanyard knows",
+        "is a symbolic link",
+        "has a second name (hard link)",
+        "$HCLOUD_TOKEN is set by whatever started this shell",
+        "remove the line that sets HCLOUD_TOKEN",
+    ] {
+        assert!(talk.contains(said), "{said}: {outcome}");
+    }
+    for (path, content) in before {
+        assert_eq!(std::fs::read(&path).unwrap(), content, "{}", path.display());
+    }
+    assert_eq!(list(&stage).len(), 4);
+    let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
+    assert_unseen(&outcome, &tokens);
+}
+
+#[test]
+fn a_key_file_goes_as_a_whole() {
+    let stage = vaulted::stage();
+    std::fs::create_dir(stage.home().join(".ssh")).unwrap();
+    let key = stage.home().join(".ssh/id_ed25519");
+    let made =
+        std::process::Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key).status();
+    assert!(made.unwrap().success());
+    let told = scan(&stage, &["--import", "--yes", "--remove-original"]);
+    assert_eq!(told["findings"][0]["places"][0]["removed"], "file");
+    assert!(!key.exists() && key.with_extension("pub").exists());
+    let name = told["findings"][0]["vault_name"].as_str().unwrap();
+    assert!(reveal(&stage, name, "private_key").starts_with("-----BEGIN OPENSSH PRIVATE KEY-----"));
+}
+
+#[test]
+fn a_person_sees_what_goes_where_before_saying_yes() {
+    let stage = vaulted::stage();
+    plant(&stage, ".env", "DB_PASSWORD=hunter2-Horse\n");
+    let mut terminal = Terminal::start(&stage, &["credentials", "scan", "--import", "--remove-original"]);
+    terminal.sees("~/.env:1 DB_PASSWORD");
+    terminal.sees("Put 1 credential into the vault, and remove the originals?");
+    terminal.presses("n");
+    let ending = terminal.ends();
+    assert_eq!(ending.code, Some(1), "{ending:?}");
+    assert!(list(&stage).is_empty() && !text(&stage, ".env").is_empty());
+}
+
+#[test]
+fn a_kill_at_any_point_of_an_import_loses_nothing() {
+    let stage = vaulted::stage();
+    let token = secret(64);
+    let env = format!("A=1\nHCLOUD_TOKEN={token}\nB=2\n");
+    plant(&stage, "shop/.env", &env);
+    let import = ["credentials", "scan", "--import", "--yes", "--no-verify", "--remove-original"];
+    let mut struck = 0;
+    for call in ["/^pwrite", "/^fsync|fdatasync", "/^rename", "/^unlink", "/^fchmod"] {
+        struck += crash::at_every(
+            call,
+            Blow::Kill,
+            || stage.command(&import),
+            |time| {
+                let when = format!("killed at {call} {time}");
+                let left = text(&stage, "shop/.env");
+                assert!(left == env || left == "A=1\nB=2\n", "{when}: {left}");
+                let held = list(&stage);
+                if left != env {
+                    assert_eq!(held.len(), 1, "{when}");
+                }
+                // What was begun is brought to its end, and nothing is there twice.
+                stage.run(&import).ends(0);
+                assert_eq!(text(&stage, "shop/.env"), "A=1\nB=2\n", "{when}");
+                assert_eq!(list(&stage).len(), 1, "{when}");
+                assert_eq!(reveal(&stage, "hetzner", "api_token"), token, "{when}");
+                assert_eq!(names_in(&stage.home().join("shop")), [".env"], "{when}");
+                std::fs::remove_dir_all(data_dir(&stage)).unwrap();
+                plant(&stage, "shop/.env", &env);
+            },
+        );
+    }
+    assert!(struck >= 10, "only {struck} blows were struck");
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}

@@ -1,0 +1,18 @@
+#!/bin/bash
+# A moto (AWS in Python) of one's own, in the foreground: loopback, in memory, as strict as AWS about signatures, keys,
+# session tokens and permissions.
+#
+#   up.sh VENV [DIR PORT]
+#
+# VENV is made and filled if it is not there. It is ready when DIR/keys.json is there: an access key of each user, and
+# the role. Without DIR, only VENV is made.
+set -euo pipefail
+venv=$1 dir=${2-} port=${3-5000}
+readonly version=5.2.5
+
+if [ ! -x "$venv/bin/moto_server" ]; then
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "moto[server]==$version"
+fi
+[ -n "$dir" ] || exit 0
+exec "$venv/bin/python" "$(dirname "$0")/server.py" "$port" "$dir/keys.json"
