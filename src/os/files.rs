@@ -170,24 +170,29 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), FileError> {
     target.sync_all().map_err(io_error("write", to))
 }
 
-/// Puts a whole file, written under a temporary name, into its place, where nothing may be yet. Durable when it returns.
-pub fn put_new(written: tempfile::TempPath, path: &Path) -> Result<(), FileError> {
-    let synced = File::open(&written).and_then(|file| file.sync_all());
-    synced.map_err(io_error("write", path))?;
-    written.persist_noclobber(path).map_err(|failed| io_error("create", path)(failed.error))?;
-    sync_folder(path.parent().unwrap_or(Path::new("."))).map_err(io_error("write", path))
-}
-
-/// A new, empty file of its owner alone beside `target`, under a temporary name. What a killed writer left there goes.
-pub fn beside(target: &Path) -> Result<tempfile::TempPath, FileError> {
-    sweep(target);
-    let folder = target.parent().unwrap_or(Path::new("."));
-    let made = tempfile::Builder::new()
-        .prefix(&temporary_prefix(target))
+/// Copies a file to a new one of its owner alone, which is there whole or not at all. Durable when it returns.
+pub fn publish(from: &Path, path: &Path) -> Result<(), FileError> {
+    sweep(path);
+    let write = |action| io_error(action, path);
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut beside = tempfile::Builder::new()
+        .prefix(&temporary_prefix(path))
         .suffix(TEMPORARY_SUFFIX)
         .tempfile_in(folder)
-        .map_err(io_error("create", target))?;
-    Ok(made.into_temp_path())
+        .map_err(write("create"))?;
+    let mut source = File::open(from).map_err(io_error("read", from))?;
+    io::copy(&mut source, &mut beside).map_err(write("write"))?;
+    beside.as_file().sync_all().map_err(write("write"))?;
+    beside.persist_noclobber(path).map_err(|failed| write("create")(failed.error))?;
+    sync_folder(folder).map_err(write("write"))
+}
+
+/// Moves a file that this program has just made to its place in the same file system. Durable when it returns.
+pub fn put(made: &Path, path: &Path) -> Result<(), FileError> {
+    let write = || io_error("write", path);
+    File::open(made).and_then(|file| file.sync_all()).map_err(write())?;
+    std::fs::rename(made, path).map_err(write())?;
+    sync_folder(path.parent().unwrap_or(Path::new("."))).map_err(write())
 }
 
 fn create_new(path: &Path) -> Result<File, FileError> {

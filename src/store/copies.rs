@@ -10,14 +10,11 @@ use crate::secret::Reason;
 const TABLES: [&str; 5] = ["vaults", "vault_keys", "credentials", "data_keys", "secrets"];
 
 impl Store {
-    /// Writes a consistent copy of the whole database to a new file of its owner alone, which is there whole or not at
-    /// all.
+    /// Writes a consistent copy of the whole database to a new file of its owner alone. A kill may leave half of it.
     pub fn copy_to(&self, path: &Path) -> Result<(), RowError> {
-        let beside = files::beside(path)?;
-        let name = text_of(&beside)?;
-        self.with(|connection| connection.execute("VACUUM INTO ?1", [name]))
-            .map_err(|failure| of_file(failure, path))?;
-        Ok(files::put_new(beside, path)?)
+        files::ensure_private(path)?;
+        let name = text_of(path)?;
+        self.with(|connection| connection.execute("VACUUM INTO ?1", [name])).map(|_| ())
     }
 
     /// Replaces every row by those of another database of the same form, all at once.
@@ -53,14 +50,4 @@ impl Store {
 fn text_of(path: &Path) -> Result<&str, RowError> {
     let unfit = || RowError::Refused { path: path.to_owned(), cause: Reason("its name is no UTF-8".into()) };
     path.to_str().ok_or_else(unfit)
-}
-
-/// What went wrong while another file was written.
-fn of_file(failure: RowError, file: &Path) -> RowError {
-    let path = file.to_owned();
-    match failure {
-        RowError::Full { .. } => RowError::Full { path },
-        RowError::Disk { cause, .. } => RowError::Disk { path, cause },
-        other => other,
-    }
 }

@@ -95,7 +95,10 @@ impl Failure for RowError {
             Self::File(failure) => return failure.mend(),
             Self::Busy { .. } => "wait for the other process, then try again".into(),
             Self::Full { .. } => "free some disk space, then try again; what was stored before is still there".into(),
-            Self::Disk { .. } => "check the disk, then try again; what was stored before is still there".into(),
+            Self::Disk { .. } => {
+                "see that the disk has room and is in order, then try again; what was stored before is still there"
+                    .into()
+            }
             Self::ReadOnly { path, .. } => {
                 let folder = path.parent().unwrap_or(path).display();
                 format!(
@@ -127,6 +130,8 @@ pub(super) fn told(path: &Path, cause: &rusqlite::Error) -> RowError {
         }
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => RowError::Busy { path },
         ErrorCode::DiskFull => RowError::Full { path },
+        // The index of the log could not be made larger: on a full disk, that is what fails first.
+        _ if code.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => RowError::Full { path },
         ErrorCode::SystemIoFailure => RowError::Disk { path, cause: said },
         ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied => {
             RowError::ReadOnly { path, cause: said }

@@ -8,8 +8,8 @@ use crate::secret::{Choice, Secret};
 use crate::store::{RowError, Store};
 use crate::vault::VaultError;
 
-/// Where a backup is looked at before it counts, in the data folder.
-const ASIDE: &str = ".restore";
+/// Where copies are made and looked at before they count, in the data folder.
+const ASIDE: &str = ".aside";
 
 /// What came of bringing a backup back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,8 @@ impl Local<'_> {
             return Err(VaultError::Exists { path: to.to_owned() });
         }
         let _lock = Store::lock(&self.path)?;
-        self.store()?.copy_to(to)?;
+        let aside = Aside::new(self.folder())?;
+        files::publish(&self.copy(&aside)?, to).map_err(RowError::from)?;
         Ok((about.credentials, about.recoverable))
     }
 
@@ -44,9 +45,8 @@ impl Local<'_> {
         storage: Choice,
         replace: bool,
     ) -> Result<Restored, VaultError> {
-        let folder = self.path.parent().unwrap_or(Path::new("."));
         let lock = Store::lock(&self.path)?;
-        let aside = Aside::new(folder)?;
+        let aside = Aside::new(self.folder())?;
         let copied = aside.0.join(FILE);
         files::copy(from, &copied).map_err(RowError::from)?;
         // A copy of the copy: bringing its tables up to date must not touch the user's file.
@@ -80,24 +80,35 @@ impl Local<'_> {
             })?;
         }
         drop(backup);
-        let kept = if held > 0 { Some(self.keep(folder)?) } else { None };
+        let kept = if held > 0 { Some(self.keep(&aside)?) } else { None };
         self.store()?.replace_by(&copied)?;
         self.close();
         Ok(Restored { credentials, kept })
     }
 
     /// Keeps a copy of the present vault beside it, and tells where.
-    fn keep(&self, folder: &Path) -> Result<PathBuf, VaultError> {
+    fn keep(&self, aside: &Aside) -> Result<PathBuf, VaultError> {
         let time = (self.now)().format("%Y%m%dT%H%M%SZ");
         let names = (1..).map(|number| match number {
             1 => format!("vault-before-restore-{time}.db"),
             _ => format!("vault-before-restore-{time}-{number}.db"),
         });
-        let mut free = names.map(|name| folder.join(name)).filter(|path| path.symlink_metadata().is_err());
+        let mut free = names.map(|name| self.folder().join(name)).filter(|path| path.symlink_metadata().is_err());
         // The names never end.
-        let path = free.next().unwrap_or_else(|| folder.join("vault-before-restore.db"));
-        self.store()?.copy_to(&path)?;
+        let path = free.next().unwrap_or_else(|| self.folder().join("vault-before-restore.db"));
+        files::put(&self.copy(aside)?, &path).map_err(RowError::from)?;
         Ok(path)
+    }
+
+    /// Makes a copy aside, where a kill may leave half of it.
+    fn copy(&self, aside: &Aside) -> Result<PathBuf, VaultError> {
+        let copy = aside.0.join("copy.db");
+        self.store()?.copy_to(&copy)?;
+        Ok(copy)
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new("."))
     }
 }
 

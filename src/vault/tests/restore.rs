@@ -142,11 +142,11 @@ fn a_file_that_is_no_backup_changes_nothing() {
         let path = dir.join(file);
         let failure = world.vault().restore(&path, None, Choice::Keychain, true).unwrap_err();
         let said = with_causes(&failure);
-        assert!(said.contains(told) && said.contains(file) && !said.contains(".restore"), "{file}: {said}");
-        assert!(!failure.mend().unwrap_or_default().contains(".restore"), "{:?}", failure.mend());
+        assert!(said.contains(told) && said.contains(file) && !said.contains(".aside"), "{file}: {said}");
+        assert!(!failure.mend().unwrap_or_default().contains(".aside"), "{:?}", failure.mend());
         assert_eq!(names(&world.vault()), ["one", "two"], "{file}");
     }
-    assert!(!files(&world).iter().any(|name| name.contains("restore")), "{:?}", files(&world));
+    assert!(!files(&world).iter().any(|name| name.contains("restore") || name.starts_with('.')), "{:?}", files(&world));
 }
 
 #[test]

@@ -4,6 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use lanyard::credential::Metadata;
+use lanyard::secret::plain::PlainFile;
+use lanyard::secret::{Choice, SecretStore, StoreError};
+use lanyard::vault::{Local, Vault};
+
 use crate::canary::{Canary, Sweep};
 use crate::crash::{self, Blow};
 use crate::stage::Stage;
@@ -50,7 +55,7 @@ impl Scene {
         for path in self.stage.files().into_keys().filter(|path| !self.before.contains_key(path)) {
             std::fs::remove_file(path).unwrap();
         }
-        let _ = std::fs::remove_dir_all(data_dir(&self.stage).join(".restore"));
+        let _ = std::fs::remove_dir_all(data_dir(&self.stage).join(".aside"));
         for (path, bytes) in &self.before {
             if std::fs::read(path).ok().as_ref() != Some(bytes) {
                 std::fs::write(path, bytes).unwrap();
@@ -60,14 +65,30 @@ impl Scene {
     }
 
     /// All that the vault holds, opened. Fails where it does not open.
+    ///
+    /// The library opens it, since a hundred blows are followed by as many looks; each test also looks from outside.
     fn held(&self, when: &str) -> Held {
-        let status = self.stage.run(&["vault", "status", "--check", "--json"]);
-        assert_eq!(status.code, Some(0), "{when}: {status}");
-        let names: Vec<String> = vaulted::list(&self.stage)
-            .iter()
-            .map(|credential| credential["name"].as_str().unwrap().to_owned())
-            .collect();
-        names.into_iter().map(|name| (name.clone(), vaulted::reveal(&self.stage, &name, "A"))).collect()
+        let config = self.stage.config_dir();
+        let opener =
+            Box::new(|_| -> Result<Box<dyn SecretStore>, StoreError> { Ok(Box::new(PlainFile::new(&config))) });
+        let now = || chrono::DateTime::UNIX_EPOCH;
+        let vault = Local::new(&data_dir(&self.stage), Choice::Plain, opener, &now);
+        if let Some(about) = vault.about().unwrap_or_else(|failure| panic!("{when}: {failure}")) {
+            let broken = vault.examine().unwrap_or_else(|failure| panic!("{when}: {failure}"));
+            assert!(broken.is_empty(), "{when}: {} of {}", broken.len(), about.credentials);
+        }
+        let plain = |metadata: Metadata| {
+            let opened = vault.open(&metadata).unwrap();
+            (metadata.name, opened.secrets["A"].expose().to_owned())
+        };
+        vault.list().unwrap().into_iter().map(plain).collect()
+    }
+
+    /// What the vault holds, as the commands tell it.
+    fn shown(&self) -> Held {
+        self.stage.run(&["vault", "status", "--check"]).ends(0);
+        let names = vaulted::list(&self.stage).into_iter().map(|one| one["name"].as_str().unwrap().to_owned());
+        names.map(|name| (name.clone(), vaulted::reveal(&self.stage, &name, "A"))).collect()
     }
 
     /// Fails where a secret stands in plain text, or a file stays that has no business there.
@@ -86,12 +107,14 @@ impl Scene {
             })
             .collect();
         assert!(strange.is_empty(), "{when} left {strange:?}");
+        assert!(!data_dir(&self.stage).join(".aside").exists(), "{when} left copies aside");
     }
 
     /// Does it undisturbed, and tells what the vault holds then.
     fn outcome(&self, command: &[&str]) -> Held {
         self.stage.run(command).ends(0);
         let held = self.held("undisturbed");
+        assert_eq!(held, self.shown());
         self.assert_tidy("undisturbed");
         self.reset();
         held
