@@ -78,8 +78,8 @@ impl Scene {
             assert!(broken.is_empty(), "{when}: {} of {}", broken.len(), about.credentials);
         }
         let plain = |metadata: Metadata| {
-            let opened = vault.open(&metadata).unwrap();
-            (metadata.name, opened.secrets["A"].expose().to_owned())
+            let credential = vault.open(&metadata).unwrap();
+            (metadata.name, credential.secrets["A"].expose().to_owned())
         };
         vault.list().unwrap().into_iter().map(plain).collect()
     }

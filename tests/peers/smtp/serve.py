@@ -22,9 +22,11 @@ def note(line):
 
 
 def authenticate(server, session, envelope, mechanism, data):
+    secured = "TLS" if session.ssl or server.transport.get_extra_info("sslcontext") else "plain"
     good = data.login == b"alice" and data.password == b"alice-password"
-    note(f"{mechanism} {'good' if good else 'bad'} {'TLS' if session.ssl else 'plain'}")
-    return AuthResult(success=good)
+    note(f"{mechanism} {'good' if good else 'bad'} {secured}")
+    # A refusal that is not `handled` is sent by the server itself.
+    return AuthResult(success=good, handled=good)
 
 
 def main():
