@@ -13,7 +13,7 @@ use crate::stage::{Outcome, Stage};
 fn assert_refused(secure: &SecureIdp, stage: &Stage) -> Outcome {
     let refused = secure.attempt(stage).ends(6);
     let said = refused.stderr();
-    assert!(said.contains(&format!("cannot reach {}", secure.issuer)), "{refused}");
+    assert!(said.contains(&format!("the connection to {} cannot be made safe", secure.issuer)), "{refused}");
     assert!(said.to_lowercase().contains("certificate"), "{refused}");
     assert!(said.contains("next: ") && said.contains("SSL_CERT_FILE"), "{refused}");
     assert!(refused.stdout().is_empty(), "{refused}");
@@ -147,7 +147,7 @@ fn old_tls_is_refused() {
     let mut stage = secure.stage();
     stage.set("SSL_CERT_FILE", authority.pem());
     let refused = secure.attempt(&stage).ends(6);
-    assert!(refused.stderr().contains(&format!("cannot reach {}", secure.issuer)), "{refused}");
+    assert!(refused.stderr().contains(&format!("the connection to {} cannot be made safe", secure.issuer)), "{refused}");
     secure.assert_unasked();
     let handshakes = secure.tls.handshakes();
     assert!(!handshakes.is_empty() && handshakes.iter().all(|end| end.starts_with("refused")), "{handshakes:?}");
