@@ -147,7 +147,10 @@ fn old_tls_is_refused() {
     let mut stage = secure.stage();
     stage.set("SSL_CERT_FILE", authority.pem());
     let refused = secure.attempt(&stage).ends(6);
-    assert!(refused.stderr().contains(&format!("the connection to {} cannot be made safe", secure.issuer)), "{refused}");
+    assert!(
+        refused.stderr().contains(&format!("the connection to {} cannot be made safe", secure.issuer)),
+        "{refused}"
+    );
     secure.assert_unasked();
     let handshakes = secure.tls.handshakes();
     assert!(!handshakes.is_empty() && handshakes.iter().all(|end| end.starts_with("refused")), "{handshakes:?}");
