@@ -13,8 +13,12 @@ import subprocess
 import sys
 import time
 
-WORDS = ("token secret key value request response config user path error result data index buffer return import "
-         "const function class struct match async await public private static string number list table").split()
+WORDS = ("value request response config user path error result data index buffer return import const function class "
+         "struct match async await static string number list table width height color render handler event state "
+         "module export default test suite expect before after cache queue worker thread socket header body query "
+         "order price total invoice address city country name title label button input output file line column").split()
+# What makes a scanner look closer stands in some lines of every code base, and in most of them harmlessly.
+SUSPECT = "token secret key password auth credential api".split()
 
 
 def main():
@@ -63,7 +67,7 @@ def plant(tree, files, megabytes):
     """A tree of source, data, logs and binary files; a file in 200 holds a token. Returns the paths of those."""
     chance = random.Random(8)
     size = megabytes * 1_000_000 // files
-    sources = [source(chance) for _ in range(200)]
+    sources = [source(chance) for _ in range(2000)]
     planted = set()
     for number in range(files):
         folder = os.path.join(tree, f"project{number % 40}", f"module{number // 40 % 25}")
@@ -89,7 +93,12 @@ def plant(tree, files, megabytes):
 
 
 def source(chance):
-    return " ".join(chance.choices(WORDS, k=12)) + " " + "%032x" % chance.getrandbits(128)
+    words = chance.choices(WORDS, k=12)
+    if chance.random() < 0.05:
+        words[chance.randrange(12)] = chance.choice(SUSPECT)
+    if chance.random() < 0.05:
+        words.append("%032x" % chance.getrandbits(128))
+    return " ".join(words)
 
 
 def lines(chance, sources, length, form):

@@ -7,7 +7,7 @@ use crate::idp::{Behaviour, Idp};
 use crate::stage::{Outcome, Stage};
 
 /// Every page a person reads.
-const PAGES: [&str; 8] = [
+const PAGES: [&str; 9] = [
     "README.md",
     ".github/CONTRIBUTING.md",
     ".github/SECURITY.md",
@@ -15,6 +15,7 @@ const PAGES: [&str; 8] = [
     ".github/docs/developers.md",
     ".github/docs/ci.md",
     ".github/docs/services.md",
+    ".github/docs/scan.md",
     "packaging/README.md",
 ];
 

@@ -104,12 +104,21 @@ impl Args {
             doors.ui.end_countdown();
         }
         let took = started.elapsed();
-        let fates = if self.import { self.import(doors, &vault, &found)? } else { known_to(&vault, &found)? };
+        let json = active::output_json(&profile);
+        let (fates, broken) = if self.import {
+            self.confirm(doors, &vault, &found, json)?;
+            self.import(doors, &vault, &found)
+        } else {
+            (known_to(&vault, &found)?, None)
+        };
         let shown = Shown { doors, found: &found, fates: &fates, took, is_verified: self.verify || self.import };
-        if active::output_json(&profile) {
+        if json {
             shown.json()?;
         } else {
             shown.table()?;
+        }
+        if let Some(failure) = broken {
+            return Err(failure.into());
         }
         let in_plain = found.findings.iter().zip(&fates).filter(|(finding, fate)| {
             finding.spots.iter().enumerate().any(|(at, spot)| spot.plain_text && !fate.is_removed(at))
@@ -151,34 +160,43 @@ impl Args {
         Ok(found)
     }
 
-    fn import(&self, doors: &Doors<'_>, vault: &dyn Vault, found: &Scan) -> Result<Vec<Fate>> {
-        let import = Import { vault, removes: self.remove_original, now: doors.env.now() };
-        let count = found.findings.iter().filter(|finding| import.wants(finding)).count();
-        if count > 0 && !self.yes {
-            let what = if count == 1 { "1 credential".to_owned() } else { format!("{count} credentials") };
-            let then = if self.remove_original { ", and remove the originals" } else { "" };
-            if doors.ui.is_interactive() {
-                let fates = known_to(vault, found)?;
-                let shown = Shown { doors, found, fates: &fates, took: std::time::Duration::ZERO, is_verified: true };
-                shown.rows()?;
-            }
-            if !doors.ui.confirm(&format!("Put {what} into the vault{then}?"), true, "--yes")? {
-                return Err(ScanFailure::Declined.into());
-            }
+    /// Asks whether what was found shall be imported, unless the flags say so.
+    fn confirm(&self, doors: &Doors<'_>, vault: &dyn Vault, found: &Scan, json: bool) -> Result<()> {
+        let now = doors.env.now();
+        let count = found.findings.iter().filter(|finding| import::is_wanted(finding, now)).count();
+        if count == 0 || self.yes {
+            return Ok(());
         }
-        let mut fates = Vec::new();
+        let what = if count == 1 { "1 credential".to_owned() } else { format!("{count} credentials") };
+        let then = if self.remove_original { ", and remove the originals" } else { "" };
+        if doors.ui.is_interactive() && !json {
+            let fates = known_to(vault, found)?;
+            let took = std::time::Duration::ZERO;
+            Shown { doors, found, fates: &fates, took, is_verified: !self.no_verify }.rows()?;
+        }
+        if doors.ui.confirm(&format!("Put {what} into the vault{then}?"), true, "--yes")? {
+            return Ok(());
+        }
+        Err(ScanFailure::Declined.into())
+    }
+
+    /// Imports one after the other. A vault that fails ends it, and what was done by then is told all the same.
+    fn import(&self, doors: &Doors<'_>, vault: &dyn Vault, found: &Scan) -> (Vec<Fate>, Option<VaultError>) {
+        let import = Import { vault, removes: self.remove_original, now: doors.env.now() };
+        let (mut fates, mut broken) = (Vec::new(), None);
         for (at, finding) in found.findings.iter().enumerate() {
             doors.ui.progress("importing", at + 1, found.findings.len());
             match import.one(finding) {
                 Ok(fate) => fates.push(fate),
                 Err(failure) => {
-                    doors.ui.end_countdown();
-                    return Err(failure.into());
+                    broken = Some(failure);
+                    break;
                 }
             }
         }
         doors.ui.end_countdown();
-        Ok(fates)
+        fates.resize_with(found.findings.len(), Fate::not_tried);
+        (fates, broken)
     }
 }
 

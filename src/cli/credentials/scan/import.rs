@@ -33,6 +33,11 @@ pub(super) struct Fate {
 }
 
 impl Fate {
+    /// An earlier failure ended the import.
+    pub(super) fn not_tried() -> Self {
+        Self { why_not: Some("the import ended before it".into()), ..Self::default() }
+    }
+
     /// Whether it is gone from that place.
     pub(super) fn is_removed(&self, spot: usize) -> bool {
         self.originals.get(spot).is_some_and(Result::is_ok)
@@ -40,14 +45,9 @@ impl Fate {
 }
 
 impl Import<'_> {
-    /// Whether a finding is one to be imported: complete, and neither refused nor over.
-    pub(super) fn wants(&self, finding: &Finding) -> bool {
-        finding.is_importable() && !matches!(finding.life(self.now), Life::Invalid | Life::Expired)
-    }
-
     /// Imports one, unless the vault holds it already.
     pub(super) fn one(&self, finding: &Finding) -> Result<Fate, VaultError> {
-        let Some(fields) = finding.copy().filter(|_| self.wants(finding)) else {
+        let Some(fields) = finding.copy().filter(|_| is_wanted(finding, self.now)) else {
             return Ok(Fate { why_not: Some(why_not(finding, self.now)), ..Fate::default() });
         };
         let (held, is_imported) = match self.held(&fields)? {
@@ -107,6 +107,11 @@ impl Import<'_> {
         }
         Ok(None)
     }
+}
+
+/// Whether a finding is one to be imported: complete, and neither refused nor over.
+pub(super) fn is_wanted(finding: &Finding, now: DateTime<Utc>) -> bool {
+    finding.is_importable() && !matches!(finding.life(now), Life::Invalid | Life::Expired)
 }
 
 /// Why a finding is not imported.

@@ -218,6 +218,7 @@ impl Shown<'_> {
         match life {
             Life::Live => identity.map_or_else(|| "live".into(), |identity| format!("live: {identity}")),
             Life::Unknown if !finding.missing.is_empty() => format!("lacks {}", finding.missing.join(", ")),
+            Life::Unknown if finding.fields.is_err() => "incomplete".into(),
             Life::Unknown if !self.is_verified => "not asked".into(),
             life => life.word().into(),
         }
