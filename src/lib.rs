@@ -5,6 +5,7 @@
 //! | layer | modules | what it knows |
 //! |---|---|---|
 //! | ways in | [`cli`] | arguments, questions, printing; the only code that touches a terminal |
+//! | | [`helper`] | the protocols of tools, as bytes |
 //! | domain: verbs | [`scan`] | every credential that lies on this machine, in files, variables and any text |
 //! | | [`vault`] | where credentials live, whether each is still good, the usable form of one |
 //! | | [`provider`] | what one outside system knows: finds, verifies, makes usable, rotates |
@@ -23,6 +24,7 @@ pub mod cli;
 pub mod config;
 pub mod credential;
 pub mod error;
+pub mod helper;
 pub mod http;
 pub mod os;
 pub mod provider;

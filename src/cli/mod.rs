@@ -51,6 +51,7 @@ pub mod completions;
 mod config;
 mod doctor;
 mod given;
+mod helper;
 mod profile;
 mod project;
 mod store;
@@ -137,6 +138,7 @@ enum Command {
     Which(which::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
+    Helper(helper::Args),
 }
 
 #[derive(Subcommand, Debug)]
@@ -200,6 +202,7 @@ impl Command {
             Self::Which(args) => args.run(doors),
             Self::Doctor(args) => args.run(doors),
             Self::Completions(args) => args.run(doors),
+            Self::Helper(args) => args.run(doors),
         }
     }
 }
@@ -220,6 +223,9 @@ pub struct Doors<'a> {
 pub fn main() -> ExitCode {
     let hardened = harden::process();
     ui::quiet_panics();
+    if let Some(code) = helper::answer_the_tool() {
+        return code;
+    }
     completions::answer_the_shell();
     match run(std::env::args_os(), hardened) {
         Ok(()) => ExitCode::SUCCESS,

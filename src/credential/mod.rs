@@ -16,12 +16,14 @@ mod fields;
 mod kind;
 mod mask;
 mod material;
+mod want;
 
 pub use check::Check;
 pub use fields::{FieldError, Fields, Raw};
 pub use kind::{Class, Field, Kind, Rule, rules};
 pub use mask::{mask_identifier, mask_secret};
 pub use material::{Content, Issued, Material, Variable};
+pub use want::{Address, Want};
 
 /// A credential that has less life left than this expires soon.
 const SOON: Duration = Duration::days(7);

@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 
 pub mod files;
 pub mod harden;
+pub mod input;
 pub mod program;
 
 /// The variable that names the configuration folder.

@@ -5,7 +5,7 @@
 
 use self::host::{Flavour, Written};
 use super::{Found, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, api};
-use crate::credential::{Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules};
+use crate::credential::{Address, Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules};
 use crate::http::Url;
 use crate::secret::Secret;
 
@@ -142,6 +142,10 @@ impl Provider for Git {
         let mut hosts: Vec<String> = own.iter().chain(&api).filter_map(host_of).collect();
         hosts.dedup();
         hosts
+    }
+
+    fn addresses(&self, metadata: &Metadata) -> Vec<Address> {
+        host::root(metadata).ok().and_then(|root| Address::of_url(&root)).into_iter().collect()
     }
 
     fn verify(&self, credential: &Credential, _: Option<&Issued>, net: &Net<'_>) -> Verdict {

@@ -8,7 +8,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::credential::{Credential, Fields, Issued, Kind, Material, Metadata, Raw, Variable};
+use crate::credential::{Address, Credential, Fields, Issued, Kind, Material, Metadata, Raw, Variable};
 use crate::http::{Http, Request, Response};
 use crate::os::Env;
 use crate::secret::Secret;
@@ -131,6 +131,13 @@ pub trait Provider: Sync {
 
     /// The hosts that this credential may be sent to, each with its port where it is not 443, in lower case.
     fn hosts(&self, metadata: &Metadata) -> Vec<String>;
+
+    /// The addresses under which tools ask for it: what it was stored for, and no other. Each has its host among
+    /// [`Provider::hosts`].
+    fn addresses(&self, metadata: &Metadata) -> Vec<Address> {
+        let _ = metadata;
+        Vec::new()
+    }
 
     /// The name of the credential that this one is used through, such as the keys that assume a role.
     fn source<'m>(&self, metadata: &'m Metadata) -> Option<&'m str> {

@@ -4,7 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::credential::{
-    Content, Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules,
+    Address as Binding,     Content, Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules,
 };
 use crate::http::parse_url;
 use crate::provider::{Found, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, aws};
@@ -137,7 +137,7 @@ impl Provider for Registry {
         let mut hosts: Vec<String> = allowed_host(&address.base()).into_iter().collect();
         match address.flavour {
             Flavour::DockerHub => {
-                hosts.extend(["auth.docker.io".into(), "index.docker.io".into(), official("hub.docker.com")]);
+                hosts.extend(["docker.io".into(), "auth.docker.io".into(), "index.docker.io".into(), official("hub.docker.com")]);
             }
             Flavour::Ghcr => hosts.push(official("api.github.com")),
             _ => {}
@@ -161,6 +161,13 @@ impl Provider for Registry {
             expires: token_end(password),
             material: Material::Basic { username, password: password.duplicate() },
         })
+    }
+
+    fn addresses(&self, metadata: &Metadata) -> Vec<Binding> {
+        let Some(address) = address(metadata) else { return Vec::new() };
+        let own = Binding::of_url(&address.url);
+        let aliases = address.aliases().filter_map(|alias| Binding::of_text(&format!("https://{alias}")));
+        own.into_iter().chain(aliases).collect()
     }
 
     fn verify(&self, credential: &Credential, source: Option<&Issued>, net: &Net<'_>) -> Verdict {

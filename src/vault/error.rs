@@ -130,6 +130,18 @@ pub enum VaultError {
         #[source]
         cause: Box<RenewError>,
     },
+    /// A tool asks to forget what lanyard's user stored.
+    #[error("credential {} is not this tool's to forget", clean(.name))]
+    Managed {
+        /// The name.
+        name: String,
+    },
+    /// Several credentials fit what a tool asks for.
+    #[error("several credentials fit: {}", clean(&.names.join(", ")))]
+    Several {
+        /// Their names.
+        names: Vec<String>,
+    },
     /// The provider did not do what was asked.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -163,6 +175,8 @@ impl Failure for VaultError {
             | Self::NoVault
             | Self::NoRecovery
             | Self::NoRandom
+            | Self::Several { .. }
+            | Self::Managed { .. }
             | Self::Circle { .. } => Code::Failed,
         }
     }
@@ -205,6 +219,10 @@ impl Failure for VaultError {
             }
             Self::BadRecoveryKey => "type it as it was shown; blanks, hyphens and case do not matter".into(),
             Self::NoRecovery => "make one while the vault opens: `lanyard vault recovery-key`".into(),
+            Self::Managed { name } => format!("delete it: `lanyard credentials delete {}`", clean(name)),
+            Self::Several { .. } => {
+                "name the user in the address, as in https://USER@HOST/, or delete the ones that are not needed".into()
+            }
             Self::NoRandom => "try again".into(),
             Self::Circle { name } => format!("give {} another source: `lanyard credentials update {0}`", clean(name)),
         })

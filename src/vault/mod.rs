@@ -11,6 +11,7 @@ use chrono::{DateTime, Utc};
 use crate::credential::{Credential, Fields, Metadata, Scope};
 use crate::provider::{self, Verdict};
 
+pub mod bound;
 mod error;
 mod id;
 mod local;
@@ -69,6 +70,14 @@ pub trait Vault {
 
     /// Removes a credential with its secrets; `false` where it is gone already.
     fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError>;
+
+    /// The credentials that may be sent to a host, which is in lower case and has its port where that is not 443.
+    fn for_host(&self, host: &str) -> Result<Vec<Metadata>, VaultError> {
+        let is_for = |metadata: &Metadata| {
+            provider::of(metadata).is_some_and(|provider| provider.hosts(metadata).iter().any(|own| own == host))
+        };
+        Ok(self.list()?.into_iter().filter(is_for).collect())
+    }
 
     /// Who uses it, in words: other credentials that are used through it.
     fn users(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which layers each layer may import, besides itself.
-const LAYERS: [(&str, &[&str]); 13] = [
+const LAYERS: [(&str, &[&str]); 14] = [
     ("error", &[]),
     ("text", &[]),
     ("secret", &["error", "text", "os"]),
@@ -17,6 +17,7 @@ const LAYERS: [(&str, &[&str]); 13] = [
     ("provider", &["error", "text", "secret", "os", "http", "credential"]),
     ("scan", &["error", "text", "secret", "os", "http", "credential", "provider"]),
     ("vault", &["error", "text", "secret", "os", "http", "store", "credential", "provider", "auth"]),
+    ("helper", &["error", "text", "secret", "os", "http", "credential", "provider", "auth", "vault"]),
     (
         "cli",
         &[
@@ -32,13 +33,14 @@ const LAYERS: [(&str, &[&str]); 13] = [
             "provider",
             "scan",
             "vault",
+            "helper",
         ],
     ),
 ];
 
 /// Where a plain secret meets a wire, a store or a tool. Whoever adds a place adds it here, and says why in review.
 /// A name that ends in `/` stands for a folder: each provider speaks to its own system.
-const BORDERS: [&str; 31] = [
+const BORDERS: [&str; 32] = [
     "auth/device.rs",
     "auth/grant/client.rs",
     "auth/grant/fields.rs",
@@ -56,6 +58,7 @@ const BORDERS: [&str; 31] = [
     "cli/ui.rs",
     "credential/fields.rs",
     "credential/material.rs",
+    "helper/",
     "http/client.rs",
     "http.rs",
     "provider/",

@@ -148,6 +148,13 @@ impl Address {
         if HUB.contains(&host.as_str()) { HUB_KEY.to_owned() } else { host }
     }
 
+    /// The other names of the same registry. Docker Hub has some, nothing else does.
+    pub(super) fn aliases(&self) -> impl Iterator<Item = &'static str> {
+        let own = self.host();
+        let is_hub = HUB.contains(&own.as_str());
+        HUB.into_iter().filter(move |alias| is_hub && *alias != own)
+    }
+
     /// Where its protocol is spoken: Docker Hub's name is not its registry's.
     pub(super) fn base(&self) -> Url {
         let mut base = self.url.clone();

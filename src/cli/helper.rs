@@ -1,0 +1,161 @@
+//! `lanyard helper`: answers tools in their own protocols, under the names by which they look for a helper as well.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::cli::ui::Ui;
+use crate::cli::{Doors, Global};
+use crate::error::{Code, Failure, Result};
+use crate::helper::{self, Call, Desk, Framing, HELPERS, Helper};
+use crate::http::Client;
+use crate::os::Env;
+use crate::os::input::Input;
+use crate::provider::Net;
+use crate::secret::{self, Choice, Secret, StoreError};
+use crate::vault::{Local, Vault};
+
+/// A tool writes its question at once.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Answer a tool in its own protocol: git, docker, kubectl, aws and others
+///
+/// Tools call this, people need not: `lanyard setup` tells the tools about it.
+#[derive(clap::Args, Debug)]
+#[command(
+    after_help = "Example:\n  printf 'protocol=https\\nhost=github.com\\n\\n' | lanyard helper git get",
+    disable_help_flag = true
+)]
+pub(crate) struct Args {
+    /// The tool
+    #[arg(value_name = "TOOL", value_parser = tools())]
+    tool: String,
+    /// What the tool says
+    #[arg(value_name = "WORDS", trailing_var_arg = true, allow_hyphen_values = true)]
+    words: Vec<OsString>,
+}
+
+fn tools() -> clap::builder::PossibleValuesParser {
+    use clap::builder::{PossibleValue, PossibleValuesParser};
+    PossibleValuesParser::new(HELPERS.iter().map(|helper| PossibleValue::new(helper.name()).help(helper.title())))
+}
+
+/// Why a tool is not answered.
+#[derive(Debug, thiserror::Error)]
+enum HelperFailure {
+    /// The tool was answered with a failure, in its own way.
+    #[error("the tool was answered with a failure")]
+    Answered(u8),
+    /// A word is no text.
+    #[error("a word of the command line is no text")]
+    NoText,
+}
+
+impl Failure for HelperFailure {
+    fn code(&self) -> Code {
+        Code::Failed
+    }
+
+    fn mend(&self) -> Option<String> {
+        None
+    }
+}
+
+impl Args {
+    /// Runs the command.
+    pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
+        let words: Option<Vec<String>> = self.words.into_iter().map(|word| word.into_string().ok()).collect();
+        let words = words.ok_or(HelperFailure::NoText)?;
+        let Some(helper) = helper::by_name(&self.tool) else { return Ok(()) };
+        match answer(helper, &words, doors.env, doors.ui, doors.http) {
+            0 => Ok(()),
+            code => Err(HelperFailure::Answered(code).into()),
+        }
+    }
+}
+
+/// Answers a tool that calls the program in a way that only tools do, before anything is made ready that people need:
+/// `None` where it is called otherwise.
+pub(super) fn answer_the_tool() -> Option<ExitCode> {
+    let mut arguments = std::env::args_os();
+    let program = arguments.next()?;
+    let name = Path::new(&program).file_stem()?.to_str()?.to_owned();
+    let helper = match helper::by_program(&name) {
+        Some(helper) => helper,
+        None => called_by_word(&mut arguments)?,
+    };
+    let words: Vec<String> = arguments.map(|word| word.into_string().ok()).collect::<Option<_>>()?;
+    if words.iter().any(|word| word == "--help") {
+        return None;
+    }
+    let env = Env::of_process(None);
+    let ui = Ui::of_process(&env, &Global::default());
+    Some(ExitCode::from(answer(helper, &words, &env, &ui, &Client::new())))
+}
+
+/// The tool in `lanyard helper TOOL …`.
+fn called_by_word(arguments: &mut std::env::ArgsOs) -> Option<&'static dyn Helper> {
+    let word = arguments.next()?;
+    if word != "helper" {
+        return None;
+    }
+    helper::by_name(arguments.next()?.to_str()?)
+}
+
+/// Answers every question of a tool. The exit code is the protocol's.
+fn answer(helper: &dyn Helper, words: &[String], env: &Env, ui: &Ui, http: &dyn crate::http::Http) -> u8 {
+    let clock = || env.now();
+    let vault = vault(env, &clock);
+    let desk = Desk { vault: &vault, net: Net { http, env, now: env.now() }, env };
+    if ui.answer_bytes(helper.greeting()).is_err() {
+        return Code::Failed as u8;
+    }
+    let framing = helper.framing(words);
+    // Where the protocol has no question on stdin, stdin may be a person's terminal.
+    let mut input = match framing {
+        Framing::Nothing => Input::new(std::io::empty(), PATIENCE),
+        _ => Input::new(std::io::stdin(), PATIENCE),
+    };
+    let mut code = 0;
+    let mut is_first = true;
+    loop {
+        let text = match helper::next(framing, &mut input, is_first) {
+            Ok(Some(text)) => text,
+            Ok(None) => return code,
+            Err(failure) => {
+                ui.say(&format!("lanyard: {failure}"));
+                return Code::Failed as u8;
+            }
+        };
+        is_first = false;
+        let served = helper::serve(helper, &Call { arguments: words, text: &text, env }, &desk);
+        if let Some(talk) = &served.reply.talk {
+            ui.say(talk);
+        }
+        if ui.answer_bytes(&served.reply.stdout).is_err() {
+            return Code::Failed as u8;
+        }
+        code = served.reply.code;
+        if let Some(metadata) = &served.used {
+            // The tool has its answer. When it was last used is worth no failure.
+            if let Err(failure) = vault.note_use(metadata, env.now()) {
+                tracing::debug!(%failure, "the use is not noted");
+            }
+        }
+    }
+}
+
+/// The vault, of which no question is asked to a person: a tool's stdin is the tool's, and nobody may be there.
+fn vault<'a>(env: &'a Env, clock: &'a dyn Fn() -> DateTime<Utc>) -> Local<'a> {
+    let opener = move |choice| {
+        let passphrase = |_| match env.var(crate::os::PASSPHRASE) {
+            Some(given) => Ok(Secret::new(given.to_owned())),
+            None => Err(StoreError::NoPassphrase),
+        };
+        secret::open(choice, env.config_dir(), Box::new(passphrase), false)
+    };
+    Local::new(&env.data_dir(), Choice::Auto, Box::new(opener), clock)
+}

@@ -1,0 +1,162 @@
+//! docker's credential helper, which podman, skopeo, crane, Helm and others speak as well: the protocol of
+//! docker/docker-credential-helpers, with the sentences that its client looks for.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::credential::{Address, Material, Metadata, Raw, Want};
+use crate::error::Code;
+use crate::helper::{Answer, Ask, Call, Framing, Helper, Keep, Reply, told};
+use crate::secret::Secret;
+
+/// Registries.
+pub(super) struct Docker;
+/// The helper.
+pub(super) static HELPER: Docker = Docker;
+
+const KINDS: [&str; 2] = ["registry", "registry_ecr"];
+
+/// The sentence by which every client knows that it may go on without a password. Any other fails its pull.
+const NOT_FOUND: &str = "credentials not found in native keychain";
+const NO_SERVER: &str = "no credentials server URL";
+const NO_USER: &str = "no credentials username";
+
+/// What docker's own files call Docker Hub.
+const HUB: &str = "https://index.docker.io/v1/";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Given<'g> {
+    #[serde(rename = "ServerURL", borrow)]
+    server: std::borrow::Cow<'g, str>,
+    #[serde(borrow)]
+    username: std::borrow::Cow<'g, str>,
+    secret: Secret,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Told<'t> {
+    #[serde(rename = "ServerURL")]
+    server: &'t str,
+    username: &'t str,
+    secret: &'t str,
+}
+
+impl Helper for Docker {
+    fn name(&self) -> &'static str {
+        "docker"
+    }
+
+    fn title(&self) -> &'static str {
+        "docker and other clients of registries"
+    }
+
+    fn programs(&self) -> &'static [&'static str] {
+        &["docker-credential-lanyard"]
+    }
+
+    fn framing(&self, arguments: &[String]) -> Framing {
+        match arguments {
+            [verb] if ["get", "store", "erase", "list"].contains(&verb.as_str()) => Framing::Whole,
+            _ => Framing::Nothing,
+        }
+    }
+
+    fn ask(&self, call: &Call<'_>) -> Result<Ask, Reply> {
+        let server = || match call.text.trim() {
+            "" => Err(error(NO_SERVER)),
+            server => address(server).ok_or_else(|| error(NOT_FOUND)),
+        };
+        match call.arguments {
+            [verb] if verb == "get" => Ok(Ask::Get(Want::at(&KINDS, server()?, None))),
+            [verb] if verb == "erase" => Ok(Ask::Forget(Want::at(&KINDS, server()?, None))),
+            [verb] if verb == "list" => Ok(Ask::List(&KINDS)),
+            [verb] if verb == "store" => store(call.text),
+            [verb] if ["version", "--version", "-v"].contains(&verb.as_str()) => {
+                let version = concat!("docker-credential-lanyard (lanyard) v", env!("CARGO_PKG_VERSION"), "\n");
+                Ok(Ask::Answered(Reply::of(version)))
+            }
+            _ => Err(error("usage: docker-credential-lanyard <store|get|erase|list|version>")),
+        }
+    }
+
+    fn reply(&self, call: &Call<'_>, answer: &Answer<'_>) -> Reply {
+        match answer {
+            Answer::Found(_, issued) => {
+                let (username, secret) = match &issued.material {
+                    Material::Basic { username, password } => (username.as_str(), password),
+                    Material::Bearer(token) => ("<token>", token),
+                    _ => return error(NOT_FOUND),
+                };
+                json(&Told { server: call.text.trim(), username, secret: secret.expose() })
+            }
+            Answer::Listed(all) => {
+                let key = |address: &Address| if address.host == "docker.io" { HUB.into() } else { address.host.clone() };
+                let user = |metadata: &Metadata| metadata.field("username").unwrap_or("").to_owned();
+                let entries: BTreeMap<String, String> = all
+                    .iter()
+                    .filter_map(|(metadata, addresses)| Some((key(addresses.first()?), user(metadata))))
+                    .collect();
+                json(&entries)
+            }
+            Answer::Done => Reply::default(),
+            // Logging out of what was never logged in to is no error.
+            Answer::Missing if call.verb() == "erase" => Reply::default(),
+            Answer::Missing => error(NOT_FOUND),
+            // A client that looks for a password goes on without one, as it would with an empty keychain.
+            Answer::Failed(failure) if call.verb() == "get" && failure.code() != Code::Unreachable => {
+                error(NOT_FOUND).saying(told(*failure))
+            }
+            Answer::Failed(failure) => error(&told(*failure)),
+        }
+    }
+}
+
+/// An error as the client reads it: on stdout.
+fn error(sentence: &str) -> Reply {
+    Reply::joined(&[sentence, "\n"]).ending(1)
+}
+
+fn json(value: &impl Serialize) -> Reply {
+    let mut text = Vec::with_capacity(16 << 10);
+    match serde_json::to_writer(&mut text, value) {
+        Ok(()) => {
+            text.push(b'\n');
+            Reply::of(text)
+        }
+        Err(_) => error("the answer cannot be written"),
+    }
+}
+
+/// The address that a client writes: a host, an `https://` address, or docker's own word for Docker Hub.
+fn address(server: &str) -> Option<Address> {
+    let (scheme, rest) = match server.split_once("://") {
+        Some((scheme @ ("https" | "http"), rest)) => (Some(scheme), rest),
+        Some(_) => return None,
+        None => (None, server),
+    };
+    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
+    // Only Docker Hub's own word has a path that says nothing.
+    let is_bare = matches!(path.trim_end_matches('/'), "" | "v1" | "v2");
+    is_bare.then(|| Address::asked(scheme, host, None)).flatten()
+}
+
+fn store(text: &str) -> Result<Ask, Reply> {
+    let given: Given<'_> = serde_json::from_str(text).map_err(|_| error("the input is no credential"))?;
+    if given.server.trim().is_empty() {
+        return Err(error(NO_SERVER));
+    }
+    if given.username.trim().is_empty() {
+        return Err(error(NO_USER));
+    }
+    let at = address(given.server.trim()).ok_or_else(|| error("this is no address of a registry"))?;
+    let mut raw = Raw::new();
+    raw.plain("username", &given.username).set("password", given.secret);
+    let inputs = BTreeMap::from([("url".to_owned(), vec![given.server.trim().to_owned()])]);
+    Ok(Ask::Store(Keep { provider: "registry", inputs, want: Want::at(&KINDS, at, None), raw }))
+}
+
+#[cfg(test)]
+mod tests;

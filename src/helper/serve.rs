@@ -1,0 +1,115 @@
+//! From a question to its reply: find what is bound, make it usable, hand it over.
+
+use crate::credential::{Fields, Metadata, Scope, Want};
+use crate::error::Result;
+use crate::helper::{Answer, Ask, Call, Helper, Keep, Reply};
+use crate::os::Env;
+use crate::provider::{self, Here, Net, ProviderError, Verdict};
+use crate::secret::Secret;
+use crate::vault::bound::{bound, listed};
+use crate::vault::{New, Vault, VaultError, name_from, usable};
+
+/// The tag of a credential that a tool stored here, and may forget again.
+const TAG: &str = "stored-by-";
+
+/// What helpers are served with.
+pub struct Desk<'d> {
+    /// Where the credentials are.
+    pub vault: &'d dyn Vault,
+    /// The network and the clock, for what has to be made fresh.
+    pub net: Net<'d>,
+    /// The surroundings.
+    pub env: &'d Env,
+}
+
+/// A reply, and the credential that was handed over, whose use is still to be noted.
+pub struct Served {
+    /// The reply.
+    pub reply: Reply,
+    /// What was handed over.
+    pub used: Option<Metadata>,
+}
+
+/// Answers one question.
+pub fn serve(helper: &dyn Helper, call: &Call<'_>, desk: &Desk<'_>) -> Served {
+    let ask = match helper.ask(call) {
+        Ok(ask) => ask,
+        Err(reply) => return Served { reply, used: None },
+    };
+    let said = |answer: &Answer<'_>| Served { reply: helper.reply(call, answer), used: None };
+    let outcome = match ask {
+        Ask::Answered(reply) => return Served { reply, used: None },
+        Ask::Get(want) => match bound(desk.vault, &want) {
+            Ok(None) => return said(&Answer::Missing),
+            Ok(Some(metadata)) => match usable::usable(desk.vault, &metadata, &desk.net) {
+                Ok((credential, issued)) => {
+                    let reply = helper.reply(call, &Answer::Found(&credential.metadata, &issued));
+                    return Served { reply, used: Some(credential.metadata) };
+                }
+                Err(failure) => Err(failure.into()),
+            },
+            Err(failure) => Err(failure.into()),
+        },
+        Ask::List(kinds) => match listed(desk.vault, kinds) {
+            Ok(all) => return said(&Answer::Listed(&all)),
+            Err(failure) => Err(failure.into()),
+        },
+        Ask::Store(keep) => store(helper, keep, desk),
+        Ask::Forget(want) => forget(helper, &want, desk),
+        Ask::Refused { want, secret } => refused(&want, secret.as_ref(), desk),
+    };
+    match outcome {
+        Ok(true) => said(&Answer::Done),
+        Ok(false) => said(&Answer::Missing),
+        Err(failure) => said(&Answer::Failed(&*failure)),
+    }
+}
+
+/// Keeps what a tool's user gave the tool. What lanyard's user stored is not touched.
+fn store(helper: &dyn Helper, keep: Keep, desk: &Desk<'_>) -> Result<bool> {
+    let Keep { provider, inputs, want, mut raw } = keep;
+    let tag = format!("{TAG}{}", helper.name());
+    let provider = provider::by_name(provider).ok_or(VaultError::Foreign { name: provider.to_owned() })?;
+    let kind = provider.complete(&mut raw, &Here { env: desk.env, given: &inputs })?;
+    let fields = Fields::parse(kind, raw).map_err(ProviderError::from)?;
+    let present = bound(desk.vault, &want)?;
+    if let Some(present) = present.as_ref().filter(|present| !present.tags.contains(&tag)) {
+        // The same secret again is no change; another one is not ours to put in its place.
+        let (credential, _) = usable::usable(desk.vault, present, &desk.net)?;
+        if fields.secrets.iter().all(|(name, secret)| credential.secret(name) == Some(secret)) {
+            return Ok(true);
+        }
+        return Err(VaultError::Taken { name: present.name.clone() }.into());
+    }
+    let usual = name_from(&provider.default_name(&fields));
+    // The usual name may belong to something else, such as the same host's credential for another tool.
+    let name = match desk.vault.find(&Scope::Organization, &usual)? {
+        Some(_) => format!("{usual}-{}", helper.name()),
+        None => usual,
+    };
+    let mut new = New::named(&name, fields);
+    new.tags.insert(tag);
+    new.replaces = present;
+    Ok(desk.vault.put(new).map(|_| true)?)
+}
+
+/// Forgets what this tool stored here before. What lanyard's user stored stays.
+fn forget(helper: &dyn Helper, want: &Want, desk: &Desk<'_>) -> Result<bool> {
+    let Some(metadata) = bound(desk.vault, want)? else { return Ok(false) };
+    if !metadata.tags.contains(&format!("{TAG}{}", helper.name())) {
+        return Err(VaultError::Managed { name: metadata.name }.into());
+    }
+    Ok(desk.vault.remove(&metadata)?)
+}
+
+/// Notes that a credential did not work, when it is the very one that was handed out.
+fn refused(want: &Want, secret: Option<&Secret>, desk: &Desk<'_>) -> Result<bool> {
+    let (Some(secret), Some(metadata)) = (secret, bound(desk.vault, want)?) else { return Ok(false) };
+    let credential = desk.vault.open(&metadata)?;
+    if !credential.secrets.values().any(|own| own == secret) {
+        return Ok(false);
+    }
+    let verdict = Verdict::invalid("the tool that used it was refused", "check it: `lanyard credentials test`");
+    desk.vault.note_verdict(&metadata, &verdict, desk.net.now)?;
+    Ok(true)
+}
