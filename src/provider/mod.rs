@@ -246,5 +246,10 @@ pub fn of(metadata: &Metadata) -> Option<&'static dyn Provider> {
     by_name(metadata.kind.provider)
 }
 
+/// The hosts that a credential may be sent to, as its provider names them; none where nobody knows its kind.
+pub fn hosts(metadata: &Metadata) -> Vec<String> {
+    of(metadata).map_or_else(Vec::new, |provider| provider.hosts(metadata))
+}
+
 #[cfg(test)]
 mod tests;

@@ -3,8 +3,9 @@
 use rusqlite::{Connection, params};
 
 use super::credentials::columns;
+use super::hosts::put_hosts;
 use super::keys::KeyRow;
-use super::{CredentialRow, RowError, SecretRow, Store};
+use super::{CredentialRow, RowError, SealedRows, Store};
 
 /// The key that opened a vault, as its row stood then. What was sealed since counts only while that row stands.
 #[derive(Debug, Clone, Copy)]
@@ -45,13 +46,13 @@ pub struct Amendment<'a> {
 }
 
 impl Store {
-    /// Inserts a credential with its secrets, all at once.
+    /// Inserts a credential with its secrets and the hosts that it may be sent to, all at once.
     pub fn insert(
         &self,
         opened: Opened<'_>,
         row: &CredentialRow,
-        wrapped: &[u8],
-        secrets: &[SecretRow],
+        hosts: &[String],
+        sealed: &SealedRows,
     ) -> Result<Written, RowError> {
         self.sealed(opened, |transaction| {
             transaction.execute(
@@ -81,12 +82,13 @@ impl Store {
                     row.retiring,
                 ],
             )?;
-            put_secrets(transaction, row, wrapped, secrets)?;
+            put_hosts(transaction, &row.id, hosts)?;
+            put_secrets(transaction, &row.id, sealed)?;
             Ok(Written::Done)
         })
     }
 
-    /// Replaces the fields and secrets of a credential of the version `expected`, all at once; tags and note only where
+    /// Replaces fields, secrets and hosts of a credential of the version `expected`, all at once; tags and note only where
     /// `words` says so. What is still to be revoked of an earlier rotation stays noted.
     pub fn replace(
         &self,
@@ -94,8 +96,8 @@ impl Store {
         row: &CredentialRow,
         expected: i64,
         words: (bool, bool),
-        wrapped: &[u8],
-        secrets: &[SecretRow],
+        hosts: &[String],
+        sealed: &SealedRows,
     ) -> Result<Written, RowError> {
         self.sealed(opened, |transaction| {
             let changed = transaction.execute(
@@ -119,7 +121,10 @@ impl Store {
                     row.retiring,
                 ],
             )?;
-            replace_secrets(transaction, changed, row, wrapped, secrets)
+            if changed > 0 {
+                put_hosts(transaction, &row.id, hosts)?;
+            }
+            replace_secrets(transaction, changed, &row.id, sealed)
         })
     }
 
@@ -130,15 +135,14 @@ impl Store {
         opened: Opened<'_>,
         row: &CredentialRow,
         expected: i64,
-        wrapped: &[u8],
-        secrets: &[SecretRow],
+        sealed: &SealedRows,
     ) -> Result<Written, RowError> {
         self.sealed(opened, |transaction| {
             let changed = transaction.execute(
                 "UPDATE credentials SET version = ?3, expires = ?4, secret_names = ?5 WHERE id = ?1 AND version = ?2",
                 params![row.id, expected, row.version, row.expires, row.secret_names],
             )?;
-            replace_secrets(transaction, changed, row, wrapped, secrets)
+            replace_secrets(transaction, changed, &row.id, sealed)
         })
     }
 
@@ -165,7 +169,7 @@ impl Store {
                 params![id, project, name, old_tags, new_tags, note],
             )?;
             for (id, old, new) in followers {
-                let follow = "UPDATE credentials SET fields = ?3 WHERE id = ?1 AND fields = ?2";
+                let follow = "UPDATE credentials SET fields = ?3, hosts_by = '' WHERE id = ?1 AND fields = ?2";
                 found += transaction.execute(follow, [id, old, new])?;
             }
             let all = found == 1 + followers.len();
@@ -228,15 +232,14 @@ pub(super) fn stands(connection: &Connection, opened: Opened<'_>) -> rusqlite::R
 fn replace_secrets(
     connection: &Connection,
     changed: usize,
-    row: &CredentialRow,
-    wrapped: &[u8],
-    secrets: &[SecretRow],
+    credential: &str,
+    sealed: &SealedRows,
 ) -> rusqlite::Result<Written> {
     if changed == 0 {
         return Ok(Written::Changed);
     }
-    forget_secrets(connection, &row.id)?;
-    put_secrets(connection, row, wrapped, secrets)?;
+    forget_secrets(connection, credential)?;
+    put_secrets(connection, credential, sealed)?;
     Ok(Written::Done)
 }
 
@@ -247,20 +250,15 @@ fn forget_secrets(connection: &Connection, credential: &str) -> rusqlite::Result
     Ok(())
 }
 
-fn put_secrets(
-    connection: &Connection,
-    row: &CredentialRow,
-    wrapped: &[u8],
-    secrets: &[SecretRow],
-) -> rusqlite::Result<()> {
+fn put_secrets(connection: &Connection, credential: &str, sealed: &SealedRows) -> rusqlite::Result<()> {
     connection.execute(
         "INSERT INTO data_keys (credential, version, wrapped) VALUES (?1, ?2, ?3)",
-        params![row.id, row.version, wrapped],
+        params![credential, sealed.version, sealed.wrapped],
     )?;
-    for secret in secrets {
+    for secret in &sealed.secrets {
         connection.execute(
             "INSERT INTO secrets (credential, field, version, sealed) VALUES (?1, ?2, ?3, ?4)",
-            params![row.id, secret.field, secret.version, secret.sealed],
+            params![credential, secret.field, secret.version, secret.sealed],
         )?;
     }
     Ok(())

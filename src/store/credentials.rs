@@ -38,7 +38,7 @@ pub struct SecretRow {
     pub sealed: Vec<u8>,
 }
 
-/// The secrets of one version of a credential.
+/// The secrets of one version of a credential, as they rest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedRows {
     /// The version that they are sealed for.
@@ -66,7 +66,7 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-fn credential(row: &Row<'_>) -> rusqlite::Result<CredentialRow> {
+pub(super) fn credential(row: &Row<'_>) -> rusqlite::Result<CredentialRow> {
     Ok(CredentialRow {
         id: row.get(0)?,
         project: row.get(1)?,

@@ -33,6 +33,11 @@ pub trait Vault {
     /// The metadata of one credential. Opens no secret.
     fn find(&self, scope: &Scope, name: &str) -> Result<Option<Metadata>, VaultError>;
 
+    /// The metadata of every credential that may be sent to a host, by scope and name. The host is named as
+    /// [`Provider::hosts`](provider::Provider::hosts) does: in lower case, with its port where it is not 443. Opens no
+    /// secret.
+    fn for_host(&self, host: &str) -> Result<Vec<Metadata>, VaultError>;
+
     /// Opens the secrets of a credential, as they were when `metadata` was read.
     ///
     /// # Errors
@@ -84,6 +89,11 @@ pub trait Vault {
         let all = self.list()?;
         Ok(followers(&all, metadata).map(|other| format!("credential {}", other.name)).collect())
     }
+}
+
+/// Whether a credential may be sent to a host.
+fn goes_to(metadata: &Metadata, host: &str) -> bool {
+    provider::hosts(metadata).iter().any(|known| known == host)
 }
 
 /// Those of `all` that are used through a credential: of its scope, or of a project that has none of that name itself.

@@ -6,11 +6,11 @@ use chrono::{DateTime, Utc};
 
 use super::{Local, MOST_CHANGES, Place, SOURCE, data_key_place, seal};
 use crate::credential::{Check, Credential, Fields, Metadata, Scope};
-use crate::provider::Verdict;
+use crate::provider::{self, Verdict};
 use crate::secret::Secret;
-use crate::store::{Amendment, CredentialRow, RowError, SealedRows};
+use crate::store::{Amendment, ByHost, CredentialRow, RowError, SealedRows, Store};
 use crate::vault::seal::DoesNotOpen;
-use crate::vault::{Change, New, Unfinished, Vault, VaultError, check_name, followers, id, rows};
+use crate::vault::{Change, New, Unfinished, Vault, VaultError, check_name, followers, goes_to, id, rows};
 
 impl Vault for Local<'_> {
     fn list(&self) -> Result<Vec<Metadata>, VaultError> {
@@ -22,6 +22,19 @@ impl Vault for Local<'_> {
         let Some((store, vault)) = self.existing()? else { return Ok(None) };
         let row = store.credential(&vault.id, scope.project().unwrap_or_default(), name)?;
         row.map(rows::read).transpose()
+    }
+
+    fn for_host(&self, host: &str) -> Result<Vec<Metadata>, VaultError> {
+        let Some((store, vault)) = self.existing()? else { return Ok(Vec::new()) };
+        let ByHost { noted, unnamed } = store.by_host(&vault.id, host)?;
+        let mut found = noted.into_iter().map(rows::read).collect::<Result<Vec<_>, _>>()?;
+        if !unnamed.is_empty() {
+            found.extend(name_hosts(store, &unnamed));
+        }
+        // Whatever stands in the index, the fields decide.
+        found.retain(|one| goes_to(one, host));
+        found.sort_by(|one, other| (&one.scope, &one.name).cmp(&(&other.scope, &other.name)));
+        Ok(found)
     }
 
     fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
@@ -71,14 +84,15 @@ impl Vault for Local<'_> {
             *time = time.map(kept);
         }
         let row = CredentialRow { retiring, ..rows::write(&metadata) };
+        let hosts = provider::hosts(&metadata);
         self.sealing(&metadata.name, |store, open| {
-            let (wrapped, sealed) = seal(open, &metadata, &secrets)?;
+            let sealed = seal(open, &metadata, &secrets)?;
             let written = match &replaces {
-                None => store.insert(open.opened(), &row, &wrapped, &sealed),
+                None => store.insert(open.opened(), &row, &hosts, &sealed),
                 Some(old) => {
                     // Tags and a note that somebody else has changed since stay, unless they are new here as well.
                     let words = (metadata.tags != old.tags, metadata.note != old.note);
-                    store.replace(open.opened(), &row, old.version, words, &wrapped, &sealed)
+                    store.replace(open.opened(), &row, old.version, words, &hosts, &sealed)
                 }
             };
             Ok(((), written.map_err(|failure| taken(failure, &metadata.name))?))
@@ -93,8 +107,8 @@ impl Vault for Local<'_> {
         let metadata = Metadata { version: old.version + 1, expires, secret_names, ..old.clone() };
         let row = rows::write(&metadata);
         self.sealing(&old.name, |store, open| {
-            let (wrapped, sealed) = seal(open, &metadata, &credential.secrets)?;
-            Ok(((), store.renew(open.opened(), &row, old.version, &wrapped, &sealed)?))
+            let sealed = seal(open, &metadata, &credential.secrets)?;
+            Ok(((), store.renew(open.opened(), &row, old.version, &sealed)?))
         })?;
         Ok(metadata)
     }
@@ -207,6 +221,18 @@ impl Local<'_> {
         });
         Ok(done.map_err(|failure| taken(failure, &amended.name))?.then_some(amended))
     }
+}
+
+/// Names the hosts of credentials that a program of another version, or none, has named so far. Returns what is in the
+/// rows. One that cannot be read stays as it is, and keeps nobody from finding the others.
+fn name_hosts(store: &Store, unnamed: &[CredentialRow]) -> Vec<Metadata> {
+    let read: Vec<_> = unnamed.iter().filter_map(|row| Some((row, rows::read(row.clone()).ok()?))).collect();
+    let noted = store.note_hosts(read.iter().map(|(row, metadata)| (*row, provider::hosts(metadata))));
+    if let Err(failure) = noted {
+        // The next one who asks tries again; the answer is the same.
+        tracing::debug!(%failure, "the hosts of credentials are not noted");
+    }
+    read.into_iter().map(|(_, metadata)| metadata).collect()
 }
 
 /// A time as the database keeps it, so that what is returned is what will be read.
