@@ -1,11 +1,17 @@
 //! What changes the rows of credentials: each change is one transaction.
 
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params};
 
 use super::credentials::columns;
 use super::hosts::put_hosts;
 use super::keys::KeyRow;
-use super::{CredentialRow, RowError, SealedRows, Store};
+use super::{BUSY, CredentialRow, RowError, SealedRows, Store};
+
+/// How long to wait for another process that writes, where what is to be written is worth no more.
+const BRIEF: Duration = Duration::from_millis(250);
 
 /// The key that opened a vault, as its row stood then. What was sealed since counts only while that row stands.
 #[derive(Debug, Clone, Copy)]
@@ -195,8 +201,23 @@ impl Store {
     }
 
     /// Notes when a credential was last handed out; an older time changes nothing.
+    ///
+    /// Somebody waits for this process to end. A time that a power cut takes back is worth no wait for the disk, another
+    /// process that writes is not waited for long, and the log is tidied once in a while only. It is kept short, since
+    /// whoever opens the database first reads it.
     pub fn note_use(&self, id: &str, at: i64) -> Result<(), RowError> {
-        self.change("UPDATE credentials SET used = ?2 WHERE id = ?1 AND (used IS NULL OR used < ?2)", params![id, at])
+        self.with(|connection| {
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            connection.busy_timeout(BRIEF)?;
+            connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 50")
+        })?;
+        let noted = self
+            .change("UPDATE credentials SET used = ?2 WHERE id = ?1 AND (used IS NULL OR used < ?2)", params![id, at]);
+        self.with(|connection| {
+            connection.busy_timeout(BUSY)?;
+            connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1000")
+        })?;
+        noted
     }
 
     /// Notes that a rotation began, or what is left to do of one.

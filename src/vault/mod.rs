@@ -76,14 +76,6 @@ pub trait Vault {
     /// Removes a credential with its secrets; `false` where it is gone already.
     fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError>;
 
-    /// The credentials that may be sent to a host, which is in lower case and has its port where that is not 443.
-    fn for_host(&self, host: &str) -> Result<Vec<Metadata>, VaultError> {
-        let is_for = |metadata: &Metadata| {
-            provider::of(metadata).is_some_and(|provider| provider.hosts(metadata).iter().any(|own| own == host))
-        };
-        Ok(self.list()?.into_iter().filter(is_for).collect())
-    }
-
     /// Who uses it, in words: other credentials that are used through it.
     fn users(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
         let all = self.list()?;
