@@ -109,7 +109,7 @@ fn called_by_word(arguments: &mut std::env::ArgsOs) -> Option<&'static dyn Helpe
 fn answer(helper: &dyn Helper, words: &[String], env: &Env, ui: &Ui, http: &dyn crate::http::Http) -> u8 {
     let clock = || env.now();
     let vault = vault(env, &clock);
-    let desk = Desk { vault: &vault, net: Net { http, env, now: env.now() }, env };
+    let desk = Desk { vault: &vault, net: Net { http, env, now: env.now() }, env, sign_in: None };
     if ui.answer_bytes(helper.greeting()).is_err() {
         return Code::Failed as u8;
     }
