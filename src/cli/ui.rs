@@ -17,6 +17,7 @@ use crate::secret::Secret;
 use crate::text::{clean, printable};
 
 mod signals;
+mod terminal;
 mod usage;
 
 pub use usage::{looks_like_a_token, name, quiet_panics, usage};

@@ -130,7 +130,7 @@ pub static PRESETS: &[Preset] = &[
                 account_id: text("/id"),
                 ..ApiTable::default()
             }),
-            git: git("https://dev.azure.com", None, &["499b84ac-1321-427f-aa17-267ca6975798/.default"]),
+            git: git("https://dev.azure.com", None, &[]),
             ..ServiceTable::default()
         },
     },
