@@ -176,6 +176,7 @@ fn same_host(one: &str, other: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::rows::{text, words};
     use super::*;
     use crate::http::parse_url;
 
@@ -235,6 +236,23 @@ mod tests {
         };
         let table = find("github").unwrap().under(&user);
         assert!(!format!("{table:?}").contains("github.com"), "{table:?}");
+    }
+
+    #[test]
+    fn the_git_host_is_the_presets_or_the_users_and_never_a_strangers() {
+        let git = |preset: &str, user: &ServiceTable| find(preset).unwrap().under(user).git.unwrap();
+        assert_eq!(git("github", &ServiceTable::default()).address.as_deref(), Some("https://github.com"));
+        let issuer = ServiceTable { issuer: text("https://git.corp.example"), ..ServiceTable::default() };
+        for own in ["gitlab", "gitea"] {
+            assert_eq!(git(own, &issuer).address.as_deref(), Some("https://git.corp.example"));
+            assert_eq!(git(own, &issuer).username.as_deref(), Some("oauth2"));
+        }
+        assert_eq!(git("github", &issuer).address, None, "which host it is, only the user knows");
+        let table = GitTable { address: text("https://code.corp.example"), ..GitTable::default() };
+        let user = ServiceTable { git: Some(table.clone()), ..issuer };
+        assert_eq!(git("github", &user).address, table.address);
+        assert_eq!(git("gitlab", &user).address, table.address);
+        assert_eq!(find("google").unwrap().under(&user).git, Some(table));
     }
 
     #[test]

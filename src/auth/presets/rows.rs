@@ -203,12 +203,12 @@ pub static PRESETS: &[Preset] = &[
 ];
 
 #[expect(clippy::unnecessary_wraps, reason = "the fields it fills are optional")]
-fn text(value: &str) -> Option<String> {
+pub(super) fn text(value: &str) -> Option<String> {
     Some(value.to_owned())
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "the fields it fills are optional")]
-fn words(values: &[&str]) -> Option<Vec<String>> {
+pub(super) fn words(values: &[&str]) -> Option<Vec<String>> {
     Some(values.iter().map(|value| (*value).to_owned()).collect())
 }
 

@@ -180,8 +180,8 @@ fn scopes(service: &Service) -> String {
     scopes.join(" ")
 }
 
-/// The service whose git host is asked for, where one can be signed in to: the user's own before the built-in ones. A
-/// sign-in that is over is for the service that it was for.
+/// The service whose git host is asked for, where one can be signed in to. A sign-in that is over is renewed at the
+/// service that it was for.
 fn service_for(config: &Config, at: &Address, over: Option<&Metadata>) -> Result<Option<Service>> {
     let fits = |service: &Service| {
         let git = service.table.git.as_ref().and_then(|git| git.address.as_deref()).and_then(Address::of_text);
