@@ -14,6 +14,8 @@ use crate::os::{Env, program};
 
 mod block;
 pub mod change;
+mod json;
+mod links;
 
 pub use change::{Done, apply, is_set_up, undo};
 
@@ -28,6 +30,7 @@ macro_rules! tools {
 
 tools! {
     git,
+    docker,
 }
 
 /// What lanyard knows of one tool's configuration.
