@@ -27,8 +27,16 @@ pub use local::{About, Local, Opener, Restored};
 
 /// Where credentials live.
 pub trait Vault {
+    /// Shows the metadata of every credential, by scope and name, one at a time, so that a long list takes no room.
+    /// What was seen before an error counts for nothing. Opens no secret and asks no keychain.
+    fn each(&self, see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError>;
+
     /// The metadata of every credential, by scope and name. Opens no secret and asks no keychain.
-    fn list(&self) -> Result<Vec<Metadata>, VaultError>;
+    fn list(&self) -> Result<Vec<Metadata>, VaultError> {
+        let mut all = Vec::new();
+        self.each(&mut |metadata| all.push(metadata))?;
+        Ok(all)
+    }
 
     /// The metadata of one credential. Opens no secret.
     fn find(&self, scope: &Scope, name: &str) -> Result<Option<Metadata>, VaultError>;
