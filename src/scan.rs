@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use crate::credential::{Check, Credential, Fields, Metadata, Scope};
 use crate::error::{Failure, with_causes};
 use crate::os::Env;
-use crate::provider::{Found, Here, Provider, ProviderError};
+use crate::provider::{Discovered, Found, Here, Provider, ProviderError};
 use crate::text::clean;
 
 pub mod cut;
@@ -62,11 +62,13 @@ pub struct Scan {
     pub passed: Passed,
 }
 
-/// Why one provider's credentials could not be looked for.
+/// A place of a provider's that could not be looked into.
 #[derive(Debug)]
 pub struct Problem {
     /// The provider's name.
     pub provider: &'static str,
+    /// The place as a person reads it, cleaned, where it is one.
+    pub place: Option<String>,
     /// What is wrong, cleaned.
     pub what: String,
     /// What to do about it.
@@ -103,14 +105,13 @@ pub fn scan(wanted: &Wanted<'_>, env: &Env, now: DateTime<Utc>) -> Scan {
     let mut problems = Vec::new();
     for (provider, outcome) in asked {
         match outcome {
-            Ok(Ok(found)) => {
-                for found in found {
-                    merge.add(of_tool(found, &here));
-                }
+            Ok(Discovered { found, broken }) => {
+                found.into_iter().for_each(|found| merge.add(of_tool(found, &here)));
+                problems.extend(broken.iter().map(|broken| Problem::of(provider, &broken.failure)));
             }
-            Ok(Err(failure)) => problems.push(Problem::of(provider, &failure)),
             Err(_) => problems.push(Problem {
                 provider: provider.name(),
+                place: None,
                 what: "looking for them broke off".into(),
                 next: Some("report it, with `lanyard doctor --json`".into()),
             }),
@@ -140,7 +141,8 @@ pub fn scan(wanted: &Wanted<'_>, env: &Env, now: DateTime<Utc>) -> Scan {
 
 impl Problem {
     fn of(provider: &dyn Provider, failure: &ProviderError) -> Self {
-        Self { provider: provider.name(), what: clean(&with_causes(failure)), next: failure.mend() }
+        let place = failure.place().map(|place| clean(&place));
+        Self { provider: provider.name(), place, what: clean(&with_causes(failure)), next: failure.mend() }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::credential::{
 };
 use crate::http::{Request, Response, Url};
 use crate::os::Env;
-use crate::provider::{Found, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict};
+use crate::provider::{Discovered, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict};
 use crate::secret::Secret;
 
 mod api;
@@ -116,7 +116,7 @@ impl Provider for Aws {
         &INPUTS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         discover::discover(here)
     }
 

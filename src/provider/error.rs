@@ -121,6 +121,15 @@ impl From<Verdict> for ProviderError {
 }
 
 impl ProviderError {
+    /// The file or the other place on this machine that it is about.
+    pub fn place(&self) -> Option<String> {
+        match self {
+            Self::Foreign { place, .. } | Self::NotThere { place, .. } => Some(place.clone()),
+            Self::File(failure) => Some(failure.path().display().to_string()),
+            _ => None,
+        }
+    }
+
     /// What the failure says about the credential itself: mostly nothing.
     pub fn into_verdict(self, title: &str) -> Verdict {
         match self {

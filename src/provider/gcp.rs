@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::credential::{
     Content, Credential, Field, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules,
 };
-use crate::provider::{Found, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict};
+use crate::provider::{Discovered, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict};
 use crate::secret::Secret;
 
 mod address;
@@ -137,7 +137,7 @@ impl Provider for Gcp {
         &INPUTS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         find::discover(here)
     }
 

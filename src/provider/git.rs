@@ -4,7 +4,7 @@
 //! gitcredentials(7), git-credential-store(1) and gitprotocol-http(5).
 
 use self::host::{Flavour, Written};
-use super::{Found, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, api};
+use super::{Discovered, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, api};
 use crate::credential::{Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules};
 use crate::http::Url;
 use crate::secret::Secret;
@@ -91,7 +91,7 @@ impl Provider for Git {
         &INPUTS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         found::discover(here)
     }
 

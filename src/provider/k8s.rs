@@ -8,7 +8,7 @@ use crate::credential::{
     Content, Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules,
 };
 use crate::provider::api::host_of;
-use crate::provider::{Found, Here, Input, Net, Provider, ProviderError, Verdict};
+use crate::provider::{Discovered, Here, Input, Net, Provider, ProviderError, Verdict};
 use crate::secret::Secret;
 
 mod asked;
@@ -82,7 +82,7 @@ impl Provider for Kubernetes {
         &INPUTS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         find::discover(here)
     }
 

@@ -1,7 +1,7 @@
 //! SSH keys: OpenSSH's own form and the older PEM forms, found, made anew, or only their public half.
 
 use crate::credential::{Content, Credential, Field, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules};
-use crate::provider::{Found, Here, Input, Mark, Net, Outcome, Provider, ProviderError, Rotation, Verdict};
+use crate::provider::{Discovered, Here, Input, Mark, Net, Outcome, Provider, ProviderError, Rotation, Verdict};
 use crate::secret::Secret;
 
 mod derive;
@@ -70,7 +70,7 @@ impl Provider for SshKey {
         &MARKS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         find::all(&KINDS[0], here)
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::credential::{Field, Issued, Kind, Material, Raw, Variable, rules};
 use crate::http::{HeaderMap, Request, Response, Unreachable};
-use crate::provider::{Mark, Net, Origin};
+use crate::provider::{Broken, Mark, Net, Origin};
 use crate::secret::Secret;
 
 /// A provider with a kind of each shape.
@@ -57,12 +57,12 @@ impl Provider for Keys {
         &MARKS
     }
     /// A file `~/keys.ini` of `id secret` lines; and a variable.
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
-        let mut found = Vec::new();
+    fn discover(&self, here: &Here<'_>) -> Discovered {
+        let mut all = Discovered::default();
         if let Some(token) = here.env.var("PEER_TOKEN") {
             let mut raw = Raw::new();
             raw.set("token", Secret::new(token.to_owned()));
-            found.push(Found {
+            all.found.push(Found {
                 kind: &KINDS[0],
                 raw,
                 name: None,
@@ -70,18 +70,20 @@ impl Provider for Keys {
                 expires: None,
             });
         }
-        let Some(path) = here.home("keys.ini").filter(|path| path.exists()) else { return Ok(found) };
+        let Some(path) = here.home("keys.ini").filter(|path| path.exists()) else { return all };
         for line in std::fs::read_to_string(&path).unwrap().lines() {
             let Some((id, secret)) = line.split_once(" = ") else {
                 let place = here.shown(&path);
-                return Err(ProviderError::Foreign { place, what: "list of keys", problem: "no line".into() });
+                let failure = ProviderError::Foreign { place, what: "list of keys", problem: "no line".into() };
+                all.broken.push(Broken { failure, is_meant: false });
+                continue;
             };
             let mut raw = Raw::new();
             raw.plain("key_id", id).set("secret_key", Secret::new(secret.to_owned()));
             let origin = Origin::file(here, &path, &format!("[{id}]"));
-            found.push(Found { kind: &KINDS[1], raw, name: Some(id.to_lowercase()), origin, expires: None });
+            all.found.push(Found { kind: &KINDS[1], raw, name: Some(id.to_lowercase()), origin, expires: None });
         }
-        Ok(found)
+        all
     }
     fn hosts(&self, _: &Metadata) -> Vec<String> {
         Vec::new()

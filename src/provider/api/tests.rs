@@ -175,7 +175,7 @@ impl Home {
     ) -> Result<Vec<Found>, ProviderError> {
         let given: BTreeMap<String, Vec<String>> =
             inputs.iter().map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()])).collect();
-        provider.discover(&Here { env: &self.env, given: &given })
+        provider.discover(&Here { env: &self.env, given: &given }).choice()
     }
 
     /// The values that the provider completes these to.

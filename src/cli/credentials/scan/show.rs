@@ -74,6 +74,7 @@ struct ToldPlace<'s> {
 #[derive(Serialize)]
 struct ToldProblem<'s> {
     provider: &'static str,
+    place: Option<&'s str>,
     problem: &'s str,
     next: Option<&'s str>,
 }
@@ -99,6 +100,7 @@ impl Shown<'_> {
         let passed = &self.found.passed;
         let problems = self.found.problems.iter().map(|problem| ToldProblem {
             provider: problem.provider,
+            place: problem.place.as_deref(),
             problem: &problem.what,
             next: problem.next.as_deref(),
         });

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::error::Failure;
+use crate::provider::Found;
 
 struct Machine {
     root: tempfile::TempDir,
@@ -39,7 +40,7 @@ impl Machine {
     }
 
     fn discover(&self) -> Result<Vec<Found>, ProviderError> {
-        self.with_here(|here| PROVIDER.discover(here))
+        self.with_here(|here| PROVIDER.discover(here)).choice()
     }
 
     fn places(&self) -> Vec<(String, bool)> {
