@@ -215,6 +215,25 @@ fn a_broken_file_of_one_tool_hides_nothing_else() {
     assert_eq!(told["problems"][0]["provider"], "hetzner");
     let problem = told["problems"][0]["problem"].as_str().unwrap();
     assert!(problem.contains("~/.config/hcloud/cli.toml") && problem.contains("line 1"), "{problem}");
+
+    // Nor of the same provider: a file that the walk does not recognise is found by its tool's own rules alone.
+    plant(&stage, ".config/doctl/config.yaml", "access-token: [\n");
+    plant(&stage, ".slack/credentials.json", "{\"T1\": {\"token\": \"xoxe.xoxp-1-abc\", \"team_domain\": \"acme\"}}");
+    let told = scan(&stage, &[]);
+    let expected = ["api_key ~/.slack/credentials.json:1 [acme]", "generic_env ~/.env:1 DB_PASSWORD"];
+    assert_eq!(found(&told), expected);
+    let places: Vec<&Value> = told["problems"].as_array().unwrap().iter().map(|problem| &problem["place"]).collect();
+    assert_eq!(places, ["~/.config/hcloud/cli.toml", "~/.config/doctl/config.yaml"]);
+    for flags in [&[][..], &["--json"]] {
+        let outcome = stage.run(&[&["credentials", "scan"], flags].concat()).ends(0);
+        for place in &places {
+            let place = place.as_str().unwrap();
+            let warning = format!("warning: not looked into: {place} is no usable ");
+            assert!(outcome.stderr().contains(&warning), "{outcome}");
+            assert!(outcome.stderr().contains(&format!("  next: look at {place}\n")), "{outcome}");
+        }
+    }
+    assert_eq!(scan(&stage, &["--kind", "api_key"])["problems"].as_array().unwrap().len(), 1);
 }
 
 #[test]

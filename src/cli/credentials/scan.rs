@@ -114,6 +114,7 @@ impl Args {
         let shown = Shown { doors, found: &found, fates: &fates, took, is_verified: self.verify || self.import };
         if json {
             shown.json()?;
+            shown.problems();
         } else {
             shown.table()?;
         }

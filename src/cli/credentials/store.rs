@@ -239,6 +239,9 @@ fn discovered(doors: &Doors<'_>, provider: &dyn Provider, here: &Here<'_>) -> Re
     let refusal = all.refusal();
     for Broken { failure, .. } in &all.broken {
         doors.ui.warn(&format!("passed over: {}", clean(&with_causes(failure))));
+        if let Some(next) = failure.mend() {
+            doors.ui.say(&format!("  next: {}", clean(&next)));
+        }
     }
     refusal.map_or(Ok(all.found), Err)
 }

@@ -148,9 +148,7 @@ impl Shown<'_> {
     pub(super) fn table(&self) -> Result<()> {
         self.rows()?;
         let ui = self.doors.ui;
-        for problem in &self.found.problems {
-            ui.warn(&clean(&problem.what));
-        }
+        self.problems();
         for (finding, fate) in self.pairs() {
             self.lefts(finding, fate);
         }
@@ -159,6 +157,17 @@ impl Shown<'_> {
             ui.say(&next);
         }
         Ok(())
+    }
+
+    /// The places that could not be looked into. They are told on stderr beside JSON as well: whoever reads the
+    /// findings alone would take them for all.
+    pub(super) fn problems(&self) {
+        for problem in &self.found.problems {
+            self.doors.ui.warn(&format!("not looked into: {}", problem.what));
+            if let Some(next) = &problem.next {
+                self.doors.ui.say(&format!("  next: {}", clean(next)));
+            }
+        }
     }
 
     /// The table alone.
