@@ -63,7 +63,7 @@ static KINDS: [Kind; 3] = [
 ];
 static INPUTS: [Input; 2] = [
     Input::flag("service-account", "FILE", "The key file of a service account, or any credential file of gcloud"),
-    Input::flag("project-id", "PROJECT", "The project to work in, instead of the one that gcloud or the key file names"),
+    Input::flag("project", "PROJECT", "The project to work in, instead of the one that gcloud or the key file names"),
 ];
 static MARKS: [Mark; 3] = [
     Mark {
@@ -146,7 +146,7 @@ impl Provider for Gcp {
     }
 
     fn complete(&self, raw: &mut Raw, here: &Here<'_>) -> Result<&'static Kind, ProviderError> {
-        if let Some(project) = here.input("project-id") {
+        if let Some(project) = here.input("project") {
             raw.plain("project_id", project);
         }
         if let Some(text) = raw.take("key_file") {

@@ -12,7 +12,7 @@ mod broken;
 
 /// Providers whose credentials are sent nowhere by lanyard itself.
 const WITHOUT_A_HOST: &[&str] = &["env", "file"];
-/// What `credentials store` and every command take already.
+/// What `credentials store` and every command take already; `project` too, which is told apart by where it stands.
 const FLAGS: &[&str] = &[
     "name",
     "replace",
@@ -21,7 +21,6 @@ const FLAGS: &[&str] = &[
     "note",
     "for-project",
     "profile",
-    "project",
     "output",
     "json",
     "verbose",
