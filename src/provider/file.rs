@@ -15,7 +15,7 @@ const LARGEST: usize = 1 << 20;
 
 static FIELDS: [Field; 4] = [
     Field::plain("file_name", "Name of the file").checked(file_name, "keystore.p12"),
-    Field::plain("size", "Size in bytes").optional().checked(size, "2048"),
+    Field::plain("size", "Size in bytes").optional().checked(size, "2048").follows(),
     Field::secret("content", "Content in base64").checked(content, "aGVsbG8gd29ybGQK").multiline(),
     Field::plain("variable", "Variable that is to hold the file's path").optional().checked(variable_name, "KEYSTORE_FILE"),
 ];

@@ -21,12 +21,14 @@ mod refuse;
 static FIELDS: [Field; 6] = [
     Field::plain("host", "Host").checked(rules::host, "github.com"),
     Field::plain("username", "User name; for an API token of Bitbucket, the account's e-mail address")
-        .checked(user_name, "x-access-token"),
+        .checked(user_name, "x-access-token")
+        .follows(),
     Field::secret("token", "Token or password")
         .checked(rules::password, "ghp_1B4a2e77838347a7E420ce178F2E7c6912E1"),
     Field::plain("service", "Software of a host of your own: github, gitlab, bitbucket, gitea, azure or other")
         .optional()
-        .checked(flavour, "gitlab"),
+        .checked(flavour, "gitlab")
+        .follows(),
     Field::plain("repository", "Path of a private repository to ask about, where the host has no API that tells")
         .optional()
         .checked(path, "team/project.git"),

@@ -14,11 +14,13 @@ use crate::os::Env;
 use crate::secret::Secret;
 
 mod api;
+mod change;
 mod error;
 mod find;
 mod foreign;
 mod verdict;
 
+pub use change::changed;
 pub use error::ProviderError;
 pub use find::{Broken, Discovered, Found, Here, Input, Mark, Origin, Place};
 pub use verdict::{Outcome, Verdict};

@@ -24,11 +24,11 @@ use address::{Address, Ecr, Flavour, allowed_host};
 use asked::{Asked, IDENTITY_TOKEN, NOBODY, claims, service_account, token_end};
 
 const URL: Field = Field::plain("url", "Address of the registry").checked(rules::url, "https://ghcr.io");
-const FLAVOUR: Field = Field::plain("flavour", "Sort of registry: ghcr, gar, ecr, acr, dockerhub, harbor, jfrog, oci, helm").optional().checked(flavour, "ghcr");
+const FLAVOUR: Field = Field::plain("flavour", "Sort of registry: ghcr, gar, ecr, acr, dockerhub, harbor, jfrog, oci, helm").optional().checked(flavour, "ghcr").follows();
 
 static FIELDS: [Field; 6] = [
     URL,
-    Field::plain("username", "User name").checked(username, "alice"),
+    Field::plain("username", "User name").checked(username, "alice").follows(),
     Field::secret("password", "Password or token").checked(rules::text, "s3cr3t-value-of-some-length"),
     FLAVOUR,
     Field::plain("token_server", "Token server of another domain that may have the password")
@@ -41,7 +41,7 @@ static FIELDS: [Field; 6] = [
 static ECR_FIELDS: [Field; 4] = [
     Field { example: "https://123456789012.dkr.ecr.eu-west-1.amazonaws.com", ..URL },
     Field::plain("source", "Name of the AWS credential").checked(rules::line, "aws-prod"),
-    Field::plain("region", "AWS region").checked(rules::token, "eu-west-1"),
+    Field::plain("region", "AWS region").checked(rules::token, "eu-west-1").follows(),
     Field { example: "ecr", ..FLAVOUR },
 ];
 /// With a password; and the one whose password is made from AWS keys.

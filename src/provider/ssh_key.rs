@@ -17,12 +17,13 @@ static FIELDS: [Field; 7] = [
         .optional()
         .multiline()
         .checked(private_key, key::EXAMPLE_PRIVATE),
-    Field::plain("public_key", "Public key, as one line").checked(public_key, key::EXAMPLE_PUBLIC),
+    Field::plain("public_key", "Public key, as one line").checked(public_key, key::EXAMPLE_PUBLIC).follows(),
     Field::secret("passphrase", "Passphrase of the private key").optional().checked(rules::password, "a passphrase"),
     Field::plain("fingerprint", "Fingerprint")
         .optional()
-        .checked(rules::token, "SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ"),
-    Field::plain("comment", "Comment").optional().checked(rules::line, "alice@example.com"),
+        .checked(rules::token, "SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ")
+        .follows(),
+    Field::plain("comment", "Comment").optional().checked(rules::line, "alice@example.com").follows(),
     Field::plain("host", "Host that it is for").optional().checked(rules::host, "github.com"),
     Field::plain("user", "User on that host").optional().checked(rules::token, "git"),
 ];

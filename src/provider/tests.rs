@@ -9,6 +9,7 @@ use crate::error::{Failure, with_causes};
 use crate::http::Unreachable;
 
 mod broken;
+mod changed;
 
 /// Providers whose credentials are sent nowhere by lanyard itself.
 const WITHOUT_A_HOST: &[&str] = &["env", "file"];
