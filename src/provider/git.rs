@@ -4,6 +4,7 @@
 //! gitcredentials(7), git-credential-store(1) and gitprotocol-http(5).
 
 use self::host::{Flavour, Written};
+use super::api::host_of;
 use super::{Discovered, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, api};
 use crate::credential::{Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules};
 use crate::http::Url;
@@ -189,15 +190,6 @@ impl Provider for Git {
 fn authority(url: &Url) -> Option<String> {
     let host = url.host_str()?.to_lowercase();
     Some(url.port().map_or(host.clone(), |port| format!("{host}:{port}")))
-}
-
-/// A host with its port where it is not 443.
-fn host_of(url: &Url) -> Option<String> {
-    let host = url.host_str()?.to_lowercase();
-    Some(match url.port_or_known_default() {
-        None | Some(443) => host,
-        Some(port) => format!("{host}:{port}"),
-    })
 }
 
 #[cfg(test)]

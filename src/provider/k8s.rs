@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::credential::{
     Content, Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules,
 };
-use crate::provider::api::host_of;
+use crate::provider::api::host_at;
 use crate::provider::{Discovered, Here, Input, Net, Provider, ProviderError, Verdict};
 use crate::secret::Secret;
 
@@ -108,7 +108,7 @@ impl Provider for Kubernetes {
     }
 
     fn hosts(&self, metadata: &Metadata) -> Vec<String> {
-        metadata.field("server").and_then(host_of).into_iter().collect()
+        metadata.field("server").and_then(host_at).into_iter().collect()
     }
 
     /// A bearer token or a password where there is one; a certificate is used through the file alone.

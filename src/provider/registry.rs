@@ -7,6 +7,7 @@ use crate::credential::{
     Content, Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules,
 };
 use crate::http::parse_url;
+use crate::provider::api::{host_at, host_of};
 use crate::provider::{Discovered, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, aws};
 use crate::secret::Secret;
 
@@ -20,7 +21,7 @@ mod own;
 mod replace;
 mod token;
 
-use address::{Address, Ecr, Flavour, allowed_host};
+use address::{Address, Ecr, Flavour};
 use asked::{Asked, IDENTITY_TOKEN, NOBODY, claims, service_account, token_end};
 
 const URL: Field = Field::plain("url", "Address of the registry").checked(rules::url, "https://ghcr.io");
@@ -132,9 +133,9 @@ impl Provider for Registry {
 
     fn hosts(&self, metadata: &Metadata) -> Vec<String> {
         let Some(address) = address(metadata) else { return Vec::new() };
-        let endpoint = metadata.field("endpoint").and_then(|endpoint| allowed_host(&parse_url(endpoint).ok()?));
+        let endpoint = metadata.field("endpoint").and_then(host_at);
         let official = |host: &str| endpoint.clone().unwrap_or_else(|| host.to_owned());
-        let mut hosts: Vec<String> = allowed_host(&address.base()).into_iter().collect();
+        let mut hosts: Vec<String> = host_of(&address.base()).into_iter().collect();
         match address.flavour {
             Flavour::DockerHub => {
                 hosts.extend(["auth.docker.io".into(), "index.docker.io".into(), official("hub.docker.com")]);
@@ -142,7 +143,7 @@ impl Provider for Registry {
             Flavour::Ghcr => hosts.push(official("api.github.com")),
             _ => {}
         }
-        hosts.extend(metadata.field("token_server").and_then(|server| allowed_host(&parse_url(server).ok()?)));
+        hosts.extend(metadata.field("token_server").and_then(host_at));
         hosts
     }
 

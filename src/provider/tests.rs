@@ -115,6 +115,29 @@ fn fields_have_names_titles_and_true_examples() {
 }
 
 #[test]
+fn the_hosts_of_all_are_written_alike() {
+    let at = |kind: &'static Kind, name: &str, address: &str| {
+        let mut credential = whole(kind);
+        credential.metadata.fields.insert(name.to_owned(), address.to_owned());
+        of(&credential.metadata).unwrap().hosts(&credential.metadata)
+    };
+    for (_, kind) in kinds() {
+        for field in kind.fields.iter().filter(|field| (field.check)("http://127.0.0.1/v1").is_ok()) {
+            if !["endpoint", "server", "url"].contains(&field.name) {
+                continue;
+            }
+            let place = format!("{} of {}", field.name, kind.id);
+            let hosts = at(kind, field.name, "http://127.0.0.1/v1");
+            assert!(hosts.contains(&"127.0.0.1:80".to_owned()), "{place}: {hosts:?}");
+            let hosts = at(kind, field.name, "https://API.Example.com:443/v1");
+            assert!(hosts.contains(&"api.example.com".to_owned()), "{place}: {hosts:?}");
+            let hosts = at(kind, field.name, "https://api.example.com:8443/v1");
+            assert!(hosts.contains(&"api.example.com:8443".to_owned()), "{place}: {hosts:?}");
+        }
+    }
+}
+
+#[test]
 fn inputs_and_files_have_words_of_their_own() {
     for provider in PROVIDERS {
         let name = provider.name();
