@@ -5,7 +5,11 @@
 //! in and keeps every other byte.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -75,8 +79,11 @@ pub struct Problem {
     pub next: Option<String>,
 }
 
-/// Looks everywhere. Sends nothing.
-pub fn scan(wanted: &Wanted<'_>, env: &Env, now: DateTime<Utc>) -> Scan {
+/// How often is told how far it has come.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Looks everywhere. Sends nothing. `told` hears, every now and then until all is done, how many files were read.
+pub fn scan(wanted: &Wanted<'_>, env: &Env, now: DateTime<Utc>, told: &mut dyn FnMut(u64)) -> Scan {
     let none = BTreeMap::new();
     let here = Here { env, given: &none };
     let marks = Marks::of(wanted.providers);
@@ -88,18 +95,31 @@ pub fn scan(wanted: &Wanted<'_>, env: &Env, now: DateTime<Utc>) -> Scan {
         without: vec![env.config_dir().to_owned(), env.data_dir()],
         honours_ignore: wanted.honours_ignore,
     };
+    let read = AtomicU64::new(0);
     let (asked, (seen, passed)) = std::thread::scope(|scope| {
+        let (working, done) = channel::<Infallible>();
         let providers = if wanted.asks_tools { wanted.providers } else { &[] };
         let asked: Vec<_> = providers
             .iter()
             .map(|provider| {
-                let here = Here { env, given: &none };
-                (*provider, scope.spawn(move || provider.discover(&here)))
+                let (here, working) = (Here { env, given: &none }, working.clone());
+                let look = move || {
+                    let _working = working;
+                    provider.discover(&here)
+                };
+                (*provider, scope.spawn(look))
             })
             .collect();
-        let walked = walk(&ground, &marks, open);
+        let walking = scope.spawn(|| {
+            let _working = working;
+            walk(&ground, &marks, open, &read)
+        });
+        // Nothing is ever sent: it ends when the last has ended.
+        while let Err(RecvTimeoutError::Timeout) = done.recv_timeout(TICK) {
+            told(read.load(Ordering::Relaxed));
+        }
         let asked: Vec<_> = asked.into_iter().map(|(provider, thread)| (provider, thread.join())).collect();
-        (asked, walked)
+        (asked, walking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     let mut merge = Merge::new(wanted.providers);
     let mut problems = Vec::new();

@@ -97,10 +97,12 @@ pub enum ProviderError {
         what: &'static str,
     },
     /// What was found or given is nothing that can be kept.
-    #[error("{what}")]
+    #[error("{what} cannot be stored: {why}")]
     CannotStore {
-        /// What it is, and why it cannot be kept.
+        /// What it is: `context dev`.
         what: String,
+        /// Why it cannot be kept, in words that stand alone.
+        why: String,
         /// What to do instead.
         mend: String,
     },

@@ -123,7 +123,7 @@ fn env(root: &Path, variables: &[(&str, &str)]) -> Env {
 fn scanned(root: &Path, variables: &[(&str, &str)]) -> Scan {
     let providers: [&'static dyn Provider; 1] = [&KEYS];
     let wanted = Wanted { providers: &providers, folders: &[], asks_tools: true, honours_ignore: true };
-    scan(&wanted, &env(root, variables), chrono::DateTime::UNIX_EPOCH)
+    scan(&wanted, &env(root, variables), chrono::DateTime::UNIX_EPOCH, &mut |_| ())
 }
 
 fn told(scan: &Scan) -> Vec<String> {
@@ -221,7 +221,7 @@ fn large_and_binary_files_are_counted_unless_named() {
     assert_eq!((scan.findings.len(), scan.passed.large, scan.passed.binary, scan.passed.files), (0, 1, 1, 0));
     let named = [root.path().join("home/large.txt")];
     let wanted = Wanted { providers: &[&KEYS], folders: &named, asks_tools: false, honours_ignore: true };
-    let scan = super::scan(&wanted, &env(root.path(), &[]), chrono::DateTime::UNIX_EPOCH);
+    let scan = super::scan(&wanted, &env(root.path(), &[]), chrono::DateTime::UNIX_EPOCH, &mut |_| ());
     assert_eq!(told(&scan), ["peer_token **** ~/large.txt:600001"]);
 }
 

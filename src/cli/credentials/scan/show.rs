@@ -226,12 +226,12 @@ impl Shown<'_> {
             return format!("not imported: {why}");
         }
         let identity = finding.verdict.as_ref().and_then(|verdict| verdict.identity.as_ref());
-        match life {
-            Life::Live => identity.map_or_else(|| "live".into(), |identity| format!("live: {identity}")),
-            Life::Unknown if !finding.missing.is_empty() => format!("lacks {}", finding.missing.join(", ")),
-            Life::Unknown if finding.fields.is_err() => "incomplete".into(),
-            Life::Unknown if !self.is_verified => "not asked".into(),
-            life => life.word().into(),
+        match (life, &finding.fields) {
+            (Life::Live, _) => identity.map_or_else(|| "live".into(), |identity| format!("live: {identity}")),
+            (Life::Unknown, _) if !finding.missing.is_empty() => format!("lacks {}", finding.missing.join(", ")),
+            (Life::Unknown, Err(problem)) => problem.clone(),
+            (Life::Unknown, Ok(_)) if !self.is_verified => "not asked".into(),
+            (life, _) => life.word().into(),
         }
     }
 
