@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
@@ -19,6 +18,7 @@ mod json;
 mod signals;
 mod table;
 mod usage;
+mod wait;
 
 pub use json::JsonList;
 pub use table::Table;
@@ -208,32 +208,6 @@ impl Ui {
         for line in describe(failure) {
             self.say(&line);
         }
-    }
-
-    /// Shows how long a wait has left, in place, on a terminal; elsewhere nothing.
-    pub fn countdown(&self, what: &str, left: Duration) {
-        if self.stderr_is_terminal {
-            let seconds = left.as_secs();
-            self.raw(&format!("\r\x1b[K{FAINT}{what} ({}:{:02} left){FAINT:#}", seconds / 60, seconds % 60));
-        }
-    }
-
-    /// Shows how much of some work is done, in place, on a terminal; elsewhere nothing.
-    pub fn progress(&self, what: &str, done: usize, of: usize) {
-        if self.stderr_is_terminal {
-            self.raw(&format!("\r\x1b[K{FAINT}{what} ({done} of {of}){FAINT:#}"));
-        }
-    }
-
-    /// Clears the line of [`Ui::countdown`] and of [`Ui::progress`].
-    pub fn end_countdown(&self) {
-        if self.stderr_is_terminal {
-            self.raw("\r\x1b[K");
-        }
-    }
-
-    fn raw(&self, text: &str) {
-        let _ = write_whole(&mut *self.talk.borrow_mut(), text.as_bytes(), false);
     }
 
     /// Lets the person choose one of several, each with a line that explains it. Returns the index.

@@ -62,6 +62,17 @@ fn holder_text(holder: Option<&u32>) -> String {
     holder.map_or_else(String::new, |pid| format!(" (process {pid})"))
 }
 
+impl FileError {
+    /// The file or folder that it is about.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Io { path, .. } | Self::Busy { path, .. } | Self::Unsafe { path, .. } | Self::TooLarge { path } => {
+                path
+            }
+        }
+    }
+}
+
 impl Failure for FileError {
     fn code(&self) -> Code {
         match self {

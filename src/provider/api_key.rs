@@ -6,7 +6,7 @@ use self::pypi::Token;
 use self::services::{Carried, EMPTY_FORM, SERVICES, Service};
 use super::api::{self, Api};
 use super::foreign::Ini;
-use super::{Found, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, apply};
+use super::{Discovered, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, apply};
 use crate::credential::{Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules};
 use crate::http::{Request, Response, parse_url};
 use crate::secret::Secret;
@@ -132,7 +132,7 @@ impl Provider for ApiKey {
         &INPUTS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         found::discover(here)
     }
 

@@ -14,13 +14,15 @@ use crate::os::Env;
 use crate::secret::Secret;
 
 mod api;
+mod change;
 mod error;
 mod find;
 mod foreign;
 mod verdict;
 
+pub use change::changed;
 pub use error::ProviderError;
-pub use find::{Found, Here, Input, Mark, Origin, Place};
+pub use find::{Broken, Discovered, Found, Here, Input, Mark, Origin, Place};
 pub use verdict::{Outcome, Verdict};
 
 /// Declares the modules of the providers and lists them, so that adding one is one word in one place.
@@ -76,12 +78,13 @@ pub trait Provider: Sync {
         &[]
     }
 
-    /// What lies on this machine, each with its place, the one that the official tool would use first.
+    /// What lies on this machine, each with its place, the one that the official tool would use first; and the places
+    /// that something is wrong with.
     ///
     /// With inputs given in `here`, those of the inputs alone. Nothing is sent anywhere.
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         let _ = here;
-        Ok(Vec::new())
+        Discovered::default()
     }
 
     /// Whether the values given leave nothing to be looked for on this machine. A secret always does.

@@ -5,8 +5,8 @@
 
 use crate::credential::{Credential, Fields, Issued, Kind, Material, Metadata, Raw, Variable};
 use crate::credential::{Field, rules};
-use crate::http::{Request, Response, Url, parse_url};
-use crate::provider::{Here, Input, Net, Provider, ProviderError, Verdict};
+use crate::http::{Request, Response, parse_url};
+use crate::provider::{api, Here, Input, Net, Provider, ProviderError, Verdict};
 use crate::text::clean;
 
 static FIELDS: [Field; 10] = [
@@ -72,8 +72,7 @@ impl Provider for OAuth {
     fn hosts(&self, metadata: &Metadata) -> Vec<String> {
         let mut hosts: Vec<String> = ["endpoint", "whoami"]
             .iter()
-            .filter_map(|field| parse_url(metadata.field(field)?).ok())
-            .filter_map(|url| host_of(&url))
+            .filter_map(|field| api::host_at(metadata.field(field)?))
             .collect();
         hosts.dedup();
         hosts
@@ -137,11 +136,6 @@ impl Provider for OAuth {
 /// The person has to sign in again.
 fn sign_in_again(credential: &Credential, why: impl AsRef<str>) -> Verdict {
     Verdict::expired(why, format!("sign in again: `lanyard credentials reconnect {}`", credential.metadata.name))
-}
-
-fn host_of(url: &Url) -> Option<String> {
-    let host = url.host_str()?.to_lowercase();
-    Some(url.port().map_or(host.clone(), |port| format!("{host}:{port}")))
 }
 
 #[cfg(test)]
