@@ -50,6 +50,11 @@ mod id_tokens;
 mod idp;
 mod keyring;
 mod leaks;
+mod leaks_credentials {
+    mod commands;
+    mod echo;
+    mod kept;
+}
 mod login;
 mod peers;
 mod private_files;
