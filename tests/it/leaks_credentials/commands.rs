@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::echo::Echo;
 use super::kept::{self, Given, Kept, OF_A_SIGN_IN};
-use crate::canary::{Canary, Sweep};
+use crate::canary::{Canary, Sweep, Trace};
 use crate::stage::{Outcome, Stage};
 use crate::vaulted;
 
@@ -186,15 +186,24 @@ fn live(share: usize, given: &Given, minted: &Canary) -> usize {
     }
     with_all(&mut scene);
     for kept in &all {
-        // Exported once more, and then the credential and the file go.
-        let deleted = scene.run(&["credentials", "delete", &kept.name, "--yes", "-vvv"]);
-        assert!(matches!(deleted.code, Some(0 | 2)), "{deleted}");
+        scene.run(&["credentials", "delete", &kept.name, "--yes", "--force", "-vvv"]).ends(0);
     }
     scene.run(&["vault", "status", "--check", "--json"]);
     scene.sweep.tree(scene.stage.root());
-    scene.sweep.assert_clean();
     assert!(!scene.stage.root().join("tls-keys").exists());
+    assert_clean(scene.sweep, &canaries, &all);
     all.len()
+}
+
+/// Fails if a canary was found, and says which credential's it was.
+pub fn assert_clean(sweep: Sweep, canaries: &[Canary], all: &[Kept]) {
+    let owner = |canary: &Canary| {
+        let owner = all.iter().find(|kept| kept.canaries.contains(canary)).map(|kept| kept.name.as_str());
+        owner.unwrap_or("a secret that came later").to_owned()
+    };
+    let tell = |trace: Trace| format!("{}, in {} ({})", owner(&canaries[trace.canary]), trace.place, trace.form);
+    let told: BTreeSet<String> = sweep.traces().into_iter().map(tell).collect();
+    assert!(told.is_empty(), "secrets were found where they must not be: {told:#?}");
 }
 
 fn with_each(scene: &mut Scene, kept: &Kept, fresh: &Canary, given: &Given) {
