@@ -41,7 +41,7 @@ fn repeats(text: &str, secret: &Secret, credential: &Credential) -> bool {
 }
 
 /// Whether the beginning of a secret stands in a text, or all of it where it is short.
-fn begins_in(text: &str, secret: &str) -> bool {
+pub(super) fn begins_in(text: &str, secret: &str) -> bool {
     if secret.len() < SHORTEST {
         return text == secret;
     }

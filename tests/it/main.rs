@@ -51,6 +51,7 @@ mod idp;
 mod keyring;
 mod leaks;
 mod leaks_credentials {
+    mod answers;
     mod commands;
     mod echo;
     mod kept;

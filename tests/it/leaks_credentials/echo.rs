@@ -7,6 +7,7 @@
 //! | `Elsewhere` | a redirect to an address with the secret in it |
 //! | `Challenges` | `WWW-Authenticate` with the secret in each parameter |
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +49,7 @@ pub struct Echo {
     pub double: Double,
     mood: Arc<Mutex<Mood>>,
     canaries: Arc<Mutex<Vec<Canary>>>,
+    told: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Echo {
@@ -55,15 +57,24 @@ impl Echo {
     pub fn start(minted: &Canary) -> Self {
         let mood = Arc::new(Mutex::new(Mood::Says(401, REFUSALS[0])));
         let canaries = Arc::<Mutex<Vec<Canary>>>::default();
+        let told = Arc::<Mutex<BTreeSet<String>>>::default();
         let double = Double::start({
             let (mood, canaries, minted) = (Arc::clone(&mood), Arc::clone(&canaries), minted.clone());
+            let told = Arc::clone(&told);
             move |seen| {
                 let mood = *mood.lock().unwrap_or_else(PoisonError::into_inner);
                 let canaries = canaries.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                answer(mood, seen, &canaries, &minted)
+                let secret = secret_in(seen, &canaries);
+                told.lock().unwrap_or_else(PoisonError::into_inner).extend(secret.clone());
+                answer(mood, seen, secret.as_deref().unwrap_or("nothing"), minted.text())
             }
         });
-        Self { double, mood, canaries }
+        Self { double, mood, canaries, told }
+    }
+
+    /// How many of the secrets it was told.
+    pub fn told(&self) -> usize {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
     /// Tells it the secrets, so that it finds them in whatever form they come.
@@ -76,17 +87,15 @@ impl Echo {
     }
 }
 
-fn answer(mood: Mood, seen: &Seen, canaries: &[Canary], minted: &Canary) -> Answer {
-    let secret = secret_in(seen, canaries).unwrap_or_else(|| minted.text().to_owned());
-    let filled = |shape: &str| shape.replace('X', &secret);
+fn answer(mood: Mood, seen: &Seen, secret: &str, minted: &str) -> Answer {
+    let filled = |shape: &str| shape.replace('X', secret);
     // A token server that works, so that the requests after it are seen as well.
     if seen.method == "POST" && matches!(mood, Mood::Says(200 | 403, _)) {
         if seen.path().ends_with("/token") {
-            let token = minted.text();
-            return Answer::json(200, &format!(r#"{{"access_token":"{token}","expires_in":600,"scope":"{token}"}}"#));
+            return Answer::json(200, &format!(r#"{{"access_token":"{minted}","expires_in":600}}"#));
         }
         if seen.message.text().contains("Action=AssumeRole") {
-            return Answer::text(200, "text/xml", &assumed(minted.text()));
+            return Answer::text(200, "text/xml", &assumed(minted));
         }
     }
     match mood {

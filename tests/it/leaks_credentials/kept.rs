@@ -4,6 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::echo::mail_server;
@@ -130,21 +132,20 @@ fn clouds(url: &str, given: &Given) -> Vec<Kept> {
 fn hosts(url: &str, given: &Given) -> Vec<Kept> {
     let canary = Canary::of_chance;
     let mut hosts = Vec::new();
-    for (name, user) in [
-        ("cluster", "{token: X}"),
-        ("old-cluster", "{username: admin, password: X}"),
-        ("certified", "{client-certificate-data: CERTIFICATE, client-key-data: X}"),
+    let (token, password) = (canary(40), canary(40));
+    let (certified, key) = certified(given);
+    for (name, user, canaries) in [
+        ("cluster", format!("{{token: {}}}", token.text()), vec![token]),
+        ("old-cluster", format!("{{username: admin, password: {}}}", password.text()), vec![password]),
+        ("certified", certified, key),
     ] {
-        let secret = canary(40);
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: dev\nclusters: [{{name: c, cluster: {{server: \"{url}\"}}}}]\n\
              contexts: [{{name: dev, context: {{cluster: c, user: u}}}}]\nusers: [{{name: u, user: {user}}}]\n"
         );
-        let text = text.replace('X', secret.text()).replace("CERTIFICATE", "aGVsbG8gd29ybGQK");
         let file = given.file(&text).display().to_string();
         hosts.push(
-            Kept::new("kubeconfig", name, &["k8s", "--kubeconfig", &file])
-                .holds("kubeconfig", &text, std::slice::from_ref(&secret)),
+            Kept::new("kubeconfig", name, &["k8s", "--kubeconfig", &file]).holds("kubeconfig", &text, &canaries),
         );
     }
     for (name, flavour) in [("registry", "oci"), ("harbor", "harbor"), ("artifactory", "jfrog"), ("charts", "helm")] {
@@ -177,7 +178,7 @@ fn keys_and_files(given: &Given) -> Vec<Kept> {
     let (key, closed) = (ssh_key(given, ""), ssh_key(given, passphrase.text()));
     let file = canary(80);
     let path = given.file(file.text()).display().to_string();
-    let content = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, file.text());
+    let content = STANDARD.encode(file.text());
     let port = mail_server().to_string();
     let mail = ["password", "smtp", "--username", "alice", "--host", "127.0.0.1", "--port", &port, "--security", "plain"];
     vec![
@@ -228,6 +229,21 @@ fn service_account(url: &str) -> String {
         "token_uri": format!("{url}/token"), "universe_domain": "googleapis.com",
     })
     .to_string()
+}
+
+/// The user of a kubeconfig with a certificate and a key that were just made, and what is secret of the key.
+fn certified(given: &Given) -> (String, Vec<Canary>) {
+    let (key, certificate) = (given.file("").with_extension("pem"), given.file("").with_extension("crt"));
+    let words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=alice"];
+    let mut made = Command::new("openssl");
+    made.args(words).arg("-keyout").arg(&key).arg("-out").arg(&certificate);
+    assert!(made.output().expect("openssl is installed; tests/run does that").status.success());
+    let [key, certificate] = [key, certificate].map(|path| std::fs::read_to_string(path).expect("a PEM block"));
+    let [encoded, certificate] = [&key, &certificate].map(|text| STANDARD.encode(text));
+    let second_line = key.lines().nth(2).expect("a second line");
+    // What comes before says that it is a key of this curve.
+    let secret = vec![Canary::from_its_first(second_line), Canary::from_its_first(&encoded[104..])];
+    (format!("{{client-certificate-data: {certificate}, client-key-data: {encoded}}}"), secret)
 }
 
 /// A new SSH key: its file, and its text.
