@@ -26,6 +26,20 @@ pub fn clean(text: &str) -> String {
     shown
 }
 
+/// So much of the beginning of a secret tells that a text repeats it; a text is cut at a length and may end there.
+const BEGINNING: usize = 32;
+/// A shorter secret is part of too many texts: only one that is all of a text is repeated by it.
+const SHORTEST: usize = 8;
+
+/// Whether a text from outside repeats a secret: a server in trouble may send back what it was sent.
+pub fn repeats(text: &str, secret: &str) -> bool {
+    if secret.len() < SHORTEST {
+        return text == secret;
+    }
+    let end = (0..=BEGINNING.min(secret.len())).rev().find(|end| secret.is_char_boundary(*end)).unwrap_or_default();
+    secret.get(..end).is_some_and(|beginning| text.contains(beginning))
+}
+
 /// Leaves out what a terminal could act on, and nothing else: for our own lines, which may hold a name from outside.
 pub fn printable(line: &str) -> String {
     line.chars().filter(|character| !is_unprintable(*character)).collect()
@@ -79,6 +93,14 @@ mod tests {
         let hostile = "a\x1b]52;c;Y2F0\x07\x1b[2Jb\r\nc\u{202e}d\u{200b}e\u{9b}31mf";
         assert_eq!(clean(hostile), "a]52;c;Y2F0[2Jb cde31mf");
         assert!(clean(&"x".repeat(1000)).chars().count() <= MAX_SHOWN + 1);
+    }
+
+    #[test]
+    fn a_text_repeats_a_secret_or_its_beginning_and_a_short_one_by_itself_alone() {
+        assert!(repeats("abc", "abc") && !repeats("abcd", "abc"));
+        assert!(repeats("it is abcdefgh!", "abcdefgh") && !repeats("abcdefg", "abcdefgh"));
+        let long = "é".repeat(100);
+        assert!(repeats(&long[..40], &long) && !repeats(&long[..20], &long));
     }
 
     #[test]

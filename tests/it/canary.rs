@@ -1,7 +1,7 @@
 //! The canary sweep: secrets of the tests carry a mark, and the mark is looked for in everything that could have taken
 //! it up, in every form in which it could stand there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Read;
 use std::path::Path;
@@ -190,6 +190,8 @@ fn forms(text: &str) -> Vec<(&'static str, Vec<u8>)> {
         forms.push(("JSON string", quoted.as_bytes()[1..quoted.len() - 1].to_vec()));
     }
     forms.push(("URL-encoded", url::form_urlencoded::byte_serialize(bytes).collect::<String>().into_bytes()));
+    let mut known = BTreeSet::new();
+    forms.retain(|(_, form)| known.insert(form.clone()));
     forms
 }
 
@@ -330,8 +332,11 @@ mod tests {
         for before in 0..6 {
             let plain = format!("{}{}?>~", "ÿ".repeat(before), &canary.text()).into_bytes();
             for shift in 0..3 {
-                assert!(found(&canary, STANDARD.encode(&plain[shift.min(before)..]).as_bytes()).contains(&"base64"));
-                assert!(found(&canary, URL_SAFE.encode(&plain[shift.min(before)..]).as_bytes()).contains(&"base64url"));
+                // Without characters that the two differ in, they are one form.
+                for encoded in [STANDARD.encode(&plain[shift.min(before)..]), URL_SAFE.encode(&plain[shift.min(before)..])]
+                {
+                    assert!(found(&canary, encoded.as_bytes()).iter().any(|form| form.starts_with("base64")));
+                }
             }
         }
     }

@@ -55,6 +55,7 @@ mod leaks_credentials {
     mod commands;
     mod echo;
     mod kept;
+    mod signed_in;
 }
 mod login;
 mod peers;

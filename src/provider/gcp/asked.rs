@@ -6,9 +6,9 @@ use serde::Deserialize;
 use super::{Form, TITLE, address, token};
 use crate::credential::{Credential, Material};
 use crate::http::{Request, Response, segment};
-use crate::provider::echo::begins_in;
 use crate::provider::{Net, Outcome, ProviderError, Verdict};
 use crate::secret::Secret;
+use crate::text::repeats;
 
 /// An error as Google's APIs tell it.
 #[derive(Deserialize)]
@@ -69,7 +69,7 @@ fn who(credential: &Credential, token: &Secret, net: &Net<'_>) -> Result<Verdict
     let answer = net.http.send(Request::form(url, &[("access_token", token.expose())]));
     let info = answer.ok().filter(Response::is_success).and_then(|answer| answer.json::<Info>().ok());
     // A server that repeats the token tells nothing.
-    let tells = |text: &str| !begins_in(text, token.expose());
+    let tells = |text: &str| !repeats(text, token.expose());
     let email = info.as_ref().and_then(|info| info.email.as_deref()).filter(|email| tells(email));
     let verdict = email.or_else(|| credential.field("account")).map_or_else(Verdict::valid_unnamed, Verdict::valid);
     Ok(match &info {
