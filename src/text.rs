@@ -59,6 +59,20 @@ fn is_plain_byte(byte: u8) -> bool {
     (b' '..=b'~').contains(&byte)
 }
 
+/// So much of the beginning of a secret tells that a text repeats it; a text is cut at a length and may end there.
+const BEGINNING: usize = 32;
+/// A shorter secret is part of too many texts: only one that is all of a text is repeated by it.
+const SHORTEST: usize = 8;
+
+/// Whether a text from outside repeats a secret: a server in trouble may send back what it was sent.
+pub fn repeats(text: &str, secret: &str) -> bool {
+    if secret.len() < SHORTEST {
+        return text == secret;
+    }
+    let end = (0..=BEGINNING.min(secret.len())).rev().find(|end| secret.is_char_boundary(*end)).unwrap_or_default();
+    secret.get(..end).is_some_and(|beginning| text.contains(beginning))
+}
+
 /// Leaves out what a terminal could act on, and nothing else: for our own lines, which may hold a name from outside.
 pub fn printable(line: &str) -> String {
     line.chars().filter(|character| !is_unprintable(*character)).collect()
@@ -119,6 +133,14 @@ mod tests {
             clean_into(text, &mut behind);
             assert_eq!((clean(text).as_str(), behind), (shown, format!("before {shown}")));
         }
+    }
+
+    #[test]
+    fn a_text_repeats_a_secret_or_its_beginning_and_a_short_one_by_itself_alone() {
+        assert!(repeats("abc", "abc") && !repeats("abcd", "abc"));
+        assert!(repeats("it is abcdefgh!", "abcdefgh") && !repeats("abcdefg", "abcdefgh"));
+        let long = "é".repeat(100);
+        assert!(repeats(&long[..40], &long) && !repeats(&long[..20], &long));
     }
 
     #[test]

@@ -15,12 +15,14 @@ use crate::secret::Secret;
 
 mod api;
 mod change;
+mod echo;
 mod error;
 mod find;
 mod foreign;
 mod verdict;
 
 pub use change::changed;
+pub use echo::verify;
 pub use error::ProviderError;
 pub use find::{Broken, Discovered, Found, Here, Input, Mark, Origin, Place};
 pub use verdict::{Outcome, Verdict};
@@ -168,7 +170,8 @@ pub trait Provider: Sync {
         net: &Net<'_>,
     ) -> Result<Issued, ProviderError>;
 
-    /// Asks the system whether the credential is good: the probe, with the material on it, judged.
+    /// Asks the system whether the credential is good: the probe, with the material on it, judged. The function
+    /// [`verify`] is the way to it.
     fn verify(&self, credential: &Credential, source: Option<&Issued>, net: &Net<'_>) -> Verdict {
         let asked = || -> Result<Verdict, ProviderError> {
             let Some(mut request) = self.probe(credential, net)? else { return Ok(Verdict::cannot_be_asked()) };

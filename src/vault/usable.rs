@@ -29,7 +29,7 @@ pub struct Ready {
 impl Ready {
     /// Asks the provider whether it is good.
     pub fn verify(&self, net: &Net<'_>) -> Verdict {
-        self.provider.verify(&self.credential, self.source.as_ref(), net)
+        provider::verify(self.provider, &self.credential, self.source.as_ref(), net)
     }
 }
 

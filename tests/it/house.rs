@@ -46,6 +46,7 @@ const BORDERS: [&str; 32] = [
     "auth/device.rs",
     "auth/grant/client.rs",
     "auth/grant/fields.rs",
+    "auth/grant/sent.rs",
     "auth/id_token.rs",
     "auth/identity.rs",
     "auth/login.rs",

@@ -12,7 +12,7 @@ use crate::cli::given::{Given, Values};
 use crate::cli::{Doors, active, vault_door};
 use crate::credential::{Check, Class, Credential, Field, Fields, Kind, Metadata, Raw, Scope};
 use crate::error::{Code, Failure, Result, with_causes};
-use crate::provider::{Broken, Found, Here, Outcome, Provider, ProviderError, Verdict};
+use crate::provider::{self, Broken, Found, Here, Outcome, Provider, ProviderError, Verdict};
 use crate::secret::Secret;
 use crate::text::clean;
 use crate::vault::{New, Vault, VaultError, name_from, usable};
@@ -315,7 +315,7 @@ pub(crate) fn asked(
         }
         Err(failure) => return Err(failure.into()),
     };
-    settle(doors, provider, provider.verify(draft, source.as_ref(), &net))
+    settle(doors, provider, provider::verify(provider, draft, source.as_ref(), &net))
 }
 
 fn settle(doors: &Doors<'_>, provider: &'static dyn Provider, verdict: Verdict) -> Result<Verdict> {
