@@ -125,8 +125,8 @@ impl Helper for Cargo {
             Answer::Found(_, issued) => found(issued).unwrap_or_else(|| refused(Refusal::NotFound)),
             Answer::Done if request.kind == "login" => said(&Response::Ok(Done::Login)),
             Answer::Done => said(&Response::Ok(Done::Logout)),
-            Answer::Missing if request.kind == "logout" => refused(Refusal::NotFound),
-            Answer::Listed(_) | Answer::Missing => refused(Refusal::UrlNotSupported),
+            // Not that the registry is none of ours: cargo would not let its user sign in to it here.
+            Answer::Listed(_) | Answer::Missing => refused(Refusal::NotFound),
             Answer::Failed(failure) => failed(&request, *failure),
         }
     }
@@ -150,6 +150,7 @@ fn failed(request: &Request<'_>, failure: &dyn Failure) -> Reply {
     match failure.code() {
         Code::Failed | Code::Unreachable => other(told(failure)),
         _ if request.kind == "login" => other(told(failure)),
+        Code::Forbidden => refused(Refusal::UrlNotSupported).saying(told(failure)),
         _ => refused(Refusal::NotFound).saying(told(failure)),
     }
 }

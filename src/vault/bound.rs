@@ -15,7 +15,8 @@ pub const STORED_BY: &str = "stored-by-";
 ///
 /// # Errors
 /// [`VaultError::Several`] when more than one fits as well as the others; [`VaultError::NotToPublish`] when the one that
-/// fits may not do what it is wanted for.
+/// fits may not do what it is wanted for; [`VaultError::LookAlike`] when there is one for a value that differs from what
+/// is asked for in a detail.
 pub fn bound(vault: &dyn Vault, want: &Want) -> Result<Option<Metadata>, VaultError> {
     let mut fitting = match (&want.name, &want.at) {
         (Some(name), _) => named(vault, name)?,
@@ -25,7 +26,12 @@ pub fn bound(vault: &dyn Vault, want: &Want) -> Result<Option<Metadata>, VaultEr
     };
     fitting.retain(|metadata| want.kinds.contains(&metadata.kind.id) && is_for_user(metadata, want.user.as_deref()));
     if let Some((field, value)) = &want.field {
+        let like = |metadata: &Metadata| metadata.field(field).is_some_and(|own| skeleton(own) == skeleton(value));
+        let alike = fitting.iter().find(|metadata| like(metadata)).map(|metadata| metadata.name.clone());
         fitting.retain(|metadata| metadata.field(field) == Some(value));
+        if let Some(name) = alike.filter(|_| fitting.is_empty()) {
+            return Err(VaultError::LookAlike { name });
+        }
     }
     if let Some(at) = &want.at {
         let reach = |metadata: &Metadata| reach(metadata, at);
@@ -78,6 +84,15 @@ fn named(vault: &dyn Vault, name: &str) -> Result<Vec<Metadata>, VaultError> {
 fn is_for_user(metadata: &Metadata, user: Option<&str>) -> bool {
     let own = metadata.field("username").or_else(|| metadata.field("account"));
     user.is_none_or(|user| own.is_none_or(|own| own == user))
+}
+
+/// What is left of a value when all is taken away that some tools take away, and by which two addresses of different
+/// owners become one.
+fn skeleton(value: &str) -> String {
+    let lower = value.to_lowercase();
+    let lower = lower.strip_prefix("sparse+").unwrap_or(&lower);
+    let plain = lower.trim_end_matches('/');
+    plain.strip_suffix(".git").unwrap_or(plain).trim_end_matches('/').to_owned()
 }
 
 /// Whether its owner allowed tools to publish with it: by a tag, or by signing in to the registry through the tool.

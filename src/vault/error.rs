@@ -149,6 +149,12 @@ pub enum VaultError {
         /// The name.
         name: String,
     },
+    /// What a tool asks for differs in a detail from what a credential was stored for.
+    #[error("credential {} is for another address, which differs in a detail", clean(.name))]
+    LookAlike {
+        /// The name.
+        name: String,
+    },
     /// A sign-in has no ID token to give.
     #[error("the sign-in {} has no ID token: {why}", clean(.name))]
     NoIdToken {
@@ -185,6 +191,7 @@ impl Failure for VaultError {
             | Self::BadRecoveryKey => Code::Usage,
             Self::DoesNotOpen { .. } => Code::Invalid,
             Self::NoIdToken { .. } => Code::SignedOut,
+            Self::LookAlike { .. } => Code::Forbidden,
             Self::Changed { .. }
             | Self::BadBackup { .. }
             | Self::Foreign { .. }
@@ -242,6 +249,9 @@ impl Failure for VaultError {
             }
             Self::NotToPublish { name } => {
                 format!("allow it: `lanyard credentials update {} --tag {}`", clean(name), Power::PUBLISH)
+            }
+            Self::LookAlike { name } => {
+                format!("compare the two letter for letter: `lanyard credentials show {}`", clean(name))
             }
             Self::NoIdToken { name, .. } => {
                 format!("sign in again, with the scope openid: `lanyard credentials reconnect {}`", clean(name))
