@@ -9,7 +9,7 @@ use crate::http::{Request, Response, parse_url};
 use crate::provider::{api, Here, Input, Net, Provider, ProviderError, Verdict};
 use crate::text::clean;
 
-static FIELDS: [Field; 10] = [
+static FIELDS: [Field; 11] = [
     Field::plain("service", "Service").checked(rules::line, "github"),
     Field::plain("account", "Account").optional(),
     Field::plain("account_id", "Account id").optional(),
@@ -21,6 +21,9 @@ static FIELDS: [Field; 10] = [
         .optional(),
     Field::plain("account_pointer", "Where the answer holds the account").checked(rules::line, "/login").optional(),
     Field::plain("scopes", "Scopes").checked(rules::line, "repo read:org").optional(),
+    Field::plain("google_audience", "Audience at Google that its ID token may be exchanged for")
+        .checked(rules::token, "//iam.googleapis.com/projects/123456/locations/global/workloadIdentityPools/pool/providers/corp")
+        .optional(),
     Field::secret(Credential::SESSION, "Session").checked(rules::text, "{\"version\":1}").multiline().optional(),
 ];
 static KINDS: [Kind; 1] = [Kind::new("oauth", "sign-in to a service", "oauth", &FIELDS).renews_itself()];

@@ -105,6 +105,11 @@ fn named(told: &Told<'_>, pointers: &[&str]) -> Verdict {
     pointers.iter().find_map(|pointer| told.text(pointer)).map_or_else(|| told.unexpected(), Verdict::valid)
 }
 
+/// The account of a person, of a team or of an organization.
+pub(super) fn terraform(told: &Told<'_>) -> Verdict {
+    named(told, &["/data/attributes/email", "/data/attributes/username"])
+}
+
 /// A list of models, or of projects for an admin key; a header names the organization.
 pub(super) fn openai(told: &Told<'_>) -> Verdict {
     if !told.body.pointer("/data").is_some_and(Value::is_array) {
