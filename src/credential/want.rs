@@ -96,6 +96,10 @@ pub struct Want {
     pub at: Option<Address>,
     /// The user, where the tool names one.
     pub user: Option<String>,
+    /// Fields that must have exactly this value, or must not be set.
+    pub fields: Vec<(&'static str, Option<String>)>,
+    /// Whether the tool keeps what it is given, and is to be given what ends by itself.
+    pub short: bool,
 }
 
 impl Want {

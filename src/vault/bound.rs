@@ -6,7 +6,7 @@ use crate::vault::{Vault, VaultError};
 
 /// The credential that is bound to what a tool asks for; `None` where there is none.
 ///
-/// A name must be that of a credential of a fitting kind. An address must be one that the credential was stored for;
+/// A name must be that of a credential of a fitting kind, with the fields that are asked for. An address must be one that the credential was stored for;
 /// of several, the one with the longest path counts. A user must be the credential's own. Nothing else that a tool
 /// claims has a say, and there is no default.
 ///
@@ -18,7 +18,11 @@ pub fn bound(vault: &dyn Vault, want: &Want) -> Result<Option<Metadata>, VaultEr
         (None, Some(at)) => vault.for_host(&at.place())?,
         (None, None) => Vec::new(),
     };
-    fitting.retain(|metadata| want.kinds.contains(&metadata.kind.id) && is_for_user(metadata, want.user.as_deref()));
+    let has_fields =
+        |metadata: &Metadata| want.fields.iter().all(|(name, value)| metadata.field(name) == value.as_deref());
+    fitting.retain(|metadata| {
+        want.kinds.contains(&metadata.kind.id) && is_for_user(metadata, want.user.as_deref()) && has_fields(metadata)
+    });
     if let Some(at) = &want.at {
         let reach = |metadata: &Metadata| reach(metadata, at);
         let longest = fitting.iter().filter_map(reach).max();
