@@ -25,7 +25,7 @@ mod rotate;
 mod session;
 mod sign;
 
-pub use ecr::ecr_password;
+pub use ecr::{ecr_password, ecr_place};
 
 use api::Door;
 use endpoint::Service;

@@ -1,17 +1,17 @@
 use std::path::Path;
 
 use super::*;
-use crate::credential::Issued;
-use crate::credential::tests::metadata;
+use crate::credential::{Fields, Issued, Raw};
+use crate::credential::tests::credential;
 use crate::os::Env;
 use crate::provider;
 use crate::secret::Secret;
 
 fn role() -> Metadata {
     let (_, kind) = provider::by_kind("aws_assume_role").unwrap();
-    let mut metadata = Metadata { kind, ..metadata("prod") };
-    metadata.fields.insert("role_arn".into(), "arn:aws:iam::123456789012:role/deploy".into());
-    metadata
+    let mut raw = Raw::new();
+    raw.plain("role_arn", "arn:aws:iam::123456789012:role/deploy").plain("source", "keys");
+    credential("prod", Fields::parse(kind, raw).unwrap()).metadata
 }
 
 fn keys(session_token: Option<&str>) -> Material {
