@@ -51,7 +51,11 @@ fn tools() -> clap::builder::PossibleValuesParser {
 const WITHOUT: [(&str, &str, &str); 7] = [
     ("npm", "npm reads its settings", NPM),
     ("pnpm", "pnpm reads npm's settings", NPM),
-    ("yarn", "yarn reads its settings", "put `npmAuthToken: \"${NPM_TOKEN}\"` into .yarnrc.yml, and give it the variable: `lanyard run`"),
+    (
+        "yarn",
+        "yarn reads its settings",
+        "put `npmAuthToken: \"${NPM_TOKEN}\"` into .yarnrc.yml, and give it the variable: `lanyard run`",
+    ),
     ("maven", "Maven reads its settings", MAVEN),
     ("mvn", "Maven reads its settings", MAVEN),
     (
@@ -59,7 +63,11 @@ const WITHOUT: [(&str, &str, &str); 7] = [
         "Gradle reads its properties",
         "give it the variables ORG_GRADLE_PROJECT_<repository>Username and …Password: `lanyard run`",
     ),
-    ("nix", "Nix reads its settings", "give it the variable NIX_CONFIG with a line `access-tokens = HOST=TOKEN`: `lanyard run`"),
+    (
+        "nix",
+        "Nix reads its settings",
+        "give it the variable NIX_CONFIG with a line `access-tokens = HOST=TOKEN`: `lanyard run`",
+    ),
 ];
 const NPM: &str = "put `//HOST/:_authToken=${NPM_TOKEN}` into .npmrc, and give it the variable: `lanyard run`";
 const MAVEN: &str = "put `${env.NAME}` into ~/.m2/settings.xml, and give it the variable: `lanyard run`";

@@ -34,6 +34,7 @@ macro_rules! helpers {
 helpers! {
     git,
     docker,
+    aws,
     cargo,
     keyring,
     terraform,

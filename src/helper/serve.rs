@@ -1,6 +1,6 @@
 //! From a question to its reply: find what is bound, make it usable, hand it over.
 
-use crate::credential::{Fields, Issued, Material, Metadata, Scope, Want};
+use crate::credential::{Credential, Fields, Issued, Material, Metadata, Scope, Want};
 use crate::error::Result;
 use crate::helper::{Answer, Ask, Call, Helper, Keep, Reply};
 use crate::os::Env;
@@ -41,7 +41,7 @@ pub fn serve(helper: &dyn Helper, call: &Call<'_>, desk: &Desk<'_>) -> Served {
         Ask::Answered(reply) => return Served { reply, used: None },
         Ask::Get(want) => match bound(desk.vault, &want) {
             Ok(None) => return said(&Answer::Missing),
-            Ok(Some(metadata)) => match usable::usable(desk.vault, &metadata, &desk.net) {
+            Ok(Some(metadata)) => match made(&metadata, want.short, desk) {
                 Ok((credential, issued)) => {
                     let reply = helper.reply(call, &Answer::Found(&credential.metadata, &issued));
                     return Served { reply, used: Some(credential.metadata) };
@@ -95,6 +95,12 @@ fn id_token(want: &Want, desk: &Desk<'_>) -> Result<Option<(Metadata, Issued)>, 
     let Some(metadata) = bound(desk.vault, want)? else { return Ok(None) };
     let issued = session::id_token(desk.vault, &metadata, &desk.net)?;
     Ok(Some((metadata, issued)))
+}
+
+/// A credential in the form that a tool is given.
+fn made(metadata: &Metadata, short: bool, desk: &Desk<'_>) -> std::result::Result<(Credential, Issued), VaultError> {
+    let make = if short { usable::short } else { usable::usable };
+    make(desk.vault, metadata, &desk.net)
 }
 
 /// Keeps what a tool's user gave the tool. What lanyard's user stored is not touched.

@@ -179,7 +179,7 @@ impl Provider for ApiKey {
             return cargo::hosts(metadata);
         }
         if is(metadata, "pypi") && metadata.field(api::ENDPOINT.name).is_none() {
-            return PYPI.iter().filter_map(|address| api::host_of(address)).collect();
+            return PYPI.iter().filter_map(|address| api::host_at(address)).collect();
         }
         service(metadata).map_or(ELSEWHERE, |service| service.api).hosts(metadata)
     }
@@ -315,7 +315,7 @@ fn variable_word(name: &str) -> String {
 /// The variable of a service whose tool names it after the host: Terraform, with `_` for a dot and `__` for a hyphen.
 fn variable_of_host(credential: &Credential, service: &Service) -> Option<String> {
     let endpoint = credential.field(api::ENDPOINT.name).filter(|_| service.name == "terraform")?;
-    let host = api::host_of(endpoint)?;
+    let host = api::host_at(endpoint)?;
     Some(format!("TF_TOKEN_{}", host.replace('-', "__").replace(['.', ':'], "_")))
 }
 

@@ -23,9 +23,10 @@ mod ini;
 mod profiles;
 mod role;
 mod rotate;
+mod session;
 mod sign;
 
-pub use ecr::ecr_password;
+pub use ecr::{ecr_password, ecr_place};
 
 use api::Door;
 use endpoint::Service;
@@ -191,6 +192,26 @@ impl Provider for Aws {
         keys(credential)
     }
 
+    /// Keys that end: those of the role, the temporary ones that are stored, or a session of those that stay.
+    fn short(
+        &self,
+        credential: &Credential,
+        source: Option<&Issued>,
+        net: &Net<'_>,
+    ) -> Result<Issued, ProviderError> {
+        let issued = if credential.metadata.kind.id == STATIC { keys(credential)? } else { return self.material(credential, source, net) };
+        session::of(credential, issued, net)
+    }
+
+    fn made_at(&self, metadata: &Metadata, net: &Net<'_>) -> Option<String> {
+        (metadata.kind.id == ROLE).then(|| sts(metadata, net)).flatten()
+    }
+
+    fn short_made_at(&self, metadata: &Metadata, net: &Net<'_>) -> Option<String> {
+        let is_session = metadata.secret_names.contains("session_token");
+        if is_session { None } else { sts(metadata, net) }
+    }
+
     fn verify(&self, credential: &Credential, source: Option<&Issued>, net: &Net<'_>) -> Verdict {
         let asked = || -> Result<Verdict, ProviderError> {
             if credential.metadata.kind.id == ROLE {
@@ -287,6 +308,12 @@ fn keys(credential: &Credential) -> Result<Issued, ProviderError> {
         session_token: credential.secret("session_token").map(Secret::duplicate),
     };
     Ok(Issued { material, expires: credential.field("expires_at").and_then(cache::moment) })
+}
+
+/// Where STS is asked for a credential.
+fn sts(metadata: &Metadata, net: &Net<'_>) -> Option<String> {
+    let place = endpoint::place(Service::Sts, metadata.field("region"), metadata.field("endpoint"), net.env).ok()?;
+    Some(format!("{} {}", place.url, place.region))
 }
 
 fn of_account(account: &str) -> Verdict {

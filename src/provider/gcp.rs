@@ -183,6 +183,13 @@ impl Provider for Gcp {
         }
     }
 
+    fn made_at(&self, metadata: &Metadata, net: &Net<'_>) -> Option<String> {
+        match Form::of(metadata) {
+            Form::ApiKey => None,
+            Form::User | Form::ServiceAccount => address::token(metadata, net).ok().map(|url| url.to_string()),
+        }
+    }
+
     fn verify(&self, credential: &Credential, _: Option<&Issued>, net: &Net<'_>) -> Verdict {
         let asked = match Form::of(&credential.metadata) {
             Form::ApiKey => api_key::verify(credential, net),

@@ -170,6 +170,26 @@ pub trait Provider: Sync {
         net: &Net<'_>,
     ) -> Result<Issued, ProviderError>;
 
+    /// A form that ends by itself within hours, for tools that keep what they are given. Without an override, the usual
+    /// one, which may be one that stays.
+    fn short(&self, credential: &Credential, source: Option<&Issued>, net: &Net<'_>) -> Result<Issued, ProviderError> {
+        self.material(credential, source, net)
+    }
+
+    /// Where the usual form is made, in a word: the address asked. `None` where it is made without asking anybody.
+    ///
+    /// What is made at an address is kept by the vault until it is near its end, and is not handed out where another
+    /// address would be asked.
+    fn made_at(&self, metadata: &Metadata, net: &Net<'_>) -> Option<String> {
+        let _ = (metadata, net);
+        None
+    }
+
+    /// The same for [`Provider::short`].
+    fn short_made_at(&self, metadata: &Metadata, net: &Net<'_>) -> Option<String> {
+        self.made_at(metadata, net)
+    }
+
     /// Asks the system whether the credential is good: the probe, with the material on it, judged. The function
     /// [`verify`] is the way to it.
     fn verify(&self, credential: &Credential, source: Option<&Issued>, net: &Net<'_>) -> Verdict {

@@ -97,7 +97,7 @@ impl Provider for Password {
     }
 
     fn hosts(&self, metadata: &Metadata) -> Vec<String> {
-        let web = metadata.field("endpoint").and_then(api::host_of);
+        let web = metadata.field("endpoint").and_then(api::host_at);
         server(metadata).map(|server| server.place()).into_iter().chain(web).collect()
     }
 

@@ -129,6 +129,10 @@ impl Provider for Verda {
         Ok(Issued { material: Material::Bearer(token.text), expires })
     }
 
+    fn made_at(&self, metadata: &Metadata, net: &Net<'_>) -> Option<String> {
+        API.at(metadata, net.env, "/oauth2/token").ok().map(|url| url.to_string())
+    }
+
     fn export(&self, credential: &Credential, _: &Issued) -> Vec<Variable> {
         let mut variables = Vec::new();
         variables.extend(credential.field("client_id").map(|id| Variable::plain("VERDA_CLIENT_ID", id)));

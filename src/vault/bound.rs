@@ -9,9 +9,9 @@ pub const STORED_BY: &str = "stored-by-";
 
 /// The credential that is bound to what a tool asks for; `None` where there is none.
 ///
-/// A name must be that of a credential of a fitting kind. An address must be one that the credential was stored for;
-/// of several, the one with the longest path counts. A user must be the credential's own, a value must be the one it
-/// was stored with. Nothing else that a tool claims has a say, and there is no default.
+/// A name must be that of a credential of a fitting kind, with the fields that are asked for. An address must be one that
+/// the credential was stored for; of several, the one with the longest path counts. A user must be the credential's own,
+/// a value must be the one it was stored with. Nothing else that a tool claims has a say, and there is no default.
 ///
 /// # Errors
 /// [`VaultError::Several`] when more than one fits as well as the others; [`VaultError::NotToPublish`] when the one that
@@ -24,7 +24,11 @@ pub fn bound(vault: &dyn Vault, want: &Want) -> Result<Option<Metadata>, VaultEr
         (None, None) if want.field.is_some() => vault.list()?,
         (None, None) => Vec::new(),
     };
-    fitting.retain(|metadata| want.kinds.contains(&metadata.kind.id) && is_for_user(metadata, want.user.as_deref()));
+    let has_fields =
+        |metadata: &Metadata| want.fields.iter().all(|(name, value)| metadata.field(name) == value.as_deref());
+    fitting.retain(|metadata| {
+        want.kinds.contains(&metadata.kind.id) && is_for_user(metadata, want.user.as_deref()) && has_fields(metadata)
+    });
     if let Some((field, value)) = &want.field {
         let like = |metadata: &Metadata| metadata.field(field).is_some_and(|own| skeleton(own) == skeleton(value));
         let alike = fitting.iter().find(|metadata| like(metadata)).map(|metadata| metadata.name.clone());

@@ -61,12 +61,7 @@ fn expiry(token: &Secret) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(second as i64, 0)
 }
 
-fn renewed(
-    vault: &dyn Vault,
-    metadata: &Metadata,
-    want: Want<'_>,
-    net: &Net<'_>,
-) -> Result<Session, VaultError> {
+fn renewed(vault: &dyn Vault, metadata: &Metadata, want: Want<'_>, net: &Net<'_>) -> Result<Session, VaultError> {
     let place = Place::of(net.env, &metadata.id);
     let store = Held { vault, metadata: metadata.clone(), failure: RefCell::new(None) };
     let locks = net.env.config_dir().join("locks");

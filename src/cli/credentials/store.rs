@@ -303,7 +303,7 @@ pub(crate) fn asked(
     draft: &Credential,
 ) -> Result<Verdict> {
     let net = vault_door::net(doors);
-    let source = match usable::source(vault, draft, &net, 1) {
+    let source = match usable::source(vault, draft, &net) {
         Ok(source) => source,
         Err(VaultError::Unknown { name, .. }) => {
             let name = (draft.metadata.name.clone(), name);

@@ -1,14 +1,12 @@
 //! Roles: keys for a while, from STS, signed for with the keys of another credential.
 
-use chrono::{DateTime, Utc};
-
 use super::api::{self, Door, Refusal, element, text};
 use super::endpoint::Service;
+use super::session;
 use crate::credential::{Credential, Issued, Material};
 use crate::http::Response;
 use crate::provider::echo::holds;
 use crate::provider::{Net, Outcome, ProviderError, Verdict};
-use crate::secret::Secret;
 
 /// What the session is called in the account's logs, where the credential does not say.
 const SESSION: &str = "lanyard";
@@ -54,20 +52,8 @@ pub(super) fn assume(
 }
 
 fn read(answer: &Response) -> Option<Assumed> {
-    let text = text(answer)?;
-    let secret = |name| element(text, name).map(|value| Secret::new(value.to_owned()));
-    let expires = DateTime::parse_from_rfc3339(element(text, "Expiration")?).ok()?;
-    Some(Assumed {
-        issued: Issued {
-            material: Material::AwsKeys {
-                access_key_id: element(text, "AccessKeyId")?.to_owned(),
-                secret_access_key: secret("SecretAccessKey")?,
-                session_token: Some(secret("SessionToken")?),
-            },
-            expires: Some(expires.with_timezone(&Utc)),
-        },
-        arn: element(text, "Arn")?.to_owned(),
-    })
+    let arn = element(text(answer)?, "Arn")?.to_owned();
+    Some(Assumed { issued: session::read(answer)?, arn })
 }
 
 /// Why the role was not given. A role that cannot be assumed does not work, whoever is to blame.

@@ -6,12 +6,12 @@ use std::ops::ControlFlow;
 use chrono::{DateTime, Utc};
 
 use super::{Local, MOST_CHANGES, Place, SOURCE, data_key_place, seal};
-use crate::credential::{Check, Credential, Fields, Metadata, Scope};
+use crate::credential::{Check, Credential, Fields, Issued, Metadata, Scope};
 use crate::provider::{self, Verdict};
 use crate::secret::Secret;
 use crate::store::{Amendment, ByHost, CredentialRow, RowError, SealedRows, Store};
 use crate::vault::seal::DoesNotOpen;
-use crate::vault::{Change, New, Unfinished, Vault, VaultError, check_name, followers, goes_to, id, rows};
+use crate::vault::{Change, Form, Kept, New, Unfinished, Vault, VaultError, check_name, followers, goes_to, id, rows};
 
 impl Vault for Local<'_> {
     fn each(&self, see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError> {
@@ -163,6 +163,29 @@ impl Vault for Local<'_> {
         let Some((store, _)) = self.existing()? else { return Ok(()) };
         let since = unfinished.since.map(|at| at.timestamp_millis());
         Ok(store.note_rotation(&metadata.id, since, unfinished.retiring.as_deref())?)
+    }
+
+    fn kept(&self, metadata: &Metadata, form: Form, of: &str) -> Result<Option<Kept>, VaultError> {
+        self.read_kept(metadata, form, of)
+    }
+
+    fn keep(
+        &self,
+        metadata: &Metadata,
+        form: Form,
+        of: &str,
+        issued: &Issued,
+        made: DateTime<Utc>,
+    ) -> Result<(), VaultError> {
+        match Kept::of(issued, made) {
+            Some((text, expires)) => self.write_kept(metadata, form, of, &text, (made, expires)),
+            None => Ok(()),
+        }
+    }
+
+    fn forget_kept(&self, metadata: &Metadata) -> Result<(), VaultError> {
+        let Some((store, _)) = self.existing()? else { return Ok(()) };
+        Ok(store.forget_issued(&metadata.id)?)
     }
 
     fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError> {
