@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 
 use crate::cli::ui::Ui;
 use crate::cli::{Doors, Global};
+use crate::credential::{Metadata, Want};
 use crate::error::{Code, Failure, Result};
 use crate::helper::{self, Call, Desk, Framing, HELPERS, Helper};
 use crate::http::Client;
@@ -17,6 +18,8 @@ use crate::os::input::Input;
 use crate::provider::Net;
 use crate::secret::{self, Choice, Secret, StoreError};
 use crate::vault::{Local, Vault};
+
+mod sign_in;
 
 /// A tool writes its question at once.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -153,7 +156,9 @@ fn called_by_word(arguments: &mut std::env::ArgsOs) -> Option<&'static dyn Helpe
 fn answer(helper: &dyn Helper, words: &[String], env: &Env, ui: &Ui, http: &dyn crate::http::Http) -> u8 {
     let clock = || env.now();
     let vault = vault(env, &clock);
-    let desk = Desk { vault: &vault, net: Net { http, env, now: env.now() }, env };
+    let sign_in = |want: &Want, over: Option<&Metadata>| sign_in::sign_in(env, http, want, over);
+    let net = Net { http, env, now: env.now() };
+    let desk = Desk { vault: &vault, net, env, sign_in: helper.signs_in().then_some(&sign_in) };
     if ui.answer_bytes(helper.greeting()).is_err() {
         return Code::Failed as u8;
     }

@@ -17,6 +17,7 @@ use crate::text::{clean, printable};
 mod json;
 mod signals;
 mod table;
+mod terminal;
 mod usage;
 mod wait;
 

@@ -19,7 +19,7 @@ mod marks;
 mod netrc;
 mod refuse;
 
-static FIELDS: [Field; 6] = [
+static FIELDS: [Field; 7] = [
     Field::plain("host", "Host").checked(rules::host, "github.com"),
     Field::plain("username", "User name; for an API token of Bitbucket, the account's e-mail address")
         .checked(user_name, "x-access-token")
@@ -33,6 +33,9 @@ static FIELDS: [Field; 6] = [
     Field::plain("repository", "Path of a private repository to ask about, where the host has no API that tells")
         .optional()
         .checked(path, "team/project.git"),
+    Field::plain("path", "Path below which git gets it; without one, everywhere on the host. git has to tell the path: useHttpPath")
+        .optional()
+        .checked(path, "team/project"),
     Field::plain("endpoint", "Address of the host's API, where it is not the usual one")
         .optional()
         .checked(rules::url, "https://git.example.com/api/v4"),
@@ -148,7 +151,15 @@ impl Provider for Git {
     }
 
     fn addresses(&self, metadata: &Metadata) -> Vec<Address> {
-        host::root(metadata).ok().and_then(|root| Address::of_url(&root)).into_iter().collect()
+        let root = host::root(metadata).ok().and_then(|root| Address::of_url(&root));
+        let below = metadata.field("path").map(|path| path.trim_matches('/').to_owned());
+        root.map(|root| Address { path: below.or(root.path), ..root }).into_iter().collect()
+    }
+
+    fn is_for_user(&self, metadata: &Metadata, user: &str) -> bool {
+        // Azure DevOps writes the organization in the place of a user into the addresses that it shows, and looks at the
+        // token alone.
+        Flavour::of(metadata) == Flavour::Azure || metadata.field("username").is_none_or(|own| own == user)
     }
 
     fn verify(&self, credential: &Credential, _: Option<&Issued>, net: &Net<'_>) -> Verdict {

@@ -144,6 +144,11 @@ pub trait Provider: Sync {
         Vec::new()
     }
 
+    /// Whether a tool that names this user means this credential. One that names nobody is for whoever is asked for.
+    fn is_for_user(&self, metadata: &Metadata, user: &str) -> bool {
+        metadata.field("username").or_else(|| metadata.field("account")).is_none_or(|own| own == user)
+    }
+
     /// The name of the credential that this one is used through, such as the keys that assume a role.
     fn source<'m>(&self, metadata: &'m Metadata) -> Option<&'m str> {
         metadata.field("source")
