@@ -14,6 +14,7 @@ use crate::os::{Env, program};
 
 mod block;
 pub mod change;
+mod ini;
 mod json;
 mod links;
 
@@ -31,6 +32,14 @@ macro_rules! tools {
 tools! {
     git,
     docker,
+    aws,
+    cargo,
+    pip,
+    uv,
+    npm,
+    terraform,
+    bazel,
+    go,
 }
 
 /// What lanyard knows of one tool's configuration.
