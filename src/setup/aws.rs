@@ -65,8 +65,8 @@ impl Tool for Aws {
         Err(SetupError::NotAsked { tool: self.name(), problem: format!("profile {} has another process", first.name) })
     }
 
-    fn replaces(&self) -> &'static [&'static str] {
-        &["aws"]
+    fn replaces(&self) -> &'static [(&'static str, &'static str)] {
+        &[("aws", "credentials")]
     }
 }
 

@@ -56,8 +56,8 @@ impl Tool for Cargo {
         Err(SetupError::NotAsked { tool: self.name(), problem: "another provider is asked before it".into() })
     }
 
-    fn replaces(&self) -> &'static [&'static str] {
-        &["api-key"]
+    fn replaces(&self) -> &'static [(&'static str, &'static str)] {
+        &[("api-key", ".cargo/")]
     }
 }
 

@@ -38,8 +38,8 @@ impl Tool for Npm {
         Ok(plan)
     }
 
-    fn replaces(&self) -> &'static [&'static str] {
-        &["api-key"]
+    fn replaces(&self) -> &'static [(&'static str, &'static str)] {
+        &[("api-key", "npmrc")]
     }
 }
 

@@ -48,8 +48,8 @@ impl Tool for Pip {
         Err(SetupError::NotAsked { tool: self.name(), problem: "it does not ask a program".into() })
     }
 
-    fn replaces(&self) -> &'static [&'static str] {
-        &["password"]
+    fn replaces(&self) -> &'static [(&'static str, &'static str)] {
+        &[("api-key", "pypirc"), ("password", "netrc"), ("password", "pip")]
     }
 }
 

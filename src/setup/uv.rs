@@ -59,8 +59,8 @@ impl Tool for Uv {
         Err(SetupError::NotAsked { tool: self.name(), problem: "it does not ask a program".into() })
     }
 
-    fn replaces(&self) -> &'static [&'static str] {
-        &["password"]
+    fn replaces(&self) -> &'static [(&'static str, &'static str)] {
+        &[("password", "netrc"), ("password", "uv")]
     }
 }
 
