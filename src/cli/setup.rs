@@ -6,7 +6,7 @@ use crate::cli::{Doors, active, vault_door};
 use crate::config::{Output, Profile};
 use crate::error::Result;
 use crate::setup::{self, Done, Edit, Plan, Site, TOOLS, Tool};
-use crate::text::clean;
+use crate::text::{clean, printable};
 use crate::vault::Vault;
 
 /// Set a tool up so that it asks lanyard for its credentials
@@ -137,7 +137,7 @@ fn show(doors: &Doors<'_>, edit: &Edit) {
                 doors.ui.say(&format!("  - {}", hidden(line)));
             }
             for line in after.get(same..after.len() - same_end).unwrap_or_default() {
-                doors.ui.say(&format!("  + {}", clean(line)));
+                doors.ui.say(&format!("  + {}", printable(&line.replace('\t', "    "))));
             }
         }
         Edit::Link { path, to } => doors.ui.say(&format!("{} -> {}", path.display(), to.display())),

@@ -109,5 +109,8 @@ mod vault {
     mod keychain;
     mod together;
 }
+mod tools {
+    mod setup;
+}
 mod vaulted;
 mod wire;
