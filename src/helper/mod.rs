@@ -17,6 +17,7 @@ use crate::os::input::{Input, InputError};
 use crate::secret::Secret;
 use crate::text::clean;
 
+mod json;
 mod serve;
 
 pub use serve::{Desk, Handed, Served, SignIn, serve};
@@ -33,6 +34,15 @@ macro_rules! helpers {
 helpers! {
     git,
     docker,
+    aws,
+    cargo,
+    keyring,
+    terraform,
+    bazel,
+    go,
+    google,
+    netrc,
+    askpass,
 }
 
 /// The protocol of one tool.
@@ -121,6 +131,16 @@ impl Call<'_> {
 pub enum Ask {
     /// A credential.
     Get(Want),
+    /// One secret of a credential as it was stored, such as the passphrase of a key. It is answered as
+    /// [`Material::Bearer`](crate::credential::Material::Bearer), which is a secret alone.
+    Secret {
+        /// What it is for.
+        want: Want,
+        /// The field.
+        field: &'static str,
+    },
+    /// The ID token of a sign-in, answered in the same way.
+    IdToken(Want),
     /// The addresses of all credentials of these kinds.
     List(&'static [&'static str]),
     /// To keep a credential that the tool was given by its user.

@@ -5,11 +5,11 @@
 
 use crate::credential::{Address, Credential, Fields, Issued, Kind, Material, Metadata, Raw, Variable};
 use crate::credential::{Field, rules};
-use crate::http::{Request, Response, Url, parse_url};
-use crate::provider::{Here, Input, Net, Provider, ProviderError, Verdict};
+use crate::http::{Request, Response, parse_url};
+use crate::provider::{api, Here, Input, Net, Provider, ProviderError, Verdict};
 use crate::text::clean;
 
-static FIELDS: [Field; 12] = [
+static FIELDS: [Field; 13] = [
     Field::plain("service", "Service").checked(rules::line, "github"),
     Field::plain("account", "Account").optional(),
     Field::plain("account_id", "Account id").optional(),
@@ -27,6 +27,9 @@ static FIELDS: [Field; 12] = [
         .checked(rules::line, "oauth2")
         .optional(),
     Field::plain("scopes", "Scopes").checked(rules::line, "repo read:org").optional(),
+    Field::plain("google_audience", "Audience at Google that its ID token may be exchanged for")
+        .checked(rules::token, "//iam.googleapis.com/projects/123456/locations/global/workloadIdentityPools/pool/providers/corp")
+        .optional(),
     Field::secret(Credential::SESSION, "Session").checked(rules::text, "{\"version\":1}").multiline().optional(),
 ];
 static KINDS: [Kind; 1] = [Kind::new("oauth", "sign-in to a service", "oauth", &FIELDS).renews_itself()];
@@ -78,8 +81,7 @@ impl Provider for OAuth {
     fn hosts(&self, metadata: &Metadata) -> Vec<String> {
         let mut hosts: Vec<String> = ["endpoint", "whoami", "git_address"]
             .iter()
-            .filter_map(|field| parse_url(metadata.field(field)?).ok())
-            .filter_map(|url| host_of(&url))
+            .filter_map(|field| api::host_at(metadata.field(field)?))
             .collect();
         hosts.sort();
         hosts.dedup();
@@ -155,11 +157,6 @@ impl Provider for OAuth {
 /// The person has to sign in again.
 fn sign_in_again(credential: &Credential, why: impl AsRef<str>) -> Verdict {
     Verdict::expired(why, format!("sign in again: `lanyard credentials reconnect {}`", credential.metadata.name))
-}
-
-/// A host with its port where it is not 443.
-fn host_of(url: &Url) -> Option<String> {
-    Address::of_url(url).map(|address| address.place())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which layers each layer may import, besides itself.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("error", &[]),
     ("text", &[]),
     ("secret", &["error", "text", "os"]),
@@ -18,6 +18,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("scan", &["error", "text", "secret", "os", "http", "credential", "provider"]),
     ("vault", &["error", "text", "secret", "os", "http", "store", "credential", "provider", "auth"]),
     ("helper", &["error", "text", "secret", "os", "http", "credential", "provider", "auth", "vault"]),
+    ("setup", &["error", "text", "secret", "os", "http", "credential", "provider", "vault", "helper"]),
     (
         "cli",
         &[
@@ -34,6 +35,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
             "scan",
             "vault",
             "helper",
+            "setup",
         ],
     ),
 ];
@@ -44,6 +46,7 @@ const BORDERS: [&str; 33] = [
     "auth/device.rs",
     "auth/grant/client.rs",
     "auth/grant/fields.rs",
+    "auth/grant/sent.rs",
     "auth/id_token.rs",
     "auth/identity.rs",
     "auth/login.rs",

@@ -52,6 +52,13 @@ mod id_tokens;
 mod idp;
 mod keyring;
 mod leaks;
+mod leaks_credentials {
+    mod answers;
+    mod commands;
+    mod echo;
+    mod kept;
+    mod signed_in;
+}
 mod login;
 mod peers;
 mod private_files;
@@ -108,6 +115,9 @@ mod vault {
     mod files;
     mod keychain;
     mod together;
+}
+mod tools {
+    mod setup;
 }
 mod vaulted;
 mod wire;

@@ -109,7 +109,13 @@ fn handed(vault: &dyn Vault, metadata: &Metadata, doors: &Doors<'_>) -> Result<H
 
 /// Signs in and keeps the session, in the place of the one that is over where there is one. A session that cannot be
 /// kept is given back.
-fn store(doors: &Doors<'_>, vault: &dyn Vault, service: &Service, want: &Want, over: Option<&Metadata>) -> Result<Metadata> {
+fn store(
+    doors: &Doors<'_>,
+    vault: &dyn Vault,
+    service: &Service,
+    want: &Want,
+    over: Option<&Metadata>,
+) -> Result<Metadata> {
     let scopes = scopes(service);
     let wish = Wish {
         scopes: Some(&scopes),
