@@ -107,6 +107,7 @@ mod tools {
     mod git;
     mod git_sign_in;
     mod git_trouble;
+    mod setup;
 }
 mod users;
 mod vault {
@@ -115,9 +116,6 @@ mod vault {
     mod files;
     mod keychain;
     mod together;
-}
-mod tools {
-    mod setup;
 }
 mod vaulted;
 mod wire;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::canary::{Canary, Sweep};
-use crate::git_http::{GatedGit, Gate, GitServer, git, git_beside, knows_authtype, login, own_helper, succeeded};
+use crate::git_http::{Gate, GatedGit, GitServer, git, git_beside, knows_authtype, login, own_helper, succeeded};
 use crate::stage::{LANYARD, Outcome, Stage};
 use crate::vaulted::{self, list, reveal};
 
@@ -177,6 +177,8 @@ fn a_credential_for_a_path_is_for_that_path_alone() {
     };
     assert!(fill(&[]).contains("username=alice\n"));
     assert!(fill(&["-c", "credential.https://good.example.useHttpPath=true"]).contains("username=bot\n"));
+    stage.run(&["setup", "git", "--yes"]).ends(0);
+    assert!(fill(&[]).contains("username=bot\n"), "the set-up has git tell the path");
 }
 
 /// The cases of git's own tests of helpers (t0300 and lib-credential), as far as they hold for a helper that keeps
@@ -319,7 +321,10 @@ fn what_lies_in_a_clone_has_no_say() {
     let stranger = GatedGit::start(|_| Gate::Unknown);
     for text in [
         format!("profile = \"x\"\nproject = \"y\"\nurl = \"{}\"\n", stranger.url),
-        format!("[services.x]\nissuer = \"{0}\"\nclient_id = \"y\"\n[services.x.git]\naddress = \"{0}\"\n", stranger.url),
+        format!(
+            "[services.x]\nissuer = \"{0}\"\nclient_id = \"y\"\n[services.x.git]\naddress = \"{0}\"\n",
+            stranger.url
+        ),
         "helper = \"!touch pwned\"\nstorage = \"plain\"\n".to_owned(),
         "no TOML at all [".to_owned(),
     ] {

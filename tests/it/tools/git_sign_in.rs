@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::git::{answered, helper, question};
-use crate::git_http::{GatedGit, Gate, git, git_command, login, own_helper, succeeded};
+use crate::git_http::{Gate, GatedGit, git, git_command, login, own_helper, succeeded};
 use crate::idp::{Behaviour, Idp, Poll};
 use crate::scene;
 use crate::stage::{LANYARD, Stage};
@@ -91,7 +91,10 @@ fn a_first_clone_leads_to_a_sign_in_and_later_ones_ask_nothing() {
     scene.first_clone();
     assert!(scene.stage.home().join("first/.git").exists());
     let stored = list(&scene.stage).remove(0);
-    assert_eq!((&stored["name"], &stored["kind"], &stored["status"]), (&"corp".into(), &"oauth".into(), &"active".into()));
+    assert_eq!(
+        (&stored["name"], &stored["kind"], &stored["status"]),
+        (&"corp".into(), &"oauth".into(), &"active".into())
+    );
     let asked = scene.idp.requests_to("/device_authorization")[0].field("scope").unwrap();
     assert_eq!(asked, "openid email offline_access api:read");
 
@@ -164,7 +167,8 @@ fn nobody_is_asked_where_nobody_can_or_wants_to_answer() {
         assert_eq!(scene.answer(), "");
     }
     for value in ["false", "never", "off"] {
-        let config = [("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "credential.interactive"), ("GIT_CONFIG_VALUE_0", value)];
+        let config =
+            [("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "credential.interactive"), ("GIT_CONFIG_VALUE_0", value)];
         let ending = scene.helper_at_terminal(&asked, &config).ends();
         assert_eq!((ending.screen.trim(), scene.answer().as_str()), ("ended 0", ""), "credential.interactive={value}");
     }
@@ -202,11 +206,22 @@ fn what_lies_in_a_clone_does_not_choose_where_one_signs_in() {
     let mut scene = Scene::new(Behaviour::default());
     scene.stage.enter("clone");
     let file = scene.stage.home().join("clone/.lanyard.toml");
-    std::fs::write(file, "profile = \"evil\"\nproject = \"evil\"\n[services.corp]\nissuer = \"http://127.0.0.1:9\"\n").unwrap();
+    std::fs::write(file, "profile = \"evil\"\nproject = \"evil\"\n[services.corp]\nissuer = \"http://127.0.0.1:9\"\n")
+        .unwrap();
+    // Nor does it run anything: git is asked whether one may be asked, and a browser would be opened.
+    for program in ["git", "xdg-open"] {
+        let program = scene.stage.home().join("clone").join(program);
+        std::fs::write(&program, "#!/bin/sh\ntouch \"$HOME/pwned\"\n").unwrap();
+        std::fs::set_permissions(program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    scene.stage.set("PATH", ".::/usr/bin:/bin").set("DISPLAY", ":77");
     let mut terminal = scene.helper_at_terminal(&question(&scene.host.url), &[]);
+    // A browser that is installed beside the tests finds no display; without one, a code is shown.
+    wire::browse(&terminal.sees_url());
     terminal.sees("Signed in to corp as user@example.com");
     terminal.sees("ended 0");
     assert!(scene.answer().starts_with("username=oauth2\n"));
+    assert!(!scene.stage.home().join("pwned").exists());
 }
 
 #[test]
@@ -225,7 +240,10 @@ fn many_at_once_sign_in_once() {
     let answers: Vec<String> = (0..6)
         .map(|number| std::fs::read_to_string(scene.stage.root().join(format!("answer-{number}"))).unwrap())
         .collect();
-    assert!(answers.iter().all(|answer| answer.starts_with("username=oauth2\n") && *answer == answers[0]), "{answers:?}");
+    assert!(
+        answers.iter().all(|answer| answer.starts_with("username=oauth2\n") && *answer == answers[0]),
+        "{answers:?}"
+    );
     assert_eq!(list(&scene.stage).len(), 1);
 }
 
@@ -281,6 +299,31 @@ fn a_refused_token_is_renewed_once_a_minute_at_most() {
     assert_eq!(scene.idp.grants("refresh_token").len(), 1, "a storm of refusals costs one renewal");
     assert_eq!(list(&scene.stage)[0]["status"], "active");
     assert!(scene.idp.would_refresh(&session(&scene, "refresh_token")), "the sign-in is still there");
+}
+
+#[test]
+fn a_token_that_the_host_forgot_fails_once_and_a_storm_renews_once() {
+    let mut scene = Scene::new(Behaviour::default());
+    scene.first_clone();
+    scene.idp.expire_access_tokens();
+    scene.idp.forget();
+    scene.stage.at("+2m");
+    // 401: git tells the helper, and the next one gets a new token.
+    let refused = git(&scene.stage, &["ls-remote", &scene.host.repository()], "");
+    assert!(!refused.status.success() && scene.idp.grants("refresh_token").is_empty());
+    let tokens: Vec<String> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..20).map(|_| scope.spawn(|| scene.answered().unwrap().1)).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert!(tokens.iter().all(|token| *token == tokens[0] && scene.idp.accepts(token)), "{tokens:?}");
+    succeeded(&git(&scene.stage, &["ls-remote", &scene.host.repository()], ""));
+    assert_eq!(scene.idp.grants("refresh_token").len(), 1);
+    // A host that refuses every token costs no second renewal within a minute.
+    scene.idp.expire_access_tokens();
+    for _ in 0..3 {
+        assert!(!git(&scene.stage, &["ls-remote", &scene.host.repository()], "").status.success());
+    }
+    assert_eq!(scene.idp.grants("refresh_token").len(), 1);
 }
 
 /// A value of the stored session.
@@ -341,7 +384,8 @@ fn a_token_that_nothing_renews_is_asked_for_again_once_it_was_refused() {
 fn a_sign_in_stored_by_hand_serves_git_where_its_scopes_do() {
     let scene = Scene::new(Behaviour::default());
     let connect = |more: &[&str]| {
-        let mut running = scene.stage.start(&[&["credentials", "store", "oauth", "corp", "--no-browser"], more].concat());
+        let mut running =
+            scene.stage.start(&[&["credentials", "store", "oauth", "corp", "--no-browser"], more].concat());
         if let Some(url) = running.url_unless_it_ends() {
             wire::browse(&url);
         }
