@@ -157,12 +157,12 @@ fn amends(vault: &dyn Vault) {
     assert_eq!(plain(vault, &vault.find(&shop, "base").unwrap().unwrap()), map(&[("A", "1")]));
 }
 
-/// Who uses a credential, as a look at every one tells; whatever finds them must agree with that.
+/// Who is_user a credential, as a look at every one tells; whatever finds them must agree with that.
 fn users(vault: &dyn Vault, of: &Metadata) -> Vec<String> {
     let all = vault.list().unwrap();
     let hidden = |scope: &Scope| all.iter().any(|other| other.scope == *scope && other.name == of.name);
-    let uses = |other: &&Metadata| is_through(other, of, || Ok(hidden(&other.scope))).unwrap();
-    let expected: Vec<String> = all.iter().filter(uses).map(in_words).collect();
+    let is_user = |other: &&Metadata| is_through(other, of, || Ok(hidden(&other.scope))).unwrap();
+    let expected: Vec<String> = all.iter().filter(is_user).map(in_words).collect();
     let users = vault.users(of).unwrap();
     assert_eq!(users, expected, "{}", of.name);
     users
