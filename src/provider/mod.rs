@@ -149,7 +149,8 @@ pub trait Provider: Sync {
         metadata.field("username").or_else(|| metadata.field("account")).is_none_or(|own| own == user)
     }
 
-    /// The name of the credential that this one is used through, such as the keys that assume a role.
+    /// The name of the credential that this one is used through, such as the keys that assume a role. It is the whole
+    /// value of a field, so that a vault finds whoever has it.
     fn source<'m>(&self, metadata: &'m Metadata) -> Option<&'m str> {
         metadata.field("source")
     }

@@ -21,6 +21,7 @@ mod backup;
 mod content;
 mod kept;
 mod keys;
+mod links;
 
 pub use backup::Restored;
 pub use keys::About;
