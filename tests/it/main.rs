@@ -55,7 +55,9 @@ mod leaks_credentials {
     mod commands;
     mod echo;
     mod kept;
+    mod processes;
     mod signed_in;
+    mod trouble;
 }
 mod login;
 mod peers;
