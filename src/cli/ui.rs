@@ -19,7 +19,7 @@ use crate::text::{clean, printable};
 mod signals;
 mod usage;
 
-pub use usage::{looks_like_a_token, name, quiet_panics, usage};
+pub use usage::{looks_like_a_token, name, quiet_panics, unless_a_token, usage};
 
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default().bold();

@@ -333,7 +333,8 @@ mod tests {
             let plain = format!("{}{}?>~", "ÿ".repeat(before), &canary.text()).into_bytes();
             for shift in 0..3 {
                 // Without characters that the two differ in, they are one form.
-                for encoded in [STANDARD.encode(&plain[shift.min(before)..]), URL_SAFE.encode(&plain[shift.min(before)..])]
+                for encoded in
+                    [STANDARD.encode(&plain[shift.min(before)..]), URL_SAFE.encode(&plain[shift.min(before)..])]
                 {
                     assert!(found(&canary, encoded.as_bytes()).iter().any(|form| form.starts_with("base64")));
                 }

@@ -57,6 +57,7 @@ mod leaks_credentials {
     mod kept;
     mod processes;
     mod signed_in;
+    mod surroundings;
     mod trouble;
 }
 mod login;

@@ -48,7 +48,8 @@ mod tests {
     #[test]
     fn what_was_sent_is_known_again_and_other_words_pass() {
         let secret = Secret::new("a client's secret: 50% & more".into());
-        let fields = [("grant_type", "refresh_token"), ("refresh_token", "1//0abcdefghijkl"), ("scope", "openid email")];
+        let fields =
+            [("grant_type", "refresh_token"), ("refresh_token", "1//0abcdefghijkl"), ("scope", "openid email")];
         let request = Request::form(parse_url("https://id.example/token").unwrap(), &fields).basic("cli", &secret);
         let sent = Sent::with(&request);
         for repeated in ["no token 1//0abcdefghijkl here", "wrong: a client's secret: 50% & more"] {

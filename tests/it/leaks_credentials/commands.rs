@@ -145,11 +145,18 @@ fn no_command_shows_or_leaves_a_secret() {
     // Made once to know the canaries before the double starts, then with its address.
     let minted = Canary::of_chance(60);
     let shares = std::thread::scope(|scope| {
-        let shares: Vec<_> = (0..3).map(|share| scope.spawn({
-            let (given, minted) = (&given, &minted);
-            move || live(share, given, minted)
-        })).collect();
-        shares.into_iter().map(|share| share.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).sum::<usize>()
+        let shares: Vec<_> = (0..3)
+            .map(|share| {
+                scope.spawn({
+                    let (given, minted) = (&given, &minted);
+                    move || live(share, given, minted)
+                })
+            })
+            .collect();
+        shares
+            .into_iter()
+            .map(|share| share.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            .sum::<usize>()
     });
     assert!(shares >= 18, "{shares} credentials were looked at");
 }

@@ -108,7 +108,8 @@ fn answer(mood: Mood, seen: &Seen, secret: &str, minted: &str) -> Answer {
             .header(&format!("Anthropic-Organization-Id: {secret}")),
         Mood::Portal(status) => {
             let headers = seen.message.headers.iter().map(|(name, value)| format!("{name}: {value}\n"));
-            let quoted = format!("{} {}\n{}\n{}", seen.method, seen.target, headers.collect::<String>(), seen.message.text());
+            let quoted =
+                format!("{} {}\n{}\n{}", seen.method, seen.target, headers.collect::<String>(), seen.message.text());
             Answer::text(status, "text/html", &format!("<html><title>{secret}</title>{quoted}{secret}</html>"))
         }
         Mood::Elsewhere => {

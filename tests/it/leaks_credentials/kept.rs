@@ -98,8 +98,11 @@ fn clouds(url: &str, given: &Given) -> Vec<Kept> {
     let [aws, sts, role] = ["aws", "sts", "deploy"];
     let temporary = ["aws", "--access-key-id", "ASIAIOSFODNN7EXAMPLE", "--endpoint", url];
     vec![
-        Kept::new("aws_static", aws, &["aws", "--access-key-id", "AKIAIOSFODNN7EXAMPLE", "--endpoint", url])
-            .piped("secret_access_key", "--secret-access-key=", &canary(40)),
+        Kept::new("aws_static", aws, &["aws", "--access-key-id", "AKIAIOSFODNN7EXAMPLE", "--endpoint", url]).piped(
+            "secret_access_key",
+            "--secret-access-key=",
+            &canary(40),
+        ),
         Kept::new("aws_static", sts, &temporary)
             .in_file(given, "secret_access_key", "--secret-access-key=", &canary(40))
             .piped("session_token", "--session-token=", &canary(200)),
@@ -115,12 +118,22 @@ fn clouds(url: &str, given: &Given) -> Vec<Kept> {
             .in_file(given, "client_secret", "--client-secret=", &canary(24))
             .piped("refresh_token", "--refresh-token=", &canary(60)),
         Kept::new("gcp_api_key", "maps", &["gcp", "--endpoint", url]).piped("api_key", "--api-key=", &canary(39)),
-        Kept::new("cloudflare_api_token", "cloudflare", &["cloudflare", "--endpoint", url])
-            .piped("api_token", "--api-token=", &canary(40)),
-        Kept::new("hetzner_api_token", "hetzner", &["hetzner", "--endpoint", url])
-            .in_file(given, "api_token", "--api-token=", &canary(64)),
-        Kept::new("vercel_api_token", "vercel", &["vercel", "--endpoint", url])
-            .piped("api_token", "--api-token=", &canary(24)),
+        Kept::new("cloudflare_api_token", "cloudflare", &["cloudflare", "--endpoint", url]).piped(
+            "api_token",
+            "--api-token=",
+            &canary(40),
+        ),
+        Kept::new("hetzner_api_token", "hetzner", &["hetzner", "--endpoint", url]).in_file(
+            given,
+            "api_token",
+            "--api-token=",
+            &canary(64),
+        ),
+        Kept::new("vercel_api_token", "vercel", &["vercel", "--endpoint", url]).piped(
+            "api_token",
+            "--api-token=",
+            &canary(24),
+        ),
         Kept::new("verda_oauth_client", "verda", &["verda", "--client-id", "k3bqVvXxLZ0f8tWnPq2Yc", "--endpoint", url])
             .piped("client_secret", "--client-secret=", &canary(40)),
         Kept::new("ovh_api", "ovh", &["ovh", "--application-key", "7kbG7Bk7S9Nt7ZSV", "--endpoint", url])
@@ -144,30 +157,37 @@ fn hosts(url: &str, given: &Given) -> Vec<Kept> {
              contexts: [{{name: dev, context: {{cluster: c, user: u}}}}]\nusers: [{{name: u, user: {user}}}]\n"
         );
         let file = given.file(&text).display().to_string();
-        hosts.push(
-            Kept::new("kubeconfig", name, &["k8s", "--kubeconfig", &file]).holds("kubeconfig", &text, &canaries),
-        );
+        hosts.push(Kept::new("kubeconfig", name, &["k8s", "--kubeconfig", &file]).holds(
+            "kubeconfig",
+            &text,
+            &canaries,
+        ));
     }
     for (name, flavour) in [("registry", "oci"), ("harbor", "harbor"), ("artifactory", "jfrog"), ("charts", "helm")] {
-        hosts.push(
-            Kept::new("registry", name, &["registry", url, "--username", "alice", "--flavour", flavour])
-                .piped("password", "--password=", &canary(30)),
-        );
+        hosts.push(Kept::new("registry", name, &["registry", url, "--username", "alice", "--flavour", flavour]).piped(
+            "password",
+            "--password=",
+            &canary(30),
+        ));
     }
     hosts.push(
-        Kept::new("registry", "hub", &["registry", "docker.io", "--username", "alice", "--endpoint", url])
-            .in_file(given, "password", "--password=", &canary(30)),
+        Kept::new("registry", "hub", &["registry", "docker.io", "--username", "alice", "--endpoint", url]).in_file(
+            given,
+            "password",
+            "--password=",
+            &canary(30),
+        ),
     );
     let ecr = ["registry", "https://123456789012.dkr.ecr.eu-west-1.amazonaws.com", "--source", "sts"];
     hosts.push(Kept::new("registry_ecr", "ecr", &ecr));
     for service in ["github", "gitlab", "gitea", "bitbucket", "other"] {
-        let words =
-            ["git", "git.example", "--username", "alice@example.com", "--service", service, "--endpoint", url];
+        let words = ["git", "git.example", "--username", "alice@example.com", "--service", service, "--endpoint", url];
         let more = ["--repository", "team/private.git"];
-        hosts.push(
-            Kept::new("git", &format!("at-{service}"), &[&words[..], &more].concat())
-                .piped("token", "--token=", &canary(40)),
-        );
+        hosts.push(Kept::new("git", &format!("at-{service}"), &[&words[..], &more].concat()).piped(
+            "token",
+            "--token=",
+            &canary(40),
+        ));
     }
     hosts
 }
@@ -180,21 +200,35 @@ fn keys_and_files(given: &Given) -> Vec<Kept> {
     let path = given.file(file.text()).display().to_string();
     let content = STANDARD.encode(file.text());
     let port = mail_server().to_string();
-    let mail = ["password", "smtp", "--username", "alice", "--host", "127.0.0.1", "--port", &port, "--security", "plain"];
+    let mail =
+        ["password", "smtp", "--username", "alice", "--host", "127.0.0.1", "--port", &port, "--security", "plain"];
     vec![
-        Kept::new("ssh_key", "key", &["ssh-key", "--private-key", &key.0.display().to_string()])
-            .holds("private_key", &key.1, &pem_lines(&key.1)),
+        Kept::new("ssh_key", "key", &["ssh-key", "--private-key", &key.0.display().to_string()]).holds(
+            "private_key",
+            &key.1,
+            &pem_lines(&key.1),
+        ),
         Kept::new("ssh_key", "closed-key", &["ssh-key", "--private-key", &closed.0.display().to_string()])
             .piped("passphrase", "--passphrase=", &passphrase)
             .holds("private_key", &closed.1, &pem_lines(&closed.1)),
         Kept::new("username_password", "mail", &mail).piped("password", "--password=", &canary(19)),
-        Kept::new("username_password", "login", &["password", "intranet", "--username", "alice"])
-            .in_file(given, "password", "--password=", &canary(20)),
-        Kept::new("file", "keystore", &["file", &path, "--variable", "KEYSTORE_FILE"])
-            .holds("content", &content, &[file, Canary::from_its_first(&content)]),
-        Kept::new("generic_env", "variables", &["env"])
-            .piped("DATABASE_URL", "DATABASE_URL=", &canary(50))
-            .in_file(given, "SHORT", "SHORT=", &canary(12)),
+        Kept::new("username_password", "login", &["password", "intranet", "--username", "alice"]).in_file(
+            given,
+            "password",
+            "--password=",
+            &canary(20),
+        ),
+        Kept::new("file", "keystore", &["file", &path, "--variable", "KEYSTORE_FILE"]).holds(
+            "content",
+            &content,
+            &[file, Canary::from_its_first(&content)],
+        ),
+        Kept::new("generic_env", "variables", &["env"]).piped("DATABASE_URL", "DATABASE_URL=", &canary(50)).in_file(
+            given,
+            "SHORT",
+            "SHORT=",
+            &canary(12),
+        ),
     ]
 }
 
@@ -202,8 +236,12 @@ fn services(url: &str, given: &Given) -> Vec<Kept> {
     let known = ["openai", "anthropic", "stripe", "linear", "slack", "digitalocean", "npm"];
     let known = known.into_iter().chain(["huggingface", "sendgrid", "discord", "intranet"]);
     let each = |service: &str| {
-        Kept::new("api_key", &format!("of-{service}"), &["api-key", service, "--endpoint", url])
-            .in_file(given, "api_key", "--api-key=", &Canary::of_chance(48))
+        Kept::new("api_key", &format!("of-{service}"), &["api-key", service, "--endpoint", url]).in_file(
+            given,
+            "api_key",
+            "--api-key=",
+            &Canary::of_chance(48),
+        )
     };
     let own_header = ["api-key", "own-header", "--header", "x-api-key", "--endpoint", url];
     let own_header =
@@ -234,7 +272,8 @@ fn service_account(url: &str) -> String {
 /// The user of a kubeconfig with a certificate and a key that were just made, and what is secret of the key.
 fn certified(given: &Given) -> (String, Vec<Canary>) {
     let (key, certificate) = (given.file("").with_extension("pem"), given.file("").with_extension("crt"));
-    let words = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=alice"];
+    let words =
+        ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=alice"];
     let mut made = Command::new("openssl");
     made.args(words).arg("-keyout").arg(&key).arg("-out").arg(&certificate);
     assert!(made.output().expect("openssl is installed; tests/run does that").status.success());

@@ -73,7 +73,8 @@ fn no_process_that_lanyard_starts_gets_a_secret() {
         stage.command(&["credentials", "export", &kept.name, "--format", "json"]).output().expect("it runs");
         look(&format!("export {}", kept.name));
     }
-    for command in [&["credentials", "scan", "--verify"][..], &["doctor"], &["credentials", "store", "registry", "x.example"]]
+    for command in
+        [&["credentials", "scan", "--verify"][..], &["doctor"], &["credentials", "store", "registry", "x.example"]]
     {
         stage.run(command);
         look(&command.join(" "));
@@ -143,7 +144,8 @@ fn what_is_typed_into_the_wrong_place_is_not_repeated() {
         &["credentials", "list", "--kind", secret],
         &["credentials", "list", "--status", secret],
         &["credentials", "list", "--search", secret],
-        &["credentials", "scan", &assigned],
+        &["credentials", "update", "db", "--unset", secret],
+        &["credentials", "store", "env", &assigned, "--name", "x"],
         &["vault", "recover", "--recovery-key", secret],
         &["vault", "rekey", "--storage", secret],
         &["vault", secret],

@@ -90,10 +90,12 @@ fn a_vault_that_stays_closed_tells_nothing() {
     let whole = std::fs::read(&database).unwrap();
     let other = filled(vaulted::stage(), &all[..1]);
     let foreign = std::fs::read_to_string(other.config_dir().join("sessions.plain.json")).unwrap();
-    let damaged: Vec<u8> = whole.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at > 8192 && at % 97 == 0)).collect();
+    let damaged: Vec<u8> =
+        whole.iter().enumerate().map(|(at, byte)| byte ^ u8::from(at > 8192 && at % 97 == 0)).collect();
     let renamed = {
         // The other vault's key under this one's name.
-        let name = |text: &str| text.split('"').find(|word| word.contains("vault_")).map(str::to_owned).unwrap_or_default();
+        let name =
+            |text: &str| text.split('"').find(|word| word.contains("vault_")).map(str::to_owned).unwrap_or_default();
         foreign.replace(&name(&foreign), &name(&String::from_utf8_lossy(&key)))
     };
     for (what, key, content) in [
@@ -139,7 +141,8 @@ fn a_network_that_is_away_tells_nothing() {
     let garbage = Double::always(Answer::Page(200, vec!["X: y".into()], "\u{0}\u{1b}[2J<html>".repeat(50)));
     for url in ["http://127.0.0.1:9", &closes.url(), &garbage.url(), "https://127.0.0.1:9"] {
         let all = some(url, &given);
-        let all: Vec<Kept> = all.into_iter().filter(|kept| kept.name != "closed-key" && kept.name != "keystore").collect();
+        let all: Vec<Kept> =
+            all.into_iter().filter(|kept| kept.name != "closed-key" && kept.name != "keystore").collect();
         let mut canaries = canaries(&all);
         canaries.push(fresh.clone());
         let stage = filled(vaulted::stage(), &all);
@@ -166,11 +169,8 @@ fn a_network_that_is_away_tells_nothing() {
 }
 
 /// The commands that write, each as words; OUT is the file that is exported to.
-const WRITERS: [&str; 3] = [
-    "credentials update cluster --tag a",
-    "credentials export keystore --format json --to OUT",
-    "vault backup BACKUP",
-];
+const WRITERS: [&str; 3] =
+    ["credentials update cluster --tag a", "credentials export keystore --format json --to OUT", "vault backup BACKUP"];
 
 #[test]
 fn death_at_any_moment_leaves_no_secret() {
@@ -191,10 +191,15 @@ fn death_at_any_moment_leaves_no_secret() {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         for call in ["/^rename", "pwrite64", "fsync"] {
             for blow in [Blow::Kill, Blow::Error("ENOSPC")] {
-                struck += crash::at_every(call, blow, || stage.command(&words), |_| {
-                    let _ = std::fs::remove_file(&backup);
-                    sweep.tree(&stage.home());
-                });
+                struck += crash::at_every(
+                    call,
+                    blow,
+                    || stage.command(&words),
+                    |_| {
+                        let _ = std::fs::remove_file(&backup);
+                        sweep.tree(&stage.home());
+                    },
+                );
             }
         }
     }
