@@ -55,7 +55,10 @@ mod leaks_credentials {
     mod commands;
     mod echo;
     mod kept;
+    mod processes;
     mod signed_in;
+    mod surroundings;
+    mod trouble;
 }
 mod login;
 mod peers;
