@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 
 use crate::cli::ui::Ui;
 use crate::cli::{Doors, Global};
+use crate::credential::{Metadata, Want};
 use crate::error::{Code, Failure, Result};
 use crate::helper::{self, Call, Desk, Framing, HELPERS, Helper};
 use crate::http::Client;
@@ -17,6 +18,8 @@ use crate::os::input::Input;
 use crate::provider::Net;
 use crate::secret::{self, Choice, Secret, StoreError};
 use crate::vault::{Local, Vault};
+
+mod sign_in;
 
 /// A tool writes its question at once.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,7 +54,11 @@ fn tools() -> clap::builder::PossibleValuesParser {
 const WITHOUT: [(&str, &str, &str); 7] = [
     ("npm", "npm reads its settings", NPM),
     ("pnpm", "pnpm reads npm's settings", NPM),
-    ("yarn", "yarn reads its settings", "put `npmAuthToken: \"${NPM_TOKEN}\"` into .yarnrc.yml, and give it the variable: `lanyard run`"),
+    (
+        "yarn",
+        "yarn reads its settings",
+        "put `npmAuthToken: \"${NPM_TOKEN}\"` into .yarnrc.yml, and give it the variable: `lanyard run`",
+    ),
     ("maven", "Maven reads its settings", MAVEN),
     ("mvn", "Maven reads its settings", MAVEN),
     (
@@ -59,7 +66,11 @@ const WITHOUT: [(&str, &str, &str); 7] = [
         "Gradle reads its properties",
         "give it the variables ORG_GRADLE_PROJECT_<repository>Username and …Password: `lanyard run`",
     ),
-    ("nix", "Nix reads its settings", "give it the variable NIX_CONFIG with a line `access-tokens = HOST=TOKEN`: `lanyard run`"),
+    (
+        "nix",
+        "Nix reads its settings",
+        "give it the variable NIX_CONFIG with a line `access-tokens = HOST=TOKEN`: `lanyard run`",
+    ),
 ];
 const NPM: &str = "put `//HOST/:_authToken=${NPM_TOKEN}` into .npmrc, and give it the variable: `lanyard run`";
 const MAVEN: &str = "put `${env.NAME}` into ~/.m2/settings.xml, and give it the variable: `lanyard run`";
@@ -145,7 +156,9 @@ fn called_by_word(arguments: &mut std::env::ArgsOs) -> Option<&'static dyn Helpe
 fn answer(helper: &dyn Helper, words: &[String], env: &Env, ui: &Ui, http: &dyn crate::http::Http) -> u8 {
     let clock = || env.now();
     let vault = vault(env, &clock);
-    let desk = Desk { vault: &vault, net: Net { http, env, now: env.now() }, env };
+    let sign_in = |want: &Want, over: Option<&Metadata>| sign_in::sign_in(env, http, want, over);
+    let net = Net { http, env, now: env.now() };
+    let desk = Desk { vault: &vault, net, env, sign_in: helper.signs_in().then_some(&sign_in) };
     if ui.answer_bytes(helper.greeting()).is_err() {
         return Code::Failed as u8;
     }

@@ -96,6 +96,10 @@ pub struct Want {
     pub at: Option<Address>,
     /// The user, where the tool names one.
     pub user: Option<String>,
+    /// Fields that must have exactly this value, or must not be set.
+    pub fields: Vec<(&'static str, Option<String>)>,
+    /// Whether the tool keeps what it is given, and is to be given what ends by itself.
+    pub short: bool,
     /// A field that is no secret, and the value that the credential must have been stored with, byte for byte.
     pub field: Option<(&'static str, String)>,
     /// What the tool is about to do with it, where that makes a difference.

@@ -20,7 +20,7 @@ use crate::text::clean;
 mod json;
 mod serve;
 
-pub use serve::{Desk, Served, serve};
+pub use serve::{Desk, Handed, Served, SignIn, serve};
 
 /// Declares the modules of the helpers and lists them, so that adding one is one word in one place.
 macro_rules! helpers {
@@ -34,6 +34,7 @@ macro_rules! helpers {
 helpers! {
     git,
     docker,
+    aws,
     cargo,
     keyring,
     terraform,
@@ -66,6 +67,11 @@ pub trait Helper: Sync {
     fn framing(&self, arguments: &[String]) -> Framing {
         let _ = arguments;
         Framing::Whole
+    }
+
+    /// Whether a person who is at the terminal may be asked to sign in when nothing is bound to the question.
+    fn signs_in(&self) -> bool {
+        false
     }
 
     /// Understands a question.

@@ -6,7 +6,7 @@ use self::pypi::Token;
 use self::services::{Carried, EMPTY_FORM, SERVICES, Service};
 use super::api::{self, Api};
 use super::foreign::Ini;
-use super::{Found, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, apply};
+use super::{Discovered, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, apply};
 use crate::credential::{Address, Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules};
 use crate::http::{Request, Response, parse_url};
 use crate::secret::Secret;
@@ -142,7 +142,7 @@ impl Provider for ApiKey {
         &INPUTS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         found::discover(here)
     }
 
@@ -179,7 +179,7 @@ impl Provider for ApiKey {
             return cargo::hosts(metadata);
         }
         if is(metadata, "pypi") && metadata.field(api::ENDPOINT.name).is_none() {
-            return PYPI.iter().filter_map(|address| api::host_of(address)).collect();
+            return PYPI.iter().filter_map(|address| api::host_at(address)).collect();
         }
         service(metadata).map_or(ELSEWHERE, |service| service.api).hosts(metadata)
     }
@@ -315,7 +315,7 @@ fn variable_word(name: &str) -> String {
 /// The variable of a service whose tool names it after the host: Terraform, with `_` for a dot and `__` for a hyphen.
 fn variable_of_host(credential: &Credential, service: &Service) -> Option<String> {
     let endpoint = credential.field(api::ENDPOINT.name).filter(|_| service.name == "terraform")?;
-    let host = api::host_of(endpoint)?;
+    let host = api::host_at(endpoint)?;
     Some(format!("TF_TOKEN_{}", host.replace('-', "__").replace(['.', ':'], "_")))
 }
 

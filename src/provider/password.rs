@@ -1,7 +1,7 @@
 //! A user name and a password of any service; of a mail server, one that can be asked (RFC 4954).
 
 use self::smtp::{Security, Server};
-use super::{Found, Here, Input, Net, Provider, ProviderError, Verdict, api};
+use super::{Discovered, Here, Input, Net, Provider, ProviderError, Verdict, api};
 use crate::credential::{Address, Credential, Field, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules};
 use crate::secret::Secret;
 
@@ -85,7 +85,7 @@ impl Provider for Password {
         &INPUTS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         found::discover(here)
     }
 
@@ -97,7 +97,7 @@ impl Provider for Password {
     }
 
     fn hosts(&self, metadata: &Metadata) -> Vec<String> {
-        let web = metadata.field("endpoint").and_then(api::host_of);
+        let web = metadata.field("endpoint").and_then(api::host_at);
         server(metadata).map(|server| server.place()).into_iter().chain(web).collect()
     }
 

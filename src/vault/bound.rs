@@ -9,9 +9,10 @@ pub const STORED_BY: &str = "stored-by-";
 
 /// The credential that is bound to what a tool asks for; `None` where there is none.
 ///
-/// A name must be that of a credential of a fitting kind. An address must be one that the credential was stored for;
-/// of several, the one with the longest path counts. A user must be the credential's own, a value must be the one it
-/// was stored with. Nothing else that a tool claims has a say, and there is no default.
+/// A name must be that of a credential of a fitting kind, with the fields that are asked for. An address must be one that
+/// the credential was stored for; of several, the one with the longest path counts, and of several kinds the one that the
+/// tool names first. A user must be the credential's own, a value must be the one it was stored with. Nothing else that a
+/// tool claims has a say, and there is no default.
 ///
 /// # Errors
 /// [`VaultError::Several`] when more than one fits as well as the others; [`VaultError::NotToPublish`] when the one that
@@ -24,7 +25,11 @@ pub fn bound(vault: &dyn Vault, want: &Want) -> Result<Option<Metadata>, VaultEr
         (None, None) if want.field.is_some() => vault.list()?,
         (None, None) => Vec::new(),
     };
-    fitting.retain(|metadata| want.kinds.contains(&metadata.kind.id) && is_for_user(metadata, want.user.as_deref()));
+    let has_fields =
+        |metadata: &Metadata| want.fields.iter().all(|(name, value)| metadata.field(name) == value.as_deref());
+    fitting.retain(|metadata| {
+        want.kinds.contains(&metadata.kind.id) && is_for_user(metadata, want.user.as_deref()) && has_fields(metadata)
+    });
     if let Some((field, value)) = &want.field {
         let like = |metadata: &Metadata| metadata.field(field).is_some_and(|own| skeleton(own) == skeleton(value));
         let alike = fitting.iter().find(|metadata| like(metadata)).map(|metadata| metadata.name.clone());
@@ -38,6 +43,8 @@ pub fn bound(vault: &dyn Vault, want: &Want) -> Result<Option<Metadata>, VaultEr
         let longest = fitting.iter().filter_map(reach).max();
         fitting.retain(|metadata| longest.is_some() && reach(metadata) == longest);
     }
+    let kind = want.kinds.iter().find(|kind| fitting.iter().any(|metadata| metadata.kind.id == **kind));
+    fitting.retain(|metadata| kind.is_none_or(|kind| metadata.kind.id == *kind));
     // What is stored for the project that a vault is asked about stands before what is everybody's.
     if fitting.len() > 1 && fitting.iter().any(|metadata| metadata.scope == Scope::Organization) {
         fitting.retain(|metadata| metadata.scope == Scope::Organization);
@@ -80,10 +87,10 @@ fn named(vault: &dyn Vault, name: &str) -> Result<Vec<Metadata>, VaultError> {
     Ok(vault.list()?.into_iter().filter(|metadata| metadata.name == name).collect())
 }
 
-/// Whether a tool that names a user means this one. A credential that names none is for whoever is asked for.
+/// Whether a tool that names a user means this one.
 fn is_for_user(metadata: &Metadata, user: Option<&str>) -> bool {
-    let own = metadata.field("username").or_else(|| metadata.field("account"));
-    user.is_none_or(|user| own.is_none_or(|own| own == user))
+    let means = |user| provider::of(metadata).is_some_and(|provider| provider.is_for_user(metadata, user));
+    user.is_none_or(means)
 }
 
 /// What is left of a value when all is taken away that some tools take away, and by which two addresses of different

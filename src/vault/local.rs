@@ -19,6 +19,7 @@ use crate::store::{KeyRow, Opened, RowError, SealedRows, SecretRow, Store, Vault
 
 mod backup;
 mod content;
+mod kept;
 mod keys;
 
 pub use backup::Restored;

@@ -8,12 +8,13 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use crate::credential::{Credential, Fields, Metadata, Scope};
+use crate::credential::{Credential, Fields, Issued, Metadata, Scope};
 use crate::provider::{self, Verdict};
 
 pub mod bound;
 mod error;
 mod id;
+mod kept;
 mod local;
 pub mod rotate;
 mod rows;
@@ -23,12 +24,21 @@ pub mod usable;
 pub mod verify;
 
 pub use error::VaultError;
+pub use kept::{Form, Kept};
 pub use local::{About, Local, Opener, Restored};
 
 /// Where credentials live.
 pub trait Vault {
+    /// Shows the metadata of every credential, by scope and name, one at a time, so that a long list takes no room.
+    /// What was seen before an error counts for nothing. Opens no secret and asks no keychain.
+    fn each(&self, see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError>;
+
     /// The metadata of every credential, by scope and name. Opens no secret and asks no keychain.
-    fn list(&self) -> Result<Vec<Metadata>, VaultError>;
+    fn list(&self) -> Result<Vec<Metadata>, VaultError> {
+        let mut all = Vec::new();
+        self.each(&mut |metadata| all.push(metadata))?;
+        Ok(all)
+    }
 
     /// The metadata of one credential. Opens no secret.
     fn find(&self, scope: &Scope, name: &str) -> Result<Option<Metadata>, VaultError>;
@@ -72,6 +82,32 @@ pub trait Vault {
 
     /// Notes where a rotation stands.
     fn note_rotation(&self, metadata: &Metadata, unfinished: &Unfinished) -> Result<(), VaultError>;
+
+    /// What was made from a credential, in this form and of what `of` names, and was kept.
+    fn kept(&self, metadata: &Metadata, form: Form, of: &str) -> Result<Option<Kept>, VaultError> {
+        let _ = (metadata, form, of);
+        Ok(None)
+    }
+
+    /// Keeps what was made from a credential until it is near its end, if it has one. It is sealed like the credential
+    /// itself, and goes with it.
+    fn keep(
+        &self,
+        metadata: &Metadata,
+        form: Form,
+        of: &str,
+        issued: &Issued,
+        made: DateTime<Utc>,
+    ) -> Result<(), VaultError> {
+        let _ = (metadata, form, of, issued, made);
+        Ok(())
+    }
+
+    /// Forgets what was made from a credential.
+    fn forget_kept(&self, metadata: &Metadata) -> Result<(), VaultError> {
+        let _ = metadata;
+        Ok(())
+    }
 
     /// Removes a credential with its secrets; `false` where it is gone already.
     fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError>;

@@ -79,7 +79,7 @@ impl Args {
             let known = known.collect::<Vec<_>>().join(", ");
             return Err(ExportFailure::NoFormat { name: typed(&metadata), format: self.format, known }.into());
         }
-        let (credential, issued) = usable::usable(&vault, &metadata, &vault_door::net(doors))?;
+        let (credential, issued) = usable::fresh(&vault, &metadata, &vault_door::net(doors))?;
         let variables = known.map(|provider| provider.export(&credential, &issued)).unwrap_or_default();
         let text = match self.format.as_str() {
             "env" => shell(&variables, files)?,

@@ -42,7 +42,7 @@ fn address(metadata: &Metadata) -> &str {
 
 /// The host of the index. That of crates.io has its API on another one.
 pub(super) fn hosts(metadata: &Metadata) -> Vec<String> {
-    let mut hosts: Vec<String> = api::host_of(address(metadata)).into_iter().collect();
+    let mut hosts: Vec<String> = api::host_at(address(metadata)).into_iter().collect();
     if metadata.field(INDEX.name).is_none_or(|index| index == CRATES_IO) {
         hosts.push("crates.io".into());
     }

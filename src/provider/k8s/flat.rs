@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
-use super::kubeconfig::{Cluster, Entry, Kubeconfig, Merged, User};
+use super::kubeconfig::{Cluster, Entry, Exec, Kubeconfig, Merged, User};
 use super::{certificate, jwt};
 use crate::credential::{Material, rules};
 use crate::http::{Url, parse_url};
@@ -66,7 +66,8 @@ impl Refusal {
         match self {
             Self::File(failure) => failure.into(),
             Self::Unfit { problem, mend } => ProviderError::CannotStore {
-                what: clean(&format!("{what} cannot be stored: {problem}")),
+                what: clean(what),
+                why: clean(&problem),
                 mend: mend.to_owned(),
             },
         }
@@ -259,14 +260,14 @@ fn token(user: &Entry<User>, read: Reader<'_>) -> Result<Option<Secret>, Refusal
 }
 
 fn without_secret(user: &User) -> Refusal {
-    if user.exec.is_some() {
-        return Refusal::new(
-            "its user is proved by a program (exec), which lanyard does not run, and there is no secret in it",
-            NO_PROGRAM,
-        );
+    if let Some(Exec { command }) = &user.exec {
+        let name = command.as_deref().and_then(|command| Path::new(command).file_name()?.to_str());
+        let name = name.map_or_else(String::new, |name| format!(" ({name})"));
+        return Refusal::new(format!("it signs in by running a program{name}; nothing to store"), NO_PROGRAM);
     }
     if user.auth_provider.is_some() {
-        return Refusal::new("its user is proved by an auth-provider, which kubectl itself gave up", NO_PROGRAM);
+        let problem = "it signs in by an auth-provider, which kubectl itself gave up; nothing to store";
+        return Refusal::new(problem, NO_PROGRAM);
     }
     Refusal::new("its user has neither a token nor a client certificate nor a password", CORRECT)
 }
