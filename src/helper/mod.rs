@@ -33,6 +33,7 @@ macro_rules! helpers {
 helpers! {
     git,
     docker,
+    kubectl,
     aws,
 }
 

@@ -35,7 +35,9 @@ pub(super) fn discover(here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
 }
 
 /// The context of that name, else the one asked for, else the current one; or why it cannot be had.
-pub(super) fn chosen(here: &Here<'_>, name: Option<&str>) -> Result<Flat, ProviderError> {
+///
+/// With `any`, whether or not a secret is in it.
+pub(super) fn chosen(here: &Here<'_>, name: Option<&str>, any: bool) -> Result<Flat, ProviderError> {
     let merged = read(here)?;
     let Some(name) = name.or(here.input("context")).or(merged.current.as_deref()) else {
         return Err(ProviderError::NotThere {
@@ -47,7 +49,8 @@ pub(super) fn chosen(here: &Here<'_>, name: Option<&str>) -> Result<Flat, Provid
     if merged.context(name).is_none() {
         return Err(no_context(here, name));
     }
-    Flat::of(&merged, name, &contents).map_err(|refusal| refusal.of(&format!("context {name}")))
+    let read = if any { Flat::any_of } else { Flat::of };
+    read(&merged, name, &contents).map_err(|refusal| refusal.of(&format!("context {name}")))
 }
 
 /// The files that kubectl reads: the one that was named, else those of `$KUBECONFIG`, else the usual one.
@@ -126,7 +129,7 @@ fn found(here: &Here<'_>, merged: &Merged, name: &str) -> Found {
 
 fn take(raw: &mut Raw, flat: &Flat) {
     for (name, value) in flat.fields() {
-        raw.plain(name, value);
+        raw.plain(name, &value);
     }
     raw.set("kubeconfig", flat.written());
 }
