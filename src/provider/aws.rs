@@ -8,9 +8,10 @@ use chrono::{DateTime, Utc};
 use crate::credential::{
     Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules,
 };
-use crate::http::{Request, Response, Url};
+use crate::http::{Request, Response};
 use crate::os::Env;
-use crate::provider::{Found, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict};
+use crate::provider::api::host_of;
+use crate::provider::{Discovered, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict};
 use crate::secret::Secret;
 
 mod api;
@@ -119,7 +120,7 @@ impl Provider for Aws {
         &INPUTS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         discover::discover(here)
     }
 
@@ -319,11 +320,6 @@ fn sts(metadata: &Metadata, net: &Net<'_>) -> Option<String> {
 
 fn of_account(account: &str) -> Verdict {
     Verdict::valid(format!("Account {account}"))
-}
-
-fn host_of(url: &Url) -> Option<String> {
-    let host = url.host_str()?.to_lowercase();
-    Some(url.port().map_or(host.clone(), |port| format!("{host}:{port}")))
 }
 
 fn rfc3339(at: DateTime<Utc>) -> String {

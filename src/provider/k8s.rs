@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use crate::credential::{
     Content, Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules,
 };
-use crate::provider::api::host_of;
-use crate::provider::{Found, Here, Input, Net, Provider, ProviderError, Verdict};
+use crate::provider::api::host_at;
+use crate::provider::{Discovered, Here, Input, Net, Provider, ProviderError, Verdict};
 use crate::secret::Secret;
 
 mod asked;
@@ -133,7 +133,7 @@ impl Provider for Kubernetes {
         &INPUTS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         find::discover(here)
     }
 
@@ -172,7 +172,7 @@ impl Provider for Kubernetes {
     }
 
     fn hosts(&self, metadata: &Metadata) -> Vec<String> {
-        metadata.field("server").and_then(host_of).into_iter().collect()
+        metadata.field("server").and_then(host_at).into_iter().collect()
     }
 
     /// A token, a client certificate or a password: those of the kubeconfig, or a token that is made of the source.

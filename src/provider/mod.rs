@@ -14,13 +14,17 @@ use crate::os::Env;
 use crate::secret::Secret;
 
 mod api;
+mod change;
+mod echo;
 mod error;
 mod find;
 mod foreign;
 mod verdict;
 
+pub use change::changed;
+pub use echo::verify;
 pub use error::ProviderError;
-pub use find::{Found, Here, Input, Mark, Origin, Place};
+pub use find::{Broken, Discovered, Found, Here, Input, Mark, Origin, Place};
 pub use verdict::{Outcome, Verdict};
 
 /// Declares the modules of the providers and lists them, so that adding one is one word in one place.
@@ -76,12 +80,13 @@ pub trait Provider: Sync {
         &[]
     }
 
-    /// What lies on this machine, each with its place, the one that the official tool would use first.
+    /// What lies on this machine, each with its place, the one that the official tool would use first; and the places
+    /// that something is wrong with.
     ///
     /// With inputs given in `here`, those of the inputs alone. Nothing is sent anywhere.
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         let _ = here;
-        Ok(Vec::new())
+        Discovered::default()
     }
 
     /// Whether the values given leave nothing to be looked for on this machine. A secret always does.
@@ -139,6 +144,11 @@ pub trait Provider: Sync {
         Vec::new()
     }
 
+    /// Whether a tool that names this user means this credential. One that names nobody is for whoever is asked for.
+    fn is_for_user(&self, metadata: &Metadata, user: &str) -> bool {
+        metadata.field("username").or_else(|| metadata.field("account")).is_none_or(|own| own == user)
+    }
+
     /// The name of the credential that this one is used through, such as the keys that assume a role.
     fn source<'m>(&self, metadata: &'m Metadata) -> Option<&'m str> {
         metadata.field("source")
@@ -185,7 +195,8 @@ pub trait Provider: Sync {
         self.made_at(metadata, net)
     }
 
-    /// Asks the system whether the credential is good: the probe, with the material on it, judged.
+    /// Asks the system whether the credential is good: the probe, with the material on it, judged. The function
+    /// [`verify`] is the way to it.
     fn verify(&self, credential: &Credential, source: Option<&Issued>, net: &Net<'_>) -> Verdict {
         let asked = || -> Result<Verdict, ProviderError> {
             let Some(mut request) = self.probe(credential, net)? else { return Ok(Verdict::cannot_be_asked()) };
@@ -264,6 +275,11 @@ pub fn by_kind(id: &str) -> Option<(&'static dyn Provider, &'static Kind)> {
 /// The provider of a credential. Every kind that exists is in some provider's list.
 pub fn of(metadata: &Metadata) -> Option<&'static dyn Provider> {
     by_name(metadata.kind.provider)
+}
+
+/// The hosts that a credential may be sent to, as its provider names them; none where nobody knows its kind.
+pub fn hosts(metadata: &Metadata) -> Vec<String> {
+    of(metadata).map_or_else(Vec::new, |provider| provider.hosts(metadata))
 }
 
 #[cfg(test)]

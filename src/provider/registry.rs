@@ -7,7 +7,8 @@ use crate::credential::{
     Address as Binding, Content, Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules,
 };
 use crate::http::parse_url;
-use crate::provider::{Found, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, aws};
+use crate::provider::api::{host_at, host_of};
+use crate::provider::{Discovered, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, aws};
 use crate::secret::Secret;
 
 mod address;
@@ -20,15 +21,15 @@ mod own;
 mod replace;
 mod token;
 
-use address::{Address, Ecr, Flavour, allowed_host};
+use address::{Address, Ecr, Flavour};
 use asked::{Asked, IDENTITY_TOKEN, NOBODY, claims, service_account, token_end};
 
 const URL: Field = Field::plain("url", "Address of the registry").checked(rules::url, "https://ghcr.io");
-const FLAVOUR: Field = Field::plain("flavour", "Sort of registry: ghcr, gar, ecr, acr, dockerhub, harbor, jfrog, oci, helm").optional().checked(flavour, "ghcr");
+const FLAVOUR: Field = Field::plain("flavour", "Sort of registry: ghcr, gar, ecr, acr, dockerhub, harbor, jfrog, oci, helm").optional().checked(flavour, "ghcr").follows();
 
 static FIELDS: [Field; 6] = [
     URL,
-    Field::plain("username", "User name").checked(username, "alice"),
+    Field::plain("username", "User name").checked(username, "alice").follows(),
     Field::secret("password", "Password or token").checked(rules::text, "s3cr3t-value-of-some-length"),
     FLAVOUR,
     Field::plain("token_server", "Token server of another domain that may have the password")
@@ -41,7 +42,7 @@ static FIELDS: [Field; 6] = [
 static ECR_FIELDS: [Field; 4] = [
     Field { example: "https://123456789012.dkr.ecr.eu-west-1.amazonaws.com", ..URL },
     Field::plain("source", "Name of the AWS credential").checked(rules::line, "aws-prod"),
-    Field::plain("region", "AWS region").checked(rules::token, "eu-west-1"),
+    Field::plain("region", "AWS region").checked(rules::token, "eu-west-1").follows(),
     Field { example: "ecr", ..FLAVOUR },
 ];
 static GAR_FIELDS: [Field; 3] = [
@@ -102,7 +103,7 @@ impl Provider for Registry {
         &MARKS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         find::all(&KINDS[0], here)
     }
 
@@ -145,9 +146,9 @@ impl Provider for Registry {
 
     fn hosts(&self, metadata: &Metadata) -> Vec<String> {
         let Some(address) = address(metadata) else { return Vec::new() };
-        let endpoint = metadata.field("endpoint").and_then(|endpoint| allowed_host(&parse_url(endpoint).ok()?));
+        let endpoint = metadata.field("endpoint").and_then(host_at);
         let official = |host: &str| endpoint.clone().unwrap_or_else(|| host.to_owned());
-        let mut hosts: Vec<String> = allowed_host(&address.base()).into_iter().collect();
+        let mut hosts: Vec<String> = host_of(&address.base()).into_iter().collect();
         match address.flavour {
             Flavour::DockerHub => {
                 hosts.extend(["docker.io".into(), "auth.docker.io".into(), "index.docker.io".into(), official("hub.docker.com")]);
@@ -155,7 +156,7 @@ impl Provider for Registry {
             Flavour::Ghcr => hosts.push(official("api.github.com")),
             _ => {}
         }
-        hosts.extend(metadata.field("token_server").and_then(|server| allowed_host(&parse_url(server).ok()?)));
+        hosts.extend(metadata.field("token_server").and_then(host_at));
         hosts
     }
 

@@ -1,10 +1,17 @@
 //! What changes the rows of credentials: each change is one transaction.
 
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, params};
 
 use super::credentials::columns;
+use super::hosts::put_hosts;
 use super::keys::KeyRow;
-use super::{CredentialRow, RowError, SecretRow, Store};
+use super::{BUSY, CredentialRow, RowError, SealedRows, Store};
+
+/// How long to wait for another process that writes, where what is to be written is worth no more.
+const BRIEF: Duration = Duration::from_millis(250);
 
 /// The key that opened a vault, as its row stood then. What was sealed since counts only while that row stands.
 #[derive(Debug, Clone, Copy)]
@@ -45,13 +52,13 @@ pub struct Amendment<'a> {
 }
 
 impl Store {
-    /// Inserts a credential with its secrets, all at once.
+    /// Inserts a credential with its secrets and the hosts that it may be sent to, all at once.
     pub fn insert(
         &self,
         opened: Opened<'_>,
         row: &CredentialRow,
-        wrapped: &[u8],
-        secrets: &[SecretRow],
+        hosts: &[String],
+        sealed: &SealedRows,
     ) -> Result<Written, RowError> {
         self.sealed(opened, |transaction| {
             transaction.execute(
@@ -81,12 +88,13 @@ impl Store {
                     row.retiring,
                 ],
             )?;
-            put_secrets(transaction, row, wrapped, secrets)?;
+            put_hosts(transaction, &row.id, hosts)?;
+            put_secrets(transaction, &row.id, sealed)?;
             Ok(Written::Done)
         })
     }
 
-    /// Replaces the fields and secrets of a credential of the version `expected`, all at once; tags and note only where
+    /// Replaces fields, secrets and hosts of a credential of the version `expected`, all at once; tags and note only where
     /// `words` says so. What is still to be revoked of an earlier rotation stays noted.
     pub fn replace(
         &self,
@@ -94,8 +102,8 @@ impl Store {
         row: &CredentialRow,
         expected: i64,
         words: (bool, bool),
-        wrapped: &[u8],
-        secrets: &[SecretRow],
+        hosts: &[String],
+        sealed: &SealedRows,
     ) -> Result<Written, RowError> {
         self.sealed(opened, |transaction| {
             let changed = transaction.execute(
@@ -119,7 +127,10 @@ impl Store {
                     row.retiring,
                 ],
             )?;
-            replace_secrets(transaction, changed, row, wrapped, secrets)
+            if changed > 0 {
+                put_hosts(transaction, &row.id, hosts)?;
+            }
+            replace_secrets(transaction, changed, &row.id, sealed)
         })
     }
 
@@ -130,15 +141,14 @@ impl Store {
         opened: Opened<'_>,
         row: &CredentialRow,
         expected: i64,
-        wrapped: &[u8],
-        secrets: &[SecretRow],
+        sealed: &SealedRows,
     ) -> Result<Written, RowError> {
         self.sealed(opened, |transaction| {
             let changed = transaction.execute(
                 "UPDATE credentials SET version = ?3, expires = ?4, secret_names = ?5 WHERE id = ?1 AND version = ?2",
                 params![row.id, expected, row.version, row.expires, row.secret_names],
             )?;
-            replace_secrets(transaction, changed, row, wrapped, secrets)
+            replace_secrets(transaction, changed, &row.id, sealed)
         })
     }
 
@@ -165,7 +175,7 @@ impl Store {
                 params![id, project, name, old_tags, new_tags, note],
             )?;
             for (id, old, new) in followers {
-                let follow = "UPDATE credentials SET fields = ?3 WHERE id = ?1 AND fields = ?2";
+                let follow = "UPDATE credentials SET fields = ?3, hosts_by = '' WHERE id = ?1 AND fields = ?2";
                 found += transaction.execute(follow, [id, old, new])?;
             }
             let all = found == 1 + followers.len();
@@ -191,8 +201,23 @@ impl Store {
     }
 
     /// Notes when a credential was last handed out; an older time changes nothing.
+    ///
+    /// Somebody waits for this process to end. A time that a power cut takes back is worth no wait for the disk, another
+    /// process that writes is not waited for long, and the log is tidied once in a while only. It is kept short, since
+    /// whoever opens the database first reads it.
     pub fn note_use(&self, id: &str, at: i64) -> Result<(), RowError> {
-        self.change("UPDATE credentials SET used = ?2 WHERE id = ?1 AND (used IS NULL OR used < ?2)", params![id, at])
+        self.with(|connection| {
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+            connection.busy_timeout(BRIEF)?;
+            connection.execute_batch("PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 50")
+        })?;
+        let noted = self
+            .change("UPDATE credentials SET used = ?2 WHERE id = ?1 AND (used IS NULL OR used < ?2)", params![id, at]);
+        self.with(|connection| {
+            connection.busy_timeout(BUSY)?;
+            connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1000")
+        })?;
+        noted
     }
 
     /// Notes that a rotation began, or what is left to do of one.
@@ -228,15 +253,14 @@ pub(super) fn stands(connection: &Connection, opened: Opened<'_>) -> rusqlite::R
 fn replace_secrets(
     connection: &Connection,
     changed: usize,
-    row: &CredentialRow,
-    wrapped: &[u8],
-    secrets: &[SecretRow],
+    credential: &str,
+    sealed: &SealedRows,
 ) -> rusqlite::Result<Written> {
     if changed == 0 {
         return Ok(Written::Changed);
     }
-    forget_secrets(connection, &row.id)?;
-    put_secrets(connection, row, wrapped, secrets)?;
+    forget_secrets(connection, credential)?;
+    put_secrets(connection, credential, sealed)?;
     Ok(Written::Done)
 }
 
@@ -248,20 +272,15 @@ fn forget_secrets(connection: &Connection, credential: &str) -> rusqlite::Result
     Ok(())
 }
 
-fn put_secrets(
-    connection: &Connection,
-    row: &CredentialRow,
-    wrapped: &[u8],
-    secrets: &[SecretRow],
-) -> rusqlite::Result<()> {
+fn put_secrets(connection: &Connection, credential: &str, sealed: &SealedRows) -> rusqlite::Result<()> {
     connection.execute(
         "INSERT INTO data_keys (credential, version, wrapped) VALUES (?1, ?2, ?3)",
-        params![row.id, row.version, wrapped],
+        params![credential, sealed.version, sealed.wrapped],
     )?;
-    for secret in secrets {
+    for secret in &sealed.secrets {
         connection.execute(
             "INSERT INTO secrets (credential, field, version, sealed) VALUES (?1, ?2, ?3, ?4)",
-            params![row.id, secret.field, secret.version, secret.sealed],
+            params![credential, secret.field, secret.version, secret.sealed],
         )?;
     }
     Ok(())

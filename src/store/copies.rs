@@ -7,7 +7,7 @@ use crate::os::files;
 use crate::secret::Reason;
 
 /// The tables, those that others refer to first.
-const TABLES: [&str; 5] = ["vaults", "vault_keys", "credentials", "data_keys", "secrets"];
+const TABLES: [&str; 6] = ["vaults", "vault_keys", "credentials", "data_keys", "secrets", "hosts"];
 
 impl Store {
     /// Writes a consistent copy of the whole database to a new file of its owner alone. A kill may leave half of it.

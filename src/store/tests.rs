@@ -1,5 +1,6 @@
 //! The database file itself: who may reach it, what is in its place, which form it has.
 
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
@@ -44,6 +45,11 @@ fn row(project: &str, name: &str) -> CredentialRow {
         rotating: None,
         retiring: None,
     }
+}
+
+/// Secrets of the first version.
+fn sealed(wrapped: &[u8], secrets: &[SecretRow]) -> SealedRows {
+    SealedRows { version: 1, wrapped: wrapped.to_vec(), secrets: secrets.to_vec() }
 }
 
 /// A store with a vault in it, and the key of that vault.
@@ -127,7 +133,7 @@ fn what_is_in_the_files_place_is_told_and_left_alone() {
     assert!(matches!(&newer, RowError::Newer { .. }), "{newer:?}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 
-    sql(&path, "PRAGMA user_version = 1; DROP TABLE secrets; DROP TABLE data_keys");
+    sql(&path, "PRAGMA user_version = 2; DROP TABLE secrets; DROP TABLE data_keys");
     let refused = Store::open(&path).unwrap().secrets("id").unwrap_err();
     assert!(matches!(&refused, RowError::Refused { .. }), "{refused:?}");
     drop(dir);
@@ -192,16 +198,25 @@ fn a_long_list_comes_in_pages() {
     let opened = Opened { vault: "v", key: &key };
     let names = [("", "b"), ("", "a"), ("p", "a"), ("", "B"), ("a", "z"), ("p", "b")];
     for (project, name) in names {
-        assert_eq!(store.insert(opened, &row(project, name), &[1], &[]).unwrap(), Written::Done);
+        assert_eq!(store.insert(opened, &row(project, name), &[], &sealed(&[1], &[])).unwrap(), Written::Done);
     }
-    let all = store.credentials("v", None).unwrap();
+    let each = |vault: &str| {
+        let mut all = Vec::new();
+        let see = |row: &CredentialRow| {
+            all.push(row.clone());
+            ControlFlow::Continue(())
+        };
+        store.each_credential(vault, see).unwrap();
+        all
+    };
+    let all = each("v");
     let order: Vec<_> = all.iter().map(|row| (row.project.as_str(), row.name.as_str())).collect();
     assert_eq!(order, [("", "B"), ("", "a"), ("", "b"), ("a", "z"), ("p", "a"), ("p", "b")]);
     for limit in 1..=7 {
         let mut seen = Vec::new();
         let mut page = Page { after: None, limit };
         loop {
-            let rows = store.credentials("v", Some(&page)).unwrap();
+            let rows = store.credentials("v", &page).unwrap();
             assert!(rows.len() <= usize::try_from(limit).unwrap());
             let Some(last) = rows.last() else { break };
             page.after = Some((last.project.clone(), last.name.clone()));
@@ -210,7 +225,65 @@ fn a_long_list_comes_in_pages() {
         assert_eq!(seen, all, "in pages of {limit}");
     }
     assert_eq!(store.count("v").unwrap(), 6);
-    assert!(store.credentials("other", None).unwrap().is_empty());
+    assert!(each("other").is_empty());
+    let mut seen = 0;
+    let three = |_: &CredentialRow| {
+        seen += 1;
+        if seen == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    store.each_credential("v", three).unwrap();
+    assert_eq!(seen, 3, "whoever has seen enough sees no more");
+}
+
+#[test]
+fn hosts_are_found_by_index_and_a_database_of_the_first_form_gets_them() {
+    let (_dir, path) = folder();
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    sql(&path, MIGRATIONS[0]);
+    sql(&path, &format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1"));
+    chmod(path.parent().unwrap(), 0o700);
+    chmod(&path, 0o600);
+    let (store, key) = with_vault(&path);
+    let opened = Opened { vault: "v", key: &key };
+    let hosts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let (one, two) = (row("", "one"), row("p", "two"));
+    for (row, names) in [(&one, &["a.example", "a.example", "b.example:8443"][..]), (&two, &["a.example"])] {
+        assert_eq!(store.insert(opened, row, &hosts(names), &sealed(&[1], &[])).unwrap(), Written::Done);
+    }
+    let found = |host: &str| {
+        let ByHost { noted, unnamed } = store.by_host("v", host).unwrap();
+        let mut names: Vec<String> = noted.into_iter().map(|row| row.name).collect();
+        names.extend(unnamed.into_iter().map(|row| format!("?{}", row.name)));
+        names.sort();
+        names
+    };
+    assert_eq!(found("a.example"), ["one", "two"]);
+    assert_eq!(found("b.example:8443"), ["one"]);
+    assert!(found("b.example").is_empty() && store.by_host("other", "a.example").unwrap().noted.is_empty());
+
+    // Named by an older program, by a newer one, by none: each is handed out until it is named again, as it stands.
+    sql(
+        &path,
+        "UPDATE credentials SET hosts_by = '0' WHERE name = 'one'; UPDATE credentials SET hosts_by = 'z' WHERE name = 'two'",
+    );
+    assert_eq!(found("a.example"), ["?one", "?two"]);
+    let changed = CredentialRow { fields: "{\"x\":\"y\"}".into(), ..two.clone() };
+    store.note_hosts([(&one, hosts(&["c.example"])), (&changed, hosts(&["d.example"]))].into_iter()).unwrap();
+    assert_eq!((found("a.example"), found("c.example")), (hosts(&["?two"]), hosts(&["?two", "one"])));
+    store.note_hosts([(&two, hosts(&["d.example"]))].into_iter()).unwrap();
+    assert_eq!((found("d.example"), found("c.example")), (hosts(&["two"]), hosts(&["one"])));
+    store.delete(&one.id).unwrap();
+    assert!(found("c.example").is_empty());
+    let left: u32 = store.connection.query_row("SELECT COUNT(*) FROM hosts", [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 1, "its hosts go with a credential");
+
+    let mut plan = store.connection.prepare(&format!("EXPLAIN QUERY PLAN {}", hosts::BY_HOST)).unwrap();
+    let steps = plan.query_map(["v", "a.example", "1"], |row| row.get::<_, String>(3)).unwrap();
+    let steps: Vec<String> = steps.map(Result::unwrap).collect();
+    assert!(
+        steps.len() >= 4 && !steps.iter().any(|step| step.starts_with("SCAN")),
+        "no row is read in vain: {steps:?}"
+    );
 }
 
 #[test]
@@ -220,15 +293,12 @@ fn a_write_counts_only_under_the_key_that_stands() {
     let opened = Opened { vault: "v", key: &key };
     let secret = SecretRow { field: "A".into(), version: 1, sealed: vec![9] };
     let one = row("", "one");
-    assert_eq!(store.insert(opened, &one, &[1], std::slice::from_ref(&secret)).unwrap(), Written::Done);
+    assert_eq!(store.insert(opened, &one, &[], &sealed(&[1], std::slice::from_ref(&secret))).unwrap(), Written::Done);
     assert!(matches!(
-        store.insert(opened, &CredentialRow { id: "x".into(), ..one.clone() }, &[1], &[]),
+        store.insert(opened, &CredentialRow { id: "x".into(), ..one.clone() }, &[], &sealed(&[1], &[])),
         Err(RowError::Taken)
     ));
-    assert_eq!(
-        store.secrets(&one.id).unwrap().unwrap(),
-        SealedRows { version: 1, wrapped: vec![1], secrets: vec![secret] }
-    );
+    assert_eq!(store.secrets(&one.id).unwrap().unwrap(), sealed(&[1], &[secret]));
 
     // Another key, and another generation of a key of the same name.
     let next = KeyRow { id: "k2".into(), wrapped: vec![3], ..key.clone() };
@@ -237,9 +307,9 @@ fn a_write_counts_only_under_the_key_that_stands() {
     let now = Opened { vault: "v", key: &next };
     assert_eq!(store.rekey(now, &again, "file", |_, _, wrapped| Some(wrapped.to_vec())).unwrap(), Rekeyed::Done);
     let changed = CredentialRow { version: 2, ..one.clone() };
-    assert_eq!(store.insert(opened, &row("", "two"), &[1], &[]).unwrap(), Written::Rekeyed);
-    assert_eq!(store.replace(opened, &changed, 1, (true, true), &[1], &[]).unwrap(), Written::Rekeyed);
-    assert_eq!(store.renew(opened, &changed, 1, &[1], &[]).unwrap(), Written::Rekeyed);
+    assert_eq!(store.insert(opened, &row("", "two"), &[], &sealed(&[1], &[])).unwrap(), Written::Rekeyed);
+    assert_eq!(store.replace(opened, &changed, 1, (true, true), &[], &sealed(&[1], &[])).unwrap(), Written::Rekeyed);
+    assert_eq!(store.renew(opened, &changed, 1, &sealed(&[1], &[])).unwrap(), Written::Rekeyed);
     assert_eq!(store.replace_recovery(opened, &key).unwrap(), Written::Rekeyed);
     assert_eq!(store.replace_root(opened, &key, "plain").unwrap(), Written::Rekeyed);
     assert_eq!(store.rekey(opened, &key, "plain", |_, _, _| Some(vec![8])).unwrap(), Rekeyed::BySomebodyElse);

@@ -55,6 +55,7 @@ pub(super) fn vault_contract<V: Vault>(make: impl Fn() -> V) {
         renews,
         amends,
         is_used_through_others,
+        is_found_by_host,
         notes_verdicts_and_uses,
         notes_rotations,
         removes,
@@ -176,6 +177,53 @@ fn is_used_through_others(vault: &dyn Vault) {
     let own = vault.put(New { scope: shop(), ..New::named("new-keys", variables(&[("A", "2")])) }).unwrap();
     assert_eq!(vault.users(&renamed).unwrap(), ["credential here"]);
     assert_eq!(vault.users(&own).unwrap(), ["credential there"]);
+}
+
+/// A key of an API at an address.
+fn api_key(endpoint: &str) -> Fields {
+    let mut raw = Raw::new();
+    raw.plain("service", "example").plain("api_key", "0123456789abcdef").plain("endpoint", endpoint);
+    Fields::parse(provider::by_kind("api_key").unwrap().1, raw).unwrap()
+}
+
+fn is_found_by_host(vault: &dyn Vault) {
+    // Whatever finds them must agree with a look at every one.
+    let names = |host: &str| -> Vec<String> {
+        let found = vault.for_host(host).unwrap();
+        let mut all = vault.list().unwrap();
+        all.retain(|one| provider::hosts(one).iter().any(|known| known == host));
+        assert_eq!(format!("{found:?}"), format!("{all:?}"), "{host}");
+        found.into_iter().map(|one| one.name).collect()
+    };
+    assert!(names("api.example.com").is_empty());
+    let shop = Scope::Project("shop".into());
+    let one = vault.put(New::named("one", api_key("https://api.example.com/v1"))).unwrap();
+    vault.put(New { scope: shop.clone(), ..New::named("a", api_key("https://API.example.com")) }).unwrap();
+    vault.put(New::named("port", api_key("https://api.example.com:8443"))).unwrap();
+    vault.put(New::named("nowhere", variables(&[("A", "api.example.com")]))).unwrap();
+    vault.put(New::named("ecr", through("one"))).unwrap();
+    assert_eq!(names("api.example.com"), ["one", "a"]);
+    assert_eq!(names("api.example.com:8443"), ["port"]);
+    assert_eq!(names("public.ecr.aws"), ["ecr"]);
+    for other in ["", "example.com", "api.example.com:443", "API.example.com", "%", "api.example.co_", "'"] {
+        assert!(names(other).is_empty(), "{other}");
+    }
+
+    // A new name, or following one, changes no host; new fields do.
+    let one = vault.amend(&one, &Change { name: Some("two".into()), ..Change::default() }).unwrap();
+    assert_eq!(
+        (names("api.example.com"), names("public.ecr.aws")),
+        (vec!["two".into(), "a".into()], vec!["ecr".into()])
+    );
+    let one = vault.amend(&one, &Change { scope: Some(Scope::Project("b".into())), ..Change::default() }).unwrap();
+    assert_eq!(names("api.example.com"), ["two", "a"]);
+    let moved = New { replaces: Some(one), ..New::named("", api_key("https://else.example.com")) };
+    let one = vault.put(moved).unwrap();
+    assert_eq!((names("api.example.com"), names("else.example.com")), (vec!["a".into()], vec!["two".into()]));
+    let one = vault.renew(&vault.open(&one).unwrap(), None).unwrap();
+    assert_eq!(names("else.example.com"), ["two"]);
+    vault.remove(&one).unwrap();
+    assert!(names("else.example.com").is_empty());
 }
 
 fn notes_verdicts_and_uses(vault: &dyn Vault) {

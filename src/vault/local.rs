@@ -15,7 +15,7 @@ use super::{VaultError, id};
 use crate::credential::Metadata;
 use crate::os::files::FileError;
 use crate::secret::{Choice, Secret, SecretStore, Slot, StoreError};
-use crate::store::{KeyRow, Opened, RowError, SecretRow, Store, VaultRow, Written};
+use crate::store::{KeyRow, Opened, RowError, SealedRows, SecretRow, Store, VaultRow, Written};
 
 mod backup;
 mod content;
@@ -223,11 +223,7 @@ fn not_made(cause: StoreError) -> VaultError {
 }
 
 /// Seals the secrets of one version under a data key of its own.
-fn seal(
-    open: &OpenVault,
-    metadata: &Metadata,
-    secrets: &BTreeMap<String, Secret>,
-) -> Result<(Vec<u8>, Vec<SecretRow>), VaultError> {
+fn seal(open: &OpenVault, metadata: &Metadata, secrets: &BTreeMap<String, Secret>) -> Result<SealedRows, VaultError> {
     let place = Place::of(&open.row.id, metadata);
     let data_key = Key::random()?;
     let wrapped = open.key.wrap(&data_key, &data_key_place(&open.row.id, &metadata.id, &place.version))?;
@@ -235,7 +231,8 @@ fn seal(
         let sealed = data_key.seal(secret.expose().as_bytes(), &place.of_field(field))?;
         Ok(SecretRow { field: field.clone(), version: metadata.version, sealed })
     };
-    Ok((wrapped, secrets.iter().map(seal).collect::<Result<_, VaultError>>()?))
+    let secrets = secrets.iter().map(seal).collect::<Result<_, VaultError>>()?;
+    Ok(SealedRows { version: metadata.version, wrapped, secrets })
 }
 
 /// What a secret is bound to: its vault, its credential, its version, its kind, and where it may be sent.

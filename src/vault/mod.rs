@@ -29,11 +29,24 @@ pub use local::{About, Local, Opener, Restored};
 
 /// Where credentials live.
 pub trait Vault {
+    /// Shows the metadata of every credential, by scope and name, one at a time, so that a long list takes no room.
+    /// What was seen before an error counts for nothing. Opens no secret and asks no keychain.
+    fn each(&self, see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError>;
+
     /// The metadata of every credential, by scope and name. Opens no secret and asks no keychain.
-    fn list(&self) -> Result<Vec<Metadata>, VaultError>;
+    fn list(&self) -> Result<Vec<Metadata>, VaultError> {
+        let mut all = Vec::new();
+        self.each(&mut |metadata| all.push(metadata))?;
+        Ok(all)
+    }
 
     /// The metadata of one credential. Opens no secret.
     fn find(&self, scope: &Scope, name: &str) -> Result<Option<Metadata>, VaultError>;
+
+    /// The metadata of every credential that may be sent to a host, by scope and name. The host is named as
+    /// [`Provider::hosts`](provider::Provider::hosts) does: in lower case, with its port where it is not 443. Opens no
+    /// secret.
+    fn for_host(&self, host: &str) -> Result<Vec<Metadata>, VaultError>;
 
     /// Opens the secrets of a credential, as they were when `metadata` was read.
     ///
@@ -99,19 +112,16 @@ pub trait Vault {
     /// Removes a credential with its secrets; `false` where it is gone already.
     fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError>;
 
-    /// The credentials that may be sent to a host, which is in lower case and has its port where that is not 443.
-    fn for_host(&self, host: &str) -> Result<Vec<Metadata>, VaultError> {
-        let is_for = |metadata: &Metadata| {
-            provider::of(metadata).is_some_and(|provider| provider.hosts(metadata).iter().any(|own| own == host))
-        };
-        Ok(self.list()?.into_iter().filter(is_for).collect())
-    }
-
     /// Who uses it, in words: other credentials that are used through it.
     fn users(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
         let all = self.list()?;
         Ok(followers(&all, metadata).map(|other| format!("credential {}", other.name)).collect())
     }
+}
+
+/// Whether a credential may be sent to a host.
+fn goes_to(metadata: &Metadata, host: &str) -> bool {
+    provider::hosts(metadata).iter().any(|known| known == host)
 }
 
 /// Those of `all` that are used through a credential: of its scope, or of a project that has none of that name itself.

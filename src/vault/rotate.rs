@@ -142,7 +142,7 @@ fn with(old: &Credential, minted: Raw) -> Result<Credential, VaultError> {
 fn verified(ready: &usable::Ready, fresh: &Credential, net: &Net<'_>) -> Verdict {
     let mut pauses = PAUSES.iter();
     loop {
-        let verdict = ready.provider.verify(fresh, ready.source.as_ref(), net);
+        let verdict = provider::verify(ready.provider, fresh, ready.source.as_ref(), net);
         let may_come = matches!(verdict.outcome, Outcome::Invalid | Outcome::Unreachable | Outcome::RateLimited);
         match pauses.next() {
             Some(pause) if may_come => std::thread::sleep(*pause),

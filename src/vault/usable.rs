@@ -46,7 +46,7 @@ pub struct Ready {
 impl Ready {
     /// Asks the provider whether it is good.
     pub fn verify(&self, net: &Net<'_>) -> Verdict {
-        self.provider.verify(&self.credential, self.source.as_ref(), net)
+        provider::verify(self.provider, &self.credential, self.source.as_ref(), net)
     }
 }
 
@@ -183,7 +183,7 @@ impl<'m> Maker<'m> {
 }
 
 /// Opens a credential; when another process has just replaced it, the new one.
-pub(super) fn open_newest(vault: &dyn Vault, metadata: &Metadata) -> Result<Credential, VaultError> {
+pub fn open_newest(vault: &dyn Vault, metadata: &Metadata) -> Result<Credential, VaultError> {
     let mut newest = metadata.clone();
     for _ in 0..MOST_CHANGES {
         match vault.open(&newest) {

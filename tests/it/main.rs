@@ -50,6 +50,13 @@ mod id_tokens;
 mod idp;
 mod keyring;
 mod leaks;
+mod leaks_credentials {
+    mod answers;
+    mod commands;
+    mod echo;
+    mod kept;
+    mod signed_in;
+}
 mod login;
 mod peers;
 mod private_files;

@@ -5,6 +5,7 @@ use super::endpoint::Service;
 use super::session;
 use crate::credential::{Credential, Issued, Material};
 use crate::http::Response;
+use crate::provider::echo::holds;
 use crate::provider::{Net, Outcome, ProviderError, Verdict};
 
 /// What the session is called in the account's logs, where the credential does not say.
@@ -45,7 +46,7 @@ pub(super) fn assume(
     };
     let answer = api::ask(door, "AssumeRole", &parameters, net)?;
     if !answer.is_success() {
-        return Err(refusal(&answer, source_name, &credential.metadata.name).into());
+        return Err(refusal(&answer, keys, source_name, &credential.metadata.name).into());
     }
     read(&answer).ok_or_else(|| Verdict::unexpected(api::TITLE, answer.status).into())
 }
@@ -56,17 +57,19 @@ fn read(answer: &Response) -> Option<Assumed> {
 }
 
 /// Why the role was not given. A role that cannot be assumed does not work, whoever is to blame.
-fn refusal(answer: &Response, source: &str, name: &str) -> Verdict {
+fn refusal(answer: &Response, keys: &Material, source: &str, name: &str) -> Verdict {
     let general = api::refusal(answer, "sts:AssumeRole");
     let Some(Refusal { code, message }) = Refusal::of(answer) else { return general };
+    // The sentence of AWS, unless it repeats what was sent.
+    let because = if message.is_empty() || holds(&message, keys) { String::new() } else { format!(": {message}") };
     match code.as_str() {
         "AccessDenied" => Verdict::invalid(
-            format!("{source} may not assume the role: {message}"),
+            format!("{source} may not assume the role{because}"),
             format!("name {source}'s user in the role's trust policy and allow it sts:AssumeRole; check `external_id`"),
         )
         .code(code),
         "ValidationError" | "MalformedPolicyDocument" => Verdict::invalid(
-            format!("AWS cannot use what is stored: {message}"),
+            format!("AWS cannot use what is stored{because}"),
             format!("correct it: `lanyard credentials update {name} --field NAME=VALUE`"),
         )
         .code(code),

@@ -11,44 +11,57 @@ pub(super) const EKS: &str = "kubeconfig_eks";
 /// The kind of Google's.
 pub(super) const GKE: &str = "kubeconfig_gke";
 
-/// How a kubeconfig would have its user proved.
+/// The program by which a kubeconfig would have its user proved.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Program {
-    /// A program of AWS.
-    Eks {
-        /// The name of the cluster that it is told.
+pub(super) struct Program {
+    /// Its name, without the folder that it is in.
+    pub(super) name: Option<String>,
+    /// Whose it is.
+    pub(super) of: Of,
+}
+
+/// Whose program it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Of {
+    /// One of AWS, and the cluster and the region that it is told.
+    Aws {
+        /// The name of the cluster.
         cluster: Option<String>,
-        /// The region that it is told.
+        /// The region.
         region: Option<String>,
     },
-    /// A program of Google Cloud.
-    Gke,
-    /// Another one.
-    Other,
-    /// An `auth-provider`.
+    /// One of Google Cloud.
+    Google,
+    /// An `auth-provider`, which is no program.
     Provider,
+    /// Anybody's.
+    Others,
 }
 
 impl Program {
-    /// What a user of a kubeconfig names.
+    /// The one that a user of a kubeconfig names.
     pub(super) fn of(user: &User) -> Option<Self> {
-        let Some(exec) = &user.exec else { return user.auth_provider.as_ref().map(|_| Self::Provider) };
-        let command = exec.command.as_deref().unwrap_or_default();
-        let name = command.rsplit(['/', '\\']).next().unwrap_or_default().trim_end_matches(".exe");
+        let Some(exec) = &user.exec else {
+            return user.auth_provider.as_ref().map(|_| Self { name: None, of: Of::Provider });
+        };
+        let name = exec.command.as_deref().and_then(|command| command.rsplit(['/', '\\']).next());
         let words: Vec<&str> = exec.args.iter().flatten().map(String::as_str).collect();
         let after = |names: &[&str]| {
             let next = words.iter().zip(words.iter().skip(1)).find(|(word, _)| names.contains(word));
             let joined = || words.iter().find_map(|word| word.split_once('=').filter(|(name, _)| names.contains(name)));
             next.map(|(_, value)| *value).or_else(|| joined().map(|(_, value)| value)).map(str::to_owned)
         };
-        Some(match name {
-            "aws" if words.contains(&"eks") && words.contains(&"get-token") => {
-                Self::Eks { cluster: after(&["--cluster-name", "--cluster-id"]), region: after(&["--region"]) }
+        let of = match name.map(|name| name.trim_end_matches(".exe")) {
+            Some("aws") if words.contains(&"eks") && words.contains(&"get-token") => {
+                Of::Aws { cluster: after(&["--cluster-name", "--cluster-id"]), region: after(&["--region"]) }
             }
-            "aws-iam-authenticator" => Self::Eks { cluster: after(&["-i", "--cluster-id"]), region: after(&["--region"]) },
-            "gke-gcloud-auth-plugin" => Self::Gke,
-            _ => Self::Other,
-        })
+            Some("aws-iam-authenticator") => {
+                Of::Aws { cluster: after(&["-i", "--cluster-id"]), region: after(&["--region"]) }
+            }
+            Some("gke-gcloud-auth-plugin") => Of::Google,
+            _ => Of::Others,
+        };
+        Some(Self { name: name.map(str::to_owned), of })
     }
 }
 
@@ -56,11 +69,11 @@ impl Program {
 /// region are filled in where the kubeconfig tells them.
 pub(super) fn kind(raw: &mut Raw, program: Option<&Program>, server: &str) -> &'static str {
     let of_host = region(server);
-    let (cluster, told) = match program {
-        Some(Program::Eks { cluster, region }) => (cluster.clone(), region.clone()),
-        _ => (None, None),
+    let (cluster, told, is_aws) = match program.map(|program| &program.of) {
+        Some(Of::Aws { cluster, region }) => (cluster.clone(), region.clone(), true),
+        _ => (None, None, of_host.is_some() || raw.has("eks_cluster")),
     };
-    if !matches!(program, Some(Program::Eks { .. })) && of_host.is_none() && !raw.has("eks_cluster") {
+    if !is_aws {
         return GKE;
     }
     for (name, value) in [("eks_cluster", cluster), ("region", told.or(of_host))] {

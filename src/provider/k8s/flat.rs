@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
-use super::cloud::Program;
+use super::cloud::{Of, Program};
 use super::kubeconfig::{Cluster as InFile, Entry, Kubeconfig, Merged, User};
 use super::{certificate, jwt};
 use crate::credential::{Cluster, Material, rules};
@@ -69,7 +69,8 @@ impl Refusal {
         match self {
             Self::File(failure) => failure.into(),
             Self::Unfit { problem, mend } => ProviderError::CannotStore {
-                what: clean(&format!("{what} cannot be stored: {problem}")),
+                what: clean(what),
+                why: clean(&problem),
                 mend: mend.to_owned(),
             },
         }
@@ -292,22 +293,20 @@ fn token(user: &Entry<User>, read: Reader<'_>) -> Result<Option<Secret>, Refusal
 }
 
 fn without_secret(program: Option<&Program>) -> Refusal {
-    let (whose, mend) = match program {
-        None => {
-            return Refusal::new("its user has neither a token nor a client certificate nor a password", CORRECT);
-        }
-        Some(Program::Provider) => {
-            return Refusal::new("its user is proved by an auth-provider, which kubectl itself gave up", NO_PROGRAM);
-        }
-        Some(Program::Eks { .. }) => (" of AWS", "name the AWS credential that lanyard is to make tokens of: `--source NAME`"),
-        Some(Program::Gke) => {
-            (" of Google Cloud", "name the Google Cloud credential whose tokens are to be used: `--source NAME`")
-        }
-        Some(Program::Other) => ("", NO_PROGRAM),
+    let Some(program) = program else {
+        return Refusal::new("its user has neither a token nor a client certificate nor a password", CORRECT);
     };
-    let problem =
-        format!("its user is proved by a program{whose} (exec), which lanyard does not run, and there is no secret in it");
-    Refusal::new(problem, mend)
+    let mend = match program.of {
+        Of::Aws { .. } => "name the AWS credential that tokens are to be made of: `--source NAME`",
+        Of::Google => "name the Google Cloud credential whose tokens are to be used: `--source NAME`",
+        Of::Provider => {
+            let problem = "it signs in by an auth-provider, which kubectl itself gave up; nothing to store";
+            return Refusal::new(problem, NO_PROGRAM);
+        }
+        Of::Others => NO_PROGRAM,
+    };
+    let name = program.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
+    Refusal::new(format!("it signs in by running a program{name}; nothing to store"), mend)
 }
 
 /// As whom the user acts: the key of the kubeconfig, and its values.

@@ -88,8 +88,8 @@ pub(super) struct User {
     pub(super) act_with: Option<BTreeMap<String, Vec<String>>>,
 }
 
-/// A program that proves a user. It is never run.
-#[derive(Deserialize, Default)]
+/// A program that gives a token or a certificate. It is named to the person, and never run.
+#[derive(Deserialize)]
 pub(super) struct Exec {
     pub(super) command: Option<String>,
     pub(super) args: Option<Vec<String>>,

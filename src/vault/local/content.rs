@@ -1,27 +1,52 @@
 //! What is done with the credentials of the local vault.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use chrono::{DateTime, Utc};
 
 use super::{Local, MOST_CHANGES, Place, SOURCE, data_key_place, seal};
 use crate::credential::{Check, Credential, Fields, Issued, Metadata, Scope};
-use crate::provider::Verdict;
+use crate::provider::{self, Verdict};
 use crate::secret::Secret;
-use crate::store::{Amendment, CredentialRow, RowError, SealedRows};
+use crate::store::{Amendment, ByHost, CredentialRow, RowError, SealedRows, Store};
 use crate::vault::seal::DoesNotOpen;
-use crate::vault::{Change, Form, Kept, New, Unfinished, Vault, VaultError, check_name, followers, id, rows};
+use crate::vault::{Change, Form, Kept, New, Unfinished, Vault, VaultError, check_name, followers, goes_to, id, rows};
 
 impl Vault for Local<'_> {
-    fn list(&self) -> Result<Vec<Metadata>, VaultError> {
-        let Some((store, vault)) = self.existing()? else { return Ok(Vec::new()) };
-        store.credentials(&vault.id, None)?.into_iter().map(rows::read).collect()
+    fn each(&self, see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError> {
+        let Some((store, vault)) = self.existing()? else { return Ok(()) };
+        let mut failure = None;
+        store.each_credential(&vault.id, |row| match rows::read(row) {
+            Ok(metadata) => {
+                see(metadata);
+                ControlFlow::Continue(())
+            }
+            Err(unread) => {
+                failure = Some(unread);
+                ControlFlow::Break(())
+            }
+        })?;
+        failure.map_or(Ok(()), Err)
     }
 
     fn find(&self, scope: &Scope, name: &str) -> Result<Option<Metadata>, VaultError> {
         let Some((store, vault)) = self.existing()? else { return Ok(None) };
         let row = store.credential(&vault.id, scope.project().unwrap_or_default(), name)?;
-        row.map(rows::read).transpose()
+        row.as_ref().map(rows::read).transpose()
+    }
+
+    fn for_host(&self, host: &str) -> Result<Vec<Metadata>, VaultError> {
+        let Some((store, vault)) = self.existing()? else { return Ok(Vec::new()) };
+        let ByHost { noted, unnamed } = store.by_host(&vault.id, host)?;
+        let mut found = noted.iter().map(rows::read).collect::<Result<Vec<_>, _>>()?;
+        if !unnamed.is_empty() {
+            found.extend(name_hosts(store, &unnamed));
+        }
+        // Whatever stands in the index, the fields decide.
+        found.retain(|one| goes_to(one, host));
+        found.sort_by(|one, other| (&one.scope, &one.name).cmp(&(&other.scope, &other.name)));
+        Ok(found)
     }
 
     fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
@@ -71,14 +96,15 @@ impl Vault for Local<'_> {
             *time = time.map(kept);
         }
         let row = CredentialRow { retiring, ..rows::write(&metadata) };
+        let hosts = provider::hosts(&metadata);
         self.sealing(&metadata.name, |store, open| {
-            let (wrapped, sealed) = seal(open, &metadata, &secrets)?;
+            let sealed = seal(open, &metadata, &secrets)?;
             let written = match &replaces {
-                None => store.insert(open.opened(), &row, &wrapped, &sealed),
+                None => store.insert(open.opened(), &row, &hosts, &sealed),
                 Some(old) => {
                     // Tags and a note that somebody else has changed since stay, unless they are new here as well.
                     let words = (metadata.tags != old.tags, metadata.note != old.note);
-                    store.replace(open.opened(), &row, old.version, words, &wrapped, &sealed)
+                    store.replace(open.opened(), &row, old.version, words, &hosts, &sealed)
                 }
             };
             Ok(((), written.map_err(|failure| taken(failure, &metadata.name))?))
@@ -93,8 +119,8 @@ impl Vault for Local<'_> {
         let metadata = Metadata { version: old.version + 1, expires, secret_names, ..old.clone() };
         let row = rows::write(&metadata);
         self.sealing(&old.name, |store, open| {
-            let (wrapped, sealed) = seal(open, &metadata, &credential.secrets)?;
-            Ok(((), store.renew(open.opened(), &row, old.version, &wrapped, &sealed)?))
+            let sealed = seal(open, &metadata, &credential.secrets)?;
+            Ok(((), store.renew(open.opened(), &row, old.version, &sealed)?))
         })?;
         Ok(metadata)
     }
@@ -202,7 +228,7 @@ impl Local<'_> {
         let gone = || VaultError::Changed { name: metadata.name.clone() };
         let project = metadata.scope.project().unwrap_or_default();
         let row = store.credential(&vault.id, project, &metadata.name)?.filter(|row| row.id == metadata.id);
-        let mut amended = rows::read(row.ok_or_else(gone)?)?;
+        let mut amended = rows::read(&row.ok_or_else(gone)?)?;
         let (old_tags, old_name) = (rows::words(&amended.tags), amended.name.clone());
         amended.tags.extend(change.tag.iter().cloned());
         amended.tags.retain(|tag| !change.untag.contains(tag));
@@ -230,6 +256,18 @@ impl Local<'_> {
         });
         Ok(done.map_err(|failure| taken(failure, &amended.name))?.then_some(amended))
     }
+}
+
+/// Names the hosts of credentials that a program of another version, or none, has named so far. Returns what is in the
+/// rows. One that cannot be read stays as it is, and keeps nobody from finding the others.
+fn name_hosts(store: &Store, unnamed: &[CredentialRow]) -> Vec<Metadata> {
+    let read: Vec<_> = unnamed.iter().filter_map(|row| Some((row, rows::read(row).ok()?))).collect();
+    let noted = store.note_hosts(read.iter().map(|(row, metadata)| (*row, provider::hosts(metadata))));
+    if let Err(failure) = noted {
+        // The next one who asks tries again; the answer is the same.
+        tracing::debug!(%failure, "the hosts of credentials are not noted");
+    }
+    read.into_iter().map(|(_, metadata)| metadata).collect()
 }
 
 /// A time as the database keeps it, so that what is returned is what will be read.

@@ -250,7 +250,7 @@ fn a_program_in_a_kubeconfig_is_never_run() {
     write_kubeconfig(&stage, &kubeconfig("https://127.0.0.1:1", "", &exec));
     for flags in [&[][..], &["--context", "dev"], &["--no-verify"]] {
         let refused = store(&stage, flags).ends(1);
-        assert!(refused.stderr().contains("context dev cannot be stored: its user is proved by a program (exec)"));
+        assert!(refused.stderr().contains("context dev cannot be stored: it signs in by running a program (touch)"));
         assert!(refused.stderr().contains("kubectl create token"), "{refused}");
     }
     assert!(!trace.exists());
