@@ -131,7 +131,7 @@ fn refused(problem: &str) -> Reply {
 
 /// The question, where it is one that there is an answer to.
 fn question(call: &Call<'_>) -> Result<Question, Reply> {
-    let text = call.env.var(QUESTION).filter(|text| text.len() <= LONGEST);
+    let text = call.env.var(QUESTION).filter(|text| (1..=LONGEST).contains(&text.len()));
     let text = text.ok_or_else(|| refused("KUBERNETES_EXEC_INFO is not set: this is for kubectl to call"))?;
     let question = serde_json::from_str::<Question>(text).ok().filter(|question| question.kind == KIND);
     let question = question.ok_or_else(|| refused("KUBERNETES_EXEC_INFO is no question of kubectl's"))?;
