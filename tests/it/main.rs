@@ -67,19 +67,19 @@ mod profiles;
 mod prompts;
 mod providers {
     mod api_key;
-    mod aws;
+    pub mod aws;
     mod cloudflare;
-    mod clouds;
+    pub mod clouds;
     mod file;
-    mod foreground;
+    pub mod foreground;
     mod gcp;
     mod git;
     mod hetzner;
-    mod k8s;
+    pub mod k8s;
     mod oauth;
     mod ovh;
     mod password;
-    mod registry;
+    pub mod registry;
     mod ssh_key;
     mod vercel;
     mod verda;
@@ -104,6 +104,11 @@ mod surroundings;
 mod template;
 mod terminal;
 mod tls;
+mod tools {
+    mod aws;
+    mod docker;
+    mod kubectl;
+}
 mod users;
 mod vault {
     mod commands;

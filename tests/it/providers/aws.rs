@@ -17,19 +17,19 @@ use crate::vaulted::{self, list, reveal};
 mod rotating;
 
 /// A moto with three users and a role.
-struct Moto {
+pub struct Moto {
     folder: TempDir,
     _server: Foreground,
-    url: String,
+    pub url: String,
     keys: Value,
 }
 
-fn venv() -> PathBuf {
+pub fn venv() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-peers/moto")
 }
 
 impl Moto {
-    fn start() -> Self {
+    pub fn start() -> Self {
         Self::start_in(tempfile::tempdir().expect("a temporary folder"))
     }
 
@@ -60,24 +60,24 @@ impl Moto {
         Self { folder, _server: server, url: format!("http://127.0.0.1:{port}"), keys }
     }
 
-    fn key(&self, user: &str) -> (String, String) {
+    pub fn key(&self, user: &str) -> (String, String) {
         let part = |name: &str| self.keys[user][name].as_str().expect("a key").to_owned();
         (part("id"), part("secret"))
     }
 
-    fn role(&self) -> &str {
+    pub fn role(&self) -> &str {
         self.keys["role"].as_str().expect("an ARN")
     }
 
     /// A home whose official tools are sent here.
-    fn stage(&self) -> Stage {
+    pub fn stage(&self) -> Stage {
         let mut stage = vaulted::stage();
         stage.set("AWS_ENDPOINT_URL", &self.url);
         stage
     }
 
     /// Stores the key of a user under its name.
-    fn store(&self, stage: &Stage, user: &str) -> Outcome {
+    pub fn store(&self, stage: &Stage, user: &str) -> Outcome {
         let (id, secret) = self.key(user);
         store(stage, user, &id, &secret, &[])
     }
