@@ -111,6 +111,12 @@ impl<'a> Local<'a> {
         Ok((store, open))
     }
 
+    /// Opens the vault, and makes it where there is none: whoever is about to have a person sign in learns first that
+    /// what comes of it can be kept.
+    pub fn ready(&self) -> Result<(), VaultError> {
+        self.opened().map(|_| ())
+    }
+
     /// Forgets the vault's key, so that the next use opens it anew.
     fn close(&self) {
         *self.open.borrow_mut() = None;
