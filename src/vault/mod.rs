@@ -23,7 +23,7 @@ pub mod usable;
 pub mod verify;
 
 pub use error::VaultError;
-pub use local::{About, Local, Opener, Restored};
+pub use local::{About, Local, Opener, Restored, Unlocked};
 
 /// Where credentials live.
 pub trait Vault {
