@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::frame::{Question, Request, Response};
+use super::frame::{LONGEST, Question, Request, Response};
 use super::is_told;
-use super::line::{Broken, Line};
+use super::line::{Broken, Frame, Line};
 use super::peer;
 use super::place::Place;
 use crate::helper::Reply;
@@ -49,7 +49,7 @@ impl<'e> Caller<'e> {
 pub(super) fn line(env: &Env) -> Option<Line> {
     Place::all(env).find_map(|place| {
         // A folder that somebody else was faster to make is not talked to, nor is a process of somebody else.
-        let line = if Place::is_safe(&place.calls) { Line::to(&place.calls) } else { None };
+        let line = if Place::is_safe(&place.calls) { Line::to(&place.calls, LONGEST) } else { None };
         line.filter(|line| peer::is_own(line.socket()))
     })
 }
@@ -60,7 +60,7 @@ pub(super) fn said(mut line: Line, request: &Request) -> Result<Response, Broken
     let mut deadline = Instant::now() + SOON;
     line.send(&frame, deadline)?;
     loop {
-        let frame = line.receive(deadline)?.ok_or(Broken)?;
+        let Frame::Whole(frame) = line.receive(deadline)? else { return Err(Broken) };
         match Response::decode(&frame).ok_or(Broken)? {
             Response::Working => deadline = Instant::now() + LATER,
             response => return Ok(response),

@@ -136,19 +136,6 @@ fn open(frame: &[u8]) -> Option<(u8, Reader<'_>)> {
     }
 }
 
-/// The length of the frame that begins with these bytes, the length's own left out; `None` while it is not known.
-///
-/// # Errors
-/// Where it is longer than any frame.
-pub(super) fn length(begun: &[u8]) -> Result<Option<usize>, TooLong> {
-    let Some(length) = Reader(begun).number() else { return Ok(None) };
-    if length > LONGEST { Err(TooLong) } else { Ok(Some(length)) }
-}
-
-/// A frame is longer than any.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TooLong;
-
 impl Request {
     /// The bytes of the frame; `None` where it would be too long.
     pub(super) fn encode(&self) -> Option<Zeroizing<Vec<u8>>> {
@@ -249,8 +236,9 @@ mod tests {
     use super::*;
 
     fn body(frame: &[u8]) -> &[u8] {
-        assert_eq!(length(frame), Ok(Some(frame.len() - 4)));
-        &frame[4..]
+        let (length, body) = frame.split_first_chunk().unwrap();
+        assert_eq!(u32::from_be_bytes(*length) as usize, body.len());
+        body
     }
 
     proptest! {
@@ -277,7 +265,7 @@ mod tests {
 
         #[test]
         fn noise_and_cut_frames_are_nothing(noise in prop::collection::vec(any::<u8>(), 0..200), cut in 0..100_usize) {
-            let _ = (Request::decode(&noise), Response::decode(&noise), length(&noise));
+            let _ = (Request::decode(&noise), Response::decode(&noise));
             let versioned = [&[VERSION], noise.as_slice()].concat();
             let _ = (Request::decode(&versioned), Response::decode(&versioned));
             let question = Question { helper: "git".into(), words: vec!["get".into()], ..Question::default() };
@@ -289,9 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_long_is_refused_before_it_is_read() {
-        assert_eq!(length(&[0, 0]), Ok(None));
-        assert_eq!(length(&u32::MAX.to_be_bytes()), Err(TooLong));
+    fn what_is_too_long_is_not_sent() {
         let stdout = Zeroizing::new(vec![0; LONGEST]);
         assert!(Response::Reply(Reply { stdout, talk: None, code: 0 }).encode().is_none());
         let many = Writer::new(1, 0).bytes(PROGRAM.as_bytes()).bytes(b"git").number(usize::MAX).done().unwrap();

@@ -9,29 +9,40 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use zeroize::Zeroizing;
 
-use super::frame;
-
 /// A usual frame fits in here, so that most are read at once.
 const USUAL: usize = 16 << 10;
 
-/// The other end is gone, too slow, or no agent.
+/// The other end is gone or too slow, or what it says is no frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Broken;
+
+/// What comes over a line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Frame {
+    /// A whole frame, its length left out.
+    Whole(Zeroizing<Vec<u8>>),
+    /// One that is longer than any, and was not kept.
+    TooLong,
+    /// The other end has closed the line.
+    End,
+}
 
 /// One end of a conversation.
 pub(super) struct Line {
     socket: OwnedFd,
     held: Zeroizing<Vec<u8>>,
+    /// The length of the longest frame.
+    longest: usize,
 }
 
 impl Line {
-    /// Over a socket that was accepted.
-    pub(super) fn of(socket: OwnedFd) -> Self {
-        Self { socket, held: Zeroizing::default() }
+    /// Over a socket that was accepted, with frames of a length up to `longest`.
+    pub(super) fn of(socket: OwnedFd, longest: usize) -> Self {
+        Self { socket, held: Zeroizing::default(), longest }
     }
 
     /// To whoever listens at `path`, if anybody does and has room for one more caller.
-    pub(super) fn to(path: &Path) -> Option<Self> {
+    pub(super) fn to(path: &Path, longest: usize) -> Option<Self> {
         let address = SocketAddrUnix::new(path).ok()?;
         // Never waits: where the queue of callers is full, one is told at once.
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
@@ -43,7 +54,7 @@ impl Line {
             rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None).ok()?
         };
         rustix::net::connect(&socket, &address).ok()?;
-        Some(Self::of(socket))
+        Some(Self::of(socket, longest))
     }
 
     /// The socket.
@@ -57,7 +68,7 @@ impl Line {
         while !rest.is_empty() {
             match rustix::net::send(&self.socket, rest, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
                 Ok(sent) => rest = rest.get(sent..).unwrap_or_default(),
-                Err(Errno::AGAIN) => self.wait(PollFlags::OUT, deadline)?,
+                Err(Errno::AGAIN) => self.wait(PollFlags::OUT, Some(deadline))?,
                 Err(Errno::INTR) => {}
                 Err(_) => return Err(Broken),
             }
@@ -65,20 +76,45 @@ impl Line {
         Ok(())
     }
 
-    /// Reads a whole frame, the length left out; `None` where the other end has closed the line before it.
-    pub(super) fn receive(&mut self, deadline: Instant) -> Result<Option<Zeroizing<Vec<u8>>>, Broken> {
+    /// Waits for the other end to say something or to close the line, for as long as it takes.
+    pub(super) fn begins(&self) -> Result<(), Broken> {
+        if self.held.is_empty() { self.wait(PollFlags::IN, None) } else { Ok(()) }
+    }
+
+    /// Reads a frame.
+    pub(super) fn receive(&mut self, deadline: Instant) -> Result<Frame, Broken> {
         loop {
-            if let Some(length) = frame::length(&self.held).map_err(|_| Broken)? {
-                let end = 4 + length;
-                if let Some(whole) = self.held.get(4..end) {
-                    let whole = Zeroizing::new(whole.to_vec());
-                    self.held.drain(..end);
-                    return Ok(Some(whole));
+            if let Some((length, rest)) = self.held.split_first_chunk() {
+                let length = usize::try_from(u32::from_be_bytes(*length)).map_err(|_| Broken)?;
+                if length > self.longest {
+                    return self.skip(length, deadline);
                 }
-                self.make_room(end);
+                if let Some(whole) = rest.get(..length) {
+                    let whole = Zeroizing::new(whole.to_vec());
+                    self.held.drain(..4 + length);
+                    return Ok(Frame::Whole(whole));
+                }
+                self.make_room(4 + length);
             }
             if !self.more(deadline)? {
-                return if self.held.is_empty() { Ok(None) } else { Err(Broken) };
+                return if self.held.is_empty() { Ok(Frame::End) } else { Err(Broken) };
+            }
+        }
+    }
+
+    /// Reads a frame that is too long to its end, and keeps nothing of it.
+    fn skip(&mut self, length: usize, deadline: Instant) -> Result<Frame, Broken> {
+        let mut left = length;
+        self.held.drain(..4);
+        loop {
+            let here = left.min(self.held.len());
+            self.held.drain(..here);
+            left -= here;
+            if left == 0 {
+                return Ok(Frame::TooLong);
+            }
+            if !self.more(deadline)? {
+                return Err(Broken);
             }
         }
     }
@@ -86,7 +122,7 @@ impl Line {
     /// Takes in more; `false` at the end.
     fn more(&mut self, deadline: Instant) -> Result<bool, Broken> {
         self.make_room(self.held.len() + USUAL);
-        self.wait(PollFlags::IN, deadline)?;
+        self.wait(PollFlags::IN, Some(deadline))?;
         let begun = self.held.len();
         self.held.resize(begun + USUAL, 0);
         let place = self.held.get_mut(begun..).ok_or(Broken)?;
@@ -109,11 +145,11 @@ impl Line {
         }
     }
 
-    fn wait(&self, what: PollFlags, deadline: Instant) -> Result<(), Broken> {
+    fn wait(&self, what: PollFlags, deadline: Option<Instant>) -> Result<(), Broken> {
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let left = Timespec::try_from(left.max(Duration::from_micros(1))).map_err(|_| Broken)?;
-            match poll(&mut [PollFd::new(&self.socket, what)], Some(&left)) {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let left = left.map(|left| Timespec::try_from(left.max(Duration::from_micros(1)))).transpose();
+            match poll(&mut [PollFd::new(&self.socket, what)], left.map_err(|_| Broken)?.as_ref()) {
                 Ok(0) => return Err(Broken),
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
@@ -136,29 +172,30 @@ mod tests {
 
     fn pair() -> (Line, UnixStream) {
         let (one, other) = UnixStream::pair().unwrap();
-        (Line::of(one.into()), other)
+        (Line::of(one.into(), 1 << 20), other)
     }
 
     #[test]
     fn frames_come_whole_however_they_are_cut() {
         let (mut line, mut other) = pair();
         let long = vec![7; 100_000];
+        let long_again = long.clone();
         let writer = std::thread::spawn(move || {
             for part in [&[0, 0][..], &[0, 2, 1], &[2, 0, 0, 0, 0, 0, 1, 0x86, 0xa0], &long] {
                 other.write_all(part).unwrap();
             }
             other
         });
-        let mut next = || line.receive(Instant::now() + Duration::from_secs(5)).unwrap().unwrap();
-        assert_eq!(*next(), [1, 2]);
-        assert!(next().is_empty());
-        assert_eq!(*next(), vec![7; 100_000]);
+        let mut next = || line.receive(Instant::now() + Duration::from_secs(5)).unwrap();
+        for expected in [vec![1, 2], Vec::new(), long_again] {
+            assert_eq!(next(), Frame::Whole(expected.into()));
+        }
         drop(writer.join().unwrap());
-        assert!(line.receive(soon()).unwrap().is_none());
+        assert_eq!(next(), Frame::End);
     }
 
     #[test]
-    fn who_says_nothing_half_or_too_much_is_broken() {
+    fn who_says_nothing_or_half_is_broken() {
         let (mut line, other) = pair();
         assert_eq!(line.receive(soon()).unwrap_err(), Broken);
         drop(other);
@@ -166,10 +203,25 @@ mod tests {
         other.write_all(&[0, 0, 0, 9, 1]).unwrap();
         drop(other);
         assert_eq!(line.receive(soon()).unwrap_err(), Broken);
+    }
+
+    #[test]
+    fn what_is_too_long_is_not_kept_and_the_line_goes_on() {
         let (mut line, mut other) = pair();
-        other.write_all(&[255; 8]).unwrap();
-        assert_eq!(line.receive(soon()).unwrap_err(), Broken);
-        assert!(line.held.capacity() < 1 << 20, "nothing is made ready for it");
+        let writer = std::thread::spawn(move || {
+            let long = vec![7; (1 << 20) + 1];
+            other.write_all(&u32::try_from(long.len()).unwrap().to_be_bytes()).unwrap();
+            other.write_all(&long).unwrap();
+            other.write_all(&[0, 0, 0, 1, 9]).unwrap();
+            other.write_all(&[255; 8]).unwrap();
+            other
+        });
+        let later = Instant::now() + Duration::from_secs(10);
+        assert_eq!(line.receive(later), Ok(Frame::TooLong));
+        assert_eq!(line.receive(later), Ok(Frame::Whole(vec![9].into())));
+        let _other = writer.join().unwrap();
+        assert_eq!(line.receive(soon()), Err(Broken));
+        assert!(line.held.capacity() < 1 << 17, "nothing is made ready for it");
     }
 
     #[test]

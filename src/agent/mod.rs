@@ -8,12 +8,14 @@
 
 mod caller;
 mod control;
+mod door;
 mod error;
 mod frame;
 mod line;
 mod peer;
 mod place;
 mod serve;
+mod ssh;
 mod state;
 mod work;
 

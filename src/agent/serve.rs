@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::AgentError;
 use super::place::Place;
+use super::ssh;
 use super::state::State;
 use super::work::work;
 use crate::os::Env;
@@ -35,6 +36,7 @@ pub struct Agent {
     env: Env,
     place: Place,
     calls: UnixListener,
+    ssh: UnixListener,
     _lock: Lock,
 }
 
@@ -48,13 +50,14 @@ impl Agent {
         })?;
         let place = Place::made(env)?;
         let calls = listener(&place.calls)?;
-        Ok(Self { env: env.clone(), place, calls, _lock: lock })
+        let ssh = listener(&place.ssh)?;
+        Ok(Self { env: env.clone(), place, calls, ssh, _lock: lock })
     }
 
     /// Begins to answer.
     pub fn start(self, key: Unlocked, life: Life) -> Running {
         let (end, ended) = channel();
-        let state = Arc::new(State::new(&self.env, self.place.clone(), Some(key), life, end.clone()));
+        let state = Arc::new(State::new(&self.env, self.place.clone(), key, life, end.clone()));
         // Without a handler a signal ends the process at once, and the next agent removes the sockets.
         let _ = ctrlc::set_handler(move || end.send(()).unwrap_or_default());
         let calls = Arc::new(self.calls);
@@ -63,6 +66,8 @@ impl Agent {
             // A panic ends one conversation, and the caller does it itself.
             std::thread::spawn(move || while catch_unwind(AssertUnwindSafe(|| work(&state, &calls))).is_err() {});
         }
+        let (ssh, for_ssh) = (self.ssh, Arc::clone(&state));
+        std::thread::spawn(move || ssh::listen(&for_ssh, &ssh));
         Running { state, ended, place: self.place, _lock: self._lock }
     }
 }
@@ -79,7 +84,7 @@ impl Running {
     /// Waits until its time is over or it is told to end, by a request or a signal. Removes its sockets.
     pub fn wait(self) {
         wait(&self.state, &self.ended);
-        self.state.set_key(None);
+        self.state.lock();
         for socket in [&self.place.calls, &self.place.ssh] {
             // One that is gone already needs no removal.
             let _ = std::fs::remove_file(socket);

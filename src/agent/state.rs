@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use super::control::Status;
 use super::place::Place;
 use super::serve::Life;
+use super::ssh::Keys;
 use crate::os::Env;
 use crate::vault::Unlocked;
 
@@ -21,6 +22,8 @@ pub(super) struct State {
     pub(super) place: Place,
     life: Life,
     key: Mutex<Option<Unlocked>>,
+    /// SSH keys that are not in the vault.
+    pub(super) ssh_keys: Keys,
     started: Instant,
     started_at: DateTime<Utc>,
     /// When it was last asked, in milliseconds since the start.
@@ -36,11 +39,12 @@ fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl State {
     /// An agent that has just started. Whoever waits at the other end of `end` is told to end it.
-    pub(super) fn new(env: &Env, place: Place, key: Option<Unlocked>, life: Life, end: Sender<()>) -> Self {
+    pub(super) fn new(env: &Env, place: Place, key: Unlocked, life: Life, end: Sender<()>) -> Self {
         Self {
             place,
             life,
-            key: Mutex::new(key),
+            key: Mutex::new(Some(key)),
+            ssh_keys: Keys::default(),
             started: Instant::now(),
             started_at: env.now(),
             asked: AtomicU64::new(0),
@@ -55,9 +59,15 @@ impl State {
         held(&self.key).clone()
     }
 
-    /// Uses another key, or none.
-    pub(super) fn set_key(&self, key: Option<Unlocked>) {
-        *held(&self.key) = key;
+    /// Uses this key from now on.
+    pub(super) fn unlock(&self, key: Unlocked) {
+        *held(&self.key) = Some(key);
+    }
+
+    /// Forgets the key, and every SSH key that was handed over.
+    pub(super) fn lock(&self) {
+        *held(&self.key) = None;
+        self.ssh_keys.clear();
     }
 
     /// Notes that somebody asks.
@@ -103,7 +113,7 @@ impl State {
             locked: key.is_none(),
             memory_locked: key.is_some_and(|key| key.is_in_locked_memory()),
             answered: self.answered.load(Ordering::Relaxed),
-            added_ssh_keys: 0,
+            added_ssh_keys: self.ssh_keys.count(),
             ends_in: self.until_end().as_secs(),
             idle_ends_in: self.until_idle().map(|left| left.as_secs()),
             ssh_socket: self.place.ssh.clone(),
