@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | ways in | [`cli`] | arguments, questions, printing; the only code that touches a terminal |
 //! | | [`helper`] | the protocols of tools, as bytes |
+//! | | [`run`] | what a child process is given, how it is started and watched, what is masked in its output |
 //! | domain: verbs | [`scan`] | every credential that lies on this machine, in files, variables and any text |
 //! | | [`vault`] | where credentials live, whether each is still good, the usable form of one |
 //! | | [`provider`] | what one outside system knows: finds, verifies, makes usable, rotates |
@@ -28,6 +29,7 @@ pub mod helper;
 pub mod http;
 pub mod os;
 pub mod provider;
+pub mod run;
 pub mod scan;
 pub mod secret;
 pub mod store;

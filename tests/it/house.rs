@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which layers each layer may import, besides itself.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("error", &[]),
     ("text", &[]),
     ("secret", &["error", "text", "os"]),
@@ -18,6 +18,7 @@ const LAYERS: [(&str, &[&str]); 14] = [
     ("scan", &["error", "text", "secret", "os", "http", "credential", "provider"]),
     ("vault", &["error", "text", "secret", "os", "http", "store", "credential", "provider", "auth"]),
     ("helper", &["error", "text", "secret", "os", "http", "credential", "provider", "auth", "vault"]),
+    ("run", &["error", "text", "secret", "os", "http", "credential", "provider", "vault"]),
     (
         "cli",
         &[
@@ -34,13 +35,14 @@ const LAYERS: [(&str, &[&str]); 14] = [
             "scan",
             "vault",
             "helper",
+            "run",
         ],
     ),
 ];
 
 /// Where a plain secret meets a wire, a store or a tool. Whoever adds a place adds it here, and says why in review.
 /// A name that ends in `/` stands for a folder: each provider speaks to its own system.
-const BORDERS: [&str; 32] = [
+const BORDERS: [&str; 33] = [
     "auth/device.rs",
     "auth/grant/client.rs",
     "auth/grant/fields.rs",
@@ -62,6 +64,7 @@ const BORDERS: [&str; 32] = [
     "http/client.rs",
     "http.rs",
     "provider/",
+    "run/",
     "scan/cut.rs",
     "scan/finding.rs",
     "scan/merge.rs",

@@ -1,0 +1,10 @@
+//! What a child process is given, how it is started and watched, and what is masked in its output.
+//!
+//! | file | what it is about |
+//! |---|---|
+//! | [`reference`], [`dotenv`] | `lanyard://NAME/FIELD` in text and in templates of environments |
+//! | [`mask`] | secrets in output, replaced while it flows |
+
+pub mod dotenv;
+pub mod mask;
+pub mod reference;
