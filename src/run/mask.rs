@@ -7,7 +7,7 @@
 //!
 //! Secrets of fewer than [`SHORTEST`] bytes are not masked: they would be found in every other word.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::{Anchored, MatchKind, dfa, nfa};
@@ -29,9 +29,10 @@ pub struct Masks {
 }
 
 impl Masks {
-    /// Every form of every one of these secrets.
-    pub fn of<'s>(secrets: impl IntoIterator<Item = &'s Secret>) -> Self {
-        let mut all: Vec<_> = secrets.into_iter().flat_map(forms::of).collect();
+    /// Every form of every one of these secrets. What is known to be none is not taken for one where it stands alone in
+    /// a line of a longer one.
+    pub fn of<'s>(secrets: impl IntoIterator<Item = &'s Secret>, plain: &BTreeSet<String>) -> Self {
+        let mut all: Vec<_> = secrets.into_iter().flat_map(|secret| forms::of(secret, plain)).collect();
         all.sort_by(|one, other| one.as_slice().cmp(other));
         all.dedup_by(|one, other| one.as_slice() == other.as_slice());
         Self { finder: Finder::of(&all) }

@@ -65,7 +65,7 @@ pub fn source(
 }
 
 /// Opens a credential; when another process has just replaced it, the new one.
-pub(super) fn open_newest(vault: &dyn Vault, metadata: &Metadata) -> Result<Credential, VaultError> {
+pub fn open_newest(vault: &dyn Vault, metadata: &Metadata) -> Result<Credential, VaultError> {
     let mut newest = metadata.clone();
     for _ in 0..MOST_CHANGES {
         match vault.open(&newest) {

@@ -1,5 +1,7 @@
 //! The forms in which a secret may stand in output: as it is, line by line, in base64, in URLs, in JSON, in a shell.
 
+use std::collections::BTreeSet;
+
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::general_purpose::NO_PAD;
@@ -15,7 +17,7 @@ const SHORTEST_LINE: usize = 8;
 type Form = Zeroizing<Vec<u8>>;
 
 /// Every form of a secret, some more than once. None where it is too short to be masked.
-pub fn of(secret: &Secret) -> Vec<Form> {
+pub fn of(secret: &Secret, plain: &BTreeSet<String>) -> Vec<Form> {
     let whole = secret.expose();
     let trimmed = whole.trim_end_matches(['\n', '\r']);
     if trimmed.len() < SHORTEST || trimmed.trim().is_empty() {
@@ -28,8 +30,19 @@ pub fn of(secret: &Secret) -> Vec<Form> {
         base64(whole.as_bytes(), &mut forms);
     }
     if trimmed.contains('\n') {
-        for line in trimmed.lines().map(str::trim).filter(|line| is_telling(line)) {
-            written(line, &mut forms);
+        let mut telling = |text: &str| {
+            if is_telling(text) && !plain.contains(text) {
+                written(text, &mut forms);
+            }
+        };
+        for line in trimmed.lines().map(str::trim) {
+            let Some(value) = value(line) else {
+                telling(line);
+                continue;
+            };
+            telling(value);
+            // A key block within a JSON string.
+            value.split(r"\n").filter(|part| part.len() < value.len()).for_each(&mut telling);
         }
     }
     forms
@@ -39,6 +52,21 @@ pub fn of(secret: &Secret) -> Vec<Form> {
 fn is_telling(line: &str) -> bool {
     let is_border = line.starts_with("-----") && line.ends_with("-----");
     line.len() >= SHORTEST_LINE && !is_border && line.contains(|letter: char| letter.is_alphanumeric())
+}
+
+/// The value in a line that gives a name and a value, as YAML, JSON, INI and variables are written.
+fn value(line: &str) -> Option<&str> {
+    let line = line.strip_prefix("- ").unwrap_or(line);
+    let (name, value) = match (line.split_once(": "), line.split_once('=')) {
+        (Some(named), Some(other)) if named.0.len() < other.0.len() => named,
+        (_, Some(named)) | (Some(named), None) => named,
+        (None, None) => return None,
+    };
+    let name = name.trim().trim_matches(['"', '\'']);
+    let is_name = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
+    let value = value.trim().trim_end_matches(',');
+    let value = ['"', '\''].iter().find_map(|quote| value.strip_prefix(*quote)?.strip_suffix(*quote)).unwrap_or(value);
+    (is_name && value.contains(|letter: char| letter.is_alphanumeric())).then_some(value)
 }
 
 /// Every form of one text.

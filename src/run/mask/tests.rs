@@ -9,7 +9,7 @@ fn secrets(all: &[&str]) -> Vec<Secret> {
 }
 
 fn masks(all: &[&str]) -> Masks {
-    Masks::of(&secrets(all))
+    Masks::of(&secrets(all), &BTreeSet::new())
 }
 
 /// What leaves when the text comes in these chunks, over and over.
@@ -95,6 +95,18 @@ fn a_secret_of_many_lines_is_masked_line_by_line() {
 }
 
 #[test]
+fn of_a_file_of_names_and_values_the_values_are_masked() {
+    let yaml = "apiVersion: v1\nkind: Config\nusers:\n- name: dev-cluster\n  token: 's3cr3t-value'\n";
+    let json = "{\n \"type\": \"service_account\",\n \"key\": \"-----BEGIN KEY-----\\nTE5ZQ0FOQVJZ\\n-----END KEY-----\\n\"\n}\n";
+    let ini = "[default]\npassword = correct horse\nDB_URL=x://y:hunter2\n";
+    let plain = BTreeSet::from(["dev-cluster".to_owned()]);
+    let masks = Masks::of(&secrets(&[yaml, json, ini]), &plain);
+    let text = "apiVersion: v1\nkind: Config name: dev-cluster s3cr3t-value TE5ZQ0FOQVJZ correct horse x://y:hunter2 [default]";
+    let out = String::from_utf8(masked(&masks, text.as_bytes(), &[5])).unwrap();
+    assert_eq!(out, "apiVersion: v1\nkind: Config name: dev-cluster *** *** *** *** ***");
+}
+
+#[test]
 fn only_what_may_be_a_secret_is_held_back() {
     let masks = masks(&["s3cr3t-value"]);
     let mut stream = Stream::new(&masks);
@@ -173,8 +185,8 @@ proptest! {
         sizes in prop::collection::vec(1usize..40, 1..8),
     ) {
         let all: Vec<Secret> = all.into_iter().map(Secret::new).collect();
-        let forms: Vec<Vec<u8>> = all.iter().flat_map(forms::of).map(|form| form.to_vec()).collect();
-        let masks = Masks::of(&all);
+        let forms: Vec<Vec<u8>> = all.iter().flat_map(|secret| forms::of(secret, &BTreeSet::new())).map(|form| form.to_vec()).collect();
+        let masks = Masks::of(&all, &BTreeSet::new());
         let out = masked(&masks, text.as_bytes(), &sizes);
         prop_assert_eq!(&out, &by_definition(&forms, text.as_bytes()));
     }
@@ -186,7 +198,7 @@ proptest! {
         sizes in prop::collection::vec(1usize..90, 1..8),
     ) {
         let all: Vec<Secret> = all.into_iter().map(Secret::new).collect();
-        let masks = Masks::of(&all);
+        let masks = Masks::of(&all, &BTreeSet::new());
         let mut text = Vec::new();
         for (at, part) in between.iter().enumerate() {
             text.extend_from_slice(part);
