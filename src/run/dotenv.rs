@@ -63,7 +63,8 @@ pub fn read(text: &str) -> Result<Vec<Line>, Bad> {
 }
 
 /// What is wrong with what begins like a reference.
-pub const NO_REFERENCE: &str = "what begins with lanyard:// is no reference; write lanyard://NAME/FIELD, or \\ before it";
+pub const NO_REFERENCE: &str =
+    "what begins with lanyard:// is no reference; write lanyard://NAME/FIELD, or \\ before it";
 
 /// The pieces as they are kept; a reference stands where its variable does.
 fn owned(pieces: Vec<Piece<'_>>, number: usize) -> Vec<Piece<'static>> {
@@ -178,7 +179,9 @@ mod tests {
         ] {
             assert_eq!(one(text).unwrap(), ("A".to_owned(), value.to_owned()), "{text:?}");
         }
-        for bad in ["A", "9A=b", "A-B=c", "=b", "A='b", "A=\"b", "A='b'c", "A='b'#c", "A=lanyard://x", "A=1\nA=2", "A=\0"] {
+        for bad in
+            ["A", "9A=b", "A-B=c", "=b", "A='b", "A=\"b", "A='b'c", "A='b'#c", "A=lanyard://x", "A=1\nA=2", "A=\0"]
+        {
             assert!(one(bad).is_err(), "{bad:?}");
         }
     }

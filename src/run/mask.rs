@@ -8,6 +8,7 @@
 //! Secrets of fewer than [`SHORTEST`] bytes are not masked: they would be found in every other word.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use aho_corasick::automaton::{Automaton, StateID};
 use aho_corasick::{Anchored, MatchKind, dfa, nfa};
@@ -88,8 +89,8 @@ fn depths(automaton: &impl Automaton, forms: &[zeroize::Zeroizing<Vec<u8>>]) -> 
 }
 
 /// One stream that is being masked.
-pub struct Stream<'m> {
-    masks: &'m Masks,
+pub struct Stream {
+    masks: Arc<Masks>,
     state: Option<StateID>,
     /// What has come and not left: the bytes from `left` to `come`.
     held: Vec<u8>,
@@ -101,11 +102,25 @@ pub struct Stream<'m> {
     masked: Option<u64>,
 }
 
-impl<'m> Stream<'m> {
+impl Stream {
     /// A stream at its beginning.
-    pub fn new(masks: &'m Masks) -> Self {
+    pub fn new(masks: Arc<Masks>) -> Self {
         let state = None;
         Self { masks, state, held: Vec::new(), come: 0, left: 0, found: Vec::new(), masked: None }
+    }
+
+    /// Looks for more than before from now on: `masks` are the ones so far and others. What is held back is looked
+    /// through again.
+    pub fn look_for(&mut self, masks: Arc<Masks>, out: &mut Vec<u8>) {
+        if Arc::ptr_eq(&masks, &self.masks) {
+            return;
+        }
+        self.masks = masks;
+        self.state = None;
+        self.found.clear();
+        self.come = self.left.min(self.come);
+        let held = std::mem::take(&mut self.held);
+        self.push(&held, out);
     }
 
     /// Takes the next bytes and puts what is decided behind `out`.

@@ -10,7 +10,7 @@ use crate::run::dotenv::Line;
 use crate::run::error::Cause;
 use crate::run::reference::{Piece, Reference};
 use crate::secret::Secret;
-use crate::vault::{Vault, usable};
+use crate::vault::{Vault, VaultError, usable};
 
 /// A value that a reference stands for.
 #[derive(Debug)]
@@ -35,11 +35,18 @@ impl Value {
 pub type Find<'f> = dyn Fn(&str) -> Result<Metadata> + 'f;
 
 /// A credential that was opened here.
-pub struct Open {
-    /// The credential.
-    pub credential: Credential,
+struct Open {
+    credential: Credential,
     /// Its usable form, where it was made.
-    pub issued: Option<Issued>,
+    issued: Option<Issued>,
+}
+
+/// A credential with its usable form.
+pub struct Usable<'o> {
+    /// The credential.
+    pub credential: &'o Credential,
+    /// Its usable form.
+    pub issued: &'o Issued,
 }
 
 /// Looks values up.
@@ -59,14 +66,21 @@ impl<'r> Resolver<'r> {
     }
 
     /// The usable form of a credential. Its secrets are then known to be handed out.
-    pub fn usable(&mut self, name: &str) -> Result<&Open> {
+    pub fn usable(&mut self, name: &str) -> Result<Usable<'_>> {
         let metadata = (self.find)(name)?;
+        self.make_usable(&metadata)?;
+        self.know(&metadata.id);
+        let open = self.opened(&metadata, name)?;
+        let gone = || VaultError::Unknown { name: name.to_owned(), nearest: None };
+        Ok(Usable { credential: &open.credential, issued: open.issued.as_ref().ok_or_else(gone)? })
+    }
+
+    fn make_usable(&mut self, metadata: &Metadata) -> Result<()> {
         if self.open.get(&metadata.id).is_none_or(|open| open.issued.is_none()) {
-            let (credential, issued) = usable::usable(self.vault, &metadata, &self.net)?;
+            let (credential, issued) = usable::usable(self.vault, metadata, &self.net)?;
             self.open.insert(metadata.id.clone(), Open { credential, issued: Some(issued) });
         }
-        self.know(&metadata.id);
-        self.opened(&metadata, name)
+        Ok(())
     }
 
     /// The text of a template with every reference in it replaced; `place` names the template.
@@ -106,12 +120,7 @@ impl<'r> Resolver<'r> {
         let Piece::Reference { reference, line } = piece else { return Ok(()) };
         let mut ready = || -> Result<()> {
             let metadata = (self.find)(&reference.credential)?;
-            let is_stored = stored_name(&metadata, &reference.field).is_some();
-            if !is_stored && self.open.get(&metadata.id).is_none_or(|open| open.issued.is_none()) {
-                let (credential, issued) = usable::usable(self.vault, &metadata, &self.net)?;
-                self.open.insert(metadata.id.clone(), Open { credential, issued: Some(issued) });
-            }
-            Ok(())
+            if stored_name(&metadata, &reference.field).is_some() { Ok(()) } else { self.make_usable(&metadata) }
         };
         Ok(ready().map_err(|cause| missing(reference, place, *line, cause))?)
     }
@@ -136,7 +145,7 @@ impl<'r> Resolver<'r> {
     }
 
     fn opened(&self, metadata: &Metadata, name: &str) -> Result<&Open> {
-        let gone = || crate::vault::VaultError::Unknown { name: name.to_owned(), nearest: None };
+        let gone = || VaultError::Unknown { name: name.to_owned(), nearest: None };
         self.open.get(&metadata.id).ok_or_else(|| gone().into())
     }
 
@@ -216,7 +225,7 @@ fn names_of(material: &Material) -> &'static [&'static str] {
 }
 
 /// What nobody may see of a usable form.
-fn secrets_of(material: &Material) -> Vec<Secret> {
+pub fn secrets_of(material: &Material) -> Vec<Secret> {
     let secrets: Vec<&Secret> = match material {
         Material::Bearer(token) => vec![token],
         Material::Basic { password, .. } => vec![password],

@@ -108,7 +108,10 @@ impl Changes {
 
     /// The variables that must not be set.
     pub fn removed(&self) -> impl Iterator<Item = &str> {
-        self.settings.iter().filter(|(_, (setting, _))| matches!(setting, Setting::Unset)).map(|(name, _)| name.as_str())
+        self.settings
+            .iter()
+            .filter(|(_, (setting, _))| matches!(setting, Setting::Unset))
+            .map(|(name, _)| name.as_str())
     }
 
     /// The value of a variable as the child will see it.

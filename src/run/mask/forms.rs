@@ -132,9 +132,8 @@ fn in_json(text: &str, forms: &mut Vec<Form>) {
     let inner = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or_default();
     let slashes = Zeroizing::new(inner.replace('/', r"\/"));
     let html = [('<', r"\u003c"), ('>', r"\u003e"), ('&', r"\u0026")];
-    let for_html = html.iter().fold(Zeroizing::new(inner.to_owned()), |text, (from, to)| {
-        Zeroizing::new(text.replace(*from, to))
-    });
+    let for_html =
+        html.iter().fold(Zeroizing::new(inner.to_owned()), |text, (from, to)| Zeroizing::new(text.replace(*from, to)));
     for form in [inner, &slashes, &for_html] {
         let mut ascii = Zeroizing::new(String::with_capacity(6 * form.len()));
         for letter in form.chars() {

@@ -8,13 +8,13 @@ fn secrets(all: &[&str]) -> Vec<Secret> {
     all.iter().map(|secret| Secret::new((*secret).to_owned())).collect()
 }
 
-fn masks(all: &[&str]) -> Masks {
-    Masks::of(&secrets(all), &BTreeSet::new())
+fn masks(all: &[&str]) -> Arc<Masks> {
+    Arc::new(Masks::of(&secrets(all), &BTreeSet::new()))
 }
 
 /// What leaves when the text comes in these chunks, over and over.
-fn masked(masks: &Masks, text: &[u8], sizes: &[usize]) -> Vec<u8> {
-    let mut stream = Stream::new(masks);
+fn masked(masks: &Arc<Masks>, text: &[u8], sizes: &[usize]) -> Vec<u8> {
+    let mut stream = Stream::new(Arc::clone(masks));
     let mut out = Vec::new();
     let mut rest = text;
     for size in sizes.iter().cycle() {
@@ -100,7 +100,7 @@ fn of_a_file_of_names_and_values_the_values_are_masked() {
     let json = "{\n \"type\": \"service_account\",\n \"key\": \"-----BEGIN KEY-----\\nTE5ZQ0FOQVJZ\\n-----END KEY-----\\n\"\n}\n";
     let ini = "[default]\npassword = correct horse\nDB_URL=x://y:hunter2\n";
     let plain = BTreeSet::from(["dev-cluster".to_owned()]);
-    let masks = Masks::of(&secrets(&[yaml, json, ini]), &plain);
+    let masks = Arc::new(Masks::of(&secrets(&[yaml, json, ini]), &plain));
     let text = "apiVersion: v1\nkind: Config name: dev-cluster s3cr3t-value TE5ZQ0FOQVJZ correct horse x://y:hunter2 [default]";
     let out = String::from_utf8(masked(&masks, text.as_bytes(), &[5])).unwrap();
     assert_eq!(out, "apiVersion: v1\nkind: Config name: dev-cluster *** *** *** *** ***");
@@ -109,7 +109,7 @@ fn of_a_file_of_names_and_values_the_values_are_masked() {
 #[test]
 fn only_what_may_be_a_secret_is_held_back() {
     let masks = masks(&["s3cr3t-value"]);
-    let mut stream = Stream::new(&masks);
+    let mut stream = Stream::new(Arc::clone(&masks));
     let mut out = Vec::new();
     for (chunk, so_far) in [
         (&b"Password: "[..], "Password: "),
@@ -127,9 +127,21 @@ fn only_what_may_be_a_secret_is_held_back() {
 }
 
 #[test]
+fn more_can_be_looked_for_later() {
+    let mut stream = Stream::new(masks(&["s3cr3t-value"]));
+    let mut out = Vec::new();
+    stream.push(b"another s3cr3t-value s3cr3t-v", &mut out);
+    stream.look_for(masks(&["s3cr3t-value", "another", "cr3t-v"]), &mut out);
+    assert_eq!(String::from_utf8_lossy(&out), "another *** ");
+    stream.push(b"alue another s3cr3t-", &mut out);
+    stream.end(&mut out);
+    assert_eq!(String::from_utf8_lossy(&out), "another *** *** *** s3cr3t-");
+}
+
+#[test]
 fn memory_does_not_grow_with_the_stream() {
     let masks = masks(&["aaaaaaab", "s3cr3t-value"]);
-    let mut stream = Stream::new(&masks);
+    let mut stream = Stream::new(Arc::clone(&masks));
     let mut out = Vec::new();
     for _ in 0..2000 {
         stream.push(&[b'a'; 4096], &mut out);
@@ -186,7 +198,7 @@ proptest! {
     ) {
         let all: Vec<Secret> = all.into_iter().map(Secret::new).collect();
         let forms: Vec<Vec<u8>> = all.iter().flat_map(|secret| forms::of(secret, &BTreeSet::new())).map(|form| form.to_vec()).collect();
-        let masks = Masks::of(&all, &BTreeSet::new());
+        let masks = Arc::new(Masks::of(&all, &BTreeSet::new()));
         let out = masked(&masks, text.as_bytes(), &sizes);
         prop_assert_eq!(&out, &by_definition(&forms, text.as_bytes()));
     }
@@ -198,7 +210,7 @@ proptest! {
         sizes in prop::collection::vec(1usize..90, 1..8),
     ) {
         let all: Vec<Secret> = all.into_iter().map(Secret::new).collect();
-        let masks = Masks::of(&all, &BTreeSet::new());
+        let masks = Arc::new(Masks::of(&all, &BTreeSet::new()));
         let mut text = Vec::new();
         for (at, part) in between.iter().enumerate() {
             text.extend_from_slice(part);
@@ -238,7 +250,7 @@ fn throughput() {
         let masks = masks(&[all[0], all[1], &secret]);
         let chunk = line.repeat(700);
         let started = std::time::Instant::now();
-        let (mut stream, mut out, mut bytes) = (Stream::new(&masks), Vec::new(), 0);
+        let (mut stream, mut out, mut bytes) = (Stream::new(Arc::clone(&masks)), Vec::new(), 0);
         while started.elapsed().as_secs() < 2 {
             out.clear();
             stream.push(chunk.as_bytes(), &mut out);
