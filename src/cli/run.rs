@@ -18,6 +18,7 @@ use crate::provider::{self, env};
 use crate::run::child::{self, Program};
 use crate::run::dotenv::{self, Line};
 use crate::run::endpoint::Endpoint;
+use crate::run::folder;
 use crate::run::mask::{Masks, forms};
 use crate::run::resolve::Resolver;
 use crate::run::variables::Changes;
@@ -93,6 +94,7 @@ impl Args {
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         // Before the keychain or the network starts a thread.
         let watch = Watch::start(Ui::leave)?;
+        folder::sweep_all(doors.env);
         let (_, profile) = active::active(doors)?;
         let clock = || doors.env.now();
         let vault = vault_door::local(doors, &profile, &clock);
@@ -154,7 +156,7 @@ impl Args {
             let (metadata, issued) = (&open.credential.metadata, &open.issued);
             let shown = typed(metadata);
             let provider = provider::of(metadata);
-            let variables = provider.map(|provider| provider.export(&open.credential, issued)).unwrap_or_default();
+            let variables = provider.map(|provider| provider.export(open.credential, issued)).unwrap_or_default();
             if variables.iter().all(|one| matches!(one, Variable::Unset { .. })) {
                 return Err(RunError::NoVariables { name: shown }.into());
             }

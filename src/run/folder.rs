@@ -20,7 +20,7 @@ const PREFIX: &str = "lanyard-run-";
 /// How a folder is called in which there may be no lock yet.
 const UNFINISHED: &str = ".lanyard-run-";
 /// One that is unfinished for longer was left so.
-const STALE: Duration = Duration::from_secs(60);
+const STALE: Duration = Duration::from_mins(1);
 /// The file in it that is locked.
 const LOCK: &str = ".lock";
 
@@ -121,7 +121,7 @@ fn memory(_: &Env) -> Option<PathBuf> {
 #[cfg(target_os = "linux")]
 fn is_private(path: &Path) -> bool {
     let me = rustix::process::geteuid().as_raw();
-    fs::metadata(path).is_ok_and(|found| found.is_dir() && found.uid() == me && found.mode() & 0o077 == 0)
+    fs::metadata(path).is_ok_and(|found| found.is_dir() && found.uid() == me && found.mode() & 0o777 == 0o700)
 }
 
 #[cfg(target_os = "linux")]

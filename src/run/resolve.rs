@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::credential::{Class, Content, Credential, Issued, Material, Metadata};
+use crate::credential::{Content, Credential, Issued, Material, Metadata};
 use crate::error::Result;
 use crate::provider::Net;
 use crate::run::RunError;
@@ -183,14 +183,10 @@ fn stored_name(metadata: &Metadata, field: &str) -> Option<String> {
 
 fn stored(open: &Open, field: &str) -> Option<Value> {
     let name = stored_name(&open.credential.metadata, field)?;
-    match open.credential.secret(&name) {
-        Some(secret) => Some(Value::secret(secret)),
-        None => {
-            let text = open.credential.field(&name)?;
-            let is_secret = open.credential.metadata.kind.class(&name) == Class::Secret;
-            Some(Value { is_secret, ..Value::plain(text) })
-        }
+    if let Some(secret) = open.credential.secret(&name) {
+        return Some(Value::secret(secret));
     }
+    open.credential.field(&name).map(Value::plain)
 }
 
 /// A part of the usable form, by its name.

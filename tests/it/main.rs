@@ -57,7 +57,7 @@ mod profiles;
 mod prompts;
 mod providers {
     mod api_key;
-    mod aws;
+    pub(crate) mod aws;
     mod cloudflare;
     mod clouds;
     mod file;
@@ -94,6 +94,13 @@ mod surroundings;
 mod template;
 mod terminal;
 mod tls;
+mod tools {
+    mod container;
+    mod inject;
+    mod mask;
+    mod run;
+    mod signals;
+}
 mod users;
 mod vault {
     mod commands;

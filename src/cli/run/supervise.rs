@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
@@ -13,7 +13,7 @@ use chrono::{DateTime, Utc};
 use super::Masked;
 use crate::cli::Doors;
 use crate::cli::ui::{Relay, is_one_stream};
-use crate::credential::{Issued, Material};
+use crate::credential::Issued;
 use crate::error::{Result, with_causes};
 use crate::run::child::{self, Program};
 use crate::run::endpoint::{self, Endpoint};
@@ -31,13 +31,13 @@ const QUIET: Duration = Duration::from_secs(1);
 /// And no longer than this.
 const LONGEST: Duration = Duration::from_secs(10);
 /// So long whoever asks for keys waits for them.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// AWS keys that are handed over at an address.
 pub(super) struct Keys {
-    /// The credential as it was typed.
-    pub(super) name: String,
-    endpoint: Endpoint,
+    /// The credential as it is typed.
+    name: String,
+    endpoint: Option<Endpoint>,
     body: Secret,
     made: DateTime<Utc>,
     expires: Option<DateTime<Utc>>,
@@ -47,7 +47,7 @@ impl Keys {
     /// The keys of a usable form, at an address that is opened for them.
     pub(super) fn at(endpoint: Endpoint, name: &str, issued: &Issued, now: DateTime<Utc>) -> Result<Self, RunError> {
         let body = endpoint::body(name, issued, now)?;
-        Ok(Self { name: name.to_owned(), endpoint, body, made: now, expires: issued.expires })
+        Ok(Self { name: name.to_owned(), endpoint: Some(endpoint), body, made: now, expires: issued.expires })
     }
 }
 
@@ -61,6 +61,9 @@ pub(super) struct Supervised<'r> {
     pub(super) secrets: Vec<Secret>,
     pub(super) plain: BTreeSet<String>,
 }
+
+/// The variables that name files, each with the place of its file.
+type Places = Vec<(String, PathBuf)>;
 
 /// What happens while a command runs.
 enum Event {
@@ -131,14 +134,15 @@ impl Supervised<'_> {
             });
             streams.open += 1;
         }
-        let ending = self.attend(doors, keys, &masks, &events, &happened, &mut streams, renew)?;
+        let beside = Beside { keys, masks, secrets: self.secrets, plain: self.plain };
+        let ending = beside.attend(doors, &events, &happened, &mut streams, renew)?;
         streams.drain(&happened);
         drop(folder);
         watch::end(ending)
     }
 
     /// The files that variables name, written.
-    fn files(&self, doors: &Doors<'_>) -> Result<(Option<Folder>, Vec<(String, PathBuf)>)> {
+    fn files(&self, doors: &Doors<'_>) -> Result<(Option<Folder>, Places)> {
         let mut files = Vec::new();
         let mut folder = None;
         for file in self.changes.files() {
@@ -151,63 +155,66 @@ impl Supervised<'_> {
         }
         Ok((folder, files))
     }
+}
 
+/// What lanyard has to do with beside a command.
+struct Beside {
+    keys: Option<Keys>,
+    masks: Option<Shared>,
+    secrets: Vec<Secret>,
+    plain: BTreeSet<String>,
+}
+
+impl Beside {
     /// Answers until the command has ended.
-    #[expect(clippy::too_many_arguments, reason = "what a command has beside it is what it is")]
     fn attend(
-        &mut self,
+        mut self,
         doors: &Doors<'_>,
-        keys: Option<Keys>,
-        masks: &Option<Shared>,
         events: &Sender<Event>,
         happened: &Receiver<Event>,
         streams: &mut Streams,
         renew: &dyn Fn(&str) -> Result<Issued>,
     ) -> Result<Ending> {
-        let mut held = None;
-        if let Some(Keys { name, endpoint, body, made, expires }) = keys {
-            let asked = events.clone();
+        if let Some(endpoint) = self.keys.as_mut().and_then(|keys| keys.endpoint.take()) {
+            let asked = Mutex::new(events.clone());
             endpoint.serve(move || {
                 let (reply, answer) = sync_channel(1);
+                let asked = asked.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 asked.send(Event::Asked(reply)).ok()?;
                 answer.recv_timeout(PATIENCE).ok().flatten()
             })?;
-            held = Some((name, body, made, expires));
         }
         loop {
-            // This function holds a sender itself, so there is always something to wait for.
+            // The caller holds a sender as well, so there is always something to wait for.
             match happened.recv() {
                 Ok(Event::Ended(ending)) => return Ok(ending),
                 Ok(Event::Closed) => streams.open = streams.open.saturating_sub(1),
-                Ok(Event::Asked(reply)) => {
-                    let Some((name, body, made, expires)) = &mut held else { continue };
-                    let now = doors.env.now();
-                    if endpoint::is_due(*made, *expires, now) {
-                        match renew(name).and_then(|issued| Ok((endpoint::body(name, &issued, now)?, issued))) {
-                            Ok((fresh, issued)) => {
-                                (*body, *made, *expires) = (fresh, now, issued.expires);
-                                self.mask_too(&issued.material, masks.as_ref());
-                            }
-                            Err(failure) => {
-                                let told = with_causes(&*failure);
-                                doors.ui.warn(&format!("no fresh keys for {name}: {told}"));
-                            }
-                        }
-                    }
-                    let is_good = expires.is_none_or(|at| at > now);
-                    // Whoever asked may be gone.
-                    let _ = reply.send(is_good.then(|| body.duplicate()));
-                }
+                // Whoever asked may be gone.
+                Ok(Event::Asked(reply)) => drop(reply.send(self.answer(doors, renew))),
                 Err(_) => return Ok(Ending::Code(1)),
             }
         }
     }
 
-    /// Masks the secrets of newly made keys as well.
-    fn mask_too(&mut self, material: &Material, masks: Option<&Shared>) {
-        let Some(masks) = masks else { return };
-        self.secrets.extend(resolve::secrets_of(material));
-        masks.extend(Masks::of(&self.secrets, &self.plain));
+    /// The keys, made anew where they are due; `None` where there are none that are good.
+    fn answer(&mut self, doors: &Doors<'_>, renew: &dyn Fn(&str) -> Result<Issued>) -> Option<Secret> {
+        let keys = self.keys.as_mut()?;
+        let now = doors.env.now();
+        if endpoint::is_due(keys.made, keys.expires, now) {
+            match renew(&keys.name).and_then(|issued| Ok((endpoint::body(&keys.name, &issued, now)?, issued))) {
+                Ok((body, issued)) => {
+                    (keys.body, keys.made, keys.expires) = (body, now, issued.expires);
+                    if let Some(masks) = &self.masks {
+                        self.secrets.extend(resolve::secrets_of(&issued.material));
+                        masks.extend(Masks::of(&self.secrets, &self.plain));
+                    }
+                }
+                Err(failure) => {
+                    doors.ui.warn(&format!("no fresh keys for {}: {}", keys.name, with_causes(&*failure)));
+                }
+            }
+        }
+        keys.expires.is_none_or(|at| at > now).then(|| keys.body.duplicate())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The forms in which a secret may stand in output: as it is, line by line, in base64, in URLs, in JSON, in a shell.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
@@ -141,7 +142,8 @@ fn in_json(text: &str, forms: &mut Vec<Form>) {
                 ascii.push(letter);
             } else {
                 for unit in letter.encode_utf16(&mut [0; 2]) {
-                    ascii.push_str(&format!("\\u{unit:04x}"));
+                    // Writing into a String cannot fail.
+                    let _ = write!(ascii, "\\u{unit:04x}");
                 }
             }
         }

@@ -152,7 +152,7 @@ fn memory_does_not_grow_with_the_stream() {
         stream.push("s3cr3t-value".repeat(300).as_bytes(), &mut out);
         assert!(stream.held.len() < 64 && stream.found.len() < 4);
     }
-    assert_eq!(out.iter().filter(|byte| **byte == b'*').count(), 3, "one stretch is one mask");
+    assert_eq!(out.iter().position(|byte| *byte == b'*').map(|at| out.len() - at), Some(3), "one stretch is one mask");
 }
 
 #[test]
@@ -256,6 +256,6 @@ fn throughput() {
             stream.push(chunk.as_bytes(), &mut out);
             bytes += chunk.len();
         }
-        println!("{what}: {:.0} MB/s", bytes as f64 / 1e6 / started.elapsed().as_secs_f64());
+        println!("{what}: {} MB/s", bytes as u128 / started.elapsed().as_micros());
     }
 }

@@ -16,19 +16,19 @@ use crate::stage::{Outcome, Stage};
 use crate::vaulted::{self, list, reveal};
 
 /// A moto with three users and a role.
-struct Moto {
+pub(crate) struct Moto {
     _folder: TempDir,
     _server: Foreground,
     url: String,
     keys: Value,
 }
 
-fn venv() -> PathBuf {
+pub(crate) fn venv() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-peers/moto")
 }
 
 impl Moto {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_port();
         let words = [venv().display().to_string(), folder.path().display().to_string(), port.to_string()];
@@ -48,19 +48,19 @@ impl Moto {
         (part("id"), part("secret"))
     }
 
-    fn role(&self) -> &str {
+    pub(crate) fn role(&self) -> &str {
         self.keys["role"].as_str().expect("an ARN")
     }
 
     /// A home whose official tools are sent here.
-    fn stage(&self) -> Stage {
+    pub(crate) fn stage(&self) -> Stage {
         let mut stage = vaulted::stage();
         stage.set("AWS_ENDPOINT_URL", &self.url);
         stage
     }
 
     /// Stores the key of a user under its name.
-    fn store(&self, stage: &Stage, user: &str) -> Outcome {
+    pub(crate) fn store(&self, stage: &Stage, user: &str) -> Outcome {
         let (id, secret) = self.key(user);
         store(stage, user, &id, &secret, &[])
     }
