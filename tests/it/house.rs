@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which layers each layer may import, besides itself.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("error", &[]),
     ("text", &[]),
     ("secret", &["error", "text", "os"]),
@@ -20,6 +20,7 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("helper", &["error", "text", "secret", "os", "http", "credential", "provider", "auth", "vault"]),
     ("setup", &["error", "text", "secret", "os", "http", "credential", "provider", "vault", "helper"]),
     ("agent", &["error", "text", "secret", "os", "http", "credential", "provider", "vault", "helper"]),
+    ("run", &["error", "text", "secret", "os", "http", "credential", "provider", "vault"]),
     (
         "cli",
         &[
@@ -38,13 +39,14 @@ const LAYERS: [(&str, &[&str]); 16] = [
             "helper",
             "setup",
             "agent",
+            "run",
         ],
     ),
 ];
 
 /// Where a plain secret meets a wire, a store or a tool. Whoever adds a place adds it here, and says why in review.
 /// A name that ends in `/` stands for a folder: each provider speaks to its own system.
-const BORDERS: [&str; 37] = [
+const BORDERS: [&str; 38] = [
     "agent/frame.rs",
     "auth/device.rs",
     "auth/grant/client.rs",
@@ -69,6 +71,7 @@ const BORDERS: [&str; 37] = [
     "http/client.rs",
     "http.rs",
     "provider/",
+    "run/",
     "scan/cut.rs",
     "scan/finding.rs",
     "scan/merge.rs",

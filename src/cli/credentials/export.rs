@@ -116,7 +116,7 @@ fn plain<'v>(
     files: &[(&'static str, &'static str)],
 ) -> Result<Vec<Plain<'v>>, ExportFailure> {
     let each = |variable: &'v Variable| match variable {
-        Variable::Value { name, value } => Ok(Plain::Set(name, value)),
+        Variable::Value { name, value, .. } => Ok(Plain::Set(name, value)),
         Variable::Unset { name } => Ok(Plain::Unset(name)),
         Variable::File { name, .. } => {
             Err(ExportFailure::NeedsFile { variable: name.clone(), format: files.first().map(|(word, _)| *word) })
@@ -167,7 +167,7 @@ fn json(variables: &[Variable]) -> Result<Secret, ExportFailure> {
     let mut text = room(variables);
     for variable in variables {
         let (name, value) = match variable {
-            Variable::Value { name, value } => (name, value.duplicate()),
+            Variable::Value { name, value, .. } => (name, value.duplicate()),
             Variable::File { name, content, .. } => {
                 let unwritable = || ExportFailure::Unwritable { variable: name.clone(), format: "json" };
                 let bytes = content.bytes().ok_or_else(unwritable)?;
@@ -192,7 +192,7 @@ fn room(variables: &[Variable]) -> Zeroizing<String> {
     let length: usize = variables
         .iter()
         .map(|variable| match variable {
-            Variable::Value { name, value } => name.len() + 6 * value.expose().len() + 32,
+            Variable::Value { name, value, .. } => name.len() + 6 * value.expose().len() + 32,
             Variable::File { name, content, .. } => {
                 name.len() + 6 * content.bytes().map_or(0, |bytes| bytes.len()) + 32
             }
