@@ -47,6 +47,21 @@ pub(super) enum GivenError {
         #[source]
         cause: std::io::Error,
     },
+    /// A file that was named could not be read.
+    #[error("cannot read {place}")]
+    NoFile {
+        /// The file, or stdin.
+        place: String,
+        /// What the system said.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A file that was named is larger than it can be.
+    #[error("{place} is larger than 2 MiB")]
+    LargeFile {
+        /// The file, or stdin.
+        place: String,
+    },
     /// More than a value can be.
     #[error("the value of {flag} is larger than 2 MiB")]
     TooLarge {
@@ -64,7 +79,8 @@ impl Failure for GivenError {
         Some(match self {
             Self::StdinTwice { flag } => format!("give one of them as `{flag} @FILE`"),
             Self::Unreadable { .. } => "pipe the value in, or name a file of text that you may read".into(),
-            Self::TooLarge { .. } => "check that it is the right file".into(),
+            Self::NoFile { .. } => "name a file of text that you may read, or - for stdin".into(),
+            Self::TooLarge { .. } | Self::LargeFile { .. } => "check that it is the right file".into(),
         })
     }
 }
@@ -126,11 +142,27 @@ impl<'a> Values<'a> {
 
 /// All that a reader gives, as text.
 fn whole(flag: &str, reader: &mut dyn Read) -> Result<Secret> {
+    let read = text_of(reader).map_err(|cause| GivenError::Unreadable { flag: flag.to_owned(), cause })?;
+    read.ok_or_else(|| GivenError::TooLarge { flag: flag.to_owned() }.into())
+}
+
+/// The text of a file that is named on the command line, `-` for stdin, and what to call the place it came from.
+pub(super) fn file(env: &Env, path: &Path) -> Result<(String, Secret)> {
+    let is_stdin = path == Path::new("-");
+    let place = if is_stdin { "stdin".to_owned() } else { path.display().to_string() };
+    let unreadable = |cause| GivenError::NoFile { place: place.clone(), cause };
+    let read = if is_stdin {
+        text_of(&mut std::io::stdin().lock())
+    } else {
+        std::fs::File::open(env.working_dir().join(path)).and_then(|mut file| text_of(&mut file))
+    };
+    let text = read.map_err(unreadable)?.ok_or_else(|| GivenError::LargeFile { place: place.clone() })?;
+    Ok((place, text))
+}
+
+/// All that a reader gives; `None` where it is too much.
+fn text_of(reader: &mut dyn Read) -> std::io::Result<Option<Secret>> {
     let mut text = Zeroizing::new(String::with_capacity(16 << 10));
-    let read = reader.take(MOST + 1).read_to_string(&mut text);
-    let read = read.map_err(|cause| GivenError::Unreadable { flag: flag.to_owned(), cause })?;
-    if read as u64 > MOST {
-        return Err(GivenError::TooLarge { flag: flag.to_owned() }.into());
-    }
-    Ok(Secret::new(std::mem::take(&mut *text)))
+    let read = reader.take(MOST + 1).read_to_string(&mut text)?;
+    Ok((read as u64 <= MOST).then(|| Secret::new(std::mem::take(&mut *text))))
 }

@@ -57,7 +57,10 @@ mod leaks_credentials {
     mod commands;
     mod echo;
     mod kept;
+    mod processes;
     mod signed_in;
+    mod surroundings;
+    mod trouble;
 }
 mod login;
 mod peers;
@@ -66,19 +69,19 @@ mod profiles;
 mod prompts;
 mod providers {
     mod api_key;
-    mod aws;
+    pub mod aws;
     mod cloudflare;
-    mod clouds;
+    pub mod clouds;
     mod file;
     pub mod foreground;
     mod gcp;
     mod git;
     mod hetzner;
-    mod k8s;
+    pub mod k8s;
     mod oauth;
     mod ovh;
     mod password;
-    mod registry;
+    pub mod registry;
     mod ssh_key;
     mod vercel;
     mod verda;
@@ -104,10 +107,18 @@ mod template;
 mod terminal;
 mod tls;
 mod tools {
+    mod aws;
+    mod container;
+    mod docker;
     mod git;
     mod git_sign_in;
     mod git_trouble;
+    mod inject;
+    mod kubectl;
+    mod mask;
+    mod run;
     mod setup;
+    mod signals;
 }
 mod users;
 mod vault {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use super::named::{self, typed};
+use crate::cli::ui::unless_a_token;
 use crate::cli::{Doors, active, vault_door};
 use crate::credential::Variable;
 use crate::error::{Code, Failure, Result};
@@ -35,7 +36,7 @@ pub(crate) struct Args {
 #[derive(Debug, thiserror::Error)]
 enum ExportFailure {
     /// There is no such form.
-    #[error("{name} cannot be printed as {format}")]
+    #[error("{name} cannot be printed as {}", unless_a_token(.format, "that"))]
     NoFormat { name: String, format: String, known: String },
     /// A variable names a file, which has to be somewhere.
     #[error("{variable} names a file, and variables alone cannot hold it")]
@@ -115,7 +116,7 @@ fn plain<'v>(
     files: &[(&'static str, &'static str)],
 ) -> Result<Vec<Plain<'v>>, ExportFailure> {
     let each = |variable: &'v Variable| match variable {
-        Variable::Value { name, value } => Ok(Plain::Set(name, value)),
+        Variable::Value { name, value, .. } => Ok(Plain::Set(name, value)),
         Variable::Unset { name } => Ok(Plain::Unset(name)),
         Variable::File { name, .. } => {
             Err(ExportFailure::NeedsFile { variable: name.clone(), format: files.first().map(|(word, _)| *word) })
@@ -166,7 +167,7 @@ fn json(variables: &[Variable]) -> Result<Secret, ExportFailure> {
     let mut text = room(variables);
     for variable in variables {
         let (name, value) = match variable {
-            Variable::Value { name, value } => (name, value.duplicate()),
+            Variable::Value { name, value, .. } => (name, value.duplicate()),
             Variable::File { name, content, .. } => {
                 let unwritable = || ExportFailure::Unwritable { variable: name.clone(), format: "json" };
                 let bytes = content.bytes().ok_or_else(unwritable)?;
@@ -191,7 +192,7 @@ fn room(variables: &[Variable]) -> Zeroizing<String> {
     let length: usize = variables
         .iter()
         .map(|variable| match variable {
-            Variable::Value { name, value } => name.len() + 6 * value.expose().len() + 32,
+            Variable::Value { name, value, .. } => name.len() + 6 * value.expose().len() + 32,
             Variable::File { name, content, .. } => {
                 name.len() + 6 * content.bytes().map_or(0, |bytes| bytes.len()) + 32
             }

@@ -189,7 +189,7 @@ fn without_a_mail_server_nobody_is_asked() {
 fn exported(values: &[(&str, &str)]) -> Vec<String> {
     let issued = Issued::lasting(Material::Variables(Vec::new()));
     let told = |variable: Variable| match variable {
-        Variable::Value { name, value } => format!("{name}={}", value.expose()),
+        Variable::Value { name, value, .. } => format!("{name}={}", value.expose()),
         Variable::Unset { name } => name.to_owned(),
         Variable::File { name, .. } => name,
     };
