@@ -7,6 +7,7 @@
 //! | ways in | [`cli`] | arguments, questions, printing; the only code that touches a terminal |
 //! | | `agent` | a process that holds the vault's key, answers helpers at once, signs for ssh; on Unix |
 //! | | [`helper`] | the protocols of tools, as bytes |
+//! | | [`setup`] | the configuration of tools, so that they ask |
 //! | domain: verbs | [`scan`] | every credential that lies on this machine, in files, variables and any text |
 //! | | [`vault`] | where credentials live, whether each is still good, the usable form of one |
 //! | | [`provider`] | what one outside system knows: finds, verifies, makes usable, rotates |
@@ -33,6 +34,7 @@ pub mod os;
 pub mod provider;
 pub mod scan;
 pub mod secret;
+pub mod setup;
 pub mod store;
 pub mod text;
 pub mod vault;

@@ -5,14 +5,18 @@
 //! in and keeps every other byte.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use crate::credential::{Check, Credential, Fields, Metadata, Scope};
 use crate::error::{Failure, with_causes};
 use crate::os::Env;
-use crate::provider::{Found, Here, Provider, ProviderError};
+use crate::provider::{Discovered, Found, Here, Provider, ProviderError};
 use crate::text::clean;
 
 pub mod cut;
@@ -62,19 +66,24 @@ pub struct Scan {
     pub passed: Passed,
 }
 
-/// Why one provider's credentials could not be looked for.
+/// A place of a provider's that could not be looked into.
 #[derive(Debug)]
 pub struct Problem {
     /// The provider's name.
     pub provider: &'static str,
+    /// The place as a person reads it, cleaned, where it is one.
+    pub place: Option<String>,
     /// What is wrong, cleaned.
     pub what: String,
     /// What to do about it.
     pub next: Option<String>,
 }
 
-/// Looks everywhere. Sends nothing.
-pub fn scan(wanted: &Wanted<'_>, env: &Env, now: DateTime<Utc>) -> Scan {
+/// How often is told how far it has come.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Looks everywhere. Sends nothing. `told` hears, every now and then until all is done, how many files were read.
+pub fn scan(wanted: &Wanted<'_>, env: &Env, now: DateTime<Utc>, told: &mut dyn FnMut(u64)) -> Scan {
     let none = BTreeMap::new();
     let here = Here { env, given: &none };
     let marks = Marks::of(wanted.providers);
@@ -86,31 +95,43 @@ pub fn scan(wanted: &Wanted<'_>, env: &Env, now: DateTime<Utc>) -> Scan {
         without: vec![env.config_dir().to_owned(), env.data_dir()],
         honours_ignore: wanted.honours_ignore,
     };
+    let read = AtomicU64::new(0);
     let (asked, (seen, passed)) = std::thread::scope(|scope| {
+        let (working, done) = channel::<Infallible>();
         let providers = if wanted.asks_tools { wanted.providers } else { &[] };
         let asked: Vec<_> = providers
             .iter()
             .map(|provider| {
-                let here = Here { env, given: &none };
-                (*provider, scope.spawn(move || provider.discover(&here)))
+                let (here, working) = (Here { env, given: &none }, working.clone());
+                let look = move || {
+                    let _working = working;
+                    provider.discover(&here)
+                };
+                (*provider, scope.spawn(look))
             })
             .collect();
-        let walked = walk(&ground, &marks, open);
+        let walking = scope.spawn(|| {
+            let _working = working;
+            walk(&ground, &marks, open, &read)
+        });
+        // Nothing is ever sent: it ends when the last has ended.
+        while let Err(RecvTimeoutError::Timeout) = done.recv_timeout(TICK) {
+            told(read.load(Ordering::Relaxed));
+        }
         let asked: Vec<_> = asked.into_iter().map(|(provider, thread)| (provider, thread.join())).collect();
-        (asked, walked)
+        (asked, walking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     });
     let mut merge = Merge::new(wanted.providers);
     let mut problems = Vec::new();
     for (provider, outcome) in asked {
         match outcome {
-            Ok(Ok(found)) => {
-                for found in found {
-                    merge.add(of_tool(found, &here));
-                }
+            Ok(Discovered { found, broken }) => {
+                found.into_iter().for_each(|found| merge.add(of_tool(found, &here)));
+                problems.extend(broken.iter().map(|broken| Problem::of(provider, &broken.failure)));
             }
-            Ok(Err(failure)) => problems.push(Problem::of(provider, &failure)),
             Err(_) => problems.push(Problem {
                 provider: provider.name(),
+                place: None,
                 what: "looking for them broke off".into(),
                 next: Some("report it, with `lanyard doctor --json`".into()),
             }),
@@ -140,7 +161,8 @@ pub fn scan(wanted: &Wanted<'_>, env: &Env, now: DateTime<Utc>) -> Scan {
 
 impl Problem {
     fn of(provider: &dyn Provider, failure: &ProviderError) -> Self {
-        Self { provider: provider.name(), what: clean(&with_causes(failure)), next: failure.mend() }
+        let place = failure.place().map(|place| clean(&place));
+        Self { provider: provider.name(), place, what: clean(&with_causes(failure)), next: failure.mend() }
     }
 }
 

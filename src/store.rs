@@ -16,17 +16,22 @@ mod copies;
 mod credentials;
 mod error;
 mod hosts;
+mod issued;
 mod keys;
 
 pub use change::{Amendment, Opened, Written};
 pub use credentials::{CredentialRow, Page, SealedRows, SecretRow};
 pub use error::RowError;
 pub use hosts::ByHost;
+pub use issued::IssuedRow;
 pub use keys::{KeyRow, Rekeyed, VaultRow};
 
 /// What brings the tables from each version to the next. One that was published is never changed.
-const MIGRATIONS: &[&str] =
-    &[include_str!("store/migrations/0001_vault.sql"), include_str!("store/migrations/0002_hosts.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("store/migrations/0001_vault.sql"),
+    include_str!("store/migrations/0002_hosts.sql"),
+    include_str!("store/migrations/0003_issued.sql"),
+];
 /// How long to wait for another process that writes.
 const BUSY: Duration = Duration::from_secs(15);
 /// How long to wait for another process that makes the vault or changes its keys, perhaps while a person is asked.

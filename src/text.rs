@@ -9,10 +9,21 @@ pub const MAX_SHOWN: usize = 200;
 /// and line or paragraph separators; turns white space into single blanks; cuts at [`MAX_SHOWN`] characters.
 pub fn clean(text: &str) -> String {
     let mut shown = String::new();
+    clean_into(text, &mut shown);
+    shown
+}
+
+/// The same, behind other text.
+pub fn clean_into(text: &str, shown: &mut String) {
+    if is_clean(text) {
+        shown.push_str(text);
+        return;
+    }
+    let start = shown.len();
     let mut length = 0;
     for character in text.chars() {
         let character = if character.is_whitespace() { ' ' } else { character };
-        if is_unprintable(character) || (character == ' ' && (shown.is_empty() || shown.ends_with(' '))) {
+        if is_unprintable(character) || (character == ' ' && (shown.len() == start || shown.ends_with(' '))) {
             continue;
         }
         if length == MAX_SHOWN {
@@ -22,8 +33,44 @@ pub fn clean(text: &str) -> String {
         shown.push(character);
         length += 1;
     }
-    shown.truncate(shown.trim_end().len());
-    shown
+    if shown.ends_with(' ') && shown.len() > start {
+        shown.pop();
+    }
+}
+
+/// Whether it can be seen at a glance that [`clean`] would change nothing.
+fn is_clean(text: &str) -> bool {
+    let mut last = b' ';
+    for byte in text.bytes() {
+        if !is_plain_byte(byte) || (byte == b' ' && last == b' ') {
+            return false;
+        }
+        last = byte;
+    }
+    text.len() <= MAX_SHOWN && (text.is_empty() || last != b' ')
+}
+
+/// Whether it is printable ASCII alone, as most text is: no filter changes it, and each byte is one column wide.
+pub fn is_plain(text: &str) -> bool {
+    text.bytes().all(is_plain_byte)
+}
+
+fn is_plain_byte(byte: u8) -> bool {
+    (b' '..=b'~').contains(&byte)
+}
+
+/// So much of the beginning of a secret tells that a text repeats it; a text is cut at a length and may end there.
+const BEGINNING: usize = 32;
+/// A shorter secret is part of too many texts: only one that is all of a text is repeated by it.
+const SHORTEST: usize = 8;
+
+/// Whether a text from outside repeats a secret: a server in trouble may send back what it was sent.
+pub fn repeats(text: &str, secret: &str) -> bool {
+    if secret.len() < SHORTEST {
+        return text == secret;
+    }
+    let end = (0..=BEGINNING.min(secret.len())).rev().find(|end| secret.is_char_boundary(*end)).unwrap_or_default();
+    secret.get(..end).is_some_and(|beginning| text.contains(beginning))
 }
 
 /// Leaves out what a terminal could act on, and nothing else: for our own lines, which may hold a name from outside.
@@ -79,6 +126,21 @@ mod tests {
         let hostile = "a\x1b]52;c;Y2F0\x07\x1b[2Jb\r\nc\u{202e}d\u{200b}e\u{9b}31mf";
         assert_eq!(clean(hostile), "a]52;c;Y2F0[2Jb cde31mf");
         assert!(clean(&"x".repeat(1000)).chars().count() <= MAX_SHOWN + 1);
+        assert_eq!(clean(&"x".repeat(MAX_SHOWN)), "x".repeat(MAX_SHOWN));
+        for (text, shown) in [("", ""), (" ", ""), (" a", "a"), ("a ", "a"), ("a  b", "a b"), ("a\t\tb é ", "a b é")]
+        {
+            let mut behind = "before ".to_owned();
+            clean_into(text, &mut behind);
+            assert_eq!((clean(text).as_str(), behind), (shown, format!("before {shown}")));
+        }
+    }
+
+    #[test]
+    fn a_text_repeats_a_secret_or_its_beginning_and_a_short_one_by_itself_alone() {
+        assert!(repeats("abc", "abc") && !repeats("abcd", "abc"));
+        assert!(repeats("it is abcdefgh!", "abcdefgh") && !repeats("abcdefg", "abcdefgh"));
+        let long = "é".repeat(100);
+        assert!(repeats(&long[..40], &long) && !repeats(&long[..20], &long));
     }
 
     #[test]

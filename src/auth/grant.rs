@@ -12,10 +12,12 @@ use crate::text::is_unprintable;
 mod client;
 mod error;
 mod fields;
+mod sent;
 
 pub use client::{AuthMethod, Client};
 pub use error::{GrantError, ProviderWords, sentence};
 use fields::{read_fields, refuse_errors};
+use sent::Sent;
 
 /// What the token endpoint gave.
 #[derive(Debug)]
@@ -36,10 +38,11 @@ pub struct TokenAnswer {
 
 /// Sends a token request and reads the answer.
 pub fn request_tokens(http: &dyn Http, request: Request) -> Result<TokenAnswer, GrantError> {
+    let sent = Sent::with(&request);
     let answer = http.send(request).map_err(GrantError::Unreachable)?;
     let date = answer.date();
     let mut fields = read_fields(&answer)?;
-    refuse_errors(&answer, &fields)?;
+    refuse_errors(&answer, &fields, &sent)?;
     if !answer.is_success() {
         return Err(GrantError::Malformed { status: answer.status, cause: None });
     }
@@ -65,8 +68,9 @@ pub fn request_tokens(http: &dyn Http, request: Request) -> Result<TokenAnswer, 
 
 /// Sends a request of the OAuth family that answers with JSON of another shape than tokens.
 pub fn request_json<T: serde::de::DeserializeOwned>(http: &dyn Http, request: Request) -> Result<T, GrantError> {
+    let sent = Sent::with(&request);
     let answer = http.send(request).map_err(GrantError::Unreachable)?;
-    refuse_errors(&answer, &read_fields(&answer).unwrap_or_default())?;
+    refuse_errors(&answer, &read_fields(&answer).unwrap_or_default(), &sent)?;
     if !answer.is_success() {
         return Err(GrantError::Malformed { status: answer.status, cause: None });
     }

@@ -155,6 +155,7 @@ impl Login<'_> {
             scopes: facts.scopes.unwrap_or_default(),
             identity: facts.identity,
             login_needed: false,
+            refused: false,
         };
         Ok(Fresh { session, page: None })
     }
@@ -186,6 +187,7 @@ impl Login<'_> {
             scopes: tokens.scopes.unwrap_or_else(|| self.scopes.clone()),
             identity: Identity::default(),
             login_needed: false,
+            refused: false,
         };
         self.warn(&session, skew, person);
         let checked_at = now + skew.clamp(-BELIEVED, BELIEVED);

@@ -1,10 +1,14 @@
 //! The services lanyard knows by name, as a table. A preset is a `[services.NAME]` table that nobody had to write;
 //! every value can be replaced in the configuration.
 //!
-//! To add one, add a row. Facts come from the provider's own pages, named above each row.
+//! To add one, add a row to the table in `presets/rows.rs`.
 
-use crate::config::{ApiTable, ServiceTable};
+use crate::config::{GitTable, ServiceTable};
 use crate::http;
+
+mod rows;
+
+pub use rows::PRESETS;
 
 /// One row: what a person reads when choosing, the service's addresses, and its quirks.
 pub struct Preset {
@@ -59,126 +63,6 @@ impl Default for Quirks {
         PLAIN
     }
 }
-
-/// The table.
-pub static PRESETS: &[Preset] = &[
-    // docs.github.com: authorizing OAuth apps; REST "revoke a list of credentials". No discovery for user sign-in.
-    Preset {
-        name: "github",
-        title: "GitHub",
-        about: "github.com, by device code or a personal access token",
-        registration: "https://github.com/settings/developers (tick \"Enable Device Flow\")",
-        quirks: Quirks { device_first: true, secret_in_form: true, revocation: Revocation::CredentialList, ..PLAIN },
-        fill: || ServiceTable {
-            authorization_endpoint: text("https://github.com/login/oauth/authorize"),
-            token_endpoint: text("https://github.com/login/oauth/access_token"),
-            device_authorization_endpoint: text("https://github.com/login/device/code"),
-            revocation_endpoint: text("https://api.github.com/credentials/revoke"),
-            endpoint: text("https://api.github.com"),
-            scopes: words(&["repo", "read:org", "gist"]),
-            token_env: words(&["GH_TOKEN", "GITHUB_TOKEN"]),
-            api: Some(ApiTable {
-                whoami: text("/user"),
-                account: text("/login"),
-                account_id: text("/id"),
-                projects: text("/user/repos?per_page=100"),
-                project_name: text("/full_name"),
-                token_page: text("https://github.com/settings/tokens"),
-                ..ApiTable::default()
-            }),
-            ..ServiceTable::default()
-        },
-    },
-    // docs.gitlab.com: OAuth 2.0 identity provider API. A self-managed one sets `issuer` beside `preset = "gitlab"`.
-    Preset {
-        name: "gitlab",
-        title: "GitLab",
-        about: "gitlab.com or your own GitLab, in the browser, by device code or a token",
-        registration: "User settings > Applications (not confidential, redirect http://127.0.0.1/callback)",
-        quirks: Quirks { endpoint_is_issuer: true, ..PLAIN },
-        fill: || ServiceTable {
-            issuer: text("https://gitlab.com"),
-            scopes: words(&["openid", "profile", "email", "read_user"]),
-            token_env: words(&["GITLAB_TOKEN"]),
-            api: Some(ApiTable {
-                whoami: text("/api/v4/user"),
-                account: text("/username"),
-                account_id: text("/id"),
-                projects: text("/api/v4/projects?membership=true&simple=true&per_page=100"),
-                project_name: text("/path_with_namespace"),
-                token_page: text("https://gitlab.com/-/user_settings/personal_access_tokens"),
-                ..ApiTable::default()
-            }),
-            ..ServiceTable::default()
-        },
-    },
-    // developers.google.com: OAuth 2.0 for desktop apps. The secret of a desktop client is required and not secret.
-    Preset {
-        name: "google",
-        title: "Google",
-        about: "a Google account, in the browser",
-        registration: "https://console.cloud.google.com/apis/credentials (type \"Desktop app\")",
-        quirks: Quirks {
-            secret_in_form: true,
-            authorization_params: &[("access_type", "offline"), ("prompt", "consent")],
-            ..PLAIN
-        },
-        fill: || ServiceTable {
-            issuer: text("https://accounts.google.com"),
-            endpoint: text("https://www.googleapis.com"),
-            scopes: words(&["openid", "email", "profile"]),
-            token_env: words(&["GOOGLE_OAUTH_ACCESS_TOKEN"]),
-            ..ServiceTable::default()
-        },
-    },
-    // learn.microsoft.com: Microsoft identity platform. The issuer of `common` is a template, so the endpoints are
-    // named one by one and the account is asked of Graph; a tenant's own `issuer` brings discovery back.
-    Preset {
-        name: "microsoft",
-        title: "Microsoft",
-        about: "a Microsoft or Entra account, in the browser or by device code",
-        registration: "https://entra.microsoft.com > App registrations (public client, redirect http://localhost)",
-        quirks: PLAIN,
-        fill: || ServiceTable {
-            authorization_endpoint: text("https://login.microsoftonline.com/common/oauth2/v2.0/authorize"),
-            token_endpoint: text("https://login.microsoftonline.com/common/oauth2/v2.0/token"),
-            device_authorization_endpoint: text("https://login.microsoftonline.com/common/oauth2/v2.0/devicecode"),
-            userinfo_endpoint: text("https://graph.microsoft.com/oidc/userinfo"),
-            endpoint: text("https://graph.microsoft.com"),
-            redirect_host: text("localhost"),
-            scopes: words(&["openid", "profile", "email", "offline_access", "User.Read"]),
-            api: Some(ApiTable {
-                whoami: text("/v1.0/me"),
-                account: text("/userPrincipalName"),
-                account_id: text("/id"),
-                ..ApiTable::default()
-            }),
-            ..ServiceTable::default()
-        },
-    },
-    // huggingface.co/docs: Sign in with Hugging Face. No refresh token, no revocation.
-    Preset {
-        name: "huggingface",
-        title: "Hugging Face",
-        about: "huggingface.co, in the browser, by device code or a token",
-        registration: "https://huggingface.co/settings/applications/new (public app)",
-        quirks: PLAIN,
-        fill: || ServiceTable {
-            issuer: text("https://huggingface.co"),
-            endpoint: text("https://huggingface.co"),
-            scopes: words(&["openid", "profile", "email"]),
-            token_env: words(&["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]),
-            api: Some(ApiTable {
-                whoami: text("/api/whoami-v2"),
-                account: text("/name"),
-                account_id: text("/id"),
-                token_page: text("https://huggingface.co/settings/tokens"),
-                ..ApiTable::default()
-            }),
-            ..ServiceTable::default()
-        },
-    },
-];
 
 /// The preset of that name.
 pub fn find(name: &str) -> Option<&'static Preset> {
@@ -239,7 +123,26 @@ impl Preset {
             api,
         );
         table.preset.clone_from(&user.preset);
+        table.git = self.git_under(user, table.git);
         table
+    }
+
+    /// The git host that takes the tokens: as the user says, else the preset's own. A server whose endpoint is the
+    /// issuer has its repositories there as well.
+    fn git_under(&self, user: &ServiceTable, own: Option<GitTable>) -> Option<GitTable> {
+        let mut git = match (own, &user.git) {
+            (None, theirs) => return theirs.clone(),
+            (Some(own), _) => own,
+        };
+        if self.quirks.endpoint_is_issuer && user.issuer.is_some() {
+            git.address.clone_from(&user.issuer);
+        }
+        let theirs = user.git.clone().unwrap_or_default();
+        Some(GitTable {
+            address: theirs.address.or(git.address),
+            username: theirs.username.or(git.username),
+            scopes: theirs.scopes.or(git.scopes),
+        })
     }
 }
 
@@ -250,6 +153,7 @@ fn forget_oauth_addresses(table: &mut ServiceTable) {
     table.device_authorization_endpoint = None;
     table.revocation_endpoint = None;
     table.userinfo_endpoint = None;
+    table.jwks_uri = None;
 }
 
 /// Leaves nothing by which a token could come from, or go to, the server that the preset is about.
@@ -260,6 +164,9 @@ fn forget_server(table: &mut ServiceTable) {
     if let Some(api) = &mut table.api {
         api.token_page = None;
     }
+    if let Some(git) = &mut table.git {
+        git.address = None;
+    }
 }
 
 fn same_host(one: &str, other: &str) -> bool {
@@ -267,18 +174,9 @@ fn same_host(one: &str, other: &str) -> bool {
     host(one).is_some_and(|host_of_one| Some(host_of_one) == host(other))
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the fields it fills are optional")]
-fn text(value: &str) -> Option<String> {
-    Some(value.to_owned())
-}
-
-#[expect(clippy::unnecessary_wraps, reason = "the fields it fills are optional")]
-fn words(values: &[&str]) -> Option<Vec<String>> {
-    Some(values.iter().map(|value| (*value).to_owned()).collect())
-}
-
 #[cfg(test)]
 mod tests {
+    use super::rows::{text, words};
     use super::*;
     use crate::http::parse_url;
 
@@ -338,6 +236,23 @@ mod tests {
         };
         let table = find("github").unwrap().under(&user);
         assert!(!format!("{table:?}").contains("github.com"), "{table:?}");
+    }
+
+    #[test]
+    fn the_git_host_is_the_presets_or_the_users_and_never_a_strangers() {
+        let git = |preset: &str, user: &ServiceTable| find(preset).unwrap().under(user).git.unwrap();
+        assert_eq!(git("github", &ServiceTable::default()).address.as_deref(), Some("https://github.com"));
+        let issuer = ServiceTable { issuer: text("https://git.corp.example"), ..ServiceTable::default() };
+        for own in ["gitlab", "gitea"] {
+            assert_eq!(git(own, &issuer).address.as_deref(), Some("https://git.corp.example"));
+            assert_eq!(git(own, &issuer).username.as_deref(), Some("oauth2"));
+        }
+        assert_eq!(git("github", &issuer).address, None, "which host it is, only the user knows");
+        let table = GitTable { address: text("https://code.corp.example"), ..GitTable::default() };
+        let user = ServiceTable { git: Some(table.clone()), ..issuer };
+        assert_eq!(git("github", &user).address, table.address);
+        assert_eq!(git("gitlab", &user).address, table.address);
+        assert_eq!(find("google").unwrap().under(&user).git, Some(table));
     }
 
     #[test]

@@ -177,7 +177,7 @@ impl Renewal<'_> {
     /// What a session is worth that cannot be renewed: a token with some life left still serves.
     fn without_renewal(&self, session: Session, want: Want<'_>) -> Result<Session, RenewError> {
         match want {
-            Want::Fresh(None) if !session.is_expired((self.now)()) => Ok(session),
+            Want::Fresh(None) if !session.refused && !session.is_expired((self.now)()) => Ok(session),
             _ if session.login_needed => {
                 Err(RenewError::LoginNeeded { profile: self.profile(), service: session.service, cause: None })
             }
@@ -211,7 +211,7 @@ impl Renewal<'_> {
             Err(error) if error.is_invalid_grant() => {
                 session.login_needed = true;
                 self.place.save(self.store, &session)?;
-                if matches!(want, Want::Fresh(None)) && !session.is_expired((self.now)()) {
+                if matches!(want, Want::Fresh(None)) && !session.refused && !session.is_expired((self.now)()) {
                     return Ok(session);
                 }
                 let service = session.service;

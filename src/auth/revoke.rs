@@ -8,7 +8,7 @@ use crate::auth::session::Session;
 use crate::error::{Code, Failure};
 use crate::http::{HeaderValue, Http, Method, Request, Unreachable, Url, header};
 use crate::secret::Secret;
-use crate::text::clean;
+use crate::text::{clean, repeats};
 
 /// The longest pause that a busy service is granted before the second try.
 const LONGEST_PAUSE: u64 = 10;
@@ -118,7 +118,7 @@ fn revoke_one(
     if answer.is_success() {
         return Ok(());
     }
-    let error = grant::error_name(&answer).map(|error| clean(&error));
+    let error = grant::error_name(&answer).filter(|error| !repeats(error, token.expose())).map(|error| clean(&error));
     // RFC 7009 section 2.2: an unknown token is revoked already; some servers say so with an error. Section 2.2.1: a
     // server that cannot revoke access tokens ended the session with the refresh token.
     let session_ended = hint == "access_token" && session.refresh_token.is_some();

@@ -53,6 +53,8 @@ pub struct Session {
     pub identity: Identity,
     /// Whether the service said that the refresh token is spent.
     pub login_needed: bool,
+    /// Whether the access token did not work somewhere, so that it is renewed before it is handed out again.
+    pub refused: bool,
 }
 
 /// The way a session began.
@@ -97,6 +99,9 @@ impl Session {
     ///
     /// A token without a known expiry is always fresh. After the clock stepped back, no date is trusted.
     pub fn is_fresh(&self, now: DateTime<Utc>, min_validity: Option<Duration>) -> bool {
+        if self.refused {
+            return false;
+        }
         let Some(expires_at) = self.expires_at else { return true };
         if now < self.issued_at - CLOCK_STEP {
             return false;
@@ -134,6 +139,7 @@ impl Session {
         self.issued_at = now;
         self.expires_at = life.map(|life| now + life);
         self.login_needed = false;
+        self.refused = false;
     }
 }
 

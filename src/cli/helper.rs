@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 
 use crate::cli::ui::Ui;
 use crate::cli::{Doors, Global};
+use crate::credential::{Metadata, Want};
 use crate::error::{Code, Failure, Result};
 use crate::helper::{self, Call, Desk, Framing, HELPERS, Helper, Reply, Served};
 use crate::http::Client;
@@ -18,6 +19,8 @@ use crate::provider::Net;
 use crate::secret::{self, Choice, Secret, StoreError};
 use crate::vault::{Local, Vault};
 
+mod sign_in;
+
 /// A tool writes its question at once.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -26,7 +29,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Tools call this, people need not: `lanyard setup` tells the tools about it.
 #[derive(clap::Args, Debug)]
 #[command(
-    after_help = "Example:\n  printf 'protocol=https\\nhost=github.com\\n\\n' | lanyard helper git get",
+    after_help = "npm, pnpm, yarn, Maven, Gradle and Nix have no such protocol: they read variables and files.\n\n\
+                  Example:\n  printf 'protocol=https\\nhost=github.com\\n\\n' | lanyard helper git get\n  \
+                  curl --netrc-file <(lanyard helper netrc example.com) https://example.com/",
     disable_help_flag = true
 )]
 pub(crate) struct Args {
@@ -40,8 +45,35 @@ pub(crate) struct Args {
 
 fn tools() -> clap::builder::PossibleValuesParser {
     use clap::builder::{PossibleValue, PossibleValuesParser};
-    PossibleValuesParser::new(HELPERS.iter().map(|helper| PossibleValue::new(helper.name()).help(helper.title())))
+    let tools = HELPERS.iter().map(|helper| PossibleValue::new(helper.name()).help(helper.title()));
+    let others = WITHOUT.iter().map(|(name, ..)| PossibleValue::new(*name).hide(true));
+    PossibleValuesParser::new(tools.chain(others))
 }
+
+/// Tools that ask nobody for a credential, what they do instead, and what they are given then.
+const WITHOUT: [(&str, &str, &str); 7] = [
+    ("npm", "npm reads its settings", NPM),
+    ("pnpm", "pnpm reads npm's settings", NPM),
+    (
+        "yarn",
+        "yarn reads its settings",
+        "put `npmAuthToken: \"${NPM_TOKEN}\"` into .yarnrc.yml, and give it the variable: `lanyard run`",
+    ),
+    ("maven", "Maven reads its settings", MAVEN),
+    ("mvn", "Maven reads its settings", MAVEN),
+    (
+        "gradle",
+        "Gradle reads its properties",
+        "give it the variables ORG_GRADLE_PROJECT_<repository>Username and …Password: `lanyard run`",
+    ),
+    (
+        "nix",
+        "Nix reads its settings",
+        "give it the variable NIX_CONFIG with a line `access-tokens = HOST=TOKEN`: `lanyard run`",
+    ),
+];
+const NPM: &str = "put `//HOST/:_authToken=${NPM_TOKEN}` into .npmrc, and give it the variable: `lanyard run`";
+const MAVEN: &str = "put `${env.NAME}` into ~/.m2/settings.xml, and give it the variable: `lanyard run`";
 
 /// Why a tool is not answered.
 #[derive(Debug, thiserror::Error)]
@@ -52,15 +84,24 @@ enum HelperFailure {
     /// A word is no text.
     #[error("a word of the command line is no text")]
     NoText,
+    /// The tool asks no program.
+    #[error("{0} and asks no program for a credential")]
+    NoProtocol(&'static str, &'static str),
 }
 
 impl Failure for HelperFailure {
     fn code(&self) -> Code {
-        Code::Failed
+        match self {
+            Self::Answered(_) => Code::Failed,
+            Self::NoText | Self::NoProtocol(..) => Code::Usage,
+        }
     }
 
     fn mend(&self) -> Option<String> {
-        None
+        match self {
+            Self::NoProtocol(_, mend) => Some((*mend).to_owned()),
+            Self::Answered(_) | Self::NoText => None,
+        }
     }
 }
 
@@ -69,6 +110,9 @@ impl Args {
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let words: Option<Vec<String>> = self.words.into_iter().map(|word| word.into_string().ok()).collect();
         let words = words.ok_or(HelperFailure::NoText)?;
+        if let Some((_, what, mend)) = WITHOUT.iter().find(|(name, ..)| *name == self.tool) {
+            return Err(HelperFailure::NoProtocol(what, mend).into());
+        }
         let Some(helper) = helper::by_name(&self.tool) else { return Ok(()) };
         match answer(helper, &words, doors.env, doors.ui, doors.http) {
             0 => Ok(()),
@@ -96,9 +140,12 @@ pub(super) fn answer_the_tool() -> Option<ExitCode> {
     Some(ExitCode::from(answer(helper, &words, &env, &ui, &Client::new())))
 }
 
-/// The tool in `lanyard helper TOOL …`.
+/// The tool in `lanyard helper TOOL …`, and cargo, which calls whatever it is told to with a word of its own.
 fn called_by_word(arguments: &mut std::env::ArgsOs) -> Option<&'static dyn Helper> {
     let word = arguments.next()?;
+    if word == "--cargo-plugin" {
+        return helper::by_name("cargo");
+    }
     if word != "helper" {
         return None;
     }
@@ -109,7 +156,9 @@ fn called_by_word(arguments: &mut std::env::ArgsOs) -> Option<&'static dyn Helpe
 fn answer(helper: &dyn Helper, words: &[String], env: &Env, ui: &Ui, http: &dyn crate::http::Http) -> u8 {
     let clock = || env.now();
     let vault = vault(env, &clock);
-    let desk = Desk { vault: &vault, net: Net { http, env, now: env.now() }, env };
+    let sign_in = |want: &Want, over: Option<&Metadata>| sign_in::sign_in(env, http, want, over);
+    let net = Net { http, env, now: env.now() };
+    let desk = Desk { vault: &vault, net, env, sign_in: helper.signs_in().then_some(&sign_in) };
     if ui.answer_bytes(helper.greeting()).is_err() {
         return Code::Failed as u8;
     }

@@ -56,6 +56,7 @@ mod given;
 mod helper;
 mod profile;
 mod project;
+mod setup;
 mod store;
 pub mod ui;
 mod vault;
@@ -143,6 +144,7 @@ enum Command {
     Api(api::Args),
     Which(which::Args),
     Doctor(doctor::Args),
+    Setup(setup::Args),
     Completions(completions::Args),
     Helper(helper::Args),
 }
@@ -209,6 +211,7 @@ impl Command {
             Self::Api(args) => args.run(doors),
             Self::Which(args) => args.run(doors),
             Self::Doctor(args) => args.run(doors),
+            Self::Setup(args) => args.run(doors),
             Self::Completions(args) => args.run(doors),
             Self::Helper(args) => args.run(doors),
         }

@@ -3,11 +3,9 @@
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
-use unicode_width::UnicodeWidthStr;
 use zeroize::Zeroizing;
 
 use crate::cli::Global;
@@ -16,10 +14,16 @@ use crate::os::Env;
 use crate::secret::Secret;
 use crate::text::{clean, printable};
 
+mod json;
 mod signals;
+mod table;
+mod terminal;
 mod usage;
+mod wait;
 
-pub use usage::{looks_like_a_token, name, quiet_panics, usage};
+pub use json::JsonList;
+pub use table::Table;
+pub use usage::{looks_like_a_token, name, quiet_panics, unless_a_token, usage};
 
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
@@ -111,15 +115,17 @@ impl Ui {
 
     /// The answer as JSON, on stdout. Control characters leave as `\u` escapes.
     pub fn answer_json(&self, value: &impl Serialize) -> Result<()> {
-        let text =
-            serde_json::to_string_pretty(value).map_err(|_| UiError::Write(io::ErrorKind::InvalidData.into()))?;
-        self.answer(&escape_unprintable(&text))
+        answer_printable(&json::pretty(value)?)
+    }
+
+    /// The answer as a JSON array, on stdout, once `fill` has put its elements in.
+    pub fn answer_json_list(&self, fill: impl FnOnce(&mut JsonList<'_, '_>) -> Result<()>) -> Result<()> {
+        answer_printable(&json::list(fill)?)
     }
 
     /// The answer as JSON on a single line, for a program that reads line by line while the command goes on.
     pub fn answer_json_line(&self, value: &impl Serialize) -> Result<()> {
-        let text = serde_json::to_string(value).map_err(|_| UiError::Write(io::ErrorKind::InvalidData.into()))?;
-        self.answer(&escape_unprintable(&text))
+        answer_printable(&json::line(value)?)
     }
 
     /// A secret that the user asked for by name, on stdout, after `prefix`. In GitHub Actions it is masked first.
@@ -165,9 +171,16 @@ impl Ui {
 
     /// A table, on stdout: a heading and rows of cleaned text.
     pub fn table(&self, heading: &[&str], rows: &[Vec<String>]) -> Result<()> {
-        let heading: Vec<String> = heading.iter().map(|cell| cell.to_uppercase()).collect();
-        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()).collect();
-        self.answer(columns(std::iter::once(&heading).chain(&rows)).trim_end_matches('\n'))
+        let mut table = Table::new(heading);
+        for row in rows {
+            table.row(row.iter().map(String::as_str));
+        }
+        self.answer_table(&table)
+    }
+
+    /// A table that was filled row by row, on stdout.
+    pub fn answer_table(&self, table: &Table) -> Result<()> {
+        answer_printable(table.lines().trim_end_matches('\n').as_bytes())
     }
 
     /// A line of talk, on stderr.
@@ -196,32 +209,6 @@ impl Ui {
         for line in describe(failure) {
             self.say(&line);
         }
-    }
-
-    /// Shows how long a wait has left, in place, on a terminal; elsewhere nothing.
-    pub fn countdown(&self, what: &str, left: Duration) {
-        if self.stderr_is_terminal {
-            let seconds = left.as_secs();
-            self.raw(&format!("\r\x1b[K{FAINT}{what} ({}:{:02} left){FAINT:#}", seconds / 60, seconds % 60));
-        }
-    }
-
-    /// Shows how much of some work is done, in place, on a terminal; elsewhere nothing.
-    pub fn progress(&self, what: &str, done: usize, of: usize) {
-        if self.stderr_is_terminal {
-            self.raw(&format!("\r\x1b[K{FAINT}{what} ({done} of {of}){FAINT:#}"));
-        }
-    }
-
-    /// Clears the line of [`Ui::countdown`] and of [`Ui::progress`].
-    pub fn end_countdown(&self) {
-        if self.stderr_is_terminal {
-            self.raw("\r\x1b[K");
-        }
-    }
-
-    fn raw(&self, text: &str) {
-        let _ = write_whole(&mut *self.talk.borrow_mut(), text.as_bytes(), false);
     }
 
     /// Lets the person choose one of several, each with a line that explains it. Returns the index.
@@ -325,31 +312,9 @@ fn ask_failed(error: &impl std::error::Error) -> UiError {
     UiError::Interrupted
 }
 
-/// Rows with their cells one below the other, a blank on each side of a cell. Wide characters count twice.
-fn columns<'r>(rows: impl Iterator<Item = &'r Vec<String>> + Clone) -> String {
-    let mut widths: Vec<usize> = Vec::new();
-    let mut length = 0;
-    for row in rows.clone() {
-        widths.resize(widths.len().max(row.len()), 0);
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.width());
-            length += cell.len();
-        }
-    }
-    let mut text = String::with_capacity(length * 3);
-    for row in rows {
-        let mut blanks = 0;
-        for (width, cell) in widths.iter().zip(row) {
-            blanks += 1;
-            if !cell.is_empty() {
-                text.extend(std::iter::repeat_n(' ', std::mem::take(&mut blanks)));
-                text.push_str(cell);
-            }
-            blanks += width - cell.width() + 1;
-        }
-        text.push('\n');
-    }
-    text
+/// Writes a long answer that holds nothing a terminal acts on, past the filter for colours that reads each byte.
+fn answer_printable(text: &[u8]) -> Result<()> {
+    Ok(write_whole(&mut io::stdout().lock(), text, true)?)
 }
 
 fn write_whole(to: &mut dyn Write, bytes: &[u8], newline: bool) -> Result<(), UiError> {
@@ -358,26 +323,6 @@ fn write_whole(to: &mut dyn Write, bytes: &[u8], newline: bool) -> Result<(), Ui
     written.map_err(
         |error| if error.kind() == io::ErrorKind::BrokenPipe { UiError::Closed } else { UiError::Write(error) },
     )
-}
-
-/// JSON may hold any character of outside text; those a terminal would act on become escapes.
-fn escape_unprintable(json: &str) -> String {
-    use std::fmt::Write as _;
-    if json.bytes().all(|byte| byte == b'\n' || (b' '..=b'~').contains(&byte)) {
-        return json.to_owned();
-    }
-    let mut escaped = String::with_capacity(json.len());
-    for character in json.chars() {
-        if character != '\n' && crate::text::is_unprintable(character) {
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                // Writing into a String cannot fail.
-                let _ = write!(escaped, "\\u{unit:04x}");
-            }
-        } else {
-            escaped.push(character);
-        }
-    }
-    escaped
 }
 
 /// The lines that tell a failure: `error: what`, `because: why` for each cause, `next: the mend`.
@@ -411,17 +356,4 @@ fn start_log(verbosity: u8) {
         tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).without_time().with_filter(own);
     // A second call in one process keeps the first log.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_stand_below_each_other_and_lines_end_with_the_last_word() {
-        let row = |cells: &[&str]| cells.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>();
-        let rows = [row(&["NAME", "KIND", "NOTE"]), row(&["a", "", "x"]), row(&["日本", "kind", ""])];
-        assert_eq!(columns(rows.iter()), " NAME  KIND  NOTE\n a           x\n 日本  kind\n");
-        assert_eq!(columns(std::iter::empty()), "");
-    }
 }

@@ -196,6 +196,20 @@ pub struct ServiceTable {
     pub accept_unannounced_iss: Option<bool>,
     /// How to ask the API who one is.
     pub api: Option<ApiTable>,
+    /// The git host that takes this service's tokens.
+    pub git: Option<GitTable>,
+}
+
+/// A `[services.NAME.git]` table: the git host that takes the service's tokens.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct GitTable {
+    /// The host's address: scheme, host and port.
+    pub address: Option<String>,
+    /// The user name that the host wants beside a token; none where it takes any.
+    pub username: Option<String>,
+    /// The scopes without which a token opens no repository.
+    pub scopes: Option<Vec<String>>,
 }
 
 /// A `[services.NAME.api]` table: paths below the endpoint and JSON pointers (RFC 6901) into their answers.

@@ -102,6 +102,9 @@ pub const FIELDS: &[Field] = &[
     field("services.*.api.projects_list", Kind::Pointer, "pointer to the array of projects"),
     field("services.*.api.project_name", Kind::Pointer, "pointer to a project's name"),
     field("services.*.api.token_page", Kind::Url, "the page where a person makes a token"),
+    field("services.*.git.address", Kind::Url, "the git host that takes this service's tokens"),
+    field("services.*.git.username", Kind::Text, "the user name that the git host wants beside a token"),
+    field("services.*.git.scopes", Kind::List, "the scopes that a token for git needs"),
     field("rules.#.directory", Kind::Directory, "a folder; the rule holds in it and below"),
     field("rules.#.profile", Kind::Name, "the profile to use there"),
 ];

@@ -82,6 +82,8 @@ pub struct Field {
     pub multiline: bool,
     /// Whether its provider reads it out of the secret, so that it has no flag and follows when the secret changes.
     pub derived: bool,
+    /// Whether its provider reads it out of others where it is not given, so that it follows when they change.
+    pub follows: bool,
 }
 
 impl Field {
@@ -96,6 +98,7 @@ impl Field {
             example: "s3cr3t-value-of-some-length",
             multiline: false,
             derived: false,
+            follows: false,
         }
     }
 
@@ -128,6 +131,13 @@ impl Field {
     #[must_use]
     pub const fn derived(mut self) -> Self {
         self.derived = true;
+        self
+    }
+
+    /// The provider reads it out of others where it is not given.
+    #[must_use]
+    pub const fn follows(mut self) -> Self {
+        self.follows = true;
         self
     }
 

@@ -12,6 +12,7 @@ use chrono::{DateTime, Duration, Utc};
 use crate::secret::Secret;
 
 mod check;
+mod cluster;
 mod fields;
 mod kind;
 mod mask;
@@ -19,11 +20,12 @@ mod material;
 mod want;
 
 pub use check::Check;
+pub use cluster::Cluster;
 pub use fields::{FieldError, Fields, Raw};
 pub use kind::{Class, Field, Kind, Rule, rules};
 pub use mask::{mask_identifier, mask_secret};
 pub use material::{Content, Issued, Material, Variable};
-pub use want::{Address, Want};
+pub use want::{Address, Power, Want};
 
 /// A credential that has less life left than this expires soon.
 const SOON: Duration = Duration::days(7);
@@ -115,7 +117,7 @@ impl Metadata {
     /// field. Case does not count.
     pub fn mentions(&self, word: &str) -> bool {
         let word = word.to_lowercase();
-        let found = |text: &str| text.to_lowercase().contains(&word);
+        let found = |text: &str| holds(text, &word);
         found(&self.name)
             || found(self.kind.id)
             || found(self.kind.provider)
@@ -123,6 +125,16 @@ impl Metadata {
             || found(&self.note)
             || self.fields.values().any(|value| found(value))
     }
+}
+
+/// Whether a word, given in lower case, is part of a text. Case does not count.
+fn holds(text: &str, word: &str) -> bool {
+    // What both are as a rule; a letter beyond ASCII may have a lower case within it, as the Kelvin sign has.
+    if text.is_ascii() && word.is_ascii() {
+        let parts = text.as_bytes().windows(word.len().max(1));
+        return word.is_empty() || parts.into_iter().any(|part| part.eq_ignore_ascii_case(word.as_bytes()));
+    }
+    text.to_lowercase().contains(word)
 }
 
 /// A week before the end counts as soon; for what lives no longer than a day, the last tenth of its life does.

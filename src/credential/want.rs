@@ -96,6 +96,29 @@ pub struct Want {
     pub at: Option<Address>,
     /// The user, where the tool names one.
     pub user: Option<String>,
+    /// Fields that must have exactly this value, or must not be set.
+    pub fields: Vec<(&'static str, Option<String>)>,
+    /// Whether the tool keeps what it is given, and is to be given what ends by itself.
+    pub short: bool,
+    /// What the tool is about to do with it, where that makes a difference.
+    pub power: Power,
+}
+
+/// What a tool is about to do with a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Power {
+    /// The tool does not tell, or it makes no difference.
+    #[default]
+    Any,
+    /// To read. Of several that fit, those that may do no more are meant.
+    Read,
+    /// To publish or to withdraw something. Only a credential that its owner allowed to do that is handed over.
+    Publish,
+}
+
+impl Power {
+    /// The tag by which the owner of a credential allows a tool to publish with it.
+    pub const PUBLISH: &'static str = "publish";
 }
 
 impl Want {
@@ -107,6 +130,11 @@ impl Want {
     /// The credential that was stored for that address, if it is of one of these kinds.
     pub fn at(kinds: &'static [&'static str], at: Address, user: Option<String>) -> Self {
         Self { kinds, at: Some(at), user, ..Self::default() }
+    }
+
+    /// The credential of one of these kinds that was stored with exactly this value in a field.
+    pub fn holding(kinds: &'static [&'static str], field: &'static str, value: &str) -> Self {
+        Self { kinds, fields: vec![(field, Some(value.to_owned()))], ..Self::default() }
     }
 }
 
@@ -147,7 +175,7 @@ mod tests {
         assert!(own.covers(&Address::asked(None, "127.0.0.1:5001", None).unwrap()));
         assert!(!own.covers(&Address::asked(None, "127.0.0.1", None).unwrap()));
         assert!(!own.covers(&Address::asked(Some("https"), "127.0.0.1:5001", None).unwrap()));
-        assert_eq!(url("http://registry.example").place(), "registry.example:80");
+        assert_eq!(url("http://127.0.0.1").place(), "127.0.0.1:80");
         assert_eq!(url("https://registry.example").place(), "registry.example");
     }
 

@@ -15,12 +15,16 @@ pub(super) struct Docker;
 /// The helper.
 pub(super) static HELPER: Docker = Docker;
 
-const KINDS: [&str; 2] = ["registry", "registry_ecr"];
+/// A registry's own password; passwords made of AWS keys and of a Google Cloud credential, with the users that go with
+/// them.
+const KINDS: [&str; 3] = ["registry", "registry_ecr", "registry_gar"];
+const USERS: [(&str, &str); 2] = [("registry_ecr", "AWS"), ("registry_gar", "oauth2accesstoken")];
 
 /// The sentence by which every client knows that it may go on without a password. Any other fails its pull.
 const NOT_FOUND: &str = "credentials not found in native keychain";
 const NO_SERVER: &str = "no credentials server URL";
 const NO_USER: &str = "no credentials username";
+const USAGE: &str = "Usage: docker-credential-lanyard <store|get|erase|list|version>";
 
 /// What docker's own files call Docker Hub.
 const HUB: &str = "https://index.docker.io/v1/";
@@ -78,7 +82,8 @@ impl Helper for Docker {
                 let version = concat!("docker-credential-lanyard (lanyard) v", env!("CARGO_PKG_VERSION"), "\n");
                 Ok(Ask::Answered(Reply::of(version)))
             }
-            _ => Err(error("usage: docker-credential-lanyard <store|get|erase|list|version>")),
+            [_] => Err(error("docker-credential-lanyard: unknown action")),
+            _ => Err(error(USAGE)),
         }
     }
 
@@ -94,7 +99,8 @@ impl Helper for Docker {
             }
             Answer::Listed(all) => {
                 let key = |address: &Address| if address.host == "docker.io" { HUB.into() } else { address.host.clone() };
-                let user = |metadata: &Metadata| metadata.field("username").unwrap_or("").to_owned();
+                let made = |metadata: &Metadata| USERS.iter().find(|(kind, _)| *kind == metadata.kind.id).map(|(_, user)| *user);
+                let user = |metadata: &Metadata| metadata.field("username").or(made(metadata)).unwrap_or("").to_owned();
                 let entries: BTreeMap<String, String> = all
                     .iter()
                     .filter_map(|(metadata, addresses)| Some((key(addresses.first()?), user(metadata))))

@@ -4,9 +4,18 @@
 //! A question is lines of `key=value`. Hosts, ports and schemes must be exactly those that a credential was stored
 //! for. What is answered is never a refresh token, since git hands the answer to every other helper as well.
 
-use crate::credential::{Address, Issued, Material, Want};
+use std::collections::BTreeSet;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+use zeroize::Zeroizing;
+
+use crate::credential::{Address, Issued, Material, Metadata, Want};
+use crate::error::Code;
 use crate::helper::{Answer, Ask, Call, Framing, Helper, Reply, told};
 use crate::secret::Secret;
+use crate::text::clean;
 
 /// git over HTTPS.
 pub(super) struct Git;
@@ -59,13 +68,21 @@ impl Helper for Git {
         }
     }
 
+    fn signs_in(&self) -> bool {
+        true
+    }
+
     fn reply(&self, call: &Call<'_>, answer: &Answer<'_>) -> Reply {
         match answer {
-            Answer::Found(_, issued) => {
+            Answer::Found(metadata, issued) => {
                 let Ok(question) = Question::parse(call.text) else { return Reply::default() };
-                found(&question, issued).unwrap_or_else(|what| {
+                found(&question, metadata, issued, call.env.now()).unwrap_or_else(|what| {
                     Reply::refusal(1, format!("lanyard: {what} of the credential cannot be written to git"))
                 })
+            }
+            // Who may not, or does not want to, is not asked for a password by git instead.
+            Answer::Failed(failure) if matches!(failure.code(), Code::Forbidden | Code::Interrupted) => {
+                Reply::of(*b"quit=1\n").saying(told(*failure))
             }
             Answer::Failed(failure) => Reply::refusal(0, told(*failure)),
             Answer::Listed(_) | Answer::Done | Answer::Missing => Reply::default(),
@@ -78,33 +95,41 @@ fn refused(problem: &'static str) -> Reply {
 }
 
 /// The lines for git; which value cannot be written, where one cannot.
-fn found(question: &Question<'_>, issued: &Issued) -> Result<Reply, &'static str> {
-    let expiry = issued.expires.map(|at| format!("password_expiry_utc={}\n", at.timestamp())).unwrap_or_default();
-    let line = |what: &'static str, value: &str| if is_writable(value) { Ok(()) } else { Err(what) };
-    match &issued.material {
-        Material::Basic { username, password } => {
-            line("the user name", username)?;
-            line("the password", password.expose())?;
-            Ok(Reply::joined(&["username=", username, "\npassword=", password.expose(), "\n", &expiry]))
-        }
-        Material::Bearer(token) if question.knows_authtype => {
-            line("the token", token.expose())?;
-            // Ephemeral: other helpers are told not to keep it.
-            Ok(Reply::joined(&[
-                "capability[]=authtype\nauthtype=Bearer\nephemeral=1\ncredential=",
-                token.expose(),
-                "\n",
-                &expiry,
-            ]))
-        }
-        Material::Bearer(token) => {
-            line("the token", token.expose())?;
-            let user = question.username.unwrap_or("oauth2");
-            line("the user name", user)?;
-            Ok(Reply::joined(&["username=", user, "\npassword=", token.expose(), "\n", &expiry]))
-        }
-        _ => Err("the form"),
+fn found(
+    question: &Question<'_>,
+    metadata: &Metadata,
+    issued: &Issued,
+    now: DateTime<Utc>,
+) -> Result<Reply, &'static str> {
+    // git would throw it away and show the user name to the next helper.
+    if issued.expires.is_some_and(|at| at <= now) {
+        let name = clean(&metadata.name);
+        let mend = format!("replace it: `lanyard credentials update {name}`");
+        return Ok(Reply::refusal(0, format!("lanyard: credential {name} has expired; {mend}")));
     }
+    let (user, password) = match &issued.material {
+        Material::Basic { username, password } => (username.as_str(), password),
+        // Every host takes an OAuth token as a password; which user name it wants beside it, the credential knows.
+        Material::Bearer(token) => {
+            let own = metadata.field("git_username").or(question.username).filter(|user| !user.is_empty());
+            (own.unwrap_or("oauth2"), token)
+        }
+        _ => return Err("the form"),
+    };
+    for (what, value) in [("the user name", user), ("the password", password.expose())] {
+        if !is_writable(value) {
+            return Err(what);
+        }
+    }
+    let expiry = issued.expires.map(|at| format!("password_expiry_utc={}\n", at.timestamp())).unwrap_or_default();
+    if !question.knows_authtype || user.contains(':') {
+        return Ok(Reply::joined(&["username=", user, "\npassword=", password.expose(), "\n", &expiry]));
+    }
+    let pair = Zeroizing::new([user, ":", password.expose()].concat());
+    let encoded = Zeroizing::new(STANDARD.encode(pair.as_bytes()));
+    // Ephemeral: every other helper is shown what worked, and told not to keep it.
+    let form = "capability[]=authtype\nauthtype=Basic\nephemeral=1\ncredential=";
+    Ok(Reply::joined(&[form, &encoded, "\n", &expiry]))
 }
 
 /// Whether a value stays one value in the protocol.
@@ -120,6 +145,7 @@ struct Question<'q> {
     path: Option<&'q str>,
     username: Option<&'q str>,
     password: Option<&'q str>,
+    authtype: Option<&'q str>,
     credential: Option<&'q str>,
     knows_authtype: bool,
 }
@@ -128,19 +154,26 @@ impl<'q> Question<'q> {
     /// Reads lines that end with LF, one CR before it allowed.
     fn parse(text: &'q str) -> Result<Self, &'static str> {
         let mut question = Self::default();
+        let mut seen = BTreeSet::new();
         for line in text.split_terminator('\n') {
             let line = line.strip_suffix('\r').unwrap_or(line);
             if line.contains('\r') {
                 return Err("a carriage return stands within a line");
             }
             let (key, value) = line.split_once('=').ok_or("a line has no equals sign")?;
+            if key.is_empty() {
+                return Err("a line has no key");
+            }
+            if !key.ends_with("[]") && !seen.insert(key) {
+                return Err("a key stands there twice");
+            }
             let place = match key {
-                "" => return Err("a line has no key"),
                 "protocol" => &mut question.protocol,
                 "host" => &mut question.host,
                 "path" => &mut question.path,
                 "username" => &mut question.username,
                 "password" => &mut question.password,
+                "authtype" => &mut question.authtype,
                 "credential" => &mut question.credential,
                 "capability[]" => {
                     question.knows_authtype |= value == "authtype";
@@ -148,9 +181,7 @@ impl<'q> Question<'q> {
                 }
                 _ => continue,
             };
-            if place.replace(value).is_some() {
-                return Err("a key stands there twice");
-            }
+            *place = Some(value);
         }
         if text.ends_with('\r') && !text.ends_with("\r\n") {
             return Err("a carriage return stands within a line");
@@ -172,7 +203,16 @@ impl<'q> Question<'q> {
 
     /// The secret that git was given and that did not work.
     fn secret(&self) -> Option<Secret> {
-        self.password.or(self.credential).map(|secret| Secret::new(secret.to_owned()))
+        if let Some(password) = self.password {
+            return Some(Secret::new(password.to_owned()));
+        }
+        let credential = self.credential?;
+        if !self.authtype.is_some_and(|kind| kind.eq_ignore_ascii_case("basic")) {
+            return Some(Secret::new(credential.to_owned()));
+        }
+        let pair = Zeroizing::new(STANDARD.decode(credential).ok()?);
+        let (_, password) = std::str::from_utf8(&pair).ok()?.split_once(':')?;
+        Some(Secret::new(password.to_owned()))
     }
 }
 

@@ -17,9 +17,10 @@ use crate::os::input::{Input, InputError};
 use crate::secret::Secret;
 use crate::text::clean;
 
+mod json;
 mod serve;
 
-pub use serve::{Desk, Served, serve};
+pub use serve::{Desk, Handed, Served, SignIn, serve};
 
 /// Declares the modules of the helpers and lists them, so that adding one is one word in one place.
 macro_rules! helpers {
@@ -33,6 +34,16 @@ macro_rules! helpers {
 helpers! {
     git,
     docker,
+    kubectl,
+    aws,
+    cargo,
+    keyring,
+    terraform,
+    bazel,
+    go,
+    google,
+    netrc,
+    askpass,
 }
 
 /// The protocol of one tool.
@@ -57,6 +68,11 @@ pub trait Helper: Sync {
     fn framing(&self, arguments: &[String]) -> Framing {
         let _ = arguments;
         Framing::Whole
+    }
+
+    /// Whether a person who is at the terminal may be asked to sign in when nothing is bound to the question.
+    fn signs_in(&self) -> bool {
+        false
     }
 
     /// Understands a question.
@@ -116,6 +132,16 @@ impl Call<'_> {
 pub enum Ask {
     /// A credential.
     Get(Want),
+    /// One secret of a credential as it was stored, such as the passphrase of a key. It is answered as
+    /// [`Material::Bearer`](crate::credential::Material::Bearer), which is a secret alone.
+    Secret {
+        /// What it is for.
+        want: Want,
+        /// The field.
+        field: &'static str,
+    },
+    /// The ID token of a sign-in, answered in the same way.
+    IdToken(Want),
     /// The addresses of all credentials of these kinds.
     List(&'static [&'static str]),
     /// To keep a credential that the tool was given by its user.

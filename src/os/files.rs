@@ -62,6 +62,17 @@ fn holder_text(holder: Option<&u32>) -> String {
     holder.map_or_else(String::new, |pid| format!(" (process {pid})"))
 }
 
+impl FileError {
+    /// The file or folder that it is about.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Io { path, .. } | Self::Busy { path, .. } | Self::Unsafe { path, .. } | Self::TooLarge { path } => {
+                path
+            }
+        }
+    }
+}
+
 impl Failure for FileError {
     fn code(&self) -> Code {
         match self {
@@ -323,6 +334,26 @@ pub fn others_could_write(_: &Path) -> bool {
 /// A symbolic link is kept and its target replaced (dotfile managers) when `follow_link` says so; otherwise the link
 /// itself gives way to the file.
 pub fn replace(path: &Path, content: &[u8], follow_link: bool) -> Result<(), FileError> {
+    replace_with(path, content, follow_link, None)
+}
+
+/// Replaces the configuration of another program as a whole, durable when it returns: a link is followed, a file that
+/// exists keeps its mode, a new one is its owner's alone.
+pub fn amend(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let mode = match std::fs::metadata(path) {
+        Ok(found) => Some(found.permissions()),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => None,
+        Err(cause) => return Err(io_error("read", path)(cause)),
+    };
+    replace_with(path, content, true, mode)
+}
+
+fn replace_with(
+    path: &Path,
+    content: &[u8],
+    follow_link: bool,
+    mode: Option<std::fs::Permissions>,
+) -> Result<(), FileError> {
     let target = if follow_link { path.canonicalize().unwrap_or_else(|_| path.to_owned()) } else { path.to_owned() };
     let folder = target.parent().unwrap_or(Path::new("."));
     create_private_dir(folder)?;
@@ -336,6 +367,9 @@ pub fn replace(path: &Path, content: &[u8], follow_link: bool) -> Result<(), Fil
         .tempfile_in(folder)
         .map_err(write("write"))?;
     beside.write_all(content).map_err(write("write"))?;
+    if let Some(mode) = mode {
+        beside.as_file().set_permissions(mode).map_err(write("write"))?;
+    }
     beside.as_file().sync_all().map_err(write("write"))?;
     beside.persist(&target).map_err(|failed| write("write")(failed.error))?;
     sync_folder(folder).map_err(write("write"))

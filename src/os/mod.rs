@@ -141,6 +141,14 @@ impl Env {
         }
     }
 
+    /// The same surroundings as a person has them who was asked from the terminal behind a tool, with the folder that
+    /// the tool was started in left out of everything: a tool may stand in a clone.
+    #[must_use]
+    pub fn behind_a_tool(&self) -> Self {
+        let working_dir = PathBuf::from("/");
+        Self { working_dir, interactive: true, stderr_is_terminal: true, ..self.clone() }
+    }
+
     /// Surroundings in which nothing is set.
     pub fn empty() -> Self {
         Self::invented(Path::new(""), Path::new(""), &[])

@@ -58,13 +58,17 @@ impl Api {
 
     /// The host that the credential is sent to, with its port where it is not 443.
     pub(super) fn hosts(&self, metadata: &Metadata) -> Vec<String> {
-        host_of(metadata.field(ENDPOINT.name).unwrap_or(self.official)).into_iter().collect()
+        host_at(metadata.field(ENDPOINT.name).unwrap_or(self.official)).into_iter().collect()
     }
 }
 
-/// The host of an address in lower case, with its port where it is not 443; `None` where it is no address.
-pub(super) fn host_of(address: &str) -> Option<String> {
-    let url = parse_url(address).ok()?;
+/// The host of an address; `None` where it is no address that a secret is sent to.
+pub(super) fn host_at(address: &str) -> Option<String> {
+    host_of(&parse_url(address).ok()?)
+}
+
+/// The host of an address as allow-lists write it: in lower case, with its port where that is not 443.
+pub(super) fn host_of(url: &Url) -> Option<String> {
     let host = url.host_str()?.to_lowercase();
     Some(match url.port_or_known_default() {
         None | Some(443) => host,

@@ -6,13 +6,14 @@ use self::pypi::Token;
 use self::services::{Carried, EMPTY_FORM, SERVICES, Service};
 use super::api::{self, Api};
 use super::foreign::Ini;
-use super::{Found, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, apply};
-use crate::credential::{Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules};
+use super::{Discovered, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, apply};
+use crate::credential::{Address, Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules};
 use crate::http::{Request, Response, parse_url};
 use crate::secret::Secret;
 use crate::text::nearest;
 
 mod answer;
+mod cargo;
 mod found;
 mod marks;
 mod npmrc;
@@ -20,19 +21,21 @@ mod pypi;
 mod sendgrid;
 mod services;
 
-static FIELDS: [Field; 4] = [
+static FIELDS: [Field; 5] = [
     Field::plain("service", "Service").checked(service_name, "openai"),
     Field::secret("api_key", "API key").checked(rules::token, "sk-proj-Zb3kQ9vXw2LrN7yTd5cHj8mGfT3BlbkFJs6aKe1uPi4oRq0tVx"),
     api::ENDPOINT,
     Field::plain("header", "Header that carries the key, for a service that lanyard does not know")
         .optional()
         .checked(header_name, "x-api-key"),
+    cargo::INDEX,
 ];
 static KINDS: [Kind; 1] = [Kind::new("api_key", "API key", "api-key", &FIELDS)];
 static INPUTS: [Input; 1] = [Input::argument(
     "service",
     "SERVICE",
-    "openai, anthropic, stripe, linear, slack, digitalocean, npm, pypi, huggingface, sendgrid, discord, or any other",
+    "openai, anthropic, stripe, linear, slack, digitalocean, npm, pypi, cargo, terraform, huggingface, sendgrid, discord, \
+     or any other",
 )];
 
 /// The headers in which a service that lanyard does not know may want the key alone. Without one, it is a bearer token.
@@ -63,9 +66,16 @@ fn service(metadata: &Metadata) -> Option<&'static Service> {
     Service::of(metadata.field("service")?)
 }
 
+fn is(metadata: &Metadata, name: &str) -> bool {
+    metadata.field("service") == Some(name)
+}
+
 fn key(credential: &Credential) -> Result<&Secret, ProviderError> {
     credential.secret("api_key").ok_or_else(|| api::missing(credential, "api_key"))
 }
+
+/// Where PyPI takes uploads, and where its packages are.
+const PYPI: [&str; 2] = ["https://upload.pypi.org/legacy/", "https://pypi.org/simple/"];
 
 /// A service that lanyard does not know is at the address that the user gave.
 const ELSEWHERE: Api = Api { variables: &[], official: "" };
@@ -132,7 +142,7 @@ impl Provider for ApiKey {
         &INPUTS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         found::discover(here)
     }
 
@@ -144,6 +154,7 @@ impl Provider for ApiKey {
         if let Some(service) = here.input("service") {
             raw.plain("service", &service.to_lowercase());
         }
+        cargo::complete(raw)?;
         let Some(known) = raw.get("service").and_then(|name| Service::of(name.expose())) else { return Ok(&KINDS[0]) };
         known.api.fill(raw, here.env)?;
         let Some(key) = raw.get("api_key").map(Secret::expose) else { return Ok(&KINDS[0]) };
@@ -164,7 +175,24 @@ impl Provider for ApiKey {
     }
 
     fn hosts(&self, metadata: &Metadata) -> Vec<String> {
+        if is(metadata, "cargo") {
+            return cargo::hosts(metadata);
+        }
+        if is(metadata, "pypi") && metadata.field(api::ENDPOINT.name).is_none() {
+            return PYPI.iter().filter_map(|address| api::host_at(address)).collect();
+        }
         service(metadata).map_or(ELSEWHERE, |service| service.api).hosts(metadata)
+    }
+
+    fn addresses(&self, metadata: &Metadata) -> Vec<Address> {
+        match (metadata.field(api::ENDPOINT.name), service(metadata)) {
+            // cargo alone asks for these, by the index.
+            (_, Some(Service { name: "cargo", .. })) => Vec::new(),
+            (Some(own), _) => Address::of_text(own).into_iter().collect(),
+            (None, Some(Service { name: "pypi", .. })) => PYPI.iter().filter_map(|text| Address::of_text(text)).collect(),
+            (None, Some(service)) => Address::of_text(service.api.official).into_iter().collect(),
+            (None, None) => Vec::new(),
+        }
     }
 
     fn probe(&self, credential: &Credential, net: &Net<'_>) -> Result<Option<Request>, ProviderError> {
@@ -195,6 +223,7 @@ impl Provider for ApiKey {
         let asked = || -> Result<Verdict, ProviderError> {
             match service(&credential.metadata) {
                 None => Self::ask_unknown(credential, net),
+                Some(Service { name: "cargo", .. }) => cargo::ask(credential, net),
                 Some(Service { name: "pypi", .. }) => Self::look_into(credential, net.now),
                 Some(_) => {
                     let Some(mut request) = self.probe(credential, net)? else { return Ok(Verdict::cannot_be_asked()) };
@@ -232,6 +261,9 @@ impl Provider for ApiKey {
             let name = format!("{}_API_KEY", variable_word(credential.metadata.service()));
             return vec![Variable::secret(&name, key)];
         };
+        if let Some(name) = variable_of_host(credential, service) {
+            return vec![Variable::secret(&name, key)];
+        }
         let names = service.form(key.expose()).map_or(&[] as &[&str], |form| form.variables);
         let mut variables: Vec<Variable> = names.iter().map(|name| Variable::secret(name, key)).collect();
         if service.name == "pypi" {
@@ -278,6 +310,13 @@ fn variable_word(name: &str) -> String {
     let word = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
     let digit_first = name.starts_with(|first: char| first.is_ascii_digit());
     format!("{}{}", if digit_first { "_" } else { "" }, name.chars().map(word).collect::<String>())
+}
+
+/// The variable of a service whose tool names it after the host: Terraform, with `_` for a dot and `__` for a hyphen.
+fn variable_of_host(credential: &Credential, service: &Service) -> Option<String> {
+    let endpoint = credential.field(api::ENDPOINT.name).filter(|_| service.name == "terraform")?;
+    let host = api::host_at(endpoint)?;
+    Some(format!("TF_TOKEN_{}", host.replace('-', "__").replace(['.', ':'], "_")))
 }
 
 /// How the key of a service that is not in the table is carried: in the header that the user named, else as bearer.

@@ -8,23 +8,27 @@ use chrono::{DateTime, Utc};
 use crate::credential::{
     Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules,
 };
-use crate::http::{Request, Response, Url};
+use crate::http::{Request, Response};
 use crate::os::Env;
-use crate::provider::{Found, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict};
+use crate::provider::api::host_of;
+use crate::provider::{Discovered, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict};
 use crate::secret::Secret;
 
 mod api;
 mod cache;
 mod discover;
 mod ecr;
+mod eks;
 mod endpoint;
 mod ini;
 mod profiles;
 mod role;
 mod rotate;
+mod session;
 mod sign;
 
-pub use ecr::ecr_password;
+pub use ecr::{ecr_password, ecr_place};
+pub use eks::eks_token;
 
 use api::Door;
 use endpoint::Service;
@@ -116,7 +120,7 @@ impl Provider for Aws {
         &INPUTS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         discover::discover(here)
     }
 
@@ -188,6 +192,26 @@ impl Provider for Aws {
             return Ok(role::assume(credential, source, net)?.issued);
         }
         keys(credential)
+    }
+
+    /// Keys that end: those of the role, the temporary ones that are stored, or a session of those that stay.
+    fn short(
+        &self,
+        credential: &Credential,
+        source: Option<&Issued>,
+        net: &Net<'_>,
+    ) -> Result<Issued, ProviderError> {
+        let issued = if credential.metadata.kind.id == STATIC { keys(credential)? } else { return self.material(credential, source, net) };
+        session::of(credential, issued, net)
+    }
+
+    fn made_at(&self, metadata: &Metadata, net: &Net<'_>) -> Option<String> {
+        (metadata.kind.id == ROLE).then(|| sts(metadata, net)).flatten()
+    }
+
+    fn short_made_at(&self, metadata: &Metadata, net: &Net<'_>) -> Option<String> {
+        let is_session = metadata.secret_names.contains("session_token");
+        if is_session { None } else { sts(metadata, net) }
     }
 
     fn verify(&self, credential: &Credential, source: Option<&Issued>, net: &Net<'_>) -> Verdict {
@@ -288,13 +312,14 @@ fn keys(credential: &Credential) -> Result<Issued, ProviderError> {
     Ok(Issued { material, expires: credential.field("expires_at").and_then(cache::moment) })
 }
 
-fn of_account(account: &str) -> Verdict {
-    Verdict::valid(format!("Account {account}"))
+/// Where STS is asked for a credential.
+fn sts(metadata: &Metadata, net: &Net<'_>) -> Option<String> {
+    let place = endpoint::place(Service::Sts, metadata.field("region"), metadata.field("endpoint"), net.env).ok()?;
+    Some(format!("{} {}", place.url, place.region))
 }
 
-fn host_of(url: &Url) -> Option<String> {
-    let host = url.host_str()?.to_lowercase();
-    Some(url.port().map_or(host.clone(), |port| format!("{host}:{port}")))
+fn of_account(account: &str) -> Verdict {
+    Verdict::valid(format!("Account {account}"))
 }
 
 fn rfc3339(at: DateTime<Utc>) -> String {

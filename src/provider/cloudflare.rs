@@ -4,7 +4,7 @@
 //! cloudflare/workers-sdk (`packages/workers-auth`) for what wrangler keeps.
 
 use super::api::{self, Api};
-use super::{Found, Here, Mark, Net, Outcome, Provider, ProviderError, Rotation, Verdict};
+use super::{Discovered, Here, Mark, Net, Outcome, Provider, ProviderError, Rotation, Verdict};
 use crate::credential::{Credential, Field, FieldError, Issued, Kind, Material, Metadata, Raw, Variable, rules};
 use crate::http::{Request, Response, segment};
 
@@ -141,7 +141,7 @@ impl Provider for Cloudflare {
         &KINDS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         found::discover(here)
     }
 

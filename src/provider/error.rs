@@ -97,10 +97,12 @@ pub enum ProviderError {
         what: &'static str,
     },
     /// What was found or given is nothing that can be kept.
-    #[error("{what}")]
+    #[error("{what} cannot be stored: {why}")]
     CannotStore {
-        /// What it is, and why it cannot be kept.
+        /// What it is: `context dev`.
         what: String,
+        /// Why it cannot be kept, in words that stand alone.
+        why: String,
         /// What to do instead.
         mend: String,
     },
@@ -121,6 +123,15 @@ impl From<Verdict> for ProviderError {
 }
 
 impl ProviderError {
+    /// The file or the other place on this machine that it is about.
+    pub fn place(&self) -> Option<String> {
+        match self {
+            Self::Foreign { place, .. } | Self::NotThere { place, .. } => Some(place.clone()),
+            Self::File(failure) => Some(failure.path().display().to_string()),
+            _ => None,
+        }
+    }
+
     /// What the failure says about the credential itself: mostly nothing.
     pub fn into_verdict(self, title: &str) -> Verdict {
         match self {

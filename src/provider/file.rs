@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::env::variable_name;
-use super::{Found, Here, Input, Net, Origin, Provider, ProviderError, api};
+use super::{Discovered, Found, Here, Input, Net, Origin, Provider, ProviderError, api};
 use crate::credential::{Content, Credential, Field, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules};
 use crate::os::files;
 use crate::secret::Secret;
@@ -15,7 +15,7 @@ const LARGEST: usize = 1 << 20;
 
 static FIELDS: [Field; 4] = [
     Field::plain("file_name", "Name of the file").checked(file_name, "keystore.p12"),
-    Field::plain("size", "Size in bytes").optional().checked(size, "2048"),
+    Field::plain("size", "Size in bytes").optional().checked(size, "2048").follows(),
     Field::secret("content", "Content in base64").checked(content, "aGVsbG8gd29ybGQK").multiline(),
     Field::plain("variable", "Variable that is to hold the file's path").optional().checked(variable_name, "KEYSTORE_FILE"),
 ];
@@ -90,34 +90,8 @@ impl Provider for File {
         &INPUTS
     }
 
-    /// The file that the user named.
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
-        let Some(given) = here.input("path") else { return Ok(Vec::new()) };
-        let path = here.env.working_dir().join(here.env.expand_home(given));
-        let not_there = |mend: &str| ProviderError::NotThere {
-            what: "file".into(),
-            place: here.shown(&path),
-            mend: mend.to_owned(),
-        };
-        if path.is_dir() {
-            return Err(not_there("it is a folder; store one file of it, or an archive of it"));
-        }
-        let bytes = files::read(&path)?.map(Zeroizing::new).ok_or_else(|| not_there("check the path"))?;
-        let unusable = |problem: &str| ProviderError::Foreign {
-            place: here.shown(&path),
-            what: "file for a credential",
-            problem: problem.to_owned(),
-        };
-        if bytes.len() > LARGEST {
-            return Err(unusable("it is larger than 1 MiB"));
-        }
-        if bytes.is_empty() {
-            return Err(unusable("it is empty"));
-        }
-        let mut raw = Raw::new();
-        raw.set("content", Secret::new(STANDARD.encode(&*bytes)));
-        let origin = Origin::file(here, &path, "").whole();
-        Ok(vec![Found { kind: &KINDS[0], raw, name: None, origin, expires: None }])
+    fn discover(&self, here: &Here<'_>) -> Discovered {
+        Discovered::only(named(here))
     }
 
     fn complete(&self, raw: &mut Raw, here: &Here<'_>) -> Result<&'static Kind, ProviderError> {
@@ -165,6 +139,36 @@ impl Provider for File {
     }
 }
 
+/// The file that the user named.
+fn named(here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    let Some(given) = here.input("path") else { return Ok(Vec::new()) };
+    let path = here.env.working_dir().join(here.env.expand_home(given));
+    let not_there = |mend: &str| ProviderError::NotThere {
+        what: "file".into(),
+        place: here.shown(&path),
+        mend: mend.to_owned(),
+    };
+    if path.is_dir() {
+        return Err(not_there("it is a folder; store one file of it, or an archive of it"));
+    }
+    let bytes = files::read(&path)?.map(Zeroizing::new).ok_or_else(|| not_there("check the path"))?;
+    let unusable = |problem: &str| ProviderError::Foreign {
+        place: here.shown(&path),
+        what: "file for a credential",
+        problem: problem.to_owned(),
+    };
+    if bytes.len() > LARGEST {
+        return Err(unusable("it is larger than 1 MiB"));
+    }
+    if bytes.is_empty() {
+        return Err(unusable("it is empty"));
+    }
+    let mut raw = Raw::new();
+    raw.set("content", Secret::new(STANDARD.encode(&*bytes)));
+    let origin = Origin::file(here, &path, "").whole();
+    Ok(vec![Found { kind: &KINDS[0], raw, name: None, origin, expires: None }])
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -186,7 +190,7 @@ mod tests {
         let env = Env::invented(&folder.join("config"), folder, &[]);
         let given = BTreeMap::from([("path".to_owned(), vec![name.to_owned()])]);
         let here = Here { env: &env, given: &given };
-        let mut found = PROVIDER.discover(&here)?.remove(0);
+        let mut found = PROVIDER.discover(&here).choice()?.remove(0);
         assert!(found.origin.whole_file && found.origin.plain_text);
         let kind = PROVIDER.complete(&mut found.raw, &here)?;
         let fields = Fields::parse(kind, found.raw)?;

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use crate::credential::{Kind, Raw};
 use crate::os::Env;
 use crate::os::program;
+use crate::provider::ProviderError;
 use crate::secret::{Reason, Secret};
 
 /// Something that `credentials store PROVIDER` can be told beyond the fields of the kinds.
@@ -130,6 +131,76 @@ pub struct Found {
     pub origin: Origin,
     /// When it expires, where the place says so.
     pub expires: Option<DateTime<Utc>>,
+}
+
+/// What lies on this machine, and the places that something is wrong with. One broken place hides no other.
+#[derive(Debug, Default)]
+pub struct Discovered {
+    /// What was found, the one that the official tool would use first.
+    pub found: Vec<Found>,
+    /// What could not be understood.
+    pub broken: Vec<Broken>,
+}
+
+/// A place that something is wrong with.
+#[derive(Debug)]
+pub struct Broken {
+    /// What is wrong.
+    pub failure: ProviderError,
+    /// Whether it is the very place that the user means, so that no other one will do: one that a flag or a variable
+    /// names, or the profile in use.
+    pub is_meant: bool,
+}
+
+impl Discovered {
+    /// The one place that the user named: what it holds, or what is wrong with it.
+    pub(super) fn only(place: Result<Vec<Found>, ProviderError>) -> Self {
+        let mut all = Self::default();
+        match place {
+            Ok(found) => all.found = found,
+            Err(failure) => all.meant(failure),
+        }
+        all
+    }
+
+    /// Adds what one place of several holds, or what is wrong with it.
+    pub(super) fn add(&mut self, place: Result<impl IntoIterator<Item = Found>, ProviderError>) {
+        match place {
+            Ok(found) => self.found.extend(found),
+            Err(failure) => self.broken(failure),
+        }
+    }
+
+    /// Adds a place that something is wrong with.
+    pub(super) fn broken(&mut self, failure: ProviderError) {
+        self.broken.push(Broken { failure, is_meant: false });
+    }
+
+    /// Adds what is wrong with the place that the user means.
+    pub(super) fn meant(&mut self, failure: ProviderError) {
+        self.broken.push(Broken { failure, is_meant: true });
+    }
+
+    /// What a place gives, where something is wrong with it noted.
+    pub(super) fn value<T: Default>(&mut self, place: Result<T, ProviderError>) -> T {
+        place.unwrap_or_else(|failure| {
+            self.broken(failure);
+            T::default()
+        })
+    }
+
+    /// Takes out why nothing can be chosen: the place that is meant is broken, or nothing was found and a place is.
+    pub fn refusal(&mut self) -> Option<ProviderError> {
+        let meant = self.broken.iter().position(|broken| broken.is_meant);
+        let first = (self.found.is_empty() && !self.broken.is_empty()).then_some(0);
+        Some(self.broken.remove(meant.or(first)?).failure)
+    }
+
+    /// What can be chosen from; or why nothing can.
+    #[cfg(test)]
+    pub fn choice(mut self) -> Result<Vec<Found>, ProviderError> {
+        self.refusal().map_or(Ok(self.found), Err)
+    }
 }
 
 /// Where a credential lies.

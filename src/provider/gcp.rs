@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::credential::{
     Content, Credential, Field, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules,
 };
-use crate::provider::{Found, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict};
+use crate::provider::{Discovered, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict};
 use crate::secret::Secret;
 
 mod address;
@@ -63,7 +63,7 @@ static KINDS: [Kind; 3] = [
 ];
 static INPUTS: [Input; 2] = [
     Input::flag("service-account", "FILE", "The key file of a service account, or any credential file of gcloud"),
-    Input::flag("project-id", "PROJECT", "The project to work in, instead of the one that gcloud or the key file names"),
+    Input::flag("project", "PROJECT", "The project to work in, instead of the one that gcloud or the key file names"),
 ];
 static MARKS: [Mark; 3] = [
     Mark {
@@ -137,7 +137,7 @@ impl Provider for Gcp {
         &INPUTS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         find::discover(here)
     }
 
@@ -146,7 +146,7 @@ impl Provider for Gcp {
     }
 
     fn complete(&self, raw: &mut Raw, here: &Here<'_>) -> Result<&'static Kind, ProviderError> {
-        if let Some(project) = here.input("project-id") {
+        if let Some(project) = here.input("project") {
             raw.plain("project_id", project);
         }
         if let Some(text) = raw.take("key_file") {
@@ -180,6 +180,13 @@ impl Provider for Gcp {
         match Form::of(&credential.metadata) {
             Form::ApiKey => api_key::material(credential),
             Form::User | Form::ServiceAccount => token::issue(credential, net),
+        }
+    }
+
+    fn made_at(&self, metadata: &Metadata, net: &Net<'_>) -> Option<String> {
+        match Form::of(metadata) {
+            Form::ApiKey => None,
+            Form::User | Form::ServiceAccount => address::token(metadata, net).ok().map(|url| url.to_string()),
         }
     }
 

@@ -4,7 +4,8 @@
 //! gitcredentials(7), git-credential-store(1) and gitprotocol-http(5).
 
 use self::host::{Flavour, Written};
-use super::{Found, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, api};
+use super::api::host_of;
+use super::{Discovered, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, api};
 use crate::credential::{Address, Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules};
 use crate::http::Url;
 use crate::secret::Secret;
@@ -18,18 +19,23 @@ mod marks;
 mod netrc;
 mod refuse;
 
-static FIELDS: [Field; 6] = [
+static FIELDS: [Field; 7] = [
     Field::plain("host", "Host").checked(rules::host, "github.com"),
     Field::plain("username", "User name; for an API token of Bitbucket, the account's e-mail address")
-        .checked(user_name, "x-access-token"),
+        .checked(user_name, "x-access-token")
+        .follows(),
     Field::secret("token", "Token or password")
         .checked(rules::password, "ghp_1B4a2e77838347a7E420ce178F2E7c6912E1"),
     Field::plain("service", "Software of a host of your own: github, gitlab, bitbucket, gitea, azure or other")
         .optional()
-        .checked(flavour, "gitlab"),
+        .checked(flavour, "gitlab")
+        .follows(),
     Field::plain("repository", "Path of a private repository to ask about, where the host has no API that tells")
         .optional()
         .checked(path, "team/project.git"),
+    Field::plain("path", "Path below which git gets it; without one, everywhere on the host. git has to tell the path: useHttpPath")
+        .optional()
+        .checked(path, "team/project"),
     Field::plain("endpoint", "Address of the host's API, where it is not the usual one")
         .optional()
         .checked(rules::url, "https://git.example.com/api/v4"),
@@ -91,7 +97,7 @@ impl Provider for Git {
         &INPUTS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         found::discover(here)
     }
 
@@ -145,7 +151,15 @@ impl Provider for Git {
     }
 
     fn addresses(&self, metadata: &Metadata) -> Vec<Address> {
-        host::root(metadata).ok().and_then(|root| Address::of_url(&root)).into_iter().collect()
+        let root = host::root(metadata).ok().and_then(|root| Address::of_url(&root));
+        let below = metadata.field("path").map(|path| path.trim_matches('/').to_owned());
+        root.map(|root| Address { path: below.or(root.path), ..root }).into_iter().collect()
+    }
+
+    fn is_for_user(&self, metadata: &Metadata, user: &str) -> bool {
+        // Azure DevOps writes the organization in the place of a user into the addresses that it shows, and looks at the
+        // token alone.
+        Flavour::of(metadata) == Flavour::Azure || metadata.field("username").is_none_or(|own| own == user)
     }
 
     fn verify(&self, credential: &Credential, _: Option<&Issued>, net: &Net<'_>) -> Verdict {
@@ -191,15 +205,6 @@ impl Provider for Git {
 fn authority(url: &Url) -> Option<String> {
     let host = url.host_str()?.to_lowercase();
     Some(url.port().map_or(host.clone(), |port| format!("{host}:{port}")))
-}
-
-/// A host with its port where it is not 443.
-fn host_of(url: &Url) -> Option<String> {
-    let host = url.host_str()?.to_lowercase();
-    Some(match url.port_or_known_default() {
-        None | Some(443) => host,
-        Some(port) => format!("{host}:{port}"),
-    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::api::{self, Api, ByHand};
 use super::foreign::Foreign;
-use super::{Found, Here, Input, Mark, Net, Origin, Provider, ProviderError, Rotation, Verdict};
+use super::{Discovered, Found, Here, Input, Mark, Net, Origin, Provider, ProviderError, Rotation, Verdict};
 use crate::credential::{Credential, Field, Issued, Kind, Material, Metadata, Raw, Variable};
 use crate::http::{Request, Response};
 use crate::secret::Secret;
@@ -78,29 +78,31 @@ impl Provider for Hetzner {
         &INPUTS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
-        let mut found = Vec::new();
+    fn discover(&self, here: &Here<'_>) -> Discovered {
+        let mut all = Discovered::default();
         let wanted = here.input("hcloud-context");
         if let (Some(token), None) = (here.env.var("HCLOUD_TOKEN"), wanted) {
-            found.push(entry(Secret::new(token.to_owned()), None, Origin::variable("HCLOUD_TOKEN")));
+            all.found.push(entry(Secret::new(token.to_owned()), None, Origin::variable("HCLOUD_TOKEN")));
         }
         let path = configuration(here);
-        let file = match &path {
-            Some(path) => Foreign::read(here, path, "configuration of hcloud")?,
-            None => None,
-        };
-        if let (Some(path), Some(file)) = (&path, &file) {
-            found.extend(contexts(here, path, file.toml()?, wanted));
-        }
+        let read = |path| Foreign::read(here, path, "configuration of hcloud")?.map(|file| file.toml()).transpose();
+        let file: Option<Configuration> = all.value(path.as_deref().map_or(Ok(None), read));
         // With a context that is named and missing, the official tool does nothing either.
-        match wanted.or(here.env.var("HCLOUD_CONTEXT")) {
-            Some(name) if found.is_empty() => Err(ProviderError::NotThere {
+        if let Some(name) = wanted.or(here.env.var("HCLOUD_CONTEXT"))
+            && all.found.is_empty()
+            && all.broken.is_empty()
+            && !file.as_ref().is_some_and(|file| file.has(name))
+        {
+            all.meant(ProviderError::NotThere {
                 what: format!("context {}", clean(name)),
-                place: path.map_or_else(|| "the home folder".into(), |path| here.shown(&path)),
+                place: path.as_ref().map_or_else(|| "the home folder".into(), |path| here.shown(path)),
                 mend: "`hcloud context list` shows what there is".into(),
-            }),
-            _ => Ok(found),
+            });
         }
+        if let (Some(path), Some(file)) = (&path, file) {
+            all.found.extend(contexts(here, path, file, wanted));
+        }
+        all
     }
 
     fn marks(&self) -> &'static [Mark] {
@@ -181,14 +183,18 @@ struct Context {
     token: Option<Secret>,
 }
 
+impl Configuration {
+    /// Whether there is a context of that name, with a token.
+    fn has(&self, name: &str) -> bool {
+        let token = |context: &Context| context.token.as_ref().is_some_and(|token| !token.expose().is_empty());
+        self.contexts.iter().any(|context| context.name == name && token(context))
+    }
+}
+
 /// The tokens of the contexts, the active one's first. One that is wanted by name stands alone.
 fn contexts(here: &Here<'_>, path: &Path, file: Configuration, wanted: Option<&str>) -> Vec<Found> {
     let alone = file.contexts.len() == 1;
-    let named = here.env.var("HCLOUD_CONTEXT");
-    if wanted.is_none() && named.is_some_and(|named| file.contexts.iter().all(|context| context.name != named)) {
-        return Vec::new();
-    }
-    let active = named.or(file.active_context.as_deref());
+    let active = here.env.var("HCLOUD_CONTEXT").or(file.active_context.as_deref());
     let (mut first, mut others) = (Vec::new(), Vec::new());
     for context in file.contexts {
         let Some(token) = context.token.filter(|token| !token.expose().is_empty()) else { continue };

@@ -14,13 +14,17 @@ use crate::os::Env;
 use crate::secret::Secret;
 
 mod api;
+mod change;
+mod echo;
 mod error;
 mod find;
 mod foreign;
 mod verdict;
 
+pub use change::changed;
+pub use echo::verify;
 pub use error::ProviderError;
-pub use find::{Found, Here, Input, Mark, Origin, Place};
+pub use find::{Broken, Discovered, Found, Here, Input, Mark, Origin, Place};
 pub use verdict::{Outcome, Verdict};
 
 /// Declares the modules of the providers and lists them, so that adding one is one word in one place.
@@ -76,12 +80,13 @@ pub trait Provider: Sync {
         &[]
     }
 
-    /// What lies on this machine, each with its place, the one that the official tool would use first.
+    /// What lies on this machine, each with its place, the one that the official tool would use first; and the places
+    /// that something is wrong with.
     ///
     /// With inputs given in `here`, those of the inputs alone. Nothing is sent anywhere.
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         let _ = here;
-        Ok(Vec::new())
+        Discovered::default()
     }
 
     /// Whether the values given leave nothing to be looked for on this machine. A secret always does.
@@ -139,7 +144,13 @@ pub trait Provider: Sync {
         Vec::new()
     }
 
-    /// The name of the credential that this one is used through, such as the keys that assume a role.
+    /// Whether a tool that names this user means this credential. One that names nobody is for whoever is asked for.
+    fn is_for_user(&self, metadata: &Metadata, user: &str) -> bool {
+        metadata.field("username").or_else(|| metadata.field("account")).is_none_or(|own| own == user)
+    }
+
+    /// The name of the credential that this one is used through, such as the keys that assume a role. It is the whole
+    /// value of a field, so that a vault finds whoever has it.
     fn source<'m>(&self, metadata: &'m Metadata) -> Option<&'m str> {
         metadata.field("source")
     }
@@ -165,7 +176,28 @@ pub trait Provider: Sync {
         net: &Net<'_>,
     ) -> Result<Issued, ProviderError>;
 
-    /// Asks the system whether the credential is good: the probe, with the material on it, judged.
+    /// A form that ends by itself within hours, for tools that keep what they are given. Without an override, the usual
+    /// one, which may be one that stays.
+    fn short(&self, credential: &Credential, source: Option<&Issued>, net: &Net<'_>) -> Result<Issued, ProviderError> {
+        self.material(credential, source, net)
+    }
+
+    /// Where the usual form is made, in a word: the address asked. `None` where it is made without asking anybody.
+    ///
+    /// What is made at an address is kept by the vault until it is near its end, and is not handed out where another
+    /// address would be asked.
+    fn made_at(&self, metadata: &Metadata, net: &Net<'_>) -> Option<String> {
+        let _ = (metadata, net);
+        None
+    }
+
+    /// The same for [`Provider::short`].
+    fn short_made_at(&self, metadata: &Metadata, net: &Net<'_>) -> Option<String> {
+        self.made_at(metadata, net)
+    }
+
+    /// Asks the system whether the credential is good: the probe, with the material on it, judged. The function
+    /// [`verify`] is the way to it.
     fn verify(&self, credential: &Credential, source: Option<&Issued>, net: &Net<'_>) -> Verdict {
         let asked = || -> Result<Verdict, ProviderError> {
             let Some(mut request) = self.probe(credential, net)? else { return Ok(Verdict::cannot_be_asked()) };
@@ -212,9 +244,18 @@ pub trait Rotation: Sync {
         Ok(self.handle(credential))
     }
 
+    /// Removes what a rotation that began at `since` and was interrupted may have made and lost, where that is told by
+    /// its age. `true` where nothing of it can be left: the next attempt then counts from its own beginning, and what
+    /// that one may lose is as young as it is. Without an override, [`Rotation::mint`] looks by a name.
+    fn clear(&self, credential: &Credential, since: DateTime<Utc>, net: &Net<'_>) -> Result<bool, ProviderError> {
+        let _ = (credential, since, net);
+        Ok(false)
+    }
+
     /// Makes a new one beside the old one, and gives the values that change.
     ///
-    /// `since` is when a rotation that was interrupted had begun: what it may have made and lost is removed first.
+    /// `since` is when a rotation that was interrupted had begun, unless [`Rotation::clear`] has removed its traces:
+    /// what it may have made and lost is removed first.
     fn mint(&self, credential: &Credential, since: Option<DateTime<Utc>>, net: &Net<'_>) -> Result<Raw, ProviderError>;
 
     /// The word by which the old one can be revoked later: its identifier, which is no secret.

@@ -3,13 +3,13 @@
 //! The session is opened and renewed by the vault, which hands the access token over as the source; here is only what
 //! to ask the service with it.
 
-use crate::credential::{Credential, Fields, Issued, Kind, Material, Metadata, Raw, Variable};
+use crate::credential::{Address, Credential, Fields, Issued, Kind, Material, Metadata, Raw, Variable};
 use crate::credential::{Field, rules};
-use crate::http::{Request, Response, Url, parse_url};
-use crate::provider::{Here, Input, Net, Provider, ProviderError, Verdict};
+use crate::http::{Request, Response, parse_url};
+use crate::provider::{api, Here, Input, Net, Provider, ProviderError, Verdict};
 use crate::text::clean;
 
-static FIELDS: [Field; 10] = [
+static FIELDS: [Field; 13] = [
     Field::plain("service", "Service").checked(rules::line, "github"),
     Field::plain("account", "Account").optional(),
     Field::plain("account_id", "Account id").optional(),
@@ -20,7 +20,16 @@ static FIELDS: [Field; 10] = [
         .checked(rules::url, "https://api.example.com/user")
         .optional(),
     Field::plain("account_pointer", "Where the answer holds the account").checked(rules::line, "/login").optional(),
+    Field::plain("git_address", "Git host that takes the token")
+        .checked(rules::url, "https://git.example.com")
+        .optional(),
+    Field::plain("git_username", "User name that the git host wants beside the token")
+        .checked(rules::line, "oauth2")
+        .optional(),
     Field::plain("scopes", "Scopes").checked(rules::line, "repo read:org").optional(),
+    Field::plain("google_audience", "Audience at Google that its ID token may be exchanged for")
+        .checked(rules::token, "//iam.googleapis.com/projects/123456/locations/global/workloadIdentityPools/pool/providers/corp")
+        .optional(),
     Field::secret(Credential::SESSION, "Session").checked(rules::text, "{\"version\":1}").multiline().optional(),
 ];
 static KINDS: [Kind; 1] = [Kind::new("oauth", "sign-in to a service", "oauth", &FIELDS).renews_itself()];
@@ -70,13 +79,24 @@ impl Provider for OAuth {
     }
 
     fn hosts(&self, metadata: &Metadata) -> Vec<String> {
-        let mut hosts: Vec<String> = ["endpoint", "whoami"]
+        let mut hosts: Vec<String> = ["endpoint", "whoami", "git_address"]
             .iter()
-            .filter_map(|field| parse_url(metadata.field(field)?).ok())
-            .filter_map(|url| host_of(&url))
+            .filter_map(|field| api::host_at(metadata.field(field)?))
             .collect();
+        hosts.sort();
         hosts.dedup();
         hosts
+    }
+
+    fn addresses(&self, metadata: &Metadata) -> Vec<Address> {
+        metadata.field("git_address").and_then(Address::of_text).into_iter().collect()
+    }
+
+    fn is_for_user(&self, metadata: &Metadata, user: &str) -> bool {
+        // A host that wants no user name of its own takes any, and writes its own into the addresses that it shows.
+        let placeholder = metadata.field("git_username");
+        let takes_any = metadata.field("git_address").is_some() && placeholder.is_none();
+        takes_any || placeholder == Some(user) || metadata.field("account").is_none_or(|own| own == user)
     }
 
     fn probe(&self, credential: &Credential, _: &Net<'_>) -> Result<Option<Request>, ProviderError> {
@@ -137,11 +157,6 @@ impl Provider for OAuth {
 /// The person has to sign in again.
 fn sign_in_again(credential: &Credential, why: impl AsRef<str>) -> Verdict {
     Verdict::expired(why, format!("sign in again: `lanyard credentials reconnect {}`", credential.metadata.name))
-}
-
-fn host_of(url: &Url) -> Option<String> {
-    let host = url.host_str()?.to_lowercase();
-    Some(url.port().map_or(host.clone(), |port| format!("{host}:{port}")))
 }
 
 #[cfg(test)]

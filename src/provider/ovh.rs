@@ -5,7 +5,7 @@
 
 use super::api::{self, Api, ByHand};
 use super::foreign::Ini;
-use super::{Found, Here, Mark, Net, Provider, ProviderError, Rotation, Verdict};
+use super::{Discovered, Here, Mark, Net, Provider, ProviderError, Rotation, Verdict};
 use crate::credential::{Credential, Field, Issued, Kind, Material, Metadata, Raw, Variable, rules};
 use crate::http::{Method, Request, Response};
 use crate::secret::Secret;
@@ -114,7 +114,7 @@ impl Provider for Ovh {
         &KINDS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         found::discover(here)
     }
 

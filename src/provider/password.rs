@@ -1,15 +1,15 @@
 //! A user name and a password of any service; of a mail server, one that can be asked (RFC 4954).
 
 use self::smtp::{Security, Server};
-use super::{Found, Here, Input, Net, Provider, ProviderError, Verdict, api};
-use crate::credential::{Credential, Field, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules};
+use super::{Discovered, Here, Input, Net, Provider, ProviderError, Verdict, api};
+use crate::credential::{Address, Credential, Field, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules};
 use crate::secret::Secret;
 
 mod found;
 mod msmtprc;
 mod smtp;
 
-static FIELDS: [Field; 6] = [
+static FIELDS: [Field; 7] = [
     Field::plain("service", "Service").checked(service_name, "smtp"),
     Field::plain("username", "User name").checked(rules::line, "user@example.com"),
     Field::secret("password", "Password").checked(rules::password, "correct horse battery staple"),
@@ -18,6 +18,9 @@ static FIELDS: [Field; 6] = [
     Field::plain("security", "How the connection is made safe: tls, starttls, or plain on this machine")
         .optional()
         .checked(security, "starttls"),
+    Field::plain("endpoint", "Address that it is for on the web, such as a package index")
+        .optional()
+        .checked(rules::url, "https://packages.example.com/simple/"),
 ];
 static KINDS: [Kind; 1] = [Kind::new("username_password", "user name and password", "password", &FIELDS)];
 static INPUTS: [Input; 1] = [Input::argument("service", "SERVICE", "What it is for: smtp, or any word of your own")];
@@ -82,7 +85,7 @@ impl Provider for Password {
         &INPUTS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         found::discover(here)
     }
 
@@ -94,7 +97,12 @@ impl Provider for Password {
     }
 
     fn hosts(&self, metadata: &Metadata) -> Vec<String> {
-        server(metadata).map(|server| server.place()).into_iter().collect()
+        let web = metadata.field("endpoint").and_then(api::host_at);
+        server(metadata).map(|server| server.place()).into_iter().chain(web).collect()
+    }
+
+    fn addresses(&self, metadata: &Metadata) -> Vec<Address> {
+        metadata.field("endpoint").and_then(Address::of_text).into_iter().collect()
     }
 
     fn verify(&self, credential: &Credential, _: Option<&Issued>, _: &Net<'_>) -> Verdict {

@@ -1,13 +1,14 @@
-//! Container registries and Helm repositories: a user name and a password, or for Amazon's a password that is made
-//! afresh from AWS keys.
+//! Container registries and Helm repositories: a user name and a password, or for Amazon's and Google's one that is made
+//! from a credential of that cloud and is good for hours.
 
 use chrono::{DateTime, Utc};
 
 use crate::credential::{
-    Address as Binding,     Content, Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules,
+    Address as Binding, Content, Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules,
 };
 use crate::http::parse_url;
-use crate::provider::{Found, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, aws};
+use crate::provider::api::{host_at, host_of};
+use crate::provider::{Discovered, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, aws};
 use crate::secret::Secret;
 
 mod address;
@@ -20,15 +21,15 @@ mod own;
 mod replace;
 mod token;
 
-use address::{Address, Ecr, Flavour, allowed_host};
+use address::{Address, Ecr, Flavour};
 use asked::{Asked, IDENTITY_TOKEN, NOBODY, claims, service_account, token_end};
 
 const URL: Field = Field::plain("url", "Address of the registry").checked(rules::url, "https://ghcr.io");
-const FLAVOUR: Field = Field::plain("flavour", "Sort of registry: ghcr, gar, ecr, acr, dockerhub, harbor, jfrog, oci, helm").optional().checked(flavour, "ghcr");
+const FLAVOUR: Field = Field::plain("flavour", "Sort of registry: ghcr, gar, ecr, acr, dockerhub, harbor, jfrog, oci, helm").optional().checked(flavour, "ghcr").follows();
 
 static FIELDS: [Field; 6] = [
     URL,
-    Field::plain("username", "User name").checked(username, "alice"),
+    Field::plain("username", "User name").checked(username, "alice").follows(),
     Field::secret("password", "Password or token").checked(rules::text, "s3cr3t-value-of-some-length"),
     FLAVOUR,
     Field::plain("token_server", "Token server of another domain that may have the password")
@@ -41,14 +42,26 @@ static FIELDS: [Field; 6] = [
 static ECR_FIELDS: [Field; 4] = [
     Field { example: "https://123456789012.dkr.ecr.eu-west-1.amazonaws.com", ..URL },
     Field::plain("source", "Name of the AWS credential").checked(rules::line, "aws-prod"),
-    Field::plain("region", "AWS region").checked(rules::token, "eu-west-1"),
+    Field::plain("region", "AWS region").checked(rules::token, "eu-west-1").follows(),
     Field { example: "ecr", ..FLAVOUR },
 ];
-/// With a password; and the one whose password is made from AWS keys.
-static KINDS: [Kind; 2] = [
-    Kind::new("registry", "registry login", "registry", &FIELDS),
-    Kind::new("registry_ecr", "ECR registry", "registry", &ECR_FIELDS).renews_itself(),
+static GAR_FIELDS: [Field; 3] = [
+    Field { example: "https://europe-docker.pkg.dev", ..URL },
+    Field::plain("source", "Name of the Google Cloud credential").checked(rules::line, "gcp-deploy"),
+    Field { example: "gar", ..FLAVOUR },
 ];
+/// With a password; and those whose password is made from AWS keys or is an access token of Google Cloud.
+static KINDS: [Kind; 3] = [
+    Kind::new("registry", "registry login", "registry", &FIELDS),
+    Kind::new(ECR, "ECR registry", "registry", &ECR_FIELDS).renews_itself(),
+    Kind::new(GAR, "Google Artifact Registry", "registry", &GAR_FIELDS).renews_itself(),
+];
+/// The kind of Amazon's.
+const ECR: &str = "registry_ecr";
+/// The kind of Google's.
+const GAR: &str = "registry_gar";
+/// The user whose password is an access token.
+const ACCESS_TOKEN: &str = "oauth2accesstoken";
 static INPUTS: [Input; 1] =
     [Input::argument("url", "URL", "The registry, such as ghcr.io, oci://host/charts or https://charts.example.com/stable")];
 static MARKS: [Mark; 6] = [
@@ -90,7 +103,7 @@ impl Provider for Registry {
         &MARKS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         find::all(&KINDS[0], here)
     }
 
@@ -98,16 +111,17 @@ impl Provider for Registry {
         if let Some(url) = here.input("url") {
             raw.fill("url", Secret::new(url.to_owned()));
         }
-        let [with_password, from_keys] = &KINDS;
+        let [with_password, from_keys, of_google] = &KINDS;
         let kind = if raw.has("source") { from_keys } else { with_password };
         let Some(address) = understood(raw, kind)? else { return Ok(kind) };
+        let kind = if raw.has("source") && address.flavour == Flavour::Gar { of_google } else { kind };
         raw.plain("url", address.text());
         raw.fill("flavour", Secret::new(address.flavour.word().to_owned()));
         if raw.has("source") {
             // What lies around for this registry is not wanted: the password is made from the keys.
             raw.take("username");
             raw.take("password");
-            if let Some(ecr) = Ecr::of_host(&address.host()) {
+            if let Some(ecr) = Ecr::of_host(&address.host()).filter(|_| kind.id == ECR) {
                 raw.fill("region", Secret::new(ecr.region.to_owned()));
             }
             return Ok(kind);
@@ -132,9 +146,9 @@ impl Provider for Registry {
 
     fn hosts(&self, metadata: &Metadata) -> Vec<String> {
         let Some(address) = address(metadata) else { return Vec::new() };
-        let endpoint = metadata.field("endpoint").and_then(|endpoint| allowed_host(&parse_url(endpoint).ok()?));
+        let endpoint = metadata.field("endpoint").and_then(host_at);
         let official = |host: &str| endpoint.clone().unwrap_or_else(|| host.to_owned());
-        let mut hosts: Vec<String> = allowed_host(&address.base()).into_iter().collect();
+        let mut hosts: Vec<String> = host_of(&address.base()).into_iter().collect();
         match address.flavour {
             Flavour::DockerHub => {
                 hosts.extend(["docker.io".into(), "auth.docker.io".into(), "index.docker.io".into(), official("hub.docker.com")]);
@@ -142,7 +156,7 @@ impl Provider for Registry {
             Flavour::Ghcr => hosts.push(official("api.github.com")),
             _ => {}
         }
-        hosts.extend(metadata.field("token_server").and_then(|server| allowed_host(&parse_url(server).ok()?)));
+        hosts.extend(metadata.field("token_server").and_then(host_at));
         hosts
     }
 
@@ -152,8 +166,10 @@ impl Provider for Registry {
         source: Option<&Issued>,
         net: &Net<'_>,
     ) -> Result<Issued, ProviderError> {
-        if credential.metadata.kind.id == "registry_ecr" {
-            return ecr_password(credential, source, net);
+        match credential.metadata.kind.id {
+            ECR => return ecr_password(credential, source, net),
+            GAR => return access_token(credential, source),
+            _ => {}
         }
         let username = credential.field("username").unwrap_or_default().to_owned();
         let password = credential.secret("password").ok_or_else(|| damaged(credential, "password"))?;
@@ -163,8 +179,16 @@ impl Provider for Registry {
         })
     }
 
+    /// The one that is asked for passwords. Google's access token is kept as what it is of, not as a password.
+    fn made_at(&self, metadata: &Metadata, net: &Net<'_>) -> Option<String> {
+        let host = address(metadata).filter(|_| metadata.kind.id == ECR)?.host();
+        aws::ecr_place(metadata.field("region").unwrap_or_default(), &host, net)
+    }
+
+    /// A Helm repository is none that clients of registries ask for.
     fn addresses(&self, metadata: &Metadata) -> Vec<Binding> {
-        let Some(address) = address(metadata) else { return Vec::new() };
+        let found = address(metadata).filter(|address| address.flavour != Flavour::Helm);
+        let Some(address) = found else { return Vec::new() };
         let own = Binding::of_url(&address.url);
         let aliases = address.aliases().filter_map(|alias| Binding::of_text(&format!("https://{alias}")));
         own.into_iter().chain(aliases).collect()
@@ -265,15 +289,26 @@ fn ask(asked: &Asked<'_>) -> Result<Verdict, ProviderError> {
     }
 }
 
+/// The access token of the source as a password (Artifact Registry's page on authentication to Docker).
+fn access_token(credential: &Credential, source: Option<&Issued>) -> Result<Issued, ProviderError> {
+    match source {
+        Some(Issued { material: Material::Bearer(token), expires }) => Ok(Issued {
+            material: Material::Basic { username: ACCESS_TOKEN.to_owned(), password: token.duplicate() },
+            expires: *expires,
+        }),
+        _ => Err(no_source(credential)),
+    }
+}
+
+fn no_source(credential: &Credential) -> ProviderError {
+    let source_name = credential.field("source").unwrap_or_default().to_owned();
+    ProviderError::NoSource { name: credential.metadata.name.clone(), source_name }
+}
+
 /// The password for ECR, from the keys of the source.
 fn ecr_password(credential: &Credential, source: Option<&Issued>, net: &Net<'_>) -> Result<Issued, ProviderError> {
     let keys = source.map(|issued| &issued.material).filter(|material| matches!(material, Material::AwsKeys { .. }));
-    let Some(keys) = keys else {
-        return Err(ProviderError::NoSource {
-            name: credential.metadata.name.clone(),
-            source_name: credential.field("source").unwrap_or_default().to_owned(),
-        });
-    };
+    let keys = keys.ok_or_else(|| no_source(credential))?;
     let (region, host) = (credential.field("region").unwrap_or_default(), address(&credential.metadata));
     let host = host.ok_or_else(|| damaged(credential, "url"))?.host();
     aws::ecr_password(keys, region, &host, net)
@@ -296,7 +331,7 @@ fn flavour_of(fields: &std::collections::BTreeMap<String, String>) -> Option<Fla
 fn user_for(flavour: Flavour, password: &Secret) -> Option<&'static str> {
     match flavour {
         Flavour::Gar if service_account(password).is_some() => Some("_json_key"),
-        Flavour::Gar if password.expose().starts_with("ya29.") => Some("oauth2accesstoken"),
+        Flavour::Gar if password.expose().starts_with("ya29.") => Some(ACCESS_TOKEN),
         Flavour::Acr if claims(password).is_some() => Some(NOBODY),
         Flavour::Ecr => Some("AWS"),
         _ => None,

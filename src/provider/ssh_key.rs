@@ -1,7 +1,7 @@
 //! SSH keys: OpenSSH's own form and the older PEM forms, found, made anew, or only their public half.
 
 use crate::credential::{Content, Credential, Field, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules};
-use crate::provider::{Found, Here, Input, Mark, Net, Outcome, Provider, ProviderError, Rotation, Verdict};
+use crate::provider::{Discovered, Here, Input, Mark, Net, Outcome, Provider, ProviderError, Rotation, Verdict};
 use crate::secret::Secret;
 
 mod derive;
@@ -21,12 +21,13 @@ static FIELDS: [Field; 8] = [
         .optional()
         .multiline()
         .checked(private_key, key::EXAMPLE_PRIVATE),
-    Field::plain("public_key", "Public key, as one line").checked(public_key, key::EXAMPLE_PUBLIC),
+    Field::plain("public_key", "Public key, as one line").checked(public_key, key::EXAMPLE_PUBLIC).follows(),
     Field::secret("passphrase", "Passphrase of the private key").optional().checked(rules::password, "a passphrase"),
     Field::plain("fingerprint", "Fingerprint")
         .optional()
-        .checked(rules::token, "SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ"),
-    Field::plain("comment", "Comment").optional().checked(rules::line, "alice@example.com"),
+        .checked(rules::token, "SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ")
+        .follows(),
+    Field::plain("comment", "Comment").optional().checked(rules::line, "alice@example.com").follows(),
     Field::plain("host", "Host that it is for").optional().checked(rules::host, "github.com"),
     Field::plain("user", "User on that host").optional().checked(rules::token, "git"),
     Field::plain("confirm", "Whether the agent asks before each use: yes").optional().checked(yes, "yes"),
@@ -76,7 +77,7 @@ impl Provider for SshKey {
         &MARKS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         find::all(&KINDS[0], here)
     }
 

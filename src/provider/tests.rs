@@ -8,9 +8,12 @@ use crate::credential::{Class, Field};
 use crate::error::{Failure, with_causes};
 use crate::http::Unreachable;
 
+mod broken;
+mod changed;
+
 /// Providers whose credentials are sent nowhere by lanyard itself.
 const WITHOUT_A_HOST: &[&str] = &["env", "file"];
-/// What `credentials store` and every command take already.
+/// What `credentials store` and every command take already; `project` too, which is told apart by where it stands.
 const FLAGS: &[&str] = &[
     "name",
     "replace",
@@ -19,7 +22,6 @@ const FLAGS: &[&str] = &[
     "note",
     "for-project",
     "profile",
-    "project",
     "output",
     "json",
     "verbose",
@@ -108,6 +110,29 @@ fn fields_have_names_titles_and_true_examples() {
             assert!(field.multiline || !field.example.contains('\n'), "{place}");
             assert!((field.check)("").is_err(), "{place} may be left out, and is never empty");
             assert!((field.check)("a\0b").is_err(), "{place} takes a zero byte");
+        }
+    }
+}
+
+#[test]
+fn the_hosts_of_all_are_written_alike() {
+    let at = |kind: &'static Kind, name: &str, address: &str| {
+        let mut credential = whole(kind);
+        credential.metadata.fields.insert(name.to_owned(), address.to_owned());
+        of(&credential.metadata).unwrap().hosts(&credential.metadata)
+    };
+    for (_, kind) in kinds() {
+        for field in kind.fields.iter().filter(|field| (field.check)("http://127.0.0.1/v1").is_ok()) {
+            if !["endpoint", "server", "url"].contains(&field.name) {
+                continue;
+            }
+            let place = format!("{} of {}", field.name, kind.id);
+            let hosts = at(kind, field.name, "http://127.0.0.1/v1");
+            assert!(hosts.contains(&"127.0.0.1:80".to_owned()), "{place}: {hosts:?}");
+            let hosts = at(kind, field.name, "https://API.Example.com:443/v1");
+            assert!(hosts.contains(&"api.example.com".to_owned()), "{place}: {hosts:?}");
+            let hosts = at(kind, field.name, "https://api.example.com:8443/v1");
+            assert!(hosts.contains(&"api.example.com:8443".to_owned()), "{place}: {hosts:?}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //! `accounts/access-tokens`).
 
 use super::api::{self, Api};
-use super::{Found, Here, Mark, Net, Outcome, Provider, ProviderError, Rotation, Verdict};
+use super::{Discovered, Here, Mark, Net, Outcome, Provider, ProviderError, Rotation, Verdict};
 use crate::credential::{Credential, Field, Issued, Kind, Material, Metadata, Raw, Variable, rules};
 use crate::http::{Request, Response};
 
@@ -87,7 +87,7 @@ impl Provider for Vercel {
         &KINDS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         found::discover(here)
     }
 

@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 
 use super::api::{self, Api, ByHand};
 use super::foreign::Ini;
-use super::{Found, Here, Input, Mark, Net, Outcome, Provider, ProviderError, Rotation, Verdict};
+use super::{Discovered, Here, Input, Mark, Net, Outcome, Provider, ProviderError, Rotation, Verdict};
 use crate::credential::{Credential, Field, Issued, Kind, Material, Metadata, Raw, Variable, mask_identifier, rules};
 use crate::http::{Request, Response};
 use crate::secret::Secret;
@@ -70,7 +70,7 @@ impl Provider for Verda {
         &INPUTS
     }
 
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    fn discover(&self, here: &Here<'_>) -> Discovered {
         found::discover(here)
     }
 
@@ -127,6 +127,10 @@ impl Provider for Verda {
         let token = token::make(credential, net)?;
         let expires = token.expires(net.now);
         Ok(Issued { material: Material::Bearer(token.text), expires })
+    }
+
+    fn made_at(&self, metadata: &Metadata, net: &Net<'_>) -> Option<String> {
+        API.at(metadata, net.env, "/oauth2/token").ok().map(|url| url.to_string())
     }
 
     fn export(&self, credential: &Credential, _: &Issued) -> Vec<Variable> {

@@ -164,10 +164,11 @@ impl Verdict {
         }
     }
 
-    /// Adds the provider's own word for what happened.
+    /// Adds the provider's own word for what happened, where it is one: a server in trouble may put there what it was
+    /// sent.
     #[must_use]
     pub fn code(mut self, error: impl AsRef<str>) -> Self {
-        self.error = Some(clean(error.as_ref())).filter(|error| !error.is_empty());
+        self.error = Some(clean(error.as_ref())).filter(|error| is_word(error));
         self
     }
 
@@ -184,6 +185,23 @@ impl Verdict {
         self.scopes = scopes.into_iter().map(|scope| clean(scope.as_ref())).filter(|scope| !scope.is_empty()).collect();
         self
     }
+}
+
+/// The longest word of a provider's own that is shown.
+const LONGEST_WORD: usize = 48;
+
+/// Whether a text is a word such as `InvalidClientTokenId`, `invalid_grant` or `1000`. Where letters and digits stand
+/// mixed, it may be a secret.
+fn is_word(text: &str) -> bool {
+    let is_mixed = |part: &str| {
+        part.len() > 4
+            && part.bytes().any(|byte| byte.is_ascii_digit())
+            && part.bytes().any(|byte| byte.is_ascii_alphabetic())
+    };
+    !text.is_empty()
+        && text.len() <= LONGEST_WORD
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" _.-:".contains(&byte))
+        && !text.split([' ', '_', '.', '-', ':']).any(is_mixed)
 }
 
 /// A status with its usual words: `401 Unauthorized`.

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use super::finding::{Draft, Finding, Spot, masked};
 use super::readers::Ways;
 use crate::credential::{Class, Fields, Kind, Raw};
-use crate::provider::{Here, Provider};
+use crate::provider::{Here, Provider, ProviderError};
 use crate::text::clean;
 
 /// So many places of a finding are compared with a new one, besides the last.
@@ -131,16 +131,22 @@ fn finished(
         spot.finish(ways);
     }
     let completed = provider.complete(&mut raw, here);
+    let mut is_unfit = false;
     let (kind, problem): (&'static Kind, _) = match completed {
         // What the tool's own file says is more than what the values alone tell.
         Ok(other) if raw.missing(other).is_empty() || raw.missing(kind).len() >= raw.missing(other).len() => {
             (other, None)
         }
         Ok(_) => (kind, None),
+        Err(ProviderError::CannotStore { why, .. }) => {
+            is_unfit = true;
+            (kind, Some(clean(&why)))
+        }
         Err(failure) => (kind, Some(clean(&crate::error::with_causes(&failure)))),
     };
     let masked = masked(kind, &raw);
-    let missing = raw.missing(kind);
+    // What is nothing to be stored lacks nothing either.
+    let missing = if is_unfit { Vec::new() } else { raw.missing(kind) };
     let fields = match problem {
         Some(problem) => Err(problem),
         None => Fields::parse(kind, duplicate(&raw)).map_err(|failure| clean(&failure.to_string())),

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::credential::{Field, Issued, Kind, Material, Raw, Variable, rules};
 use crate::http::{HeaderMap, Request, Response, Unreachable};
-use crate::provider::{Mark, Net, Origin};
+use crate::provider::{Broken, Mark, Net, Origin};
 use crate::secret::Secret;
 
 /// A provider with a kind of each shape.
@@ -57,12 +57,12 @@ impl Provider for Keys {
         &MARKS
     }
     /// A file `~/keys.ini` of `id secret` lines; and a variable.
-    fn discover(&self, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
-        let mut found = Vec::new();
+    fn discover(&self, here: &Here<'_>) -> Discovered {
+        let mut all = Discovered::default();
         if let Some(token) = here.env.var("PEER_TOKEN") {
             let mut raw = Raw::new();
             raw.set("token", Secret::new(token.to_owned()));
-            found.push(Found {
+            all.found.push(Found {
                 kind: &KINDS[0],
                 raw,
                 name: None,
@@ -70,18 +70,20 @@ impl Provider for Keys {
                 expires: None,
             });
         }
-        let Some(path) = here.home("keys.ini").filter(|path| path.exists()) else { return Ok(found) };
+        let Some(path) = here.home("keys.ini").filter(|path| path.exists()) else { return all };
         for line in std::fs::read_to_string(&path).unwrap().lines() {
             let Some((id, secret)) = line.split_once(" = ") else {
                 let place = here.shown(&path);
-                return Err(ProviderError::Foreign { place, what: "list of keys", problem: "no line".into() });
+                let failure = ProviderError::Foreign { place, what: "list of keys", problem: "no line".into() };
+                all.broken.push(Broken { failure, is_meant: false });
+                continue;
             };
             let mut raw = Raw::new();
             raw.plain("key_id", id).set("secret_key", Secret::new(secret.to_owned()));
             let origin = Origin::file(here, &path, &format!("[{id}]"));
-            found.push(Found { kind: &KINDS[1], raw, name: Some(id.to_lowercase()), origin, expires: None });
+            all.found.push(Found { kind: &KINDS[1], raw, name: Some(id.to_lowercase()), origin, expires: None });
         }
-        Ok(found)
+        all
     }
     fn hosts(&self, _: &Metadata) -> Vec<String> {
         Vec::new()
@@ -121,7 +123,7 @@ fn env(root: &Path, variables: &[(&str, &str)]) -> Env {
 fn scanned(root: &Path, variables: &[(&str, &str)]) -> Scan {
     let providers: [&'static dyn Provider; 1] = [&KEYS];
     let wanted = Wanted { providers: &providers, folders: &[], asks_tools: true, honours_ignore: true };
-    scan(&wanted, &env(root, variables), chrono::DateTime::UNIX_EPOCH)
+    scan(&wanted, &env(root, variables), chrono::DateTime::UNIX_EPOCH, &mut |_| ())
 }
 
 fn told(scan: &Scan) -> Vec<String> {
@@ -219,7 +221,7 @@ fn large_and_binary_files_are_counted_unless_named() {
     assert_eq!((scan.findings.len(), scan.passed.large, scan.passed.binary, scan.passed.files), (0, 1, 1, 0));
     let named = [root.path().join("home/large.txt")];
     let wanted = Wanted { providers: &[&KEYS], folders: &named, asks_tools: false, honours_ignore: true };
-    let scan = super::scan(&wanted, &env(root.path(), &[]), chrono::DateTime::UNIX_EPOCH);
+    let scan = super::scan(&wanted, &env(root.path(), &[]), chrono::DateTime::UNIX_EPOCH, &mut |_| ());
     assert_eq!(told(&scan), ["peer_token **** ~/large.txt:600001"]);
 }
 

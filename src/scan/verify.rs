@@ -5,7 +5,7 @@ use std::sync::mpsc::channel;
 use super::finding::Finding;
 use super::{as_credential, merge};
 use crate::credential::Credential;
-use crate::provider::{Net, Outcome, Provider, Verdict};
+use crate::provider::{self, Net, Outcome, Provider, Verdict};
 
 /// So many are asked at once; the others wait their turn.
 const AT_ONCE: usize = 256;
@@ -31,7 +31,7 @@ pub fn verify(findings: &mut [Finding], net: &Net<'_>, told: &mut dyn FnMut(usiz
                 let sender = sender.clone();
                 scope.spawn(move || {
                     // The receiver lives until all have spoken.
-                    let _ = sender.send((*index, provider.verify(credential, None, net)));
+                    let _ = sender.send((*index, provider::verify(*provider, credential, None, net)));
                 });
             }
             drop(sender);

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 
 use ignore::{DirEntry, WalkBuilder, WalkState};
@@ -94,8 +95,13 @@ impl Passed {
     }
 }
 
-/// Walks, and gives every file with something in it, in the order of their paths.
-pub(super) fn walk(ground: &Ground<'_>, marks: &Marks, open: Option<&'static Kind>) -> (Vec<Seen>, Passed) {
+/// Walks, and gives every file with something in it, in the order of their paths. `read` counts the files meanwhile.
+pub(super) fn walk(
+    ground: &Ground<'_>,
+    marks: &Marks,
+    open: Option<&'static Kind>,
+    read: &AtomicU64,
+) -> (Vec<Seen>, Passed) {
     let mut passed = Passed::default();
     let Some(builder) = builder(ground, &mut passed) else { return (Vec::new(), passed) };
     let (seen, all_seen) = channel();
@@ -107,6 +113,7 @@ pub(super) fn walk(ground: &Ground<'_>, marks: &Marks, open: Option<&'static Kin
             named: ground.named,
             buffer: Zeroizing::new(Vec::with_capacity(64 << 10)),
             passed: Passed::default(),
+            read,
             seen: seen.clone(),
             counted: counted.clone(),
         };
@@ -204,6 +211,7 @@ struct Visitor<'m> {
     named: &'m [PathBuf],
     buffer: Zeroizing<Vec<u8>>,
     passed: Passed,
+    read: &'m AtomicU64,
     seen: Sender<Seen>,
     counted: Sender<Passed>,
 }
@@ -274,6 +282,7 @@ impl Visitor<'_> {
             Err(_) => return self.passed.unreadable(Some(path)),
         }
         self.passed.files += 1;
+        self.read.fetch_add(1, Ordering::Relaxed);
         self.passed.bytes += self.buffer.len() as u64;
         let sightings = match utf16(&self.buffer) {
             Some(text) => sightings(self.marks, self.open, text.as_bytes(), sort),

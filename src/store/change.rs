@@ -267,6 +267,7 @@ fn replace_secrets(
 /// The key goes first: without it the rest is noise.
 fn forget_secrets(connection: &Connection, credential: &str) -> rusqlite::Result<()> {
     connection.execute("DELETE FROM data_keys WHERE credential = ?1", [credential])?;
+    connection.execute("DELETE FROM issued WHERE credential = ?1", [credential])?;
     connection.execute("DELETE FROM secrets WHERE credential = ?1", [credential])?;
     Ok(())
 }

@@ -1,11 +1,13 @@
 //! The rows of credentials, and of their secrets, which no query joins to them.
 
+use std::ops::ControlFlow;
+
 use rusqlite::{OptionalExtension, Row, params};
 
 use super::{RowError, Store};
 
 /// What a list may show of a credential. Times are milliseconds since 1970; lists and maps are JSON.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the columns of the table, which its migration explains")]
 pub struct CredentialRow {
     pub id: String,
@@ -66,36 +68,67 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
+/// Reads a row in the place of another, whose room is used again.
+fn read(row: &Row<'_>, into: &mut CredentialRow) -> rusqlite::Result<()> {
+    let texts = [
+        &mut into.id,
+        &mut into.project,
+        &mut into.name,
+        &mut into.kind,
+        &mut into.fields,
+        &mut into.secret_names,
+        &mut into.tags,
+        &mut into.note,
+    ];
+    for (column, text) in texts.into_iter().enumerate() {
+        text.clear();
+        text.push_str(row.get_ref(column)?.as_str()?);
+    }
+    into.created = row.get(8)?;
+    into.updated = row.get(9)?;
+    into.used = row.get(10)?;
+    into.verified = row.get(11)?;
+    into.expires = row.get(12)?;
+    into.checked.clear();
+    into.checked.push_str(row.get_ref(13)?.as_str()?);
+    into.version = row.get(14)?;
+    into.rotating = row.get(15)?;
+    into.retiring = row.get(16)?;
+    Ok(())
+}
+
 pub(super) fn credential(row: &Row<'_>) -> rusqlite::Result<CredentialRow> {
-    Ok(CredentialRow {
-        id: row.get(0)?,
-        project: row.get(1)?,
-        name: row.get(2)?,
-        kind: row.get(3)?,
-        fields: row.get(4)?,
-        secret_names: row.get(5)?,
-        tags: row.get(6)?,
-        note: row.get(7)?,
-        created: row.get(8)?,
-        updated: row.get(9)?,
-        used: row.get(10)?,
-        verified: row.get(11)?,
-        expires: row.get(12)?,
-        checked: row.get(13)?,
-        version: row.get(14)?,
-        rotating: row.get(15)?,
-        retiring: row.get(16)?,
-    })
+    let mut read_row = CredentialRow::default();
+    read(row, &mut read_row)?;
+    Ok(read_row)
 }
 
 impl Store {
-    /// Every credential of a vault, by project and name; or one page of them.
-    pub fn credentials(&self, vault: &str, page: Option<&Page>) -> Result<Vec<CredentialRow>, RowError> {
+    /// Shows every credential of a vault, by project and name, until `see` has seen enough.
+    pub fn each_credential(
+        &self,
+        vault: &str,
+        mut see: impl FnMut(&CredentialRow) -> ControlFlow<()>,
+    ) -> Result<(), RowError> {
         self.with(|connection| {
-            let Some(Page { after, limit }) = page else {
-                let all = concat!("SELECT ", columns!(), " FROM credentials WHERE vault = ?1 ORDER BY project, name");
-                return connection.prepare_cached(all)?.query_map([vault], credential)?.collect();
-            };
+            let all = concat!("SELECT ", columns!(), " FROM credentials WHERE vault = ?1 ORDER BY project, name");
+            let mut statement = connection.prepare_cached(all)?;
+            let mut rows = statement.query([vault])?;
+            let mut seen = CredentialRow::default();
+            while let Some(row) = rows.next()? {
+                read(row, &mut seen)?;
+                if see(&seen).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// One page of the credentials of a vault, by project and name.
+    pub fn credentials(&self, vault: &str, page: &Page) -> Result<Vec<CredentialRow>, RowError> {
+        self.with(|connection| {
+            let Page { after, limit } = page;
             let (project, name) = after.clone().unwrap_or_default();
             let part = concat!(
                 "SELECT ",
@@ -104,6 +137,19 @@ impl Store {
                  ORDER BY project, name LIMIT ?4"
             );
             connection.prepare_cached(part)?.query_map(params![vault, project, name, limit], credential)?.collect()
+        })
+    }
+
+    /// The credentials of a vault whose fields, as JSON, are like a pattern of SQL, by project and name. Whether case
+    /// counts is the database's choice.
+    pub fn with_field_like(&self, vault: &str, pattern: &str) -> Result<Vec<CredentialRow>, RowError> {
+        self.with(|connection| {
+            let some = concat!(
+                "SELECT ",
+                columns!(),
+                " FROM credentials WHERE vault = ?1 AND fields LIKE ?2 ORDER BY project, name"
+            );
+            connection.prepare_cached(some)?.query_map([vault, pattern], credential)?.collect()
         })
     }
 

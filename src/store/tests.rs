@@ -1,5 +1,6 @@
 //! The database file itself: who may reach it, what is in its place, which form it has.
 
+use std::ops::ControlFlow;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
@@ -132,7 +133,8 @@ fn what_is_in_the_files_place_is_told_and_left_alone() {
     assert!(matches!(&newer, RowError::Newer { .. }), "{newer:?}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 
-    sql(&path, "PRAGMA user_version = 2; DROP TABLE secrets; DROP TABLE data_keys");
+    let newest = MIGRATIONS.len();
+    sql(&path, &format!("PRAGMA user_version = {newest}; DROP TABLE secrets; DROP TABLE data_keys"));
     let refused = Store::open(&path).unwrap().secrets("id").unwrap_err();
     assert!(matches!(&refused, RowError::Refused { .. }), "{refused:?}");
     drop(dir);
@@ -199,14 +201,23 @@ fn a_long_list_comes_in_pages() {
     for (project, name) in names {
         assert_eq!(store.insert(opened, &row(project, name), &[], &sealed(&[1], &[])).unwrap(), Written::Done);
     }
-    let all = store.credentials("v", None).unwrap();
+    let each = |vault: &str| {
+        let mut all = Vec::new();
+        let see = |row: &CredentialRow| {
+            all.push(row.clone());
+            ControlFlow::Continue(())
+        };
+        store.each_credential(vault, see).unwrap();
+        all
+    };
+    let all = each("v");
     let order: Vec<_> = all.iter().map(|row| (row.project.as_str(), row.name.as_str())).collect();
     assert_eq!(order, [("", "B"), ("", "a"), ("", "b"), ("a", "z"), ("p", "a"), ("p", "b")]);
     for limit in 1..=7 {
         let mut seen = Vec::new();
         let mut page = Page { after: None, limit };
         loop {
-            let rows = store.credentials("v", Some(&page)).unwrap();
+            let rows = store.credentials("v", &page).unwrap();
             assert!(rows.len() <= usize::try_from(limit).unwrap());
             let Some(last) = rows.last() else { break };
             page.after = Some((last.project.clone(), last.name.clone()));
@@ -215,7 +226,14 @@ fn a_long_list_comes_in_pages() {
         assert_eq!(seen, all, "in pages of {limit}");
     }
     assert_eq!(store.count("v").unwrap(), 6);
-    assert!(store.credentials("other", None).unwrap().is_empty());
+    assert!(each("other").is_empty());
+    let mut seen = 0;
+    let three = |_: &CredentialRow| {
+        seen += 1;
+        if seen == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    store.each_credential("v", three).unwrap();
+    assert_eq!(seen, 3, "whoever has seen enough sees no more");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::auth::renew::RenewError;
+use crate::credential::Power;
 use crate::error::{Code, Failure};
 use crate::provider::ProviderError;
 use crate::secret::{Reason, StoreError};
@@ -142,6 +143,26 @@ pub enum VaultError {
         /// Their names.
         names: Vec<String>,
     },
+    /// A tool is to publish with a credential whose owner has not allowed that.
+    #[error("credential {} is not marked as one to publish with", clean(.name))]
+    NotToPublish {
+        /// The name.
+        name: String,
+    },
+    /// What a tool asks for differs in a detail from what a credential was stored for.
+    #[error("credential {} is for another address, which differs in a detail", clean(.name))]
+    LookAlike {
+        /// The name.
+        name: String,
+    },
+    /// A sign-in has no ID token to give.
+    #[error("the sign-in {} has no ID token: {why}", clean(.name))]
+    NoIdToken {
+        /// The name.
+        name: String,
+        /// Why not.
+        why: &'static str,
+    },
     /// The provider did not do what was asked.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -169,6 +190,8 @@ impl Failure for VaultError {
             | Self::NoBackup { .. }
             | Self::BadRecoveryKey => Code::Usage,
             Self::DoesNotOpen { .. } => Code::Invalid,
+            Self::NoIdToken { .. } => Code::SignedOut,
+            Self::LookAlike { .. } => Code::Forbidden,
             Self::Changed { .. }
             | Self::BadBackup { .. }
             | Self::Foreign { .. }
@@ -177,6 +200,7 @@ impl Failure for VaultError {
             | Self::NoRandom
             | Self::Several { .. }
             | Self::Managed { .. }
+            | Self::NotToPublish { .. }
             | Self::Circle { .. } => Code::Failed,
         }
     }
@@ -222,6 +246,15 @@ impl Failure for VaultError {
             Self::Managed { name } => format!("delete it: `lanyard credentials delete {}`", clean(name)),
             Self::Several { .. } => {
                 "name the user in the address, as in https://USER@HOST/, or delete the ones that are not needed".into()
+            }
+            Self::NotToPublish { name } => {
+                format!("allow it: `lanyard credentials update {} --tag {}`", clean(name), Power::PUBLISH)
+            }
+            Self::LookAlike { name } => {
+                format!("compare the two letter for letter: `lanyard credentials show {}`", clean(name))
+            }
+            Self::NoIdToken { name, .. } => {
+                format!("sign in again, with the scope openid: `lanyard credentials reconnect {}`", clean(name))
             }
             Self::NoRandom => "try again".into(),
             Self::Circle { name } => format!("give {} another source: `lanyard credentials update {0}`", clean(name)),

@@ -19,7 +19,9 @@ use crate::store::{KeyRow, Opened, RowError, SealedRows, SecretRow, Store, Vault
 
 mod backup;
 mod content;
+mod kept;
 mod keys;
+mod links;
 mod unlocked;
 
 pub use backup::Restored;
@@ -109,6 +111,12 @@ impl<'a> Local<'a> {
         let open = Arc::new(open);
         *self.open.borrow_mut() = Some(Arc::clone(&open));
         Ok((store, open))
+    }
+
+    /// Opens the vault, and makes it where there is none: whoever is about to have a person sign in learns first that
+    /// what comes of it can be kept.
+    pub fn ready(&self) -> Result<(), VaultError> {
+        self.opened().map(|_| ())
     }
 
     /// Forgets the vault's key, so that the next use opens it anew.

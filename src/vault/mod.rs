@@ -8,12 +8,13 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use crate::credential::{Credential, Fields, Metadata, Scope};
+use crate::credential::{Credential, Fields, Issued, Metadata, Scope};
 use crate::provider::{self, Verdict};
 
 pub mod bound;
 mod error;
 mod id;
+mod kept;
 mod local;
 pub mod rotate;
 mod rows;
@@ -23,12 +24,21 @@ pub mod usable;
 pub mod verify;
 
 pub use error::VaultError;
+pub use kept::{Form, Kept};
 pub use local::{About, Local, Opener, Restored, Unlocked};
 
 /// Where credentials live.
 pub trait Vault {
+    /// Shows the metadata of every credential, by scope and name, one at a time, so that a long list takes no room.
+    /// What was seen before an error counts for nothing. Opens no secret and asks no keychain.
+    fn each(&self, see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError>;
+
     /// The metadata of every credential, by scope and name. Opens no secret and asks no keychain.
-    fn list(&self) -> Result<Vec<Metadata>, VaultError>;
+    fn list(&self) -> Result<Vec<Metadata>, VaultError> {
+        let mut all = Vec::new();
+        self.each(&mut |metadata| all.push(metadata))?;
+        Ok(all)
+    }
 
     /// The metadata of one credential. Opens no secret.
     fn find(&self, scope: &Scope, name: &str) -> Result<Option<Metadata>, VaultError>;
@@ -73,13 +83,46 @@ pub trait Vault {
     /// Notes where a rotation stands.
     fn note_rotation(&self, metadata: &Metadata, unfinished: &Unfinished) -> Result<(), VaultError>;
 
+    /// What was made from a credential, in this form and of what `of` names, and was kept.
+    fn kept(&self, metadata: &Metadata, form: Form, of: &str) -> Result<Option<Kept>, VaultError> {
+        let _ = (metadata, form, of);
+        Ok(None)
+    }
+
+    /// Keeps what was made from a credential until it is near its end, if it has one. It is sealed like the credential
+    /// itself, and goes with it.
+    fn keep(
+        &self,
+        metadata: &Metadata,
+        form: Form,
+        of: &str,
+        issued: &Issued,
+        made: DateTime<Utc>,
+    ) -> Result<(), VaultError> {
+        let _ = (metadata, form, of, issued, made);
+        Ok(())
+    }
+
+    /// Forgets what was made from a credential.
+    fn forget_kept(&self, metadata: &Metadata) -> Result<(), VaultError> {
+        let _ = metadata;
+        Ok(())
+    }
+
     /// Removes a credential with its secrets; `false` where it is gone already.
     fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError>;
 
     /// Who uses it, in words: other credentials that are used through it.
     fn users(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
         let all = self.list()?;
-        Ok(followers(&all, metadata).map(|other| format!("credential {}", other.name)).collect())
+        let hidden = |scope: &Scope| all.iter().any(|other| other.scope == *scope && other.name == metadata.name);
+        let mut users = Vec::new();
+        for other in &all {
+            if is_through(other, metadata, || Ok(hidden(&other.scope)))? {
+                users.push(in_words(other));
+            }
+        }
+        Ok(users)
     }
 }
 
@@ -88,14 +131,21 @@ fn goes_to(metadata: &Metadata, host: &str) -> bool {
     provider::hosts(metadata).iter().any(|known| known == host)
 }
 
-/// Those of `all` that are used through a credential: of its scope, or of a project that has none of that name itself.
-fn followers<'m>(all: &'m [Metadata], through: &'m Metadata) -> impl Iterator<Item = &'m Metadata> {
-    let hidden = |scope: &Scope| all.iter().any(|other| other.scope == *scope && other.name == through.name);
-    all.iter().filter(move |other| {
-        let source = provider::of(other).and_then(|provider| provider.source(other));
-        source == Some(through.name.as_str())
-            && (other.scope == through.scope || (through.scope == Scope::Organization && !hidden(&other.scope)))
-    })
+/// Whether a credential is used through another: of its scope, or of the organization, where the project has none of
+/// that name itself, which `hidden` tells.
+fn is_through(
+    other: &Metadata,
+    through: &Metadata,
+    hidden: impl FnOnce() -> Result<bool, VaultError>,
+) -> Result<bool, VaultError> {
+    let source = provider::of(other).and_then(|provider| provider.source(other));
+    Ok(source == Some(through.name.as_str())
+        && (other.scope == through.scope || (through.scope == Scope::Organization && !hidden()?)))
+}
+
+/// A user of a credential, as a person is told of it.
+fn in_words(user: &Metadata) -> String {
+    format!("credential {}", user.name)
 }
 
 /// A credential to be stored.

@@ -11,7 +11,7 @@ use crate::provider;
 use crate::store::CredentialRow;
 
 /// The metadata in a row.
-pub(super) fn read(row: CredentialRow) -> Result<Metadata, VaultError> {
+pub(super) fn read(row: &CredentialRow) -> Result<Metadata, VaultError> {
     let foreign = || VaultError::Foreign { name: row.name.clone() };
     Ok(Metadata {
         kind: provider::by_kind(&row.kind).map_or_else(|| unknown(&row.kind), |(_, kind)| kind),
@@ -25,10 +25,10 @@ pub(super) fn read(row: CredentialRow) -> Result<Metadata, VaultError> {
         expires: row.expires.and_then(time),
         check: Check::from_word(&row.checked),
         version: row.version,
-        scope: if row.project.is_empty() { Scope::Organization } else { Scope::Project(row.project) },
-        id: row.id,
-        name: row.name,
-        note: row.note,
+        scope: if row.project.is_empty() { Scope::Organization } else { Scope::Project(row.project.clone()) },
+        id: row.id.clone(),
+        name: row.name.clone(),
+        note: row.note.clone(),
     })
 }
 
@@ -88,5 +88,6 @@ fn map(json: &str) -> Option<BTreeMap<String, String>> {
 }
 
 fn set(json: &str) -> Option<BTreeSet<String>> {
-    serde_json::from_str(json).ok()
+    // What most rows hold.
+    if json == "[]" { Some(BTreeSet::new()) } else { serde_json::from_str(json).ok() }
 }

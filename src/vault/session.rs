@@ -2,13 +2,35 @@
 
 use std::cell::RefCell;
 
-use crate::auth::renew::{self, Renewal, Want};
+use chrono::{DateTime, Duration, TimeDelta, Utc};
+
+use crate::auth::id_token;
+use crate::auth::renew::{self, RenewError, Renewal, Want};
 use crate::auth::session::{Place, Session};
 use crate::credential::{Credential, Issued, Material, Metadata};
+use crate::os::files::Lock;
 use crate::provider::Net;
 use crate::secret::{Choice, Reason, Secret, SecretStore, Slot, StoreError};
 use crate::vault::usable::open_newest;
 use crate::vault::{Vault, VaultError};
+
+/// An ID token that has less life left than this is not handed out.
+const LEAST_LIFE: Duration = Duration::seconds(60);
+/// An access token that is younger than this was refused for another reason than its age.
+const NEW: TimeDelta = TimeDelta::seconds(60);
+
+/// What becomes of a session whose access token did not work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Doubt {
+    /// It is not the token that was refused: another process has renewed it meanwhile.
+    Another,
+    /// It was made just now, so that a newer one would do no better.
+    New,
+    /// It is renewed before it is handed out again.
+    Renews,
+    /// Nothing renews it.
+    Over,
+}
 
 /// The session in a credential; `None` where it is disconnected.
 pub fn of(credential: &Credential) -> Result<Option<Session>, VaultError> {
@@ -26,19 +48,75 @@ pub(super) fn access_token(
 ) -> Result<Option<Issued>, VaultError> {
     let Some(session) = of(credential)? else { return Ok(None) };
     let is_stored = !credential.metadata.id.is_empty();
-    let session = if is_stored { renewed(vault, &credential.metadata, net)? } else { session };
+    let session = if is_stored { renewed(vault, &credential.metadata, Want::Fresh(None), net)? } else { session };
     Ok(Some(Issued { material: Material::Bearer(session.access_token), expires: session.expires_at }))
 }
 
-fn renewed(vault: &dyn Vault, metadata: &Metadata, net: &Net<'_>) -> Result<Session, VaultError> {
+/// The ID token of a sign-in, which tells another service who signed in. The sign-in is renewed where the token's time
+/// is nearly over, but not more than once a minute: a service may answer a renewal without one.
+pub fn id_token(vault: &dyn Vault, metadata: &Metadata, net: &Net<'_>) -> Result<Issued, VaultError> {
+    let none = |why| VaultError::NoIdToken { name: metadata.name.clone(), why };
+    let mut session = of(&open_newest(vault, metadata)?)?.ok_or_else(|| none("it is disconnected"))?;
+    let good = |session: &Session| {
+        let token = session.id_token.as_ref()?;
+        let expires = expiry(token).filter(|at| *at - net.now > LEAST_LIFE)?;
+        Some(Issued { material: Material::Bearer(token.duplicate()), expires: Some(expires) })
+    };
+    if good(&session).is_none() && net.now - session.issued_at > LEAST_LIFE {
+        session = renewed(vault, metadata, Want::Renewed(&[]), net)?;
+    }
+    let why = if session.id_token.is_some() { "its time is over" } else { "the service gives none" };
+    good(&session).ok_or_else(|| none(why))
+}
+
+/// When an ID token ends, as it says itself.
+#[expect(clippy::cast_possible_truncation, reason = "within the range that is asked for before")]
+fn expiry(token: &Secret) -> Option<DateTime<Utc>> {
+    let claims = id_token::unverified_claims(token)?;
+    let second = claims.get("exp")?.as_f64().filter(|second| (0.0..1e11).contains(second))?;
+    DateTime::from_timestamp(second as i64, 0)
+}
+
+fn renewed(vault: &dyn Vault, metadata: &Metadata, want: Want<'_>, net: &Net<'_>) -> Result<Session, VaultError> {
     let place = Place::of(net.env, &metadata.id);
     let store = Held { vault, metadata: metadata.clone(), failure: RefCell::new(None) };
     let locks = net.env.config_dir().join("locks");
     let now = || net.env.now();
     let renewal = Renewal { place: &place, store: &store, http: net.http, locks: &locks, now: &now, wait: renew::WAIT };
-    let session = renewal.session(Want::Fresh(None), &mut |holder| tracing::debug!(?holder, "waiting for a renewal"));
-    match (session, store.failure.take()) {
-        (Ok(session), _) => Ok(session),
+    let session = renewal.session(want, &mut |holder| tracing::debug!(?holder, "waiting for a renewal"));
+    told(metadata, session, &store)
+}
+
+/// Notes that the access token of a session did not work, so that it is renewed before it is handed out again: at most
+/// once a minute, however often it is refused.
+pub fn doubt(vault: &dyn Vault, metadata: &Metadata, refused: &Secret, net: &Net<'_>) -> Result<Doubt, VaultError> {
+    let place = Place::of(net.env, &metadata.id);
+    let store = Held { vault, metadata: metadata.clone(), failure: RefCell::new(None) };
+    let lock = net.env.config_dir().join("locks").join(place.lock_name());
+    let noted = || -> Result<Doubt, RenewError> {
+        let _lock = Lock::acquire(&lock, renew::WAIT, &mut |_| ())?;
+        let Some(mut session) = place.load(&store)? else { return Ok(Doubt::Another) };
+        let age = net.now - session.issued_at;
+        if session.access_token != *refused {
+            return Ok(Doubt::Another);
+        }
+        if (TimeDelta::zero()..NEW).contains(&age) {
+            return Ok(Doubt::New);
+        }
+        if !session.is_renewable() {
+            return Ok(Doubt::Over);
+        }
+        session.refused = true;
+        place.save(&store, &session)?;
+        Ok(Doubt::Renews)
+    };
+    told(metadata, noted(), &store)
+}
+
+/// What came of work on a session: where the vault said no, its own words.
+fn told<T>(metadata: &Metadata, outcome: Result<T, RenewError>, store: &Held<'_>) -> Result<T, VaultError> {
+    match (outcome, store.failure.take()) {
+        (Ok(done), _) => Ok(done),
         (Err(_), Some(failure)) => Err(failure),
         (Err(cause), None) => Err(VaultError::Session { name: metadata.name.clone(), cause: Box::new(cause) }),
     }

@@ -55,7 +55,7 @@ def fill(database, count):
     rows = []
     for number in range(count):
         fields = {"account": f"{number:012}", "region": "eu-west-1", "url": f"https://host-{number}.example.com/path"}
-        row = first | {"id": f"cred_{number:026}", "name": f"credential-{number:05}", "fields": json.dumps(fields)}
+        row = first | {"hosts_by": "", "id": f"cred_{number:026}", "name": f"credential-{number:05}", "fields": json.dumps(fields)}
         rows.append([row[name] for name in names])
     connection.executemany(f"INSERT INTO credentials VALUES ({','.join('?' * len(names))})", rows)
     connection.commit()

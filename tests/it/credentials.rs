@@ -205,6 +205,25 @@ fn new_values_replace_old_ones_and_the_rest_stays() {
 }
 
 #[test]
+fn what_is_not_changed_stays_its_expiry_too() {
+    let stage = vaulted::stage();
+    let folder = stage.home().join(".local/share/com.vercel.cli");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("auth.json"), r#"{"token": "a-token-of-vercel", "expiresAt": 4102444800}"#).unwrap();
+    stage.run(&["credentials", "store", "vercel", "--no-verify"]).ends(0);
+    let expires = || list(&stage)[0]["expires_at"].clone();
+    assert_eq!(expires(), "2100-01-01T00:00:00Z");
+    stage.run(&["credentials", "update", "vercel", "--field", "project_id=prj_1", "--no-verify"]).ends(0);
+    assert_eq!(expires(), "2100-01-01T00:00:00Z");
+    stage.run_with(&["credentials", "update", "vercel", "--field", "api_token=-", "--no-verify"], b"another").ends(0);
+    assert!(expires().is_null(), "nothing is known of the new one");
+    let unknown = stage.run(&["credentials", "update", "vercel", "--field", "colour=x"]).ends(2);
+    assert!(unknown.stderr().contains("next: its fields are api_token, "), "{unknown}");
+    let lacks = stage.run(&["credentials", "update", "vercel", "--unset", "api_token"]).ends(2);
+    assert!(lacks.stderr().contains("next: give --field api_token=VALUE"), "{lacks}");
+}
+
+#[test]
 fn exports_are_read_back_by_a_shell_and_noted_as_a_use() {
     let stage = vaulted::stage();
     let nasty = "it's $(id) `id` \"x\" \\ %A%";

@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::canary::{Canary, Sweep};
 use crate::double::{Answer, Double, Seen};
 use crate::stage::{Outcome, Stage};
+use crate::terminal::Terminal;
 use crate::users::{self, OWNER};
 use crate::vaulted::{self, data_dir};
 
@@ -215,6 +216,25 @@ fn a_broken_file_of_one_tool_hides_nothing_else() {
     assert_eq!(told["problems"][0]["provider"], "hetzner");
     let problem = told["problems"][0]["problem"].as_str().unwrap();
     assert!(problem.contains("~/.config/hcloud/cli.toml") && problem.contains("line 1"), "{problem}");
+
+    // Nor of the same provider: a file that the walk does not recognise is found by its tool's own rules alone.
+    plant(&stage, ".config/doctl/config.yaml", "access-token: [\n");
+    plant(&stage, ".slack/credentials.json", "{\"T1\": {\"token\": \"xoxe.xoxp-1-abc\", \"team_domain\": \"acme\"}}");
+    let told = scan(&stage, &[]);
+    let expected = ["api_key ~/.slack/credentials.json:1 [acme]", "generic_env ~/.env:1 DB_PASSWORD"];
+    assert_eq!(found(&told), expected);
+    let places: Vec<&Value> = told["problems"].as_array().unwrap().iter().map(|problem| &problem["place"]).collect();
+    assert_eq!(places, ["~/.config/hcloud/cli.toml", "~/.config/doctl/config.yaml"]);
+    for flags in [&[][..], &["--json"]] {
+        let outcome = stage.run(&[&["credentials", "scan"], flags].concat()).ends(0);
+        for place in &places {
+            let place = place.as_str().unwrap();
+            let warning = format!("warning: not looked into: {place} is no usable ");
+            assert!(outcome.stderr().contains(&warning), "{outcome}");
+            assert!(outcome.stderr().contains(&format!("  next: look at {place}\n")), "{outcome}");
+        }
+    }
+    assert_eq!(scan(&stage, &["--kind", "api_key"])["problems"].as_array().unwrap().len(), 1);
 }
 
 #[test]
@@ -254,4 +274,40 @@ fn hostile_names_and_texts_reach_no_terminal() {
         assert_eq!(shown.matches("hunter2").count(), 0);
     }
     assert_eq!(scan(&stage, &[])["findings"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn a_context_that_signs_in_by_a_program_is_told_for_what_it_is() {
+    let stage = vaulted::stage();
+    let kubeconfig = "apiVersion: v1\nkind: Config\ncurrent-context: eks\n\
+                      clusters: [{name: eks, cluster: {server: \"https://eks.example.com\"}}]\n\
+                      contexts: [{name: eks, context: {cluster: eks, user: eks}}]\n\
+                      users: [{name: eks, user: {exec: {command: /usr/local/bin/aws, args: [eks, get-token]}}}]\n";
+    plant(&stage, ".kube/config", kubeconfig);
+    let why = "it signs in by running a program (aws); nothing to store";
+    let told = scan(&stage, &[]);
+    let finding = &told["findings"][0];
+    assert_eq!((&finding["problem"], &finding["importable"]), (&why.into(), &false.into()));
+    assert_eq!(finding["missing"], serde_json::json!([]));
+    let table = stage.run(&["credentials", "scan"]).ends(0).stdout();
+    let row = table.lines().nth(1).unwrap();
+    assert!(row.trim_start().starts_with(&format!("{why}  kubeconfig")), "{table}");
+    assert!(row.contains("~/.kube/config context eks") && !table.contains("lacks"), "{table}");
+    let imported = scan(&stage, &["--import", "--yes"]);
+    assert_eq!(imported["findings"][0]["not_imported"], why);
+}
+
+#[test]
+fn a_long_look_shows_a_sign_of_life_at_a_terminal_alone() {
+    let mut stage = vaulted::stage();
+    plant(&stage, ".config/gh/hosts.yml", "github.com:\n    user: ann\n");
+    plant(&stage, "bin/gh", "#!/bin/sh\nsleep 1\necho gho_0123456789abcdefghij\n");
+    std::fs::set_permissions(stage.home().join("bin/gh"), PermissionsExt::from_mode(0o755)).unwrap();
+    stage.set("PATH", format!("{}:/usr/bin:/bin", stage.home().join("bin").display()));
+    let mut terminal = Terminal::start(&stage, &["credentials", "scan"]);
+    terminal.sees("looking around (2 files read)");
+    terminal.sees("`gh auth token --hostname github.com`");
+    assert_eq!(terminal.ends().code, Some(0));
+    let elsewhere = stage.run(&["credentials", "scan"]).ends(0);
+    assert!(elsewhere.stdout().contains("gh auth token") && !elsewhere.stderr().contains("looking"), "{elsewhere}");
 }

@@ -6,6 +6,7 @@ use chrono::Duration;
 use serde::Deserialize;
 
 use super::error::{GrantError, ProviderWords};
+use super::sent::Sent;
 use crate::http::{Response, header};
 use crate::secret::Secret;
 use crate::text::clean;
@@ -69,15 +70,15 @@ const DECISIONS: [&str; 10] = [
     "expired_token",
 ];
 
-pub(super) fn refuse_errors(answer: &Response, fields: &Fields) -> Result<(), GrantError> {
+pub(super) fn refuse_errors(answer: &Response, fields: &Fields, sent: &Sent) -> Result<(), GrantError> {
     if let Some(error) = fields.text("error") {
         // A word that no standard knows, beside a 5xx, is the server's own accident and not its decision.
         if answer.status >= 500 && !DECISIONS.contains(&error) {
             return Err(trouble(answer));
         }
         return Err(GrantError::Refused {
-            error: clean(error),
-            words: ProviderWords::of(fields.text("error_description")),
+            error: sent.unrepeated(Some(error)).map_or_else(|| "it repeats what it was sent".into(), clean),
+            words: ProviderWords::of(sent.unrepeated(fields.text("error_description"))),
             interval: fields
                 .seconds("interval")
                 .ok()

@@ -40,6 +40,8 @@ struct Stored {
     account_id: Option<String>,
     #[serde(default)]
     login_needed: bool,
+    #[serde(default)]
+    refused: bool,
 }
 
 impl Stored {
@@ -65,6 +67,7 @@ impl Stored {
             scopes: self.scopes,
             identity: Identity { subject: self.subject, account: self.account, account_id: self.account_id },
             login_needed: self.login_needed,
+            refused: self.refused,
         }
     }
 }
@@ -102,6 +105,9 @@ pub(super) fn write(session: &Session) -> Secret {
     item.text("account", session.identity.account.as_deref());
     item.text("account_id", session.identity.account_id.as_deref());
     item.raw("login_needed", if session.login_needed { "true" } else { "false" });
+    if session.refused {
+        item.raw("refused", "true");
+    }
     item.close()
 }
 

@@ -20,6 +20,7 @@ pub(crate) fn session(now: DateTime<Utc>, life: Option<i64>) -> Session {
         scopes: vec!["openid".into()],
         identity: Identity { subject: Some("sub".into()), account: Some("user@example.com".into()), account_id: None },
         login_needed: false,
+        refused: false,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::auth::login::{self, Login};
 use crate::auth::service::{self, Service};
 use crate::auth::session::{Place, Session};
 use crate::cli::auth::login::{TIMEOUT, person::Sight, redirect};
-use crate::cli::{Doors, active, store as stores};
+use crate::cli::{Doors, active, browser, store as stores};
 use crate::config::Profile;
 use crate::credential::{Credential, Raw};
 use crate::error::Result;
@@ -18,11 +18,15 @@ use crate::secret::Secret;
 
 /// How one wishes to sign in.
 #[derive(Debug, Default)]
-pub(super) struct Wish<'a> {
-    pub(super) scopes: Option<&'a str>,
-    pub(super) client_id: Option<&'a str>,
-    pub(super) device: bool,
-    pub(super) no_browser: bool,
+pub(in crate::cli) struct Wish<'a> {
+    pub(in crate::cli) scopes: Option<&'a str>,
+    pub(in crate::cli) client_id: Option<&'a str>,
+    pub(in crate::cli) device: bool,
+    pub(in crate::cli) no_browser: bool,
+    /// Whether a code is entered rather than an address opened, where no browser can be opened here.
+    pub(in crate::cli) device_if_headless: bool,
+    /// The account that is wanted.
+    pub(in crate::cli) account: Option<&'a str>,
 }
 
 impl<'a> Wish<'a> {
@@ -33,12 +37,13 @@ impl<'a> Wish<'a> {
             client_id: here.input("client-id"),
             device: here.is_on("device"),
             no_browser: here.is_on("no-browser"),
+            ..Self::default()
         }
     }
 }
 
 /// Signs in to the service that `raw` names, and puts the session and what is known of the account into it.
-pub(super) fn connect(doors: &Doors<'_>, wish: &Wish<'_>, raw: &mut Raw) -> Result<Session> {
+pub(in crate::cli) fn connect(doors: &Doors<'_>, wish: &Wish<'_>, raw: &mut Raw) -> Result<Session> {
     let (config, profile) = active::active(doors)?;
     let name = raw.get("service").map(|service| service.expose().to_owned()).unwrap_or_default();
     let service = service::find(&config, &name)?;
@@ -50,11 +55,20 @@ pub(super) fn connect(doors: &Doors<'_>, wish: &Wish<'_>, raw: &mut Raw) -> Resu
     let scopes = wish.scopes.map_or_else(|| service.scopes(), login::scopes);
     let endpoint = service.table.endpoint.as_deref();
     let client = Client::new(&service, &metadata, client_id, client_secret(doors, &profile, &service)?);
-    let login =
-        Login { scopes, service: &service, metadata: &metadata, endpoint, login_hint: None, choose_account: false };
-    let device = wish.device || (service.quirks.device_first && client.secret.is_none());
+    let serves_git = serves_git(&service, &scopes);
+    let login = Login {
+        scopes,
+        service: &service,
+        metadata: &metadata,
+        endpoint,
+        login_hint: wish.account,
+        choose_account: false,
+    };
+    let offers_codes = metadata.device_authorization_endpoint.is_some();
+    let headless = || wish.device_if_headless && offers_codes && browser::obstacle(doors.env).is_some();
+    let device = wish.device || (service.quirks.device_first && client.secret.is_none()) || headless();
     let session = {
-        let offered = !device && metadata.device_authorization_endpoint.is_some();
+        let offered = !device && offers_codes;
         let mut sight = Sight::new(doors, false, wish.no_browser || device, offered);
         let person = &mut |notice: Notice<'_>| sight.notice(notice);
         let now = || doors.env.now();
@@ -68,7 +82,7 @@ pub(super) fn connect(doors: &Doors<'_>, wish: &Wish<'_>, raw: &mut Raw) -> Resu
         }
         fresh.session
     };
-    describe(&service, &session, raw);
+    describe(&service, &session, serves_git, raw);
     raw.set(Credential::SESSION, session.to_item());
     Ok(session)
 }
@@ -83,8 +97,14 @@ fn client_secret(doors: &Doors<'_>, profile: &Profile, service: &Service) -> Res
     Ok(store.get(&place.client_slot(&*store, &service.name, service.address()))?)
 }
 
+/// Whether a token with these scopes opens repositories at the service's git host.
+fn serves_git(service: &Service, scopes: &[String]) -> bool {
+    let needed = service.table.git.as_ref().and_then(|git| git.scopes.as_deref()).unwrap_or_default();
+    needed.iter().all(|needed| scopes.contains(needed))
+}
+
 /// What is known of the service and the account, none of it secret.
-fn describe(service: &Service, session: &Session, raw: &mut Raw) {
+fn describe(service: &Service, session: &Session, serves_git: bool, raw: &mut Raw) {
     let mut plain = |name: &str, value: Option<&str>| {
         if let Some(value) = value.filter(|value| !value.is_empty()) {
             raw.plain(name, value);
@@ -96,6 +116,10 @@ fn describe(service: &Service, session: &Session, raw: &mut Raw) {
     plain("issuer", session.issuer.as_deref());
     plain("scopes", Some(&session.scopes.join(" ")));
     plain("endpoint", service.table.endpoint.as_deref());
+    if let Some(git) = service.table.git.as_ref().filter(|git| serves_git && git.address.is_some()) {
+        plain("git_address", git.address.as_deref());
+        plain("git_username", git.username.as_deref());
+    }
     let api = service.api().and_then(|api| {
         let base = http::parse_url(service.table.endpoint.as_deref()?).ok()?;
         Some((http::below(&base, api.whoami.as_deref()?).ok()?, api.account.clone()))

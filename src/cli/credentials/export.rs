@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use super::named::{self, typed};
+use crate::cli::ui::unless_a_token;
 use crate::cli::{Doors, active, vault_door};
 use crate::credential::Variable;
 use crate::error::{Code, Failure, Result};
@@ -35,7 +36,7 @@ pub(crate) struct Args {
 #[derive(Debug, thiserror::Error)]
 enum ExportFailure {
     /// There is no such form.
-    #[error("{name} cannot be printed as {format}")]
+    #[error("{name} cannot be printed as {}", unless_a_token(.format, "that"))]
     NoFormat { name: String, format: String, known: String },
     /// A variable names a file, which has to be somewhere.
     #[error("{variable} names a file, and variables alone cannot hold it")]
@@ -79,7 +80,7 @@ impl Args {
             let known = known.collect::<Vec<_>>().join(", ");
             return Err(ExportFailure::NoFormat { name: typed(&metadata), format: self.format, known }.into());
         }
-        let (credential, issued) = usable::usable(&vault, &metadata, &vault_door::net(doors))?;
+        let (credential, issued) = usable::fresh(&vault, &metadata, &vault_door::net(doors))?;
         let variables = known.map(|provider| provider.export(&credential, &issued)).unwrap_or_default();
         let text = match self.format.as_str() {
             "env" => shell(&variables, files)?,

@@ -1,17 +1,19 @@
 //! `lanyard credentials list`: what the vault holds. Opens no secret and asks no keychain.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::named::{shown_time, typed};
 use crate::auth::session::timestamp;
 use crate::cli::access::expiry;
+use crate::cli::ui::Table;
 use crate::cli::{Doors, active, vault_door};
 use crate::credential::{Class, Metadata, Status, mask_identifier};
 use crate::error::Result;
-use crate::text::clean;
+use crate::text::clean_into;
 use crate::vault::Vault;
 
 /// List the credentials in the vault
@@ -58,10 +60,19 @@ pub(crate) struct Shown<'m> {
     last_used_at: Option<String>,
     verified_at: Option<String>,
     expires_at: Option<String>,
-    tags: Vec<&'m str>,
+    tags: &'m BTreeSet<String>,
     note: &'m str,
-    fields: BTreeMap<&'m str, String>,
-    secret_fields: Vec<&'m str>,
+    fields: ShownFields<'m>,
+    secret_fields: &'m BTreeSet<String>,
+}
+
+/// The fields of a credential that are no secret, masked while they are written.
+struct ShownFields<'m>(&'m Metadata);
+
+impl Serialize for ShownFields<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.fields.iter().map(|(name, value)| (name, masked(self.0, name, value))))
+    }
 }
 
 impl<'m> Shown<'m> {
@@ -79,23 +90,19 @@ impl<'m> Shown<'m> {
             last_used_at: metadata.used.map(timestamp),
             verified_at: metadata.verified.map(timestamp),
             expires_at: metadata.expires.map(timestamp),
-            tags: metadata.tags.iter().map(String::as_str).collect(),
+            tags: &metadata.tags,
             note: &metadata.note,
-            fields: metadata
-                .fields
-                .iter()
-                .map(|(name, value)| (name.as_str(), masked(metadata, name, value)))
-                .collect(),
-            secret_fields: metadata.secret_names.iter().map(String::as_str).collect(),
+            fields: ShownFields(metadata),
+            secret_fields: &metadata.secret_names,
         }
     }
 }
 
 /// A field that is no secret, as it may be shown.
-pub(crate) fn masked(metadata: &Metadata, name: &str, value: &str) -> String {
+pub(crate) fn masked<'v>(metadata: &Metadata, name: &str, value: &'v str) -> Cow<'v, str> {
     match metadata.kind.class(name) {
-        Class::Plain => value.to_owned(),
-        Class::Identifier => mask_identifier(value),
+        Class::Plain => value.into(),
+        Class::Identifier => mask_identifier(value).into(),
         Class::Secret => "****".into(),
     }
 }
@@ -107,31 +114,60 @@ impl Args {
         let clock = || doors.env.now();
         let vault = vault_door::local(doors, &profile, &clock);
         let now = doors.env.now();
-        let all = vault.list()?;
-        let found: Vec<&Metadata> = all.iter().filter(|metadata| self.wants(metadata, now)).collect();
+        let (mut held, mut found) = (0, 0);
+        let mut each = |see: &mut dyn FnMut(&Metadata)| {
+            vault.each(&mut |metadata| {
+                held += 1;
+                if self.wants(&metadata, now) {
+                    found += 1;
+                    see(&metadata);
+                }
+            })
+        };
         if active::output_json(&profile) {
-            let shown: Vec<Shown<'_>> = found.iter().map(|metadata| Shown::of(metadata, now)).collect();
-            return doors.ui.answer_json(&shown);
+            return doors.ui.answer_json_list(|list| {
+                let mut written = Ok(());
+                each(&mut |metadata| {
+                    if written.is_ok() {
+                        written = list.push(&Shown::of(metadata, now));
+                    }
+                })?;
+                Ok(written?)
+            });
         }
-        if found.is_empty() {
-            guide(doors, all.len());
+        let mut table = Table::new(&["name", "kind", "provider", "status", "expires", "last used"]);
+        let mut text = String::new();
+        if self.long {
+            each(&mut |metadata| long(&mut text, metadata))?;
+        } else {
+            each(&mut |metadata| row(&mut table, metadata, now))?;
+        }
+        if found == 0 {
+            guide(doors, held);
             return Ok(());
         }
-        if self.long { long(doors, &found) } else { table(doors, &found, now) }
+        if self.long {
+            doors.ui.answer(&format!("Stored credentials ({found}):\n{}", text.trim_end_matches('\n')))
+        } else {
+            doors.ui.answer_table(&table)
+        }
     }
 
     fn wants(&self, metadata: &Metadata, now: DateTime<Utc>) -> bool {
         let kind = |word: &String| {
-            let word = word.replace('-', "_");
-            [metadata.kind.id, metadata.kind.provider, metadata.service()]
-                .iter()
-                .any(|known| known.replace('-', "_") == word)
+            [metadata.kind.id, metadata.kind.provider, metadata.service()].iter().any(|known| is_same_word(known, word))
         };
         self.kind.as_ref().is_none_or(kind)
             && self.status.is_none_or(|status| metadata.status(now) == status)
             && self.search.as_ref().is_none_or(|word| metadata.mentions(word))
             && self.tag.as_ref().is_none_or(|tag| metadata.tags.contains(tag))
     }
+}
+
+/// Whether two words are one, where a hyphen is as good as an underscore.
+fn is_same_word(one: &str, other: &str) -> bool {
+    let plain = |byte: u8| if byte == b'-' { b'_' } else { byte };
+    one.bytes().map(plain).eq(other.bytes().map(plain))
 }
 
 /// What to do when there is nothing to show.
@@ -146,42 +182,38 @@ fn guide(doors: &Doors<'_>, held: usize) {
     doors.ui.note("Every provider:                                  lanyard credentials store --help");
 }
 
-fn table(doors: &Doors<'_>, found: &[&Metadata], now: DateTime<Utc>) -> Result<()> {
-    let rows: Vec<Vec<String>> = found
-        .iter()
-        .map(|metadata| {
-            vec![
-                typed(metadata),
-                metadata.kind.id.to_owned(),
-                metadata.service().to_owned(),
-                metadata.status(now).word().to_owned(),
-                metadata.expires.map_or_else(|| "-".into(), |at| expiry(at, now)),
-                metadata.used.map_or_else(|| "never".into(), shown_time),
-            ]
-        })
-        .collect();
-    doors.ui.table(&["name", "kind", "provider", "status", "expires", "last used"], &rows)
+fn row(table: &mut Table, metadata: &Metadata, now: DateTime<Utc>) {
+    let expires = metadata.expires.map(|at| expiry(at, now));
+    let used = metadata.used.map(shown_time);
+    table.row([
+        &typed(metadata),
+        metadata.kind.id,
+        metadata.service(),
+        metadata.status(now).word(),
+        expires.as_deref().unwrap_or("-"),
+        used.as_deref().unwrap_or("never"),
+    ]);
 }
 
-fn long(doors: &Doors<'_>, found: &[&Metadata]) -> Result<()> {
-    let ui = doors.ui;
-    ui.answer(&format!("Stored credentials ({}):", found.len()))?;
-    for (index, metadata) in found.iter().enumerate() {
-        if index > 0 {
-            ui.answer("")?;
-        }
-        if metadata.name != metadata.service() || metadata.scope.project().is_some() {
-            ui.answer(&format!("Name: {}", clean(&typed(metadata))))?;
-        }
-        ui.answer(&format!("Provider: {}", clean(metadata.service())))?;
-        ui.answer(&format!("Created: {}", shown_time(metadata.created)))?;
-        ui.answer(&format!("Updated: {}", shown_time(metadata.updated)))?;
-        ui.answer("Fields:")?;
-        for (name, value) in &metadata.fields {
-            ui.answer(&format!("{name}: {}", clean(&masked(metadata, name, value))))?;
-        }
+/// Writes a credential with its fields behind others, a line each.
+fn long(text: &mut String, metadata: &Metadata) {
+    if metadata.name != metadata.service() || metadata.scope.project().is_some() {
+        line(text, "Name", &typed(metadata));
     }
-    Ok(())
+    line(text, "Provider", metadata.service());
+    line(text, "Created", &shown_time(metadata.created));
+    line(text, "Updated", &shown_time(metadata.updated));
+    text.push_str("Fields:\n");
+    for (name, value) in &metadata.fields {
+        line(text, name, &masked(metadata, name, value));
+    }
+    text.push('\n');
+}
+
+fn line(text: &mut String, label: &str, value: &str) {
+    text.extend([label, ": "]);
+    clean_into(value, text);
+    text.push('\n');
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl Args {
         raw.plain("service", metadata.service());
         let scopes = metadata.field("scopes");
         let client_id = metadata.field("client_id");
-        let wish = Wish { scopes, client_id, device: self.device, no_browser: self.no_browser };
+        let wish = Wish { scopes, client_id, device: self.device, no_browser: self.no_browser, ..Wish::default() };
         let session = connect::connect(doors, &wish, &mut raw)?;
         let (account, id) = (metadata.field("account"), metadata.field("account_id"));
         if !self.switch_account && !same_account(account, id, &session.identity) {

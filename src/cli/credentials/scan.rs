@@ -114,6 +114,7 @@ impl Args {
         let shown = Shown { doors, found: &found, fates: &fates, took, is_verified: self.verify || self.import };
         if json {
             shown.json()?;
+            shown.problems();
         } else {
             shown.table()?;
         }
@@ -152,7 +153,9 @@ impl Args {
                 return Err(ScanFailure::NoKind(kind.clone()).into());
             }
         }
-        let mut found = scan::scan(&wanted, doors.env, doors.env.now());
+        let mut told = |files| doors.ui.working(&format!("looking around ({files} files read)"));
+        let mut found = scan::scan(&wanted, doors.env, doors.env.now(), &mut told);
+        doors.ui.end_countdown();
         if let Some(kind) = &self.kind {
             found.findings.retain(|finding| same(finding.kind.id, kind) || same(finding.kind.provider, kind));
             found.problems.retain(|problem| same(problem.provider, kind) || kind.starts_with(problem.provider));

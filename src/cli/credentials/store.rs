@@ -11,8 +11,8 @@ use crate::cli::argv::{self, Visible};
 use crate::cli::given::{Given, Values};
 use crate::cli::{Doors, active, vault_door};
 use crate::credential::{Check, Class, Credential, Field, Fields, Kind, Metadata, Raw, Scope};
-use crate::error::{Code, Failure, Result};
-use crate::provider::{Found, Here, Outcome, Provider, ProviderError, Verdict};
+use crate::error::{Code, Failure, Result, with_causes};
+use crate::provider::{self, Broken, Found, Here, Outcome, Provider, ProviderError, Verdict};
 use crate::secret::Secret;
 use crate::text::clean;
 use crate::vault::{New, Vault, VaultError, name_from, usable};
@@ -171,7 +171,7 @@ impl Args {
         let gives_a_secret = raw.names().any(|name| class(name) != Some(Class::Plain));
         let mut found = None;
         if !gives_a_secret && !provider.is_told(&raw) {
-            found = self.choose(doors, provider.discover(here)?)?;
+            found = self.choose(doors, discovered(doors, provider, here)?)?;
             if let Some(found) = &mut found {
                 raw.fill_from(std::mem::take(&mut found.raw));
             }
@@ -233,6 +233,19 @@ impl Args {
     }
 }
 
+/// What lies on this machine. A broken place is a warning where something else can be chosen.
+fn discovered(doors: &Doors<'_>, provider: &dyn Provider, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    let mut all = provider.discover(here);
+    let refusal = all.refusal();
+    for Broken { failure, .. } in &all.broken {
+        doors.ui.warn(&format!("passed over: {}", clean(&with_causes(failure))));
+        if let Some(next) = failure.mend() {
+            doors.ui.say(&format!("  next: {}", clean(&next)));
+        }
+    }
+    refusal.map_or(Ok(all.found), Err)
+}
+
 /// `NAME=VALUE` taken apart.
 fn assignment(word: &Given) -> Option<(String, Given)> {
     let (name, value) = word.as_it_is().expose().split_once('=')?;
@@ -290,7 +303,7 @@ pub(crate) fn asked(
     draft: &Credential,
 ) -> Result<Verdict> {
     let net = vault_door::net(doors);
-    let source = match usable::source(vault, draft, &net, 1) {
+    let source = match usable::source(vault, draft, &net) {
         Ok(source) => source,
         Err(VaultError::Unknown { name, .. }) => {
             let name = (draft.metadata.name.clone(), name);
@@ -302,7 +315,7 @@ pub(crate) fn asked(
         }
         Err(failure) => return Err(failure.into()),
     };
-    settle(doors, provider, provider.verify(draft, source.as_ref(), &net))
+    settle(doors, provider, provider::verify(provider, draft, source.as_ref(), &net))
 }
 
 fn settle(doors: &Doors<'_>, provider: &'static dyn Provider, verdict: Verdict) -> Result<Verdict> {

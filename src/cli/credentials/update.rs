@@ -1,15 +1,15 @@
 //! `lanyard credentials update`: new values for some fields, or new words about it.
 
-use std::collections::BTreeMap;
+use chrono::{DateTime, Utc};
 
 use super::named::{self, typed};
 use super::store::{asked, draft};
+use crate::cli::argv::{self, Visible};
 use crate::cli::given::{Given, Values};
 use crate::cli::{Doors, active, vault_door};
-use crate::credential::{Class, Credential, Fields, Kind, Metadata, Raw};
+use crate::credential::{Class, Credential, FieldError, Fields, Kind, Metadata, Raw};
 use crate::error::{Code, Failure, Result};
-use crate::provider::{self, Here};
-use crate::secret::Secret;
+use crate::provider::{self, Provider, ProviderError};
 use crate::vault::{Change, New, Vault, VaultError};
 
 /// Put in new values, or change tags and note
@@ -42,18 +42,51 @@ pub(crate) struct Args {
     no_verify: bool,
 }
 
-/// A value is given without a field.
+/// Why nothing was updated.
 #[derive(Debug, thiserror::Error)]
-#[error("a new value is given as FIELD=VALUE")]
-struct NoField;
+enum UpdateFailure {
+    /// A value is given without a field.
+    #[error("a new value is given as FIELD=VALUE")]
+    NoField,
+    /// The values are no credential any more.
+    #[error("{0}")]
+    Field(FieldError, &'static Kind),
+    /// The provider makes nothing of them.
+    #[error(transparent)]
+    Provider(ProviderError),
+}
 
-impl Failure for NoField {
+impl UpdateFailure {
+    fn of(kind: &'static Kind) -> impl Fn(ProviderError) -> Self {
+        move |failure| match failure {
+            ProviderError::Field(failure) => Self::Field(failure, kind),
+            other => Self::Provider(other),
+        }
+    }
+}
+
+impl Failure for UpdateFailure {
     fn code(&self) -> Code {
-        Code::Usage
+        match self {
+            Self::NoField => Code::Usage,
+            Self::Field(failure, _) => failure.code(),
+            Self::Provider(failure) => failure.code(),
+        }
     }
 
     fn mend(&self) -> Option<String> {
-        Some("write --field NAME=-, and pipe the value in".into())
+        match self {
+            Self::NoField => Some("write --field NAME=-, and pipe the value in".into()),
+            Self::Field(FieldError::Missing { field, .. }, _) => {
+                Some(format!("give --field {field}=VALUE, --field {field}=- (from stdin) or --field {field}=@FILE"))
+            }
+            Self::Field(FieldError::Unknown { nearest: None, .. }, kind) => {
+                let names: Vec<&str> = kind.fields.iter().map(|field| field.name).collect();
+                Some(format!("its fields are {}", names.join(", ")))
+            }
+            Self::Field(failure, _) => failure.mend(),
+            Self::Provider(failure) => failure.mend(),
+        }
     }
 }
 
@@ -63,15 +96,14 @@ impl Args {
         let (_, profile) = active::active(doors)?;
         let clock = || doors.env.now();
         let vault = vault_door::local(doors, &profile, &clock);
-        let mut metadata = named::find(&vault, &profile, &self.name)?;
+        let metadata = named::find(&vault, &profile, &self.name)?;
+        self.hide_secrets(doors, metadata.kind);
         let words = !self.tag.is_empty() || !self.untag.is_empty() || self.note.is_some();
-        if words {
-            metadata = vault.amend(&metadata, &self.change())?;
-        }
         let mut changes = self.changes(doors, &metadata)?;
         if changes.is_empty() && self.unset.is_empty() {
             if words {
-                doors.ui.done(&format!("Updated {}", typed(&metadata)));
+                let amended = vault.amend(&metadata, &self.change())?;
+                doors.ui.done(&format!("Updated {}", typed(&amended)));
                 return Ok(());
             }
             ask(doors, metadata.kind, &mut changes)?;
@@ -81,16 +113,16 @@ impl Args {
             }
         }
         let provider = provider::of(&metadata).ok_or_else(|| VaultError::Foreign { name: metadata.name.clone() })?;
-        let mut raw = self.merged(&vault.open(&metadata)?, changes);
-        if metadata.kind.fields.iter().any(|field| field.derived) {
-            provider.complete(&mut raw, &Here { env: doors.env, given: &BTreeMap::new() })?;
-        }
-        let fields = Fields::parse(metadata.kind, raw)?;
-        let expires = provider.expires(&fields);
+        let old = vault.open(&metadata)?;
+        let new_secret = changes.names().any(|name| metadata.kind.class(name) == Class::Secret);
+        let refused = UpdateFailure::of(metadata.kind);
+        let raw = provider::changed(provider, &old, changes, |name| self.unsets(name)).map_err(&refused)?;
+        let fields = Fields::parse(metadata.kind, raw).map_err(|failure| refused(failure.into()))?;
+        let expires = provider.expires(&fields).or_else(|| own_expiry(provider, old).filter(|_| !new_secret));
         let draft = draft(&metadata.name, metadata.scope.clone(), fields, expires, doors);
         let verdict = if self.no_verify { None } else { Some(asked(doors, &vault, provider, &draft)?) };
         let who = verdict.as_ref().and_then(|verdict| verdict.identity.clone());
-        let stored = vault.put(New {
+        let mut stored = vault.put(New {
             name: metadata.name.clone(),
             scope: metadata.scope.clone(),
             fields: Fields { kind: metadata.kind, plain: draft.metadata.fields, secrets: draft.secrets },
@@ -101,9 +133,41 @@ impl Args {
             replaces: Some(metadata),
             retiring: None,
         })?;
+        if words {
+            stored = vault.amend(&stored, &self.change())?;
+        }
         let who = who.map_or_else(String::new, |who| format!(": {who}"));
         doors.ui.done(&format!("Updated {}, {}{who}", typed(&stored), stored.status(doors.env.now()).word()));
         Ok(())
+    }
+
+    /// Whether a field is to be taken out.
+    fn unsets(&self, name: &str) -> bool {
+        self.unset.iter().any(|unset| unset.replace('-', "_") == name || unset == name)
+    }
+
+    /// Starts the program anew where a secret stands on the command line.
+    fn hide_secrets(&self, doors: &Doors<'_>, kind: &Kind) {
+        let pairs = self.field.iter().filter_map(|given| {
+            let (name, value) = given.as_it_is().expose().split_once('=')?;
+            Some((name.to_owned(), Given::new(value.to_owned())))
+        });
+        let pairs: Vec<(String, Given)> =
+            pairs.filter(|(name, _)| kind.class(&field_name(kind, name)) == Class::Secret).collect();
+        let mut visible = Vec::new();
+        for (name, given) in &pairs {
+            let Some(secret) = given.literal() else { continue };
+            // As a word of its own, and as `--field=NAME=VALUE`.
+            for name in [name.clone(), format!("--field={name}")] {
+                visible.push(Visible { place: argv::Place::Assignment { name }, secret });
+            }
+        }
+        if !visible.is_empty() {
+            doors
+                .ui
+                .warn("others could see a secret on the command line; give - (stdin) or @FILE instead of the value");
+            argv::hide(&visible);
+        }
     }
 
     fn change(&self) -> Change {
@@ -119,40 +183,27 @@ impl Args {
         let values = Values::new(doors.env);
         let mut raw = Raw::new();
         for given in &self.field {
-            let (name, value) = given.as_it_is().expose().split_once('=').ok_or(NoField)?;
-            let name = if metadata.kind.open.is_some() { name.to_owned() } else { name.replace('-', "_") };
+            let (name, value) = given.as_it_is().expose().split_once('=').ok_or(UpdateFailure::NoField)?;
+            let name = field_name(metadata.kind, name);
             let value = Given::new(value.to_owned());
-            if metadata.kind.class(&name) == Class::Secret && value.literal().is_some() {
-                doors.ui.warn(
-                    "others could see a secret on the command line; give - (stdin) or @FILE instead of the value",
-                );
-            }
             let multiline = metadata.kind.field(&name).is_none_or(|field| field.multiline);
             let read = values.read(&format!("--field {name}"), &value, multiline)?;
             raw.set(&name, read);
         }
         Ok(raw)
     }
+}
 
-    /// The old values with the new ones over them. What was read out of an old secret goes with it.
-    fn merged(&self, old: &Credential, mut changes: Raw) -> Raw {
-        let kind = old.metadata.kind;
-        let new_secret = changes.names().any(|name| kind.class(name) == Class::Secret);
-        let stale = |name: &str| new_secret && kind.field(name).is_some_and(|field| field.derived);
-        let unset = |name: &str| self.unset.iter().any(|unset| unset.replace('-', "_") == name || unset == name);
-        let gone = |name: &str| unset(name) || stale(name);
-        for (name, value) in &old.secrets {
-            if !gone(name) {
-                changes.fill(name, value.duplicate());
-            }
-        }
-        for (name, value) in &old.metadata.fields {
-            if !gone(name) {
-                changes.fill(name, Secret::new(value.clone()));
-            }
-        }
-        changes
-    }
+/// When a credential expires, where that is not read out of its values.
+fn own_expiry(provider: &dyn Provider, old: Credential) -> Option<DateTime<Utc>> {
+    let Credential { metadata, secrets } = old;
+    let fields = Fields { kind: metadata.kind, plain: metadata.fields, secrets };
+    metadata.expires.filter(|_| provider.expires(&fields).is_none())
+}
+
+/// The name of a field as the kind has it: hyphens are as good as underscores, but in names of the user's own.
+fn field_name(kind: &Kind, name: &str) -> String {
+    if kind.open.is_some() { name.to_owned() } else { name.replace('-', "_") }
 }
 
 /// Asks for each secret; an empty answer keeps the old one.

@@ -26,8 +26,8 @@ pub(super) fn watch() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         #[cfg(unix)]
-        if let (Ok(settings), Ok(mut saved)) = (rustix::termios::tcgetattr(io::stdin()), TERMINAL.lock()) {
-            *saved = Some(settings);
+        if let (Some(terminal), Ok(mut saved)) = (terminal(), TERMINAL.lock()) {
+            *saved = rustix::termios::tcgetattr(terminal).ok();
         }
         // Without a handler, a signal ends the process as it always did.
         let _ = ctrlc::set_handler(|| {
@@ -52,12 +52,24 @@ pub(super) fn restore_terminal() {
         return;
     }
     #[cfg(unix)]
-    if rustix::termios::tcgetpgrp(io::stdin()).is_ok_and(|group| group == rustix::process::getpgrp())
+    if let Some(terminal) = terminal()
+        && rustix::termios::tcgetpgrp(&terminal).is_ok_and(|group| group == rustix::process::getpgrp())
         && let Ok(Some(settings)) = TERMINAL.lock().map(|saved| saved.clone())
     {
         // A terminal that is gone needs no settings.
-        let _ = rustix::termios::tcsetattr(io::stdin(), rustix::termios::OptionalActions::Now, &settings);
+        let _ = rustix::termios::tcsetattr(terminal, rustix::termios::OptionalActions::Now, &settings);
     }
+}
+
+/// The terminal that is typed at: stdin, or the one behind a stdin that belongs to a tool.
+#[cfg(unix)]
+fn terminal() -> Option<std::os::fd::OwnedFd> {
+    use std::io::IsTerminal;
+    use std::os::fd::AsFd;
+    if io::stdin().is_terminal() {
+        return io::stdin().as_fd().try_clone_to_owned().ok();
+    }
+    Some(super::terminal::behind().ok()?.into())
 }
 
 /// Whether signals leave the end to the command, for a moment.

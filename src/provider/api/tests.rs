@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::credential::{Fields, Issued, Material, Variable};
 use crate::http::{HeaderMap, Http};
-use crate::provider::{Found, Here, Provider};
+use crate::provider::{Discovered, Found, Here, Provider};
 use crate::secret::Secret;
 
 /// Now, in these tests: 2023-11-14, 22:13:20 UTC.
@@ -173,6 +173,11 @@ impl Home {
         provider: &dyn Provider,
         inputs: &[(&str, &str)],
     ) -> Result<Vec<Found>, ProviderError> {
+        self.look(provider, inputs).choice()
+    }
+
+    /// As [`Home::find`], with what could not be understood.
+    pub(in crate::provider) fn look(&self, provider: &dyn Provider, inputs: &[(&str, &str)]) -> Discovered {
         let given: BTreeMap<String, Vec<String>> =
             inputs.iter().map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()])).collect();
         provider.discover(&Here { env: &self.env, given: &given })

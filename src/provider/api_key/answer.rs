@@ -1,4 +1,4 @@
-//! What the services answer. Only words of a few letters are taken over from a refusal: some services quote the key.
+//! What the services answer.
 
 use serde_json::Value;
 
@@ -6,9 +6,6 @@ use super::services::Service;
 use crate::http::{Response, header};
 use crate::provider::{Outcome, Verdict, api};
 use crate::secret::Secret;
-
-/// The longest word of a service's own that is shown.
-const LONGEST_WORD: usize = 48;
 
 /// An answer, with what was asked.
 pub(super) struct Told<'a> {
@@ -43,19 +40,10 @@ impl<'a> Told<'a> {
         }
         let word = refusals.iter().find_map(|pointer| self.body.pointer(pointer))?;
         Some(match word {
-            Value::String(word) => self.word(word),
+            Value::String(word) => word.clone(),
             Value::Number(number) => number.to_string(),
             _ => return None,
         })
-    }
-
-    /// A word of the service, where it is one and holds nothing of the key.
-    fn word(&self, text: &str) -> String {
-        let is_word = text.len() <= LONGEST_WORD
-            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b" _.-:".contains(&byte))
-            && !self.key.expose().contains(text)
-            && !text.contains(self.key.expose());
-        if is_word { text.to_owned() } else { String::new() }
     }
 
     fn invalid(&self, word: &str) -> Verdict {
@@ -115,6 +103,11 @@ pub(super) fn unnamed(told: &Told<'_>) -> Verdict {
 /// The first of these texts that is there says who it is.
 fn named(told: &Told<'_>, pointers: &[&str]) -> Verdict {
     pointers.iter().find_map(|pointer| told.text(pointer)).map_or_else(|| told.unexpected(), Verdict::valid)
+}
+
+/// The account of a person, of a team or of an organization.
+pub(super) fn terraform(told: &Told<'_>) -> Verdict {
+    named(told, &["/data/attributes/email", "/data/attributes/username"])
 }
 
 /// A list of models, or of projects for an admin key; a header names the organization.
@@ -193,7 +186,7 @@ fn linear_refusal(told: &Told<'_>, code: &str) -> Verdict {
         "AUTHENTICATION_ERROR" => told.invalid(code),
         "FORBIDDEN" => told.insufficient(code),
         "RATELIMITED" => told.too_often(code),
-        _ => told.unexpected().code(told.word(code)),
+        _ => told.unexpected().code(code),
     }
 }
 
@@ -214,7 +207,7 @@ pub(super) fn slack(told: &Told<'_>) -> Verdict {
             | "ekm_access_denied" | "enterprise_is_restricted"),
         ) => told.insufficient(word),
         Some(word @ ("ratelimited" | "rate_limited")) => told.too_often(word),
-        Some(word) => told.unexpected().code(told.word(word)),
+        Some(word) => told.unexpected().code(word),
         None => told.unexpected(),
     }
 }

@@ -1,7 +1,7 @@
 //! Where the official tools keep the keys: in variables and in files.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -10,35 +10,35 @@ use super::services::{SERVICES, Service};
 use super::{KINDS, npmrc};
 use crate::credential::Raw;
 use crate::provider::foreign::Foreign;
-use crate::provider::{Found, Here, Origin, ProviderError};
+use crate::provider::{Discovered, Found, Here, Origin, ProviderError};
 use crate::secret::Secret;
 
 type Result<T, E = ProviderError> = std::result::Result<T, E>;
 
 /// What lies on this machine of the service that the user named, or of all.
-pub(super) fn discover(here: &Here<'_>) -> Result<Vec<Found>> {
+pub(super) fn discover(here: &Here<'_>) -> Discovered {
     let wanted = here.input("service").map(str::to_lowercase);
-    let mut found = Vec::new();
+    let mut all = Discovered::default();
     for service in SERVICES.iter().filter(|service| wanted.as_deref().is_none_or(|wanted| wanted == service.name)) {
         // npm reads its settings alone; the variables are used from there.
         if service.name == "npm" {
-            npm(here, &mut found)?;
+            all.add(npm(here));
         }
         for name in service.variables {
             if let Some(key) = here.env.var(name).filter(|key| !is_password_of_a_user(here, name, key)) {
-                found.push(entry(service, Secret::new(key.to_owned()), None, Origin::variable(name)));
+                all.found.push(entry(service, Secret::new(key.to_owned()), None, Origin::variable(name)));
             }
         }
         match service.name {
-            "digitalocean" => doctl(here, service, &mut found)?,
-            "stripe" => stripe(here, service, &mut found)?,
-            "slack" => slack(here, service, &mut found)?,
-            "huggingface" => huggingface(here, service, &mut found)?,
-            "pypi" => pypirc(here, service, &mut found)?,
+            "digitalocean" => all.add(doctl(here, service)),
+            "stripe" => all.add(stripe(here, service)),
+            "slack" => all.add(slack(here, service)),
+            "huggingface" => huggingface(here, service, &mut all),
+            "pypi" => all.add(pypirc(here, service)),
             _ => {}
         }
     }
-    Ok(found)
+    all
 }
 
 /// `TWINE_PASSWORD` may belong to a user of another index.
@@ -54,12 +54,13 @@ fn entry(service: &'static Service, key: Secret, name: Option<String>, origin: O
 }
 
 /// The user's `.npmrc`. The one of a project is not read: a clone could send a token to where it likes.
-fn npm(here: &Here<'_>, found: &mut Vec<Found>) -> Result<()> {
+fn npm(here: &Here<'_>) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
     let chosen = ["NPM_CONFIG_USERCONFIG", "npm_config_userconfig"].iter().find_map(|name| here.env.var(name));
     let path = chosen.map(|path| here.env.working_dir().join(here.env.expand_home(path)));
-    let Some(path) = path.or_else(|| here.home(".npmrc")) else { return Ok(()) };
+    let Some(path) = path.or_else(|| here.home(".npmrc")) else { return Ok(found) };
     let (Some(file), Some(service)) = (Foreign::read(here, &path, "settings of npm")?, Service::of("npm")) else {
-        return Ok(());
+        return Ok(found);
     };
     for npmrc::Entry { registry, token } in npmrc::parse(file.text(), here.env) {
         let address = registry.trim_end_matches('/');
@@ -72,7 +73,7 @@ fn npm(here: &Here<'_>, found: &mut Vec<Found>) -> Result<()> {
         one.raw.plain("endpoint", &format!("{}://{address}", if is_here { "http" } else { "https" }));
         found.push(one);
     }
-    Ok(())
+    Ok(found)
 }
 
 #[derive(Deserialize)]
@@ -85,10 +86,11 @@ struct Doctl {
 }
 
 /// The context that doctl uses comes first.
-fn doctl(here: &Here<'_>, service: &'static Service, found: &mut Vec<Found>) -> Result<()> {
-    let Some(path) = os_config(here, "doctl/config.yaml") else { return Ok(()) };
+fn doctl(here: &Here<'_>, service: &'static Service) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    let Some(path) = os_config(here, "doctl/config.yaml") else { return Ok(found) };
     let Some(file) = Foreign::read(here, &path, "configuration of doctl")?.filter(|file| !file.is_blank()) else {
-        return Ok(());
+        return Ok(found);
     };
     let Doctl { token, contexts, context } = file.yaml()?;
     let current = context.unwrap_or_else(|| "default".into());
@@ -100,7 +102,7 @@ fn doctl(here: &Here<'_>, service: &'static Service, found: &mut Vec<Found>) -> 
         let given = (name != "default").then(|| format!("digitalocean-{name}"));
         entry(service, token, given, Origin::file(here, &path, &format!("[{name}]")))
     }));
-    Ok(())
+    Ok(found)
 }
 
 #[derive(Deserialize)]
@@ -114,9 +116,10 @@ enum StripeEntry {
 }
 
 /// One key for tests and one for real money in each project; what lies in the keychain stands as stars in the file.
-fn stripe(here: &Here<'_>, service: &'static Service, found: &mut Vec<Found>) -> Result<()> {
-    let Some(path) = here.xdg_config().map(|folder| folder.join("stripe/config.toml")) else { return Ok(()) };
-    let Some(file) = Foreign::read(here, &path, "configuration of the Stripe CLI")? else { return Ok(()) };
+fn stripe(here: &Here<'_>, service: &'static Service) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    let Some(path) = here.xdg_config().map(|folder| folder.join("stripe/config.toml")) else { return Ok(found) };
+    let Some(file) = Foreign::read(here, &path, "configuration of the Stripe CLI")? else { return Ok(found) };
     let projects: BTreeMap<String, StripeEntry> = file.toml()?;
     for (project, settings) in projects {
         let StripeEntry::Project { test_mode_api_key: test, live_mode_api_key: live } = settings else { continue };
@@ -127,7 +130,7 @@ fn stripe(here: &Here<'_>, service: &'static Service, found: &mut Vec<Found>) ->
             found.push(entry(service, key, Some(name), origin));
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 #[derive(Deserialize)]
@@ -138,11 +141,12 @@ struct SlackTeam {
 }
 
 /// One token for each team, by the team's id.
-fn slack(here: &Here<'_>, service: &'static Service, found: &mut Vec<Found>) -> Result<()> {
-    let Some(path) = here.home(".slack/credentials.json") else { return Ok(()) };
+fn slack(here: &Here<'_>, service: &'static Service) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    let Some(path) = here.home(".slack/credentials.json") else { return Ok(found) };
     let Some(file) = Foreign::read(here, &path, "file of sign-ins of the Slack CLI")?.filter(|file| !file.is_blank())
     else {
-        return Ok(());
+        return Ok(found);
     };
     let teams: BTreeMap<String, SlackTeam> = file.json()?;
     for (id, SlackTeam { token, team_domain, exp }) in teams {
@@ -153,7 +157,7 @@ fn slack(here: &Here<'_>, service: &'static Service, found: &mut Vec<Found>) -> 
         one.expires = exp.filter(|second| *second > 0).and_then(time);
         found.push(one);
     }
-    Ok(())
+    Ok(found)
 }
 
 fn time(second: i64) -> Option<DateTime<Utc>> {
@@ -161,31 +165,38 @@ fn time(second: i64) -> Option<DateTime<Utc>> {
 }
 
 /// The file with the token in use, then those that were stored under a name.
-fn huggingface(here: &Here<'_>, service: &'static Service, found: &mut Vec<Found>) -> Result<()> {
+fn huggingface(here: &Here<'_>, service: &'static Service, all: &mut Discovered) {
     let cache = here.env.var("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| here.home(".cache"));
     let home = here.env.var("HF_HOME").map(|path| here.env.expand_home(path));
-    let Some(home) = home.or_else(|| Some(cache?.join("huggingface"))) else { return Ok(()) };
+    let Some(home) = home.or_else(|| Some(cache?.join("huggingface"))) else { return };
     let chosen = here.env.var("HF_TOKEN_PATH").map(|path| here.env.expand_home(path));
     let path = here.env.working_dir().join(chosen.unwrap_or_else(|| home.join("token")));
-    if let Some(file) = Foreign::read(here, &path, "token of Hugging Face")?.filter(|file| !file.is_blank()) {
+    let in_use = Foreign::read(here, &path, "token of Hugging Face").map(|file| {
+        let file = file.filter(|file| !file.is_blank())?;
         let token = Secret::new(file.text().trim().to_owned());
-        found.push(entry(service, token, None, Origin::file(here, &path, "").whole()));
-    }
-    let path = here.env.working_dir().join(home.join("stored_tokens"));
-    let Some(file) = Foreign::read(here, &path, "file of tokens of Hugging Face")? else { return Ok(()) };
+        Some(entry(service, token, None, Origin::file(here, &path, "").whole()))
+    });
+    all.add(in_use);
+    all.add(stored_tokens(here, service, &here.env.working_dir().join(home.join("stored_tokens"))));
+}
+
+fn stored_tokens(here: &Here<'_>, service: &'static Service, path: &Path) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    let Some(file) = Foreign::read(here, path, "file of tokens of Hugging Face")? else { return Ok(found) };
     for (name, mut section) in file.ini()?.into_sections() {
         if let Some(token) = section.remove("hf_token").filter(|token| !token.expose().is_empty()) {
-            let origin = Origin::file(here, &path, &format!("[{name}]"));
+            let origin = Origin::file(here, path, &format!("[{name}]"));
             found.push(entry(service, token, Some(format!("huggingface-{name}")), origin));
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// The indexes that a token is kept for; passwords of users are not PyPI's.
-fn pypirc(here: &Here<'_>, service: &'static Service, found: &mut Vec<Found>) -> Result<()> {
-    let Some(path) = here.home(".pypirc") else { return Ok(()) };
-    let Some(file) = Foreign::read(here, &path, "file of package indexes")? else { return Ok(()) };
+fn pypirc(here: &Here<'_>, service: &'static Service) -> Result<Vec<Found>> {
+    let mut found = Vec::new();
+    let Some(path) = here.home(".pypirc") else { return Ok(found) };
+    let Some(file) = Foreign::read(here, &path, "file of package indexes")? else { return Ok(found) };
     for (name, mut section) in file.ini()?.into_sections() {
         let is_token = section.get("username").is_none_or(|user| user.expose() == "__token__");
         let token = section.remove("password").filter(|password| is_token && password.expose().starts_with("pypi-"));
@@ -202,7 +213,7 @@ fn pypirc(here: &Here<'_>, service: &'static Service, found: &mut Vec<Found>) ->
         }
         found.push(one);
     }
-    Ok(())
+    Ok(found)
 }
 
 /// A path in the folder in which programs written in Go keep their configuration.

@@ -2,7 +2,8 @@
 //!
 //! Facts from the services' own references: platform.openai.com, docs.anthropic.com, docs.stripe.com, linear.app/developers,
 //! docs.slack.dev, docs.digitalocean.com, docs.npmjs.com and npm/cli, docs.pypi.org and pypi/warehouse,
-//! huggingface/huggingface_hub, docs.sendgrid.com, discord/discord-api-docs.
+//! huggingface/huggingface_hub, docs.sendgrid.com, discord/discord-api-docs, the cargo book and rust-lang/crates.io,
+//! developer.hashicorp.com/terraform.
 
 use super::answer::{self, Told};
 use crate::provider::Verdict;
@@ -93,7 +94,7 @@ const DISCORD: &[(&str, &str)] =
     &[("user-agent", concat!("DiscordBot (https://crates.io/crates/lanyard, ", env!("CARGO_PKG_VERSION"), ")"))];
 
 /// Every service that lanyard knows.
-pub(super) static SERVICES: [Service; 11] = [
+pub(super) static SERVICES: [Service; 13] = [
     Service {
         name: "openai",
         title: "OpenAI",
@@ -277,6 +278,30 @@ pub(super) static SERVICES: [Service; 11] = [
         odd: answer::nothing_odd,
         variables: &["DISCORD_TOKEN", "DISCORD_BOT_TOKEN"],
         console: "https://discord.com/developers/applications",
+    },
+    Service {
+        name: "cargo",
+        title: "cargo registry",
+        api: api("https://crates.io", &[]),
+        forms: &[form("", Carried::Header("authorization"), None, &["CARGO_REGISTRY_TOKEN"])],
+        strangers: &[],
+        refusals: &["/errors/0/detail"],
+        accepted: answer::unnamed,
+        odd: answer::nothing_odd,
+        variables: &["CARGO_REGISTRY_TOKEN"],
+        console: "https://crates.io/settings/tokens",
+    },
+    Service {
+        name: "terraform",
+        title: "HCP Terraform",
+        api: api("https://app.terraform.io", &[]),
+        forms: &[form("", Carried::Bearer, Some(get("/api/v2/account/details")), &["TF_TOKEN_app_terraform_io"])],
+        strangers: &[],
+        refusals: &["/errors/0/title"],
+        accepted: answer::terraform,
+        odd: answer::nothing_odd,
+        variables: &["TF_TOKEN_app_terraform_io"],
+        console: "https://app.terraform.io/app/settings/tokens",
     },
 ];
 

@@ -8,7 +8,7 @@ use super::profiles::{self, DEFAULT, Files, Profile};
 use super::{PROFILE, ROLE, STATIC, kind};
 use crate::credential::Raw;
 use crate::http::parse_json;
-use crate::provider::{Found, Here, Origin, ProviderError};
+use crate::provider::{Discovered, Found, Here, Origin, ProviderError};
 use crate::secret::{Reason, Secret};
 use crate::text::nearest;
 
@@ -18,33 +18,44 @@ const PATIENCE: u64 = 30;
 const EXPORT: [&str; 5] = ["configure", "export-credentials", "--format", "process", "--profile"];
 
 /// What lies here: of the profile that was named, or of all.
-pub(super) fn discover(here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
-    let files = Files::read(here)?;
-    if let Some(name) = here.input(PROFILE) {
-        let profile = files.profile(name).ok_or_else(|| unknown(here, &files, name))?;
-        let found = Look { here, files: &files, ask: true, person: true }.profile(&profile)?;
-        return if found.is_empty() { Err(nothing(here, &files, name)) } else { Ok(found) };
-    }
-    let mut found: Vec<Found> = environment(here)?.into_iter().collect();
+pub(super) fn discover(here: &Here<'_>) -> Discovered {
+    let mut all = Discovered::default();
+    let files = Files::read(here, &mut all);
     let (active, chosen) = profiles::active(here);
-    let first = files.profile(active);
-    if first.is_none() && chosen && found.is_empty() {
-        return Err(unknown(here, &files, active));
+    let named = here.input(PROFILE);
+    // Whoever has keys in the environment never gets as far as a profile.
+    let keys = if named.is_some() { Ok(None) } else { environment(here) };
+    let is_meant = !matches!(keys, Ok(Some(_)));
+    match keys {
+        Ok(keys) => all.found.extend(keys),
+        Err(failure) => all.meant(failure),
     }
-    // Whoever has keys in the environment never gets as far as a program.
-    let look = Look { here, files: &files, ask: found.is_empty(), person: false };
-    if let Some(profile) = first {
-        found.extend(look.profile(&profile)?);
+    // What a profile that was named says may stand in either file.
+    all.broken.iter_mut().for_each(|broken| broken.is_meant |= named.is_some() || (chosen && is_meant));
+    let look = Look { here, files: &files, ask: is_meant, person: named.is_some() };
+    match files.profile(named.unwrap_or(active)).map(|profile| look.profile(&profile)) {
+        Some(Ok(found)) if found.is_empty() && named.is_some() => all.meant(nothing(here, &files, named.unwrap_or(active))),
+        Some(Ok(found)) => all.found.extend(found),
+        Some(Err(failure)) if is_meant => all.meant(failure),
+        Some(Err(failure)) => all.broken(failure),
+        None if (named.is_some() || (chosen && is_meant)) && all.broken.is_empty() => {
+            all.meant(unknown(here, &files, named.unwrap_or(active)));
+        }
+        None => {}
+    }
+    if named.is_some() {
+        return all;
     }
     for profile in files.profiles().iter().filter(|profile| profile.name != active) {
-        found.extend(Look { ask: false, ..look }.profile(profile)?);
+        all.add(Look { ask: false, ..look }.profile(profile));
     }
     for cached in cache::all(here) {
-        if !found.iter().any(|known| known.origin.path.is_some() && known.origin.path == cached.origin.path) {
-            found.push(cached);
+        let is_known = |known: &Found| known.origin.path.is_some() && known.origin.path == cached.origin.path;
+        if !all.found.iter().any(is_known) {
+            all.found.push(cached);
         }
     }
-    Ok(found)
+    all
 }
 
 /// Keys in variables.

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::api::{self, Door};
-use super::endpoint::Service;
+use super::endpoint::{self, Service};
 use crate::credential::{Issued, Material};
 use crate::http::Response;
 use crate::provider::{Net, ProviderError, Verdict};
@@ -24,12 +24,12 @@ const PUBLIC: &str = "public.ecr.aws";
 /// # Errors
 /// [`ProviderError::Refused`] where AWS says no, which includes keys without `ecr:GetAuthorizationToken`.
 pub fn ecr_password(keys: &Material, region: &str, host: &str, net: &Net<'_>) -> Result<Issued, ProviderError> {
-    let public = host.eq_ignore_ascii_case(PUBLIC);
-    let region = Some(region).filter(|region| !region.is_empty()).or_else(|| region_of(host));
-    let (service, target) = if public {
-        (Service::EcrPublic, "SpencerFrontendService.GetAuthorizationToken")
+    let (service, region) = service(region, host);
+    let public = service == Service::EcrPublic;
+    let target = if public {
+        "SpencerFrontendService.GetAuthorizationToken"
     } else {
-        (Service::Ecr, "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken")
+        "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken"
     };
     let answer = api::ask_json(Door { keys, service, region, endpoint: None }, target, net)?;
     if !answer.is_success() {
@@ -42,6 +42,19 @@ pub fn ecr_password(keys: &Material, region: &str, host: &str, net: &Net<'_>) ->
     #[expect(clippy::cast_possible_truncation, reason = "a time in seconds is far below the limits")]
     let expires = token.expires_at.and_then(|at| DateTime::from_timestamp(at as i64, 0));
     Ok(Issued { material, expires })
+}
+
+/// Where the password for a registry is made, in a word.
+pub fn ecr_place(region: &str, host: &str, net: &Net<'_>) -> Option<String> {
+    let (service, region) = service(region, host);
+    let place = endpoint::place(service, region, None, net.env).ok()?;
+    Some(format!("{} {}", place.url, place.region))
+}
+
+/// The service of a registry, and its region where one is known.
+fn service<'r>(region: &'r str, host: &'r str) -> (Service, Option<&'r str>) {
+    let region = Some(region).filter(|region| !region.is_empty()).or_else(|| region_of(host));
+    (if host.eq_ignore_ascii_case(PUBLIC) { Service::EcrPublic } else { Service::Ecr }, region)
 }
 
 /// `ACCOUNT.dkr.ecr.REGION.amazonaws.com` and its like tell the region.

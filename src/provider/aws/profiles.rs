@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::ini::{self, Section};
 use crate::os::files;
-use crate::provider::{Here, ProviderError};
+use crate::provider::{Discovered, Here, ProviderError};
 use crate::secret::Secret;
 
 /// The profile that counts where none is named.
@@ -45,17 +45,21 @@ pub(super) struct Profile<'f> {
 }
 
 impl File {
-    fn read(here: &Here<'_>, variable: &str, usual: &str, what: &'static str) -> Result<Self, ProviderError> {
+    /// One that is broken is as good as empty, and is told.
+    fn read(here: &Here<'_>, (variable, usual, what): (&str, &str, &'static str), all: &mut Discovered) -> Self {
         let chosen = here.env.var(variable).map(|path| here.env.expand_home(path));
         let fixed = chosen.as_ref().is_none_or(|path| path.is_absolute());
         let path = chosen.or_else(|| here.home(usual)).unwrap_or_else(|| PathBuf::from(usual));
         let path = here.env.working_dir().join(path);
         let mut file = Self { path, what, fixed, sections: Vec::new() };
-        let Some(bytes) = files::read(&file.path)?.map(Zeroizing::new) else { return Ok(file) };
-        let text = std::str::from_utf8(&bytes).map_err(|_| file.foreign(here, "it is no text in UTF-8"))?;
-        file.sections =
-            ini::parse(text).map_err(|bad| file.foreign(here, &format!("line {}: {}", bad.line, bad.problem)))?;
-        Ok(file)
+        file.sections = all.value(file.parsed(here));
+        file
+    }
+
+    fn parsed(&self, here: &Here<'_>) -> Result<Vec<Section>, ProviderError> {
+        let Some(bytes) = files::read(&self.path)?.map(Zeroizing::new) else { return Ok(Vec::new()) };
+        let text = std::str::from_utf8(&bytes).map_err(|_| self.foreign(here, "it is no text in UTF-8"))?;
+        ini::parse(text).map_err(|bad| self.foreign(here, &format!("line {}: {}", bad.line, bad.problem)))
     }
 
     /// It is there and is not what it should be.
@@ -82,12 +86,11 @@ impl File {
 }
 
 impl Files {
-    /// Reads both. One that is not there is empty.
-    pub(super) fn read(here: &Here<'_>) -> Result<Self, ProviderError> {
-        Ok(Self {
-            config: File::read(here, "AWS_CONFIG_FILE", ".aws/config", "AWS configuration file")?,
-            credentials: File::read(here, "AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials", "AWS credentials file")?,
-        })
+    /// Reads both. One that is not there is empty; what is wrong with one is noted in `all`.
+    pub(super) fn read(here: &Here<'_>, all: &mut Discovered) -> Self {
+        let config = ("AWS_CONFIG_FILE", ".aws/config", "AWS configuration file");
+        let credentials = ("AWS_SHARED_CREDENTIALS_FILE", ".aws/credentials", "AWS credentials file");
+        Self { config: File::read(here, config, all), credentials: File::read(here, credentials, all) }
     }
 
     /// Every profile, in the order of the credentials file, then of the configuration file.

@@ -1,13 +1,12 @@
 //! Roles: keys for a while, from STS, signed for with the keys of another credential.
 
-use chrono::{DateTime, Utc};
-
 use super::api::{self, Door, Refusal, element, text};
 use super::endpoint::Service;
+use super::session;
 use crate::credential::{Credential, Issued, Material};
 use crate::http::Response;
+use crate::provider::echo::holds;
 use crate::provider::{Net, Outcome, ProviderError, Verdict};
-use crate::secret::Secret;
 
 /// What the session is called in the account's logs, where the credential does not say.
 const SESSION: &str = "lanyard";
@@ -47,40 +46,30 @@ pub(super) fn assume(
     };
     let answer = api::ask(door, "AssumeRole", &parameters, net)?;
     if !answer.is_success() {
-        return Err(refusal(&answer, source_name, &credential.metadata.name).into());
+        return Err(refusal(&answer, keys, source_name, &credential.metadata.name).into());
     }
     read(&answer).ok_or_else(|| Verdict::unexpected(api::TITLE, answer.status).into())
 }
 
 fn read(answer: &Response) -> Option<Assumed> {
-    let text = text(answer)?;
-    let secret = |name| element(text, name).map(|value| Secret::new(value.to_owned()));
-    let expires = DateTime::parse_from_rfc3339(element(text, "Expiration")?).ok()?;
-    Some(Assumed {
-        issued: Issued {
-            material: Material::AwsKeys {
-                access_key_id: element(text, "AccessKeyId")?.to_owned(),
-                secret_access_key: secret("SecretAccessKey")?,
-                session_token: Some(secret("SessionToken")?),
-            },
-            expires: Some(expires.with_timezone(&Utc)),
-        },
-        arn: element(text, "Arn")?.to_owned(),
-    })
+    let arn = element(text(answer)?, "Arn")?.to_owned();
+    Some(Assumed { issued: session::read(answer)?, arn })
 }
 
 /// Why the role was not given. A role that cannot be assumed does not work, whoever is to blame.
-fn refusal(answer: &Response, source: &str, name: &str) -> Verdict {
+fn refusal(answer: &Response, keys: &Material, source: &str, name: &str) -> Verdict {
     let general = api::refusal(answer, "sts:AssumeRole");
     let Some(Refusal { code, message }) = Refusal::of(answer) else { return general };
+    // The sentence of AWS, unless it repeats what was sent.
+    let because = if message.is_empty() || holds(&message, keys) { String::new() } else { format!(": {message}") };
     match code.as_str() {
         "AccessDenied" => Verdict::invalid(
-            format!("{source} may not assume the role: {message}"),
+            format!("{source} may not assume the role{because}"),
             format!("name {source}'s user in the role's trust policy and allow it sts:AssumeRole; check `external_id`"),
         )
         .code(code),
         "ValidationError" | "MalformedPolicyDocument" => Verdict::invalid(
-            format!("AWS cannot use what is stored: {message}"),
+            format!("AWS cannot use what is stored{because}"),
             format!("correct it: `lanyard credentials update {name} --field NAME=VALUE`"),
         )
         .code(code),

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::KINDS;
 use crate::os::Env;
 use crate::provider::foreign::Foreign;
-use crate::provider::{Found, Here, Origin, ProviderError};
+use crate::provider::{Discovered, Found, Here, Origin, ProviderError};
 use crate::credential::Raw;
 use crate::secret::Secret;
 
@@ -19,7 +19,7 @@ pub(super) fn account_id(env: &Env) -> Option<&str> {
 
 /// Tokens in variables first, as wrangler takes them, then what wrangler itself keeps. The global key, which wrangler
 /// prefers to a token, is no credential of ours.
-pub(super) fn discover(here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+pub(super) fn discover(here: &Here<'_>) -> Discovered {
     let mut found: Vec<Found> = Vec::new();
     for name in ["CLOUDFLARE_API_TOKEN", "CF_API_TOKEN"] {
         let Some(token) = here.env.var(name) else { continue };
@@ -28,6 +28,13 @@ pub(super) fn discover(here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
             found.push(entry(here, Secret::new(token.to_owned()), Origin::variable(name), None));
         }
     }
+    let mut all = Discovered { found, ..Discovered::default() };
+    all.add(kept_by_wrangler(here));
+    all
+}
+
+fn kept_by_wrangler(here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+    let mut found = Vec::new();
     let Some(path) = wrangler(here) else { return Ok(found) };
     let Some(file) = Foreign::read(here, &path, "configuration of wrangler")? else { return Ok(found) };
     let Configuration { api_token, oauth_token, expiration_time } = file.toml()?;

@@ -2,7 +2,7 @@
 
 use crate::credential::Metadata;
 use crate::http::{BadUrl, Url, below, is_loopback, parse_url};
-use crate::provider::api::host_of;
+use crate::provider::api::host_at;
 use crate::provider::{Net, ProviderError};
 
 use super::Form;
@@ -76,13 +76,13 @@ pub(super) fn token_uri(value: &str) -> Result<(), &'static str> {
 /// The hosts that lanyard itself sends the credential to, or what is made of it.
 pub(super) fn hosts(metadata: &Metadata) -> Vec<String> {
     if let Some(own) = metadata.field("endpoint") {
-        return host_of(own).into_iter().collect();
+        return host_at(own).into_iter().collect();
     }
     let form = Form::of(metadata);
     if form == Form::ApiKey {
         return vec![MODELS.host.to_owned()];
     }
-    let mut hosts: Vec<String> = host_of(metadata.field("token_uri").unwrap_or(TOKEN)).into_iter().collect();
+    let mut hosts: Vec<String> = host_at(metadata.field("token_uri").unwrap_or(TOKEN)).into_iter().collect();
     hosts.push(PROJECTS.host.to_owned());
     if form == Form::ServiceAccount {
         hosts.push(IAM.host.to_owned());

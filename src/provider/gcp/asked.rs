@@ -8,6 +8,7 @@ use crate::credential::{Credential, Material};
 use crate::http::{Request, Response, segment};
 use crate::provider::{Net, Outcome, ProviderError, Verdict};
 use crate::secret::Secret;
+use crate::text::repeats;
 
 /// An error as Google's APIs tell it.
 #[derive(Deserialize)]
@@ -67,10 +68,12 @@ fn who(credential: &Credential, token: &Secret, net: &Net<'_>) -> Result<Verdict
     let url = address::OAUTH.at(&credential.metadata, net, "/tokeninfo")?;
     let answer = net.http.send(Request::form(url, &[("access_token", token.expose())]));
     let info = answer.ok().filter(Response::is_success).and_then(|answer| answer.json::<Info>().ok());
-    let email = info.as_ref().and_then(|info| info.email.as_deref()).or_else(|| credential.field("account"));
-    let verdict = email.map_or_else(Verdict::valid_unnamed, Verdict::valid);
+    // A server that repeats the token tells nothing.
+    let tells = |text: &str| !repeats(text, token.expose());
+    let email = info.as_ref().and_then(|info| info.email.as_deref()).filter(|email| tells(email));
+    let verdict = email.or_else(|| credential.field("account")).map_or_else(Verdict::valid_unnamed, Verdict::valid);
     Ok(match &info {
-        Some(info) => verdict.with_scopes(info.scope.split_ascii_whitespace()),
+        Some(info) => verdict.with_scopes(info.scope.split_ascii_whitespace().filter(|scope| tells(scope))),
         None => verdict,
     })
 }

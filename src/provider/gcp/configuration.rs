@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::provider::foreign::{Foreign, Ini};
-use crate::provider::{Here, ProviderError};
+use crate::provider::{Discovered, Here, ProviderError};
 
 const WHAT: &str = "gcloud configuration";
 
@@ -27,14 +27,14 @@ pub(super) fn folder(here: &Here<'_>) -> Option<PathBuf> {
 }
 
 impl Active {
-    /// The variables win, as with gcloud.
-    pub(super) fn read(here: &Here<'_>) -> Result<Self, ProviderError> {
-        let mut active = Self::of_file(here)?;
+    /// The variables win, as with gcloud. A broken file is noted in `all`.
+    pub(super) fn read(here: &Here<'_>, all: &mut Discovered) -> Self {
+        let mut active = all.value(Self::of_file(here));
         let first = |names: &[&str]| names.iter().find_map(|name| here.env.var(name)).map(str::to_owned);
         active.account = first(&["CLOUDSDK_CORE_ACCOUNT"]).or(active.account);
         active.project =
             first(&["GOOGLE_CLOUD_PROJECT", "GCLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT"]).or(active.project);
-        Ok(active)
+        active
     }
 
     fn of_file(here: &Here<'_>) -> Result<Self, ProviderError> {

@@ -186,7 +186,8 @@ pub(super) fn spread(text: Secret, raw: &mut Raw) -> Result<Form, ProviderError>
             Ok(Form::User)
         }
         Ok(Sort::Other(other)) => Err(ProviderError::CannotStore {
-            what: format!("this credential file is not stored: {}", other.what),
+            what: "this credential file".into(),
+            why: other.what.to_owned(),
             mend: other.mend.to_owned(),
         }),
         Err(_) => Err(malformed("it is no JSON with type and the fields of that type").into()),

@@ -7,34 +7,43 @@ use super::file::Sort;
 use super::{Form, KINDS};
 use crate::credential::Raw;
 use crate::provider::foreign::Foreign;
-use crate::provider::{Found, Here, Origin, ProviderError};
+use crate::provider::{Discovered, Found, Here, Origin, ProviderError};
 use crate::secret::Secret;
 
 const WHAT: &str = "credential file of Google Cloud";
 const VARIABLE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 
 /// Looks where the libraries look, and then where gcloud keeps one file for each account.
-pub(super) fn discover(here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
-    let active = Active::read(here)?;
-    let named = |path: &str| here.env.working_dir().join(here.env.expand_home(path));
-    if let Some(path) = here.input("service-account") {
-        let found = read(here, &named(path), &active, None)?;
-        return found.map(|found| vec![found]).ok_or_else(|| missing(path, "check the path"));
+pub(super) fn discover(here: &Here<'_>) -> Discovered {
+    let mut all = Discovered::default();
+    let active = Active::read(here, &mut all);
+    let path = |path: &str| here.env.working_dir().join(here.env.expand_home(path));
+    let mut named = |path: &Path, missing: ProviderError| match read(here, path, &active, None) {
+        Ok(Some(found)) => Some(found),
+        broken => {
+            all.meant(broken.err().unwrap_or(missing));
+            None
+        }
+    };
+    if let Some(given) = here.input("service-account") {
+        let found = named(&path(given), missing(given, "check the path"));
+        all.found.extend(found);
+        return all;
     }
-    let mut all = Vec::new();
-    if let Some(path) = here.env.var(VARIABLE) {
-        let found = read(here, &named(path), &active, None)?;
+    if let Some(given) = here.env.var(VARIABLE) {
         let mend = format!("correct or unset {VARIABLE}, or name a file with `--service-account FILE`");
-        let mut found = found.ok_or_else(|| missing(&here.shown(&named(path)), &mend))?;
-        found.origin.place = format!("{}, named by ${VARIABLE}", found.origin.place);
-        all.push(found);
+        let found = named(&path(given), missing(&here.shown(&path(given)), &mend));
+        all.found.extend(found.map(|mut found| {
+            found.origin.place = format!("{}, named by ${VARIABLE}", found.origin.place);
+            found
+        }));
     }
-    let Some(folder) = configuration::folder(here) else { return Ok(all) };
-    all.extend(read(here, &folder.join("application_default_credentials.json"), &active, None)?);
+    let Some(folder) = configuration::folder(here) else { return all };
+    all.add(read(here, &folder.join("application_default_credentials.json"), &active, None));
     for (account, path) in accounts(&folder.join("legacy_credentials"), active.account.as_deref()) {
-        all.extend(read(here, &path, &active, Some(&account))?);
+        all.add(read(here, &path, &active, Some(&account)));
     }
-    Ok(all)
+    all
 }
 
 /// The file of each account, that of the active one first.

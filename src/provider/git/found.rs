@@ -9,7 +9,7 @@ use super::host::{Flavour, Written};
 use super::{KINDS, lines, netrc};
 use crate::credential::Raw;
 use crate::provider::foreign::Foreign;
-use crate::provider::{Found, Here, Origin, ProviderError};
+use crate::provider::{Discovered, Found, Here, Origin, ProviderError};
 use crate::secret::Secret;
 
 type Result<T, E = ProviderError> = std::result::Result<T, E>;
@@ -24,15 +24,16 @@ const GITHUB_ENTERPRISE: [&str; 2] = ["GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_
 const GITLAB: [&str; 2] = ["GITLAB_TOKEN", "GITLAB_ACCESS_TOKEN"];
 
 /// What lies on this machine for the host that the user named, or for all. The host's own tool comes before git.
-pub(super) fn discover(here: &Here<'_>) -> Result<Vec<Found>> {
+pub(super) fn discover(here: &Here<'_>) -> Discovered {
     let mut search = Search { here, wanted: here.input("host").map(|host| Written::parse(host).host), found: Vec::new() };
     search.variables();
-    search.gh()?;
-    search.glab()?;
-    search.tea()?;
-    search.git_credentials()?;
-    search.netrc()?;
-    Ok(search.found)
+    let tools = [search.gh(), search.glab(), search.tea()];
+    let own = [here.home(".git-credentials"), here.xdg_config().map(|folder| folder.join("git/credentials"))];
+    let own = own.map(|path| path.map_or(Ok(()), |path| search.git_credentials(&path)));
+    let netrc = search.netrc();
+    let mut all = Discovered { found: search.found, ..Discovered::default() };
+    tools.into_iter().chain(own).chain([netrc]).filter_map(Result::err).for_each(|failure| all.broken(failure));
+    all
 }
 
 struct Search<'a> {
@@ -200,27 +201,24 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// The two files of git's credential store.
-    fn git_credentials(&mut self) -> Result<()> {
-        let in_config = self.here.xdg_config().map(|folder| folder.join("git/credentials"));
-        for path in [self.here.home(".git-credentials"), in_config].into_iter().flatten() {
-            let Some(file) = self.read(&path, "file of git's credential store")? else { continue };
-            let found = lines::parse(file.text()).map_err(|line| file.broken(format!("line {line} is no address")))?;
-            for line in found.into_iter().filter(|line| matches!(line.scheme.as_str(), "https" | "http")) {
-                let before = self.found.len();
-                let origin = Origin::file(self.here, &path, &format!("[{}]", line.host));
-                let here = Written::parse(&format!("{}://{}", line.scheme, line.host)).endpoint;
-                // Without TLS and not on this machine: such a login is not sent anywhere.
-                if line.scheme == "http" && here.is_none() {
-                    continue;
-                }
-                self.add(None, &line.host, Some(&line.username), line.password, origin);
-                let Some(new) = self.found.get_mut(before) else { continue };
-                let repository = Some(line.path).filter(|path| super::path(path).is_ok());
-                for (name, value) in [("endpoint", here), ("repository", repository)] {
-                    if let Some(value) = value {
-                        new.raw.plain(name, &value);
-                    }
+    /// One of the two files of git's credential store.
+    fn git_credentials(&mut self, path: &Path) -> Result<()> {
+        let Some(file) = self.read(path, "file of git's credential store")? else { return Ok(()) };
+        let found = lines::parse(file.text()).map_err(|line| file.broken(format!("line {line} is no address")))?;
+        for line in found.into_iter().filter(|line| matches!(line.scheme.as_str(), "https" | "http")) {
+            let before = self.found.len();
+            let origin = Origin::file(self.here, path, &format!("[{}]", line.host));
+            let here = Written::parse(&format!("{}://{}", line.scheme, line.host)).endpoint;
+            // Without TLS and not on this machine: such a login is not sent anywhere.
+            if line.scheme == "http" && here.is_none() {
+                continue;
+            }
+            self.add(None, &line.host, Some(&line.username), line.password, origin);
+            let Some(new) = self.found.get_mut(before) else { continue };
+            let repository = Some(line.path).filter(|path| super::path(path).is_ok());
+            for (name, value) in [("endpoint", here), ("repository", repository)] {
+                if let Some(value) = value {
+                    new.raw.plain(name, &value);
                 }
             }
         }

@@ -8,7 +8,7 @@ use super::kubeconfig::{Cluster, Context, Entry, Kubeconfig, Merged, User};
 use crate::credential::Raw;
 use crate::os::files;
 use crate::provider::foreign::Foreign;
-use crate::provider::{Found, Here, Origin, ProviderError};
+use crate::provider::{Broken, Discovered, Found, Here, Origin, ProviderError};
 use crate::secret::Secret;
 use crate::text::clean;
 
@@ -18,36 +18,50 @@ const POD: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Every context. One that cannot be stored is listed without its secret, and is refused with the reason when it is to
 /// be stored.
-pub(super) fn discover(here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
-    let merged = read(here)?;
+///
+/// kubectl does nothing where one of the files that it was told to read is broken: such a one is meant.
+pub(super) fn discover(here: &Here<'_>) -> Discovered {
+    let (merged, broken) = read(here);
+    let is_meant = here.input("kubeconfig").is_some() || here.env.var("KUBECONFIG").is_some();
+    let broken = broken.into_iter().map(|failure| Broken { failure, is_meant }).collect();
+    let mut all = Discovered { broken, ..Discovered::default() };
     let mut names: Vec<&str> = merged.contexts.iter().map(|(name, _)| name.as_str()).collect();
     match here.input("context") {
-        Some(asked) if merged.context(asked).is_none() => return Err(no_context(here, asked)),
-        Some(asked) => names.retain(|name| *name == asked),
+        Some(asked) => {
+            if merged.context(asked).is_none() && all.broken.is_empty() {
+                all.meant(no_context(here, asked));
+            }
+            names.retain(|name| *name == asked);
+        }
         // Stable: the others keep their order.
         None => names.sort_by_key(|name| Some(*name) != merged.current.as_deref()),
     }
-    let mut all: Vec<Found> = names.into_iter().map(|name| found(here, &merged, name)).collect();
+    all.found.extend(names.into_iter().map(|name| found(here, &merged, name)));
     if here.input("context").is_none() && here.input("kubeconfig").is_none() {
-        all.extend(pod(here, Path::new(POD))?);
+        all.add(pod(here, Path::new(POD)));
     }
-    Ok(all)
+    all
 }
 
 /// The context of that name, else the one asked for, else the current one; or why it cannot be had.
-pub(super) fn chosen(here: &Here<'_>, name: Option<&str>) -> Result<Flat, ProviderError> {
-    let merged = read(here)?;
+///
+/// With `any`, whether or not a secret is in it.
+pub(super) fn chosen(here: &Here<'_>, name: Option<&str>, any: bool) -> Result<Flat, ProviderError> {
+    let (merged, broken) = read(here);
+    // What is missing may stand in the file that is broken.
+    let first = |missing: ProviderError| broken.into_iter().next().unwrap_or(missing);
     let Some(name) = name.or(here.input("context")).or(merged.current.as_deref()) else {
-        return Err(ProviderError::NotThere {
+        return Err(first(ProviderError::NotThere {
             what: "current context".into(),
             place: places(here),
             mend: "name a file with `--kubeconfig FILE`, or a context with `--context CONTEXT`".into(),
-        });
+        }));
     };
     if merged.context(name).is_none() {
-        return Err(no_context(here, name));
+        return Err(first(no_context(here, name)));
     }
-    Flat::of(&merged, name, &contents).map_err(|refusal| refusal.of(&format!("context {name}")))
+    let flatten = if any { Flat::any_of } else { Flat::of };
+    flatten(&merged, name, &contents).map_err(|refusal| refusal.of(&format!("context {name}")))
 }
 
 /// The files that kubectl reads: the one that was named, else those of `$KUBECONFIG`, else the usual one.
@@ -64,23 +78,34 @@ fn paths(here: &Here<'_>) -> Vec<PathBuf> {
     }
 }
 
-/// All files merged. One that is missing is passed over, as kubectl does, unless it was named.
-fn read(here: &Here<'_>) -> Result<Merged, ProviderError> {
+/// All files merged, and what is wrong with the others. One that is missing is passed over, as kubectl does, unless it
+/// was named.
+fn read(here: &Here<'_>) -> (Merged, Vec<ProviderError>) {
     let mut merged = Merged::default();
+    let mut broken = Vec::new();
     for path in paths(here) {
-        let Some(file) = Foreign::read(here, &path, WHAT)? else {
-            if here.input("kubeconfig").is_some() {
-                let mend = "check the path".into();
-                return Err(ProviderError::NotThere { what: WHAT.into(), place: here.shown(&path), mend });
-            }
-            continue;
-        };
-        if !file.is_blank() {
-            let read = Kubeconfig::parse(&Secret::new(file.text().to_owned()));
-            merged.add(read.map_err(|problem| file.broken(problem.to_string()))?, &path);
+        match one(here, &path) {
+            Ok(Some(file)) => merged.add(file, &path),
+            Ok(None) => {}
+            Err(failure) => broken.push(failure),
         }
     }
-    Ok(merged)
+    (merged, broken)
+}
+
+fn one(here: &Here<'_>, path: &Path) -> Result<Option<Kubeconfig>, ProviderError> {
+    let Some(file) = Foreign::read(here, path, WHAT)? else {
+        if here.input("kubeconfig").is_some() {
+            let mend = "check the path".into();
+            return Err(ProviderError::NotThere { what: WHAT.into(), place: here.shown(path), mend });
+        }
+        return Ok(None);
+    };
+    if file.is_blank() {
+        return Ok(None);
+    }
+    let read = Kubeconfig::parse(&Secret::new(file.text().to_owned()));
+    read.map(Some).map_err(|problem| file.broken(problem.to_string()))
 }
 
 fn places(here: &Here<'_>) -> String {
@@ -126,7 +151,7 @@ fn found(here: &Here<'_>, merged: &Merged, name: &str) -> Found {
 
 fn take(raw: &mut Raw, flat: &Flat) {
     for (name, value) in flat.fields() {
-        raw.plain(name, value);
+        raw.plain(name, &value);
     }
     raw.set("kubeconfig", flat.written());
 }

@@ -76,7 +76,7 @@ pub(super) struct User {
     pub(super) client_key_data: Option<Secret>,
     pub(super) username: Option<String>,
     pub(super) password: Option<Secret>,
-    pub(super) exec: Option<IgnoredAny>,
+    pub(super) exec: Option<Exec>,
     pub(super) auth_provider: Option<IgnoredAny>,
     #[serde(rename = "as")]
     pub(super) act_as: Option<String>,
@@ -86,6 +86,13 @@ pub(super) struct User {
     pub(super) act_in_groups: Option<Vec<String>>,
     #[serde(rename = "as-user-extra")]
     pub(super) act_with: Option<BTreeMap<String, Vec<String>>>,
+}
+
+/// A program that gives a token or a certificate. It is named to the person, and never run.
+#[derive(Deserialize)]
+pub(super) struct Exec {
+    pub(super) command: Option<String>,
+    pub(super) args: Option<Vec<String>>,
 }
 
 /// What is wrong with a file, and in which line where that is known. Quotes nothing.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::{KINDS, USUAL};
 use crate::credential::Raw;
 use crate::provider::foreign::Foreign;
-use crate::provider::{Found, Here, Origin, ProviderError};
+use crate::provider::{Discovered, Found, Here, Origin, ProviderError};
 use crate::secret::Secret;
 
 const WHAT: &str = "configuration of OVH's tools";
@@ -35,8 +35,9 @@ pub(super) fn endpoint(text: &str, raw: &mut Raw) {
 }
 
 /// The keys of the region that the tools would use first, then those of the others.
-pub(super) fn discover(here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
-    let mut sections = sections(here)?;
+pub(super) fn discover(here: &Here<'_>) -> Discovered {
+    let mut all = Discovered::default();
+    let mut sections = sections(here, &mut all);
     let named = match here.env.var("OVH_ENDPOINT") {
         Some(text) => Some((text.to_owned(), false)),
         None => sections
@@ -54,37 +55,43 @@ pub(super) fn discover(here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
             first.insert((*name).to_owned(), Value { text, origin, nearby: false });
         }
     }
-    if nearby && chosen.contains('/') && first.values().any(|value| !value.nearby) {
-        return Err(ProviderError::Foreign {
-            place: here.shown(&here.env.working_dir().join("ovh.conf")),
-            what: WHAT,
-            problem: "it sends keys that lie elsewhere to an address of its own".into(),
-        });
+    let is_astray = nearby && chosen.contains('/') && first.values().any(|value| !value.nearby);
+    let first = if is_astray { Err(astray(here)) } else { keys(&chosen, first) };
+    match first {
+        Ok(first) => all.found.extend(first),
+        Err(failure) => all.meant(failure),
     }
-    let mut found = Vec::new();
-    found.extend(keys(&chosen, first)?);
     for (name, values) in sections {
-        found.extend(keys(&name, values)?.map(|found| Found { name: Some(name), ..found }));
+        all.add(keys(&name, values).map(|found| found.map(|found| Found { name: Some(name), ..found })));
     }
-    Ok(found)
+    all
+}
+
+fn astray(here: &Here<'_>) -> ProviderError {
+    ProviderError::Foreign {
+        place: here.shown(&here.env.working_dir().join("ovh.conf")),
+        what: WHAT,
+        problem: "it sends keys that lie elsewhere to an address of its own".into(),
+    }
 }
 
 /// The sections of all files in one. Their names are regions, addresses, and `default`.
-fn sections(here: &Here<'_>) -> Result<BTreeMap<String, Values>, ProviderError> {
+fn sections(here: &Here<'_>, all: &mut Discovered) -> BTreeMap<String, Values> {
     let near = here.env.working_dir().join("ovh.conf");
     let system = (!cfg!(windows)).then(|| PathBuf::from("/etc/ovh.conf"));
     let mut sections: BTreeMap<String, Values> = BTreeMap::new();
     for path in [system, here.home(".ovh.conf"), Some(near.clone())].into_iter().flatten() {
-        let Some(file) = Foreign::read(here, &path, WHAT)? else { continue };
-        for (section, values) in file.ini()?.into_sections() {
-            let all = sections.entry(section.clone()).or_default();
+        let read = Foreign::read(here, &path, WHAT).and_then(|file| file.map(|file| file.ini()).transpose());
+        let Some(file) = all.value(read) else { continue };
+        for (section, values) in file.into_sections() {
+            let known = sections.entry(section.clone()).or_default();
             for (name, text) in values.into_iter().filter(|(_, text)| !text.expose().is_empty()) {
                 let origin = Origin::file(here, &path, &format!("[{section}]"));
-                all.insert(name, Value { text, origin, nearby: path == near });
+                known.insert(name, Value { text, origin, nearby: path == near });
             }
         }
     }
-    Ok(sections)
+    sections
 }
 
 /// The keys of one region; `None` where it is signed in to in another way, or not at all.

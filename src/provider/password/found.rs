@@ -3,20 +3,19 @@
 use super::{KINDS, msmtprc};
 use crate::credential::Raw;
 use crate::provider::foreign::Foreign;
-use crate::provider::{Found, Here, Origin, ProviderError};
+use crate::provider::{Discovered, Found, Here, Origin, ProviderError};
 use crate::secret::Secret;
 
 /// The variables, then msmtp's accounts, its default first. For a service that is not `smtp`, the account of that name.
-pub(super) fn discover(here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+pub(super) fn discover(here: &Here<'_>) -> Discovered {
     let wanted = here.input("service").filter(|service| !service.eq_ignore_ascii_case("smtp"));
-    let mut found = Vec::new();
+    let mut all = Discovered::default();
     if wanted.is_none() {
-        found.extend(variables(here));
+        all.found.extend(variables(here));
     }
-    let accounts = msmtp(here)?;
     let wants = |one: &Found| wanted.is_none_or(|wanted| one.name.as_deref() == Some(wanted));
-    found.extend(accounts.into_iter().filter(wants));
-    Ok(found)
+    all.add(msmtp(here).map(|accounts| accounts.into_iter().filter(wants)));
+    all
 }
 
 /// No standard says so, and most programs do it so.

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use super::*;
 use crate::os::Env;
 use crate::provider::Outcome;
+use crate::provider::Found;
 
 const HELLO: &str = "250-mail.example\r\n250-SIZE 1000\r\n250-AUTH PLAIN LOGIN\r\n250 HELP\r\n";
 
@@ -221,7 +222,7 @@ fn found(service: Option<&str>, files: &[(&str, &str)], variables: &[(&str, &str
         let values = values.collect::<Vec<_>>().join(" ");
         format!("{} {} {values}", found.origin.place, found.name.clone().unwrap_or_else(|| "-".into()))
     };
-    Ok(PROVIDER.discover(&Here { env: &env, given: &given })?.into_iter().map(told).collect())
+    Ok(PROVIDER.discover(&Here { env: &env, given: &given }).choice()?.into_iter().map(told).collect())
 }
 
 #[test]

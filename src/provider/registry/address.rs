@@ -171,15 +171,6 @@ fn with_scheme(host: &str) -> Result<Url, BadUrl> {
     if is_loopback(&secure) { parse_url(&format!("http://{host}")) } else { Ok(secure) }
 }
 
-/// The host of an address as allow-lists write it: with its port where that is not 443.
-pub(super) fn allowed_host(url: &Url) -> Option<String> {
-    let host = url.host_str()?.to_lowercase();
-    match url.port_or_known_default() {
-        Some(443) | None => Some(host),
-        Some(port) => Some(format!("{host}:{port}")),
-    }
-}
-
 /// What the host of an ECR registry tells.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Ecr<'h> {

@@ -8,35 +8,36 @@ use super::docker::{self, Config, Login};
 use super::helm;
 use crate::credential::{Kind, Raw};
 use crate::os::files;
-use crate::provider::{Found, Here, Origin, ProviderError};
+use crate::provider::{Discovered, Found, Here, Origin, ProviderError};
 
 /// How long a credential helper may think.
 const HELPER_SECONDS: u64 = 20;
 
 /// Every login, in the order in which docker, then podman, then helm would come upon them; with an address given, those
 /// for it, and a helper is asked only then.
-pub(super) fn all(kind: &'static Kind, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+pub(super) fn all(kind: &'static Kind, here: &Here<'_>) -> Discovered {
     let wanted = match here.input("url").map(|url| Address::parse(url, None)) {
         Some(Ok(address)) => Some(address),
         // What is no address is told when the fields are checked.
-        Some(Err(_)) => return Ok(Vec::new()),
+        Some(Err(_)) => return Discovered::default(),
         None => None,
     };
-    let mut search = Search { kind, here, wanted, found: Vec::new() };
+    let mut search = Search { kind, here, wanted, all: Discovered::default() };
     if let Some(text) = here.env.var("DOCKER_AUTH_CONFIG") {
-        search.config("$DOCKER_AUTH_CONFIG", text.as_bytes(), |_| Origin::variable("DOCKER_AUTH_CONFIG"))?;
+        search.config("$DOCKER_AUTH_CONFIG", text.as_bytes(), |_| Origin::variable("DOCKER_AUTH_CONFIG"));
     }
     for path in container_files(here) {
-        if let Some(bytes) = files::read(&path)? {
-            search.config(&here.shown(&path), &bytes, |key| Origin::file(here, &path, &format!("[{key}]")))?;
+        if let Some(bytes) = search.read(&path) {
+            search.config(&here.shown(&path), &bytes, |key| Origin::file(here, &path, &format!("[{key}]")));
         }
     }
     if let Some(path) = helm_file(here, "HELM_REPOSITORY_CONFIG", "repositories.yaml")
-        && let Some(bytes) = files::read(&path)?
+        && let Some(bytes) = search.read(&path)
+        && let Err(failure) = search.repositories(&path, &bytes)
     {
-        search.repositories(&path, &bytes)?;
+        search.all.broken(failure);
     }
-    Ok(search.found)
+    search.all
 }
 
 /// The files of docker's form.
@@ -79,16 +80,24 @@ struct Search<'s, 'h> {
     kind: &'static Kind,
     here: &'s Here<'h>,
     wanted: Option<Address>,
-    found: Vec<Found>,
+    all: Discovered,
 }
 
 impl Search<'_, '_> {
+    fn read(&mut self, path: &Path) -> Option<Vec<u8>> {
+        self.all.value(files::read(path).map_err(ProviderError::from))
+    }
+
     /// Takes the logins of a file of docker's form.
-    fn config(&mut self, place: &str, bytes: &[u8], origin: impl Fn(&str) -> Origin) -> Result<(), ProviderError> {
+    fn config(&mut self, place: &str, bytes: &[u8], origin: impl Fn(&str) -> Origin) {
         let what = "docker configuration";
-        let config = docker::parse(bytes)
-            .map_err(|problem| ProviderError::Foreign { place: place.to_owned(), what, problem })?;
-        self.helpers(&config)?;
+        let config = match docker::parse(bytes) {
+            Ok(config) => config,
+            Err(problem) => {
+                return self.all.broken(ProviderError::Foreign { place: place.to_owned(), what, problem });
+            }
+        };
+        self.helpers(&config);
         for (key, login) in config.logins {
             // A registry that has no safe address cannot be a credential's.
             let Ok(address) = Address::of_container_file(&key) else { continue };
@@ -96,14 +105,13 @@ impl Search<'_, '_> {
                 self.add(&address, Some(login), address.host(), origin(&key));
             }
         }
-        Ok(())
     }
 
     /// Takes what the helpers of a file have: by name, and for the address that is wanted by asking.
-    fn helpers(&mut self, config: &Config) -> Result<(), ProviderError> {
+    fn helpers(&mut self, config: &Config) {
         if self.wanted.as_ref().is_some_and(|wanted| wanted.flavour == Flavour::Ecr) {
             // Amazon's helpers make passwords from AWS keys, as lanyard does itself.
-            return Ok(());
+            return;
         }
         let keys = config.helpers.keys().chain(&config.elsewhere);
         let mut named: Vec<(Address, &str, &str)> = keys
@@ -121,11 +129,14 @@ impl Search<'_, '_> {
             let origin = Origin::tool(&format!("{program} get"));
             if self.wanted.is_none() {
                 self.add(&address, None, address.host(), origin);
-            } else if let Some(login) = self.asked(&program, key)? {
-                self.add(&address, Some(login), address.host(), origin);
+                continue;
+            }
+            match self.asked(&program, key) {
+                Ok(Some(login)) => self.add(&address, Some(login), address.host(), origin),
+                Ok(None) => {}
+                Err(failure) => self.all.broken(failure),
             }
         }
-        Ok(())
     }
 
     /// Asks a helper. It says no in the same way as it says that something is wrong, so that only a missing one is told.
@@ -178,6 +189,6 @@ impl Search<'_, '_> {
         if let Some(Login { username, password }) = login {
             raw.plain("username", &username).set("password", password);
         }
-        self.found.push(Found { kind: self.kind, raw, name: Some(name), origin, expires });
+        self.all.found.push(Found { kind: self.kind, raw, name: Some(name), origin, expires });
     }
 }

@@ -31,8 +31,8 @@ fn refused(metadata: &Metadata) -> ProviderError {
     let (name, address) = (&metadata.name, address(metadata));
     if let Some(source) = metadata.field("source") {
         return ProviderError::CannotRotate {
-            what: format!("the password of {name} is made afresh each time it is used"),
-            mend: format!("rotate the keys that it is made from: `lanyard credentials rotate {source}`"),
+            what: format!("the password of {name} is made of another credential and ends by itself"),
+            mend: format!("rotate that one: `lanyard credentials rotate {source}`"),
         };
     }
     let host = address.as_ref().map_or_else(|| "the registry".to_owned(), super::Address::host);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::{derive, key};
 use crate::credential::{Kind, Raw};
 use crate::os::files;
-use crate::provider::{Found, Here, Origin, ProviderError};
+use crate::provider::{Discovered, Found, Here, Origin, ProviderError};
 use crate::secret::Secret;
 
 /// The keys that ssh tries without being told, in its order.
@@ -15,35 +15,36 @@ const USUAL: [&str; 6] = ["id_rsa", "id_ecdsa", "id_ecdsa_sk", "id_ed25519", "id
 const DEEPEST: usize = 8;
 
 /// Every key: the file that the user named, or those in `~/.ssh` and in `IdentityFile` lines.
-pub(super) fn all(kind: &'static Kind, here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+pub(super) fn all(kind: &'static Kind, here: &Here<'_>) -> Discovered {
+    let mut all = Discovered::default();
     if here.is_on("generate") || here.input("public-key").is_some() {
-        return Ok(Vec::new());
+        return all;
     }
     if let Some(file) = here.input("private-key") {
-        let (path, text) = derive::private_file(file, here)?;
-        return Ok(vec![found(kind, here, &path, text)]);
+        let named = derive::private_file(file, here);
+        return Discovered::only(named.map(|(path, text)| vec![found(kind, here, &path, text)]));
     }
-    let Some(folder) = here.home(".ssh") else { return Ok(Vec::new()) };
+    let Some(folder) = here.home(".ssh") else { return all };
     let mut paths: Vec<PathBuf> = USUAL.iter().map(|name| folder.join(name)).collect();
     paths.extend(others(&folder));
-    paths.extend(identity_files(here, &folder.join("config"), DEEPEST)?);
+    paths.extend(identity_files(here, &folder.join("config"), DEEPEST, &mut all));
     let mut seen = BTreeSet::new();
-    let mut all = Vec::new();
     for path in paths.into_iter().filter(|path| seen.insert(path.clone()) && path.is_file()) {
-        let Some(bytes) = files::read(&path)? else { continue };
-        let Ok(text) = String::from_utf8(bytes).map(Secret::new) else { continue };
-        // A file may be called as a key is and be none: a public key alone, a note.
-        if !key::is_private(text.expose()) {
-            continue;
-        }
-        key::read(text.expose()).map_err(|problem| ProviderError::Foreign {
-            place: here.shown(&path),
-            what: "SSH private key",
-            problem: problem.to_owned(),
-        })?;
-        all.push(found(kind, here, &path, text));
+        all.add(key_file(kind, here, &path));
     }
-    Ok(all)
+    all
+}
+
+/// The key in a file. A file may be called as a key is and be none: a public key alone, a note.
+fn key_file(kind: &'static Kind, here: &Here<'_>, path: &Path) -> Result<Option<Found>, ProviderError> {
+    let text = files::read(path)?.and_then(|bytes| String::from_utf8(bytes).ok()).map(Secret::new);
+    let Some(text) = text.filter(|text| key::is_private(text.expose())) else { return Ok(None) };
+    key::read(text.expose()).map_err(|problem| ProviderError::Foreign {
+        place: here.shown(path),
+        what: "SSH private key",
+        problem: problem.to_owned(),
+    })?;
+    Ok(Some(found(kind, here, path, text)))
 }
 
 /// Files that are called as keys are.
@@ -69,9 +70,9 @@ fn found(kind: &'static Kind, here: &Here<'_>, path: &Path, text: Secret) -> Fou
     Found { kind, raw, name, origin: Origin { plain_text: !is_encrypted, ..origin }, expires: None }
 }
 
-/// The files that `IdentityFile` lines name.
-fn identity_files(here: &Here<'_>, config: &Path, depth: usize) -> Result<Vec<PathBuf>, ProviderError> {
-    let Some(bytes) = files::read(config)? else { return Ok(Vec::new()) };
+/// The files that `IdentityFile` lines name. A configuration that cannot be read is noted in `all`.
+fn identity_files(here: &Here<'_>, config: &Path, depth: usize, all: &mut Discovered) -> Vec<PathBuf> {
+    let Some(bytes) = all.value(files::read(config).map_err(ProviderError::from)) else { return Vec::new() };
     let text = String::from_utf8_lossy(&bytes);
     let mut paths = Vec::new();
     for (keyword, value) in directives(&text) {
@@ -80,14 +81,14 @@ fn identity_files(here: &Here<'_>, config: &Path, depth: usize) -> Result<Vec<Pa
             "include" if depth > 0 => {
                 for path in value.split_whitespace().filter_map(|pattern| expanded(here, pattern)) {
                     for path in matches(&path) {
-                        paths.extend(identity_files(here, &path, depth - 1)?);
+                        paths.extend(identity_files(here, &path, depth - 1, all));
                     }
                 }
             }
             _ => {}
         }
     }
-    Ok(paths)
+    paths
 }
 
 /// The lines of an `ssh_config(5)`: keyword in lower case, and the rest without its quotes.

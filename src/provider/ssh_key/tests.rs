@@ -12,6 +12,7 @@ use super::*;
 use crate::credential::{Check, Scope};
 use crate::http::{Request, Response, Unreachable};
 use crate::os::Env;
+use crate::provider::Found;
 
 /// An Ed25519 key, closed by the passphrase `secret`.
 const CLOSED: &str = "-----BEGIN OPENSSH PRIVATE KEY-----
@@ -237,7 +238,7 @@ fn a_key_is_made_once_with_its_comment_and_its_passphrase() {
     assert_eq!(shown, &first.secrets["private_key"]);
     let off = given(&generate[..1]);
     assert!(PROVIDER.shown_once(&first, &Here { env: &env, given: &off }).is_none());
-    assert!(PROVIDER.discover(&Here { env: &env, given: &off }).unwrap().is_empty(), "what lies around is not taken");
+    assert!(PROVIDER.discover(&Here { env: &env, given: &off }).choice().unwrap().is_empty(), "what lies around is not taken");
 
     let closed = completed(&env, &[("passphrase", "two words")], &generate[..1]).unwrap();
     let Ok(Private::Own(key)) = key::read(closed.secrets["private_key"].expose()) else { panic!("no key") };
@@ -275,7 +276,7 @@ fn found(files: &[(&str, &str)], inputs: &[(&str, &str)]) -> Result<Vec<String>,
         let flags = (found.origin.plain_text, found.origin.whole_file);
         format!("{} {comment} {} {flags:?}", found.name.unwrap_or_default(), found.origin.place)
     };
-    Ok(PROVIDER.discover(&Here { env: &env, given: &given })?.into_iter().map(shown).collect())
+    Ok(PROVIDER.discover(&Here { env: &env, given: &given }).choice()?.into_iter().map(shown).collect())
 }
 
 #[test]

@@ -8,29 +8,34 @@ use serde::Deserialize;
 use super::KINDS;
 use crate::credential::Raw;
 use crate::provider::foreign::Foreign;
-use crate::provider::{Found, Here, Origin, ProviderError};
+use crate::provider::{Discovered, Found, Here, Origin, ProviderError};
 use crate::secret::Secret;
 
 /// The variable first, then what `vercel login` stored in a file. What it put into the keychain stays there.
-pub(super) fn discover(here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
-    let mut found = Vec::new();
+pub(super) fn discover(here: &Here<'_>) -> Discovered {
+    let mut all = Discovered::default();
     let team = here.env.var("VERCEL_ORG_ID");
     if let Some(token) = here.env.var("VERCEL_TOKEN") {
-        found.push(entry(here, Secret::new(token.to_owned()), team, Origin::variable("VERCEL_TOKEN"), None));
+        all.found.push(entry(here, Secret::new(token.to_owned()), team, Origin::variable("VERCEL_TOKEN"), None));
     }
-    let Some(folder) = folder(here) else { return Ok(found) };
+    all.add(signed_in(here, team));
+    all
+}
+
+fn signed_in(here: &Here<'_>, team: Option<&str>) -> Result<Option<Found>, ProviderError> {
+    let Some(folder) = folder(here) else { return Ok(None) };
     let path = folder.join("auth.json");
-    let Some(file) = Foreign::read(here, &path, "sign-in of Vercel")? else { return Ok(found) };
+    let Some(file) = Foreign::read(here, &path, "sign-in of Vercel")? else { return Ok(None) };
     let signed_in: SignedIn = file.json()?;
-    let Some(token) = signed_in.token.filter(|token| !token.expose().is_empty()) else { return Ok(found) };
+    let Some(token) = signed_in.token.filter(|token| !token.expose().is_empty()) else { return Ok(None) };
+    // Without it, it is not known which team is worked in.
     let settings = match Foreign::read(here, &folder.join("config.json"), "configuration of Vercel")? {
         Some(file) => file.json()?,
         None => Settings::default(),
     };
     let team = team.or(settings.team.as_deref());
     let end = signed_in.end.and_then(|second| DateTime::from_timestamp(second, 0));
-    found.push(entry(here, token, team, Origin::file(here, &path, ""), end));
-    Ok(found)
+    Ok(Some(entry(here, token, team, Origin::file(here, &path, ""), end)))
 }
 
 /// `com.vercel.cli` in the folder for data, else the folder of the CLI's old name.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::KINDS;
 use crate::credential::Raw;
 use crate::provider::foreign::{Foreign, Section};
-use crate::provider::{Found, Here, Origin, ProviderError};
+use crate::provider::{Discovered, Found, Here, Origin, ProviderError};
 use crate::secret::Secret;
 use crate::text::clean;
 
@@ -38,33 +38,38 @@ struct Auth {
 }
 
 /// What the CLI would use first, then the other profiles. A profile that is wanted by name stands alone.
-pub(super) fn discover(here: &Here<'_>) -> Result<Vec<Found>, ProviderError> {
+pub(super) fn discover(here: &Here<'_>) -> Discovered {
     let wanted = here.input("verda-profile");
-    let config = configuration(here)?;
+    let mut all = Discovered::default();
+    let config = all.value(configuration(here));
     let chosen = config.auth.profile.clone().or_else(|| here.env.var("VERDA_PROFILE").map(str::to_owned));
     let active = wanted.map(str::to_owned).or_else(|| chosen.clone()).unwrap_or_else(|| "default".into());
     let path = credentials(here, config.auth.file.as_deref());
-    let (mine, others) = match &path {
-        Some(path) => profiles(here, path, &active)?,
-        None => (None, Vec::new()),
-    };
+    let profiles = path.as_ref().map_or_else(|| Ok(Default::default()), |path| profiles(here, path, &active));
+    let (mine, others) = all.value(profiles);
     let not_there = || ProviderError::NotThere {
         what: format!("profile {}", clean(&active)),
         place: path.as_ref().map_or_else(|| "the home folder".into(), |path| here.shown(path)),
         mend: "choose one of its sections with `--verda-profile`".into(),
     };
     if wanted.is_some() {
-        return mine.map(|found| vec![found]).ok_or_else(not_there);
+        match mine {
+            Some(mine) => all.found.push(mine),
+            None if all.broken.is_empty() => all.meant(not_there()),
+            None => {}
+        }
+        return all;
     }
     let (own, origin) = own(here, config);
-    let first = match mine {
-        Some(mine) => Some(over(own, origin, mine)),
-        None if own.has("client_id") || own.has("client_secret") => Some(entry(own, None, origin)),
+    match mine {
+        Some(mine) => all.found.push(over(own, origin, mine)),
+        None if own.has("client_id") || own.has("client_secret") => all.found.push(entry(own, None, origin)),
         // The CLI stops at a profile that is named and missing; another one is not what was meant.
-        None if chosen.is_some() && !others.is_empty() => return Err(not_there()),
-        None => None,
-    };
-    Ok(first.into_iter().chain(others).collect())
+        None if chosen.is_some() && !others.is_empty() => all.meant(not_there()),
+        None => {}
+    }
+    all.found.extend(others);
+    all
 }
 
 /// What the configuration says, else the variables, and where the secret came from.

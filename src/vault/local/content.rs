@@ -1,40 +1,47 @@
 //! What is done with the credentials of the local vault.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use chrono::{DateTime, Utc};
 
 use super::{Local, MOST_CHANGES, Place, SOURCE, data_key_place, seal};
-use crate::credential::{Check, Credential, Fields, Metadata, Scope};
+use crate::credential::{Check, Credential, Fields, Issued, Metadata, Scope};
 use crate::provider::{self, Verdict};
 use crate::secret::Secret;
-use crate::store::{Amendment, ByHost, CredentialRow, RowError, SealedRows, Store};
+use crate::store::{Amendment, CredentialRow, RowError, SealedRows};
 use crate::vault::seal::DoesNotOpen;
-use crate::vault::{Change, New, Unfinished, Vault, VaultError, check_name, followers, goes_to, id, rows};
+use crate::vault::{Change, Form, Kept, New, Unfinished, Vault, VaultError, check_name, id, in_words, rows};
 
 impl Vault for Local<'_> {
-    fn list(&self) -> Result<Vec<Metadata>, VaultError> {
-        let Some((store, vault)) = self.existing()? else { return Ok(Vec::new()) };
-        store.credentials(&vault.id, None)?.into_iter().map(rows::read).collect()
+    fn each(&self, see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError> {
+        let Some((store, vault)) = self.existing()? else { return Ok(()) };
+        let mut failure = None;
+        store.each_credential(&vault.id, |row| match rows::read(row) {
+            Ok(metadata) => {
+                see(metadata);
+                ControlFlow::Continue(())
+            }
+            Err(unread) => {
+                failure = Some(unread);
+                ControlFlow::Break(())
+            }
+        })?;
+        failure.map_or(Ok(()), Err)
     }
 
     fn find(&self, scope: &Scope, name: &str) -> Result<Option<Metadata>, VaultError> {
         let Some((store, vault)) = self.existing()? else { return Ok(None) };
         let row = store.credential(&vault.id, scope.project().unwrap_or_default(), name)?;
-        row.map(rows::read).transpose()
+        row.as_ref().map(rows::read).transpose()
     }
 
     fn for_host(&self, host: &str) -> Result<Vec<Metadata>, VaultError> {
-        let Some((store, vault)) = self.existing()? else { return Ok(Vec::new()) };
-        let ByHost { noted, unnamed } = store.by_host(&vault.id, host)?;
-        let mut found = noted.into_iter().map(rows::read).collect::<Result<Vec<_>, _>>()?;
-        if !unnamed.is_empty() {
-            found.extend(name_hosts(store, &unnamed));
-        }
-        // Whatever stands in the index, the fields decide.
-        found.retain(|one| goes_to(one, host));
-        found.sort_by(|one, other| (&one.scope, &one.name).cmp(&(&other.scope, &other.name)));
-        Ok(found)
+        self.goes_to(host)
+    }
+
+    fn users(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
+        Ok(self.followers(metadata)?.iter().map(in_words).collect())
     }
 
     fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
@@ -153,6 +160,29 @@ impl Vault for Local<'_> {
         Ok(store.note_rotation(&metadata.id, since, unfinished.retiring.as_deref())?)
     }
 
+    fn kept(&self, metadata: &Metadata, form: Form, of: &str) -> Result<Option<Kept>, VaultError> {
+        self.read_kept(metadata, form, of)
+    }
+
+    fn keep(
+        &self,
+        metadata: &Metadata,
+        form: Form,
+        of: &str,
+        issued: &Issued,
+        made: DateTime<Utc>,
+    ) -> Result<(), VaultError> {
+        match Kept::of(issued, made) {
+            Some((text, expires)) => self.write_kept(metadata, form, of, &text, (made, expires)),
+            None => Ok(()),
+        }
+    }
+
+    fn forget_kept(&self, metadata: &Metadata) -> Result<(), VaultError> {
+        let Some((store, _)) = self.existing()? else { return Ok(()) };
+        Ok(store.forget_issued(&metadata.id)?)
+    }
+
     fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError> {
         let Some((store, _)) = self.existing()? else { return Ok(false) };
         Ok(store.delete(&metadata.id)?)
@@ -193,7 +223,7 @@ impl Local<'_> {
         let gone = || VaultError::Changed { name: metadata.name.clone() };
         let project = metadata.scope.project().unwrap_or_default();
         let row = store.credential(&vault.id, project, &metadata.name)?.filter(|row| row.id == metadata.id);
-        let mut amended = rows::read(row.ok_or_else(gone)?)?;
+        let mut amended = rows::read(&row.ok_or_else(gone)?)?;
         let (old_tags, old_name) = (rows::words(&amended.tags), amended.name.clone());
         amended.tags.extend(change.tag.iter().cloned());
         amended.tags.retain(|tag| !change.untag.contains(tag));
@@ -202,8 +232,7 @@ impl Local<'_> {
         amended.note = change.note.clone().unwrap_or(amended.note);
         let mut follow = Vec::new();
         if amended.name != old_name {
-            let all = self.list()?;
-            for other in followers(&all, metadata).filter(|other| other.fields.contains_key(SOURCE)) {
+            for other in self.followers(metadata)?.iter().filter(|other| other.fields.contains_key(SOURCE)) {
                 let old = rows::fields(&other.fields);
                 let mut fields = other.fields.clone();
                 fields.insert(SOURCE.into(), amended.name.clone());
@@ -221,18 +250,6 @@ impl Local<'_> {
         });
         Ok(done.map_err(|failure| taken(failure, &amended.name))?.then_some(amended))
     }
-}
-
-/// Names the hosts of credentials that a program of another version, or none, has named so far. Returns what is in the
-/// rows. One that cannot be read stays as it is, and keeps nobody from finding the others.
-fn name_hosts(store: &Store, unnamed: &[CredentialRow]) -> Vec<Metadata> {
-    let read: Vec<_> = unnamed.iter().filter_map(|row| Some((row, rows::read(row.clone()).ok()?))).collect();
-    let noted = store.note_hosts(read.iter().map(|(row, metadata)| (*row, provider::hosts(metadata))));
-    if let Err(failure) = noted {
-        // The next one who asks tries again; the answer is the same.
-        tracing::debug!(%failure, "the hosts of credentials are not noted");
-    }
-    read.into_iter().map(|(_, metadata)| metadata).collect()
 }
 
 /// A time as the database keeps it, so that what is returned is what will be read.

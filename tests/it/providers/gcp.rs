@@ -236,26 +236,37 @@ fn a_key_that_a_variable_names_is_taken_and_googles_own_library_goes_on_with_it(
 }
 
 #[test]
+fn the_project_after_the_provider_is_googles_and_the_one_before_it_is_lanyards() {
+    let mut stage = vaulted::stage();
+    stage.set("GOOGLE_CLOUD_PROJECT", "of-gcloud");
+    let user = json!({ "type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "1//0abc" });
+    let path = stage.home().join("adc.json");
+    std::fs::write(&path, user.to_string()).unwrap();
+    let path = path.to_str().unwrap();
+    let project = |stage: &Stage, words: &[&str]| {
+        let rest = ["--service-account", path, "--name", "x", "--replace", "--no-verify"];
+        stage.run(&[words, &rest].concat()).ends(0);
+        list(stage).remove(0)["fields"]["project_id"].clone()
+    };
+    let (before, after) = (["--project", "web-shop"], ["--project", "googles"]);
+    let store = ["credentials", "store", "gcp"];
+    assert_eq!(project(&stage, &[&before, &store[..]].concat()), "of-gcloud");
+    assert_eq!(project(&stage, &["credentials", "store", "--project=web-shop", "gcp"]), "of-gcloud");
+    assert_eq!(project(&stage, &[&store[..], &after].concat()), "googles");
+    assert_eq!(project(&stage, &[&before, &store[..], &after].concat()), "googles");
+    stage.set("LANYARD_PROJECT", "web-shop");
+    assert_eq!(project(&stage, &store), "of-gcloud");
+    assert_eq!(project(&stage, &[&store[..], &after].concat()), "googles");
+}
+
+#[test]
 fn a_project_that_cannot_be_seen_is_told() {
     let (google, double) = Google::start();
     let stage = stage(&double);
     let path = given(&stage, "key.json", &google.state().make_key());
-    let stored = store(&stage, &["--service-account", &path, "--project-id", "elsewhere"]).ends(0);
+    let stored = store(&stage, &["--service-account", &path, "--project", "elsewhere"]).ends(0);
     assert!(stored.stderr().contains("does not let it see the project elsewhere"), "{stored}");
     assert_eq!(tested(&stage)["outcome"], "insufficient");
-}
-
-#[test]
-fn lanyards_own_project_is_not_googles() {
-    let (google, double) = Google::start();
-    let stage = stage(&double);
-    let path = given(&stage, "key.json", &google.state().make_key());
-    let store = ["--project", "web-shop", "credentials", "store", "gcp", "--service-account", &path];
-    stage.run(&store).ends(0);
-    assert_eq!(
-        stage.run(&["credentials", "show", "gcp-deploy", "--json"]).ends(0).json()["fields"]["project_id"],
-        "my-project"
-    );
 }
 
 #[test]

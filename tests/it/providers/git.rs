@@ -3,35 +3,12 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::json;
-use tempfile::TempDir;
-
 use super::clouds::{assert_cases, assert_unseen, secret, store, tested};
-use super::foreground::Foreground;
 use crate::double::{Answer, Double, Seen};
-use crate::peers::free_port;
+use crate::git_http::GitServer;
 use crate::stage::Stage;
 use crate::vaulted;
-
-/// Repositories behind a password, and one for everybody.
-struct GitServer {
-    url: String,
-    _folder: TempDir,
-    _server: Foreground,
-}
-
-impl GitServer {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let port = free_port();
-        let server = Foreground::start("git-http/up.sh", port, &[folder.path().to_str().unwrap(), &port.to_string()]);
-        Self { url: format!("http://127.0.0.1:{port}"), _folder: folder, _server: server }
-    }
-
-    fn private(&self) -> String {
-        format!("{}/private/demo.git", self.url)
-    }
-}
+use serde_json::json;
 
 /// git itself, with this home and a helper where one is given.
 fn git(home: &Path, helper: Option<&str>, arguments: &[&str], stdin: &str) -> Output {
@@ -120,6 +97,27 @@ fn a_broken_file_is_named_with_its_line() {
     let broken = stage.run(&["credentials", "store", "git", "a"]).ends(1);
     assert!(broken.stderr().contains("~/.netrc is no usable file of logins: line 3"), "{broken}");
     assert!(!broken.stderr().contains("LNYCANARY"), "{broken}");
+}
+
+#[test]
+fn a_broken_file_of_one_tool_does_not_keep_a_login_of_another_from_being_stored() {
+    let stage = vaulted::stage();
+    let files = [".config/tea/config.yml", ".netrc", ".git-credentials"].map(|path| stage.home().join(path));
+    std::fs::create_dir_all(files[0].parent().unwrap()).unwrap();
+    std::fs::write(&files[0], "logins: [\n").unwrap();
+    std::fs::write(&files[1], "machine\n").unwrap();
+    std::fs::write(&files[2], "https://ann:a-login-of-Ann@git.example.com\n").unwrap();
+    let stored = stage.run(&["credentials", "store", "git", "git.example.com", "--no-verify"]).ends(0);
+    for place in ["~/.config/tea/config.yml", "~/.netrc"] {
+        let stderr = stored.stderr();
+        assert!(stderr.contains(&format!("warning: passed over: {place} is no usable ")), "{stored}");
+        assert!(stderr.contains(&format!("  next: look at {place}\n")), "{stored}");
+    }
+    assert_eq!(vaulted::reveal(&stage, "git.example.com", "token"), "a-login-of-Ann");
+    // Nothing lies here for this one, and it may stand in the file that is broken.
+    let other = stage.run(&["credentials", "store", "git", "other.example.com", "--no-verify"]).ends(1);
+    assert!(other.stderr().contains("error: ~/.config/tea/config.yml is no usable "), "{other}");
+    assert!(other.stderr().contains("warning: passed over: ~/.netrc"), "{other}");
 }
 
 fn stored_at(double: &Double, flavour: &str, token: &str) -> Stage {

@@ -172,3 +172,26 @@ fn the_usual_key_is_found() {
     let broken = stage.run(&["credentials", "store", "ssh-key"]).ends(1);
     assert!(broken.stderr().contains("~/.ssh/id_rsa is no usable SSH private key"), "{broken}");
 }
+
+#[test]
+fn a_new_private_key_brings_its_public_half() {
+    let stage = vaulted::stage();
+    let (old, new) = (keygen(&stage, "old", &["ed25519"], "RFC4716", ""), keygen(&stage, "new", &["ecdsa"], "PEM", ""));
+    let old = old.to_str().unwrap();
+    let store = ["credentials", "store", "ssh-key", "--private-key", old, "--name", "key", "--user", "git"];
+    stage.run(&[&store[..], &["--comment", "my own"]].concat()).ends(0);
+    stage.run(&["credentials", "update", "key", "--field", "private_key=@new"]).ends(0);
+    let fields = list(&stage)[0]["fields"].clone();
+    let type_and_key = |line: &str| line.split(' ').take(2).map(str::to_owned).collect::<Vec<_>>();
+    let public = fields["public_key"].as_str().unwrap();
+    assert_eq!(type_and_key(public), type_and_key(&line(&new)));
+    assert!(public.ends_with(" my own"), "{fields}");
+    assert_eq!((&fields["comment"], &fields["user"]), (&"my own".into(), &"git".into()));
+    let told = run("ssh-keygen", &["-l", "-f", new.with_extension("pub").to_str().unwrap()]);
+    assert_eq!(fields["fingerprint"], told.split(' ').nth(1).unwrap());
+    // The other half of another key is no change that makes sense, and changes nothing else either.
+    let other = line(Path::new(old));
+    stage.run(&["credentials", "update", "key", "--field", &format!("public_key={other}"), "--tag", "x"]).ends(8);
+    assert_eq!(list(&stage)[0]["fields"], fields);
+    assert_eq!(list(&stage)[0]["tags"], serde_json::json!([]));
+}

@@ -74,6 +74,7 @@ struct ToldPlace<'s> {
 #[derive(Serialize)]
 struct ToldProblem<'s> {
     provider: &'static str,
+    place: Option<&'s str>,
     problem: &'s str,
     next: Option<&'s str>,
 }
@@ -99,6 +100,7 @@ impl Shown<'_> {
         let passed = &self.found.passed;
         let problems = self.found.problems.iter().map(|problem| ToldProblem {
             provider: problem.provider,
+            place: problem.place.as_deref(),
             problem: &problem.what,
             next: problem.next.as_deref(),
         });
@@ -146,9 +148,7 @@ impl Shown<'_> {
     pub(super) fn table(&self) -> Result<()> {
         self.rows()?;
         let ui = self.doors.ui;
-        for problem in &self.found.problems {
-            ui.warn(&clean(&problem.what));
-        }
+        self.problems();
         for (finding, fate) in self.pairs() {
             self.lefts(finding, fate);
         }
@@ -157,6 +157,17 @@ impl Shown<'_> {
             ui.say(&next);
         }
         Ok(())
+    }
+
+    /// The places that could not be looked into. They are told on stderr beside JSON as well: whoever reads the
+    /// findings alone would take them for all.
+    pub(super) fn problems(&self) {
+        for problem in &self.found.problems {
+            self.doors.ui.warn(&format!("not looked into: {}", problem.what));
+            if let Some(next) = &problem.next {
+                self.doors.ui.say(&format!("  next: {}", clean(next)));
+            }
+        }
     }
 
     /// The table alone.
@@ -215,12 +226,12 @@ impl Shown<'_> {
             return format!("not imported: {why}");
         }
         let identity = finding.verdict.as_ref().and_then(|verdict| verdict.identity.as_ref());
-        match life {
-            Life::Live => identity.map_or_else(|| "live".into(), |identity| format!("live: {identity}")),
-            Life::Unknown if !finding.missing.is_empty() => format!("lacks {}", finding.missing.join(", ")),
-            Life::Unknown if finding.fields.is_err() => "incomplete".into(),
-            Life::Unknown if !self.is_verified => "not asked".into(),
-            life => life.word().into(),
+        match (life, &finding.fields) {
+            (Life::Live, _) => identity.map_or_else(|| "live".into(), |identity| format!("live: {identity}")),
+            (Life::Unknown, _) if !finding.missing.is_empty() => format!("lacks {}", finding.missing.join(", ")),
+            (Life::Unknown, Err(problem)) => problem.clone(),
+            (Life::Unknown, Ok(_)) if !self.is_verified => "not asked".into(),
+            (life, _) => life.word().into(),
         }
     }
 

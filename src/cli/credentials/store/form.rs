@@ -6,6 +6,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, FromArgMatches};
 
 use super::Args;
 use crate::cli::given::{self, Given};
+use crate::cli::ui;
 use crate::credential::Field;
 use crate::provider::{self, Input, PROVIDERS, Place, Provider};
 
@@ -55,6 +56,9 @@ fn form(provider: &'static dyn Provider) -> Command {
         .after_help(format!("Example:\n  lanyard credentials store {}", words.join(" ")));
     for input in provider.inputs() {
         command = command.arg(argument(input));
+        if input.name == SHARED {
+            command = command.arg(placeholder());
+        }
     }
     for field in fields(provider) {
         command = command.arg(
@@ -96,8 +100,23 @@ fn form(provider: &'static dyn Provider) -> Command {
         )
 }
 
+/// A flag that every command takes and that Google's tools take as well: before the provider it is lanyard's, after it
+/// Google's.
+const SHARED: &str = "project";
+
+/// Stands for lanyard's flag in a form that has the provider's: the parser, which hands a flag of every command down and
+/// up by this word, notes lanyard's value here, so that neither reaches the other.
+fn placeholder() -> Arg {
+    Arg::new(SHARED).long("lanyard-project").hide(true).value_parser(ui::name)
+}
+
+/// The word by which the parser knows an input.
+fn id(input: &Input) -> &'static str {
+    if input.name == SHARED { "project-of-provider" } else { input.name }
+}
+
 fn argument(input: &'static Input) -> Arg {
-    let argument = Arg::new(input.name).help(input.help);
+    let argument = Arg::new(id(input)).help(input.help);
     match input.place {
         Place::Flag => argument.long(input.name).value_name(input.value),
         Place::Switch => argument.long(input.name).action(ArgAction::SetTrue),
@@ -115,15 +134,16 @@ impl FromArgMatches for Args {
         let mut inputs: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut words = Vec::new();
         for input in provider.inputs() {
+            let id = id(input);
             match input.place {
                 Place::Flag | Place::Argument => {
-                    inputs.extend(text(input.name).map(|value| (input.name.to_owned(), vec![value])));
+                    inputs.extend(text(id).map(|value| (input.name.to_owned(), vec![value])));
                 }
-                Place::Switch if matches.get_flag(input.name) => {
+                Place::Switch if matches.get_flag(id) => {
                     inputs.insert(input.name.to_owned(), vec![String::new()]);
                 }
                 Place::Switch => {}
-                Place::Arguments => words.extend(matches.get_many::<Given>(input.name).into_iter().flatten().cloned()),
+                Place::Arguments => words.extend(matches.get_many::<Given>(id).into_iter().flatten().cloned()),
             }
         }
         let given = |field: &'static Field| Some((field, matches.get_one::<Given>(field.name)?.clone()));
@@ -144,5 +164,36 @@ impl FromArgMatches for Args {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         *self = Self::from_arg_matches(matches)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, FromArgMatches};
+
+    use crate::cli::{Cli, Command, Credentials};
+
+    /// Lanyard's project and the provider's, of a command line.
+    fn projects(words: &str) -> (Option<String>, Option<String>) {
+        let words = format!("lanyard {words}");
+        let matches = Cli::command().try_get_matches_from(words.split(' ')).unwrap();
+        let Cli { global, command } = Cli::from_arg_matches(&matches).unwrap();
+        let Command::Credentials(Credentials::Store(args)) = command else { panic!("another command") };
+        (global.project, args.inputs.get("project").map(|given| given[0].clone()))
+    }
+
+    #[test]
+    fn where_the_project_stands_tells_whose_it_is() {
+        let told =
+            |lanyards: Option<&str>, googles: Option<&str>| (lanyards.map(str::to_owned), googles.map(str::to_owned));
+        assert_eq!(projects("credentials store gcp"), told(None, None));
+        assert_eq!(projects("credentials store gcp --project g"), told(None, Some("g")));
+        for before in
+            ["--project l credentials store", "credentials --project=l store", "credentials store --project l"]
+        {
+            assert_eq!(projects(&format!("{before} gcp")), told(Some("l"), None), "{before}");
+            assert_eq!(projects(&format!("{before} gcp --project=g")), told(Some("l"), Some("g")), "{before}");
+        }
+        assert_eq!(projects("credentials store aws --project l"), told(Some("l"), None), "other providers have none");
     }
 }

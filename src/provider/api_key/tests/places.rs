@@ -1,6 +1,7 @@
 //! Where keys lie and by what they are recognised.
 
 use super::*;
+use crate::provider::Found;
 
 /// What is found in a home with these files: service, place, key, endpoint, name.
 fn found(service: Option<&str>, files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Vec<String>, ProviderError> {
@@ -18,7 +19,7 @@ fn found(service: Option<&str>, files: &[(&str, &str)], variables: &[(&str, &str
         let name = found.name.clone().unwrap_or_else(|| "-".into());
         [raw("service"), found.origin.place.clone(), raw("api_key"), raw("endpoint"), name].join(" | ")
     };
-    Ok(PROVIDER.discover(&Here { env: &env, given: &given })?.into_iter().map(told).collect())
+    Ok(PROVIDER.discover(&Here { env: &env, given: &given }).choice()?.into_iter().map(told).collect())
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::*;
 use crate::credential::Class;
+use crate::provider::Found;
 
 /// A home with files.
 struct Home {
@@ -60,7 +61,7 @@ impl Home {
             self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let env = Env::invented(&self.path(".config"), &self.path("work"), &variables);
         let given = profile.map(|profile| (PROFILE.to_owned(), vec![profile.to_owned()])).into_iter().collect();
-        PROVIDER.discover(&Here { env: &env, given: &given })
+        PROVIDER.discover(&Here { env: &env, given: &given }).choice()
     }
 
     /// Each as `name kind value, value from place`.

@@ -64,7 +64,7 @@ fn other_files_are_refused_with_the_reason_and_nothing_of_them_is_quoted() {
 #[test]
 fn what_is_given_wins_over_what_the_file_says() {
     let env = no_env();
-    let given = [("project-id".to_owned(), vec!["other".to_owned()])].into();
+    let given = [("project".to_owned(), vec!["other".to_owned()])].into();
     let mut raw = Raw::new();
     raw.plain("key_file", &key_file(json!({})));
     PROVIDER.complete(&mut raw, &Here { env: &env, given: &given }).unwrap();

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::*;
 use crate::error::Failure;
+use crate::provider::Found;
 
 struct Machine {
     root: tempfile::TempDir,
@@ -32,7 +33,7 @@ impl Machine {
     fn discover(&self) -> Result<Vec<Found>, ProviderError> {
         let variables: Vec<(&str, &str)> = self.variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let env = Env::invented(&self.path().join("lanyard"), self.path(), &variables);
-        PROVIDER.discover(&Here { env: &env, given: &self.given })
+        PROVIDER.discover(&Here { env: &env, given: &self.given }).choice()
     }
 
     fn places(&self) -> Vec<(String, &'static str)> {

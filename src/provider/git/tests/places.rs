@@ -1,6 +1,7 @@
 //! Where logins lie and by what tokens are recognised.
 
 use super::*;
+use crate::provider::Found;
 
 /// What is found in a home with these files: host, place, user, token, service, name.
 fn found(host: Option<&str>, files: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Vec<String>, ProviderError> {
@@ -25,7 +26,7 @@ fn found(host: Option<&str>, files: &[(&str, &str)], variables: &[(&str, &str)])
         let place = found.origin.place.clone();
         [raw("host"), place, raw("username"), raw("token"), raw("service"), found.name.unwrap()].join(" | ")
     };
-    Ok(PROVIDER.discover(&Here { env: &env, given: &given })?.into_iter().map(told).collect())
+    Ok(PROVIDER.discover(&Here { env: &env, given: &given }).choice()?.into_iter().map(told).collect())
 }
 
 #[test]

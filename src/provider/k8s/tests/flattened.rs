@@ -52,7 +52,7 @@ fn data_wins_over_a_file_and_a_token_file_over_a_token() {
 fn a_context_that_cannot_stand_alone_is_refused_with_the_reason() {
     let server = |with: &str| kubeconfig("{token: abc}").replace(&format!("\"{SERVER}\""), with);
     let cases = [
-        (kubeconfig("{exec: {command: aws, args: [LNYCANARY]}}"), "does not run"),
+        (kubeconfig("{exec: {command: /opt/bin/aws, args: [LNYCANARY]}}"), "running a program (aws); nothing to store"),
         (kubeconfig("{auth-provider: {name: oidc, config: {id-token: LNYCANARY}}}"), "auth-provider"),
         (kubeconfig("{}"), "neither a token"),
         (kubeconfig("null"), "neither a token"),

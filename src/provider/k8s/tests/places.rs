@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::*;
 use crate::error::Failure;
+use crate::provider::Found;
 
 struct Machine {
     root: tempfile::TempDir,
@@ -39,7 +40,7 @@ impl Machine {
     }
 
     fn discover(&self) -> Result<Vec<Found>, ProviderError> {
-        self.with_here(|here| PROVIDER.discover(here))
+        self.with_here(|here| PROVIDER.discover(here)).choice()
     }
 
     fn places(&self) -> Vec<(String, bool)> {
@@ -92,7 +93,7 @@ fn the_current_context_comes_first_and_one_without_a_secret_is_told() {
     let mut machine = machine;
     machine.give("context", "p");
     let failure = machine.store().err().unwrap();
-    assert!(failure.to_string().starts_with("context p cannot be stored: its user is proved by a program"), "{failure}");
+    assert!(failure.to_string().starts_with("context p cannot be stored: it signs in by running a program (aws); nothing to store"), "{failure}");
     machine.give("context", "none");
     assert_eq!(machine.discover().unwrap_err().to_string(), "there is no context none in ~/.kube/config");
 }

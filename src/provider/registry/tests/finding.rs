@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 
 use super::*;
+use crate::provider::Found;
 
 /// A made-up machine: a home in a temporary folder, with these files below it.
 fn found(files: &[(&str, &str)], variables: &[(&str, &str)], url: Option<&str>) -> Result<Vec<String>, ProviderError> {
@@ -28,7 +29,7 @@ fn found(files: &[(&str, &str)], variables: &[(&str, &str)], url: Option<&str>) 
         let (username, password) = (value("username"), value("password"));
         format!("{} {username}:{password} {}{plain}", found.name.unwrap_or_default(), found.origin.place)
     };
-    Ok(PROVIDER.discover(&here)?.into_iter().map(shown).collect())
+    Ok(PROVIDER.discover(&here).choice()?.into_iter().map(shown).collect())
 }
 
 const GHCR: &str = r#"{"auths":{"ghcr.io":{"auth":"YWxpY2U6cA=="}}}"#;

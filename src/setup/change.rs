@@ -1,0 +1,208 @@
+//! Making the changes and taking them back: backup first, then the file; a kill in between loses nothing.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Edit, Plan, SetupError, Tool, read};
+use crate::os::Env;
+use crate::os::files::{self, FileError, Lock};
+
+/// How long to wait for another process that sets up a tool.
+const LOCKED: Duration = Duration::from_secs(20);
+
+/// What was done to the files of a tool, so that it can be undone.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Record {
+    edits: Vec<Entry>,
+}
+
+/// One change that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Entry {
+    path: PathBuf,
+    /// The copy of what was there before; `None` where there was nothing.
+    backup: Option<String>,
+    /// The digest of what we left; `None` for a link.
+    left: Option<String>,
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    /// It was as it should be.
+    Already,
+    /// It was changed.
+    Changed,
+    /// It is as it was before, byte for byte.
+    Restored,
+    /// Our part was taken out, and what others changed since was kept.
+    TakenOut,
+    /// It was ours alone and is gone.
+    Removed,
+}
+
+/// Makes the changes of a plan, each with a backup that is on the disk before.
+pub fn apply(env: &Env, tool: &dyn Tool, plan: &Plan) -> Result<Vec<(PathBuf, Done)>, SetupError> {
+    let folder = folder(env);
+    let _lock = lock(&folder)?;
+    let mut record = load(&folder, tool)?;
+    let mut done = Vec::new();
+    for edit in &plan.edits {
+        if !edit.is_due() {
+            done.push((edit.path().to_owned(), Done::Already));
+            continue;
+        }
+        match edit {
+            Edit::File { path, before, after } => {
+                if read(path)? != *before {
+                    return Err(SetupError::Changed { path: path.clone() });
+                }
+                let left = Some(digest(after));
+                match record.edits.iter_mut().find(|entry| entry.path == *path) {
+                    Some(entry) => entry.left = left,
+                    None => {
+                        let backup = match before {
+                            Some(before) => Some(back_up(&folder, tool, record.edits.len(), before)?),
+                            None => None,
+                        };
+                        record.edits.push(Entry { path: path.clone(), backup, left });
+                    }
+                }
+                save(&folder, tool, &record)?;
+                files::amend(path, after.as_bytes())?;
+            }
+            Edit::Link { path, to } => {
+                if !record.edits.iter().any(|entry| entry.path == *path) {
+                    record.edits.push(Entry { path: path.clone(), backup: None, left: None });
+                    save(&folder, tool, &record)?;
+                }
+                link(path, to)?;
+            }
+        }
+        done.push((edit.path().to_owned(), Done::Changed));
+    }
+    Ok(done)
+}
+
+/// Takes back what was done to the files of a tool; nothing where nothing was.
+pub fn undo(env: &Env, tool: &dyn Tool) -> Result<Vec<(PathBuf, Done)>, SetupError> {
+    let folder = folder(env);
+    let _lock = lock(&folder)?;
+    let mut record = load(&folder, tool)?;
+    let mut done = Vec::new();
+    // The last change is taken back first; what was taken back leaves the record, so that a kill is no harm.
+    while let Some(entry) = record.edits.last().cloned() {
+        done.push((entry.path.clone(), take_back(&folder, tool, &entry)?));
+        record.edits.pop();
+        save(&folder, tool, &record)?;
+        if let Some(backup) = &entry.backup {
+            files::remove(&folder.join(backup))?;
+        }
+    }
+    files::remove(&record_file(&folder, tool))?;
+    Ok(done)
+}
+
+/// Whether the tool was set up here and not undone.
+pub fn is_set_up(env: &Env, tool: &dyn Tool) -> Result<bool, SetupError> {
+    Ok(!load(&folder(env), tool)?.edits.is_empty())
+}
+
+fn take_back(folder: &Path, tool: &dyn Tool, entry: &Entry) -> Result<Done, SetupError> {
+    let Some(left) = &entry.left else { return unlink(&entry.path) };
+    let Some(present) = read(&entry.path)? else { return Ok(Done::Already) };
+    let before = match &entry.backup {
+        Some(backup) => read(&folder.join(backup))?,
+        None => None,
+    };
+    if digest(&present) == *left {
+        return match before {
+            Some(before) => {
+                files::amend(&entry.path, before.as_bytes())?;
+                Ok(Done::Restored)
+            }
+            None => {
+                files::remove(&entry.path)?;
+                Ok(Done::Removed)
+            }
+        };
+    }
+    let rest = tool.without(&entry.path, &present);
+    if rest == present {
+        return Ok(Done::Already);
+    }
+    files::amend(&entry.path, rest.as_bytes())?;
+    Ok(Done::TakenOut)
+}
+
+#[cfg(unix)]
+fn link(path: &Path, to: &Path) -> Result<(), SetupError> {
+    let io = |cause| FileError::Io { action: "create", path: path.to_owned(), cause };
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.is_symlink() => return Err(SetupError::InTheWay { path: path.to_owned() }),
+        Ok(_) => {
+            files::remove(path)?;
+        }
+        Err(_) => {}
+    }
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(io)?;
+    }
+    Ok(std::os::unix::fs::symlink(to, path).map_err(io)?)
+}
+
+/// Windows makes links for administrators only; there the program is copied.
+#[cfg(not(unix))]
+fn link(path: &Path, to: &Path) -> Result<(), SetupError> {
+    let path = path.with_extension("exe");
+    std::fs::copy(to, &path).map_err(|cause| FileError::Io { action: "create", path, cause })?;
+    Ok(())
+}
+
+fn unlink(path: &Path) -> Result<Done, SetupError> {
+    let is_ours = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
+    if is_ours && files::remove(path)? { Ok(Done::Removed) } else { Ok(Done::Already) }
+}
+
+fn folder(env: &Env) -> PathBuf {
+    env.data_dir().join("setup")
+}
+
+fn lock(folder: &Path) -> Result<Lock, SetupError> {
+    files::create_private_dir(folder)?;
+    let waiting = |holder| tracing::debug!(?holder, "waiting for another process");
+    Ok(Lock::acquire(&folder.join("lock"), LOCKED, &mut |holder| waiting(holder))?)
+}
+
+fn record_file(folder: &Path, tool: &dyn Tool) -> PathBuf {
+    folder.join(format!("{}.json", tool.name()))
+}
+
+fn load(folder: &Path, tool: &dyn Tool) -> Result<Record, SetupError> {
+    let path = record_file(folder, tool);
+    let Some(bytes) = files::read_private(&path)? else { return Ok(Record::default()) };
+    serde_json::from_slice(&bytes).map_err(|_| SetupError::Unclear {
+        mend: format!("move {} away, and undo by hand", path.display()),
+        problem: "it is no record of what was set up".into(),
+        path,
+    })
+}
+
+fn save(folder: &Path, tool: &dyn Tool, record: &Record) -> Result<(), SetupError> {
+    let text = serde_json::to_vec_pretty(record).unwrap_or_default();
+    Ok(files::replace(&record_file(folder, tool), &text, false)?)
+}
+
+/// Keeps a copy that only the user can read, and gives its name in the folder.
+fn back_up(folder: &Path, tool: &dyn Tool, number: usize, text: &str) -> Result<String, SetupError> {
+    let name = format!("{}.{number}.before", tool.name());
+    files::replace(&folder.join(&name), text.as_bytes(), false)?;
+    Ok(name)
+}
+
+fn digest(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,255 @@
+//! Editing a JSON file of another program in place: what is not touched keeps its bytes, its order and its layout.
+
+use std::ops::Range;
+
+/// A member of an object, by where it stands in the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Member {
+    key: String,
+    /// From the key's first quote to the end of the value.
+    whole: Range<usize>,
+    value: Range<usize>,
+}
+
+/// The text with the string `value` under `object`.`key` at the top level, both made if need be; `None` where the text
+/// is no object, or `object` is something else.
+pub(super) fn set(text: &str, object: &str, key: &str, value: &str) -> Option<String> {
+    let text = if text.trim().is_empty() { "{}\n" } else { text };
+    let top = members(text, start_of(text)?)?;
+    let quoted = quote(value);
+    let Some(outer) = top.iter().find(|member| member.key == object) else {
+        let indent = indent_of(text, &top);
+        let inner = format!("{{\n{indent}{indent}{}: {quoted}\n{indent}}}", quote(key));
+        return Some(insert(text, start_of(text)?, &top, &format!("{}: {inner}", quote(object)), &indent));
+    };
+    let inner = members(text, outer.value.start)?;
+    match inner.iter().find(|member| member.key == key) {
+        Some(member) => Some(replaced(text, member.value.clone(), &quoted)),
+        None => {
+            let indent = indent_of(text, &top).repeat(2);
+            Some(insert(text, outer.value.start, &inner, &format!("{}: {quoted}", quote(key)), &indent))
+        }
+    }
+}
+
+/// The text without the members of `object` whose value is the string `value`, and without `object` when that leaves
+/// nothing in it. The text itself where it cannot be read.
+pub(super) fn without(text: &str, object: &str, value: &str) -> String {
+    let quoted = quote(value);
+    let mut rest = text.to_owned();
+    loop {
+        let step = || {
+            let top = members(&rest, start_of(&rest)?)?;
+            let outer = top.iter().position(|member| member.key == object)?;
+            let inner = members(&rest, top.get(outer)?.value.start)?;
+            let ours = inner.iter().position(|member| rest.get(member.value.clone()) == Some(&quoted))?;
+            if inner.len() == 1 {
+                return Some(removed(&rest, &top, outer));
+            }
+            Some(removed(&rest, &inner, ours))
+        };
+        match step() {
+            Some(less) => rest = less,
+            None => return rest,
+        }
+    }
+}
+
+/// The string under `object`.`key`, as it stands in the text without its quotes.
+pub(super) fn get<'t>(text: &'t str, object: &str, key: &str) -> Option<&'t str> {
+    let top = members(text, start_of(text)?)?;
+    let outer = top.iter().find(|member| member.key == object)?;
+    let inner = members(text, outer.value.start)?;
+    let member = inner.into_iter().find(|member| member.key == key)?;
+    text.get(member.value)?.strip_prefix('"')?.strip_suffix('"')
+}
+
+/// A key by which an object is sure to hold a member of that key at the top level.
+pub(super) fn has(text: &str, key: &str) -> bool {
+    let found = || Some(members(text, start_of(text)?)?.iter().any(|member| member.key == key));
+    found().unwrap_or(false)
+}
+
+fn quote(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// Where the object begins that is the whole text; `None` where the text is no JSON object.
+fn start_of(text: &str) -> Option<usize> {
+    serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).ok()?;
+    text.find('{')
+}
+
+/// The members of the object that begins at `at`. The text is known to be JSON.
+fn members(text: &str, at: usize) -> Option<Vec<Member>> {
+    let bytes = text.as_bytes();
+    if bytes.get(at) != Some(&b'{') {
+        return None;
+    }
+    let mut found = Vec::new();
+    let mut at = blank(bytes, at + 1);
+    while bytes.get(at) == Some(&b'"') {
+        let key_end = string(bytes, at)?;
+        let key: String = serde_json::from_str(text.get(at..key_end)?).ok()?;
+        let colon = blank(bytes, key_end);
+        let start = blank(bytes, colon + 1);
+        let end = value(bytes, start)?;
+        found.push(Member { key, whole: at..end, value: start..end });
+        at = blank(bytes, end);
+        if bytes.get(at) == Some(&b',') {
+            at = blank(bytes, at + 1);
+        }
+    }
+    Some(found)
+}
+
+/// The end of the blanks that begin at `at`.
+fn blank(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
+}
+
+/// The end of the string that begins at `at`.
+fn string(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut escaped = false;
+    for (offset, byte) in bytes.get(at + 1..)?.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'"' => return Some(at + offset + 2),
+            _ => {}
+        }
+    }
+    None
+}
+
+/// The end of the value that begins at `at`.
+fn value(bytes: &[u8], at: usize) -> Option<usize> {
+    let mut depth = 0_usize;
+    let mut at = at;
+    loop {
+        match bytes.get(at)? {
+            b'"' => at = string(bytes, at)?,
+            b'{' | b'[' => {
+                depth += 1;
+                at += 1;
+            }
+            b'}' | b']' if depth > 0 => {
+                depth -= 1;
+                at += 1;
+            }
+            b',' | b'}' | b']' if depth == 0 => return Some(at),
+            byte if depth == 0 && byte.is_ascii_whitespace() => return Some(at),
+            _ => at += 1,
+        }
+        let is_closed = matches!(bytes.get(at - 1), Some(b'"' | b'}' | b']'));
+        if depth == 0 && is_closed {
+            return Some(at);
+        }
+    }
+}
+
+/// The blanks before the first member, two where there is none that tells.
+fn indent_of(text: &str, top: &[Member]) -> String {
+    let line = top.first().and_then(|first| text.get(..first.whole.start)?.rsplit('\n').next());
+    let indent = line.filter(|line| !line.is_empty() && line.bytes().all(|byte| byte == b' ' || byte == b'\t'));
+    indent.unwrap_or("  ").to_owned()
+}
+
+/// The text with one more member, behind the last one of the object that begins at `object`.
+fn insert(text: &str, object: usize, present: &[Member], member: &str, indent: &str) -> String {
+    match present.last() {
+        Some(last) => replaced(text, last.whole.end..last.whole.end, &format!(",\n{indent}{member}")),
+        None => {
+            let end = blank(text.as_bytes(), object + 1);
+            let outer = indent.get(..indent.len() / 2).unwrap_or_default();
+            let outer = if indent.len() > 2 || indent == "\t\t" { outer } else { "" };
+            replaced(text, object + 1..end, &format!("\n{indent}{member}\n{outer}"))
+        }
+    }
+}
+
+/// The text without a member, and without the comma that parted it from the others.
+fn removed(text: &str, members: &[Member], at: usize) -> String {
+    let range = match (at.checked_sub(1).and_then(|before| members.get(before)), members.get(at), members.get(at + 1)) {
+        (Some(before), Some(member), _) => before.whole.end..member.whole.end,
+        (None, Some(member), Some(after)) => member.whole.start..after.whole.start,
+        // The only one: what is left is an empty object.
+        (None, Some(member), None) => {
+            let open = text.get(..member.whole.start).map_or(0, |before| before.trim_end().len());
+            open..blank(text.as_bytes(), member.whole.end)
+        }
+        _ => return text.to_owned(),
+    };
+    replaced(text, range, "")
+}
+
+fn replaced(text: &str, range: Range<usize>, by: &str) -> String {
+    let (before, after) = (text.get(..range.start).unwrap_or_default(), text.get(range.end..).unwrap_or_default());
+    [before, by, after].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DOCKER: &str = "{\n\t\"auths\": {\n\t\t\"ghcr.io\": {}\n\t},\n\t\"detachKeys\": \"a,}b\\\"\"\n}";
+
+    #[test]
+    fn a_member_is_put_in_and_the_rest_keeps_its_bytes() {
+        let once = set(DOCKER, "credHelpers", "ghcr.io", "lanyard").unwrap();
+        let expected = DOCKER.strip_suffix("\n}").unwrap().to_owned()
+            + ",\n\t\"credHelpers\": {\n\t\t\"ghcr.io\": \"lanyard\"\n\t}\n}";
+        assert_eq!(once, expected);
+        let twice = set(&once, "credHelpers", "r.example:5000", "lanyard").unwrap();
+        assert!(twice.contains("\t\t\"ghcr.io\": \"lanyard\",\n\t\t\"r.example:5000\": \"lanyard\"\n\t}"), "{twice}");
+        assert_eq!(set(&twice, "credHelpers", "ghcr.io", "lanyard").unwrap(), twice);
+        assert_eq!(without(&twice, "credHelpers", "lanyard"), DOCKER);
+        assert_eq!(get(&twice, "credHelpers", "ghcr.io"), Some("lanyard"));
+    }
+
+    #[test]
+    fn what_belongs_to_others_stays() {
+        let text = r#"{"credHelpers": {"a": "osxkeychain", "b": "lanyard", "c": "ecr-login"}, "x": [1, {"y": "}"}]}"#;
+        let rest = without(text, "credHelpers", "lanyard");
+        assert_eq!(rest, r#"{"credHelpers": {"a": "osxkeychain", "c": "ecr-login"}, "x": [1, {"y": "}"}]}"#);
+        assert_eq!(set(text, "x", "k", "v"), None);
+        assert_eq!(set("[1]", "x", "k", "v"), None);
+        assert_eq!(set("{\"a\": 1} trailing", "x", "k", "v"), None);
+        assert_eq!(set("", "o", "k", "v").unwrap(), "{\n  \"o\": {\n    \"k\": \"v\"\n  }\n}\n");
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(serde_json::Value::from),
+            any::<i64>().prop_map(serde_json::Value::from),
+            "[a-z\\\\\"{}\\[\\],: ]{0,8}".prop_map(serde_json::Value::from),
+        ];
+        leaf.prop_recursive(3, 24, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::from),
+                prop::collection::btree_map("[a-z\"}]{0,4}", inner, 0..4)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_object_keeps_its_meaning(
+            map in prop::collection::btree_map("[a-z\"}]{0,4}", json(), 0..4),
+            pretty in any::<bool>(),
+        ) {
+            let value = serde_json::Value::Object(map.into_iter().collect());
+            let text = if pretty { serde_json::to_string_pretty(&value).unwrap() } else { value.to_string() };
+            let put = set(&text, "credHelpers", "h", "lanyard").unwrap();
+            let read: serde_json::Value = serde_json::from_str(&put).unwrap();
+            prop_assert_eq!(&read["credHelpers"]["h"], "lanyard");
+            let back: serde_json::Value = serde_json::from_str(&without(&put, "credHelpers", "lanyard")).unwrap();
+            prop_assert_eq!(back, value);
+        }
+    }
+}
