@@ -27,7 +27,8 @@ impl Place {
         let data = env.data_dir();
         let data = std::path::absolute(&data).unwrap_or(data);
         let digest = Sha256::digest(data.as_os_str().as_encoded_bytes());
-        let tag: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let [first, second, third, fourth, ..] = *digest.as_slice() else { return None };
+        let tag = format!("{:08x}", u32::from_be_bytes([first, second, third, fourth]));
         Some(Self::named(&folder.join("lanyard"), &format!("agent-{tag}"), &format!("ssh-{tag}")))
     }
 
@@ -52,13 +53,12 @@ impl Place {
                 && place.folder().parent().is_some_and(is_own)
                 && files::create_private_dir(place.folder()).is_ok()
         });
-        let place = match session {
-            Some(place) => place,
-            None => {
-                let place = Self::of_data(env);
-                files::create_private_dir(place.folder())?;
-                place
-            }
+        let place = if let Some(place) = session {
+            place
+        } else {
+            let place = Self::of_data(env);
+            files::create_private_dir(place.folder())?;
+            place
         };
         let unsafe_ = |problem: &str, mend: String| FileError::Unsafe {
             path: place.folder().to_owned(),
@@ -101,7 +101,7 @@ fn is_own(folder: &Path) -> bool {
 }
 
 fn is_private(folder: &Path) -> bool {
-    let private = |found: std::fs::Metadata| found.is_dir() && found.uid() == me() && found.mode() & 0o077 == 0;
+    let private = |found: std::fs::Metadata| found.is_dir() && found.uid() == me() && found.mode() & 0o777 == 0o700;
     std::fs::symlink_metadata(folder).is_ok_and(private)
 }
 
