@@ -100,8 +100,6 @@ pub struct Want {
     pub fields: Vec<(&'static str, Option<String>)>,
     /// Whether the tool keeps what it is given, and is to be given what ends by itself.
     pub short: bool,
-    /// A field that is no secret, and the value that the credential must have been stored with, byte for byte.
-    pub field: Option<(&'static str, String)>,
     /// What the tool is about to do with it, where that makes a difference.
     pub power: Power,
 }
@@ -136,7 +134,7 @@ impl Want {
 
     /// The credential of one of these kinds that was stored with exactly this value in a field.
     pub fn holding(kinds: &'static [&'static str], field: &'static str, value: &str) -> Self {
-        Self { kinds, field: Some((field, value.to_owned())), ..Self::default() }
+        Self { kinds, fields: vec![(field, Some(value.to_owned()))], ..Self::default() }
     }
 }
 

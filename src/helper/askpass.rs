@@ -20,7 +20,7 @@ pub(super) static HELPER: Askpass = Askpass;
 /// What stands for an account at a git host.
 const GIT: [&str; 3] = ["git", "username_password", "oauth"];
 const SSH: [&str; 1] = ["ssh_key"];
-/// The user beside a token that tells whose it is by itself.
+/// The user beside a token, at a host that wants none in particular.
 const TOKEN_USER: &str = "oauth2";
 
 impl Helper for Askpass {
@@ -52,7 +52,7 @@ impl Helper for Askpass {
         let [prompt] = call.arguments else { return Err(silent()) };
         match Prompt::parse(prompt).ok_or_else(silent)? {
             Prompt::User(at) => Ok(Ask::Get(Want::at(&GIT, at, None))),
-            Prompt::Password(at, user) => Ok(Ask::Get(Want::at(&GIT, at, user.filter(|user| user != TOKEN_USER)))),
+            Prompt::Password(at, user) => Ok(Ask::Get(Want::at(&GIT, at, user))),
             Prompt::Passphrase(path) => {
                 let fingerprint = key::fingerprint(&call.env.working_dir().join(path)).ok_or_else(silent)?;
                 let want = Want::holding(&SSH, "fingerprint", &fingerprint);
@@ -64,11 +64,11 @@ impl Helper for Askpass {
     fn reply(&self, call: &Call<'_>, answer: &Answer<'_>) -> Reply {
         let prompt = call.arguments.first().and_then(|prompt| Prompt::parse(prompt));
         match (answer, prompt) {
-            (Answer::Found(_, issued), Some(prompt)) => {
+            (Answer::Found(metadata, issued), Some(prompt)) => {
                 let told = match (&issued.material, prompt) {
                     (Material::Basic { username, .. }, Prompt::User(_)) => username,
                     (Material::Basic { password, .. }, Prompt::Password(..)) => password.expose(),
-                    (Material::Bearer(_), Prompt::User(_)) => TOKEN_USER,
+                    (Material::Bearer(_), Prompt::User(_)) => metadata.field("git_username").unwrap_or(TOKEN_USER),
                     (Material::Bearer(secret), _) => secret.expose(),
                     _ => return Reply::default().ending(1),
                 };

@@ -46,9 +46,8 @@ struct Registry<'r> {
 }
 
 impl Request<'_> {
-    fn want(&self) -> Want {
-        let index = if self.registry.index == CRATES_IO.0 { CRATES_IO.1 } else { &self.registry.index };
-        Want::holding(&KINDS, INDEX, index)
+    fn index(&self) -> &str {
+        if self.registry.index == CRATES_IO.0 { CRATES_IO.1 } else { &self.registry.index }
     }
 }
 
@@ -108,12 +107,13 @@ impl Helper for Cargo {
         if request.v != 1 {
             return Err(other("this version of cargo's protocol is not known".into()));
         }
-        let want = request.want();
+        let index = request.index().to_owned();
+        let want = Want::holding(&KINDS, INDEX, &index);
         match &*request.kind {
             // cargo names operations to come as it does these, and the careful one is to publish.
             "get" if request.operation.as_deref() == Some("read") => Ok(Ask::Get(Want { power: Power::Read, ..want })),
             "get" => Ok(Ask::Get(Want { power: Power::Publish, ..want })),
-            "login" => login(want, request.token),
+            "login" => login(&index, want, request.token),
             "logout" => Ok(Ask::Forget(want)),
             _ => Err(refused(Refusal::OperationNotSupported)),
         }
@@ -171,8 +171,7 @@ fn found(issued: &Issued) -> Option<Reply> {
 }
 
 /// A helper asks nobody for a token: what a tool was not given it does not get by a question of its own.
-fn login(want: Want, token: Option<Secret>) -> Result<Ask, Reply> {
-    let Some((_, index)) = &want.field else { return Err(refused(Refusal::UrlNotSupported)) };
+fn login(index: &str, want: Want, token: Option<Secret>) -> Result<Ask, Reply> {
     let Some(token) = token.filter(|token| !token.expose().is_empty()) else {
         let mend = "give it on stdin: `cargo login < FILE`, or store it: `lanyard credentials store api-key cargo`";
         return Err(other(format!("no token came with the request; {mend} (`--index {index}`)")));

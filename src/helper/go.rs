@@ -3,7 +3,7 @@
 //! go starts it without an address before its first request, and with one after a request that was refused. The first
 //! is answered with nothing: nobody hands out everything there is because one download may need one of it.
 
-use crate::credential::{Address, Issued, Metadata, Want};
+use crate::credential::{Address, Issued, Material, Metadata, Want};
 use crate::helper::{Answer, Ask, Call, Framing, Helper, Reply, told};
 use crate::http::parse_url;
 use crate::provider;
@@ -60,7 +60,14 @@ fn asked(url: &str) -> Option<Address> {
 
 /// The header for what the credential was stored for, so that go does not ask again for each file below it.
 fn found(asked: &Address, metadata: &Metadata, issued: &Issued) -> Option<Reply> {
-    let (name, value) = issued.material.header()?;
+    let (name, value) = match &issued.material {
+        // A git host takes the token of a sign-in as a password, here as for git itself.
+        Material::Bearer(token) if metadata.kind.id == "oauth" => {
+            let username = metadata.field("git_username").unwrap_or("oauth2").to_owned();
+            Material::Basic { username, password: token.duplicate() }.header()?
+        }
+        material => material.header()?,
+    };
     let own = provider::of(metadata)?.addresses(metadata);
     let own = own.into_iter().filter(|own| own.covers(asked)).max_by_key(Address::reach)?;
     let path = own.path.filter(|path| !path.is_empty()).map(|path| format!("/{path}")).unwrap_or_default();

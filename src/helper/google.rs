@@ -65,7 +65,7 @@ impl Helper for Google {
         let Some(audience) = variable(call, "AUDIENCE") else {
             return Err(refused("no_audience", "GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE is not set: Google's libraries set it"));
         };
-        Ok(Ask::IdToken(Want { field: Some((AUDIENCE, audience.to_owned())), ..Want::named(&KINDS, name) }))
+        Ok(Ask::IdToken(Want { fields: vec![(AUDIENCE, Some(audience.to_owned()))], ..Want::named(&KINDS, name) }))
     }
 
     fn reply(&self, call: &Call<'_>, answer: &Answer<'_>) -> Reply {

@@ -2,8 +2,10 @@
 //! and `keyring.rs` of uv.
 //!
 //! The service is the address of a package index. pip and uv ask for the whole address first and then for the bare
-//! host, which does not say whether a password would travel in the clear: a bare host is not answered.
+//! host, which does not say whether a password would travel in the clear: a bare host is not answered. What pip gives to
+//! be kept for a bare host is kept for `https`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -45,15 +47,14 @@ impl Helper for Keyring {
 
     fn ask(&self, call: &Call<'_>) -> Result<Ask, Reply> {
         let line = Line::parse(call.arguments).map_err(misused)?;
-        let at = address(line.service);
         match (line.verb, line.user) {
             (Verb::Get, user) => {
-                let at = at.ok_or_else(|| Reply::default().ending(1))?;
+                let at = address(line.service).ok_or_else(|| Reply::default().ending(1))?;
                 Ok(Ask::Get(Want::at(&KINDS, at, user.filter(|user| *user != TOKEN_USER).map(str::to_owned))))
             }
             (Verb::Set, Some(user)) => set(line.service, user, call.text),
             (Verb::Delete, Some(user)) => {
-                let at = at.ok_or_else(|| Reply::default().ending(1))?;
+                let at = address(&whole(line.service)).ok_or_else(|| Reply::default().ending(1))?;
                 Ok(Ask::Forget(Want::at(&KINDS, at, Some(user.to_owned()))))
             }
             (Verb::Set | Verb::Delete, None) => Err(misused(format!("{} requires service and username", line.verb.word()))),
@@ -81,6 +82,16 @@ fn misused(what: impl std::fmt::Display) -> Reply {
 fn address(service: &str) -> Option<Address> {
     let url = parse_url(service).ok()?;
     url.query().is_none().then(|| Address::of_url(&url)).flatten()
+}
+
+/// The address that pip means by a bare host: the safe one, and this machine's own where it is this machine.
+fn whole(service: &str) -> Cow<'_, str> {
+    if service.contains("://") {
+        return Cow::Borrowed(service);
+    }
+    let plain = format!("http://{service}");
+    // Without TLS no address is one but that of this machine.
+    Cow::Owned(if parse_url(&plain).is_ok() { plain } else { format!("https://{service}") })
 }
 
 #[derive(Serialize)]
@@ -115,11 +126,12 @@ fn found(line: &Line<'_>, material: &Material) -> Result<Reply, &'static str> {
 
 /// What a tool's user gave to be kept. One line break at the end is the terminal's.
 fn set(service: &str, user: &str, text: &str) -> Result<Ask, Reply> {
-    let no_index = || Reply::refusal(1, "lanyard: a password is kept for the whole address of an index: https://HOST/PATH/");
-    let at = address(service).ok_or_else(no_index)?;
+    let no_index = || Reply::refusal(1, "lanyard: a password is kept for the address of an index: https://HOST/PATH/");
+    let service = whole(service);
+    let at = address(&service).ok_or_else(no_index)?;
     let password = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
     let mut raw = Raw::new();
-    raw.plain("service", "python").plain("username", user).plain("endpoint", service);
+    raw.plain("service", "python").plain("username", user).plain("endpoint", &service);
     raw.set("password", Secret::new(password.to_owned()));
     let want = Want::at(&KINDS, at, Some(user.to_owned()));
     Ok(Ask::Store(Keep { provider: "password", inputs: BTreeMap::new(), want, raw }))

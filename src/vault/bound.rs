@@ -22,21 +22,18 @@ pub fn bound(vault: &dyn Vault, want: &Want) -> Result<Option<Metadata>, VaultEr
     let mut fitting = match (&want.name, &want.at) {
         (Some(name), _) => named(vault, name)?,
         (None, Some(at)) => vault.for_host(&at.place())?,
-        (None, None) if want.field.is_some() => vault.list()?,
-        (None, None) => Vec::new(),
+        (None, None) if want.fields.is_empty() => Vec::new(),
+        (None, None) => vault.list()?,
     };
     let has_fields =
         |metadata: &Metadata| want.fields.iter().all(|(name, value)| metadata.field(name) == value.as_deref());
-    fitting.retain(|metadata| {
-        want.kinds.contains(&metadata.kind.id) && is_for_user(metadata, want.user.as_deref()) && has_fields(metadata)
-    });
-    if let Some((field, value)) = &want.field {
-        let like = |metadata: &Metadata| metadata.field(field).is_some_and(|own| skeleton(own) == skeleton(value));
-        let alike = fitting.iter().find(|metadata| like(metadata)).map(|metadata| metadata.name.clone());
-        fitting.retain(|metadata| metadata.field(field) == Some(value));
-        if let Some(name) = alike.filter(|_| fitting.is_empty()) {
-            return Err(VaultError::LookAlike { name });
-        }
+    fitting.retain(|metadata| want.kinds.contains(&metadata.kind.id) && is_for_user(metadata, want.user.as_deref()));
+    let (exact, others): (Vec<_>, Vec<_>) = fitting.into_iter().partition(has_fields);
+    let mut fitting = exact;
+    if let (true, None, None) = (fitting.is_empty(), &want.name, &want.at)
+        && let Some(other) = others.into_iter().find(|metadata| is_like(metadata, want))
+    {
+        return Err(VaultError::LookAlike { name: other.name });
     }
     if let Some(at) = &want.at {
         let reach = |metadata: &Metadata| reach(metadata, at);
@@ -91,6 +88,11 @@ fn named(vault: &dyn Vault, name: &str) -> Result<Vec<Metadata>, VaultError> {
 fn is_for_user(metadata: &Metadata, user: Option<&str>) -> bool {
     let means = |user| provider::of(metadata).is_some_and(|provider| provider.is_for_user(metadata, user));
     user.is_none_or(means)
+}
+
+/// Whether a credential would be the one but for details of the values.
+fn is_like(metadata: &Metadata, want: &Want) -> bool {
+    want.fields.iter().all(|(name, value)| metadata.field(name).map(skeleton) == value.as_deref().map(skeleton))
 }
 
 /// What is left of a value when all is taken away that some tools take away, and by which two addresses of different

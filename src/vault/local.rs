@@ -21,6 +21,7 @@ mod backup;
 mod content;
 mod kept;
 mod keys;
+mod links;
 
 pub use backup::Restored;
 pub use keys::About;
@@ -108,6 +109,12 @@ impl<'a> Local<'a> {
         let open = Rc::new(open);
         *self.open.borrow_mut() = Some(Rc::clone(&open));
         Ok((store, open))
+    }
+
+    /// Opens the vault, and makes it where there is none: whoever is about to have a person sign in learns first that
+    /// what comes of it can be kept.
+    pub fn ready(&self) -> Result<(), VaultError> {
+        self.opened().map(|_| ())
     }
 
     /// Forgets the vault's key, so that the next use opens it anew.

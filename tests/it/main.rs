@@ -11,6 +11,7 @@
 //! | `second_host.rs`, `users.rs`, `crash.rs` | another machine, other users, sudden death |
 //! | `secure.rs` | a provider behind TLS, with certificates good and bad |
 //! | `terminal.rs` | a person who types at a pseudo-terminal |
+//! | `git_http.rs` | git itself, and servers that it talks to |
 //! | `double.rs` | an outside API whose routes are a closure |
 //! | `wire.rs` | HTTP by hand |
 //! | `vaulted.rs` | a home with a vault |
@@ -44,6 +45,7 @@ mod double;
 mod environment;
 mod escapes;
 mod family;
+mod git_http;
 mod hosts;
 mod house;
 mod id_tokens;
@@ -55,7 +57,10 @@ mod leaks_credentials {
     mod commands;
     mod echo;
     mod kept;
+    mod processes;
     mod signed_in;
+    mod surroundings;
+    mod trouble;
 }
 mod login;
 mod peers;
@@ -105,6 +110,9 @@ mod tools {
     mod aws;
     mod docker;
     mod kubectl;
+    mod git;
+    mod git_sign_in;
+    mod git_trouble;
 }
 mod users;
 mod vault {
@@ -113,6 +121,9 @@ mod vault {
     mod files;
     mod keychain;
     mod together;
+}
+mod tools {
+    mod setup;
 }
 mod vaulted;
 mod wire;
