@@ -149,15 +149,13 @@ fn serve(mut stream: &TcpStream, requests: &Mutex<Vec<Seen>>, gate: &dyn Fn(&See
     requests.lock().unwrap_or_else(PoisonError::into_inner).push(seen.clone());
     let page = match gate(&seen) {
         Gate::Open => backend(&seen, root),
-        Gate::Unknown => {
-            b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"git\"\r\nContent-Length: 0\r\n\
+        Gate::Unknown => b"HTTP/1.1 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"git\"\r\nContent-Length: 0\r\n\
               Connection: close\r\n\r\n"
-                .to_vec()
+            .to_vec(),
+        Gate::Elsewhere(address) => {
+            format!("HTTP/1.1 301 Moved\r\nLocation: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                .into_bytes()
         }
-        Gate::Elsewhere(address) => format!(
-            "HTTP/1.1 301 Moved\r\nLocation: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-        )
-        .into_bytes(),
     };
     let _ = stream.write_all(&page);
     let _ = stream.shutdown(Shutdown::Both);

@@ -109,10 +109,11 @@ mod tls;
 mod tools {
     mod aws;
     mod docker;
-    mod kubectl;
     mod git;
     mod git_sign_in;
     mod git_trouble;
+    mod kubectl;
+    mod setup;
 }
 mod users;
 mod vault {
@@ -121,9 +122,6 @@ mod vault {
     mod files;
     mod keychain;
     mod together;
-}
-mod tools {
-    mod setup;
 }
 mod vaulted;
 mod wire;

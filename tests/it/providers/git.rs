@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::json;
 use super::clouds::{assert_cases, assert_unseen, secret, store, tested};
 use crate::double::{Answer, Double, Seen};
 use crate::git_http::GitServer;
 use crate::stage::Stage;
 use crate::vaulted;
+use serde_json::json;
 
 /// git itself, with this home and a helper where one is given.
 fn git(home: &Path, helper: Option<&str>, arguments: &[&str], stdin: &str) -> Output {

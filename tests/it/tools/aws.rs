@@ -273,3 +273,17 @@ fn what_cannot_be_handed_out_is_told_on_stderr_alone() {
     stage.set("AWS_ENDPOINT_URL", short.url());
     refused(&stage, "keys", "sts:GetSessionToken");
 }
+
+#[test]
+fn the_doctor_warns_of_an_endpoint_where_keys_of_ours_sign() {
+    let stage = vaulted::stage();
+    std::fs::create_dir_all(stage.home().join(".aws")).unwrap();
+    let ours = "[profile prod]\ncredential_process = /usr/bin/lanyard helper aws prod\n";
+    std::fs::write(stage.home().join(".aws/config"), ours).unwrap();
+    let told = stage.run(&["doctor"]);
+    assert!(!told.stdout().contains("another address than AWS's"), "{told}");
+    std::fs::write(stage.home().join(".aws/config"), format!("{ours}endpoint_url = https://evil.example\n")).unwrap();
+    let told = stage.run(&["doctor"]);
+    assert!(told.stdout().contains("go to another address than AWS's: the profile prod"), "{told}");
+    assert_ne!(told.code, Some(0));
+}

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::canary::{Canary, Sweep};
-use crate::git_http::{GatedGit, Gate, GitServer, git, git_beside, knows_authtype, login, own_helper, succeeded};
+use crate::git_http::{Gate, GatedGit, GitServer, git, git_beside, knows_authtype, login, own_helper, succeeded};
 use crate::stage::{LANYARD, Outcome, Stage};
 use crate::vaulted::{self, list, reveal};
 
@@ -319,7 +319,10 @@ fn what_lies_in_a_clone_has_no_say() {
     let stranger = GatedGit::start(|_| Gate::Unknown);
     for text in [
         format!("profile = \"x\"\nproject = \"y\"\nurl = \"{}\"\n", stranger.url),
-        format!("[services.x]\nissuer = \"{0}\"\nclient_id = \"y\"\n[services.x.git]\naddress = \"{0}\"\n", stranger.url),
+        format!(
+            "[services.x]\nissuer = \"{0}\"\nclient_id = \"y\"\n[services.x.git]\naddress = \"{0}\"\n",
+            stranger.url
+        ),
         "helper = \"!touch pwned\"\nstorage = \"plain\"\n".to_owned(),
         "no TOML at all [".to_owned(),
     ] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::git::{answered, helper, question};
-use crate::git_http::{GatedGit, Gate, git, git_command, login, own_helper, succeeded};
+use crate::git_http::{Gate, GatedGit, git, git_command, login, own_helper, succeeded};
 use crate::idp::{Behaviour, Idp, Poll};
 use crate::scene;
 use crate::stage::{LANYARD, Stage};
@@ -91,7 +91,10 @@ fn a_first_clone_leads_to_a_sign_in_and_later_ones_ask_nothing() {
     scene.first_clone();
     assert!(scene.stage.home().join("first/.git").exists());
     let stored = list(&scene.stage).remove(0);
-    assert_eq!((&stored["name"], &stored["kind"], &stored["status"]), (&"corp".into(), &"oauth".into(), &"active".into()));
+    assert_eq!(
+        (&stored["name"], &stored["kind"], &stored["status"]),
+        (&"corp".into(), &"oauth".into(), &"active".into())
+    );
     let asked = scene.idp.requests_to("/device_authorization")[0].field("scope").unwrap();
     assert_eq!(asked, "openid email offline_access api:read");
 
@@ -164,7 +167,8 @@ fn nobody_is_asked_where_nobody_can_or_wants_to_answer() {
         assert_eq!(scene.answer(), "");
     }
     for value in ["false", "never", "off"] {
-        let config = [("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "credential.interactive"), ("GIT_CONFIG_VALUE_0", value)];
+        let config =
+            [("GIT_CONFIG_COUNT", "1"), ("GIT_CONFIG_KEY_0", "credential.interactive"), ("GIT_CONFIG_VALUE_0", value)];
         let ending = scene.helper_at_terminal(&asked, &config).ends();
         assert_eq!((ending.screen.trim(), scene.answer().as_str()), ("ended 0", ""), "credential.interactive={value}");
     }
@@ -202,7 +206,8 @@ fn what_lies_in_a_clone_does_not_choose_where_one_signs_in() {
     let mut scene = Scene::new(Behaviour::default());
     scene.stage.enter("clone");
     let file = scene.stage.home().join("clone/.lanyard.toml");
-    std::fs::write(file, "profile = \"evil\"\nproject = \"evil\"\n[services.corp]\nissuer = \"http://127.0.0.1:9\"\n").unwrap();
+    std::fs::write(file, "profile = \"evil\"\nproject = \"evil\"\n[services.corp]\nissuer = \"http://127.0.0.1:9\"\n")
+        .unwrap();
     let mut terminal = scene.helper_at_terminal(&question(&scene.host.url), &[]);
     terminal.sees("Signed in to corp as user@example.com");
     terminal.sees("ended 0");
@@ -225,7 +230,10 @@ fn many_at_once_sign_in_once() {
     let answers: Vec<String> = (0..6)
         .map(|number| std::fs::read_to_string(scene.stage.root().join(format!("answer-{number}"))).unwrap())
         .collect();
-    assert!(answers.iter().all(|answer| answer.starts_with("username=oauth2\n") && *answer == answers[0]), "{answers:?}");
+    assert!(
+        answers.iter().all(|answer| answer.starts_with("username=oauth2\n") && *answer == answers[0]),
+        "{answers:?}"
+    );
     assert_eq!(list(&scene.stage).len(), 1);
 }
 
@@ -341,7 +349,8 @@ fn a_token_that_nothing_renews_is_asked_for_again_once_it_was_refused() {
 fn a_sign_in_stored_by_hand_serves_git_where_its_scopes_do() {
     let scene = Scene::new(Behaviour::default());
     let connect = |more: &[&str]| {
-        let mut running = scene.stage.start(&[&["credentials", "store", "oauth", "corp", "--no-browser"], more].concat());
+        let mut running =
+            scene.stage.start(&[&["credentials", "store", "oauth", "corp", "--no-browser"], more].concat());
         if let Some(url) = running.url_unless_it_ends() {
             wire::browse(&url);
         }
