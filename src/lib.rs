@@ -5,6 +5,7 @@
 //! | layer | modules | what it knows |
 //! |---|---|---|
 //! | ways in | [`cli`] | arguments, questions, printing; the only code that touches a terminal |
+//! | | `agent` | a process that holds the vault's key, answers helpers at once, signs for ssh; on Unix |
 //! | | [`helper`] | the protocols of tools, as bytes |
 //! | | [`setup`] | the configuration of tools, so that they ask |
 //! | domain: verbs | [`scan`] | every credential that lies on this machine, in files, variables and any text |
@@ -20,6 +21,8 @@
 // The program is checked as it is built; its tests may write files and read variables as they like.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+#[cfg(unix)]
+pub mod agent;
 pub mod auth;
 pub mod cli;
 pub mod config;

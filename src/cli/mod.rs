@@ -44,6 +44,8 @@ mod credentials {
 }
 mod access;
 mod active;
+#[cfg(unix)]
+mod agent;
 mod api;
 mod argv;
 mod browser;
@@ -126,6 +128,10 @@ enum Command {
     /// Look after the vault: its keys, its backups, its recovery
     #[command(subcommand, after_help = "Example:\n  lanyard vault backup ~/backups/vault-2026-01.db")]
     Vault(vault::Command),
+    /// Keep the vault open in a process that answers tools at once and signs for ssh
+    #[cfg(unix)]
+    #[command(subcommand, after_help = "Example:\n  lanyard agent start\n  eval \"$(lanyard agent env)\"")]
+    Agent(agent::Command),
     /// Read and change the configuration
     #[command(subcommand, after_help = "Example:\n  lanyard config set defaults.storage keychain")]
     Config(config::Command),
@@ -197,6 +203,8 @@ impl Command {
             Self::Credentials(Credentials::Reconnect(args)) => args.run(doors),
             Self::Credentials(Credentials::Export(args)) => args.run(doors),
             Self::Vault(command) => command.run(doors),
+            #[cfg(unix)]
+            Self::Agent(command) => command.run(doors),
             Self::Config(command) => command.run(doors),
             Self::Profile(command) => command.run(doors),
             Self::Project(command) => command.run(doors),

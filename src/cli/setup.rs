@@ -1,9 +1,12 @@
 //! `lanyard setup`: tells the tools on this machine to ask lanyard.
 
+use serde::Serialize;
+
 use crate::cli::{Doors, active, vault_door};
+use crate::config::{Output, Profile};
 use crate::error::Result;
 use crate::setup::{self, Done, Edit, Plan, Site, TOOLS, Tool};
-use crate::text::clean;
+use crate::text::{clean, printable};
 use crate::vault::Vault;
 
 /// Set a tool up so that it asks lanyard for its credentials
@@ -53,7 +56,9 @@ impl Args {
             hosts: &self.host,
             credential: self.credential.as_deref(),
         };
-        let Some(tool) = self.tool.as_deref().and_then(setup::by_name) else { return list(doors, &site) };
+        let Some(tool) = self.tool.as_deref().and_then(setup::by_name) else {
+            return list(doors, &site, &profile);
+        };
         if self.undo {
             return undo(doors, tool);
         }
@@ -132,7 +137,7 @@ fn show(doors: &Doors<'_>, edit: &Edit) {
                 doors.ui.say(&format!("  - {}", hidden(line)));
             }
             for line in after.get(same..after.len() - same_end).unwrap_or_default() {
-                doors.ui.say(&format!("  + {}", clean(line)));
+                doors.ui.say(&format!("  + {}", printable(&line.replace('\t', "    "))));
             }
         }
         Edit::Link { path, to } => doors.ui.say(&format!("{} -> {}", path.display(), to.display())),
@@ -147,18 +152,55 @@ fn hidden(line: &str) -> String {
     }
 }
 
-/// The tools of this machine.
-fn list(doors: &Doors<'_>, site: &Site<'_>) -> Result<()> {
+/// A tool as JSON.
+#[derive(Serialize)]
+struct Told {
+    tool: &'static str,
+    title: &'static str,
+    found: bool,
+    set_up: bool,
+    plain_text: Vec<String>,
+}
+
+/// The tools of this machine: which are set up, and what need not lie around for them.
+fn list(doors: &Doors<'_>, site: &Site<'_>, profile: &Profile) -> Result<()> {
     let mut rows = Vec::new();
     for tool in TOOLS {
-        let is_here = site.has(*tool);
-        let is_set_up = setup::is_set_up(doors.env, *tool)?;
-        rows.push(vec![
-            tool.name().to_owned(),
-            tool.title().to_owned(),
-            if is_here { "yes" } else { "no" }.to_owned(),
-            if is_set_up { "yes" } else { "no" }.to_owned(),
-        ]);
+        let left_over = setup::left_over(doors.env, *tool);
+        rows.push((*tool, site.has(*tool), setup::is_set_up(doors.env, *tool)?, left_over));
     }
-    doors.ui.table(&["tool", "what", "found", "set up"], &rows)
+    if profile.output.value == Output::Json {
+        let told: Vec<Told> = rows
+            .into_iter()
+            .map(|(tool, found, set_up, left)| Told {
+                tool: tool.name(),
+                title: tool.title(),
+                found,
+                set_up,
+                plain_text: left.into_iter().map(|left| left.place).collect(),
+            })
+            .collect();
+        return doors.ui.answer_json(&told);
+    }
+    let word = |yes: bool| if yes { "yes" } else { "-" }.to_owned();
+    let cells: Vec<Vec<String>> = rows
+        .iter()
+        .map(|(tool, found, set_up, left)| {
+            let left = if left.is_empty() { "-".to_owned() } else { left.len().to_string() };
+            vec![tool.name().to_owned(), tool.title().to_owned(), word(*found), word(*set_up), left]
+        })
+        .collect();
+    doors.ui.table(&["tool", "what it gets", "found", "set up", "in plain text"], &cells)?;
+    for (tool, _, set_up, left) in &rows {
+        let mut files: Vec<String> = left.iter().map(|left| left.path.display().to_string()).collect();
+        files.dedup();
+        for file in files {
+            let first = if *set_up { String::new() } else { format!("lanyard setup {}, then ", tool.name()) };
+            doors.ui.note(&format!(
+                "{} reads {file}: {first}lanyard credentials scan {file} --import --remove-original",
+                tool.name()
+            ));
+        }
+    }
+    Ok(())
 }

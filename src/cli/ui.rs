@@ -23,7 +23,7 @@ mod wait;
 
 pub use json::JsonList;
 pub use table::Table;
-pub use usage::{looks_like_a_token, name, quiet_panics, usage};
+pub use usage::{looks_like_a_token, name, quiet_panics, unless_a_token, usage};
 
 const RED: Style = AnsiColor::Red.on_default().bold();
 const YELLOW: Style = AnsiColor::Yellow.on_default().bold();

@@ -53,6 +53,15 @@ pub enum Material {
         /// The session token of temporary keys.
         session_token: Option<Secret>,
     },
+    /// A certificate that a client shows to a server, and the key to it, in PEM.
+    ClientCert {
+        /// The certificate, with those that vouch for it.
+        certificate: String,
+        /// Its private key.
+        key: Secret,
+        /// A bearer token that goes with it.
+        token: Option<Secret>,
+    },
     /// A key that signs for SSH.
     SshKey {
         /// The private key in OpenSSH's format.
@@ -75,14 +84,20 @@ impl Material {
     /// The header that carries it in a request, name in lower case and value; `None` where it is not carried by one.
     pub fn header(&self) -> Option<(&'static str, Secret)> {
         match self {
-            Self::Bearer(token) => Some(("authorization", joined(&["Bearer ", token.expose()]))),
+            Self::Bearer(token) | Self::ClientCert { token: Some(token), .. } => {
+                Some(("authorization", joined(&["Bearer ", token.expose()])))
+            }
             Self::Basic { username, password } => {
                 let pair = joined(&[username, ":", password.expose()]);
                 let encoded = Zeroizing::new(STANDARD.encode(pair.expose()));
                 Some(("authorization", joined(&["Basic ", &encoded])))
             }
             Self::Header { name, value } => Some((name, value.duplicate())),
-            Self::AwsKeys { .. } | Self::SshKey { .. } | Self::Variables(_) | Self::File { .. } => None,
+            Self::ClientCert { token: None, .. }
+            | Self::AwsKeys { .. }
+            | Self::SshKey { .. }
+            | Self::Variables(_)
+            | Self::File { .. } => None,
         }
     }
 }

@@ -12,6 +12,7 @@ use chrono::{DateTime, Duration, Utc};
 use crate::secret::Secret;
 
 mod check;
+mod cluster;
 mod fields;
 mod kind;
 mod mask;
@@ -19,6 +20,7 @@ mod material;
 mod want;
 
 pub use check::Check;
+pub use cluster::Cluster;
 pub use fields::{FieldError, Fields, Raw};
 pub use kind::{Class, Field, Kind, Rule, rules};
 pub use mask::{mask_identifier, mask_secret};

@@ -175,7 +175,7 @@ mod tests {
         assert!(own.covers(&Address::asked(None, "127.0.0.1:5001", None).unwrap()));
         assert!(!own.covers(&Address::asked(None, "127.0.0.1", None).unwrap()));
         assert!(!own.covers(&Address::asked(Some("https"), "127.0.0.1:5001", None).unwrap()));
-        assert_eq!(url("http://registry.example").place(), "registry.example:80");
+        assert_eq!(url("http://127.0.0.1").place(), "127.0.0.1:80");
         assert_eq!(url("https://registry.example").place(), "registry.example");
     }
 

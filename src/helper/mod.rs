@@ -34,6 +34,7 @@ macro_rules! helpers {
 helpers! {
     git,
     docker,
+    kubectl,
     aws,
     cargo,
     keyring,

@@ -18,6 +18,7 @@ mod api;
 mod cache;
 mod discover;
 mod ecr;
+mod eks;
 mod endpoint;
 mod ini;
 mod profiles;
@@ -27,6 +28,7 @@ mod session;
 mod sign;
 
 pub use ecr::{ecr_password, ecr_place};
+pub use eks::eks_token;
 
 use api::Door;
 use endpoint::Service;

@@ -50,6 +50,7 @@ fn secrets(material: &Material) -> impl Iterator<Item = &Secret> {
         | Material::Header { value: secret, .. }
         | Material::SshKey { private_key: secret, .. } => (Some(secret), None),
         Material::AwsKeys { secret_access_key, session_token, .. } => (Some(secret_access_key), session_token.as_ref()),
+        Material::ClientCert { key, token, .. } => (Some(key), token.as_ref()),
         Material::Variables(_) | Material::File { .. } => (None, None),
     };
     let variables = if let Material::Variables(variables) = material { variables.as_slice() } else { &[] };

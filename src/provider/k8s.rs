@@ -13,6 +13,7 @@ use crate::secret::Secret;
 
 mod asked;
 mod certificate;
+mod cloud;
 mod find;
 mod flat;
 mod jwt;
@@ -42,18 +43,68 @@ users:
     token: s3cr3t-value-of-some-length
 ";
 
-static FIELDS: [Field; 6] = [
-    Field::secret("kubeconfig", "kubeconfig").checked(stands_alone, EXAMPLE).multiline(),
-    Field::plain("server", "Address of the API server")
-        .checked(rules::url, "https://dev.example.com:6443")
-        .optional()
-        .derived(),
-    Field::plain("context", "Context").checked(rules::line, "dev").optional().derived(),
-    Field::plain("namespace", "Namespace").checked(rules::line, "default").optional().derived(),
-    Field::plain("cluster", "Cluster").checked(rules::line, "dev").optional().derived(),
-    Field::plain("user", "User").checked(rules::line, "dev").optional().derived(),
+/// The same of a cluster whose tokens are made of another credential.
+const EXAMPLE_OF_CLOUD: &str = r"apiVersion: v1
+kind: Config
+current-context: dev
+clusters:
+- name: dev
+  cluster:
+    server: https://dev.example.com
+contexts:
+- name: dev
+  context:
+    cluster: dev
+    user: dev
+users:
+- name: dev
+  user: {}
+";
+
+const KUBECONFIG: Field = Field::secret("kubeconfig", "kubeconfig").checked(stands_alone, EXAMPLE).multiline();
+const OF_CLOUD: Field = KUBECONFIG.checked(is_one_context, EXAMPLE_OF_CLOUD);
+const SERVER: Field = Field::plain("server", "Address of the API server")
+    .checked(rules::url, "https://dev.example.com:6443")
+    .optional()
+    .derived();
+const CONTEXT: Field = shown("context", "Context", "dev");
+const NAMESPACE: Field = shown("namespace", "Namespace", "default");
+const CLUSTER: Field = shown("cluster", "Cluster", "dev");
+const USER: Field = shown("user", "User", "dev");
+const AUTHORITY: Field = shown("authority", "Digest of its certificate authorities", "sha256:0123456789abcdef");
+const SERVER_NAME: Field = shown("tls_server_name", "Name in its certificate", "kubernetes.default");
+const PROXY: Field = shown("proxy", "Proxy on the way to it", "http://proxy.example.com:3128/");
+const SOURCE: Field =
+    Field::plain("source", "Name of the AWS or Google Cloud credential that tokens are made of").checked(rules::line, "aws");
+
+const fn shown(name: &'static str, title: &'static str, example: &'static str) -> Field {
+    Field::plain(name, title).checked(rules::line, example).optional().derived()
+}
+
+static FIELDS: [Field; 9] =
+    [KUBECONFIG, SERVER, CONTEXT, NAMESPACE, CLUSTER, USER, AUTHORITY, SERVER_NAME, PROXY];
+static EKS_FIELDS: [Field; 12] = [
+    OF_CLOUD,
+    SOURCE,
+    Field::plain("eks_cluster", "Name of the EKS cluster").checked(rules::token, "dev"),
+    Field::plain("region", "AWS region").checked(rules::token, "eu-west-1"),
+    SERVER,
+    CONTEXT,
+    NAMESPACE,
+    CLUSTER,
+    USER,
+    AUTHORITY,
+    SERVER_NAME,
+    PROXY,
 ];
-static KINDS: [Kind; 1] = [Kind::new("kubeconfig", "kubeconfig", "k8s", &FIELDS)];
+static GKE_FIELDS: [Field; 10] =
+    [OF_CLOUD, SOURCE, SERVER, CONTEXT, NAMESPACE, CLUSTER, USER, AUTHORITY, SERVER_NAME, PROXY];
+/// With a secret in it; and those whose tokens are made of an AWS or a Google Cloud credential.
+static KINDS: [Kind; 3] = [
+    Kind::new("kubeconfig", "kubeconfig", "k8s", &FIELDS),
+    Kind::new(cloud::EKS, "EKS kubeconfig", "k8s", &EKS_FIELDS).renews_itself(),
+    Kind::new(cloud::GKE, "GKE kubeconfig", "k8s", &GKE_FIELDS).renews_itself(),
+];
 static INPUTS: [Input; 3] = [
     Input::flag("context", "CONTEXT", "The context, instead of the current one"),
     Input::flag("kubeconfig", "FILE", "The file, instead of those that kubectl reads"),
@@ -87,16 +138,29 @@ impl Provider for Kubernetes {
     }
 
     fn complete(&self, raw: &mut Raw, here: &Here<'_>) -> Result<&'static Kind, ProviderError> {
+        let of_cloud = raw.has("source") || raw.has("eks_cluster");
         let mut flat = match raw.take("kubeconfig") {
-            Some(text) => Flat::of_text(&text, here.input("context")).map_err(|refusal| refusal.of("this kubeconfig"))?,
-            None => find::chosen(here, raw.get("context").map(Secret::expose))?,
+            Some(text) => {
+                let read = if of_cloud { Flat::any_of_text } else { Flat::of_text };
+                read(&text, here.input("context")).map_err(|refusal| refusal.of("this kubeconfig"))?
+            }
+            None => find::chosen(here, raw.get("context").map(Secret::expose), of_cloud)?,
         };
         if let Some(namespace) = here.input("namespace") {
             raw.take("namespace");
             flat.namespace = Some(namespace.to_owned());
         }
+        let [alone, of_aws, of_google] = &KINDS;
+        let kind = match of_cloud.then(|| cloud::kind(raw, flat.program.as_ref(), &flat.server)) {
+            Some(cloud::EKS) => of_aws,
+            Some(_) => of_google,
+            None => alone,
+        };
+        if of_cloud {
+            flat = flat.unproved();
+        }
         fill(raw, &flat)?;
-        Ok(&KINDS[0])
+        Ok(kind)
     }
 
     fn default_name(&self, fields: &Fields) -> String {
@@ -111,23 +175,31 @@ impl Provider for Kubernetes {
         metadata.field("server").and_then(host_at).into_iter().collect()
     }
 
-    /// A bearer token or a password where there is one; a certificate is used through the file alone.
-    fn material(&self, credential: &Credential, _: Option<&Issued>, _: &Net<'_>) -> Result<Issued, ProviderError> {
+    /// A token, a client certificate or a password: those of the kubeconfig, or a token that is made of the source.
+    fn material(
+        &self,
+        credential: &Credential,
+        source: Option<&Issued>,
+        net: &Net<'_>,
+    ) -> Result<Issued, ProviderError> {
+        if cloud::is_of(credential) {
+            return cloud::token(credential, source, net);
+        }
         let flat = flat_of(credential)?;
-        let material = match flat.material() {
-            Some(material) => material,
-            None => Material::File { name: FILE.into(), content: Content::Text(flat.written()) },
-        };
+        let material = flat.material().ok_or_else(|| damaged(credential, "it has no secret in it"))?;
         Ok(Issued { material, expires: flat.expires() })
     }
 
-    fn verify(&self, credential: &Credential, _: Option<&Issued>, net: &Net<'_>) -> Verdict {
-        let asked = flat_of(credential).and_then(|flat| asked::verify(credential, &flat, net));
-        asked.unwrap_or_else(|failure| failure.into_verdict(TITLE))
+    fn verify(&self, credential: &Credential, source: Option<&Issued>, net: &Net<'_>) -> Verdict {
+        let asked = || {
+            let issued = self.material(credential, source, net)?;
+            asked::verify(credential, &with(credential, &issued)?, net)
+        };
+        asked().unwrap_or_else(|failure| failure.into_verdict(TITLE))
     }
 
-    fn export(&self, credential: &Credential, _: &Issued) -> Vec<Variable> {
-        let Ok(flat) = flat_of(credential) else { return Vec::new() };
+    fn export(&self, credential: &Credential, issued: &Issued) -> Vec<Variable> {
+        let Ok(flat) = with(credential, issued) else { return Vec::new() };
         let mut variables: Vec<Variable> = IN_THE_WAY.iter().map(|name| Variable::Unset { name }).collect();
         variables.push(Variable::File {
             name: "KUBECONFIG".into(),
@@ -157,8 +229,8 @@ impl Provider for Kubernetes {
         &[("kubeconfig", "a kubeconfig that stands alone")]
     }
 
-    fn file(&self, format: &str, credential: &Credential, _: &Issued) -> Option<Secret> {
-        let flat = flat_of(credential).ok()?;
+    fn file(&self, format: &str, credential: &Credential, issued: &Issued) -> Option<Secret> {
+        let flat = with(credential, issued).ok()?;
         (format == "kubeconfig").then(|| flat.written())
     }
 }
@@ -185,11 +257,11 @@ const IN_THE_WAY: [&str; 13] = [
 /// Puts the kubeconfig in, and what everybody may see of it. A value that says otherwise is refused.
 fn fill(raw: &mut Raw, flat: &Flat) -> Result<(), FieldError> {
     for (name, value) in flat.fields() {
-        if raw.get(name).is_some_and(|given| given.expose() != value) {
+        if raw.get(name).is_some_and(|given| *given.expose() != value) {
             let problem = "it is not what the kubeconfig says; change it there, and store that";
             return Err(FieldError::Malformed { kind: KINDS[0].title, field: name.to_owned(), problem });
         }
-        raw.plain(name, value);
+        raw.plain(name, &value);
     }
     raw.set("kubeconfig", flat.written());
     Ok(())
@@ -204,14 +276,33 @@ fn stands_alone(text: &str) -> Result<(), &'static str> {
     }
 }
 
+/// Accepts a kubeconfig of one context, whether or not a secret is in it.
+fn is_one_context(text: &str) -> Result<(), &'static str> {
+    rules::text(text)?;
+    match Flat::any_of_text(&Secret::new(text.to_owned()), None) {
+        Ok(_) => Ok(()),
+        Err(_) => Err("it is no kubeconfig of one context"),
+    }
+}
+
+fn damaged(credential: &Credential, problem: &'static str) -> ProviderError {
+    ProviderError::Damaged { name: credential.metadata.name.clone(), field: "kubeconfig", problem }
+}
+
 /// The credential's kubeconfig, read.
 fn flat_of(credential: &Credential) -> Result<Flat, ProviderError> {
-    let damaged = |problem| {
-        let name = credential.metadata.name.clone();
-        ProviderError::Damaged { name, field: "kubeconfig", problem }
-    };
-    let text = credential.secret("kubeconfig").ok_or_else(|| damaged("it is not there"))?;
-    Flat::of_text(text, None).map_err(|_| damaged("it is no kubeconfig that stands alone"))
+    let text = credential.secret("kubeconfig").ok_or_else(|| damaged(credential, "it is not there"))?;
+    let read = if cloud::is_of(credential) { Flat::any_of_text } else { Flat::of_text };
+    read(text, None).map_err(|_| damaged(credential, "it is no kubeconfig that stands alone"))
+}
+
+/// The same with the token in it that was made for it.
+fn with(credential: &Credential, issued: &Issued) -> Result<Flat, ProviderError> {
+    let mut flat = flat_of(credential)?;
+    if let (true, Material::Bearer(token)) = (cloud::is_of(credential), &issued.material) {
+        flat.token = Some(token.duplicate());
+    }
+    Ok(flat)
 }
 
 #[cfg(test)]

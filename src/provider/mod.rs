@@ -149,7 +149,8 @@ pub trait Provider: Sync {
         metadata.field("username").or_else(|| metadata.field("account")).is_none_or(|own| own == user)
     }
 
-    /// The name of the credential that this one is used through, such as the keys that assume a role.
+    /// The name of the credential that this one is used through, such as the keys that assume a role. It is the whole
+    /// value of a field, so that a vault finds whoever has it.
     fn source<'m>(&self, metadata: &'m Metadata) -> Option<&'m str> {
         metadata.field("source")
     }
@@ -243,9 +244,18 @@ pub trait Rotation: Sync {
         Ok(self.handle(credential))
     }
 
+    /// Removes what a rotation that began at `since` and was interrupted may have made and lost, where that is told by
+    /// its age. `true` where nothing of it can be left: the next attempt then counts from its own beginning, and what
+    /// that one may lose is as young as it is. Without an override, [`Rotation::mint`] looks by a name.
+    fn clear(&self, credential: &Credential, since: DateTime<Utc>, net: &Net<'_>) -> Result<bool, ProviderError> {
+        let _ = (credential, since, net);
+        Ok(false)
+    }
+
     /// Makes a new one beside the old one, and gives the values that change.
     ///
-    /// `since` is when a rotation that was interrupted had begun: what it may have made and lost is removed first.
+    /// `since` is when a rotation that was interrupted had begun, unless [`Rotation::clear`] has removed its traces:
+    /// what it may have made and lost is removed first.
     fn mint(&self, credential: &Credential, since: Option<DateTime<Utc>>, net: &Net<'_>) -> Result<Raw, ProviderError>;
 
     /// The word by which the old one can be revoked later: its identifier, which is no secret.

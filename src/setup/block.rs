@@ -44,6 +44,12 @@ pub(super) fn stands(text: &str) -> bool {
     find(text).is_some()
 }
 
+/// What stands in our block, its own marks left out.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let block = find(text).and_then(|(start, end, _)| text.get(start..end)).unwrap_or_default();
+    block.lines().filter(|line| !line.ends_with(BEGIN) && !line.contains(END))
+}
+
 /// Where our block begins and ends, and whether the line before it lacked its break.
 fn find(text: &str) -> Option<(usize, usize, bool)> {
     let mut at = 0;

@@ -75,8 +75,8 @@ impl Tool for Docker {
         }
     }
 
-    fn replaces(&self) -> &'static [&'static str] {
-        &["registry"]
+    fn replaces(&self) -> &'static [(&'static str, &'static str)] {
+        &[("registry", "config.json"), ("registry", "auth.json")]
     }
 }
 

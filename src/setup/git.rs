@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::block::{self, At};
-use super::{Plan, SetupError, Site, Tool};
+use super::{Plan, SetupError, Site, Tool, read};
 use crate::os::program;
 use crate::provider;
 
@@ -29,7 +29,11 @@ impl Tool for Git {
     }
 
     fn plan(&self, site: &Site<'_>) -> Result<Plan, SetupError> {
-        let origins = origins(site);
+        let path = configuration(site)?;
+        let present = read(&path)?.unwrap_or_default();
+        // A host that was named once stays, whatever else is stored or named later.
+        let before = block::lines(&present).filter_map(|line| line.strip_prefix("[credential \"")?.strip_suffix("\"]"));
+        let origins: BTreeSet<String> = origins(site).into_iter().chain(before.map(str::to_owned)).collect();
         if origins.is_empty() {
             return Err(SetupError::NothingToServe {
                 tool: self.name(),
@@ -42,7 +46,7 @@ impl Tool for Git {
             .map(|origin| format!("[credential \"{origin}\"]\n\thelper =\n\thelper = \"{helper}\"\n"))
             .collect();
         let mut plan = Plan::default();
-        plan.file(configuration(site)?, |text| Ok(block::with(text, "#", At::Bottom, &lines)))?;
+        plan.file(path, |text| Ok(block::with(text, "#", At::Bottom, &lines)))?;
         Ok(plan)
     }
 
@@ -56,8 +60,8 @@ impl Tool for Git {
         Err(SetupError::NotAsked { tool: self.name(), problem: format!("it has another helper for {origin}") })
     }
 
-    fn replaces(&self) -> &'static [&'static str] {
-        &["git"]
+    fn replaces(&self) -> &'static [(&'static str, &'static str)] {
+        &[("git", ".git-credentials"), ("git", "netrc")]
     }
 }
 

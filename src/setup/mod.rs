@@ -5,15 +5,18 @@
 //!
 //! To add one: write `setup/NAME.rs`, and add its word to the list below.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::credential::Metadata;
 use crate::error::{Code, Failure};
 use crate::os::files::{self, FileError};
 use crate::os::{Env, program};
+use crate::provider::{self, Here};
 
 mod block;
 pub mod change;
+mod ini;
 mod json;
 mod links;
 
@@ -31,6 +34,14 @@ macro_rules! tools {
 tools! {
     git,
     docker,
+    aws,
+    cargo,
+    pip,
+    uv,
+    npm,
+    terraform,
+    bazel,
+    go,
 }
 
 /// What lanyard knows of one tool's configuration.
@@ -59,8 +70,9 @@ pub trait Tool: Sync {
         Ok(None)
     }
 
-    /// The providers whose credentials this tool keeps in plain text when it is not set up.
-    fn replaces(&self) -> &'static [&'static str] {
+    /// Where the tool keeps credentials in plain text when it is not set up: the provider that finds them, and a part of
+    /// the place's name.
+    fn replaces(&self) -> &'static [(&'static str, &'static str)] {
         &[]
     }
 }
@@ -251,6 +263,30 @@ impl Failure for SetupError {
 /// The tool of that name.
 pub fn by_name(name: &str) -> Option<&'static dyn Tool> {
     TOOLS.iter().find(|tool| tool.name() == name).copied()
+}
+
+/// A place where a tool keeps a credential that need not lie there any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftOver {
+    /// The place as a person reads it.
+    pub place: String,
+    /// The file.
+    pub path: PathBuf,
+}
+
+/// What lies on this machine in plain text that a tool would not need if it asked lanyard. Nothing is sent anywhere.
+pub fn left_over(env: &Env, tool: &dyn Tool) -> Vec<LeftOver> {
+    let given = BTreeMap::new();
+    let here = Here { env, given: &given };
+    let mut found = Vec::new();
+    for (name, part) in tool.replaces() {
+        let Some(provider) = provider::by_name(name) else { continue };
+        let origins = provider.discover(&here).found.into_iter().map(|found| found.origin);
+        let plain = origins.filter(|origin| origin.plain_text && origin.place.contains(part));
+        found.extend(plain.filter_map(|origin| Some(LeftOver { place: origin.place, path: origin.path? })));
+    }
+    found.dedup();
+    found
 }
 
 /// The program as tools should call it: where `PATH` finds it, if that is this very program, so that an update which

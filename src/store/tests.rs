@@ -133,7 +133,8 @@ fn what_is_in_the_files_place_is_told_and_left_alone() {
     assert!(matches!(&newer, RowError::Newer { .. }), "{newer:?}");
     assert_eq!(std::fs::read(&path).unwrap(), before);
 
-    sql(&path, "PRAGMA user_version = 2; DROP TABLE secrets; DROP TABLE data_keys");
+    let newest = MIGRATIONS.len();
+    sql(&path, &format!("PRAGMA user_version = {newest}; DROP TABLE secrets; DROP TABLE data_keys"));
     let refused = Store::open(&path).unwrap().secrets("id").unwrap_err();
     assert!(matches!(&refused, RowError::Refused { .. }), "{refused:?}");
     drop(dir);

@@ -43,6 +43,8 @@ pub fn rotate(
     let rotation = of(metadata)?;
     rotation.can(metadata)?;
     let ready = usable::ready(vault, metadata, net)?;
+    // Opening the vault may have waited for a person, and what is made now is known by its age later.
+    let net = &Net { now: net.env.now(), ..*net };
     let mut unfinished = vault.rotation(metadata)?;
     if unfinished != Unfinished::default() {
         told(Step::Resuming);
@@ -54,9 +56,14 @@ pub fn rotate(
         return Ok((metadata.clone(), None));
     }
     let handle = rotation.look_up(&ready.credential, net)?;
-    let since = unfinished.since;
+    let mut since = unfinished.since;
+    if let Some(begun) = since
+        && rotation.clear(&ready.credential, begun, net)?
+    {
+        since = None;
+    }
     if since.is_none() {
-        vault.note_rotation(metadata, &Unfinished { since: Some(net.now), retiring: None })?;
+        vault.note_rotation(metadata, &Unfinished { since: Some(net.env.now()), retiring: None })?;
     }
     told(Step::Making);
     let minted = match rotation.mint(&ready.credential, since, net) {

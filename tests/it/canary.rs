@@ -390,7 +390,7 @@ mod tests {
 
         let watch = Watch::start();
         let mut child =
-            std::process::Command::new("sleep").args(["0.2", "--"]).env("TOKEN", canary.text()).spawn().unwrap();
+            std::process::Command::new("sleep").args(["1", "--"]).env("TOKEN", canary.text()).spawn().unwrap();
         drop(child.wait());
         let mut sweep = Sweep::for_canaries(std::slice::from_ref(&canary));
         sweep.processes(&watch.stop());

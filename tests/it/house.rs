@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which layers each layer may import, besides itself.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 16] = [
     ("error", &[]),
     ("text", &[]),
     ("secret", &["error", "text", "os"]),
@@ -19,6 +19,7 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("vault", &["error", "text", "secret", "os", "http", "store", "credential", "provider", "auth"]),
     ("helper", &["error", "text", "secret", "os", "http", "credential", "provider", "auth", "vault"]),
     ("setup", &["error", "text", "secret", "os", "http", "credential", "provider", "vault", "helper"]),
+    ("agent", &["error", "text", "secret", "os", "http", "credential", "provider", "vault", "helper"]),
     (
         "cli",
         &[
@@ -36,13 +37,15 @@ const LAYERS: [(&str, &[&str]); 15] = [
             "vault",
             "helper",
             "setup",
+            "agent",
         ],
     ),
 ];
 
 /// Where a plain secret meets a wire, a store or a tool. Whoever adds a place adds it here, and says why in review.
 /// A name that ends in `/` stands for a folder: each provider speaks to its own system.
-const BORDERS: [&str; 34] = [
+const BORDERS: [&str; 37] = [
+    "agent/frame.rs",
     "auth/device.rs",
     "auth/grant/client.rs",
     "auth/grant/fields.rs",
@@ -75,7 +78,9 @@ const BORDERS: [&str; 34] = [
     "secret/map.rs",
     "secret/memory.rs",
     "secret/mod.rs",
+    "vault/kept.rs",
     "vault/local.rs",
+    "vault/local/unlocked.rs",
     "vault/seal.rs",
 ];
 

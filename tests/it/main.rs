@@ -11,6 +11,7 @@
 //! | `second_host.rs`, `users.rs`, `crash.rs` | another machine, other users, sudden death |
 //! | `secure.rs` | a provider behind TLS, with certificates good and bad |
 //! | `terminal.rs` | a person who types at a pseudo-terminal |
+//! | `git_http.rs` | git itself, and servers that it talks to |
 //! | `double.rs` | an outside API whose routes are a closure |
 //! | `wire.rs` | HTTP by hand |
 //! | `vaulted.rs` | a home with a vault |
@@ -44,6 +45,7 @@ mod double;
 mod environment;
 mod escapes;
 mod family;
+mod git_http;
 mod hosts;
 mod house;
 mod id_tokens;
@@ -55,7 +57,10 @@ mod leaks_credentials {
     mod commands;
     mod echo;
     mod kept;
+    mod processes;
     mod signed_in;
+    mod surroundings;
+    mod trouble;
 }
 mod login;
 mod peers;
@@ -64,19 +69,19 @@ mod profiles;
 mod prompts;
 mod providers {
     mod api_key;
-    mod aws;
+    pub mod aws;
     mod cloudflare;
-    mod clouds;
+    pub mod clouds;
     mod file;
-    mod foreground;
+    pub mod foreground;
     mod gcp;
     mod git;
     mod hetzner;
-    mod k8s;
+    pub mod k8s;
     mod oauth;
     mod ovh;
     mod password;
-    mod registry;
+    pub mod registry;
     mod ssh_key;
     mod vercel;
     mod verda;
@@ -101,6 +106,15 @@ mod surroundings;
 mod template;
 mod terminal;
 mod tls;
+mod tools {
+    mod aws;
+    mod docker;
+    mod git;
+    mod git_sign_in;
+    mod git_trouble;
+    mod kubectl;
+    mod setup;
+}
 mod users;
 mod vault {
     mod commands;

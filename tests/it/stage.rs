@@ -227,7 +227,7 @@ impl Running {
         matches!(self.child.try_wait(), Ok(None))
     }
 
-    /// Sends a signal by its name: `INT`, `TERM`, `KILL`, `STOP`, `CONT`.
+    /// Sends a signal by its name: `INT`, `TERM`, `HUP`, `KILL`, `STOP`, `CONT`, `ABRT`.
     pub fn signal(&self, name: &str) {
         let signal = match name {
             "INT" => rustix::process::Signal::INT,
@@ -236,6 +236,7 @@ impl Running {
             "KILL" => rustix::process::Signal::KILL,
             "STOP" => rustix::process::Signal::STOP,
             "CONT" => rustix::process::Signal::CONT,
+            "ABRT" => rustix::process::Signal::ABORT,
             other => panic!("no signal {other}"),
         };
         let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");

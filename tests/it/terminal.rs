@@ -34,7 +34,11 @@ pub struct Ending {
 impl Terminal {
     /// Starts the binary.
     pub fn start(stage: &Stage, arguments: &[&str]) -> Self {
-        let plain = stage.command(arguments);
+        Self::of(&stage.command(arguments))
+    }
+
+    /// Starts another program, such as git, which starts the binary in turn.
+    pub fn of(plain: &Command) -> Self {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", SCRIPT, "terminal"]).arg(plain.get_program()).args(plain.get_args());
         command.env_clear().envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));

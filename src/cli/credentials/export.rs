@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use super::named::{self, typed};
+use crate::cli::ui::unless_a_token;
 use crate::cli::{Doors, active, vault_door};
 use crate::credential::Variable;
 use crate::error::{Code, Failure, Result};
@@ -35,7 +36,7 @@ pub(crate) struct Args {
 #[derive(Debug, thiserror::Error)]
 enum ExportFailure {
     /// There is no such form.
-    #[error("{name} cannot be printed as {format}")]
+    #[error("{name} cannot be printed as {}", unless_a_token(.format, "that"))]
     NoFormat { name: String, format: String, known: String },
     /// A variable names a file, which has to be somewhere.
     #[error("{variable} names a file, and variables alone cannot hold it")]

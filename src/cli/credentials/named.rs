@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::cli::ui::unless_a_token;
 use crate::config::Profile;
 use crate::credential::{Metadata, Scope};
 use crate::error::Result;
@@ -42,5 +43,6 @@ pub(crate) fn find(vault: &dyn Vault, profile: &Profile, name: &str) -> Result<M
 pub(crate) fn unknown(name: &str, all: &[Metadata]) -> VaultError {
     let known: Vec<String> = all.iter().map(typed).collect();
     let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
-    VaultError::Unknown { name: name.to_owned(), nearest }
+    let shown = if nearest.is_none() { unless_a_token(name, "of that name") } else { name };
+    VaultError::Unknown { name: shown.to_owned(), nearest }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::list::{Shown, masked};
 use super::named::{self, shown_time, typed};
 use crate::cli::access::expiry;
+use crate::cli::ui::unless_a_token;
 use crate::cli::{Doors, active, vault_door};
 use crate::credential::{Class, Metadata, mask_secret};
 use crate::error::{Code, Failure, Result};
@@ -33,7 +34,7 @@ pub(crate) struct Args {
 
 /// The credential has no such field.
 #[derive(Debug, thiserror::Error)]
-#[error("credential {} has no field {}", clean(.name), clean(.field))]
+#[error("credential {} has no field {}", clean(.name), clean(unless_a_token(.field, "of that name")))]
 struct NoField {
     name: String,
     field: String,

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::named::{self, typed};
 use super::store::{asked, draft};
+use crate::cli::argv::{self, Visible};
 use crate::cli::given::{Given, Values};
 use crate::cli::{Doors, active, vault_door};
 use crate::credential::{Class, Credential, FieldError, Fields, Kind, Metadata, Raw};
@@ -96,6 +97,7 @@ impl Args {
         let clock = || doors.env.now();
         let vault = vault_door::local(doors, &profile, &clock);
         let metadata = named::find(&vault, &profile, &self.name)?;
+        self.hide_secrets(doors, metadata.kind);
         let words = !self.tag.is_empty() || !self.untag.is_empty() || self.note.is_some();
         let mut changes = self.changes(doors, &metadata)?;
         if changes.is_empty() && self.unset.is_empty() {
@@ -144,6 +146,30 @@ impl Args {
         self.unset.iter().any(|unset| unset.replace('-', "_") == name || unset == name)
     }
 
+    /// Starts the program anew where a secret stands on the command line.
+    fn hide_secrets(&self, doors: &Doors<'_>, kind: &Kind) {
+        let pairs = self.field.iter().filter_map(|given| {
+            let (name, value) = given.as_it_is().expose().split_once('=')?;
+            Some((name.to_owned(), Given::new(value.to_owned())))
+        });
+        let pairs: Vec<(String, Given)> =
+            pairs.filter(|(name, _)| kind.class(&field_name(kind, name)) == Class::Secret).collect();
+        let mut visible = Vec::new();
+        for (name, given) in &pairs {
+            let Some(secret) = given.literal() else { continue };
+            // As a word of its own, and as `--field=NAME=VALUE`.
+            for name in [name.clone(), format!("--field={name}")] {
+                visible.push(Visible { place: argv::Place::Assignment { name }, secret });
+            }
+        }
+        if !visible.is_empty() {
+            doors
+                .ui
+                .warn("others could see a secret on the command line; give - (stdin) or @FILE instead of the value");
+            argv::hide(&visible);
+        }
+    }
+
     fn change(&self) -> Change {
         Change {
             tag: self.tag.iter().cloned().collect(),
@@ -158,13 +184,8 @@ impl Args {
         let mut raw = Raw::new();
         for given in &self.field {
             let (name, value) = given.as_it_is().expose().split_once('=').ok_or(UpdateFailure::NoField)?;
-            let name = if metadata.kind.open.is_some() { name.to_owned() } else { name.replace('-', "_") };
+            let name = field_name(metadata.kind, name);
             let value = Given::new(value.to_owned());
-            if metadata.kind.class(&name) == Class::Secret && value.literal().is_some() {
-                doors.ui.warn(
-                    "others could see a secret on the command line; give - (stdin) or @FILE instead of the value",
-                );
-            }
             let multiline = metadata.kind.field(&name).is_none_or(|field| field.multiline);
             let read = values.read(&format!("--field {name}"), &value, multiline)?;
             raw.set(&name, read);
@@ -178,6 +199,11 @@ fn own_expiry(provider: &dyn Provider, old: Credential) -> Option<DateTime<Utc>>
     let Credential { metadata, secrets } = old;
     let fields = Fields { kind: metadata.kind, plain: metadata.fields, secrets };
     metadata.expires.filter(|_| provider.expires(&fields).is_none())
+}
+
+/// The name of a field as the kind has it: hyphens are as good as underscores, but in names of the user's own.
+fn field_name(kind: &Kind, name: &str) -> String {
+    if kind.open.is_some() { name.to_owned() } else { name.replace('-', "_") }
 }
 
 /// Asks for each secret; an empty answer keeps the old one.

@@ -90,6 +90,7 @@ pub(super) fn sign_in(env: &Env, http: &dyn Http, want: &Want, over: Option<&Met
         // Whoever was asked first has not signed in, and is not asked by every other process as well.
         return Ok(None);
     }
+    vault.ready()?;
     ui.say(&format!("{} is asked for. Sign in to {}:", shown(at), clean(service.title())));
     let stored = store(&doors, &vault, &service, want, over)?;
     let who = stored.field("account").map_or_else(String::new, |who| format!(" as {}", clean(who)));

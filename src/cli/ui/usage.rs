@@ -61,6 +61,11 @@ pub fn name(word: &str) -> std::result::Result<String, String> {
     if is_known_token(word) { Err("this is a token, not a name".into()) } else { Ok(word.to_owned()) }
 }
 
+/// What was typed, or `instead` of it where it could be a secret that was pasted into the wrong place.
+pub fn unless_a_token<'w>(word: &'w str, instead: &'w str) -> &'w str {
+    if looks_like_a_token(word) { instead } else { word }
+}
+
 /// Whether a word has the shape of a secret: a known kind of token, or a long run with letters and digits mixed.
 pub fn looks_like_a_token(word: &str) -> bool {
     let word = word.split_once('=').map_or(word, |(_, value)| value);

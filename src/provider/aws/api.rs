@@ -100,7 +100,7 @@ fn exchange(
 }
 
 /// No signature can be made with such keys.
-fn unsignable() -> ProviderError {
+pub(super) fn unsignable() -> ProviderError {
     Verdict::invalid(
         "these are no keys that a request to AWS can be signed with",
         "store the keys again, alone and whole",

@@ -1,7 +1,9 @@
 //! Replacing an access key through IAM: a second one is made, and the first one switched off and deleted.
 //!
 //! A user may have two keys. What an interrupted rotation made and lost is found by its age: the key was made within
-//! moments of the rotation's start, and nothing but our own verification ever used it.
+//! moments of the attempt's start, and nothing but our own verification ever used it. Each attempt begins only when the
+//! one before it is cleared away, so that there is never more than one to be found. Any other key is somebody's: it is
+//! named, and stays.
 
 use std::time::Duration;
 
@@ -14,6 +16,7 @@ use crate::credential::{Credential, Issued, Metadata, Raw};
 use crate::http::Response;
 use crate::provider::{Net, ProviderError, Rotation, Verdict};
 use crate::secret::Secret;
+use crate::text::clean;
 
 /// A key that an interrupted rotation made is at most so much older or younger than its start, by AWS' clock.
 const BEFORE: TimeDelta = TimeDelta::minutes(1);
@@ -50,14 +53,15 @@ impl Rotation for AccessKeys {
         Ok(())
     }
 
+    fn clear(&self, credential: &Credential, since: DateTime<Utc>, net: &Net<'_>) -> Result<bool, ProviderError> {
+        remove_lost(credential, &keys(credential)?, since, net)
+    }
+
     fn mint(&self, credential: &Credential, since: Option<DateTime<Utc>>, net: &Net<'_>) -> Result<Raw, ProviderError> {
         let issued = keys(credential)?;
-        if let Some(since) = since {
-            remove_lost(credential, &issued, since, net)?;
-        }
         let answer = iam(credential, &issued, "CreateAccessKey", &[], net)?;
         if !answer.is_success() {
-            return Err(not_made(&answer));
+            return Err(not_made(&answer, credential, &issued, since, net));
         }
         let read = || {
             let text = text(&answer)?;
@@ -130,52 +134,117 @@ fn is_gone(answer: &Response) -> bool {
 }
 
 /// Why no key was made.
-fn not_made(answer: &Response) -> ProviderError {
+fn not_made(
+    answer: &Response,
+    credential: &Credential,
+    issued: &Issued,
+    since: Option<DateTime<Utc>>,
+    net: &Net<'_>,
+) -> ProviderError {
     let full = Refusal::of(answer).is_some_and(|refusal| refusal.code == "LimitExceeded");
-    if full {
+    if !full {
+        return api::refusal(answer, "iam:CreateAccessKey").into();
+    }
+    let listed = listed(credential, issued, net).ok().flatten();
+    let other = listed.and_then(|(keys, _)| keys.into_iter().next());
+    let Some(other) = other else {
         return ProviderError::CannotRotate {
             what: "the user has two access keys, and AWS allows no third".into(),
             mend: "delete the one that is not in use, in the IAM console or with `aws iam delete-access-key`, then \
                    rotate again"
                 .into(),
         };
+    };
+    let last = last_used(credential, issued, &other, net);
+    let by_us = if since.is_some_and(|since| other.made + BEFORE >= since) {
+        "; an interrupted rotation may have made it"
+    } else {
+        ""
+    };
+    let (id, user) = (&other.id, &other.user);
+    let of_user = if user.is_empty() { String::new() } else { format!(" --user-name {user}") };
+    ProviderError::CannotRotate {
+        what: format!(
+            "the user has two access keys, and AWS allows no third: the other one is {id}, made on {}, {last}{by_us}",
+            other.made.format("%Y-%m-%d at %H:%M UTC")
+        ),
+        mend: format!(
+            "if nothing uses it, delete it with `aws iam delete-access-key{of_user} --access-key-id {id}`, then rotate \
+             again"
+        ),
     }
-    api::refusal(answer, "iam:CreateAccessKey").into()
 }
 
-/// Deletes the key that an interrupted rotation made and that was never stored, where there is one.
+/// What IAM knows of the last use of a key, in words.
+fn last_used(credential: &Credential, issued: &Issued, key: &Key, net: &Net<'_>) -> String {
+    let told = || {
+        let answer = iam(credential, issued, "GetAccessKeyLastUsed", &[("AccessKeyId", &key.id)], net).ok()?;
+        let text = text(&answer).filter(|_| answer.is_success())?;
+        let service = element(text, "ServiceName")?;
+        Some(match element(text, "LastUsedDate").and_then(moment) {
+            Some(at) => format!("last used on {} for {}", at.format("%Y-%m-%d at %H:%M UTC"), clean(service)),
+            None => "never used".to_owned(),
+        })
+    };
+    told().unwrap_or_else(|| "last used nobody knows when".into())
+}
+
+/// An access key of the user that is not the credential's.
+struct Key {
+    id: String,
+    user: String,
+    made: DateTime<Utc>,
+}
+
+/// The user's other keys, and by how much the clock of AWS is ahead of this machine's; `None` where they may not be
+/// listed.
+fn listed(
+    credential: &Credential,
+    issued: &Issued,
+    net: &Net<'_>,
+) -> Result<Option<(Vec<Key>, TimeDelta)>, ProviderError> {
+    let listed = iam(credential, issued, "ListAccessKeys", &[], net)?;
+    let text = text(&listed).filter(|text| listed.is_success() && text.contains("<AccessKeyMetadata>"));
+    let Some(text) = text else { return Ok(None) };
+    let ahead = listed.date().map_or(TimeDelta::zero(), |theirs| theirs - net.now);
+    let ours = credential.field("access_key_id").unwrap_or_default();
+    let is_word = |word: &&str| word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+=,.@_-".contains(&byte));
+    let key = |member: &str| {
+        let id = element(member, "AccessKeyId").filter(|id| *id != ours).filter(is_word)?;
+        let user = element(member, "UserName").filter(is_word).unwrap_or_default();
+        Some(Key { id: id.to_owned(), user: user.to_owned(), made: element(member, "CreateDate").and_then(moment)? })
+    };
+    Ok(Some((text.split("<member>").skip(1).filter_map(key).collect(), ahead)))
+}
+
+/// Deletes the key that an interrupted rotation made and that was never stored, where there is one. `true` where none
+/// can be left.
 fn remove_lost(
     credential: &Credential,
     issued: &Issued,
     since: DateTime<Utc>,
     net: &Net<'_>,
-) -> Result<(), ProviderError> {
-    let listed = iam(credential, issued, "ListAccessKeys", &[], net)?;
-    if !listed.is_success() {
-        // Without the permission to list, there is still the one to make: AWS says so if there is no room.
-        return Ok(());
-    }
+) -> Result<bool, ProviderError> {
+    // Without the permission to list, there is still the one to make: AWS says so if there is no room.
+    let Some((keys, ahead)) = listed(credential, issued, net)? else { return Ok(false) };
     // The start was noted by this machine's clock; keys are dated by AWS'.
-    let offset = listed.date().map_or(TimeDelta::zero(), |theirs| theirs - net.now);
-    let start = since + offset;
-    let ours = credential.field("access_key_id").unwrap_or_default();
-    let Some(text) = text(&listed) else { return Ok(()) };
-    for member in text.split("<member>").skip(1) {
-        let made = element(member, "CreateDate").and_then(moment);
-        let (Some(id), Some(made)) = (element(member, "AccessKeyId"), made) else { continue };
-        if id == ours || made < start - BEFORE || made > start + AFTER {
+    let start = since + ahead;
+    let mut is_clear = true;
+    for key in keys.iter().filter(|key| start - BEFORE <= key.made && key.made <= start + AFTER) {
+        let used = iam(credential, issued, "GetAccessKeyLastUsed", &[("AccessKeyId", &key.id)], net)?;
+        if !used.is_success() {
+            is_clear = false;
             continue;
         }
-        let used = iam(credential, issued, "GetAccessKeyLastUsed", &[("AccessKeyId", id)], net)?;
-        if !used.is_success() || !by_us_alone(&used, start) {
+        if !by_us_alone(&used, start) {
             continue;
         }
-        let deleted = iam(credential, issued, "DeleteAccessKey", &[("AccessKeyId", id)], net)?;
+        let deleted = iam(credential, issued, "DeleteAccessKey", &[("AccessKeyId", &key.id)], net)?;
         if !deleted.is_success() && !is_gone(&deleted) {
             return Err(api::refusal(&deleted, "iam:DeleteAccessKey").into());
         }
     }
-    Ok(())
+    Ok(is_clear)
 }
 
 /// Whether a key was never used, or by our verification alone, which asks STS within moments.

@@ -1,7 +1,11 @@
 //! Requests signed for AWS: Signature Version 4, by the signer of the official SDK.
 
+use std::time::Duration;
+
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign as signature};
+use aws_sigv4::http_request::{
+    SignableBody, SignableRequest, SignatureLocation, SigningSettings, sign as signature,
+};
 use aws_sigv4::sign::v4;
 use chrono::{DateTime, Utc};
 
@@ -62,6 +66,39 @@ pub(super) fn sign(mut request: Request, keys: Keys<'_>, scope: Scope<'_>, at: D
     };
     put(&mut request.headers, signed.headers())?;
     Some(request)
+}
+
+/// So long STS takes a signed address, in seconds.
+const LIFE: Duration = Duration::from_mins(1);
+
+/// The address of a request without a body, signed as of `at`: whoever has it, and sends the same headers, can send the
+/// request.
+pub(super) fn presign(request: &Request, keys: Keys<'_>, scope: Scope<'_>, at: DateTime<Utc>) -> Option<String> {
+    let mut settings = SigningSettings::default();
+    settings.signature_location = SignatureLocation::QueryParams;
+    settings.expires_in = Some(LIFE);
+    let token = keys.session_token.map(|token| token.expose().to_owned());
+    let identity = Credentials::new(keys.access_key_id, keys.secret_access_key.expose(), token, None, "lanyard").into();
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(scope.region)
+        .name(scope.service)
+        .time(at.into())
+        .settings(settings)
+        .build()
+        .ok()?
+        .into();
+    let headers: Option<Vec<_>> =
+        request.headers.iter().map(|(name, value)| Some((name.as_str(), value.to_str().ok()?))).collect();
+    let body = SignableBody::Bytes(&[]);
+    let signable =
+        SignableRequest::new(request.method.as_str(), request.url.as_str(), headers?.into_iter(), body).ok()?;
+    let signed = signature(signable, &params).ok()?.into_parts().0;
+    let mut url = request.url.clone();
+    for (name, value) in signed.params() {
+        url.query_pairs_mut().append_pair(name, value);
+    }
+    Some(url.into())
 }
 
 /// Adds headers, none of which is shown in a log.

@@ -49,11 +49,13 @@ impl Rotation for Keys {
         Err(ProviderError::CannotRotate { what: what.to_owned(), mend })
     }
 
-    fn mint(&self, credential: &Credential, since: Option<DateTime<Utc>>, net: &Net<'_>) -> Result<Raw, ProviderError> {
+    fn clear(&self, credential: &Credential, since: DateTime<Utc>, net: &Net<'_>) -> Result<bool, ProviderError> {
+        Account::of(credential, net)?.remove_lost(since)?;
+        Ok(true)
+    }
+
+    fn mint(&self, credential: &Credential, _: Option<DateTime<Utc>>, net: &Net<'_>) -> Result<Raw, ProviderError> {
         let account = Account::of(credential, net)?;
-        if let Some(since) = since {
-            account.remove_lost(since)?;
-        }
         let url = account.at("")?;
         let answer = net.http.send(Request::post_json(url.clone(), "{}").bearer(&account.token))?;
         if !answer.is_success() {

@@ -44,7 +44,9 @@ pub(super) fn discover(here: &Here<'_>) -> Discovered {
 }
 
 /// The context of that name, else the one asked for, else the current one; or why it cannot be had.
-pub(super) fn chosen(here: &Here<'_>, name: Option<&str>) -> Result<Flat, ProviderError> {
+///
+/// With `any`, whether or not a secret is in it.
+pub(super) fn chosen(here: &Here<'_>, name: Option<&str>, any: bool) -> Result<Flat, ProviderError> {
     let (merged, broken) = read(here);
     // What is missing may stand in the file that is broken.
     let first = |missing: ProviderError| broken.into_iter().next().unwrap_or(missing);
@@ -58,7 +60,8 @@ pub(super) fn chosen(here: &Here<'_>, name: Option<&str>) -> Result<Flat, Provid
     if merged.context(name).is_none() {
         return Err(first(no_context(here, name)));
     }
-    Flat::of(&merged, name, &contents).map_err(|refusal| refusal.of(&format!("context {name}")))
+    let flatten = if any { Flat::any_of } else { Flat::of };
+    flatten(&merged, name, &contents).map_err(|refusal| refusal.of(&format!("context {name}")))
 }
 
 /// The files that kubectl reads: the one that was named, else those of `$KUBECONFIG`, else the usual one.
@@ -148,7 +151,7 @@ fn found(here: &Here<'_>, merged: &Merged, name: &str) -> Found {
 
 fn take(raw: &mut Raw, flat: &Flat) {
     for (name, value) in flat.fields() {
-        raw.plain(name, value);
+        raw.plain(name, &value);
     }
     raw.set("kubeconfig", flat.written());
 }

@@ -7,9 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use zeroize::Zeroizing;
 
-use super::kubeconfig::{Cluster, Entry, Exec, Kubeconfig, Merged, User};
+use super::cloud::{Of, Program};
+use super::kubeconfig::{Cluster as InFile, Entry, Kubeconfig, Merged, User};
 use super::{certificate, jwt};
-use crate::credential::{Material, rules};
+use crate::credential::{Cluster, Material, rules};
 use crate::http::{Url, parse_url};
 use crate::os::files::FileError;
 use crate::provider::ProviderError;
@@ -34,6 +35,8 @@ pub(super) struct Flat {
     pub(super) password: Option<(String, Secret)>,
     /// As whom the user acts.
     pub(super) acting: Vec<(String, Vec<String>)>,
+    /// The program that proves the user.
+    pub(super) program: Option<Program>,
 }
 
 /// A client certificate and its key, in PEM.
@@ -81,6 +84,11 @@ impl Flat {
     /// The context of a kubeconfig that names no other file: the one of that name, else the current one, else the only
     /// one.
     pub(super) fn of_text(text: &Secret, context: Option<&str>) -> Result<Self, Refusal> {
+        Self::any_of_text(text, context)?.proved()
+    }
+
+    /// The same, whether or not a secret is in it.
+    pub(super) fn any_of_text(text: &Secret, context: Option<&str>) -> Result<Self, Refusal> {
         let read = Kubeconfig::parse(text).map_err(|broken| Refusal::new(broken.to_string(), CORRECT))?;
         let mut merged = Merged::default();
         merged.add(read, Path::new(""));
@@ -94,11 +102,16 @@ impl Flat {
         let elsewhere = |_: &Path| {
             Err(Refusal::new("it names other files", "store it with `--kubeconfig FILE`, which takes them in"))
         };
-        Self::of(&merged, name, &elsewhere)
+        Self::any_of(&merged, name, &elsewhere)
     }
 
     /// The context of that name, with everything taken in.
     pub(super) fn of(merged: &Merged, name: &str, read: Reader<'_>) -> Result<Self, Refusal> {
+        Self::any_of(merged, name, read)?.proved()
+    }
+
+    /// The same, whether or not a secret is in it.
+    pub(super) fn any_of(merged: &Merged, name: &str, read: Reader<'_>) -> Result<Self, Refusal> {
         let lacking = |what: &str| Refusal::new(format!("it names no {what} that there is"), CORRECT);
         let context = &merged.context(name).ok_or_else(|| lacking("context"))?.value;
         let named = |value: &Option<String>| value.clone().filter(|value| !value.is_empty());
@@ -116,9 +129,6 @@ impl Flat {
             }
             _ => None,
         };
-        if token.is_none() && identity.is_none() && password.is_none() {
-            return Err(without_secret(&user.value));
-        }
         let flat = Self {
             context: name.to_owned(),
             namespace: named(&context.namespace),
@@ -132,35 +142,58 @@ impl Flat {
             identity,
             password,
             acting: acting(&user.value),
+            program: Program::of(&user.value),
         };
-        let single = |(name, value): (&str, &str)| {
-            rules::line(value).map_err(|problem| Refusal::new(format!("the name of its {name}: {problem}"), CORRECT))
+        let single = |(name, value): (&str, String)| {
+            rules::line(&value).map_err(|problem| Refusal::new(format!("the name of its {name}: {problem}"), CORRECT))
         };
         flat.fields().try_for_each(single)?;
         Ok(flat)
     }
 
+    fn proved(self) -> Result<Self, Refusal> {
+        if self.token.is_none() && self.identity.is_none() && self.password.is_none() {
+            return Err(without_secret(self.program.as_ref()));
+        }
+        Ok(self)
+    }
+
+    /// The same for a user who is proved by what is made of another credential.
+    pub(super) fn unproved(mut self) -> Self {
+        (self.token, self.identity, self.password) = (None, None, None);
+        self
+    }
+
+    /// How the cluster is known: the values that a client must name to be given what proves the user.
+    pub(super) fn known_by(&self) -> Cluster {
+        Cluster::new(&self.server, self.authorities.as_deref(), self.server_name.as_deref(), self.proxy.as_ref().map(Secret::expose))
+    }
+
     /// What everybody may see, by the names of the fields.
-    pub(super) fn fields(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        [
-            ("server", Some(self.server.as_str())),
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let own = [
             ("context", Some(self.context.as_str())),
             ("namespace", self.namespace.as_deref()),
             ("cluster", Some(self.cluster.as_str())),
             ("user", Some(self.user.as_str())),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value?)))
+        ];
+        let own = own.map(|(name, value)| (name, value.map(str::to_owned)));
+        own.into_iter().chain(self.known_by().fields()).filter_map(|(name, value)| Some((name, value?)))
     }
 
-    /// What goes into the header of a request; a token wins over a password.
+    /// What proves the user. A token wins over a password; a certificate goes with a token, as with kubectl.
     pub(super) fn material(&self) -> Option<Material> {
-        match (&self.token, &self.password) {
-            (Some(token), _) => Some(Material::Bearer(token.duplicate())),
-            (None, Some((username, password))) => {
+        match (&self.token, &self.password, &self.identity) {
+            (token, None, Some(identity)) => Some(Material::ClientCert {
+                certificate: identity.certificate.clone(),
+                key: identity.key.duplicate(),
+                token: token.as_ref().map(Secret::duplicate),
+            }),
+            (Some(token), ..) => Some(Material::Bearer(token.duplicate())),
+            (None, Some((username, password)), _) => {
                 Some(Material::Basic { username: username.clone(), password: password.duplicate() })
             }
-            (None, None) => None,
+            (None, None, None) => None,
         }
     }
 
@@ -173,7 +206,7 @@ impl Flat {
 }
 
 /// The server and the proxy before it.
-fn addresses(cluster: &Cluster) -> Result<(String, Option<Secret>), Refusal> {
+fn addresses(cluster: &InFile) -> Result<(String, Option<Secret>), Refusal> {
     if cluster.insecure_skip_tls_verify == Some(true) {
         let mend = "put the cluster's certificate authority into the kubeconfig instead of insecure-skip-tls-verify";
         return Err(Refusal::new("it does not check who the server is, and would send the secret to anybody", mend));
@@ -196,7 +229,7 @@ fn addresses(cluster: &Cluster) -> Result<(String, Option<Secret>), Refusal> {
     Ok((server, proxy.map(Secret::duplicate)))
 }
 
-fn authorities(cluster: &Entry<Cluster>, read: Reader<'_>) -> Result<Option<String>, Refusal> {
+fn authorities(cluster: &Entry<InFile>, read: Reader<'_>) -> Result<Option<String>, Refusal> {
     let (data, path) = (&cluster.value.certificate_authority_data, &cluster.value.certificate_authority);
     let data = data.as_ref().map(|data| Secret::new(data.clone()));
     let pem = pem("certificate-authority", data.as_ref(), path.as_deref(), cluster, read)?;
@@ -259,17 +292,21 @@ fn token(user: &Entry<User>, read: Reader<'_>) -> Result<Option<Secret>, Refusal
     Ok(token)
 }
 
-fn without_secret(user: &User) -> Refusal {
-    if let Some(Exec { command }) = &user.exec {
-        let name = command.as_deref().and_then(|command| Path::new(command).file_name()?.to_str());
-        let name = name.map_or_else(String::new, |name| format!(" ({name})"));
-        return Refusal::new(format!("it signs in by running a program{name}; nothing to store"), NO_PROGRAM);
-    }
-    if user.auth_provider.is_some() {
-        let problem = "it signs in by an auth-provider, which kubectl itself gave up; nothing to store";
-        return Refusal::new(problem, NO_PROGRAM);
-    }
-    Refusal::new("its user has neither a token nor a client certificate nor a password", CORRECT)
+fn without_secret(program: Option<&Program>) -> Refusal {
+    let Some(program) = program else {
+        return Refusal::new("its user has neither a token nor a client certificate nor a password", CORRECT);
+    };
+    let mend = match program.of {
+        Of::Aws { .. } => "name the AWS credential that tokens are to be made of: `--source NAME`",
+        Of::Google => "name the Google Cloud credential whose tokens are to be used: `--source NAME`",
+        Of::Provider => {
+            let problem = "it signs in by an auth-provider, which kubectl itself gave up; nothing to store";
+            return Refusal::new(problem, NO_PROGRAM);
+        }
+        Of::Others => NO_PROGRAM,
+    };
+    let name = program.name.as_ref().map_or_else(String::new, |name| format!(" ({name})"));
+    Refusal::new(format!("it signs in by running a program{name}; nothing to store"), mend)
 }
 
 /// As whom the user acts: the key of the kubeconfig, and its values.

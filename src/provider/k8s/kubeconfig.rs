@@ -92,6 +92,7 @@ pub(super) struct User {
 #[derive(Deserialize)]
 pub(super) struct Exec {
     pub(super) command: Option<String>,
+    pub(super) args: Option<Vec<String>>,
 }
 
 /// What is wrong with a file, and in which line where that is known. Quotes nothing.

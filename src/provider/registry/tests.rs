@@ -194,10 +194,10 @@ fn hosts_are_those_that_the_password_goes_to() {
     };
     assert_eq!(hosts(&[("url", "Registry.Example.com:5000")]), "registry.example.com:5000");
     assert_eq!(hosts(&[("url", "http://localhost")]), "localhost:80");
-    assert_eq!(hosts(&[("url", "docker.io")]), "registry-1.docker.io auth.docker.io index.docker.io hub.docker.com");
+    assert_eq!(hosts(&[("url", "docker.io")]), "registry-1.docker.io docker.io auth.docker.io index.docker.io hub.docker.com");
     assert_eq!(
         hosts(&[("url", "docker.io"), ("endpoint", "http://127.0.0.1:9")]),
-        "registry-1.docker.io auth.docker.io index.docker.io 127.0.0.1:9"
+        "registry-1.docker.io docker.io auth.docker.io index.docker.io 127.0.0.1:9"
     );
     assert_eq!(hosts(&[("url", "ghcr.io")]), "ghcr.io api.github.com");
     assert_eq!(

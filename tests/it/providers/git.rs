@@ -3,35 +3,12 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use serde_json::json;
-use tempfile::TempDir;
-
 use super::clouds::{assert_cases, assert_unseen, secret, store, tested};
-use super::foreground::Foreground;
 use crate::double::{Answer, Double, Seen};
-use crate::peers::free_port;
+use crate::git_http::GitServer;
 use crate::stage::Stage;
 use crate::vaulted;
-
-/// Repositories behind a password, and one for everybody.
-struct GitServer {
-    url: String,
-    _folder: TempDir,
-    _server: Foreground,
-}
-
-impl GitServer {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let port = free_port();
-        let server = Foreground::start("git-http/up.sh", port, &[folder.path().to_str().unwrap(), &port.to_string()]);
-        Self { url: format!("http://127.0.0.1:{port}"), _folder: folder, _server: server }
-    }
-
-    fn private(&self) -> String {
-        format!("{}/private/demo.git", self.url)
-    }
-}
+use serde_json::json;
 
 /// git itself, with this home and a helper where one is given.
 fn git(home: &Path, helper: Option<&str>, arguments: &[&str], stdin: &str) -> Output {

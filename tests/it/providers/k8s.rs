@@ -14,7 +14,7 @@ use crate::stage::{Outcome, Stage};
 use crate::vaulted::{self, list};
 
 /// An API server. Ends when dropped.
-struct Api {
+pub struct Api {
     child: Child,
     port: u16,
     seen: Arc<Mutex<Vec<String>>>,
@@ -22,7 +22,7 @@ struct Api {
 
 impl Api {
     /// One that knows these tokens, and the users of an authority.
-    fn start(certificate: &Certificate, clients: &Authority, tokens: &[(&str, &str)], options: &[&str]) -> Self {
+    pub fn start(certificate: &Certificate, clients: &Authority, tokens: &[(&str, &str)], options: &[&str]) -> Self {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/k8s/api.py");
         let mut child = Command::new("python3")
             .arg(program)
@@ -48,11 +48,11 @@ impl Api {
         Self { child, port, seen }
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
     }
 
-    fn seen(&self) -> Vec<String> {
+    pub fn seen(&self) -> Vec<String> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -65,7 +65,7 @@ impl Drop for Api {
 }
 
 /// A kubeconfig of one context, `dev`.
-fn kubeconfig(server: &str, cluster: &str, user: &str) -> String {
+pub fn kubeconfig(server: &str, cluster: &str, user: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: dev\n\
          clusters: [{{name: c, cluster: {{server: \"{server}\"{cluster}}}}}]\n\
@@ -74,37 +74,41 @@ fn kubeconfig(server: &str, cluster: &str, user: &str) -> String {
     )
 }
 
-fn trusting(authority: &Authority) -> String {
+pub fn trusting(authority: &Authority) -> String {
     format!(", certificate-authority: \"{}\"", authority.pem().display())
 }
 
-fn certified(certificate: &Certificate) -> String {
+pub fn certified(certificate: &Certificate) -> String {
     let (pem, key) = (certificate.pem().display(), certificate.key().display());
     format!("{{client-certificate: \"{pem}\", client-key: \"{key}\"}}")
 }
 
 /// A stage with a vault, and this as `~/.kube/config`.
-fn stage(kubeconfig: &str) -> Stage {
+pub fn stage(kubeconfig: &str) -> Stage {
     let stage = vaulted::stage();
     write_kubeconfig(&stage, kubeconfig);
     stage
 }
 
-fn write_kubeconfig(stage: &Stage, kubeconfig: &str) {
+pub fn write_kubeconfig(stage: &Stage, kubeconfig: &str) {
     std::fs::create_dir_all(stage.home().join(".kube")).unwrap();
     std::fs::write(stage.home().join(".kube/config"), kubeconfig).unwrap();
 }
 
-fn store(stage: &Stage, flags: &[&str]) -> Outcome {
+pub fn store(stage: &Stage, flags: &[&str]) -> Outcome {
     stage.run(&[&["credentials", "store", "k8s"], flags].concat())
+}
+
+/// Where kubectl and helm are.
+pub fn clients() -> String {
+    let brought = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-peers/k8s");
+    format!("{}:/usr/local/bin:/usr/bin:/bin", brought.display())
 }
 
 /// kubectl, with nothing but this file.
 fn kubectl(stage: &Stage, config: &Path, arguments: &[&str]) -> String {
-    let brought = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-peers/k8s");
-    let path = format!("{}:/usr/local/bin:/usr/bin:/bin", brought.display());
     let mut command = Command::new("kubectl");
-    command.args(arguments).env_clear().env("PATH", &path).env("HOME", stage.root().join("elsewhere"));
+    command.args(arguments).env_clear().env("PATH", clients()).env("HOME", stage.root().join("elsewhere"));
     let output = command.env("KUBECONFIG", config).output().expect("kubectl is installed; tests/run does that");
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "kubectl {arguments:?}: {said}");

@@ -17,14 +17,14 @@ use crate::stage::{Outcome, Stage};
 use crate::vaulted::{self, list, reveal};
 
 /// A docker-registry, with its token server where it has one.
-struct DockerRegistry {
+pub struct DockerRegistry {
     folder: TempDir,
-    host: String,
+    pub host: String,
     servers: Vec<Foreground>,
 }
 
 impl DockerRegistry {
-    fn with_password() -> Self {
+    pub fn with_password() -> Self {
         Self::start(None)
     }
 
@@ -54,7 +54,7 @@ impl DockerRegistry {
     }
 }
 
-fn store(stage: &Stage, url: &str, password: &str, more: &[&str]) -> Outcome {
+pub fn store(stage: &Stage, url: &str, password: &str, more: &[&str]) -> Outcome {
     let words = ["credentials", "store", "registry", url, "--username", "alice", "--password", "-"];
     stage.run_with(&[&words[..], more].concat(), format!("{password}\n").as_bytes())
 }

@@ -1,18 +1,42 @@
 """As much of a Kubernetes API as kubectl needs for `auth whoami` and `get namespaces`, over TLS on loopback.
 
-    api.py CERTIFICATE KEY CLIENT_AUTHORITY [required]
+    api.py CERTIFICATE KEY CLIENT_AUTHORITY [required] [eks]
 
 Who a request is from: the common name of a client certificate that CLIENT_AUTHORITY has signed, else the name in the
-lines `TOKEN NAME` on stdin, else nobody. With `required`, no connection comes about without a certificate. Prints
-`ready PORT`, then a line for each request: method, path, who.
+lines `TOKEN NAME` on stdin, else nobody. With `required`, no connection comes about without a certificate. With `eks`, a
+token may be a signed address of STS, as aws-iam-authenticator checks it but for the signature; who is then the key's
+id. Prints `ready PORT`, then a line for each request: method, path, who.
 """
 
+import base64
+import datetime
 import http.server
 import json
 import ssl
 import sys
+import urllib.parse
 
 TOKENS = {}
+OPTIONS = []
+# What may stand in a signed address, and nothing else.
+SIGNED = {"Action", "Version", "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires",
+          "X-Amz-Security-Token", "X-Amz-Signature", "X-Amz-SignedHeaders"}
+
+
+def of_aws(token):
+    prefix, _, rest = token.partition("k8s-aws-v1.")
+    if "eks" not in OPTIONS or prefix or "=" in rest:
+        return None
+    url = urllib.parse.urlsplit(base64.urlsafe_b64decode(rest + "=" * (-len(rest) % 4)).decode())
+    query = dict(urllib.parse.parse_qsl(url.query, strict_parsing=True))
+    made = datetime.datetime.strptime(query["X-Amz-Date"], "%Y%m%dT%H%M%SZ")
+    age = datetime.datetime.utcnow() - made
+    good = (url.scheme == "https" and url.path == "/" and url.hostname.startswith("sts.")
+            and url.hostname.endswith(".amazonaws.com") and set(query) <= SIGNED
+            and query["Action"] == "GetCallerIdentity" and 0 < int(query["X-Amz-Expires"]) <= 900
+            and "x-k8s-aws-id" in query["X-Amz-SignedHeaders"].split(";")
+            and abs(age) < datetime.timedelta(minutes=15))
+    return "shop " + query["X-Amz-Credential"].split("/")[0] if good else None
 
 
 def failure(code, reason, message):
@@ -48,7 +72,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if certificate:
             return dict(pair for name in certificate["subject"] for pair in name)["commonName"]
         scheme, _, token = (self.headers.get("Authorization") or "").partition(" ")
-        return TOKENS.get(token) if scheme == "Bearer" else None
+        return (TOKENS.get(token) or of_aws(token)) if scheme == "Bearer" else None
 
     def do_GET(self):
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -76,12 +100,13 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 def main():
-    certificate, key, authority, *required = sys.argv[1:]
+    certificate, key, authority, *options = sys.argv[1:]
+    OPTIONS.extend(options)
     TOKENS.update(line.split(" ", 1) for line in sys.stdin.read().splitlines())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     context.load_verify_locations(authority)
-    context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+    context.verify_mode = ssl.CERT_REQUIRED if "required" in options else ssl.CERT_OPTIONAL
     server = Server(("127.0.0.1", 0), Handler)
     # The handshake belongs to the thread of the connection: one that fails must not end the server.
     server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)

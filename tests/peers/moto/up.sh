@@ -5,7 +5,8 @@
 #   up.sh VENV [DIR PORT]
 #
 # VENV is made and filled if it is not there. It is ready when DIR/keys.json is there: an access key of each user, and
-# the role. Without DIR, only VENV is made.
+# the role. Without DIR, only VENV is made. Where there is a file DIR/clock, its clock runs as that says, in the words of
+# faketime: `+10m`.
 set -euo pipefail
 venv=$1 dir=${2-} port=${3-5000}
 readonly version=5.2.5
@@ -15,4 +16,8 @@ if [ ! -x "$venv/bin/moto_server" ]; then
     "$venv/bin/pip" install --quiet --disable-pip-version-check "moto[server]==$version"
 fi
 [ -n "$dir" ] || exit 0
+if [ -e "$dir/clock" ]; then
+    for library in /usr/lib/*/faketime/libfaketimeMT.so.1; do export LD_PRELOAD=$library; done
+    export FAKETIME_TIMESTAMP_FILE=$dir/clock FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1
+fi
 exec "$venv/bin/python" "$(dirname "$0")/server.py" "$port" "$dir/keys.json"

@@ -47,7 +47,9 @@ fn resumed(keys: &[(&str, &str)], last_used: (&str, &str)) -> Vec<String> {
     });
     let env = nowhere(&[]);
     let net = Net { http: &aws, env: &env, now: now() };
-    rotation().mint(&lasting(&[]), Some(SINCE.parse().unwrap()), &net).unwrap();
+    let since = SINCE.parse().unwrap();
+    assert!(rotation().clear(&lasting(&[]), since, &net).unwrap(), "nothing can be left");
+    rotation().mint(&lasting(&[]), None, &net).unwrap();
     aws.actions()
 }
 
@@ -94,7 +96,9 @@ fn what_may_not_be_listed_or_looked_at_stays() {
         });
         let env = nowhere(&[]);
         let net = Net { http: &aws, env: &env, now: now() };
-        rotation().mint(&lasting(&[]), Some(SINCE.parse().unwrap()), &net).unwrap();
+        let since = SINCE.parse().unwrap();
+        assert!(!rotation().clear(&lasting(&[]), since, &net).unwrap(), "something may be left");
+        rotation().mint(&lasting(&[]), Some(since), &net).unwrap();
         aws.actions()
     };
     assert_eq!(actions(&|| refused(403, "AccessDenied", "")), ["ListAccessKeys", "CreateAccessKey"]);
@@ -112,6 +116,26 @@ fn a_full_user_and_a_missing_permission_are_explained() {
     let full = mint(&|| refused(409, "LimitExceeded", "Cannot exceed quota for AccessKeysPerUser: 2"));
     assert!(matches!(&full, ProviderError::CannotRotate { .. }));
     assert!(full.to_string().contains("two access keys") && full.mend().unwrap().contains("IAM console"));
+    let full = |last_used: (&'static str, &'static str), since: Option<&str>| {
+        let aws = Aws::new(|asked: &Asked, _| match asked.action() {
+            "ListAccessKeys" => listed(&[(ID, "2020-01-01T00:00:00Z"), ("AKIAOTHEROTHEROTHERO", "2026-02-01T10:20:30Z")]),
+            "GetAccessKeyLastUsed" => used(last_used.0, last_used.1),
+            _ => refused(409, "LimitExceeded", ""),
+        });
+        let since = since.map(|since| since.parse().unwrap());
+        let env = nowhere(&[]);
+        let net = Net { http: &aws, env: &env, now: now() };
+        let failure = rotation().mint(&lasting(&[]), since, &net).unwrap_err();
+        (failure.to_string(), failure.mend().unwrap())
+    };
+    let other = "the other one is AKIAOTHEROTHEROTHERO, made on 2026-02-01 at 10:20 UTC";
+    let (what, mend) = full(("", "N/A"), None);
+    assert!(what.ends_with(&format!("{other}, never used")), "{what}");
+    assert!(mend.contains("`aws iam delete-access-key --user-name dev --access-key-id AKIAOTHEROTHEROTHERO`"), "{mend}");
+    let (what, _) = full(("2026-02-28T09:08:07Z", "s3"), None);
+    assert!(what.ends_with(&format!("{other}, last used on 2026-02-28 at 09:08 UTC for s3")), "{what}");
+    let (what, _) = full(("", "N/A"), Some("2026-02-01T10:20:00Z"));
+    assert!(what.ends_with("never used; an interrupted rotation may have made it"), "{what}");
     let denied = mint(&|| refused(403, "AccessDenied", ""));
     assert!(denied.to_string().contains("iam:CreateAccessKey"), "{denied}");
     let unclear = mint(&|| answer(200, "<html>"));

@@ -43,8 +43,12 @@ impl Iam {
     }
 
     fn mint(&self, since: Option<DateTime<Utc>>) -> Result<Raw, ProviderError> {
-        let http = |request: Request| Ok(self.send(&request));
-        keys::Keys.mint(&account(), since, &Net { http: &http, env: &no_env(), now: now() })
+        let (http, env) = (|request: Request| Ok(self.send(&request)), no_env());
+        let net = Net { http: &http, env: &env, now: now() };
+        if let Some(since) = since {
+            assert!(keys::Keys.clear(&account(), since, &net)?, "nothing can be left");
+        }
+        keys::Keys.mint(&account(), None, &net)
     }
 
     fn asked(self) -> Vec<String> {

@@ -35,6 +35,7 @@ fn flats() -> impl Strategy<Value = Flat> {
             token: token.or_else(|| (!identity && password.is_none()).then(|| "t".to_owned())).map(Secret::new),
             identity: identity.then(|| Identity { certificate: UNTIL_2057.into(), key: Secret::new(KEY.into()) }),
             password: password.map(|(name, password)| (name, Secret::new(password))),
+            program: None,
             acting,
         }
     })

@@ -1,0 +1,57 @@
+//! Bazel: a credential helper for each host in `~/.bazelrc`.
+
+use std::collections::BTreeSet;
+
+use super::block::{self, At};
+use super::{Plan, SetupError, Site, Tool, links};
+use crate::provider;
+
+/// Bazel.
+pub(super) struct Bazel;
+/// The tool.
+pub(super) static TOOL: Bazel = Bazel;
+
+const KINDS: [&str; 5] = ["api_key", "username_password", "oauth", "git", "registry"];
+/// The name under which the program answers Bazel, which passes it no words of ours.
+const PROGRAM: &str = "lanyard-bazel";
+
+impl Tool for Bazel {
+    fn name(&self) -> &'static str {
+        "bazel"
+    }
+
+    fn title(&self) -> &'static str {
+        "Bazel: downloads and remote caches"
+    }
+
+    fn programs(&self) -> &'static [&'static str] {
+        &["bazel", "bazelisk"]
+    }
+
+    fn plan(&self, site: &Site<'_>) -> Result<Plan, SetupError> {
+        let hosts = hosts(site);
+        if hosts.is_empty() {
+            return Err(SetupError::NothingToServe {
+                tool: self.name(),
+                store: "lanyard credentials store api-key SERVICE --endpoint https://HOST",
+            });
+        }
+        let mut plan = Plan::default();
+        links::plan(&mut plan, site, PROGRAM)?;
+        let lines: String =
+            hosts.iter().map(|host| format!("common --credential_helper={host}={PROGRAM}\n")).collect();
+        plan.file(site.home(".bazelrc")?, |text| Ok(block::with(text, "#", At::Bottom, &lines)))?;
+        Ok(plan)
+    }
+}
+
+/// The hosts without their ports, as Bazel's patterns have them.
+fn hosts(site: &Site<'_>) -> BTreeSet<String> {
+    let addresses = site.of_kinds(&KINDS).flat_map(|metadata| {
+        provider::of(metadata).map(|provider| provider.addresses(metadata)).unwrap_or_default()
+    });
+    let own = addresses.filter(|address| address.scheme.as_deref() == Some("https")).map(|address| address.host);
+    own.chain(site.hosts.iter().cloned())
+        .map(|host| host.split(':').next().unwrap_or_default().to_owned())
+        .collect()
+}

@@ -1,0 +1,80 @@
+//! uv: the provider `subprocess` in `uv.toml`, and the program under the name `keyring`, which uv starts.
+
+use std::path::{Path, PathBuf};
+
+use toml_edit::{DocumentMut, Item};
+
+use super::{Plan, SetupError, Site, Tool, pip, read};
+
+/// Python packages by uv.
+pub(super) struct Uv;
+/// The tool.
+pub(super) static TOOL: Uv = Uv;
+
+const KEY: &str = "keyring-provider";
+const VALUE: &str = "subprocess";
+
+impl Tool for Uv {
+    fn name(&self) -> &'static str {
+        "uv"
+    }
+
+    fn title(&self) -> &'static str {
+        "uv: Python package indexes"
+    }
+
+    fn programs(&self) -> &'static [&'static str] {
+        &["uv"]
+    }
+
+    fn plan(&self, site: &Site<'_>) -> Result<Plan, SetupError> {
+        let mut plan = Plan::default();
+        pip::keyring(&mut plan, site)?;
+        let path = configuration(site)?;
+        plan.file(path.clone(), |text| {
+            with(text).ok_or_else(|| SetupError::Unclear {
+                problem: "it is no TOML that uv reads".into(),
+                mend: format!("mend {}, then run the command once more", path.display()),
+                path,
+            })
+        })?;
+        plan.notes.push("uv asks for an index whose address has a user name, or with --keyring-provider".into());
+        Ok(plan)
+    }
+
+    fn without(&self, _: &Path, text: &str) -> String {
+        let Ok(mut document) = text.parse::<DocumentMut>() else { return text.to_owned() };
+        if document.get(KEY).and_then(Item::as_str) == Some(VALUE) {
+            document.remove(KEY);
+        }
+        document.to_string()
+    }
+
+    fn check(&self, site: &Site<'_>) -> Result<Option<String>, SetupError> {
+        let text = read(&configuration(site)?)?.unwrap_or_default();
+        let document = text.parse::<DocumentMut>().unwrap_or_default();
+        if document.get(KEY).and_then(Item::as_str) == Some(VALUE) {
+            return Ok(Some("uv asks the program keyring, which is lanyard".into()));
+        }
+        Err(SetupError::NotAsked { tool: self.name(), problem: "it does not ask a program".into() })
+    }
+
+    fn replaces(&self) -> &'static [(&'static str, &'static str)] {
+        &[("password", "netrc"), ("password", "uv")]
+    }
+}
+
+fn with(text: &str) -> Option<String> {
+    let mut document: DocumentMut = text.parse().ok()?;
+    if document.get(KEY).and_then(Item::as_str) != Some(VALUE) {
+        document.insert(KEY, toml_edit::value(VALUE));
+    }
+    Some(document.to_string())
+}
+
+fn configuration(site: &Site<'_>) -> Result<PathBuf, SetupError> {
+    match site.env.var("UV_CONFIG_FILE") {
+        Some(file) => Ok(site.env.working_dir().join(file)),
+        None => Ok(site.env.user_config_dir().ok_or(SetupError::NoHome)?.join("uv/uv.toml")),
+    }
+}
