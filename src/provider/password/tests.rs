@@ -255,3 +255,22 @@ fn values_are_checked() {
     assert!(host_name("smtp.example:25").is_err() && host_name("::1").is_ok());
     assert!(port("0").is_err() && port("65536").is_err() && security("ssl").is_err() && service_name("a b").is_err());
 }
+
+#[test]
+fn a_password_is_for_the_address_on_the_web_that_it_was_stored_for() {
+    let stored = |more: &[(&str, &str)]| {
+        let mut raw = Raw::new();
+        raw.plain("service", "nexus").plain("username", "u").plain("password", "p");
+        for (name, value) in more {
+            raw.plain(name, value);
+        }
+        crate::credential::tests::credential("nexus", Fields::parse(&KINDS[0], raw).unwrap()).metadata
+    };
+    let web = stored(&[("endpoint", "https://nexus.example:8443/simple/")]);
+    assert_eq!(PROVIDER.addresses(&web), [Address::of_text("https://nexus.example:8443/simple").unwrap()]);
+    assert_eq!(PROVIDER.hosts(&web), ["nexus.example:8443"]);
+    let mail = stored(&[("host", "smtp.example")]);
+    assert!(PROVIDER.addresses(&mail).is_empty(), "a mail server is no address on the web");
+    assert_eq!(PROVIDER.hosts(&mail), ["smtp.example:587"]);
+    assert!(PROVIDER.addresses(&stored(&[])).is_empty());
+}
