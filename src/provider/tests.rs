@@ -8,6 +8,8 @@ use crate::credential::{Class, Field};
 use crate::error::{Failure, with_causes};
 use crate::http::Unreachable;
 
+mod failures;
+
 /// Providers whose credentials are sent nowhere by lanyard itself.
 const WITHOUT_A_HOST: &[&str] = &["env", "file"];
 /// What `credentials store` and every command take already.
