@@ -6,6 +6,7 @@
 use crate::credential::{Credential, Fields, Issued, Kind, Material, Metadata, Raw, Variable};
 use crate::credential::{Field, rules};
 use crate::http::{Request, Response, Url, parse_url};
+use crate::provider::api::is_spoken;
 use crate::provider::{Here, Input, Net, Provider, ProviderError, Verdict};
 use crate::text::clean;
 
@@ -88,6 +89,9 @@ impl Provider for OAuth {
 
     fn judge(&self, credential: &Credential, answer: &Response) -> Verdict {
         let service = credential.field("service").unwrap_or("the service");
+        if matches!(answer.status, 401 | 403) && !is_spoken(answer) {
+            return Verdict::unexpected(service, answer.status);
+        }
         let verdict = Verdict::of_status(answer, service);
         if verdict.outcome == crate::provider::Outcome::Invalid {
             return sign_in_again(credential, format!("{} does not accept the token any more", clean(service)));

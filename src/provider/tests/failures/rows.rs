@@ -45,6 +45,7 @@ const NO_ROW: Row = Row {
     fields: &[],
     dated: false,
     ends: false,
+    formless: false,
     before: &[],
     invalid: (401, &[], ""),
     expired: None,
@@ -176,7 +177,6 @@ pub(super) const ROWS: &[Row] = &[
         before: &[BASIC],
         invalid: (401, &[("www-authenticate", "Basic realm=r")], r#"{"errors":[{"code":"UNAUTHORIZED"}]}"#),
         insufficient: Some((403, &[], r#"{"errors":[{"code":"DENIED"}]}"#)),
-        limited: &[(403, &[], r#"{"errors":[{"code":"TOOMANYREQUESTS"}]}"#)],
         ..NO_ROW
     },
     Row {
@@ -377,6 +377,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "a service of one's own",
         fields: &[("service", "corp"), ("endpoint", "https://api.example.com/me")],
+        formless: true,
         before: &[UNAUTHORIZED],
         invalid: UNAUTHORIZED,
         insufficient: Some(FORBIDDEN),
