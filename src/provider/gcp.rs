@@ -264,4 +264,4 @@ fn key_of(credential: &Credential) -> Result<ServiceAccount, ProviderError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

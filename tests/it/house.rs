@@ -18,7 +18,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("scan", &["error", "text", "secret", "os", "http", "credential", "provider"]),
     ("vault", &["error", "text", "secret", "os", "http", "store", "credential", "provider", "auth"]),
     ("helper", &["error", "text", "secret", "os", "http", "credential", "provider", "auth", "vault"]),
-    ("setup", &["error", "text", "secret", "os", "http", "credential", "provider", "vault", "helper"]),
+    ("setup", &["error", "text", "secret", "os", "http", "credential", "provider", "vault", "helper", "agent"]),
     ("agent", &["error", "text", "secret", "os", "http", "credential", "provider", "vault", "helper"]),
     ("run", &["error", "text", "secret", "os", "http", "credential", "provider", "vault"]),
     (
