@@ -41,10 +41,8 @@ impl Tool for Git {
             });
         }
         let helper = command(site.program);
-        let lines: String = origins
-            .iter()
-            .map(|origin| format!("[credential \"{origin}\"]\n\thelper =\n\thelper = \"{helper}\"\n"))
-            .collect();
+        let section = |origin| format!("[credential \"{origin}\"]\n\thelper =\n\thelper = \"{helper}\"\n");
+        let lines = origins.iter().map(section).collect::<Vec<_>>().concat();
         let mut plan = Plan::default();
         plan.file(path, |text| Ok(block::with(text, "#", At::Bottom, &lines)))?;
         Ok(plan)

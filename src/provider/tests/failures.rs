@@ -117,8 +117,11 @@ fn of_credential(
     verdict
 }
 
+/// What happens, how the network tells it, and what that means.
+type NoAnswer = (&'static str, fn() -> Unreachable, Outcome);
+
 /// The classes in which no usable answer comes, and what each means.
-fn no_answer() -> Vec<(&'static str, fn() -> Unreachable, Outcome)> {
+fn no_answer() -> Vec<NoAnswer> {
     fn origin() -> String {
         "https://api.example".into()
     }
