@@ -132,7 +132,8 @@ pub trait Provider: Sync {
     /// The hosts that this credential may be sent to, each with its port where it is not 443, in lower case.
     fn hosts(&self, metadata: &Metadata) -> Vec<String>;
 
-    /// The name of the credential that this one is used through, such as the keys that assume a role.
+    /// The name of the credential that this one is used through, such as the keys that assume a role. It is the whole
+    /// value of a field, so that a vault finds whoever has it.
     fn source<'m>(&self, metadata: &'m Metadata) -> Option<&'m str> {
         metadata.field("source")
     }

@@ -140,6 +140,19 @@ impl Store {
         })
     }
 
+    /// The credentials of a vault whose fields, as JSON, are like a pattern of SQL, by project and name. Whether case
+    /// counts is the database's choice.
+    pub fn with_field_like(&self, vault: &str, pattern: &str) -> Result<Vec<CredentialRow>, RowError> {
+        self.with(|connection| {
+            let some = concat!(
+                "SELECT ",
+                columns!(),
+                " FROM credentials WHERE vault = ?1 AND fields LIKE ?2 ORDER BY project, name"
+            );
+            connection.prepare_cached(some)?.query_map([vault, pattern], credential)?.collect()
+        })
+    }
+
     /// How many credentials a vault holds.
     pub fn count(&self, vault: &str) -> Result<u32, RowError> {
         let count = "SELECT COUNT(*) FROM credentials WHERE vault = ?1";

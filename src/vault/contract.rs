@@ -157,13 +157,24 @@ fn amends(vault: &dyn Vault) {
     assert_eq!(plain(vault, &vault.find(&shop, "base").unwrap().unwrap()), map(&[("A", "1")]));
 }
 
+/// Who is_user a credential, as a look at every one tells; whatever finds them must agree with that.
+fn users(vault: &dyn Vault, of: &Metadata) -> Vec<String> {
+    let all = vault.list().unwrap();
+    let hidden = |scope: &Scope| all.iter().any(|other| other.scope == *scope && other.name == of.name);
+    let is_user = |other: &&Metadata| is_through(other, of, || Ok(hidden(&other.scope))).unwrap();
+    let expected: Vec<String> = all.iter().filter(is_user).map(in_words).collect();
+    let users = vault.users(of).unwrap();
+    assert_eq!(users, expected, "{}", of.name);
+    users
+}
+
 fn is_used_through_others(vault: &dyn Vault) {
     let shop = || Scope::Project("shop".into());
     let keys = vault.put(New::named("keys", variables(&[("A", "1")]))).unwrap();
     vault.put(New::named("here", through("keys"))).unwrap();
     vault.put(New { scope: shop(), ..New::named("there", through("keys")) }).unwrap();
     vault.put(New::named("elsewhere", through("others"))).unwrap();
-    assert_eq!(vault.users(&keys).unwrap(), ["credential here", "credential there"]);
+    assert_eq!(users(vault, &keys), ["credential here", "credential there"]);
 
     let renamed = vault.amend(&keys, &Change { name: Some("new-keys".into()), ..Change::default() }).unwrap();
     assert_eq!(found(vault, "here").field("source"), Some("new-keys"));
@@ -175,8 +186,21 @@ fn is_used_through_others(vault: &dyn Vault) {
 
     // A credential of the project's own goes before the organization's.
     let own = vault.put(New { scope: shop(), ..New::named("new-keys", variables(&[("A", "2")])) }).unwrap();
-    assert_eq!(vault.users(&renamed).unwrap(), ["credential here"]);
-    assert_eq!(vault.users(&own).unwrap(), ["credential there"]);
+    assert_eq!(users(vault, &renamed), ["credential here"]);
+    assert_eq!(users(vault, &own), ["credential there"]);
+
+    // A name is meant letter by letter, and in the field that names a source alone.
+    for name in ["a_b", "A_B", "a-b", "a_b.c", "x@a_b+1:2"] {
+        vault.put(New::named(name, variables(&[("A", "3")]))).unwrap();
+        vault.put(New::named(&format!("of-{name}"), through(name))).unwrap();
+    }
+    let mut raw = Raw::new();
+    raw.plain("url", "https://public.ecr.aws").plain("source", "own").plain("region", "a_b");
+    let region = Fields::parse(provider::by_kind("registry_ecr").unwrap().1, raw).unwrap();
+    vault.put(New::named("region", region)).unwrap();
+    for name in ["a_b", "A_B", "a-b", "a_b.c", "x@a_b+1:2"] {
+        assert_eq!(users(vault, &found(vault, name)), [format!("credential of-{name}")]);
+    }
 }
 
 /// A key of an API at an address.

@@ -20,6 +20,7 @@ use crate::store::{KeyRow, Opened, RowError, SealedRows, SecretRow, Store, Vault
 mod backup;
 mod content;
 mod keys;
+mod links;
 
 pub use backup::Restored;
 pub use keys::About;

@@ -86,7 +86,14 @@ pub trait Vault {
     /// Who uses it, in words: other credentials that are used through it.
     fn users(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
         let all = self.list()?;
-        Ok(followers(&all, metadata).map(|other| format!("credential {}", other.name)).collect())
+        let hidden = |scope: &Scope| all.iter().any(|other| other.scope == *scope && other.name == metadata.name);
+        let mut users = Vec::new();
+        for other in &all {
+            if is_through(other, metadata, || Ok(hidden(&other.scope)))? {
+                users.push(in_words(other));
+            }
+        }
+        Ok(users)
     }
 }
 
@@ -95,14 +102,21 @@ fn goes_to(metadata: &Metadata, host: &str) -> bool {
     provider::hosts(metadata).iter().any(|known| known == host)
 }
 
-/// Those of `all` that are used through a credential: of its scope, or of a project that has none of that name itself.
-fn followers<'m>(all: &'m [Metadata], through: &'m Metadata) -> impl Iterator<Item = &'m Metadata> {
-    let hidden = |scope: &Scope| all.iter().any(|other| other.scope == *scope && other.name == through.name);
-    all.iter().filter(move |other| {
-        let source = provider::of(other).and_then(|provider| provider.source(other));
-        source == Some(through.name.as_str())
-            && (other.scope == through.scope || (through.scope == Scope::Organization && !hidden(&other.scope)))
-    })
+/// Whether a credential is used through another: of its scope, or of the organization, where the project has none of
+/// that name itself, which `hidden` tells.
+fn is_through(
+    other: &Metadata,
+    through: &Metadata,
+    hidden: impl FnOnce() -> Result<bool, VaultError>,
+) -> Result<bool, VaultError> {
+    let source = provider::of(other).and_then(|provider| provider.source(other));
+    Ok(source == Some(through.name.as_str())
+        && (other.scope == through.scope || (through.scope == Scope::Organization && !hidden()?)))
+}
+
+/// A user of a credential, as a person is told of it.
+fn in_words(user: &Metadata) -> String {
+    format!("credential {}", user.name)
 }
 
 /// A credential to be stored.

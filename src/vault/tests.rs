@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
-use super::contract::{map, plain, through, variables, vault_contract};
+use super::contract::{map, plain, variables, vault_contract};
 use super::*;
 use crate::credential::Raw;
 use crate::error::{Failure, with_causes};
@@ -15,6 +15,7 @@ use crate::secret::memory::Memory;
 use crate::secret::{Choice, Secret, SecretStore, Slot, StoreError};
 
 mod keys;
+mod links;
 mod restore;
 mod together;
 
@@ -292,33 +293,6 @@ fn what_is_no_row_of_ours_is_named_and_kept() {
         let failure = world.vault().list().unwrap_err();
         assert!(matches!(&failure, VaultError::Foreign { name } if name == "db"), "{broken}: {failure:?}");
     }
-}
-
-#[test]
-fn hosts_are_named_anew_where_another_program_named_them_and_the_fields_decide() {
-    let world = World::new();
-    let vault = world.vault();
-    vault.put(New::named("ecr", through("keys"))).unwrap();
-    put(&vault, "db", "1");
-    put(&vault, "broken", "2");
-    let names = |host: &str| -> Vec<String> { vault.for_host(host).unwrap().into_iter().map(|one| one.name).collect() };
-    let unnamed = || -> u32 {
-        let rows = Connection::open(world.file()).unwrap();
-        let count = format!("SELECT COUNT(*) FROM credentials WHERE hosts_by <> '{}'", env!("CARGO_PKG_VERSION"));
-        rows.query_row(&count, [], |row| row.get(0)).unwrap()
-    };
-    assert_eq!((unnamed(), names("public.ecr.aws")), (0, vec!["ecr".into()]));
-    world.tamper("UPDATE credentials SET hosts_by = ''; DELETE FROM hosts; UPDATE credentials SET fields = '[' WHERE name = 'broken'");
-    assert_eq!(names("public.ecr.aws"), ["ecr"], "found before it is noted");
-    assert_eq!(unnamed(), 1, "what cannot be read keeps nobody from the others");
-    assert_eq!(names("public.ecr.aws"), ["ecr"]);
-    world.tamper("INSERT INTO hosts SELECT id, 'evil.example' FROM credentials WHERE name IN ('ecr', 'db')");
-    assert!(names("evil.example").is_empty());
-    // While another process writes for long, finding goes on.
-    world.tamper("UPDATE credentials SET hosts_by = 'z'");
-    let other = Connection::open(world.file()).unwrap();
-    other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    assert_eq!((names("public.ecr.aws"), unnamed()), (vec!["ecr".into()], 3));
 }
 
 #[test]

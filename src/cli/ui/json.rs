@@ -94,13 +94,11 @@ impl Printable {
     fn next<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
         let comma = usize::from(first);
         let Some(depth) = self.depth else { return writer.write_all(BREAK.get(comma..1).unwrap_or_default()) };
-        match BREAK.get(comma..2 + 2 * depth) {
-            Some(line) => writer.write_all(line),
-            None => {
-                writer.write_all(BREAK.get(comma..2).unwrap_or_default())?;
-                (0..depth).try_for_each(|_| writer.write_all(b"  "))
-            }
+        if let Some(line) = BREAK.get(comma..2 + 2 * depth) {
+            return writer.write_all(line);
         }
+        writer.write_all(BREAK.get(comma..2).unwrap_or_default())?;
+        (0..depth).try_for_each(|_| writer.write_all(b"  "))
     }
 }
 
@@ -177,9 +175,9 @@ mod tests {
             assert!(!text.chars().any(|character| character != '\n' && is_unprintable(character)), "{text}");
             assert_eq!(serde_json::from_str::<serde_json::Value>(text).unwrap(), value);
             let escape = |text: String, character: char| {
-                let units: String =
-                    character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect();
-                text.replace(character, &units)
+                let units =
+                    character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect::<Vec<_>>();
+                text.replace(character, &units.concat())
             };
             let bare = ['\u{7f}', '\u{202e}', '\u{9b}', '\u{e0041}', '\u{feff}', '\u{200b}'];
             assert_eq!(*text, bare.into_iter().fold(plain, escape));

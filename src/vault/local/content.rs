@@ -9,9 +9,9 @@ use super::{Local, MOST_CHANGES, Place, SOURCE, data_key_place, seal};
 use crate::credential::{Check, Credential, Fields, Metadata, Scope};
 use crate::provider::{self, Verdict};
 use crate::secret::Secret;
-use crate::store::{Amendment, ByHost, CredentialRow, RowError, SealedRows, Store};
+use crate::store::{Amendment, CredentialRow, RowError, SealedRows};
 use crate::vault::seal::DoesNotOpen;
-use crate::vault::{Change, New, Unfinished, Vault, VaultError, check_name, followers, goes_to, id, rows};
+use crate::vault::{Change, New, Unfinished, Vault, VaultError, check_name, id, in_words, rows};
 
 impl Vault for Local<'_> {
     fn each(&self, see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError> {
@@ -37,16 +37,11 @@ impl Vault for Local<'_> {
     }
 
     fn for_host(&self, host: &str) -> Result<Vec<Metadata>, VaultError> {
-        let Some((store, vault)) = self.existing()? else { return Ok(Vec::new()) };
-        let ByHost { noted, unnamed } = store.by_host(&vault.id, host)?;
-        let mut found = noted.iter().map(rows::read).collect::<Result<Vec<_>, _>>()?;
-        if !unnamed.is_empty() {
-            found.extend(name_hosts(store, &unnamed));
-        }
-        // Whatever stands in the index, the fields decide.
-        found.retain(|one| goes_to(one, host));
-        found.sort_by(|one, other| (&one.scope, &one.name).cmp(&(&other.scope, &other.name)));
-        Ok(found)
+        self.goes_to(host)
+    }
+
+    fn users(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
+        Ok(self.followers(metadata)?.iter().map(in_words).collect())
     }
 
     fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
@@ -214,8 +209,7 @@ impl Local<'_> {
         amended.note = change.note.clone().unwrap_or(amended.note);
         let mut follow = Vec::new();
         if amended.name != old_name {
-            let all = self.list()?;
-            for other in followers(&all, metadata).filter(|other| other.fields.contains_key(SOURCE)) {
+            for other in self.followers(metadata)?.iter().filter(|other| other.fields.contains_key(SOURCE)) {
                 let old = rows::fields(&other.fields);
                 let mut fields = other.fields.clone();
                 fields.insert(SOURCE.into(), amended.name.clone());
@@ -233,18 +227,6 @@ impl Local<'_> {
         });
         Ok(done.map_err(|failure| taken(failure, &amended.name))?.then_some(amended))
     }
-}
-
-/// Names the hosts of credentials that a program of another version, or none, has named so far. Returns what is in the
-/// rows. One that cannot be read stays as it is, and keeps nobody from finding the others.
-fn name_hosts(store: &Store, unnamed: &[CredentialRow]) -> Vec<Metadata> {
-    let read: Vec<_> = unnamed.iter().filter_map(|row| Some((row, rows::read(row).ok()?))).collect();
-    let noted = store.note_hosts(read.iter().map(|(row, metadata)| (*row, provider::hosts(metadata))));
-    if let Err(failure) = noted {
-        // The next one who asks tries again; the answer is the same.
-        tracing::debug!(%failure, "the hosts of credentials are not noted");
-    }
-    read.into_iter().map(|(_, metadata)| metadata).collect()
 }
 
 /// A time as the database keeps it, so that what is returned is what will be read.
