@@ -21,7 +21,7 @@ pub(crate) struct Args {
 
 /// The credential is no sign-in.
 #[derive(Debug, thiserror::Error)]
-#[error("credential {name} is a {kind}, not a sign-in")]
+#[error("credential {name} is no sign-in ({kind})")]
 pub(super) struct NoSignIn {
     pub(super) name: String,
     pub(super) kind: &'static str,
