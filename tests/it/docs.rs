@@ -89,7 +89,7 @@ fn the_pages_name_every_service_and_every_key() {
     let services = page(".github/docs/services.md");
     for field in lanyard::config::schema::FIELDS {
         if let Some(key) = field.path.strip_prefix("services.*.") {
-            let key = key.strip_prefix("api.").unwrap_or(key);
+            let key = key.strip_prefix("api.").or_else(|| key.strip_prefix("git.")).unwrap_or(key);
             assert!(services.contains(&format!("`{key}`")), "the service owner's page leaves {key} out");
         }
     }
