@@ -60,7 +60,7 @@ fn it_goes_with_the_values_it_was_made_of_and_stays_when_keys_change() {
     keep(&vault, &one, "place", "late");
     assert_eq!((kept(&vault, &one, "place"), kept(&vault, &two, "place")), (None, None));
     keep(&vault, &two, "place", "t3");
-    vault.note_verdict(&two, &Verdict::valid("x".to_owned()), now()).unwrap();
+    vault.note_verdict(&two, &Verdict::valid("x"), now()).unwrap();
     assert_eq!(kept(&vault, &two, "place").as_deref(), Some("t3"));
     vault.note_verdict(&two, &Verdict::invalid("it was revoked", "make a new one"), now()).unwrap();
     assert_eq!(kept(&vault, &two, "place"), None, "nothing of what is refused is handed out again");
