@@ -5,8 +5,10 @@
 //! | layer | modules | what it knows |
 //! |---|---|---|
 //! | ways in | [`cli`] | arguments, questions, printing; the only code that touches a terminal |
+//! | | `agent` | a process that holds the vault's key, answers helpers at once, signs for ssh; on Unix |
 //! | | [`helper`] | the protocols of tools, as bytes |
 //! | | [`setup`] | the configuration of tools, so that they ask |
+//! | | [`run`] | what a child process is given, how it is started and watched, what is masked in its output |
 //! | domain: verbs | [`scan`] | every credential that lies on this machine, in files, variables and any text |
 //! | | [`vault`] | where credentials live, whether each is still good, the usable form of one |
 //! | | [`provider`] | what one outside system knows: finds, verifies, makes usable, rotates |
@@ -20,6 +22,8 @@
 // The program is checked as it is built; its tests may write files and read variables as they like.
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+#[cfg(unix)]
+pub mod agent;
 pub mod auth;
 pub mod cli;
 pub mod config;
@@ -29,6 +33,7 @@ pub mod helper;
 pub mod http;
 pub mod os;
 pub mod provider;
+pub mod run;
 pub mod scan;
 pub mod secret;
 pub mod setup;

@@ -13,7 +13,7 @@ use crate::cli::{Doors, Global};
 use crate::config::{self, Config, Overrides};
 use crate::credential::{Metadata, Want};
 use crate::error::{Code, Failure, Result};
-use crate::helper::{self, Call, Desk, Framing, HELPERS, Helper};
+use crate::helper::{self, Call, Desk, Framing, HELPERS, Helper, Reply, Served};
 use crate::http::Client;
 use crate::os::Env;
 use crate::os::input::Input;
@@ -168,7 +168,7 @@ fn answer(helper: &dyn Helper, words: &[String], env: &Env, ui: &Ui, http: &dyn 
     // Where the protocol has no question on stdin, stdin may be a person's terminal.
     let mut input = match framing {
         Framing::Nothing => Input::new(std::io::empty(), PATIENCE),
-        _ => Input::new(std::io::stdin(), PATIENCE),
+        _ => Input::stdin(PATIENCE),
     };
     let mut code = 0;
     let mut is_first = true;
@@ -182,7 +182,10 @@ fn answer(helper: &dyn Helper, words: &[String], env: &Env, ui: &Ui, http: &dyn 
             }
         };
         is_first = false;
-        let served = helper::serve(helper, &Call { arguments: words, text: &text, env }, &desk);
+        let served = match by_agent(env, helper, words, &text) {
+            Some(reply) => Served { reply, used: None },
+            None => helper::serve(helper, &Call { arguments: words, text: &text, env }, &desk),
+        };
         if let Some(talk) = &served.reply.talk {
             ui.say(talk);
         }
@@ -197,6 +200,18 @@ fn answer(helper: &dyn Helper, words: &[String], env: &Env, ui: &Ui, http: &dyn 
             }
         }
     }
+}
+
+/// What the agent has the tool told; `None` where none runs, or none that answers this.
+#[cfg(unix)]
+fn by_agent(env: &Env, helper: &dyn Helper, words: &[String], text: &str) -> Option<Reply> {
+    crate::agent::Caller::new(env).ask(helper.name(), words, text)
+}
+
+/// Agents are for Unix.
+#[cfg(not(unix))]
+fn by_agent(_: &Env, _: &dyn Helper, _: &[String], _: &str) -> Option<Reply> {
+    None
 }
 
 /// The vault, of which no question is asked to a person: a tool's stdin is the tool's, and nobody may be there.

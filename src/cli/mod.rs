@@ -44,6 +44,8 @@ mod credentials {
 }
 mod access;
 mod active;
+#[cfg(unix)]
+mod agent;
 mod api;
 mod argv;
 mod browser;
@@ -52,8 +54,10 @@ mod config;
 mod doctor;
 mod given;
 mod helper;
+mod inject;
 mod profile;
 mod project;
+mod run;
 mod setup;
 mod store;
 pub mod ui;
@@ -126,6 +130,10 @@ enum Command {
     /// Look after the vault: its keys, its backups, its recovery
     #[command(subcommand, after_help = "Example:\n  lanyard vault backup ~/backups/vault-2026-01.db")]
     Vault(vault::Command),
+    /// Keep the vault open in a process that answers tools at once and signs for ssh
+    #[cfg(unix)]
+    #[command(subcommand, after_help = "Example:\n  lanyard agent start\n  eval \"$(lanyard agent env)\"")]
+    Agent(agent::Command),
     /// Read and change the configuration
     #[command(subcommand, after_help = "Example:\n  lanyard config set defaults.storage keychain")]
     Config(config::Command),
@@ -135,6 +143,8 @@ enum Command {
     /// Choose the project that commands work on
     #[command(subcommand, after_help = "Example:\n  lanyard project use web-shop")]
     Project(project::Command),
+    Run(run::Args),
+    Inject(inject::Args),
     Api(api::Args),
     Which(which::Args),
     Doctor(doctor::Args),
@@ -197,9 +207,13 @@ impl Command {
             Self::Credentials(Credentials::Reconnect(args)) => args.run(doors),
             Self::Credentials(Credentials::Export(args)) => args.run(doors),
             Self::Vault(command) => command.run(doors),
+            #[cfg(unix)]
+            Self::Agent(command) => command.run(doors),
             Self::Config(command) => command.run(doors),
             Self::Profile(command) => command.run(doors),
             Self::Project(command) => command.run(doors),
+            Self::Run(args) => args.run(doors),
+            Self::Inject(args) => args.run(doors),
             Self::Api(args) => args.run(doors),
             Self::Which(args) => args.run(doors),
             Self::Doctor(args) => args.run(doors),
@@ -226,6 +240,9 @@ pub struct Doors<'a> {
 pub fn main() -> ExitCode {
     let hardened = harden::process();
     ui::quiet_panics();
+    if let Some(code) = run::answer_myself() {
+        return code;
+    }
     if let Some(code) = helper::answer_the_tool() {
         return code;
     }

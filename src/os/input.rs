@@ -32,9 +32,18 @@ pub enum InputError {
 
 type Chunk = io::Result<Zeroizing<Vec<u8>>>;
 
+/// Where the text comes from.
+enum Source {
+    /// A thread that reads, since nothing else ends a read that never returns.
+    Thread(Receiver<Chunk>),
+    /// This process's stdin, of which the system tells whether there is something to read.
+    #[cfg(unix)]
+    Stdin,
+}
+
 /// Text that another program writes, read with limits.
 pub struct Input {
-    chunks: Receiver<Chunk>,
+    source: Source,
     held: Zeroizing<Vec<u8>>,
     taken: usize,
     ended: bool,
@@ -42,8 +51,23 @@ pub struct Input {
 }
 
 impl Input {
-    /// Reads from `source` on a thread of its own, since nothing else ends a read that never returns. Each question
-    /// waits for `patience` at most.
+    /// Reads this process's stdin. Each question waits for `patience` at most.
+    #[cfg(unix)]
+    pub fn stdin(patience: Duration) -> Self {
+        Self::of(Source::Stdin, patience)
+    }
+
+    /// Reads this process's stdin. Each question waits for `patience` at most.
+    #[cfg(not(unix))]
+    pub fn stdin(patience: Duration) -> Self {
+        Self::new(io::stdin(), patience)
+    }
+
+    fn of(source: Source, patience: Duration) -> Self {
+        Self { source, held: Zeroizing::new(Vec::with_capacity(CHUNK)), taken: 0, ended: false, patience }
+    }
+
+    /// Reads from `source` on a thread of its own. Each question waits for `patience` at most.
     pub fn new(mut source: impl Read + Send + 'static, patience: Duration) -> Self {
         // The reader may be two chunks ahead, and then waits: an endless stream takes no memory.
         let (sender, chunks) = sync_channel::<Chunk>(2);
@@ -64,7 +88,7 @@ impl Input {
                 }
             }
         });
-        Self { chunks, held: Zeroizing::new(Vec::with_capacity(CHUNK)), taken: 0, ended: false, patience }
+        Self::of(Source::Thread(chunks), patience)
     }
 
     /// Everything up to the end.
@@ -131,12 +155,7 @@ impl Input {
         if self.ended {
             return Ok(false);
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        let chunk = match self.chunks.recv_timeout(left) {
-            Ok(chunk) => chunk.map_err(|_| InputError::Broken)?,
-            Err(RecvTimeoutError::Timeout) => return Err(InputError::TooSlow),
-            Err(RecvTimeoutError::Disconnected) => Zeroizing::default(),
-        };
+        let chunk = self.chunk(deadline)?;
         self.ended = chunk.is_empty();
         self.taken += chunk.len();
         if self.taken > MOST {
@@ -152,6 +171,19 @@ impl Input {
         Ok(!self.ended)
     }
 
+    fn chunk(&self, deadline: Instant) -> Result<Zeroizing<Vec<u8>>, InputError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match &self.source {
+            Source::Thread(chunks) => match chunks.recv_timeout(left) {
+                Ok(chunk) => chunk.map_err(|_| InputError::Broken),
+                Err(RecvTimeoutError::Timeout) => Err(InputError::TooSlow),
+                Err(RecvTimeoutError::Disconnected) => Ok(Zeroizing::default()),
+            },
+            #[cfg(unix)]
+            Source::Stdin => from_stdin(left),
+        }
+    }
+
     /// Takes the first bytes as text.
     fn take(&mut self, length: usize) -> Result<Zeroizing<String>, InputError> {
         let taken: Zeroizing<Vec<u8>> = Zeroizing::new(self.held.get(..length).unwrap_or_default().to_vec());
@@ -162,6 +194,32 @@ impl Input {
             return Err(InputError::NoText);
         }
         Ok(Zeroizing::new(text.to_owned()))
+    }
+}
+
+/// What stdin has to give within `patience`; nothing at its end.
+#[cfg(unix)]
+fn from_stdin(patience: Duration) -> Result<Zeroizing<Vec<u8>>, InputError> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::io::Errno;
+    let stdin = io::stdin();
+    let patience = Timespec::try_from(patience).map_err(|_| InputError::TooSlow)?;
+    let mut chunk = Zeroizing::new(vec![0; CHUNK]);
+    loop {
+        match poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&patience)) {
+            Ok(0) => return Err(InputError::TooSlow),
+            Err(Errno::INTR) => continue,
+            Err(_) => return Err(InputError::Broken),
+            Ok(_) => {}
+        }
+        match rustix::io::read(&stdin, chunk.as_mut_slice()) {
+            Ok(length) => {
+                chunk.truncate(length);
+                return Ok(chunk);
+            }
+            Err(Errno::INTR | Errno::AGAIN) => {}
+            Err(_) => return Err(InputError::Broken),
+        }
     }
 }
 

@@ -6,12 +6,16 @@
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 
 pub mod files;
 pub mod harden;
 pub mod input;
+#[cfg(unix)]
+pub mod locked;
 pub mod program;
 
 /// The variable that names the configuration folder.
@@ -43,6 +47,14 @@ pub struct Env {
     pub stdout_is_terminal: bool,
     /// Whether stderr is a terminal, so that a countdown may be drawn.
     pub stderr_is_terminal: bool,
+    /// Where only a part of another process's surroundings is known: which part, and whether more was asked for.
+    part: Option<Arc<Part>>,
+}
+
+/// A part of another process's surroundings.
+struct Part {
+    is_known: fn(&str) -> bool,
+    more_was_asked: AtomicBool,
 }
 
 impl Env {
@@ -74,6 +86,43 @@ impl Env {
             stdout_is_terminal: std::io::stdout().is_terminal(),
             stderr_is_terminal,
             variables,
+            part: None,
+        }
+    }
+
+    /// The surroundings of another process that calls this one, as far as it has told them: the variables for which
+    /// `is_known` holds, and the folder it was started in. [`Env::more_was_asked`] tells whether that was enough.
+    #[must_use]
+    pub fn of_caller(
+        &self,
+        variables: Vec<(String, String)>,
+        working_dir: PathBuf,
+        is_known: fn(&str) -> bool,
+    ) -> Self {
+        Self {
+            variables: variables.into_iter().filter(|(name, value)| is_known(name) && !value.is_empty()).collect(),
+            config_dir: self.config_dir.clone(),
+            config_dir_is_default: self.config_dir_is_default,
+            home: self.home.clone(),
+            working_dir,
+            interactive: false,
+            stdout_is_terminal: false,
+            stderr_is_terminal: false,
+            part: Some(Arc::new(Part { is_known, more_was_asked: AtomicBool::new(false) })),
+        }
+    }
+
+    /// Whether somebody wanted to know of a caller's surroundings what the caller has not told.
+    pub fn more_was_asked(&self) -> bool {
+        self.part.as_ref().is_some_and(|part| part.more_was_asked.load(Ordering::Relaxed))
+    }
+
+    /// Notes that something was asked for that may not be known.
+    fn note(&self, is_known: impl FnOnce(fn(&str) -> bool) -> bool) {
+        if let Some(part) = &self.part
+            && !is_known(part.is_known)
+        {
+            part.more_was_asked.store(true, Ordering::Relaxed);
         }
     }
 
@@ -88,6 +137,7 @@ impl Env {
             interactive: false,
             stdout_is_terminal: false,
             stderr_is_terminal: false,
+            part: None,
         }
     }
 
@@ -106,11 +156,13 @@ impl Env {
 
     /// The value of a variable; an empty or non-UTF-8 one counts as unset.
     pub fn var(&self, name: &str) -> Option<&str> {
+        self.note(|is_known| is_known(name));
         self.variables.get(name).map(String::as_str)
     }
 
     /// Every variable.
     pub fn variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.note(|_| false);
         self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 

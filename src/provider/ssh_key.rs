@@ -7,12 +7,16 @@ use crate::secret::Secret;
 mod derive;
 mod find;
 mod key;
+mod pair;
 mod pem;
 mod replace;
+mod signer;
+
+pub use signer::{Signer, blob, fingerprint, is_signed};
 
 use key::{OpenError, Private};
 
-static FIELDS: [Field; 7] = [
+static FIELDS: [Field; 8] = [
     Field::secret("private_key", "Private key")
         .optional()
         .multiline()
@@ -26,13 +30,15 @@ static FIELDS: [Field; 7] = [
     Field::plain("comment", "Comment").optional().checked(rules::line, "alice@example.com").follows(),
     Field::plain("host", "Host that it is for").optional().checked(rules::host, "github.com"),
     Field::plain("user", "User on that host").optional().checked(rules::token, "git"),
+    Field::plain("confirm", "Whether the agent asks before each use: yes").optional().checked(yes, "yes"),
 ];
 static KINDS: [Kind; 1] = [Kind::new("ssh_key", "SSH key", "ssh-key", &FIELDS)];
-static INPUTS: [Input; 4] = [
+static INPUTS: [Input; 5] = [
     Input::flag("private-key", "FILE", "The file of a private key; its public half is taken from it"),
     Input::flag("public-key", "KEY|FILE", "A public key as a line or a file; alone, only the public half is kept"),
     Input::switch("generate", "Make a new Ed25519 key"),
     Input::switch("print-private", "Print the private key once it is stored"),
+    Input::switch("confirm", "Have the agent ask before each use of the key"),
 ];
 static MARKS: [Mark; 2] = [
     mark(r"(-----BEGIN OPENSSH PRIVATE KEY-----[A-Za-z0-9+/=\s]+-----END OPENSSH PRIVATE KEY-----)"),
@@ -211,6 +217,10 @@ fn verdict(credential: &Credential) -> Verdict {
 fn private_key(text: &str) -> Result<(), &'static str> {
     rules::text(text)?;
     key::read(text).map(|_| ())
+}
+
+fn yes(word: &str) -> Result<(), &'static str> {
+    if word == "yes" { Ok(()) } else { Err("it is `yes`, or not set") }
 }
 
 fn public_key(line: &str) -> Result<(), &'static str> {

@@ -95,7 +95,7 @@ pub fn undo(env: &Env, tool: &dyn Tool) -> Result<Vec<(PathBuf, Done)>, SetupErr
     let mut done = Vec::new();
     // The last change is taken back first; what was taken back leaves the record, so that a kill is no harm.
     while let Some(entry) = record.edits.last().cloned() {
-        done.push((entry.path.clone(), take_back(&folder, tool, &entry)?));
+        done.push((entry.path.clone(), take_back(env, &folder, tool, &entry)?));
         record.edits.pop();
         save(&folder, tool, &record)?;
         if let Some(backup) = &entry.backup {
@@ -111,7 +111,7 @@ pub fn is_set_up(env: &Env, tool: &dyn Tool) -> Result<bool, SetupError> {
     Ok(!load(&folder(env), tool)?.edits.is_empty())
 }
 
-fn take_back(folder: &Path, tool: &dyn Tool, entry: &Entry) -> Result<Done, SetupError> {
+fn take_back(env: &Env, folder: &Path, tool: &dyn Tool, entry: &Entry) -> Result<Done, SetupError> {
     let Some(left) = &entry.left else { return unlink(&entry.path) };
     let Some(present) = read(&entry.path)? else { return Ok(Done::Already) };
     let before = match &entry.backup {
@@ -130,7 +130,7 @@ fn take_back(folder: &Path, tool: &dyn Tool, entry: &Entry) -> Result<Done, Setu
             }
         };
     }
-    let rest = tool.without(&entry.path, &present);
+    let rest = tool.without(env, &entry.path, &present);
     if rest == present {
         return Ok(Done::Already);
     }

@@ -6,7 +6,7 @@
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
@@ -22,9 +22,11 @@ mod content;
 mod kept;
 mod keys;
 mod links;
+mod unlocked;
 
 pub use backup::Restored;
 pub use keys::About;
+pub use unlocked::Unlocked;
 
 /// The name of the database in the data folder.
 const FILE: &str = "vault.db";
@@ -43,7 +45,7 @@ pub struct Local<'a> {
     opener: Opener<'a>,
     now: &'a dyn Fn() -> DateTime<Utc>,
     store: OnceCell<Store>,
-    open: RefCell<Option<Rc<OpenVault>>>,
+    open: RefCell<Option<Arc<OpenVault>>>,
 }
 
 /// The vault's row, its key, and the row of the key that opened it.
@@ -102,17 +104,17 @@ impl<'a> Local<'a> {
     }
 
     /// The vault, opened; made where there is none.
-    fn opened(&self) -> Result<(&Store, Rc<OpenVault>), VaultError> {
+    fn opened(&self) -> Result<(&Store, Arc<OpenVault>), VaultError> {
         let store = self.store()?;
         if let Some(open) = self.open.borrow().as_ref() {
-            return Ok((store, Rc::clone(open)));
+            return Ok((store, Arc::clone(open)));
         }
         let open = match self.unlock(store)? {
             Some(open) => open,
             None => self.create(store)?,
         };
-        let open = Rc::new(open);
-        *self.open.borrow_mut() = Some(Rc::clone(&open));
+        let open = Arc::new(open);
+        *self.open.borrow_mut() = Some(Arc::clone(&open));
         Ok((store, open))
     }
 

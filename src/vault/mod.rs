@@ -25,7 +25,7 @@ pub mod verify;
 
 pub use error::VaultError;
 pub use kept::{Form, Kept};
-pub use local::{About, Local, Opener, Restored};
+pub use local::{About, Local, Opener, Restored, Unlocked};
 
 /// Where credentials live.
 pub trait Vault {

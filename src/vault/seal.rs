@@ -11,6 +11,8 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
+#[cfg(unix)]
+use crate::os::locked::Locked;
 use crate::secret::Secret;
 
 const KEY: usize = 32;
@@ -18,7 +20,16 @@ const KEY: usize = 32;
 const FORM: &str = "lanyard-vault-1";
 
 /// A key of 256 random bits, wiped on drop.
-pub(super) struct Key(Zeroizing<[u8; KEY]>);
+pub(super) struct Key(Bytes);
+
+/// Where the bits are.
+enum Bytes {
+    /// Somewhere in memory, for a short while.
+    Free(Zeroizing<[u8; KEY]>),
+    /// In memory that is never written to a disk, for as long as a process runs.
+    #[cfg(unix)]
+    Locked(Locked),
+}
 
 /// Something did not open: the wrong key, another place, or damage. They cannot be told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,16 +40,36 @@ impl Key {
     pub(super) fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = Zeroizing::new([0; KEY]);
         getrandom::fill(bytes.as_mut())?;
-        Ok(Self(bytes))
+        Ok(Self(Bytes::Free(bytes)))
     }
 
     fn of(bytes: &[u8]) -> Option<Self> {
-        Some(Self(Zeroizing::new(bytes.try_into().ok()?)))
+        Some(Self(Bytes::Free(Zeroizing::new(bytes.try_into().ok()?))))
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.0 {
+            Bytes::Free(bytes) => bytes.as_slice(),
+            #[cfg(unix)]
+            Bytes::Locked(bytes) => bytes.bytes(),
+        }
+    }
+
+    /// The same key in memory that is never written to a disk, as far as the system allows.
+    #[cfg(unix)]
+    pub(super) fn locked(&self) -> Option<Self> {
+        Locked::of(self.bytes()).map(|bytes| Self(Bytes::Locked(bytes)))
+    }
+
+    /// Whether the system keeps it from the disk.
+    #[cfg(unix)]
+    pub(super) fn is_locked(&self) -> bool {
+        matches!(&self.0, Bytes::Locked(bytes) if bytes.is_locked())
     }
 
     /// As the secret store keeps it.
     pub(super) fn to_secret(&self) -> Secret {
-        Secret::new(STANDARD.encode(self.0.as_slice()))
+        Secret::new(STANDARD.encode(self.bytes()))
     }
 
     /// From the secret store.
@@ -50,8 +81,8 @@ impl Key {
     /// As a person writes it down: the letters of base 32 in groups, with a check at the end.
     pub(super) fn to_words(&self) -> Secret {
         let mut bytes = Zeroizing::new(Vec::with_capacity(KEY + CHECK));
-        bytes.extend_from_slice(self.0.as_slice());
-        bytes.extend_from_slice(&check(self.0.as_slice()));
+        bytes.extend_from_slice(self.bytes());
+        bytes.extend_from_slice(&check(self.bytes()));
         let mut words = Zeroizing::new(String::with_capacity(80));
         let (mut held, mut count) = (0u32, 0);
         let mut letters = 0;
@@ -130,7 +161,7 @@ impl Key {
 
     /// Wraps another key for the place that `parts` name.
     pub(super) fn wrap(&self, key: &Self, parts: &[&str]) -> Result<Vec<u8>, getrandom::Error> {
-        self.seal(key.0.as_slice(), parts)
+        self.seal(key.bytes(), parts)
     }
 
     /// Unwraps a key.
@@ -139,7 +170,7 @@ impl Key {
     }
 
     fn cipher(&self) -> Option<LessSafeKey> {
-        UnboundKey::new(&AES_256_GCM_SIV, self.0.as_slice()).ok().map(LessSafeKey::new)
+        UnboundKey::new(&AES_256_GCM_SIV, self.bytes()).ok().map(LessSafeKey::new)
     }
 }
 
@@ -214,11 +245,11 @@ mod tests {
         let key = Key::random().unwrap();
         let words = key.to_words();
         let typed = words.expose().to_lowercase().replace('-', " ").replace('0', "o").replace('1', "l");
-        assert!(Key::from_words(&Secret::new(typed)).unwrap().0 == key.0);
+        assert!(Key::from_words(&Secret::new(typed)).unwrap().bytes() == key.bytes());
         let mut slip: Vec<char> = words.expose().chars().collect();
         slip[3] = if slip[3] == 'A' { 'B' } else { 'A' };
         assert!(Key::from_words(&Secret::new(slip.into_iter().collect())).is_none());
         assert!(Key::from_words(&Secret::new(String::new())).is_none());
-        assert!(Key::from_secret(&key.to_secret()).unwrap().0 == key.0);
+        assert!(Key::from_secret(&key.to_secret()).unwrap().bytes() == key.bytes());
     }
 }

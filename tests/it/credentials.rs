@@ -171,6 +171,14 @@ fn a_slip_in_a_name_is_answered_with_the_right_one() {
     assert!(field.stderr().contains("it has A") || field.stderr().contains("did you mean A?"), "{field}");
     stage.run(&["credentials", "rename", "production", "-x"]).ends(2);
     stage.run(&["credentials", "rename", "production", "a b"]).ends(2);
+    store_env(&stage, "other", "A", "x");
+    let taken = stage.run(&["credentials", "rename", "production", "other"]).ends(2);
+    assert!(taken.stderr().contains("delete that one first: `lanyard credentials delete other`"), "{taken}");
+    let token = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+    for command in [&["rename", "production", token][..], &["store", "env", "A=-", "--name", token]] {
+        let pasted = stage.run_with(&[&["credentials"], command].concat(), b"x").ends(2);
+        assert!(pasted.stderr().contains("looks like a token") && !pasted.stderr().contains(token), "{pasted}");
+    }
 }
 
 #[test]
@@ -221,6 +229,20 @@ fn what_is_not_changed_stays_its_expiry_too() {
     assert!(unknown.stderr().contains("next: its fields are api_token, "), "{unknown}");
     let lacks = stage.run(&["credentials", "update", "vercel", "--unset", "api_token"]).ends(2);
     assert!(lacks.stderr().contains("next: give --field api_token=VALUE"), "{lacks}");
+}
+
+#[test]
+fn variables_are_asked_for_one_by_one() {
+    let stage = vaulted::stage();
+    stage.run_with(&["credentials", "store", "env", "A=-", "B=@/dev/null", "--name", "db"], b"one").ends(0);
+    let mut terminal = Terminal::start(&stage, &["credentials", "update", "db"]);
+    terminal.sees("A (empty keeps the old one)");
+    terminal.types("new-value");
+    terminal.sees("B (empty keeps the old one)");
+    terminal.types("");
+    let ending = terminal.ends();
+    assert_eq!(ending.code, Some(0), "{ending:?}");
+    assert_eq!((reveal(&stage, "db", "A"), reveal(&stage, "db", "B")), ("new-value".into(), String::new()));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which layers each layer may import, besides itself.
-const LAYERS: [(&str, &[&str]); 15] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("error", &[]),
     ("text", &[]),
     ("secret", &["error", "text", "os"]),
@@ -18,7 +18,9 @@ const LAYERS: [(&str, &[&str]); 15] = [
     ("scan", &["error", "text", "secret", "os", "http", "credential", "provider"]),
     ("vault", &["error", "text", "secret", "os", "http", "store", "credential", "provider", "auth"]),
     ("helper", &["error", "text", "secret", "os", "http", "credential", "provider", "auth", "vault"]),
-    ("setup", &["error", "text", "secret", "os", "http", "credential", "provider", "vault", "helper"]),
+    ("setup", &["error", "text", "secret", "os", "http", "credential", "provider", "vault", "helper", "agent"]),
+    ("agent", &["error", "text", "secret", "os", "http", "credential", "provider", "vault", "helper"]),
+    ("run", &["error", "text", "secret", "os", "http", "credential", "provider", "vault"]),
     (
         "cli",
         &[
@@ -36,13 +38,16 @@ const LAYERS: [(&str, &[&str]); 15] = [
             "vault",
             "helper",
             "setup",
+            "agent",
+            "run",
         ],
     ),
 ];
 
 /// Where a plain secret meets a wire, a store or a tool. Whoever adds a place adds it here, and says why in review.
 /// A name that ends in `/` stands for a folder: each provider speaks to its own system.
-const BORDERS: [&str; 35] = [
+const BORDERS: [&str; 38] = [
+    "agent/frame.rs",
     "auth/device.rs",
     "auth/grant/client.rs",
     "auth/grant/fields.rs",
@@ -66,6 +71,7 @@ const BORDERS: [&str; 35] = [
     "http/client.rs",
     "http.rs",
     "provider/",
+    "run/",
     "scan/cut.rs",
     "scan/finding.rs",
     "scan/merge.rs",
@@ -77,6 +83,7 @@ const BORDERS: [&str; 35] = [
     "secret/mod.rs",
     "vault/kept.rs",
     "vault/local.rs",
+    "vault/local/unlocked.rs",
     "vault/seal.rs",
 ];
 

@@ -108,12 +108,17 @@ mod terminal;
 mod tls;
 mod tools {
     mod aws;
+    mod container;
     mod docker;
     mod git;
     mod git_sign_in;
     mod git_trouble;
+    mod inject;
     mod kubectl;
+    mod mask;
+    mod run;
     mod setup;
+    mod signals;
 }
 mod users;
 mod vault {

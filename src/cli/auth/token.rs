@@ -41,7 +41,7 @@ impl Args {
 }
 
 /// A span of time as people write it: `90`, `90s`, `10m`, `2h`, `1d`.
-pub(super) fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
+pub(in crate::cli) fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len()));
     let seconds = match unit {
         "" | "s" => 1,

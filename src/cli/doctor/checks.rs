@@ -58,6 +58,30 @@ pub(super) fn vault(doors: &Doors<'_>, subject: &Subject) -> Option<Finding> {
     }
 }
 
+/// Asks the agent how it stands, where one runs.
+#[cfg(unix)]
+pub(super) fn agent(env: &Env) -> Option<Finding> {
+    const CHECK: &str = "agent";
+    match crate::agent::status(env) {
+        Ok(None) => None,
+        Ok(Some(status)) if status.locked => {
+            Some(Finding::skipped(CHECK, "it is locked, so helpers open the vault themselves"))
+        }
+        Ok(Some(status)) if !status.memory_locked => Some(Finding::ok(
+            CHECK,
+            "it answers; the system locks no memory for it (`ulimit -l`), so use encrypted swap",
+        )),
+        Ok(Some(_)) => Some(Finding::ok(CHECK, "it answers, with the key in locked memory")),
+        Err(failure) => Some(Finding::from_failure(CHECK, &failure)),
+    }
+}
+
+/// Agents are for Unix.
+#[cfg(not(unix))]
+pub(super) fn agent(_: &Env) -> Option<Finding> {
+    None
+}
+
 /// Profiles of the AWS tools whose keys come from here and whose requests go elsewhere.
 pub(super) fn aws(env: &Env) -> Option<Finding> {
     const CHECK: &str = "aws";

@@ -18,6 +18,9 @@ pub(super) fn take_inputs(raw: &mut Raw, here: &Here<'_>) -> Result<(), Provider
             mend: "leave out `--generate`, or `--private-key` and `--public-key`",
         });
     }
+    if here.is_on("confirm") {
+        raw.plain("confirm", "yes");
+    }
     if let Some(public) = public {
         raw.fill("public_key", Secret::new(public_text(public, here)?));
     }

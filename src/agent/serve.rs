@@ -1,0 +1,116 @@
+//! Starting and ending: one agent for each data folder, its sockets made, and removed again.
+
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::time::Duration;
+
+use super::AgentError;
+use super::place::Place;
+use super::ssh;
+use super::state::State;
+use super::work::work;
+use crate::os::Env;
+use crate::os::files::{FileError, Lock};
+use crate::vault::Unlocked;
+
+/// How many callers are answered at the same time. More of them wait, and do it themselves if that takes too long.
+const WORKERS: usize = 12;
+/// How often the clock on the wall is looked at.
+const LOOK: Duration = Duration::from_secs(30);
+
+/// How long an agent goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// It ends after this.
+    pub timeout: Duration,
+    /// It ends when it was not asked anything for so long.
+    pub idle: Option<Duration>,
+}
+
+/// An agent whose sockets are made, and that nobody answers yet.
+pub struct Agent {
+    env: Env,
+    place: Place,
+    calls: UnixListener,
+    ssh: UnixListener,
+    lock: Lock,
+}
+
+impl Agent {
+    /// Makes the sockets. What an agent that was killed has left is replaced.
+    pub fn listen(env: &Env) -> Result<Self, AgentError> {
+        let lock = Lock::acquire(&env.data_dir().join("agent.lock"), Duration::ZERO, &mut |_| {});
+        let lock = lock.map_err(|failure| match failure {
+            FileError::Busy { holder, .. } => AgentError::Runs { pid: holder },
+            other => other.into(),
+        })?;
+        let place = Place::made(env)?;
+        let calls = listener(&place.calls)?;
+        let ssh = listener(&place.ssh)?;
+        Ok(Self { env: env.clone(), place, calls, ssh, lock })
+    }
+
+    /// Begins to answer.
+    pub fn start(self, key: Unlocked, life: Life) -> Running {
+        let (end, ended) = channel();
+        let state = Arc::new(State::new(&self.env, self.place.clone(), key, life, end.clone()));
+        // Without a handler a signal ends the process at once, and the next agent removes the sockets.
+        let _ = ctrlc::set_handler(move || end.send(()).unwrap_or_default());
+        let calls = Arc::new(self.calls);
+        for _ in 0..WORKERS {
+            let (state, calls) = (Arc::clone(&state), Arc::clone(&calls));
+            // A panic ends one conversation, and the caller does it itself.
+            std::thread::spawn(move || while catch_unwind(AssertUnwindSafe(|| work(&state, &calls))).is_err() {});
+        }
+        let (ssh, for_ssh) = (self.ssh, Arc::clone(&state));
+        std::thread::spawn(move || ssh::listen(&for_ssh, &ssh));
+        Running { state, ended, place: self.place, _lock: self.lock }
+    }
+}
+
+/// An agent that answers.
+pub struct Running {
+    state: Arc<State>,
+    ended: Receiver<()>,
+    place: Place,
+    _lock: Lock,
+}
+
+impl Running {
+    /// Waits until its time is over or it is told to end, by a request or a signal. Removes its sockets.
+    pub fn wait(self) {
+        wait(&self.state, &self.ended);
+        self.state.lock();
+        for socket in [&self.place.calls, &self.place.ssh] {
+            // One that is gone already needs no removal.
+            let _ = std::fs::remove_file(socket);
+        }
+    }
+}
+
+/// Waits for the end.
+fn wait(state: &State, ended: &Receiver<()>) {
+    while let Some(left) = state.left() {
+        match ended.recv_timeout(left.min(LOOK)) {
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+/// Listens at a path that this process alone may use. Whoever calls it holds the agent's lock.
+fn listener(path: &Path) -> Result<UnixListener, AgentError> {
+    let failed = |cause| AgentError::Socket { path: path.to_owned(), cause };
+    match std::fs::remove_file(path) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => return Err(failed(cause)),
+        _ => {}
+    }
+    // The folder keeps others out before the mode does.
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}

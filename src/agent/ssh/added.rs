@@ -1,0 +1,150 @@
+//! Keys that `ssh-add` has handed over: held in locked memory, for as long as was said, and nowhere else.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::pbkdf2;
+
+use super::wire::{Constraints, comment_and_constraints};
+use crate::os::locked::Locked;
+use crate::provider::ssh_key::Signer;
+
+/// So many keys are held at most.
+const MOST: usize = 64;
+/// How often the passphrase of a lock is stretched.
+const ROUNDS: std::num::NonZeroU32 = std::num::NonZeroU32::MIN.saturating_add(99_999);
+/// How long a wrong passphrase is answered late.
+const PENALTY: Duration = Duration::from_millis(500);
+
+/// A key that was handed over.
+struct Added {
+    public: Vec<u8>,
+    comment: String,
+    /// In the form in which it came.
+    private: Locked,
+    confirm: bool,
+    until: Option<Instant>,
+}
+
+/// The keys, and whether `ssh-add -x` has locked the SSH agent.
+#[derive(Default)]
+pub(in crate::agent) struct Keys {
+    added: Mutex<Vec<Added>>,
+    lock: Mutex<Option<Stretched>>,
+}
+
+/// A passphrase, stretched.
+struct Stretched {
+    salt: [u8; 16],
+    key: [u8; 32],
+}
+
+/// What is known of a key that was handed over.
+pub(super) struct Identity {
+    /// The public key.
+    pub(super) public: Vec<u8>,
+    /// Its comment.
+    pub(super) comment: String,
+}
+
+/// A mutex that a panic has poisoned holds nothing half-done here.
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Keys {
+    /// Those whose time is not over; the others are forgotten.
+    fn current(&self) -> MutexGuard<'_, Vec<Added>> {
+        let mut added = held(&self.added);
+        let now = Instant::now();
+        added.retain(|key| key.until.is_none_or(|until| until > now));
+        added
+    }
+
+    /// How many there are.
+    pub(in crate::agent) fn count(&self) -> usize {
+        self.current().len()
+    }
+
+    /// Forgets all of them.
+    pub(in crate::agent) fn clear(&self) {
+        held(&self.added).clear();
+    }
+
+    /// What is known of them.
+    pub(super) fn list(&self) -> Vec<Identity> {
+        let identity = |key: &Added| Identity { public: key.public.clone(), comment: key.comment.clone() };
+        self.current().iter().map(identity).collect()
+    }
+
+    /// The key, its comment, and whether a person is to be asked.
+    pub(super) fn signer(&self, public: &[u8]) -> Option<(Signer, String, bool)> {
+        let added = self.current();
+        let key = added.iter().find(|key| key.public == public)?;
+        let (signer, _) = Signer::of_agent(key.private.bytes())?;
+        Some((signer, key.comment.clone(), key.confirm))
+    }
+
+    /// Takes a key, in the form of the protocol; `false` where it is not taken. One that is here already gets the new
+    /// constraints.
+    pub(super) fn add(&self, key: &[u8], constrained: bool) -> bool {
+        let taken = || {
+            let (signer, rest) = Signer::of_agent(key)?;
+            let own = key.get(..key.len() - rest.len())?;
+            let (comment, Constraints { lifetime, confirm }) = comment_and_constraints(rest, constrained)?;
+            let until = match lifetime {
+                Some(lifetime) => Some(Instant::now().checked_add(lifetime)?),
+                None => None,
+            };
+            Some(Added { public: signer.public()?, comment, private: Locked::of(own)?, confirm, until })
+        };
+        let Some(new) = taken() else { return false };
+        let mut added = self.current();
+        added.retain(|key| key.public != new.public);
+        if added.len() >= MOST {
+            return false;
+        }
+        added.push(new);
+        true
+    }
+
+    /// Forgets a key; `false` where it is not here.
+    pub(super) fn remove(&self, public: &[u8]) -> bool {
+        let mut added = self.current();
+        let before = added.len();
+        added.retain(|key| key.public != public);
+        added.len() < before
+    }
+
+    /// Whether nothing is done until the passphrase is given.
+    pub(super) fn is_locked(&self) -> bool {
+        held(&self.lock).is_some()
+    }
+
+    /// Does nothing more until the same passphrase is given; `false` where that is so already.
+    pub(super) fn lock(&self, passphrase: &[u8]) -> bool {
+        let mut lock = held(&self.lock);
+        let mut salt = [0; 16];
+        if lock.is_some() || getrandom::fill(&mut salt).is_err() {
+            return false;
+        }
+        let mut key = [0; 32];
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, &salt, passphrase, &mut key);
+        *lock = Some(Stretched { salt, key });
+        true
+    }
+
+    /// Goes on; `false` where the passphrase is another one. Wrong ones are answered late, and one after the other.
+    pub(super) fn unlock(&self, passphrase: &[u8]) -> bool {
+        let mut lock = held(&self.lock);
+        let fits = lock.as_ref().is_some_and(|Stretched { salt, key }| {
+            pbkdf2::verify(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, salt, passphrase, key).is_ok()
+        });
+        if fits {
+            *lock = None;
+        } else {
+            std::thread::sleep(PENALTY);
+        }
+        fits
+    }
+}

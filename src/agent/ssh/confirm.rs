@@ -1,0 +1,62 @@
+//! Asking a person whether a key may be used, through the program that ssh itself asks with.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::os::{Env, program};
+
+/// How long a person has to answer.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// More than any answer.
+const MOST: u64 = 1024;
+
+/// Whether a person says yes. Nobody is asked two things at once; where nobody can be asked, the answer is no.
+///
+/// As ssh does it (`ssh-add(1)`): the program of `SSH_ASKPASS` is told by `SSH_ASKPASS_PROMPT=confirm` that yes and no
+/// are its exit status; a program that does not know of that may write `yes`.
+pub(super) fn ask(env: &Env, question: &str) -> bool {
+    static ONE: Mutex<()> = Mutex::new(());
+    let Some(program) = asker(env) else { return false };
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut command = Command::new(program);
+    command.arg(question).env_clear().envs(env.variables().filter(|(name, _)| !name.starts_with("LANYARD_")));
+    command.env("SSH_ASKPASS_PROMPT", "confirm").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let Ok(mut child) = command.spawn() else { return false };
+    let answer = child.stdout.take().map(|pipe| {
+        std::thread::spawn(move || {
+            let mut answer = String::new();
+            pipe.take(MOST).read_to_string(&mut answer).map(|_| answer)
+        })
+    });
+    let deadline = Instant::now() + PATIENCE;
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
+            _ => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return false;
+            }
+        }
+    };
+    let answer = answer.and_then(|answer| answer.join().ok()).and_then(Result::ok);
+    status.success() && answer.is_some_and(|answer| ["", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+}
+
+/// The program that asks: the one of `SSH_ASKPASS`, else the usual one where there is a screen.
+fn asker(env: &Env) -> Option<PathBuf> {
+    match env.var("SSH_ASKPASS").map(Path::new) {
+        Some(named) if named.is_absolute() => Some(named.to_owned()),
+        // A program in whatever folder the agent stands in is not run.
+        Some(named) if named.components().count() > 1 => None,
+        Some(named) => program::find(env, named),
+        None if env.var("DISPLAY").or_else(|| env.var("WAYLAND_DISPLAY")).is_some() => {
+            program::find(env, "ssh-askpass")
+        }
+        None => None,
+    }
+}

@@ -1,0 +1,122 @@
+//! What all threads of an agent share: the key, the clock, and how long it goes on.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+
+use super::control::Status;
+use super::place::Place;
+use super::serve::Life;
+use super::ssh::Keys;
+use crate::os::Env;
+use crate::vault::Unlocked;
+
+/// What all threads share.
+pub(super) struct State {
+    /// The agent's own surroundings.
+    pub(super) env: Env,
+    /// Its sockets.
+    pub(super) place: Place,
+    life: Life,
+    key: Mutex<Option<Unlocked>>,
+    /// SSH keys that are not in the vault.
+    pub(super) ssh_keys: Keys,
+    started: Instant,
+    started_at: DateTime<Utc>,
+    /// When it was last asked, in milliseconds since the start.
+    asked: AtomicU64,
+    answered: AtomicU64,
+    end: Mutex<Sender<()>>,
+}
+
+/// A mutex that a panic has poisoned holds nothing half-done here.
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    /// An agent that has just started. Whoever waits at the other end of `end` is told to end it.
+    pub(super) fn new(env: &Env, place: Place, key: Unlocked, life: Life, end: Sender<()>) -> Self {
+        Self {
+            place,
+            life,
+            key: Mutex::new(Some(key)),
+            ssh_keys: Keys::default(),
+            started: Instant::now(),
+            started_at: env.now(),
+            asked: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            end: Mutex::new(end),
+            env: env.clone(),
+        }
+    }
+
+    /// The key, for one question; `None` while locked. Whoever takes it gives it back at the question's end.
+    pub(super) fn key(&self) -> Option<Unlocked> {
+        held(&self.key).clone()
+    }
+
+    /// Uses this key from now on.
+    pub(super) fn unlock(&self, key: Unlocked) {
+        *held(&self.key) = Some(key);
+    }
+
+    /// Forgets the key, and every SSH key that was handed over.
+    pub(super) fn lock(&self) {
+        *held(&self.key) = None;
+        self.ssh_keys.clear();
+    }
+
+    /// Notes that somebody asks.
+    pub(super) fn note_asked(&self) {
+        let since = self.started.elapsed().as_millis();
+        self.asked.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Notes that a tool was answered.
+    pub(super) fn note_answered(&self) {
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Has the agent end.
+    pub(super) fn end(&self) {
+        // Where nobody waits, it is ending.
+        let _ = held(&self.end).send(());
+    }
+
+    /// How long it goes on if nobody asks; `None` where its time is over.
+    pub(super) fn left(&self) -> Option<Duration> {
+        let left = [self.until_end(), self.until_idle().unwrap_or(Duration::MAX)].into_iter().min()?;
+        (!left.is_zero()).then_some(left)
+    }
+
+    fn until_end(&self) -> Duration {
+        // A machine that sleeps stops one clock, and whoever sets the time moves the other.
+        let by_wall = (self.env.now() - self.started_at).to_std().unwrap_or_default();
+        self.life.timeout.saturating_sub(by_wall.max(self.started.elapsed()))
+    }
+
+    fn until_idle(&self) -> Option<Duration> {
+        let asked = Duration::from_millis(self.asked.load(Ordering::Relaxed));
+        self.life.idle.map(|idle| idle.saturating_sub(self.started.elapsed().saturating_sub(asked)))
+    }
+
+    /// How it stands.
+    pub(super) fn status(&self) -> Status {
+        let key = self.key();
+        Status {
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            locked: key.is_none(),
+            memory_locked: key.is_some_and(|key| key.is_in_locked_memory()),
+            answered: self.answered.load(Ordering::Relaxed),
+            added_ssh_keys: self.ssh_keys.count(),
+            ends_in: self.until_end().as_secs(),
+            idle_ends_in: self.until_idle().map(|left| left.as_secs()),
+            ssh_socket: self.place.ssh.clone(),
+        }
+    }
+}

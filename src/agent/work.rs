@@ -1,0 +1,147 @@
+//! One worker: takes callers one after the other, and answers each with what the vault holds now.
+
+use std::cell::Cell;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::door::Door;
+use super::frame::{LONGEST, Question, Request, Response};
+use super::line::{Frame, Line};
+use super::state::State;
+use super::{is_told, peer};
+use crate::credential::{Metadata, Want};
+use crate::helper::{self, Call, Desk, Served};
+use crate::http::{self, Client, Http, Unreachable};
+use crate::provider::Net;
+use crate::vault::{Unlocked, Vault};
+
+/// A caller says what it wants at once, and takes its answer at once.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Answers callers for as long as the process runs.
+pub(super) fn work(state: &State, listener: &UnixListener) {
+    let clock = || state.env.now();
+    let mut worker = Worker { state, door: Door::new(state, &clock), http: Client::new() };
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => worker.serve(stream),
+            // Out of descriptors, most likely: others are given up soon.
+            Err(_) => std::thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// What is needed to answer.
+struct Worker<'w> {
+    state: &'w State,
+    door: Door<'w>,
+    http: Client,
+}
+
+/// What a caller is answered, and the credential that was handed over.
+struct Answered {
+    response: Response,
+    used: Option<Metadata>,
+}
+
+impl From<Response> for Answered {
+    fn from(response: Response) -> Self {
+        Self { response, used: None }
+    }
+}
+
+impl Worker<'_> {
+    fn serve(&mut self, stream: UnixStream) {
+        let mut line = Line::of(stream.into(), LONGEST);
+        if !peer::is_own(line.socket()) {
+            return;
+        }
+        let request = match line.receive(Instant::now() + PATIENCE) {
+            Ok(Frame::Whole(frame)) => Request::decode(&frame),
+            Ok(Frame::TooLong) => None,
+            _ => return,
+        };
+        let Answered { response, used } = match request {
+            None => Response::NotMine.into(),
+            Some(Request::Call(question)) => self.call(&question, &line),
+            Some(Request::Status) => {
+                Response::Status(serde_json::to_string(&self.state.status()).unwrap_or_default()).into()
+            }
+            Some(Request::Lock) => {
+                self.state.lock();
+                Response::Done.into()
+            }
+            Some(Request::Unlock(key)) => match Unlocked::from_secret(&key) {
+                Some(key) if self.door.closed().is_opened_by(&key).unwrap_or(false) => {
+                    self.state.note_asked();
+                    self.state.unlock(key);
+                    Response::Done.into()
+                }
+                _ => Response::NotMine.into(),
+            },
+            Some(Request::Stop) => {
+                self.state.end();
+                Response::Done.into()
+            }
+        };
+        let Some(frame) = response.encode() else { return };
+        if line.send(&frame, Instant::now() + PATIENCE).is_err() {
+            return;
+        }
+        drop(line);
+        if let Some(metadata) = used {
+            self.state.note_answered();
+            // The tool has its answer. When it was last used is worth no failure.
+            let _ = self.door.closed().note_use(&metadata, self.state.env.now());
+        }
+    }
+
+    /// Answers a tool's question, or leaves it to the caller.
+    fn call(&mut self, question: &Question, line: &Line) -> Answered {
+        let Some(helper) = helper::by_name(&question.helper) else { return Response::NotMine.into() };
+        if self.state.env.config_dir() != Path::new(&question.config_dir) {
+            return Response::NotMine.into();
+        }
+        self.state.note_asked();
+        let env = self.state.env.of_caller(question.variables.clone(), question.working_dir.clone().into(), is_told);
+        let http = Telling { http: &self.http, line, told: AtomicBool::new(false) };
+        // Signing in needs a person at the caller's terminal.
+        let person_is_needed = Cell::new(false);
+        let sign_in = |_: &Want, _: Option<&Metadata>| {
+            person_is_needed.set(true);
+            Ok(None)
+        };
+        let served = self.door.opened(|vault| {
+            let net = Net { http: &http, env: &env, now: env.now() };
+            let desk = Desk { vault, net, env: &env, sign_in: helper.signs_in().then_some(&sign_in) };
+            helper::serve(helper, &Call { arguments: &question.words, text: &question.text, env: &env }, &desk)
+        });
+        match served {
+            Some(Served { reply, used }) if !env.more_was_asked() && !person_is_needed.get() => {
+                Answered { response: Response::Reply(reply), used }
+            }
+            _ => Response::NotMine.into(),
+        }
+    }
+}
+
+/// The network, which tells the caller that it takes longer before it is asked for the first time.
+struct Telling<'t> {
+    http: &'t dyn Http,
+    line: &'t Line,
+    told: AtomicBool,
+}
+
+impl Http for Telling<'_> {
+    fn send(&self, request: http::Request) -> Result<http::Response, Unreachable> {
+        if !self.told.swap(true, Ordering::Relaxed)
+            && let Some(frame) = Response::Working.encode()
+        {
+            // A caller that is gone is noticed when it is to be answered.
+            let _ = self.line.send(&frame, Instant::now() + PATIENCE);
+        }
+        self.http.send(request)
+    }
+}
