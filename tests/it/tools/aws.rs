@@ -34,7 +34,7 @@ fn before(url: &str) -> Double {
         let mut request = format!("{} {} HTTP/1.1\r\n", seen.method, seen.target);
         for (name, value) in &seen.message.headers {
             if !["connection", "transfer-encoding", "expect"].contains(&name.as_str()) {
-                request += &format!("{name}: {value}\r\n");
+                request.extend([name, ": ", value, "\r\n"]);
             }
         }
         let mut stream = TcpStream::connect(&address).expect("the server is there");
