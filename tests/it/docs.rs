@@ -7,7 +7,7 @@ use crate::idp::{Behaviour, Idp};
 use crate::stage::{Outcome, Stage};
 
 /// Every page a person reads.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "README.md",
     ".github/CONTRIBUTING.md",
     ".github/SECURITY.md",
@@ -16,6 +16,7 @@ const PAGES: [&str; 9] = [
     ".github/docs/ci.md",
     ".github/docs/services.md",
     ".github/docs/scan.md",
+    ".github/docs/run.md",
     "packaging/README.md",
 ];
 

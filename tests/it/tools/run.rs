@@ -227,8 +227,18 @@ fn a_secret_is_on_no_command_line() {
     let mut stage = stage(canary.text());
     let memory = memory(&mut stage);
     store_file(&stage, &format!("{}\nx\n", canary.text()));
-    let words =
-        ["run", "--credential", "app", "--credential", "thefile", "--mask", "--", "sh", "-c", "echo up; cat >/dev/null"];
+    let words = [
+        "run",
+        "--credential",
+        "app",
+        "--credential",
+        "thefile",
+        "--mask",
+        "--",
+        "sh",
+        "-c",
+        "echo up; cat >/dev/null",
+    ];
     let mut running = stage.start(&words);
     assert_eq!(running.answer_line(), "up");
     let mut seen = 0;
