@@ -198,12 +198,13 @@ fn announce(ui: &Ui, secrets: &[Secret]) -> Result<()> {
     if !ui.announces_masks() {
         return Ok(());
     }
-    for secret in secrets {
-        ui.mask(secret)?;
-        for form in forms::of(secret, &BTreeSet::new()) {
-            if let Ok(text) = std::str::from_utf8(&form) {
-                ui.mask(&Secret::new(text.to_owned()))?;
-            }
+    let mut forms: Vec<_> = secrets.iter().flat_map(|secret| forms::of(secret, &BTreeSet::new())).collect();
+    forms.sort_by(|one, other| one.as_slice().cmp(other));
+    forms.dedup_by(|one, other| one.as_slice() == other.as_slice());
+    for form in forms {
+        // The runner masks line by line, and the lines of a secret are forms themselves.
+        if let Some(text) = std::str::from_utf8(&form).ok().filter(|text| !text.contains('\n')) {
+            ui.mask(&Secret::new(text.to_owned()))?;
         }
     }
     Ok(())

@@ -16,7 +16,6 @@ use base64::engine::general_purpose::STANDARD;
 use crate::credential::{Cluster, Issued, Material, Want};
 use crate::secret::Secret;
 use crate::helper::{Answer, Ask, Call, Framing, Helper, Reply, told};
-use crate::secret::Secret;
 
 /// Kubernetes.
 pub(super) struct Kubectl;
