@@ -65,9 +65,9 @@ pub fn apply(env: &Env, tool: &dyn Tool, plan: &Plan) -> Result<Vec<(PathBuf, Do
                 if let Some(entry) = record.edits.iter_mut().find(|entry| entry.path == *path) {
                     entry.left = left;
                 } else {
-                    let back_up = |before: &String| back_up(&folder, tool, record.edits.len(), before);
-                    let backup = before.as_ref().map(back_up).transpose()?;
-                    record.edits.push(Entry { path: path.clone(), backup, left });
+                    let number = record.edits.len();
+                    let kept = before.as_ref().map(|before| back_up(&folder, tool, number, before)).transpose()?;
+                    record.edits.push(Entry { path: path.clone(), backup: kept, left });
                 }
                 save(&folder, tool, &record)?;
                 files::amend(path, after.as_bytes())?;
