@@ -9,6 +9,7 @@ use crate::error::{Failure, with_causes};
 use crate::http::Unreachable;
 
 mod failures;
+mod foreign_files;
 
 /// Providers whose credentials are sent nowhere by lanyard itself.
 const WITHOUT_A_HOST: &[&str] = &["env", "file"];
