@@ -186,4 +186,29 @@ mod tests {
         assert_eq!(answered(200, "<html>").outcome, crate::provider::Outcome::Unexpected);
         assert_eq!(answered(503, "").outcome, crate::provider::Outcome::Unreachable);
     }
+
+    #[test]
+    fn a_git_host_takes_it_for_whom_it_is() {
+        let metadata = |plain: &[(&str, &str)]| {
+            let mut raw = Raw::new();
+            raw.plain("service", "corp").plain("account", "octocat");
+            for (name, value) in plain {
+                raw.plain(name, value);
+            }
+            crate::credential::tests::credential("corp", Fields::parse(&KINDS[0], raw).unwrap()).metadata
+        };
+        let none = metadata(&[("endpoint", "https://api.example.com")]);
+        assert!(PROVIDER.addresses(&none).is_empty());
+        let address = [("git_address", "https://git.example.com:8443")];
+        let any = metadata(&address);
+        assert_eq!(PROVIDER.hosts(&any), ["git.example.com:8443"]);
+        assert_eq!(PROVIDER.addresses(&any)[0].host, "git.example.com:8443");
+        assert!(PROVIDER.is_for_user(&any, "an-organization"), "the host looks at no user name");
+        let named = metadata(&[address[0], ("git_username", "oauth2")]);
+        for (user, is_meant) in [("octocat", true), ("oauth2", true), ("somebody", false), ("", false)] {
+            assert_eq!(PROVIDER.is_for_user(&named, user), is_meant, "{user}");
+        }
+        let plain = metadata(&[("git_address", "http://127.0.0.1"), ("endpoint", "http://127.0.0.1:8080")]);
+        assert_eq!(PROVIDER.hosts(&plain), ["127.0.0.1:80", "127.0.0.1:8080"]);
+    }
 }

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::git::{answered, helper, question};
+use super::git::{answered, helper, question, store};
 use crate::git_http::{Gate, GatedGit, git, git_command, login, own_helper, succeeded};
 use crate::idp::{Behaviour, Idp, Poll};
 use crate::scene;
@@ -396,4 +396,7 @@ fn a_sign_in_stored_by_hand_serves_git_where_its_scopes_do() {
     connect(&["--name", "with-git", "--scopes", "openid email offline_access api:read"]);
     assert_eq!(scene.answered().unwrap().0, "oauth2");
     succeeded(&git(&scene.stage, &["ls-remote", &scene.host.repository()], ""));
+    // What is stored for git itself comes before a sign-in that can do more.
+    store(&scene.stage, &scene.host.url, "bot", "a-token", &["--name", "for-git"]);
+    assert_eq!(scene.answered(), Some(("bot".into(), "a-token".into())));
 }
