@@ -107,7 +107,7 @@ impl Worker<'_> {
         let env = self.state.env.of_caller(question.variables.clone(), question.working_dir.clone().into(), is_told);
         let http = Telling { http: &self.http, line, told: AtomicBool::new(false) };
         let served = self.door.opened(|vault| {
-            let desk = Desk { vault, net: Net { http: &http, env: &env, now: env.now() }, env: &env };
+            let desk = Desk { vault, net: Net { http: &http, env: &env, now: env.now() }, env: &env, sign_in: None };
             helper::serve(helper, &Call { arguments: &question.words, text: &question.text, env: &env }, &desk)
         });
         match served {

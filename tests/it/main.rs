@@ -107,13 +107,22 @@ mod template;
 mod terminal;
 mod tls;
 mod tools {
+    mod askpass;
     mod aws;
+    mod bazel;
+    mod cargo;
     mod docker;
     mod git;
     mod git_sign_in;
     mod git_trouble;
+    mod go;
+    mod google;
+    mod keyring;
     mod kubectl;
+    mod netrc;
+    mod program;
     mod setup;
+    mod terraform;
 }
 mod users;
 mod vault {
