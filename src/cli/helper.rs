@@ -225,12 +225,14 @@ fn vault<'a>(env: &'a Env, clock: &'a dyn Fn() -> DateTime<Utc>) -> Local<'a> {
     Local::new(&env.data_dir(), storage(env), Box::new(opener), clock)
 }
 
-/// Where the root key of a vault is to rest that is made because a tool stores something. A vault that is there knows.
+/// Where the root key of a vault goes that is yet to be made, as the configuration says. Of a vault that is there it is
+/// known, and no tool waits for the configuration to be read. The folder that the tool runs in has no say.
 fn storage(env: &Env) -> Choice {
     if Local::is_in(&env.data_dir()) {
         return Choice::Auto;
     }
-    let config = Config::load(env).unwrap_or_default();
-    let profile = config::profile(&config, env, &Overrides::default(), &preset_defaults);
+    let env = env.behind_a_tool();
+    let profile =
+        Config::load(&env).and_then(|config| config::profile(&config, &env, &Overrides::default(), &preset_defaults));
     profile.map_or(Choice::Auto, |profile| profile.storage.value)
 }

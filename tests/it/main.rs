@@ -107,18 +107,27 @@ mod template;
 mod terminal;
 mod tls;
 mod tools {
+    mod askpass;
     mod aws;
+    mod bazel;
+    mod cargo;
     mod container;
     mod docker;
     mod git;
     mod git_sign_in;
     mod git_trouble;
+    mod go;
+    mod google;
     mod inject;
+    mod keyring;
     mod kubectl;
     mod mask;
+    mod netrc;
+    mod program;
     mod run;
     mod setup;
     mod signals;
+    mod terraform;
 }
 mod users;
 mod vault {
