@@ -41,6 +41,11 @@ impl Place {
         Self { calls: folder.join(format!("{calls}.sock")), ssh: folder.join(format!("{ssh}.sock")) }
     }
 
+    /// Where a new agent would listen. Makes nothing.
+    pub(super) fn coming(env: &Env) -> Self {
+        Self::of_session(env).filter(Self::fits).unwrap_or_else(|| Self::of_data(env))
+    }
+
     /// Where an agent may be, the usual place first.
     pub(super) fn all(env: &Env) -> impl Iterator<Item = Self> {
         Self::of_session(env).into_iter().chain(std::iter::once_with(|| Self::of_data(env)))

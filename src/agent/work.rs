@@ -119,7 +119,7 @@ impl Worker<'_> {
             helper::serve(helper, &Call { arguments: &question.words, text: &question.text, env: &env }, &desk)
         });
         match served {
-            Some(Served { reply, used }) if !env.more_was_asked() => {
+            Some(Served { reply, used }) if !env.more_was_asked() && !person_is_needed.get() => {
                 Answered { response: Response::Reply(reply), used }
             }
             _ => Response::NotMine.into(),

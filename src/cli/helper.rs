@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::auth::service::preset_defaults;
 use crate::cli::ui::Ui;
 use crate::cli::{Doors, Global};
+use crate::config::{self, Config, Overrides};
 use crate::credential::{Metadata, Want};
 use crate::error::{Code, Failure, Result};
 use crate::helper::{self, Call, Desk, Framing, HELPERS, Helper, Reply, Served};
@@ -221,5 +223,15 @@ fn vault<'a>(env: &'a Env, clock: &'a dyn Fn() -> DateTime<Utc>) -> Local<'a> {
         };
         secret::open(choice, env.config_dir(), Box::new(passphrase), false)
     };
-    Local::new(&env.data_dir(), Choice::Auto, Box::new(opener), clock)
+    Local::new(&env.data_dir(), storage(env), Box::new(opener), clock)
+}
+
+/// Where the root key of a vault is to rest that is made because a tool stores something. A vault that is there knows.
+fn storage(env: &Env) -> Choice {
+    if Local::is_in(&env.data_dir()) {
+        return Choice::Auto;
+    }
+    let config = Config::load(env).unwrap_or_default();
+    let profile = config::profile(&config, env, &Overrides::default(), &preset_defaults);
+    profile.map_or(Choice::Auto, |profile| profile.storage.value)
 }

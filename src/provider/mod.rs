@@ -8,7 +8,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::credential::{Address, Credential, Fields, Issued, Kind, Material, Metadata, Raw, Variable};
+use crate::credential::{Address, Content, Credential, Fields, Issued, Kind, Material, Metadata, Raw, Variable};
 use crate::http::{Http, Request, Response};
 use crate::os::Env;
 use crate::secret::Secret;
@@ -220,6 +220,11 @@ pub trait Provider: Sync {
     fn file(&self, format: &str, credential: &Credential, issued: &Issued) -> Option<Secret> {
         let _ = (format, credential, issued);
         None
+    }
+
+    /// The same where it may be no text. Without an override, the text.
+    fn content(&self, format: &str, credential: &Credential, issued: &Issued) -> Option<Content> {
+        self.file(format, credential, issued).map(Content::Text)
     }
 
     /// How it is replaced through the provider's own API, where it has one.

@@ -110,12 +110,17 @@ mod tls;
 mod tools {
     mod agent;
     mod aws;
+    mod container;
     mod docker;
     mod git;
     mod git_sign_in;
     mod git_trouble;
+    mod inject;
     mod kubectl;
+    mod mask;
+    mod run;
     mod setup;
+    mod signals;
     mod ssh_agent;
 }
 mod users;

@@ -8,6 +8,7 @@ use crate::cli::{Doors, store};
 use crate::error::Code;
 use crate::http::{Request, Response, Url};
 use crate::os::{Env, PASSPHRASE, files};
+use crate::provider::aws;
 use crate::secret::{Choice, StoreError};
 use crate::text::clean;
 use crate::vault::Local;
@@ -79,6 +80,21 @@ pub(super) fn agent(env: &Env) -> Option<Finding> {
 #[cfg(not(unix))]
 pub(super) fn agent(_: &Env) -> Option<Finding> {
     None
+}
+
+/// Profiles of the AWS tools whose keys come from here and whose requests go elsewhere.
+pub(super) fn aws(env: &Env) -> Option<Finding> {
+    const CHECK: &str = "aws";
+    let found = aws::sent_elsewhere(env);
+    if found.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "requests signed with keys of lanyard's go to another address than AWS's: {}",
+        clean(&found.join(", "))
+    );
+    let mend = "remove `endpoint_url` from the profile, or the variable; who is there gets the session token";
+    Some(Finding::failed(CHECK, Code::Config, message, mend))
 }
 
 /// Proxy and certificates as the surroundings give them, then the service itself, then its clock beside ours.

@@ -13,6 +13,7 @@ use crate::os::Env;
 use crate::secret::Reason;
 
 mod places;
+mod registries;
 
 fn credential(service: &str, key: &str, more: &[(&str, &str)]) -> Credential {
     let mut raw = Raw::new();
@@ -305,7 +306,7 @@ fn exported(service: &str, key: &str, more: &[(&str, &str)]) -> Vec<String> {
     let http = |_: Request| -> Result<Response, Unreachable> { panic!("nothing is sent") };
     let issued = PROVIDER.material(&credential, None, &Net { http: &http, env: &env(&[]), now: at() }).unwrap();
     let told = |variable: Variable| match variable {
-        Variable::Value { name, value } => format!("{name}={}", value.expose()),
+        Variable::Value { name, value, .. } => format!("{name}={}", value.expose()),
         Variable::Unset { name } => format!("-{name}"),
         Variable::File { name, .. } => name,
     };

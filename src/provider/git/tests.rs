@@ -317,7 +317,7 @@ fn a_login_goes_to_its_host_and_its_api() {
 
 fn handed_over(credential: &Credential) -> Vec<String> {
     let told = |variable: Variable| match variable {
-        Variable::Value { name, value } => format!("{name}={}", value.expose()),
+        Variable::Value { name, value, .. } => format!("{name}={}", value.expose()),
         Variable::Unset { name } => format!("-{name}"),
         Variable::File { name, .. } => name,
     };
