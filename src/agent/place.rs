@@ -54,9 +54,9 @@ impl Place {
     /// The place for a new agent, whose folder is made: that of the session where there is one.
     pub(super) fn made(env: &Env) -> Result<Self, FileError> {
         let session = Self::of_session(env).filter(|place| {
-            place.fits()
-                && place.folder().parent().is_some_and(is_own)
-                && files::create_private_dir(place.folder()).is_ok()
+            let is_there = place.folder().parent().is_some_and(is_own);
+            // Where somebody else was faster, it is not made beside his.
+            place.fits() && is_there && files::create_private_dir(place.folder()).is_ok() && is_private(place.folder())
         });
         let place = if let Some(place) = session {
             place
@@ -129,7 +129,11 @@ mod tests {
         assert!(Place::is_safe(&one.calls) && !Place::is_safe(&one.ssh));
         std::fs::set_permissions(one.folder(), std::os::unix::fs::PermissionsExt::from_mode(0o750)).unwrap();
         assert!(!Place::is_safe(&one.calls));
-        assert!(Place::made(&env("/data/one")).unwrap_err().to_string().contains("others can enter it"));
+        let data = folder.path().join("data");
+        assert_eq!(Place::made(&env(data.to_str().unwrap())).unwrap().calls, data.join("agent.sock"));
+        std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o750)).unwrap();
+        let refused = Place::made(&env(data.to_str().unwrap())).unwrap_err();
+        assert!(refused.to_string().contains("others can enter it"));
     }
 
     #[test]
