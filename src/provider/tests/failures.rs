@@ -107,7 +107,11 @@ fn of_credential(
     let (provider, _) = by_kind(row.kind).unwrap();
     let source = source(row);
     let verdict = verify(provider, credential, source.as_ref(), &Net { http: &http, env: &env, now: now() });
-    assert!(*asked.lock().unwrap() > row.before.len(), "{}: the request that matters was not sent: {verdict:?}", row.name);
+    assert!(
+        *asked.lock().unwrap() > row.before.len(),
+        "{}: the request that matters was not sent: {verdict:?}",
+        row.name
+    );
     assert_hidden("the verdict", credential, &format!("{verdict:?}"));
     assert!(!format!("{verdict:?}").contains(CANARY), "{}: {verdict:?}", row.name);
     verdict
@@ -119,12 +123,28 @@ fn no_answer() -> Vec<(&'static str, fn() -> Unreachable, Outcome)> {
         "https://api.example".into()
     }
     vec![
-        ("refused", || Unreachable::Connect { origin: origin(), cause: Reason("connection refused".into()) }, Outcome::Unreachable),
-        ("no such name", || Unreachable::Connect { origin: origin(), cause: Reason("dns error".into()) }, Outcome::Unreachable),
+        (
+            "refused",
+            || Unreachable::Connect { origin: origin(), cause: Reason("connection refused".into()) },
+            Outcome::Unreachable,
+        ),
+        (
+            "no such name",
+            || Unreachable::Connect { origin: origin(), cause: Reason("dns error".into()) },
+            Outcome::Unreachable,
+        ),
         ("time-out", || Unreachable::Slow { origin: origin(), after: Duration::from_secs(10) }, Outcome::Unreachable),
-        ("broken off", || Unreachable::BrokenOff { origin: origin(), cause: Reason("closed".into()) }, Outcome::Unreachable),
+        (
+            "broken off",
+            || Unreachable::BrokenOff { origin: origin(), cause: Reason("closed".into()) },
+            Outcome::Unreachable,
+        ),
         ("too large", || Unreachable::TooLarge { origin: origin(), limit: 1024 }, Outcome::Unreachable),
-        ("redirect", || Unreachable::Redirect { origin: origin(), target: "https://other.example".into() }, Outcome::Unreachable),
+        (
+            "redirect",
+            || Unreachable::Redirect { origin: origin(), target: "https://other.example".into() },
+            Outcome::Unreachable,
+        ),
         ("TLS", || Unreachable::Tls { origin: origin(), cause: Reason("UnknownIssuer".into()) }, Outcome::Tls),
     ]
 }
@@ -136,7 +156,11 @@ const FROM_ANYBODY: [(&str, Said, Outcome); 10] = [
     ("500", (500, &[], "<html>"), Outcome::Unreachable),
     ("502", (502, &[], "{}"), Outcome::Unreachable),
     ("503", (503, &[("retry-after", "5")], ""), Outcome::Unreachable),
-    ("a page", (200, &[("content-type", "text/html")], "<html>Sign in to the guest network</html>"), Outcome::Unexpected),
+    (
+        "a page",
+        (200, &[("content-type", "text/html")], "<html>Sign in to the guest network</html>"),
+        Outcome::Unexpected,
+    ),
     ("a portal's 401", (401, &[("content-type", "text/html")], "<html>Sign in</html>"), Outcome::Unexpected),
     ("half of JSON", (200, &[], "{\"data\":[{"), Outcome::Unexpected),
     ("no text", (200, &[], "\u{0}\u{1}\u{fffd}"), Outcome::Unexpected),
@@ -186,8 +210,7 @@ impl Checked<'_> {
 fn each_class_of_failure_has_its_outcome_and_a_mend_of_its_own() {
     let mut wrong = Vec::new();
     for row in rows::ROWS {
-        let mut checked =
-            Checked { row, mends: BTreeMap::new(), reasons: BTreeMap::new(), wrong: Vec::new() };
+        let mut checked = Checked { row, mends: BTreeMap::new(), reasons: BTreeMap::new(), wrong: Vec::new() };
         let mut check = |class: &str, verdict: &Verdict, outcome: Outcome| checked.check(class, verdict, outcome);
         for (class, failure, outcome) in no_answer() {
             check(class, &verdict(row, &|| Err(failure())), outcome);
@@ -225,7 +248,8 @@ fn every_kind_is_in_the_table() {
         assert_ne!(is_there, NOT_OVER_HTTP.contains(&kind.id), "{}", kind.id);
     }
     // Whatever has no word for a class in one way has it in none by mistake: the gaps are counted.
-    let without = |gap: fn(&Row) -> bool| rows::ROWS.iter().filter(|row| gap(row)).map(|row| row.name).collect::<Vec<_>>();
+    let without =
+        |gap: fn(&Row) -> bool| rows::ROWS.iter().filter(|row| gap(row)).map(|row| row.name).collect::<Vec<_>>();
     assert_eq!(without(|row| row.expired.is_none() && !row.dated && !row.ends), rows::TELLS_NO_END);
     assert_eq!(without(|row| row.insufficient.is_none()), rows::KNOWS_NO_LIMITS);
 }

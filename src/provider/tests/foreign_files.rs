@@ -15,31 +15,55 @@ use super::*;
 /// user and the secret in base64.
 const FILES: [(&str, &str, &str); 36] = [
     ("aws", ".aws/credentials", "[default]\naws_access_key_id = AKIAIOSFODNN7ABCDEFG\naws_secret_access_key = <X>\n"),
-    ("aws", ".aws/config", "[profile a]\nregion = eu-west-1\ncredential_process = sh -c <X>\n[default]\ns3 =\n  a = <X>\n"),
+    (
+        "aws",
+        ".aws/config",
+        "[profile a]\nregion = eu-west-1\ncredential_process = sh -c <X>\n[default]\ns3 =\n  a = <X>\n",
+    ),
     ("aws", ".aws/sso/cache/a.json", r#"{"accessToken": "<X>", "expiresAt": "2026-01-01T00:00:00Z"}"#),
     ("gcp", ".config/gcloud/application_default_credentials.json", SERVICE_ACCOUNT),
     ("gcp", ".config/gcloud/legacy_credentials/a@b.example/adc.json", AUTHORIZED_USER),
     ("gcp", ".config/gcloud/configurations/config_default", "[core]\nproject = a\naccount = b\n[auth]\ntoken = <X>\n"),
     ("gcp", ".config/gcloud/active_config", "<X>"),
-    ("cloudflare", ".config/.wrangler/config/default.toml", "oauth_token = \"<X>\"\nexpiration_time = \"2026-01-01T00:00:00Z\"\n"),
+    (
+        "cloudflare",
+        ".config/.wrangler/config/default.toml",
+        "oauth_token = \"<X>\"\nexpiration_time = \"2026-01-01T00:00:00Z\"\n",
+    ),
     ("hetzner", ".config/hcloud/cli.toml", "active_context = \"a\"\n[[contexts]]\nname = \"a\"\ntoken = \"<X>\"\n"),
     ("vercel", ".local/share/com.vercel.cli/auth.json", r#"{"token": "<X>", "refreshToken": "<X>"}"#),
     ("vercel", ".local/share/com.vercel.cli/config.json", r#"{"currentTeam": "a", "secret": "<X>"}"#),
     ("verda", ".verda/credentials", "[default]\nverda_client_id = a\nverda_client_secret = <X>\n"),
     ("verda", ".verda/config.yaml", "auth:\n  profile: default\n  secret: <X>\n"),
-    ("ovh", ".ovh.conf", "[default]\nendpoint=ovh-eu\n[ovh-eu]\napplication_key=a\napplication_secret=<X>\nconsumer_key=<X>\n"),
+    (
+        "ovh",
+        ".ovh.conf",
+        "[default]\nendpoint=ovh-eu\n[ovh-eu]\napplication_key=a\napplication_secret=<X>\nconsumer_key=<X>\n",
+    ),
     ("k8s", ".kube/config", KUBECONFIG),
-    ("registry", ".docker/config.json", r#"{"auths": {"r.example": {"auth": "<B>"}, "s.example": {"identitytoken": "<X>"}}}"#),
+    (
+        "registry",
+        ".docker/config.json",
+        r#"{"auths": {"r.example": {"auth": "<B>"}, "s.example": {"identitytoken": "<X>"}}}"#,
+    ),
     ("registry", ".config/containers/auth.json", r#"{"auths": {"r.example/team": {"auth": "<B>"}}}"#),
     ("registry", ".config/helm/registry/config.json", r#"{"auths": {"r.example": {"auth": "<B>"}}}"#),
-    ("registry", ".config/helm/repositories.yaml", "repositories:\n- name: a\n  url: https://c.example\n  username: u\n  password: <X>\n"),
+    (
+        "registry",
+        ".config/helm/repositories.yaml",
+        "repositories:\n- name: a\n  url: https://c.example\n  username: u\n  password: <X>\n",
+    ),
     ("git", ".netrc", "machine g.example login alice password <X>\nmacdef init\n<X>\n\n"),
     ("git", ".git-credentials", "https://alice:<X>@g.example\n"),
     ("git", ".config/gh/hosts.yml", "github.com:\n    user: alice\n    oauth_token: <X>\n"),
     ("git", ".config/glab-cli/config.yml", "hosts:\n  gitlab.com:\n    token: <X>\n    user: alice\n"),
     ("git", ".config/tea/config.yml", "logins:\n- name: a\n  url: https://g.example\n  token: <X>\n  user: alice\n"),
     ("ssh-key", ".ssh/id_ed25519", "-----BEGIN OPENSSH PRIVATE KEY-----\n<X>\n-----END OPENSSH PRIVATE KEY-----\n"),
-    ("ssh-key", ".ssh/id_rsa", "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: <X>\n\n<X>\n-----END RSA PRIVATE KEY-----\n"),
+    (
+        "ssh-key",
+        ".ssh/id_rsa",
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: <X>\n\n<X>\n-----END RSA PRIVATE KEY-----\n",
+    ),
     ("ssh-key", ".ssh/config", "Host a\n  HostName h.example\n  User git\n  IdentityFile ~/.ssh/id_ed25519\n"),
     ("api-key", ".npmrc", "registry=https://registry.npmjs.org/\n//registry.npmjs.org/:_authToken=<X>\n"),
     ("api-key", ".pypirc", "[distutils]\nindex-servers = pypi\n[pypi]\nusername = __token__\npassword = <X>\n"),
@@ -63,8 +87,36 @@ const KUBECONFIG: &str = "apiVersion: v1\nkind: Config\ncurrent-context: d\n\
 
 /// What structure is made of, in the formats above.
 const PIECES: [&str; 30] = [
-    "\n", "\r\n", "\t", " ", "  ", "[", "]", "{", "}", ":", ": ", "=", " = ", "\"", "'", "`", "\\", ",", "#", ";", "- ", "&a ",
-    "*a ", "!!binary ", "|\n", "\u{feff}", "\u{0}", "é", "${a}", "<<: ",
+    "\n",
+    "\r\n",
+    "\t",
+    " ",
+    "  ",
+    "[",
+    "]",
+    "{",
+    "}",
+    ":",
+    ": ",
+    "=",
+    " = ",
+    "\"",
+    "'",
+    "`",
+    "\\",
+    ",",
+    "#",
+    ";",
+    "- ",
+    "&a ",
+    "*a ",
+    "!!binary ",
+    "|\n",
+    "\u{feff}",
+    "\u{0}",
+    "é",
+    "${a}",
+    "<<: ",
 ];
 
 /// One way to damage a text, at a place that is a share of its length.
@@ -87,7 +139,12 @@ fn damages() -> impl Strategy<Value = Vec<Damage>> {
     prop::collection::vec(one, 1..4)
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place in a text")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a place in a text"
+)]
 fn damaged(text: &str, damages: &[Damage]) -> String {
     let mut characters: Vec<char> = text.chars().collect();
     for damage in damages {

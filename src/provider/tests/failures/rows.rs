@@ -97,7 +97,11 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "Google API key",
         kind: "gcp_api_key",
-        invalid: (400, &[], r#"{"error":{"status":"INVALID_ARGUMENT","message":"no","details":[{"reason":"API_KEY_INVALID"}]}}"#),
+        invalid: (
+            400,
+            &[],
+            r#"{"error":{"status":"INVALID_ARGUMENT","message":"no","details":[{"reason":"API_KEY_INVALID"}]}}"#,
+        ),
         expired: Some((
             400,
             &[],
@@ -159,14 +163,22 @@ pub(super) const ROWS: &[Row] = &[
         name: "Kubernetes",
         kind: "kubeconfig",
         invalid: (401, &[], r#"{"kind":"Status","reason":"Unauthorized"}"#),
-        insufficient: Some((403, &[], r#"{"kind":"Status","reason":"Forbidden","message":"User \"bob\" cannot do it"}"#)),
+        insufficient: Some((
+            403,
+            &[],
+            r#"{"kind":"Status","reason":"Forbidden","message":"User \"bob\" cannot do it"}"#,
+        )),
         ..NO_ROW
     },
     Row {
         name: "Kubernetes, past its end",
         kind: "kubeconfig",
         fields: &[("kubeconfig", ENDED)],
-        invalid: (403, &[], r#"{"kind":"Status","reason":"Forbidden","message":"User \"system:anonymous\" cannot do it"}"#),
+        invalid: (
+            403,
+            &[],
+            r#"{"kind":"Status","reason":"Forbidden","message":"User \"system:anonymous\" cannot do it"}"#,
+        ),
         ends: true,
         ..NO_ROW
     },
@@ -218,7 +230,11 @@ pub(super) const ROWS: &[Row] = &[
         kind: "registry",
         fields: &[("url", "https://corp.jfrog.io"), ("flavour", "jfrog")],
         before: &[BASIC],
-        invalid: (401, &[("www-authenticate", "Basic realm=a")], r#"{"errors":[{"status":401,"message":"Bad credentials"}]}"#),
+        invalid: (
+            401,
+            &[("www-authenticate", "Basic realm=a")],
+            r#"{"errors":[{"status":401,"message":"Bad credentials"}]}"#,
+        ),
         ..NO_ROW
     },
     Row {
@@ -294,7 +310,11 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         name: "a service that one signs in to",
         kind: "oauth",
-        fields: &[("service", "corp"), ("whoami", "https://api.example.com/me"), ("endpoint", "https://api.example.com")],
+        fields: &[
+            ("service", "corp"),
+            ("whoami", "https://api.example.com/me"),
+            ("endpoint", "https://api.example.com"),
+        ],
         invalid: (0, &[], ""),
         expired: Some(UNAUTHORIZED),
         insufficient: Some(FORBIDDEN),
