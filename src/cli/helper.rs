@@ -233,8 +233,7 @@ fn storage(env: &Env) -> Choice {
         return Choice::Auto;
     }
     let env = env.behind_a_tool();
-    let profile = Config::load(&env).and_then(|config| {
-        config::profile(&config, &env, &Overrides::default(), &preset_defaults)
-    });
+    let profile =
+        Config::load(&env).and_then(|config| config::profile(&config, &env, &Overrides::default(), &preset_defaults));
     profile.map_or(Choice::Auto, |profile| profile.storage.value)
 }

@@ -19,7 +19,17 @@ fn headers_come_for_what_a_key_was_stored_for() {
     let nothing = "{\"headers\":{}}\n";
     let told = call(&bench, "lanyard-bazel", &["get"], &question("https://cache.example/x")).succeeds();
     assert_eq!(told.stdout(), nothing, "without a vault");
-    let words = ["credentials", "store", "api-key", "cache", "--endpoint", "https://cache.example/", "--api-key", "-", "--no-verify"];
+    let words = [
+        "credentials",
+        "store",
+        "api-key",
+        "cache",
+        "--endpoint",
+        "https://cache.example/",
+        "--api-key",
+        "-",
+        "--no-verify",
+    ];
     bench.stage.run_with(&words, KEY.as_bytes()).ends(0);
     for (program, words) in [("lanyard-bazel", &["get"][..]), ("lanyard", &["helper", "bazel", "get"])] {
         let told = call(&bench, program, words, &question("https://cache.example/ac/0123")).succeeds();

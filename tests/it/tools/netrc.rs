@@ -27,7 +27,18 @@ fn curl_signs_in_at_the_very_host() {
     let host = server.url().strip_prefix("http://").unwrap().to_owned();
     let refused = curl(&bench, &host, &server.url()).fails();
     assert!(refused.all().contains("no login is stored for this host"), "{}", refused.all());
-    let words = ["credentials", "store", "password", "web", "--username", "alice", "--password", "-", "--endpoint", &server.url()];
+    let words = [
+        "credentials",
+        "store",
+        "password",
+        "web",
+        "--username",
+        "alice",
+        "--password",
+        "-",
+        "--endpoint",
+        &server.url(),
+    ];
     bench.stage.run_with(&words, PASSWORD.as_bytes()).ends(0);
     assert_eq!(curl(&bench, &host, &server.url()).succeeds().stdout(), "welcome");
     // The file names the machine, and curl goes by that alone: another one gets nothing.
@@ -45,6 +56,10 @@ fn tools_without_a_protocol_are_told_what_to_do_instead() {
     for tool in ["npm", "pnpm", "yarn", "maven", "mvn", "gradle", "nix"] {
         let told = bench.run("lanyard", &["helper", tool]).fails();
         assert_eq!((told.code(), told.stdout().as_str()), (Some(2), ""));
-        assert!(told.all().contains("asks no program for a credential") && told.all().contains("`lanyard run"), "{}", told.all());
+        assert!(
+            told.all().contains("asks no program for a credential") && told.all().contains("`lanyard run"),
+            "{}",
+            told.all()
+        );
     }
 }

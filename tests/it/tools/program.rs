@@ -45,10 +45,8 @@ impl Bench {
     /// Writes down each call of a program, and passes it on: the log's path.
     pub fn log_calls(&self, name: &str) -> PathBuf {
         let log = self.stage.root().join(format!("{name}.log"));
-        let script = format!(
-            "#!/bin/sh\nprintf '%s\\n' \"$*\" >> '{}'\nexec -a '{name}' '{LANYARD}' \"$@\"\n",
-            log.display()
-        );
+        let script =
+            format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >> '{}'\nexec -a '{name}' '{LANYARD}' \"$@\"\n", log.display());
         // `exec -a` is bash's.
         let script = script.replace("#!/bin/sh", "#!/bin/bash");
         std::fs::remove_file(self.bin.join(name)).expect("the link was there");

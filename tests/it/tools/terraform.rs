@@ -24,7 +24,10 @@ fn a_token_is_kept_handed_over_and_forgotten() {
     call(&bench, &["forget", "tfe.example"], "").succeeds();
     call(&bench, &["store", "tfe.example"], &json!({ "token": TOKEN }).to_string()).succeeds();
     let stored = list(&bench.stage);
-    assert_eq!((&stored[0]["service"], &stored[0]["fields"]["endpoint"]), (&json!("terraform"), &json!("https://tfe.example")));
+    assert_eq!(
+        (&stored[0]["service"], &stored[0]["fields"]["endpoint"]),
+        (&json!("terraform"), &json!("https://tfe.example"))
+    );
     let told = json!({ "token": TOKEN }).to_string() + "\n";
     assert_eq!(call(&bench, &["get", "tfe.example"], "").succeeds().stdout(), told);
     assert_eq!(call(&bench, &["--any", "argument", "get", "tfe.example"], "").succeeds().stdout(), told);
@@ -38,7 +41,8 @@ fn a_token_is_kept_handed_over_and_forgotten() {
 
 #[test]
 fn terraform_itself_asks_for_the_token_of_the_very_host() {
-    let Some(terraform) = ["/usr/local/bin/terraform", "/usr/bin/terraform"].into_iter().find(|path| Path::new(path).exists())
+    let Some(terraform) =
+        ["/usr/local/bin/terraform", "/usr/bin/terraform"].into_iter().find(|path| Path::new(path).exists())
     else {
         // No package brings it.
         return;
@@ -57,7 +61,9 @@ fn terraform_itself_asks_for_the_token_of_the_very_host() {
     bench.set("TF_CLI_CONFIG_FILE", &settings).set("CHECKPOINT_DISABLE", "1").set("TF_IN_AUTOMATION", "1");
     let project = bench.stage.home().join("project");
     std::fs::create_dir(&project).unwrap();
-    let cloud = format!("terraform {{\n  cloud {{\n    hostname = \"{host}\"\n    organization = \"o\"\n    workspaces {{ name = \"w\" }}\n  }}\n}}\n");
+    let cloud = format!(
+        "terraform {{\n  cloud {{\n    hostname = \"{host}\"\n    organization = \"o\"\n    workspaces {{ name = \"w\" }}\n  }}\n}}\n"
+    );
     std::fs::write(project.join("main.tf"), cloud).unwrap();
     let mut init = bench.command(terraform, "project");
     init.args(["init", "-input=false", "-no-color"]);
