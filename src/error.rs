@@ -24,6 +24,10 @@ pub enum Code {
     Store = 7,
     /// A credential was checked and is not valid.
     Invalid = 8,
+    /// The command that was to be started cannot be run.
+    NotRunnable = 126,
+    /// The command that was to be started is not there.
+    NotFound = 127,
     /// Interrupted by the user.
     Interrupted = 130,
 }

@@ -8,6 +8,7 @@
 //! | | `agent` | a process that holds the vault's key, answers helpers at once, signs for ssh; on Unix |
 //! | | [`helper`] | the protocols of tools, as bytes |
 //! | | [`setup`] | the configuration of tools, so that they ask |
+//! | | [`run`] | what a child process is given, how it is started and watched, what is masked in its output |
 //! | domain: verbs | [`scan`] | every credential that lies on this machine, in files, variables and any text |
 //! | | [`vault`] | where credentials live, whether each is still good, the usable form of one |
 //! | | [`provider`] | what one outside system knows: finds, verifies, makes usable, rotates |
@@ -32,6 +33,7 @@ pub mod helper;
 pub mod http;
 pub mod os;
 pub mod provider;
+pub mod run;
 pub mod scan;
 pub mod secret;
 pub mod setup;

@@ -1,5 +1,6 @@
 //! One worker: takes callers one after the other, and answers each with what the vault holds now.
 
+use std::cell::Cell;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,7 +11,7 @@ use super::frame::{LONGEST, Question, Request, Response};
 use super::line::{Frame, Line};
 use super::state::State;
 use super::{is_told, peer};
-use crate::credential::Metadata;
+use crate::credential::{Metadata, Want};
 use crate::helper::{self, Call, Desk, Served};
 use crate::http::{self, Client, Http, Unreachable};
 use crate::provider::Net;
@@ -106,12 +107,19 @@ impl Worker<'_> {
         self.state.note_asked();
         let env = self.state.env.of_caller(question.variables.clone(), question.working_dir.clone().into(), is_told);
         let http = Telling { http: &self.http, line, told: AtomicBool::new(false) };
+        // Signing in needs a person at the caller's terminal.
+        let person_is_needed = Cell::new(false);
+        let sign_in = |_: &Want, _: Option<&Metadata>| {
+            person_is_needed.set(true);
+            Ok(None)
+        };
         let served = self.door.opened(|vault| {
-            let desk = Desk { vault, net: Net { http: &http, env: &env, now: env.now() }, env: &env, sign_in: None };
+            let net = Net { http: &http, env: &env, now: env.now() };
+            let desk = Desk { vault, net, env: &env, sign_in: helper.signs_in().then_some(&sign_in) };
             helper::serve(helper, &Call { arguments: &question.words, text: &question.text, env: &env }, &desk)
         });
         match served {
-            Some(Served { reply, used }) if !env.more_was_asked() => {
+            Some(Served { reply, used }) if !env.more_was_asked() && !person_is_needed.get() => {
                 Answered { response: Response::Reply(reply), used }
             }
             _ => Response::NotMine.into(),

@@ -4,9 +4,12 @@ use std::cell::Cell;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use clap::builder::{StringValueParser, TypedValueParser};
 use zeroize::Zeroizing;
 
+use crate::credential::Field;
 use crate::error::{Code, Failure, Result};
 use crate::os::Env;
 use crate::secret::Secret;
@@ -47,6 +50,21 @@ pub(super) enum GivenError {
         #[source]
         cause: std::io::Error,
     },
+    /// A file that was named could not be read.
+    #[error("cannot read {place}")]
+    NoFile {
+        /// The file, or stdin.
+        place: String,
+        /// What the system said.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// A file that was named is larger than it can be.
+    #[error("{place} is larger than 2 MiB")]
+    LargeFile {
+        /// The file, or stdin.
+        place: String,
+    },
     /// More than a value can be.
     #[error("the value of {flag} is larger than 2 MiB")]
     TooLarge {
@@ -64,7 +82,8 @@ impl Failure for GivenError {
         Some(match self {
             Self::StdinTwice { flag } => format!("give one of them as `{flag} @FILE`"),
             Self::Unreadable { .. } => "pipe the value in, or name a file of text that you may read".into(),
-            Self::TooLarge { .. } => "check that it is the right file".into(),
+            Self::NoFile { .. } => "name a file of text that you may read, or - for stdin".into(),
+            Self::TooLarge { .. } | Self::LargeFile { .. } => "check that it is the right file".into(),
         })
     }
 }
@@ -87,6 +106,28 @@ impl Given {
     }
 }
 
+/// What a file or stdin holds of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// One line; the break at its end is none of it.
+    Line,
+    /// Lines.
+    Text,
+    /// Bytes, of which the value is made in base64.
+    Bytes,
+}
+
+impl Form {
+    /// The form of a field's values; of names beyond the fields, lines.
+    pub(super) fn of(field: Option<&Field>) -> Self {
+        match field {
+            Some(field) if field.binary => Self::Bytes,
+            Some(field) if !field.multiline => Self::Line,
+            _ => Self::Text,
+        }
+    }
+}
+
 /// Reads values; stdin can be asked once.
 pub(super) struct Values<'a> {
     env: &'a Env,
@@ -99,23 +140,23 @@ impl<'a> Values<'a> {
         Self { env, stdin_used: Cell::new(false) }
     }
 
-    /// The value that was given for `flag`. Without `multiline`, one line break at its end goes.
-    pub(super) fn read(&self, flag: &str, given: &Given, multiline: bool) -> Result<Secret> {
+    /// The value that was given for `flag`.
+    pub(super) fn read(&self, flag: &str, given: &Given, form: Form) -> Result<Secret> {
         let text = given.0.expose();
         let unreadable = |cause| GivenError::Unreadable { flag: flag.to_owned(), cause };
         let value = if text == "-" {
             if self.stdin_used.replace(true) {
                 return Err(GivenError::StdinTwice { flag: flag.to_owned() }.into());
             }
-            whole(flag, &mut std::io::stdin().lock())?
+            whole(flag, &mut std::io::stdin().lock(), form)?
         } else if let Some(path) = text.strip_prefix('@') {
             let path: PathBuf = self.env.working_dir().join(self.env.expand_home(path));
             let mut file = std::fs::File::open(Path::new(&path)).map_err(unreadable)?;
-            whole(flag, &mut file)?
+            whole(flag, &mut file, form)?
         } else {
             return Ok(given.0.duplicate());
         };
-        if multiline {
+        if form != Form::Line {
             return Ok(value);
         }
         let line =
@@ -125,12 +166,38 @@ impl<'a> Values<'a> {
 }
 
 /// All that a reader gives, as text.
-fn whole(flag: &str, reader: &mut dyn Read) -> Result<Secret> {
-    let mut text = Zeroizing::new(String::with_capacity(16 << 10));
-    let read = reader.take(MOST + 1).read_to_string(&mut text);
-    let read = read.map_err(|cause| GivenError::Unreadable { flag: flag.to_owned(), cause })?;
+fn whole(flag: &str, reader: &mut dyn Read, form: Form) -> Result<Secret> {
+    let unreadable = |cause| GivenError::Unreadable { flag: flag.to_owned(), cause };
+    let mut bytes = Zeroizing::new(Vec::with_capacity(16 << 10));
+    let read = reader.take(MOST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if read as u64 > MOST {
         return Err(GivenError::TooLarge { flag: flag.to_owned() }.into());
     }
-    Ok(Secret::new(std::mem::take(&mut *text)))
+    if form == Form::Bytes {
+        return Ok(Secret::new(STANDARD.encode(&*bytes)));
+    }
+    let text = std::str::from_utf8(&bytes);
+    let text = text.map_err(|_| unreadable(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is no text")))?;
+    Ok(Secret::new(text.to_owned()))
+}
+
+/// The text of a file that is named on the command line, `-` for stdin, and what to call the place it came from.
+pub(super) fn file(env: &Env, path: &Path) -> Result<(String, Secret)> {
+    let is_stdin = path == Path::new("-");
+    let place = if is_stdin { "stdin".to_owned() } else { path.display().to_string() };
+    let unreadable = |cause| GivenError::NoFile { place: place.clone(), cause };
+    let read = if is_stdin {
+        text_of(&mut std::io::stdin().lock())
+    } else {
+        std::fs::File::open(env.working_dir().join(path)).and_then(|mut file| text_of(&mut file))
+    };
+    let text = read.map_err(unreadable)?.ok_or_else(|| GivenError::LargeFile { place: place.clone() })?;
+    Ok((place, text))
+}
+
+/// All that a reader gives; `None` where it is too much.
+fn text_of(reader: &mut dyn Read) -> std::io::Result<Option<Secret>> {
+    let mut text = Zeroizing::new(String::with_capacity(16 << 10));
+    let read = reader.take(MOST + 1).read_to_string(&mut text)?;
+    Ok((read as u64 <= MOST).then(|| Secret::new(std::mem::take(&mut *text))))
 }

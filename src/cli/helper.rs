@@ -33,8 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[command(
     after_help = "npm, pnpm, yarn, Maven, Gradle and Nix have no such protocol: they read variables and files.\n\n\
                   Example:\n  printf 'protocol=https\\nhost=github.com\\n\\n' | lanyard helper git get\n  \
-                  curl --netrc-file <(lanyard helper netrc example.com) https://example.com/",
-    disable_help_flag = true
+                  curl --netrc-file <(lanyard helper netrc example.com) https://example.com/"
 )]
 pub(crate) struct Args {
     /// The tool

@@ -54,8 +54,10 @@ mod config;
 mod doctor;
 mod given;
 mod helper;
+mod inject;
 mod profile;
 mod project;
+mod run;
 mod setup;
 mod store;
 pub mod ui;
@@ -141,6 +143,8 @@ enum Command {
     /// Choose the project that commands work on
     #[command(subcommand, after_help = "Example:\n  lanyard project use web-shop")]
     Project(project::Command),
+    Run(run::Args),
+    Inject(inject::Args),
     Api(api::Args),
     Which(which::Args),
     Doctor(doctor::Args),
@@ -208,6 +212,8 @@ impl Command {
             Self::Config(command) => command.run(doors),
             Self::Profile(command) => command.run(doors),
             Self::Project(command) => command.run(doors),
+            Self::Run(args) => args.run(doors),
+            Self::Inject(args) => args.run(doors),
             Self::Api(args) => args.run(doors),
             Self::Which(args) => args.run(doors),
             Self::Doctor(args) => args.run(doors),
@@ -234,6 +240,9 @@ pub struct Doors<'a> {
 pub fn main() -> ExitCode {
     let hardened = harden::process();
     ui::quiet_panics();
+    if let Some(code) = run::answer_myself() {
+        return code;
+    }
     if let Some(code) = helper::answer_the_tool() {
         return code;
     }

@@ -15,6 +15,7 @@ use crate::secret::Secret;
 use crate::text::{clean, printable};
 
 mod json;
+mod relay;
 mod signals;
 mod table;
 mod terminal;
@@ -22,6 +23,7 @@ mod usage;
 mod wait;
 
 pub use json::JsonList;
+pub use relay::{Relay, is_one_stream};
 pub use table::Table;
 pub use usage::{looks_like_a_token, name, quiet_panics, unless_a_token, usage};
 
@@ -152,6 +154,11 @@ impl Ui {
     #[cfg(not(unix))]
     pub fn answer_is_a_file(&self) -> bool {
         false
+    }
+
+    /// Whether [`Ui::mask`] does something.
+    pub fn announces_masks(&self) -> bool {
+        self.github_actions
     }
 
     /// Tells the GitHub Actions runner to mask a value in the job's log. Does nothing elsewhere.
@@ -285,6 +292,12 @@ impl Ui {
     /// Whether the person has interrupted the command.
     pub fn interrupted(&self) -> bool {
         signals::interrupted()
+    }
+
+    /// What a signal does that is waited for elsewhere: shows what is typed again, and ends the process.
+    pub fn leave() {
+        signals::restore_terminal();
+        std::process::exit(i32::from(Code::Interrupted as u8));
     }
 
     /// Ends what [`Ui::catch_interrupts`] began, and shows what is typed again.

@@ -135,6 +135,8 @@ pub enum Variable {
         name: String,
         /// Its value.
         value: Secret,
+        /// Whether nobody may see it.
+        is_secret: bool,
     },
     /// The path of a file that holds the value.
     File {
@@ -155,11 +157,11 @@ pub enum Variable {
 impl Variable {
     /// A variable with a value that is no secret.
     pub fn plain(name: &str, value: &str) -> Self {
-        Self::Value { name: name.to_owned(), value: Secret::new(value.to_owned()) }
+        Self::Value { name: name.to_owned(), value: Secret::new(value.to_owned()), is_secret: false }
     }
 
     /// A variable with a secret in it.
     pub fn secret(name: &str, value: &Secret) -> Self {
-        Self::Value { name: name.to_owned(), value: value.duplicate() }
+        Self::Value { name: name.to_owned(), value: value.duplicate(), is_secret: true }
     }
 }

@@ -22,6 +22,7 @@ const AUDIENCE: &str = "google_audience";
 const TOKEN_TYPES: [&str; 2] = ["urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token"];
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the protocol")]
 struct Token<'t> {
     version: u8,
     success: bool,

@@ -6,7 +6,8 @@
 use crate::credential::{Address, Credential, Fields, Issued, Kind, Material, Metadata, Raw, Variable};
 use crate::credential::{Field, rules};
 use crate::http::{Request, Response, parse_url};
-use crate::provider::{api, Here, Input, Net, Provider, ProviderError, Verdict};
+use crate::provider::api::is_spoken;
+use crate::provider::{Here, Input, Net, Provider, ProviderError, Verdict, api};
 use crate::text::clean;
 
 static FIELDS: [Field; 13] = [
@@ -108,6 +109,9 @@ impl Provider for OAuth {
 
     fn judge(&self, credential: &Credential, answer: &Response) -> Verdict {
         let service = credential.field("service").unwrap_or("the service");
+        if matches!(answer.status, 401 | 403) && !is_spoken(answer) {
+            return Verdict::unexpected(service, answer.status);
+        }
         let verdict = Verdict::of_status(answer, service);
         if verdict.outcome == crate::provider::Outcome::Invalid {
             return sign_in_again(credential, format!("{} does not accept the token any more", clean(service)));
@@ -181,5 +185,30 @@ mod tests {
         assert!(refused.next.unwrap().contains("lanyard credentials reconnect corp"));
         assert_eq!(answered(200, "<html>").outcome, crate::provider::Outcome::Unexpected);
         assert_eq!(answered(503, "").outcome, crate::provider::Outcome::Unreachable);
+    }
+
+    #[test]
+    fn a_git_host_takes_it_for_whom_it_is() {
+        let metadata = |plain: &[(&str, &str)]| {
+            let mut raw = Raw::new();
+            raw.plain("service", "corp").plain("account", "octocat");
+            for (name, value) in plain {
+                raw.plain(name, value);
+            }
+            crate::credential::tests::credential("corp", Fields::parse(&KINDS[0], raw).unwrap()).metadata
+        };
+        let none = metadata(&[("endpoint", "https://api.example.com")]);
+        assert!(PROVIDER.addresses(&none).is_empty());
+        let address = [("git_address", "https://git.example.com:8443")];
+        let any = metadata(&address);
+        assert_eq!(PROVIDER.hosts(&any), ["git.example.com:8443"]);
+        assert_eq!(PROVIDER.addresses(&any)[0].host, "git.example.com:8443");
+        assert!(PROVIDER.is_for_user(&any, "an-organization"), "the host looks at no user name");
+        let named = metadata(&[address[0], ("git_username", "oauth2")]);
+        for (user, is_meant) in [("octocat", true), ("oauth2", true), ("somebody", false), ("", false)] {
+            assert_eq!(PROVIDER.is_for_user(&named, user), is_meant, "{user}");
+        }
+        let plain = metadata(&[("git_address", "http://127.0.0.1"), ("endpoint", "http://127.0.0.1:8080")]);
+        assert_eq!(PROVIDER.hosts(&plain), ["127.0.0.1:80", "127.0.0.1:8080"]);
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::block::{self, At};
 use super::{Plan, SetupError, Site, Tool, read};
+use crate::credential::Address;
 use crate::os::program;
 use crate::provider;
 
@@ -41,10 +42,13 @@ impl Tool for Git {
             });
         }
         let helper = command(site.program);
-        let lines: String = origins
-            .iter()
-            .map(|origin| format!("[credential \"{origin}\"]\n\thelper =\n\thelper = \"{helper}\"\n"))
-            .collect();
+        let with_path: BTreeSet<String> = addresses(site).filter(|own| own.path.is_some()).map(|own| origin(&own)).collect();
+        let section = |name: &String| {
+            // Without it git tells no path, and what is for a path is never handed out.
+            let path = if with_path.contains(name) { "\tuseHttpPath = true\n" } else { "" };
+            format!("[credential \"{name}\"]\n\thelper =\n\thelper = \"{helper}\"\n{path}")
+        };
+        let lines = origins.iter().map(section).collect::<Vec<_>>().concat();
         let mut plan = Plan::default();
         plan.file(path, |text| Ok(block::with(text, "#", At::Bottom, &lines)))?;
         Ok(plan)
@@ -65,14 +69,20 @@ impl Tool for Git {
     }
 }
 
-/// The addresses that git is to ask lanyard for.
+/// The hosts that git is to ask lanyard for.
 fn origins(site: &Site<'_>) -> BTreeSet<String> {
-    let own = site.of_kinds(&KINDS).flat_map(|metadata| {
-        provider::of(metadata).map(|provider| provider.addresses(metadata)).unwrap_or_default()
-    });
-    let own = own.map(|address| format!("{}://{}", address.scheme.as_deref().unwrap_or("https"), address.host));
     let named = site.hosts.iter().map(|host| format!("https://{host}"));
-    own.chain(named).collect()
+    addresses(site).map(|address| origin(&address)).chain(named).collect()
+}
+
+/// What is stored for git.
+fn addresses<'s>(site: &'s Site<'_>) -> impl Iterator<Item = Address> + 's {
+    site.of_kinds(&KINDS)
+        .flat_map(|metadata| provider::of(metadata).map(|provider| provider.addresses(metadata)).unwrap_or_default())
+}
+
+fn origin(address: &Address) -> String {
+    format!("{}://{}", address.scheme.as_deref().unwrap_or("https"), address.host)
 }
 
 /// The file that git writes its own global settings to.

@@ -62,15 +62,15 @@ impl OpenVault {
 }
 
 impl<'a> Local<'a> {
-    /// Whether there is a vault in a data folder. Nothing is opened.
-    pub fn is_in(folder: &Path) -> bool {
-        folder.join(FILE).exists()
-    }
-
     /// The vault in the folder `dir`. A new one keeps its root key in `storage`; one that exists knows where its own is.
     pub fn new(dir: &Path, storage: Choice, opener: Opener<'a>, now: &'a dyn Fn() -> DateTime<Utc>) -> Self {
         let storage = keys::unless_auto(storage);
         Self { path: dir.join(FILE), storage, opener, now, store: OnceCell::new(), open: RefCell::new(None) }
+    }
+
+    /// Whether there is a database in the folder `dir`.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(FILE).symlink_metadata().is_ok()
     }
 
     /// The database file.

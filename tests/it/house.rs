@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which layers each layer may import, besides itself.
-const LAYERS: [(&str, &[&str]); 16] = [
+const LAYERS: [(&str, &[&str]); 17] = [
     ("error", &[]),
     ("text", &[]),
     ("secret", &["error", "text", "os"]),
@@ -18,8 +18,9 @@ const LAYERS: [(&str, &[&str]); 16] = [
     ("scan", &["error", "text", "secret", "os", "http", "credential", "provider"]),
     ("vault", &["error", "text", "secret", "os", "http", "store", "credential", "provider", "auth"]),
     ("helper", &["error", "text", "secret", "os", "http", "credential", "provider", "auth", "vault"]),
-    ("setup", &["error", "text", "secret", "os", "http", "credential", "provider", "vault", "helper"]),
+    ("setup", &["error", "text", "secret", "os", "http", "credential", "provider", "vault", "helper", "agent"]),
     ("agent", &["error", "text", "secret", "os", "http", "credential", "provider", "vault", "helper"]),
+    ("run", &["error", "text", "secret", "os", "http", "credential", "provider", "vault"]),
     (
         "cli",
         &[
@@ -38,13 +39,14 @@ const LAYERS: [(&str, &[&str]); 16] = [
             "helper",
             "setup",
             "agent",
+            "run",
         ],
     ),
 ];
 
 /// Where a plain secret meets a wire, a store or a tool. Whoever adds a place adds it here, and says why in review.
 /// A name that ends in `/` stands for a folder: each provider speaks to its own system.
-const BORDERS: [&str; 37] = [
+const BORDERS: [&str; 41] = [
     "agent/frame.rs",
     "auth/device.rs",
     "auth/grant/client.rs",
@@ -61,6 +63,8 @@ const BORDERS: [&str; 37] = [
     "cli/credentials/",
     "cli/given.rs",
     "cli/helper/sign_in.rs",
+    "cli/inject.rs",
+    "cli/run.rs",
     "cli/store.rs",
     "cli/ui.rs",
     "credential/fields.rs",
@@ -69,6 +73,7 @@ const BORDERS: [&str; 37] = [
     "http/client.rs",
     "http.rs",
     "provider/",
+    "run/",
     "scan/cut.rs",
     "scan/finding.rs",
     "scan/merge.rs",
@@ -78,6 +83,7 @@ const BORDERS: [&str; 37] = [
     "secret/map.rs",
     "secret/memory.rs",
     "secret/mod.rs",
+    "setup/",
     "vault/kept.rs",
     "vault/local.rs",
     "vault/local/unlocked.rs",

@@ -212,7 +212,7 @@ pub(in crate::provider) fn told(found: &[Found]) -> Vec<String> {
 pub(in crate::provider) fn exported(provider: &dyn Provider, credential: &Credential) -> Vec<String> {
     let issued = Issued::lasting(Material::Variables(Vec::new()));
     let word = |variable: &Variable| match variable {
-        Variable::Value { name, value } => format!("{name}={}", value.expose()),
+        Variable::Value { name, value, .. } => format!("{name}={}", value.expose()),
         Variable::File { name, .. } => format!("{name}=<file>"),
         Variable::Unset { name } => format!("-{name}"),
     };

@@ -306,7 +306,7 @@ fn exported(service: &str, key: &str, more: &[(&str, &str)]) -> Vec<String> {
     let http = |_: Request| -> Result<Response, Unreachable> { panic!("nothing is sent") };
     let issued = PROVIDER.material(&credential, None, &Net { http: &http, env: &env(&[]), now: at() }).unwrap();
     let told = |variable: Variable| match variable {
-        Variable::Value { name, value } => format!("{name}={}", value.expose()),
+        Variable::Value { name, value, .. } => format!("{name}={}", value.expose()),
         Variable::Unset { name } => format!("-{name}"),
         Variable::File { name, .. } => name,
     };

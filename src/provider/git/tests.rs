@@ -317,7 +317,7 @@ fn a_login_goes_to_its_host_and_its_api() {
 
 fn handed_over(credential: &Credential) -> Vec<String> {
     let told = |variable: Variable| match variable {
-        Variable::Value { name, value } => format!("{name}={}", value.expose()),
+        Variable::Value { name, value, .. } => format!("{name}={}", value.expose()),
         Variable::Unset { name } => format!("-{name}"),
         Variable::File { name, .. } => name,
     };
@@ -352,6 +352,19 @@ fn the_tools_get_their_variables_and_files() {
     assert_eq!(file("git-credentials", &local).as_deref(), Some("http://alice:x@127.0.0.1:3000\n"));
     assert_eq!(file("netrc", &credential("git.example", "with blank", &[])), None);
     assert_eq!(file("other", &mine), None);
+}
+
+#[test]
+fn tools_get_it_for_its_host_its_path_and_its_user() {
+    let address = |credential: &Credential| PROVIDER.addresses(&credential.metadata).remove(0);
+    let whole = address(&credential("https://git.example:8443/team/app.git", "x", &[]));
+    assert_eq!((whole.host.as_str(), whole.path), ("git.example:8443", None), "the repository is for asking alone");
+    let team = address(&credential("git.example", "x", &[("path", "/team/app/")]));
+    assert_eq!(team.path.as_deref(), Some("team/app"));
+    assert!(Fields::parse(&KINDS[0], completed(Some("git.example"), &[("path", "../x"), ("token", "x")]).unwrap()).is_err());
+    let is_for = |host: &str, user| PROVIDER.is_for_user(&credential(host, "x", &[]).metadata, user);
+    assert!(is_for("git.example", "alice") && !is_for("git.example", "bob") && !is_for("git.example", ""));
+    assert!(is_for("dev.azure.com", "an-organization"), "Azure writes the organization in the place of a user");
 }
 
 #[test]

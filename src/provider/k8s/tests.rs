@@ -256,7 +256,7 @@ fn the_tools_get_a_file_and_terraforms_variables() {
         let issued = PROVIDER.material(&credential, None, &Net { http: &http, env: &no_env(), now: now() }).unwrap();
         let file = PROVIDER.file("kubeconfig", &credential, &issued).unwrap();
         let each = PROVIDER.export(&credential, &issued).into_iter().filter_map(|variable| match variable {
-            Variable::Value { name, value } => Some((name, value.expose().to_owned())),
+            Variable::Value { name, value, .. } => Some((name, value.expose().to_owned())),
             Variable::File { name, content: Content::Text(text), .. } => {
                 assert_eq!(text, file);
                 Some((name, "file".to_owned()))

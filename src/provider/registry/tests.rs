@@ -216,7 +216,7 @@ fn what_is_handed_over_is_what_the_tools_read() {
             .export(credential, &issued)
             .into_iter()
             .map(|variable| match variable {
-                Variable::Value { name, value } => format!("{name}={}", value.expose()),
+                Variable::Value { name, value, .. } => format!("{name}={}", value.expose()),
                 Variable::File { name, file, content: Content::Text(text) } => {
                     format!("{name}:{file}={}", text.expose().trim_end())
                 }

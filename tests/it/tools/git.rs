@@ -177,6 +177,8 @@ fn a_credential_for_a_path_is_for_that_path_alone() {
     };
     assert!(fill(&[]).contains("username=alice\n"));
     assert!(fill(&["-c", "credential.https://good.example.useHttpPath=true"]).contains("username=bot\n"));
+    stage.run(&["setup", "git", "--yes"]).ends(0);
+    assert!(fill(&[]).contains("username=bot\n"), "the set-up has git tell the path");
 }
 
 /// The cases of git's own tests of helpers (t0300 and lib-credential), as far as they hold for a helper that keeps

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::git::{answered, helper, question};
+use super::git::{answered, helper, question, store};
 use crate::git_http::{Gate, GatedGit, git, git_command, login, own_helper, succeeded};
 use crate::idp::{Behaviour, Idp, Poll};
 use crate::scene;
@@ -208,10 +208,20 @@ fn what_lies_in_a_clone_does_not_choose_where_one_signs_in() {
     let file = scene.stage.home().join("clone/.lanyard.toml");
     std::fs::write(file, "profile = \"evil\"\nproject = \"evil\"\n[services.corp]\nissuer = \"http://127.0.0.1:9\"\n")
         .unwrap();
+    // Nor does it run anything: git is asked whether one may be asked, and a browser would be opened.
+    for program in ["git", "xdg-open"] {
+        let program = scene.stage.home().join("clone").join(program);
+        std::fs::write(&program, "#!/bin/sh\ntouch \"$HOME/pwned\"\n").unwrap();
+        std::fs::set_permissions(program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    scene.stage.set("PATH", ".::/usr/bin:/bin").set("DISPLAY", ":77");
     let mut terminal = scene.helper_at_terminal(&question(&scene.host.url), &[]);
+    // A browser that is installed beside the tests finds no display; without one, a code is shown.
+    wire::browse(&terminal.sees_url());
     terminal.sees("Signed in to corp as user@example.com");
     terminal.sees("ended 0");
     assert!(scene.answer().starts_with("username=oauth2\n"));
+    assert!(!scene.stage.home().join("pwned").exists());
 }
 
 #[test]
@@ -291,6 +301,31 @@ fn a_refused_token_is_renewed_once_a_minute_at_most() {
     assert!(scene.idp.would_refresh(&session(&scene, "refresh_token")), "the sign-in is still there");
 }
 
+#[test]
+fn a_token_that_the_host_forgot_fails_once_and_a_storm_renews_once() {
+    let mut scene = Scene::new(Behaviour::default());
+    scene.first_clone();
+    scene.idp.expire_access_tokens();
+    scene.idp.forget();
+    scene.stage.at("+2m");
+    // 401: git tells the helper, and the next one gets a new token.
+    let refused = git(&scene.stage, &["ls-remote", &scene.host.repository()], "");
+    assert!(!refused.status.success() && scene.idp.grants("refresh_token").is_empty());
+    let tokens: Vec<String> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..20).map(|_| scope.spawn(|| scene.answered().unwrap().1)).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert!(tokens.iter().all(|token| *token == tokens[0] && scene.idp.accepts(token)), "{tokens:?}");
+    succeeded(&git(&scene.stage, &["ls-remote", &scene.host.repository()], ""));
+    assert_eq!(scene.idp.grants("refresh_token").len(), 1);
+    // A host that refuses every token costs no second renewal within a minute.
+    scene.idp.expire_access_tokens();
+    for _ in 0..3 {
+        assert!(!git(&scene.stage, &["ls-remote", &scene.host.repository()], "").status.success());
+    }
+    assert_eq!(scene.idp.grants("refresh_token").len(), 1);
+}
+
 /// A value of the stored session.
 fn session(scene: &Scene, name: &str) -> String {
     let session = crate::vaulted::reveal(&scene.stage, "corp", "session");
@@ -361,4 +396,7 @@ fn a_sign_in_stored_by_hand_serves_git_where_its_scopes_do() {
     connect(&["--name", "with-git", "--scopes", "openid email offline_access api:read"]);
     assert_eq!(scene.answered().unwrap().0, "oauth2");
     succeeded(&git(&scene.stage, &["ls-remote", &scene.host.repository()], ""));
+    // What is stored for git itself comes before a sign-in that can do more.
+    store(&scene.stage, &scene.host.url, "bot", "a-token", &["--name", "for-git"]);
+    assert_eq!(scene.answered(), Some(("bot".into(), "a-token".into())));
 }

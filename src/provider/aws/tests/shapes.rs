@@ -92,7 +92,7 @@ fn the_hosts_are_those_of_the_region_or_the_credentials_own() {
 
 fn variables(credential: &Credential, issued: &Issued) -> Vec<String> {
     let told = |variable: Variable| match variable {
-        Variable::Value { name, value } => format!("{name}={}", value.expose()),
+        Variable::Value { name, value, .. } => format!("{name}={}", value.expose()),
         Variable::Unset { name } => format!("-{name}"),
         Variable::File { name, .. } => format!("{name} is a file"),
     };

@@ -76,7 +76,7 @@ fn exported(credential: &Credential) -> Vec<(String, String)> {
     let net = Net { http: &http, env: &no_env(), now: now() };
     let issued = PROVIDER.material(credential, None, &net).unwrap();
     let each = PROVIDER.export(credential, &issued).into_iter().filter_map(|variable| match variable {
-        Variable::Value { name, value } => Some((name, value.expose().to_owned())),
+        Variable::Value { name, value, .. } => Some((name, value.expose().to_owned())),
         Variable::File { name, content, .. } => {
             Some((name, String::from_utf8(content.bytes().unwrap().to_vec()).unwrap()))
         }
