@@ -99,7 +99,7 @@ fn token_type<'c>(call: &Call<'c>) -> &'c str {
 
 fn missing() -> Reply {
     let mend = "sign in with `lanyard credentials store oauth`, and allow it for the audience with \
-                `lanyard credentials update NAME --google-audience AUDIENCE`";
+                `lanyard credentials update NAME --field google_audience=AUDIENCE`";
     refused("not_found", &format!("no sign-in of that name is allowed for this audience; {mend}"))
 }
 

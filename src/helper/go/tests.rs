@@ -14,16 +14,16 @@ fn nothing_is_handed_out_before_an_address_is_named() {
 
 #[test]
 fn a_block_names_what_the_credential_was_stored_for() {
-    let block = |prefix: &str| format!("{prefix}\n\nAuthorization: Bearer {CANARY}\n\n");
+    let block = |url: &str, prefix: &str| format!("{url}\n{prefix}\n\nAuthorization: Bearer {CANARY}\n\n");
     let refusal = "HTTP/1.1 401 Unauthorized\r\nWww-Authenticate: Basic realm=\"https://evil.example\"\r\n\r\n";
     let bench = key("https://good.example/mod");
     for url in ["https://good.example/mod", "https://good.example/mod/m/@v/list", "https://good.example/mod/m?go-get=1"] {
-        bench.answers("go", &[url], refusal, 0, &block("https://good.example/mod"));
+        bench.answers("go", &[url], refusal, 0, &block(url, "https://good.example/mod"));
     }
-    key("https://good.example").answers("go", &["https://good.example/x"], "", 0, &block("https://good.example"));
-    key("https://good.example:8443").answers("go", &["https://good.example:8443/x"], "", 0, &block("https://good.example:8443"));
+    key("https://good.example").answers("go", &["https://good.example/x"], "", 0, &block("https://good.example/x", "https://good.example"));
+    key("https://good.example:8443").answers("go", &["https://good.example:8443/x"], "", 0, &block("https://good.example:8443/x", "https://good.example:8443"));
     let login = [("host", "good.example"), ("username", "alice"), ("token", "pw")];
-    let basic = "https://good.example\n\nAuthorization: Basic YWxpY2U6cHc=\n\n";
+    let basic = "https://good.example/org/m?go-get=1\nhttps://good.example\n\nAuthorization: Basic YWxpY2U6cHc=\n\n";
     Bench::with("git", &login).answers("go", &["https://good.example/org/m?go-get=1"], "", 0, basic);
 }
 
