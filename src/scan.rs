@@ -126,7 +126,9 @@ pub fn scan(wanted: &Wanted<'_>, env: &Env, now: DateTime<Utc>, told: &mut dyn F
     for (provider, outcome) in asked {
         match outcome {
             Ok(Discovered { found, broken }) => {
-                found.into_iter().for_each(|found| merge.add(of_tool(found, &here)));
+                for found in found {
+                    merge.add(of_tool(found, &here));
+                }
                 problems.extend(broken.iter().map(|broken| Problem::of(provider, &broken.failure)));
             }
             Err(_) => problems.push(Problem {

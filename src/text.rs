@@ -41,22 +41,31 @@ pub fn clean_into(text: &str, shown: &mut String) {
 /// Whether it can be seen at a glance that [`clean`] would change nothing.
 fn is_clean(text: &str) -> bool {
     let mut last = b' ';
-    for byte in text.bytes() {
-        if !is_plain_byte(byte) || (byte == b' ' && last == b' ') {
+    for byte in text.as_bytes() {
+        if *byte == b' ' && last == b' ' {
             return false;
         }
-        last = byte;
+        last = *byte;
     }
-    text.len() <= MAX_SHOWN && (text.is_empty() || last != b' ')
+    (text.is_empty() || last != b' ') && text.len() <= MAX_SHOWN && is_plain(text)
 }
 
 /// Whether it is printable ASCII alone, as most text is: no filter changes it, and each byte is one column wide.
+///
+/// Looks at eight bytes at a time, since every text that is shown comes through here.
 pub fn is_plain(text: &str) -> bool {
-    text.bytes().all(is_plain_byte)
-}
-
-fn is_plain_byte(byte: u8) -> bool {
-    (b' '..=b'~').contains(&byte)
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let (words, rest) = text.as_bytes().as_chunks::<8>();
+    let mut last = [b' '; 8];
+    for (byte, of_rest) in last.iter_mut().zip(rest) {
+        *byte = *of_rest;
+    }
+    let odd = words.iter().chain([&last]).fold(0, |odd, word| {
+        let word = u64::from_ne_bytes(*word);
+        // The highest bit of a byte is set where it is above `~`, was set before, or is below a blank.
+        odd | word.wrapping_add(ONES) | word | (word.wrapping_sub(ONES * 0x20) & !word)
+    });
+    odd & (ONES << 7) == 0
 }
 
 /// So much of the beginning of a secret tells that a text repeats it; a text is cut at a length and may end there.
@@ -141,6 +150,25 @@ mod tests {
         assert!(repeats("it is abcdefgh!", "abcdefgh") && !repeats("abcdefg", "abcdefgh"));
         let long = "é".repeat(100);
         assert!(repeats(&long[..40], &long) && !repeats(&long[..20], &long));
+    }
+
+    #[test]
+    fn plain_is_what_can_be_printed_of_ascii() {
+        for character in (0..0x180).chain([0x202e, 0x1_f511]).filter_map(char::from_u32) {
+            for place in 0..20 {
+                let text: String = (0..20).map(|other| if other == place { character } else { '~' }).collect();
+                let plain = character == ' ' || character.is_ascii_graphic();
+                assert_eq!((is_plain(&text), is_plain(&text[..place])), (plain, true), "{character:?} at {place}");
+                assert!(!plain || !is_unprintable(character));
+            }
+        }
+        // A carry out of one byte says nothing about the next.
+        for text in
+            ["\u{ff}\u{ff}\u{ff}\u{ff}", "       \u{1f}", "\u{1f}       ", "\u{0}\u{20}\u{0}\u{20}", "~~~~~~~\u{7f}"]
+        {
+            assert!(!is_plain(text), "{text:?}");
+        }
+        assert!(is_plain("") && is_plain(" ~ ~ ~ ~ ~ ~"));
     }
 
     #[test]

@@ -6,6 +6,10 @@
 //!
 //! A caller ([`Caller`]) that finds no agent, a locked one, or one of another version does the work itself.
 
+use std::path::PathBuf;
+
+use crate::os::Env;
+
 mod caller;
 mod control;
 mod door;
@@ -37,4 +41,10 @@ fn is_told(name: &str) -> bool {
     ];
     const BEGINNING: [&str; 3] = ["AWS_ENDPOINT_URL", "CLOUDSDK_API_ENDPOINT_OVERRIDES_", "GOOGLE_EXTERNAL_ACCOUNT_"];
     EXACT.contains(&name) || BEGINNING.iter().any(|beginning| name.starts_with(beginning))
+}
+
+/// The socket that ssh asks: of the agent that runs, else where the next one will listen.
+pub fn ssh_socket(env: &Env) -> PathBuf {
+    let running = place::Place::all(env).find(|place| place.ssh.exists());
+    running.unwrap_or_else(|| place::Place::coming(env)).ssh
 }

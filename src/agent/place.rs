@@ -27,7 +27,8 @@ impl Place {
         let data = env.data_dir();
         let data = std::path::absolute(&data).unwrap_or(data);
         let digest = Sha256::digest(data.as_os_str().as_encoded_bytes());
-        let tag: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+        let [first, second, third, fourth, ..] = *digest.as_slice() else { return None };
+        let tag = format!("{:08x}", u32::from_be_bytes([first, second, third, fourth]));
         Some(Self::named(&folder.join("lanyard"), &format!("agent-{tag}"), &format!("ssh-{tag}")))
     }
 
@@ -40,6 +41,11 @@ impl Place {
         Self { calls: folder.join(format!("{calls}.sock")), ssh: folder.join(format!("{ssh}.sock")) }
     }
 
+    /// Where a new agent would listen. Makes nothing.
+    pub(super) fn coming(env: &Env) -> Self {
+        Self::of_session(env).filter(Self::fits).unwrap_or_else(|| Self::of_data(env))
+    }
+
     /// Where an agent may be, the usual place first.
     pub(super) fn all(env: &Env) -> impl Iterator<Item = Self> {
         Self::of_session(env).into_iter().chain(std::iter::once_with(|| Self::of_data(env)))
@@ -48,17 +54,16 @@ impl Place {
     /// The place for a new agent, whose folder is made: that of the session where there is one.
     pub(super) fn made(env: &Env) -> Result<Self, FileError> {
         let session = Self::of_session(env).filter(|place| {
-            place.fits()
-                && place.folder().parent().is_some_and(is_own)
-                && files::create_private_dir(place.folder()).is_ok()
+            let is_there = place.folder().parent().is_some_and(is_own);
+            // Where somebody else was faster, it is not made beside his.
+            place.fits() && is_there && files::create_private_dir(place.folder()).is_ok() && is_private(place.folder())
         });
-        let place = match session {
-            Some(place) => place,
-            None => {
-                let place = Self::of_data(env);
-                files::create_private_dir(place.folder())?;
-                place
-            }
+        let place = if let Some(place) = session {
+            place
+        } else {
+            let place = Self::of_data(env);
+            files::create_private_dir(place.folder())?;
+            place
         };
         let unsafe_ = |problem: &str, mend: String| FileError::Unsafe {
             path: place.folder().to_owned(),
@@ -101,7 +106,7 @@ fn is_own(folder: &Path) -> bool {
 }
 
 fn is_private(folder: &Path) -> bool {
-    let private = |found: std::fs::Metadata| found.is_dir() && found.uid() == me() && found.mode() & 0o077 == 0;
+    let private = |found: std::fs::Metadata| found.is_dir() && found.uid() == me() && found.mode() & 0o777 == 0o700;
     std::fs::symlink_metadata(folder).is_ok_and(private)
 }
 
@@ -124,7 +129,11 @@ mod tests {
         assert!(Place::is_safe(&one.calls) && !Place::is_safe(&one.ssh));
         std::fs::set_permissions(one.folder(), std::os::unix::fs::PermissionsExt::from_mode(0o750)).unwrap();
         assert!(!Place::is_safe(&one.calls));
-        assert!(Place::made(&env("/data/one")).unwrap_err().to_string().contains("others can enter it"));
+        let data = folder.path().join("data");
+        assert_eq!(Place::made(&env(data.to_str().unwrap())).unwrap().calls, data.join("agent.sock"));
+        std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o750)).unwrap();
+        let refused = Place::made(&env(data.to_str().unwrap())).unwrap_err();
+        assert!(refused.to_string().contains("others can enter it"));
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub struct Agent {
     place: Place,
     calls: UnixListener,
     ssh: UnixListener,
-    _lock: Lock,
+    lock: Lock,
 }
 
 impl Agent {
@@ -51,7 +51,7 @@ impl Agent {
         let place = Place::made(env)?;
         let calls = listener(&place.calls)?;
         let ssh = listener(&place.ssh)?;
-        Ok(Self { env: env.clone(), place, calls, ssh, _lock: lock })
+        Ok(Self { env: env.clone(), place, calls, ssh, lock })
     }
 
     /// Begins to answer.
@@ -68,7 +68,7 @@ impl Agent {
         }
         let (ssh, for_ssh) = (self.ssh, Arc::clone(&state));
         std::thread::spawn(move || ssh::listen(&for_ssh, &ssh));
-        Running { state, ended, place: self.place, _lock: self._lock }
+        Running { state, ended, place: self.place, _lock: self.lock }
     }
 }
 

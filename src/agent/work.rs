@@ -107,19 +107,19 @@ impl Worker<'_> {
         self.state.note_asked();
         let env = self.state.env.of_caller(question.variables.clone(), question.working_dir.clone().into(), is_told);
         let http = Telling { http: &self.http, line, told: AtomicBool::new(false) };
-        // A person may sign in at the caller's terminal, which is not here.
-        let needs_person = Cell::new(false);
+        // Signing in needs a person at the caller's terminal.
+        let person_is_needed = Cell::new(false);
         let sign_in = |_: &Want, _: Option<&Metadata>| {
-            needs_person.set(true);
+            person_is_needed.set(true);
             Ok(None)
         };
         let served = self.door.opened(|vault| {
             let net = Net { http: &http, env: &env, now: env.now() };
-            let desk = Desk { vault, net, env: &env, sign_in: Some(&sign_in) };
+            let desk = Desk { vault, net, env: &env, sign_in: helper.signs_in().then_some(&sign_in) };
             helper::serve(helper, &Call { arguments: &question.words, text: &question.text, env: &env }, &desk)
         });
         match served {
-            Some(Served { reply, used }) if !env.more_was_asked() && !needs_person.get() => {
+            Some(Served { reply, used }) if !env.more_was_asked() && !person_is_needed.get() => {
                 Answered { response: Response::Reply(reply), used }
             }
             _ => Response::NotMine.into(),

@@ -140,8 +140,10 @@ pub fn credentials() -> Vec<CompletionCandidate> {
     let now = || env.now();
     let nowhere = |_| Err(StoreError::NoPassphrase);
     let vault = Local::new(&env.data_dir(), Choice::Auto, Box::new(nowhere), &now);
-    let all = vault.list().unwrap_or_default();
-    candidates(all.iter().map(|metadata| (typed(metadata), metadata.kind.title.to_owned())))
+    let mut all = Vec::new();
+    // What can be read helps, even where something cannot.
+    let _ = vault.each(&mut |metadata| all.push((typed(&metadata), metadata.kind.title.to_owned())));
+    candidates(all.into_iter())
 }
 
 /// Each name once, with the last explanation. A name that a shell or a terminal could act on is left out.

@@ -39,7 +39,7 @@ pub(super) struct Args {
 /// One thing that was looked at.
 #[derive(Debug, Serialize)]
 struct Finding {
-    /// `configuration`, `keychain`, `vault`, `browser`, `clock` or `network`.
+    /// `configuration`, `keychain`, `vault`, `agent`, `aws`, `browser`, `clock` or `network`.
     check: &'static str,
     status: Status,
     message: String,
@@ -124,6 +124,8 @@ impl Args {
         let mut findings = configuration;
         findings.push(checks::keychain(doors, &subject));
         findings.extend(checks::vault(doors, &subject));
+        findings.extend(checks::agent(doors.env));
+        findings.extend(checks::aws(doors.env));
         findings.push(browser::check(doors.env));
         findings.extend(checks::network(doors, &subject));
         let left_out = if self.full { Vec::new() } else { Redactor::new(doors.env, &subject).apply(&mut findings) };

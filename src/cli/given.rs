@@ -4,9 +4,12 @@ use std::cell::Cell;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use clap::builder::{StringValueParser, TypedValueParser};
 use zeroize::Zeroizing;
 
+use crate::credential::Field;
 use crate::error::{Code, Failure, Result};
 use crate::os::Env;
 use crate::secret::Secret;
@@ -103,6 +106,28 @@ impl Given {
     }
 }
 
+/// What a file or stdin holds of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// One line; the break at its end is none of it.
+    Line,
+    /// Lines.
+    Text,
+    /// Bytes, of which the value is made in base64.
+    Bytes,
+}
+
+impl Form {
+    /// The form of a field's values; of names beyond the fields, lines.
+    pub(super) fn of(field: Option<&Field>) -> Self {
+        match field {
+            Some(field) if field.binary => Self::Bytes,
+            Some(field) if !field.multiline => Self::Line,
+            _ => Self::Text,
+        }
+    }
+}
+
 /// Reads values; stdin can be asked once.
 pub(super) struct Values<'a> {
     env: &'a Env,
@@ -115,23 +140,23 @@ impl<'a> Values<'a> {
         Self { env, stdin_used: Cell::new(false) }
     }
 
-    /// The value that was given for `flag`. Without `multiline`, one line break at its end goes.
-    pub(super) fn read(&self, flag: &str, given: &Given, multiline: bool) -> Result<Secret> {
+    /// The value that was given for `flag`.
+    pub(super) fn read(&self, flag: &str, given: &Given, form: Form) -> Result<Secret> {
         let text = given.0.expose();
         let unreadable = |cause| GivenError::Unreadable { flag: flag.to_owned(), cause };
         let value = if text == "-" {
             if self.stdin_used.replace(true) {
                 return Err(GivenError::StdinTwice { flag: flag.to_owned() }.into());
             }
-            whole(flag, &mut std::io::stdin().lock())?
+            whole(flag, &mut std::io::stdin().lock(), form)?
         } else if let Some(path) = text.strip_prefix('@') {
             let path: PathBuf = self.env.working_dir().join(self.env.expand_home(path));
             let mut file = std::fs::File::open(Path::new(&path)).map_err(unreadable)?;
-            whole(flag, &mut file)?
+            whole(flag, &mut file, form)?
         } else {
             return Ok(given.0.duplicate());
         };
-        if multiline {
+        if form != Form::Line {
             return Ok(value);
         }
         let line =
@@ -141,9 +166,19 @@ impl<'a> Values<'a> {
 }
 
 /// All that a reader gives, as text.
-fn whole(flag: &str, reader: &mut dyn Read) -> Result<Secret> {
-    let read = text_of(reader).map_err(|cause| GivenError::Unreadable { flag: flag.to_owned(), cause })?;
-    read.ok_or_else(|| GivenError::TooLarge { flag: flag.to_owned() }.into())
+fn whole(flag: &str, reader: &mut dyn Read, form: Form) -> Result<Secret> {
+    let unreadable = |cause| GivenError::Unreadable { flag: flag.to_owned(), cause };
+    let mut bytes = Zeroizing::new(Vec::with_capacity(16 << 10));
+    let read = reader.take(MOST + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if read as u64 > MOST {
+        return Err(GivenError::TooLarge { flag: flag.to_owned() }.into());
+    }
+    if form == Form::Bytes {
+        return Ok(Secret::new(STANDARD.encode(&*bytes)));
+    }
+    let text = std::str::from_utf8(&bytes);
+    let text = text.map_err(|_| unreadable(std::io::Error::new(std::io::ErrorKind::InvalidData, "it is no text")))?;
+    Ok(Secret::new(text.to_owned()))
 }
 
 /// The text of a file that is named on the command line, `-` for stdin, and what to call the place it came from.

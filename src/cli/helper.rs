@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::auth::service::preset_defaults;
 use crate::cli::ui::Ui;
 use crate::cli::{Doors, Global};
+use crate::config::{self, Config, Overrides};
 use crate::credential::{Metadata, Want};
 use crate::error::{Code, Failure, Result};
 use crate::helper::{self, Call, Desk, Framing, HELPERS, Helper, Reply, Served};
@@ -31,8 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[command(
     after_help = "npm, pnpm, yarn, Maven, Gradle and Nix have no such protocol: they read variables and files.\n\n\
                   Example:\n  printf 'protocol=https\\nhost=github.com\\n\\n' | lanyard helper git get\n  \
-                  curl --netrc-file <(lanyard helper netrc example.com) https://example.com/",
-    disable_help_flag = true
+                  curl --netrc-file <(lanyard helper netrc example.com) https://example.com/"
 )]
 pub(crate) struct Args {
     /// The tool
@@ -221,5 +222,17 @@ fn vault<'a>(env: &'a Env, clock: &'a dyn Fn() -> DateTime<Utc>) -> Local<'a> {
         };
         secret::open(choice, env.config_dir(), Box::new(passphrase), false)
     };
-    Local::new(&env.data_dir(), Choice::Auto, Box::new(opener), clock)
+    Local::new(&env.data_dir(), storage(env), Box::new(opener), clock)
+}
+
+/// Where the root key of a vault goes that is yet to be made, as the configuration says. Of a vault that is there it is
+/// known, and no tool waits for the configuration to be read. The folder that the tool runs in has no say.
+fn storage(env: &Env) -> Choice {
+    if Local::is_in(&env.data_dir()) {
+        return Choice::Auto;
+    }
+    let env = env.behind_a_tool();
+    let profile =
+        Config::load(&env).and_then(|config| config::profile(&config, &env, &Overrides::default(), &preset_defaults));
+    profile.map_or(Choice::Auto, |profile| profile.storage.value)
 }

@@ -11,7 +11,7 @@ use clap_complete::ArgValueCandidates;
 use crate::cli::credentials::named::{self, typed};
 use crate::cli::ui::Ui;
 use crate::cli::{Doors, active, completions, given, vault_door};
-use crate::credential::{Material, Variable};
+use crate::credential::{Issued, Material, Variable};
 use crate::error::{Failure, Result};
 use crate::os::Env;
 use crate::provider::{self, env};
@@ -107,7 +107,11 @@ impl Args {
             .then(|| Program::locate(&self.command, doors.env.var("PATH")))
             .transpose()?;
         let mut changes = Changes::default();
-        let keys = self.credentials(&mut resolver, &mut changes, doors.env.now())?;
+        let session = |name: &str| -> Result<Issued> {
+            let metadata = named::find(&vault, &profile, name)?;
+            Ok(usable::short(&vault, &metadata, &vault_door::net(doors))?.1)
+        };
+        let keys = self.credentials(&mut resolver, &mut changes, doors.env.now(), &session)?;
         if let Some((place, lines)) = &template {
             for (name, value) in resolver.fill_all(lines, place)? {
                 changes.set(&name, value, place);
@@ -137,10 +141,7 @@ impl Args {
         if run.masks.is_some() && masked.output && doors.env.stdout_is_terminal {
             doors.ui.note("the output is masked on its way, so the command sees no terminal");
         }
-        run.start(doors, &watch, keys, &|name| {
-            let metadata = named::find(&vault, &profile, name)?;
-            Ok(usable::usable(&vault, &metadata, &vault_door::net(doors))?.1)
-        })
+        run.start(doors, &watch, keys, &session)
     }
 
     /// What the credentials' tools read. The one whose keys are to be handed over at an address is given back.
@@ -149,6 +150,7 @@ impl Args {
         resolver: &mut Resolver<'_>,
         changes: &mut Changes,
         now: DateTime<Utc>,
+        session: &dyn Fn(&str) -> Result<Issued>,
     ) -> Result<Option<Keys>> {
         let mut keys = Vec::new();
         for name in &self.credential {
@@ -164,7 +166,8 @@ impl Args {
             if self.aws_endpoint && matches!(issued.material, Material::AwsKeys { .. }) {
                 let endpoint = Endpoint::open(&shown)?;
                 changes.add(&shown, endpoint.variables())?;
-                keys.push(Keys::at(endpoint, &shown, issued, now)?);
+                // Who asks at an address expects keys that end: of those that stay, a session is made.
+                keys.push(Keys::at(endpoint, &shown, &session(name)?, now)?);
             }
         }
         match (self.aws_endpoint, keys.len()) {
@@ -198,12 +201,13 @@ fn announce(ui: &Ui, secrets: &[Secret]) -> Result<()> {
     if !ui.announces_masks() {
         return Ok(());
     }
-    for secret in secrets {
-        ui.mask(secret)?;
-        for form in forms::of(secret, &BTreeSet::new()) {
-            if let Ok(text) = std::str::from_utf8(&form) {
-                ui.mask(&Secret::new(text.to_owned()))?;
-            }
+    let mut forms: Vec<_> = secrets.iter().flat_map(|secret| forms::of(secret, &BTreeSet::new())).collect();
+    forms.sort_by(|one, other| one.as_slice().cmp(other));
+    forms.dedup_by(|one, other| one.as_slice() == other.as_slice());
+    for form in forms {
+        // The runner masks line by line, and the lines of a secret are forms themselves.
+        if let Some(text) = std::str::from_utf8(&form).ok().filter(|text| !text.contains('\n')) {
+            ui.mask(&Secret::new(text.to_owned()))?;
         }
     }
     Ok(())

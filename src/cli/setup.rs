@@ -4,10 +4,12 @@ use serde::Serialize;
 
 use crate::cli::{Doors, active, vault_door};
 use crate::config::{Output, Profile};
+use crate::credential::Metadata;
 use crate::error::Result;
-use crate::setup::{self, Done, Edit, Plan, Site, TOOLS, Tool};
+use crate::provider;
+use crate::setup::{self, Done, Edit, Plan, SetupError, Site, TOOLS, Tool};
 use crate::text::{clean, printable};
-use crate::vault::Vault;
+use crate::vault::{Vault, usable};
 
 /// Set a tool up so that it asks lanyard for its credentials
 ///
@@ -49,7 +51,14 @@ impl Args {
         let clock = || doors.env.now();
         let vault = vault_door::local(doors, &profile, &clock);
         let credentials = vault.list()?;
+        let net = vault_door::net(doors);
+        let exported = |metadata: &Metadata, format: &str| {
+            let (credential, issued) =
+                usable::usable(&vault, metadata, &net).map_err(|failure| SetupError::Closed(Box::new(failure)))?;
+            Ok(provider::of(metadata).and_then(|provider| provider.file(format, &credential, &issued)))
+        };
         let site = Site {
+            exported: &exported,
             env: doors.env,
             program: &setup::program(doors.env),
             credentials: &credentials,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::cli::auth::login::storage_parser;
-use crate::cli::given::{self, Given, Values};
+use crate::cli::given::{self, Form, Given, Values};
 use crate::cli::{Doors, active, vault_door};
 use crate::config::Profile;
 use crate::error::{Code, Failure, Result};
@@ -286,7 +286,7 @@ impl Work<'_, '_> {
         if given.literal().is_some() {
             return Err(KeyInSight.into());
         }
-        Values::new(self.doors.env).read(KEY_FLAG, given, false)
+        Values::new(self.doors.env).read(KEY_FLAG, given, Form::Line)
     }
 
     fn ask(&self) -> Result<Secret> {

@@ -129,7 +129,7 @@ pub enum FieldError {
         field: String,
     },
     /// The kind has no such field.
-    #[error("a {kind} has no field {field}")]
+    #[error("the {kind} has no field {field}")]
     Unknown {
         /// The kind's title.
         kind: &'static str,

@@ -80,6 +80,8 @@ pub struct Field {
     pub example: &'static str,
     /// Whether line breaks belong to it, as in a PEM block.
     pub multiline: bool,
+    /// Whether it stands for any bytes, in base64: what a file holds is brought into that form.
+    pub binary: bool,
     /// Whether its provider reads it out of the secret, so that it has no flag and follows when the secret changes.
     pub derived: bool,
     /// Whether its provider reads it out of others where it is not given, so that it follows when they change.
@@ -97,6 +99,7 @@ impl Field {
             check: rules::token,
             example: "s3cr3t-value-of-some-length",
             multiline: false,
+            binary: false,
             derived: false,
             follows: false,
         }
@@ -145,6 +148,13 @@ impl Field {
     #[must_use]
     pub const fn multiline(mut self) -> Self {
         self.multiline = true;
+        self
+    }
+
+    /// It stands for any bytes, in base64.
+    #[must_use]
+    pub const fn binary(mut self) -> Self {
+        self.binary = true;
         self
     }
 

@@ -84,7 +84,7 @@ fn values_that_are_no_credential_are_told_by_name_and_never_quoted() {
     assert_eq!(what, "the test key lacks api_token");
     assert_eq!(mend, "give --api-token VALUE, --api-token - (from stdin) or --api-token @FILE");
     let (what, mend) = told(&KIND, &with(("api_tokn", "LNYCANARY")));
-    assert_eq!((what.as_str(), mend.as_str()), ("a test key has no field api_tokn", "did you mean api_token?"));
+    assert_eq!((what.as_str(), mend.as_str()), ("the test key has no field api_tokn", "did you mean api_token?"));
     assert!(told(&KIND, &with(("zebra", "x"))).1.contains("lanyard credentials store --help"));
     for bad in ["LNYCANARY x", "LNYCANARY\n", "LNYCANARYé", ""] {
         let (what, mend) = told(&KIND, &with(("api_token", bad)));

@@ -103,7 +103,8 @@ impl<'p> Prompt<'p> {
         let prompt = prompt.strip_suffix(": ")?;
         let quoted = |before: &str| prompt.strip_prefix(before)?.strip_suffix('\'');
         if let Some(url) = quoted("Username for '") {
-            return address(url).map(|(at, _)| Self::User(at));
+            let (at, user) = address(url)?;
+            return user.is_none().then_some(Self::User(at));
         }
         if let Some(url) = quoted("Password for '") {
             return address(url).map(|(at, user)| Self::Password(at, user));
@@ -118,6 +119,12 @@ impl<'p> Prompt<'p> {
     }
 }
 
+/// What may stand in a user: what git leaves as it is, and what older ones do. Where a backslash or a question mark
+/// stands, not every reader of addresses would see the same host.
+fn is_of_user(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.~%@+".contains(&byte)
+}
+
 /// The address in git's sentence and the user in it, who is percent-encoded.
 fn address(url: &str) -> Option<(Address, Option<String>)> {
     let (scheme, rest) = url.split_once("://")?;
@@ -126,7 +133,8 @@ fn address(url: &str) -> Option<(Address, Option<String>)> {
     }
     let (authority, path) = rest.split_once('/').map_or((rest, None), |(authority, path)| (authority, Some(path)));
     let (user, host) = match authority.rsplit_once('@') {
-        Some((user, host)) => (Some(decoded(user)?), host),
+        Some((user, host)) if user.bytes().all(is_of_user) => (Some(decoded(user)?), host),
+        Some(_) => return None,
         None => (None, authority),
     };
     let path = path.map(decoded).map_or(Some(None), |path| path.map(Some))?;

@@ -12,7 +12,7 @@ pub(super) struct Bazel;
 /// The helper.
 pub(super) static HELPER: Bazel = Bazel;
 
-const KINDS: [&str; 4] = ["api_key", "username_password", "git", "oauth"];
+const KINDS: [&str; 5] = ["api_key", "username_password", "git", "oauth", "registry"];
 
 #[derive(Deserialize)]
 struct Question<'q> {

@@ -43,8 +43,7 @@ impl Helper for Go {
     fn reply(&self, call: &Call<'_>, answer: &Answer<'_>) -> Reply {
         match answer {
             Answer::Found(metadata, issued) => {
-                let at = call.arguments.first().and_then(|url| asked(url));
-                at.and_then(|at| found(&at, metadata, issued)).unwrap_or_default()
+                call.arguments.first().and_then(|url| found(url, metadata, issued)).unwrap_or_default()
             }
             Answer::Missing | Answer::Listed(_) | Answer::Done => Reply::default(),
             Answer::Failed(failure) => Reply::refusal(1, told(*failure)),
@@ -58,8 +57,10 @@ fn asked(url: &str) -> Option<Address> {
     Address::of_url(&url)
 }
 
-/// The header for what the credential was stored for, so that go does not ask again for each file below it.
-fn found(asked: &Address, metadata: &Metadata, issued: &Issued) -> Option<Reply> {
+/// The header for the very address, and for what the credential was stored for, so that go need not ask again for each
+/// file below it. Go 1.24 looks for the whole address and then for the host alone, whatever its documentation says.
+fn found(url: &str, metadata: &Metadata, issued: &Issued) -> Option<Reply> {
+    let asked = asked(url)?;
     let (name, value) = match &issued.material {
         // A git host takes the token of a sign-in as a password, here as for git itself.
         Material::Bearer(token) if metadata.kind.id == "oauth" => {
@@ -69,10 +70,10 @@ fn found(asked: &Address, metadata: &Metadata, issued: &Issued) -> Option<Reply>
         material => material.header()?,
     };
     let own = provider::of(metadata)?.addresses(metadata);
-    let own = own.into_iter().filter(|own| own.covers(asked)).max_by_key(Address::reach)?;
+    let own = own.into_iter().filter(|own| own.covers(&asked)).max_by_key(Address::reach)?;
     let path = own.path.filter(|path| !path.is_empty()).map(|path| format!("/{path}")).unwrap_or_default();
     let name = if name == "authorization" { "Authorization" } else { name };
-    Some(Reply::joined(&["https://", &own.host, &path, "\n\n", name, ": ", value.expose(), "\n\n"]))
+    Some(Reply::joined(&[url, "\nhttps://", &own.host, &path, "\n\n", name, ": ", value.expose(), "\n\n"]))
 }
 
 #[cfg(test)]

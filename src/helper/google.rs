@@ -22,6 +22,7 @@ const AUDIENCE: &str = "google_audience";
 const TOKEN_TYPES: [&str; 2] = ["urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token"];
 
 #[derive(Serialize)]
+#[expect(clippy::struct_field_names, reason = "the names are those of the protocol")]
 struct Token<'t> {
     version: u8,
     success: bool,
@@ -98,7 +99,7 @@ fn token_type<'c>(call: &Call<'c>) -> &'c str {
 
 fn missing() -> Reply {
     let mend = "sign in with `lanyard credentials store oauth`, and allow it for the audience with \
-                `lanyard credentials update NAME --google-audience AUDIENCE`";
+                `lanyard credentials update NAME --field google_audience=AUDIENCE`";
     refused("not_found", &format!("no sign-in of that name is allowed for this audience; {mend}"))
 }
 

@@ -14,6 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::credential::{Cluster, Issued, Material, Want};
+use crate::secret::Secret;
 use crate::helper::{Answer, Ask, Call, Framing, Helper, Reply, told};
 
 /// Kubernetes.
@@ -170,7 +171,7 @@ fn found(question: &Question, issued: &Issued, now: DateTime<Utc>) -> Result<Rep
     let (token, certificate, key) = match &issued.material {
         Material::Bearer(token) => (Some(token.expose()), None, None),
         Material::ClientCert { certificate, key, token } => {
-            (token.as_ref().map(|token| token.expose()), Some(certificate.as_str()), Some(key.expose()))
+            (token.as_ref().map(Secret::expose), Some(certificate.as_str()), Some(key.expose()))
         }
         _ => return Err("it is a password, which kubectl takes from no program"),
     };

@@ -30,7 +30,7 @@ struct Told<'t> {
 }
 
 /// The operation and the host. Arguments before them say nothing here.
-fn words<'c>(arguments: &'c [String]) -> Option<(&'c str, &'c str)> {
+fn words(arguments: &[String]) -> Option<(&str, &str)> {
     let [.., verb, host] = arguments else { return None };
     Some((verb, host))
 }

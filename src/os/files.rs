@@ -3,7 +3,7 @@
 //! A file is replaced by writing beside it, fsync, rename, and fsync of the folder, so a crash at any instant leaves
 //! the old content or the new one. Modes are given at creation, never afterwards.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -153,7 +153,7 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
 /// On top of [`read`], refuses a symbolic link, a second hard link, another owner, and a mode that lets others in.
 pub fn read_private(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     let Some(file) = open_to_read(path, true)? else { return Ok(None) };
-    check_private(&file, path)?;
+    check_private(&file.metadata().map_err(io_error("read", path))?, path)?;
     read_all(file, path).map(Some)
 }
 
@@ -161,15 +161,38 @@ pub fn read_private(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
 /// [`read_private`] would refuse.
 pub fn ensure_private(path: &Path) -> Result<(), FileError> {
     match create_new(path) {
-        Ok(file) => check_private(&file, path).inspect_err(|_| drop(std::fs::remove_file(path))),
+        Ok(file) => file
+            .metadata()
+            .map_err(io_error("read", path))
+            .and_then(|found| check_private(&found, path))
+            .inspect_err(|_| drop(std::fs::remove_file(path))),
         Err(FileError::Io { cause, .. }) if cause.kind() == io::ErrorKind::AlreadyExists => refuse_unsafe(path),
         Err(failure) => Err(failure),
     }
 }
 
 /// Refuses what [`read_private`] would refuse; a file that is not there is fine.
+///
+/// The file is looked at and not opened: where a process closes a file, it loses every lock that it has on it, the
+/// database's own among them.
 pub fn refuse_unsafe(path: &Path) -> Result<(), FileError> {
-    open_to_read(path, true)?.map_or(Ok(()), |file| check_private(&file, path))
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => Err(is_a_link(path)),
+        Ok(found) if !found.is_file() => Err(is_no_file(path)),
+        Ok(found) => check_private(&found, path),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(cause) => Err(io_error("read", path)(cause)),
+    }
+}
+
+fn is_a_link(path: &Path) -> FileError {
+    let mend = format!("replace {} by a regular file", path.display());
+    FileError::Unsafe { path: path.to_owned(), problem: "it is a symbolic link".into(), mend }
+}
+
+fn is_no_file(path: &Path) -> FileError {
+    let mend = format!("move {} away", path.display());
+    FileError::Unsafe { path: path.to_owned(), problem: "it is not a regular file".into(), mend }
 }
 
 /// Copies a regular file of any size to a new one of its owner alone. Durable when it returns.
@@ -228,21 +251,13 @@ fn open_to_read(path: &Path, private: bool) -> Result<Option<File>, FileError> {
         Ok(file) => file,
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(_) if private && path.is_symlink() => {
-            return Err(FileError::Unsafe {
-                path: path.to_owned(),
-                problem: "it is a symbolic link".into(),
-                mend: format!("replace {} by a regular file", path.display()),
-            });
+            return Err(is_a_link(path));
         }
         Err(cause) => return Err(io_error("read", path)(cause)),
     };
     let found = file.metadata().map_err(io_error("read", path))?;
     if !found.is_file() {
-        return Err(FileError::Unsafe {
-            path: path.to_owned(),
-            problem: "it is not a regular file".into(),
-            mend: format!("move {} away", path.display()),
-        });
+        return Err(is_no_file(path));
     }
     Ok(Some(file))
 }
@@ -257,9 +272,8 @@ fn read_all(file: File, path: &Path) -> Result<Vec<u8>, FileError> {
 }
 
 #[cfg(unix)]
-fn check_private(file: &File, path: &Path) -> Result<(), FileError> {
+fn check_private(found: &Metadata, path: &Path) -> Result<(), FileError> {
     use std::os::unix::fs::MetadataExt;
-    let found = file.metadata().map_err(io_error("read", path))?;
     let me = rustix::process::geteuid().as_raw();
     let problem = if found.uid() != me {
         Some((format!("it belongs to user {}", found.uid()), format!("move {} away and sign in again", path.display())))
@@ -296,7 +310,7 @@ fn folder_problem(path: &Path, me: u32) -> Option<(String, String)> {
 }
 
 #[cfg(not(unix))]
-fn check_private(_: &File, _: &Path) -> Result<(), FileError> {
+fn check_private(_: &Metadata, _: &Path) -> Result<(), FileError> {
     Ok(())
 }
 

@@ -13,7 +13,7 @@ struct Page([u8; PAGE]);
 pub struct Locked {
     page: Box<Page>,
     length: usize,
-    is_locked: bool,
+    kept: bool,
 }
 
 impl Locked {
@@ -24,7 +24,7 @@ impl Locked {
         let start = (&raw mut page.0).cast();
         // SAFETY: the range is this box's own allocation, and neither call changes what is in it.
         #[expect(unsafe_code, reason = "locking takes an address; the range is one allocation that lives in `Self`")]
-        let is_locked = unsafe {
+        let kept = unsafe {
             #[cfg(target_os = "linux")]
             let _ = madvise(start, PAGE, Advice::LinuxDontDump);
             #[cfg(not(target_os = "linux"))]
@@ -32,7 +32,7 @@ impl Locked {
             mlock(start, PAGE).is_ok()
         };
         page.0.get_mut(..bytes.len())?.copy_from_slice(bytes);
-        Some(Self { page, length: bytes.len(), is_locked })
+        Some(Self { page, length: bytes.len(), kept })
     }
 
     /// The bytes.
@@ -42,7 +42,7 @@ impl Locked {
 
     /// Whether the system keeps them from being written to a disk.
     pub fn is_locked(&self) -> bool {
-        self.is_locked
+        self.kept
     }
 }
 
@@ -69,7 +69,7 @@ mod tests {
         let locked = Locked::of(b"key").unwrap();
         assert_eq!(locked.bytes(), b"key");
         assert_eq!((&raw const locked.page.0).addr() % PAGE, 0);
-        assert!(Locked::of(&[1; PAGE]).is_some());
-        assert!(Locked::of(&[1; PAGE + 1]).is_none());
+        assert!(Locked::of(&vec![1; PAGE]).is_some());
+        assert!(Locked::of(&vec![1; PAGE + 1]).is_none());
     }
 }

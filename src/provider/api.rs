@@ -82,6 +82,14 @@ pub(super) fn refusal<T: DeserializeOwned>(answer: &Response) -> Option<T> {
     answer.json().ok()
 }
 
+/// Whether a 401 or a 403 is spoken as APIs speak: with a challenge, a JSON object, or no body at all. A page with a text
+/// comes from a portal or a proxy on the way, and says nothing about the credential.
+pub(super) fn is_spoken(answer: &Response) -> bool {
+    answer.headers.contains_key(header::WWW_AUTHENTICATE)
+        || answer.body.iter().all(u8::is_ascii_whitespace)
+        || answer.json::<serde_json::Map<String, serde_json::Value>>().is_ok()
+}
+
 /// What to say of a status that says nothing about the credential, whatever the body is: asked too often, in trouble.
 /// `reset` names the header that holds the second in which the provider counts anew.
 pub(super) fn not_now(answer: &Response, title: &str, reset: &'static str) -> Option<Verdict> {

@@ -185,9 +185,11 @@ impl Provider for ApiKey {
     }
 
     fn addresses(&self, metadata: &Metadata) -> Vec<Address> {
-        match (metadata.field(api::ENDPOINT.name), service(metadata)) {
+        if is(metadata, "cargo") {
             // cargo alone asks for these, by the index.
-            (_, Some(Service { name: "cargo", .. })) => Vec::new(),
+            return Vec::new();
+        }
+        match (metadata.field(api::ENDPOINT.name), service(metadata)) {
             (Some(own), _) => Address::of_text(own).into_iter().collect(),
             (None, Some(Service { name: "pypi", .. })) => PYPI.iter().filter_map(|text| Address::of_text(text)).collect(),
             (None, Some(service)) => Address::of_text(service.api.official).into_iter().collect(),

@@ -19,6 +19,7 @@ mod cache;
 mod discover;
 mod ecr;
 mod eks;
+mod elsewhere;
 mod endpoint;
 mod ini;
 mod profiles;
@@ -29,6 +30,7 @@ mod sign;
 
 pub use ecr::{ecr_password, ecr_place};
 pub use eks::eks_token;
+pub use elsewhere::sent_elsewhere;
 
 use api::Door;
 use endpoint::Service;

@@ -16,7 +16,7 @@ const LARGEST: usize = 1 << 20;
 static FIELDS: [Field; 4] = [
     Field::plain("file_name", "Name of the file").checked(file_name, "keystore.p12"),
     Field::plain("size", "Size in bytes").optional().checked(size, "2048").follows(),
-    Field::secret("content", "Content in base64").checked(content, "aGVsbG8gd29ybGQK").multiline(),
+    Field::secret("content", "Content in base64").checked(content, "aGVsbG8gd29ybGQK").multiline().binary(),
     Field::plain("variable", "Variable that is to hold the file's path").optional().checked(variable_name, "KEYSTORE_FILE"),
 ];
 static KINDS: [Kind; 1] = [Kind::new("file", "file", "file", &FIELDS)];
@@ -127,7 +127,7 @@ impl Provider for File {
     }
 
     fn files(&self) -> &'static [(&'static str, &'static str)] {
-        &[("file", "the file as it is, where it is text"), ("base64", "the file in base64")]
+        &[("file", "the file as it is"), ("base64", "the file in base64")]
     }
 
     fn file(&self, format: &str, credential: &Credential, _: &Issued) -> Option<Secret> {
@@ -135,6 +135,13 @@ impl Provider for File {
             ("file", Content::Text(text)) => Some(text),
             ("base64", _) => credential.secret("content").map(Secret::duplicate),
             _ => None,
+        }
+    }
+
+    fn content(&self, format: &str, credential: &Credential, issued: &Issued) -> Option<Content> {
+        match format {
+            "file" => unpacked(credential).ok(),
+            _ => self.file(format, credential, issued).map(Content::Text),
         }
     }
 }

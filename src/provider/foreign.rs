@@ -67,7 +67,7 @@ impl Foreign {
 
     /// The file as YAML of the shape `T`.
     pub(super) fn yaml<T: DeserializeOwned>(&self) -> Result<T, ProviderError> {
-        serde_saphyr::from_str(&self.text).map_err(|error| {
+        serde_saphyr::from_str_with_options(&self.text, yaml_limits()).map_err(|error| {
             let line = error.location().map_or(1, |location| location.line());
             self.broken(format!("line {line} is no YAML of the expected form"))
         })
@@ -76,6 +76,33 @@ impl Foreign {
     /// The file as sections of `name = value`.
     pub(super) fn ini(&self) -> Result<Ini, ProviderError> {
         Ini::parse(&self.text).map_err(|(line, problem)| self.broken(format!("line {line} {problem}")))
+    }
+}
+
+/// How much of YAML is read: more than any official tool writes, and no text that is small and grows.
+pub(super) fn yaml_limits() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: 32,
+            flow_nesting_limit: 32,
+            max_documents: 1,
+            max_events: 200_000,
+            max_nodes: 100_000,
+            max_aliases: 500,
+            max_anchors: 500,
+            max_merge_keys: 100,
+            max_total_scalar_bytes: 4 << 20,
+            max_recorded_anchor_events: 20_000,
+            max_recorded_anchor_bytes: 1 << 20,
+        },
+        alias_limits: serde_saphyr::alias_limits! {
+            max_total_replayed_events: 20_000,
+            max_replay_stack_depth: 8,
+            max_alias_expansions_per_anchor: 500,
+        },
+        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
+        emit_comments: false,
+        with_snippet: false,
     }
 }
 

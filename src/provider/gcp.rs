@@ -63,7 +63,7 @@ static KINDS: [Kind; 3] = [
 ];
 static INPUTS: [Input; 2] = [
     Input::flag("service-account", "FILE", "The key file of a service account, or any credential file of gcloud"),
-    Input::flag("project", "PROJECT", "The project to work in, instead of the one that gcloud or the key file names"),
+    Input::flag("project", "PROJECT", "Google's project, instead of the one that gcloud or the key file names"),
 ];
 static MARKS: [Mark; 3] = [
     Mark {
@@ -264,4 +264,4 @@ fn key_of(credential: &Credential) -> Result<ServiceAccount, ProviderError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -6,9 +6,12 @@
 //!
 //! To add one: write `provider/NAME.rs`, and add its two words to the list below.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use chrono::{DateTime, Utc};
 
-use crate::credential::{Address, Credential, Fields, Issued, Kind, Material, Metadata, Raw, Variable};
+use crate::credential::{Address, Content, Credential, Fields, Issued, Kind, Material, Metadata, Raw, Variable};
 use crate::http::{Http, Request, Response};
 use crate::os::Env;
 use crate::secret::Secret;
@@ -222,6 +225,11 @@ pub trait Provider: Sync {
         None
     }
 
+    /// The same where it may be no text. Without an override, the text.
+    fn content(&self, format: &str, credential: &Credential, issued: &Issued) -> Option<Content> {
+        self.file(format, credential, issued).map(Content::Text)
+    }
+
     /// How it is replaced through the provider's own API, where it has one.
     fn rotation(&self) -> Option<&dyn Rotation> {
         None
@@ -279,7 +287,13 @@ pub fn by_name(name: &str) -> Option<&'static dyn Provider> {
 
 /// The kind of that identifier, with its provider.
 pub fn by_kind(id: &str) -> Option<(&'static dyn Provider, &'static Kind)> {
-    PROVIDERS.iter().find_map(|provider| Some((*provider, provider.kinds().iter().find(|kind| kind.id == id)?)))
+    type Known = HashMap<&'static str, (&'static dyn Provider, &'static Kind)>;
+    // Asked for each row of a vault.
+    static KNOWN: LazyLock<Known> = LazyLock::new(|| {
+        let of = |provider: &'static dyn Provider| provider.kinds().iter().map(move |kind| (kind.id, (provider, kind)));
+        PROVIDERS.iter().copied().flat_map(of).collect()
+    });
+    KNOWN.get(id).copied()
 }
 
 /// The provider of a credential. Every kind that exists is in some provider's list.

@@ -6,7 +6,8 @@
 use crate::credential::{Address, Credential, Fields, Issued, Kind, Material, Metadata, Raw, Variable};
 use crate::credential::{Field, rules};
 use crate::http::{Request, Response, parse_url};
-use crate::provider::{api, Here, Input, Net, Provider, ProviderError, Verdict};
+use crate::provider::api::is_spoken;
+use crate::provider::{Here, Input, Net, Provider, ProviderError, Verdict, api};
 use crate::text::clean;
 
 static FIELDS: [Field; 13] = [
@@ -108,6 +109,9 @@ impl Provider for OAuth {
 
     fn judge(&self, credential: &Credential, answer: &Response) -> Verdict {
         let service = credential.field("service").unwrap_or("the service");
+        if matches!(answer.status, 401 | 403) && !is_spoken(answer) {
+            return Verdict::unexpected(service, answer.status);
+        }
         let verdict = Verdict::of_status(answer, service);
         if verdict.outcome == crate::provider::Outcome::Invalid {
             return sign_in_again(credential, format!("{} does not accept the token any more", clean(service)));

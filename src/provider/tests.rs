@@ -10,6 +10,8 @@ use crate::http::Unreachable;
 
 mod broken;
 mod changed;
+mod failures;
+mod foreign_files;
 
 /// Providers whose credentials are sent nowhere by lanyard itself.
 const WITHOUT_A_HOST: &[&str] = &["env", "file"];

@@ -46,9 +46,17 @@ impl Masks {
 }
 
 /// An automaton that knows at each byte how far into which form it is.
-enum Finder {
-    Few { automaton: Box<dfa::DFA>, depths: Depths },
-    Many { automaton: Box<nfa::contiguous::NFA>, depths: Depths },
+struct Finder {
+    automaton: Either,
+    depths: Depths,
+    /// Whether a form begins with this byte.
+    begins: [bool; 256],
+}
+
+/// The one that is fast, or the one that is small.
+enum Either {
+    Few(dfa::DFA),
+    Many(nfa::contiguous::NFA),
 }
 
 /// How many of the last bytes could be the beginning of a form, by state.
@@ -60,17 +68,19 @@ impl Finder {
         if forms.is_empty() {
             return None;
         }
+        let mut begins = [false; 256];
+        for first in forms.iter().filter_map(|form| form.first()) {
+            begins[usize::from(*first)] = true;
+        }
         let length: usize = forms.iter().map(|form| form.len()).sum();
         let patterns = forms.iter().map(|form| form.as_slice());
         if length <= FEW {
             let built = dfa::DFA::builder().match_kind(MatchKind::Standard).prefilter(false).build(patterns).ok()?;
-            let depths = depths(&built, forms);
-            return Some(Self::Few { automaton: Box::new(built), depths });
+            return Some(Self { depths: depths(&built, forms), automaton: Either::Few(built), begins });
         }
         let mut builder = nfa::contiguous::NFA::builder();
         let built = builder.match_kind(MatchKind::Standard).prefilter(false).build(patterns).ok()?;
-        let depths = depths(&built, forms);
-        Some(Self::Many { automaton: Box::new(built), depths })
+        Some(Self { depths: depths(&built, forms), automaton: Either::Many(built), begins })
     }
 }
 
@@ -125,22 +135,16 @@ impl Stream {
 
     /// Takes the next bytes and puts what is decided behind `out`.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        let safe = match &self.masks.finder {
-            None => {
-                out.extend_from_slice(bytes);
-                return;
-            }
-            Some(Finder::Few { automaton, depths }) => {
-                find(&**automaton, &mut self.state, bytes, self.come, &mut self.found);
-                self.state.and_then(|state| depths.get(&state))
-            }
-            Some(Finder::Many { automaton, depths }) => {
-                find(&**automaton, &mut self.state, bytes, self.come, &mut self.found);
-                self.state.and_then(|state| depths.get(&state))
-            }
+        let Some(Finder { automaton, depths, begins }) = &self.masks.finder else {
+            out.extend_from_slice(bytes);
+            return;
         };
+        match automaton {
+            Either::Few(automaton) => find(automaton, &mut self.state, bytes, self.come, &mut self.found, begins),
+            Either::Many(automaton) => find(automaton, &mut self.state, bytes, self.come, &mut self.found, begins),
+        }
+        let undecided = self.state.and_then(|state| depths.get(&state)).map_or(0, |depth| *depth as u64);
         self.come += bytes.len() as u64;
-        let undecided = safe.copied().unwrap_or(0) as u64;
         self.held.extend_from_slice(bytes);
         self.leave(self.come - undecided, out);
     }
@@ -199,16 +203,23 @@ fn find<A: Automaton>(
     bytes: &[u8],
     from: u64,
     found: &mut Vec<(u64, u64)>,
+    begins: &[bool; 256],
 ) {
-    let Some(mut now) = state.or_else(|| automaton.start_state(Anchored::No).ok()) else { return };
-    for (at, byte) in bytes.iter().enumerate() {
+    let Ok(start) = automaton.start_state(Anchored::No) else { return };
+    let mut now = state.unwrap_or(start);
+    let mut next = 0;
+    while let Some(rest) = bytes.get(next..) {
+        // Where nothing has begun, most bytes begin nothing either.
+        let skipped = if now == start { rest.iter().position(|byte| begins[usize::from(*byte)]) } else { Some(0) };
+        let Some((at, byte)) = skipped.and_then(|skipped| Some((next + skipped, rest.get(skipped)?))) else { break };
         now = automaton.next_state(Anchored::No, now, *byte);
+        next = at + 1;
         if automaton.is_special(now) && automaton.is_match(now) {
             let lengths = (0..automaton.match_len(now)).map(|index| {
                 let pattern = automaton.match_pattern(now, index);
                 automaton.pattern_len(pattern)
             });
-            let end = from + at as u64 + 1;
+            let end = from + next as u64;
             let mut start = end - lengths.max().unwrap_or(0) as u64;
             while let Some((earlier, _)) = found.pop_if(|(_, reach)| *reach >= start) {
                 start = start.min(earlier);

@@ -115,12 +115,14 @@ impl<'r> Resolver<'r> {
         lines.iter().map(|line| Ok((line.name.clone(), self.fill(&line.value, place)?))).collect()
     }
 
-    /// Makes the credential of a reference usable where a stored field does not answer it.
+    /// Makes the credential of a reference usable where its usable form may answer it.
     fn make_ready(&mut self, piece: &Piece<'_>, place: &str) -> Result<()> {
         let Piece::Reference { reference, line } = piece else { return Ok(()) };
         let mut ready = || -> Result<()> {
             let metadata = (self.find)(&reference.credential)?;
-            if stored_name(&metadata, &reference.field).is_some() { Ok(()) } else { self.make_usable(&metadata) }
+            let field = reference.field.replace('-', "_");
+            let is_stored = stored_name(&metadata, &field).is_some() && !OF_USABLE.contains(&field.as_str());
+            if is_stored { Ok(()) } else { self.make_usable(&metadata) }
         };
         Ok(ready().map_err(|cause| missing(reference, place, *line, cause))?)
     }
@@ -188,6 +190,22 @@ fn stored(open: &Open, field: &str) -> Option<Value> {
     }
     open.credential.field(&name).map(Value::plain)
 }
+
+/// The names of the parts of usable forms. A stored field of the same name is asked for in vain where they differ: a
+/// file is stored in base64, and keys that belong together come from one and the same form.
+const OF_USABLE: [&str; 11] = [
+    "token",
+    "access_token",
+    "username",
+    "password",
+    "header",
+    "access_key_id",
+    "secret_access_key",
+    "session_token",
+    "private_key",
+    "public_key",
+    "content",
+];
 
 /// A part of the usable form, by its name.
 fn of_material(material: &Material, field: &str) -> Option<Value> {

@@ -156,7 +156,10 @@ pub fn end(ending: Ending) -> ! {
     if let Ending::Signal(number) = ending {
         unblock();
         if let Ok(signal) = Signal::try_from(number) {
-            let _ = raise(signal);
+            // The first SIGSEGV and SIGBUS go to a handler of Rust's own, which then steps aside.
+            for _ in 0..2 {
+                let _ = raise(signal);
+            }
         }
         // One that is ignored here, such as SIGPIPE, is told as shells tell it.
         std::process::exit(128 + number);

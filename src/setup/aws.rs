@@ -32,7 +32,7 @@ impl Tool for Aws {
         let theirs = block::without(&present);
         let command = command(site.program);
         let mut plan = Plan::default();
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         for metadata in site.of_kinds(&KINDS) {
             let name = &metadata.name;
             let section = section(name);
@@ -43,15 +43,15 @@ impl Tool for Aws {
                 ));
                 continue;
             }
-            lines += &format!("[{section}]\ncredential_process = {command} {name}\n");
+            lines.push(format!("[{section}]\ncredential_process = {command} {name}\n"));
             if let Some(region) = metadata.field("region") {
-                lines += &format!("region = {region}\n");
+                lines.push(format!("region = {region}\n"));
             }
         }
         if lines.is_empty() && plan.notes.is_empty() {
             return Err(SetupError::NothingToServe { tool: self.name(), store: "lanyard credentials store aws" });
         }
-        plan.file(path, |text| Ok(block::with(text, "#", At::Bottom, &lines)))?;
+        plan.file(path, |text| Ok(block::with(text, "#", At::Bottom, &lines.concat())))?;
         Ok(plan)
     }
 

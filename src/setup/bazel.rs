@@ -38,8 +38,8 @@ impl Tool for Bazel {
         }
         let mut plan = Plan::default();
         links::plan(&mut plan, site, PROGRAM)?;
-        let lines: String =
-            hosts.iter().map(|host| format!("common --credential_helper={host}={PROGRAM}\n")).collect();
+        let line = |host| format!("common --credential_helper={host}={PROGRAM}\n");
+        let lines = hosts.iter().map(line).collect::<Vec<_>>().concat();
         plan.file(site.home(".bazelrc")?, |text| Ok(block::with(text, "#", At::Bottom, &lines)))?;
         Ok(plan)
     }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{Array, DocumentMut, Item, Table, Value};
 
+use crate::os::Env;
+
 use super::{Plan, SetupError, Site, Tool, read};
 
 /// Private crates.
@@ -38,7 +40,7 @@ impl Tool for Cargo {
         Ok(plan)
     }
 
-    fn without(&self, _: &Path, text: &str) -> String {
+    fn without(&self, _: &Env, _: &Path, text: &str) -> String {
         without(text).unwrap_or_else(|| text.to_owned())
     }
 

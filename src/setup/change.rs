@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -61,15 +62,12 @@ pub fn apply(env: &Env, tool: &dyn Tool, plan: &Plan) -> Result<Vec<(PathBuf, Do
                     return Err(SetupError::Changed { path: path.clone() });
                 }
                 let left = Some(digest(after));
-                match record.edits.iter_mut().find(|entry| entry.path == *path) {
-                    Some(entry) => entry.left = left,
-                    None => {
-                        let backup = match before {
-                            Some(before) => Some(back_up(&folder, tool, record.edits.len(), before)?),
-                            None => None,
-                        };
-                        record.edits.push(Entry { path: path.clone(), backup, left });
-                    }
+                if let Some(entry) = record.edits.iter_mut().find(|entry| entry.path == *path) {
+                    entry.left = left;
+                } else {
+                    let number = record.edits.len();
+                    let kept = before.as_ref().map(|before| back_up(&folder, tool, number, before)).transpose()?;
+                    record.edits.push(Entry { path: path.clone(), backup: kept, left });
                 }
                 save(&folder, tool, &record)?;
                 files::amend(path, after.as_bytes())?;
@@ -95,7 +93,7 @@ pub fn undo(env: &Env, tool: &dyn Tool) -> Result<Vec<(PathBuf, Done)>, SetupErr
     let mut done = Vec::new();
     // The last change is taken back first; what was taken back leaves the record, so that a kill is no harm.
     while let Some(entry) = record.edits.last().cloned() {
-        done.push((entry.path.clone(), take_back(&folder, tool, &entry)?));
+        done.push((entry.path.clone(), take_back(env, &folder, tool, &entry)?));
         record.edits.pop();
         save(&folder, tool, &record)?;
         if let Some(backup) = &entry.backup {
@@ -111,7 +109,7 @@ pub fn is_set_up(env: &Env, tool: &dyn Tool) -> Result<bool, SetupError> {
     Ok(!load(&folder(env), tool)?.edits.is_empty())
 }
 
-fn take_back(folder: &Path, tool: &dyn Tool, entry: &Entry) -> Result<Done, SetupError> {
+fn take_back(env: &Env, folder: &Path, tool: &dyn Tool, entry: &Entry) -> Result<Done, SetupError> {
     let Some(left) = &entry.left else { return unlink(&entry.path) };
     let Some(present) = read(&entry.path)? else { return Ok(Done::Already) };
     let before = match &entry.backup {
@@ -119,18 +117,14 @@ fn take_back(folder: &Path, tool: &dyn Tool, entry: &Entry) -> Result<Done, Setu
         None => None,
     };
     if digest(&present) == *left {
-        return match before {
-            Some(before) => {
-                files::amend(&entry.path, before.as_bytes())?;
-                Ok(Done::Restored)
-            }
-            None => {
-                files::remove(&entry.path)?;
-                Ok(Done::Removed)
-            }
-        };
+        if let Some(before) = before {
+            files::amend(&entry.path, before.as_bytes())?;
+            return Ok(Done::Restored);
+        }
+        files::remove(&entry.path)?;
+        return Ok(Done::Removed);
     }
-    let rest = tool.without(&entry.path, &present);
+    let rest = tool.without(env, &entry.path, &present);
     if rest == present {
         return Ok(Done::Already);
     }
@@ -204,5 +198,5 @@ fn back_up(folder: &Path, tool: &dyn Tool, number: usize, text: &str) -> Result<
 }
 
 fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    base64::engine::general_purpose::STANDARD.encode(Sha256::digest(text.as_bytes()))
 }

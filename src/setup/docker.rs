@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Plan, SetupError, Site, Tool, json, links, read};
-use crate::os::program;
+use crate::os::{Env, program};
 use crate::provider;
 
 /// Registries.
@@ -58,7 +58,7 @@ impl Tool for Docker {
         Ok(plan)
     }
 
-    fn without(&self, _: &Path, text: &str) -> String {
+    fn without(&self, _: &Env, _: &Path, text: &str) -> String {
         json::without(text, HELPERS, OURS)
     }
 

@@ -23,13 +23,11 @@ pub(super) fn set(text: &str, object: &str, key: &str, value: &str) -> Option<St
         return Some(insert(text, start_of(text)?, &top, &format!("{}: {inner}", quote(object)), &indent));
     };
     let inner = members(text, outer.value.start)?;
-    match inner.iter().find(|member| member.key == key) {
-        Some(member) => Some(replaced(text, member.value.clone(), &quoted)),
-        None => {
-            let indent = indent_of(text, &top).repeat(2);
-            Some(insert(text, outer.value.start, &inner, &format!("{}: {quoted}", quote(key)), &indent))
-        }
+    if let Some(member) = inner.iter().find(|member| member.key == key) {
+        return Some(replaced(text, member.value.clone(), &quoted));
     }
+    let indent = indent_of(text, &top).repeat(2);
+    Some(insert(text, outer.value.start, &inner, &format!("{}: {quoted}", quote(key)), &indent))
 }
 
 /// The text without the members of `object` whose value is the string `value`, and without `object` when that leaves
@@ -158,15 +156,13 @@ fn indent_of(text: &str, top: &[Member]) -> String {
 
 /// The text with one more member, behind the last one of the object that begins at `object`.
 fn insert(text: &str, object: usize, present: &[Member], member: &str, indent: &str) -> String {
-    match present.last() {
-        Some(last) => replaced(text, last.whole.end..last.whole.end, &format!(",\n{indent}{member}")),
-        None => {
-            let end = blank(text.as_bytes(), object + 1);
-            let outer = indent.get(..indent.len() / 2).unwrap_or_default();
-            let outer = if indent.len() > 2 || indent == "\t\t" { outer } else { "" };
-            replaced(text, object + 1..end, &format!("\n{indent}{member}\n{outer}"))
-        }
+    if let Some(last) = present.last() {
+        return replaced(text, last.whole.end..last.whole.end, &format!(",\n{indent}{member}"));
     }
+    let end = blank(text.as_bytes(), object + 1);
+    let outer = indent.get(..indent.len() / 2).unwrap_or_default();
+    let outer = if indent.len() > 2 || indent == "\t\t" { outer } else { "" };
+    replaced(text, object + 1..end, &format!("\n{indent}{member}\n{outer}"))
 }
 
 /// The text without a member, and without the comma that parted it from the others.

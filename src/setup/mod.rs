@@ -13,6 +13,8 @@ use crate::error::{Code, Failure};
 use crate::os::files::{self, FileError};
 use crate::os::{Env, program};
 use crate::provider::{self, Here};
+use crate::secret::Secret;
+use crate::vault::VaultError;
 
 mod block;
 pub mod change;
@@ -34,6 +36,7 @@ macro_rules! tools {
 tools! {
     git,
     docker,
+    kubectl,
     aws,
     cargo,
     pip,
@@ -42,6 +45,7 @@ tools! {
     terraform,
     bazel,
     go,
+    ssh,
 }
 
 /// What lanyard knows of one tool's configuration.
@@ -59,8 +63,8 @@ pub trait Tool: Sync {
     fn plan(&self, site: &Site<'_>) -> Result<Plan, SetupError>;
 
     /// The content of one of its files without what [`Tool::plan`] puts there.
-    fn without(&self, path: &Path, text: &str) -> String {
-        let _ = path;
+    fn without(&self, env: &Env, path: &Path, text: &str) -> String {
+        let _ = (env, path);
         block::without(text)
     }
 
@@ -77,6 +81,9 @@ pub trait Tool: Sync {
     }
 }
 
+/// Writes a credential as the file of an official tool, named by the word of that file.
+pub type Exported<'e> = dyn Fn(&Metadata, &str) -> Result<Option<Secret>, SetupError> + 'e;
+
 /// Where tools are set up.
 pub struct Site<'s> {
     /// The surroundings.
@@ -85,6 +92,8 @@ pub struct Site<'s> {
     pub program: &'s Path,
     /// What is in the vault.
     pub credentials: &'s [Metadata],
+    /// The content of an official tool's file that a credential can be written as.
+    pub exported: &'s Exported<'s>,
     /// The hosts that the user named beyond those of the credentials.
     pub hosts: &'s [String],
     /// The credential that the user named.
@@ -226,6 +235,15 @@ pub enum SetupError {
         /// The command that stores what it could use.
         store: &'static str,
     },
+    /// A credential could not be opened.
+    #[error("a credential cannot be opened")]
+    Closed(#[source] Box<VaultError>),
+    /// The tool is needed for its own set-up, and is not here.
+    #[error("{tool} is not on this machine")]
+    NoTool {
+        /// The tool.
+        tool: &'static str,
+    },
     /// The tool does not ask lanyard, although its configuration says so.
     #[error("{tool} does not ask lanyard: {problem}")]
     NotAsked {
@@ -242,7 +260,8 @@ impl Failure for SetupError {
             Self::File(failure) => failure.code(),
             Self::NoHome | Self::NoText { .. } | Self::Unclear { .. } | Self::InTheWay { .. } => Code::Config,
             Self::Changed { .. } | Self::NotAsked { .. } => Code::Failed,
-            Self::NothingToServe { .. } => Code::Usage,
+            Self::Closed(failure) => failure.code(),
+            Self::NothingToServe { .. } | Self::NoTool { .. } => Code::Usage,
         }
     }
 
@@ -253,6 +272,8 @@ impl Failure for SetupError {
             Self::Unclear { mend, .. } => mend.clone(),
             Self::Changed { .. } => "run the command once more".into(),
             Self::InTheWay { path } => format!("move {} away", path.display()),
+            Self::Closed(failure) => return failure.mend(),
+            Self::NoTool { tool } => format!("install {tool} first"),
             Self::NoHome => "set HOME".into(),
             Self::NothingToServe { store, .. } => format!("store something first: `{store}`"),
             Self::NotAsked { .. } => "look at the tool's other configuration files, which may say otherwise".into(),

@@ -31,7 +31,8 @@ impl Tool for Npm {
         if places.is_empty() {
             return Err(SetupError::NothingToServe { tool: self.name(), store: "lanyard credentials store api-key npm" });
         }
-        let lines: String = places.iter().map(|place| format!("//{place}/:_authToken=${{NPM_TOKEN}}\n")).collect();
+        let line = |place| format!("//{place}/:_authToken=${{NPM_TOKEN}}\n");
+        let lines = places.iter().map(line).collect::<Vec<_>>().concat();
         let mut plan = Plan::default();
         plan.file(configuration(site)?, |text| Ok(block::with(text, "#", At::Bottom, &lines)))?;
         plan.notes.push("npm has no way to ask a helper: start it with `lanyard run --credential NAME -- npm …`".into());

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Plan, SetupError, Site, Tool, ini, links};
-use crate::os::program;
+use crate::os::{Env, program};
 
 /// Python packages by pip.
 pub(super) struct Pip;
@@ -35,7 +35,7 @@ impl Tool for Pip {
         Ok(plan)
     }
 
-    fn without(&self, _: &std::path::Path, text: &str) -> String {
+    fn without(&self, _: &Env, _: &std::path::Path, text: &str) -> String {
         ini::without(text, "global", KEY, "subprocess")
     }
 

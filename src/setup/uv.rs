@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{DocumentMut, Item};
 
+use crate::os::Env;
+
 use super::{Plan, SetupError, Site, Tool, pip, read};
 
 /// Python packages by uv.
@@ -42,7 +44,7 @@ impl Tool for Uv {
         Ok(plan)
     }
 
-    fn without(&self, _: &Path, text: &str) -> String {
+    fn without(&self, _: &Env, _: &Path, text: &str) -> String {
         let Ok(mut document) = text.parse::<DocumentMut>() else { return text.to_owned() };
         if document.get(KEY).and_then(Item::as_str) == Some(VALUE) {
             document.remove(KEY);

@@ -68,6 +68,11 @@ impl<'a> Local<'a> {
         Self { path: dir.join(FILE), storage, opener, now, store: OnceCell::new(), open: RefCell::new(None) }
     }
 
+    /// Whether there is a database in the folder `dir`.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join(FILE).symlink_metadata().is_ok()
+    }
+
     /// The database file.
     pub fn path(&self) -> &Path {
         &self.path

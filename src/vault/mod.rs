@@ -71,7 +71,8 @@ pub trait Vault {
     /// Changes name, scope, tags or note. Whoever is used through it follows the new name.
     fn amend(&self, metadata: &Metadata, change: &Change) -> Result<Metadata, VaultError>;
 
-    /// Notes what its provider said. An answer that says nothing about the credential changes nothing.
+    /// Notes what its provider said. An answer that says nothing about the credential changes nothing; after a refusal,
+    /// nothing that was made from it before is handed out again.
     fn note_verdict(&self, metadata: &Metadata, verdict: &Verdict, at: DateTime<Utc>) -> Result<(), VaultError>;
 
     /// Notes that it was handed out.
@@ -100,12 +101,6 @@ pub trait Vault {
         made: DateTime<Utc>,
     ) -> Result<(), VaultError> {
         let _ = (metadata, form, of, issued, made);
-        Ok(())
-    }
-
-    /// Forgets what was made from a credential.
-    fn forget_kept(&self, metadata: &Metadata) -> Result<(), VaultError> {
-        let _ = metadata;
         Ok(())
     }
 

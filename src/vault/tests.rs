@@ -14,6 +14,7 @@ use crate::error::{Failure, with_causes};
 use crate::secret::memory::Memory;
 use crate::secret::{Choice, Secret, SecretStore, Slot, StoreError};
 
+mod kept;
 mod keys;
 mod links;
 mod restore;

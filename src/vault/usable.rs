@@ -86,9 +86,14 @@ impl<'m> Maker<'m> {
     /// A credential and its usable form; `depth` is 1 but in a chain.
     fn made(&self, metadata: &Metadata, form: Form, depth: usize) -> Result<(Credential, Issued), VaultError> {
         let provider = provider_of(metadata)?;
-        let made_at = match form {
-            Form::Usual => provider.made_at(metadata, self.net),
-            Form::Short => provider.short_made_at(metadata, self.net),
+        let usual = provider.made_at(metadata, self.net);
+        let (form, made_at) = match form {
+            Form::Usual => (form, usual),
+            Form::Short => match provider.short_made_at(metadata, self.net) {
+                // Made in the same place, it is the same.
+                short if short.is_some() && short == usual => (Form::Usual, usual),
+                short => (form, short),
+            },
         };
         let Some(place) = made_at.filter(|_| self.again) else { return self.make(provider, metadata, form, depth) };
         let of = self.made_of(metadata, place)?;

@@ -1,6 +1,7 @@
 //! What a person does with credentials: store, list, show, update, rename, delete, export.
 
 use crate::canary::{Canary, Sweep, Watch};
+use crate::stage::Stage;
 use crate::terminal::Terminal;
 use crate::vaulted::{self, list, reveal, store_env};
 
@@ -144,16 +145,22 @@ fn a_name_that_is_no_variable_is_refused() {
     stage.run(&["credentials", "store", "env", "NOTHING"]).ends(2);
 }
 
+fn store_in_shop(stage: &Stage, name: &str) {
+    let store = ["credentials", "store", "env", "A=-", "--name", name, "--for-project", "shop"];
+    stage.run_with(&store, b"in the shop").ends(0);
+}
+
 #[test]
 fn the_same_name_in_two_projects_is_two_credentials() {
     let stage = vaulted::stage();
     store_env(&stage, "db", "A", "everywhere");
-    stage
-        .run_with(&["credentials", "store", "env", "A=-", "--name", "db", "--for-project", "shop"], b"in the shop")
-        .ends(0);
+    store_in_shop(&stage, "db");
     assert_eq!(list(&stage).len(), 2);
     assert_eq!(reveal(&stage, "db", "A"), "everywhere");
     assert_eq!(reveal(&stage, "shop/db", "A"), "in the shop");
+    store_in_shop(&stage, "only");
+    let elsewhere = stage.run(&["credentials", "show", "only"]).ends(2);
+    assert!(elsewhere.stderr().contains("did you mean shop/only?"), "{elsewhere}");
     let there = stage.run(&["credentials", "show", "db", "--reveal", "A", "--yes", "--project", "shop"]).ends(0);
     assert_eq!(there.stdout(), "in the shop\n");
     stage.run(&["credentials", "delete", "shop/db", "--yes"]).ends(0);
@@ -171,6 +178,14 @@ fn a_slip_in_a_name_is_answered_with_the_right_one() {
     assert!(field.stderr().contains("it has A") || field.stderr().contains("did you mean A?"), "{field}");
     stage.run(&["credentials", "rename", "production", "-x"]).ends(2);
     stage.run(&["credentials", "rename", "production", "a b"]).ends(2);
+    store_env(&stage, "other", "A", "x");
+    let taken = stage.run(&["credentials", "rename", "production", "other"]).ends(2);
+    assert!(taken.stderr().contains("delete that one first: `lanyard credentials delete other`"), "{taken}");
+    let secret = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+    for command in [&["rename", "production", secret][..], &["store", "env", "A=-", "--name", secret]] {
+        let pasted = stage.run_with(&[&["credentials"], command].concat(), b"x").ends(2);
+        assert!(pasted.stderr().contains("looks like a token") && !pasted.stderr().contains(secret), "{pasted}");
+    }
 }
 
 #[test]
@@ -219,8 +234,24 @@ fn what_is_not_changed_stays_its_expiry_too() {
     assert!(expires().is_null(), "nothing is known of the new one");
     let unknown = stage.run(&["credentials", "update", "vercel", "--field", "colour=x"]).ends(2);
     assert!(unknown.stderr().contains("next: its fields are api_token, "), "{unknown}");
+    let missing = stage.run(&["credentials", "update", "vercel", "--unset", "colour", "--no-verify"]).ends(2);
+    assert!(missing.stderr().contains("next: it has project_id, api_token"), "{missing}");
     let lacks = stage.run(&["credentials", "update", "vercel", "--unset", "api_token"]).ends(2);
     assert!(lacks.stderr().contains("next: give --field api_token=VALUE"), "{lacks}");
+}
+
+#[test]
+fn variables_are_asked_for_one_by_one() {
+    let stage = vaulted::stage();
+    stage.run_with(&["credentials", "store", "env", "A=-", "B=@/dev/null", "--name", "db"], b"one").ends(0);
+    let mut terminal = Terminal::start(&stage, &["credentials", "update", "db"]);
+    terminal.sees("A (empty keeps the old one)");
+    terminal.types("new-value");
+    terminal.sees("B (empty keeps the old one)");
+    terminal.types("");
+    let ending = terminal.ends();
+    assert_eq!(ending.code, Some(0), "{ending:?}");
+    assert_eq!((reveal(&stage, "db", "A"), reveal(&stage, "db", "B")), ("new-value".into(), String::new()));
 }
 
 #[test]

@@ -14,7 +14,7 @@
 //! | `git_http.rs` | git itself, and servers that it talks to |
 //! | `double.rs` | an outside API whose routes are a closure |
 //! | `wire.rs` | HTTP by hand |
-//! | `vaulted.rs` | a home with a vault |
+//! | `vaulted.rs`, `agents.rs` | a home with a vault, and an agent for it |
 //! | `scene.rs` | a stage and a provider that know each other |
 //! | the others | the tests |
 
@@ -26,6 +26,7 @@
 #![allow(clippy::missing_panics_doc, clippy::struct_excessive_bools, clippy::field_reassign_with_default)]
 
 mod accounts;
+mod agents;
 mod api;
 mod at_once;
 mod belonging;
@@ -107,18 +108,29 @@ mod template;
 mod terminal;
 mod tls;
 mod tools {
+    mod agent;
+    mod askpass;
     mod aws;
+    mod bazel;
+    mod cargo;
     mod container;
     mod docker;
     mod git;
     mod git_sign_in;
     mod git_trouble;
+    mod go;
+    mod google;
     mod inject;
+    mod keyring;
     mod kubectl;
     mod mask;
+    mod netrc;
+    mod program;
     mod run;
     mod setup;
     mod signals;
+    mod ssh_agent;
+    mod terraform;
 }
 mod users;
 mod vault {

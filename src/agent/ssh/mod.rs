@@ -160,14 +160,14 @@ impl Session<'_> {
         let stored = stored::all(self.door.closed()).into_iter().find(|key| key.public == public)?;
         // Nobody is asked about a key that cannot be used.
         self.state.key()?;
-        if stored.confirm() && !self.agreed(public, stored.comment()) {
+        if stored.confirm && !self.agreed(public, stored.comment()) {
             return None;
         }
         // Looked for again: it may have been changed or removed while a person was asked.
         let env = &self.state.env;
         let signature = self.door.opened(|vault| {
             let now = stored::all(vault).into_iter().find(|key| key.metadata.id == stored.metadata.id)?;
-            let may = now.public == public && (stored.confirm() || !now.confirm());
+            let may = now.public == public && (stored.confirm || !now.confirm);
             let signer = if may { now.signer(vault, env)? } else { return None };
             signer.public().is_some_and(|own| own == public).then_some(())?;
             signer.sign(data, flags)

@@ -13,17 +13,14 @@ pub(super) struct Stored {
     pub(super) public: Vec<u8>,
     /// What is known of it.
     pub(super) metadata: Metadata,
+    /// Whether a person is to be asked before it is used.
+    pub(super) confirm: bool,
 }
 
 impl Stored {
     /// What `ssh-add -l` shows beside it.
     pub(super) fn comment(&self) -> &str {
         self.metadata.field("comment").unwrap_or(&self.metadata.name)
-    }
-
-    /// Whether a person is to be asked before it is used.
-    pub(super) fn confirm(&self) -> bool {
-        self.metadata.field("confirm").is_some()
     }
 
     /// The key, opened for one signature; `None` where it does not open.
@@ -38,11 +35,20 @@ impl Stored {
     }
 }
 
-/// Every key whose private half is in the vault. A vault that cannot be read has none.
+/// Every key whose private half is in the vault, once: of one that is stored several times, the first, and it is asked
+/// about if that was said of any. A vault that cannot be read has none.
 pub(super) fn all(vault: &dyn Vault) -> Vec<Stored> {
-    let all = vault.list().unwrap_or_default();
-    all.into_iter()
-        .filter(|metadata| metadata.kind.id == "ssh_key" && metadata.secret_names.contains("private_key"))
-        .filter_map(|metadata| Some(Stored { public: blob(metadata.field("public_key")?)?, metadata }))
-        .collect()
+    let mut all: Vec<Stored> = Vec::new();
+    for metadata in vault.list().unwrap_or_default() {
+        if metadata.kind.id != "ssh_key" || !metadata.secret_names.contains("private_key") {
+            continue;
+        }
+        let Some(public) = metadata.field("public_key").and_then(blob) else { continue };
+        let confirm = metadata.field("confirm").is_some();
+        match all.iter_mut().find(|key| key.public == public) {
+            Some(same) => same.confirm |= confirm,
+            None => all.push(Stored { public, metadata, confirm }),
+        }
+    }
+    all
 }

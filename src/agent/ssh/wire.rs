@@ -198,7 +198,9 @@ mod tests {
 
     fn message(kind: u8, strings: &[&[u8]], end: &[u8]) -> Vec<u8> {
         let mut all = vec![kind];
-        strings.iter().for_each(|part| string(&mut all, part));
+        for part in strings {
+            string(&mut all, part);
+        }
         all.extend_from_slice(end);
         all
     }

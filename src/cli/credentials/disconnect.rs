@@ -21,10 +21,12 @@ pub(crate) struct Args {
 
 /// The credential is no sign-in.
 #[derive(Debug, thiserror::Error)]
-#[error("credential {name} is a {kind}, not a sign-in")]
+#[error("credential {name} is no sign-in ({kind})")]
 pub(super) struct NoSignIn {
     pub(super) name: String,
     pub(super) kind: &'static str,
+    /// What the user may have wanted instead, and the command for it.
+    pub(super) instead: (&'static str, &'static str),
 }
 
 impl Failure for NoSignIn {
@@ -33,7 +35,8 @@ impl Failure for NoSignIn {
     }
 
     fn mend(&self) -> Option<String> {
-        Some(format!("to take it out of the vault: lanyard credentials delete {}", self.name))
+        let (what, command) = self.instead;
+        Some(format!("{what}: `lanyard credentials {command} {}`", self.name))
     }
 }
 
@@ -46,7 +49,8 @@ impl Args {
         let metadata = named::find(&vault, &profile, &self.name)?;
         let name = typed(&metadata);
         if metadata.kind.field(Credential::SESSION).is_none() {
-            return Err(NoSignIn { name, kind: metadata.kind.title }.into());
+            let instead = ("take it out of the vault", "delete");
+            return Err(NoSignIn { name, kind: metadata.kind.title, instead }.into());
         }
         let mut credential = vault.open(&metadata)?;
         let Some(session) = session::of(&credential)? else {

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::named::{self, typed};
 use crate::cli::ui::unless_a_token;
 use crate::cli::{Doors, active, vault_door};
-use crate::credential::Variable;
+use crate::credential::{Content, Variable};
 use crate::error::{Code, Failure, Result};
 use crate::os::files;
 use crate::provider::{self, Provider};
@@ -41,6 +41,12 @@ enum ExportFailure {
     /// A variable names a file, which has to be somewhere.
     #[error("{variable} names a file, and variables alone cannot hold it")]
     NeedsFile { variable: String, format: Option<&'static str> },
+    /// It would garble the screen.
+    #[error("this is no text, and nothing for a screen")]
+    NoText,
+    /// What was stored is no base64.
+    #[error("what the vault holds of the file is damaged")]
+    Damaged,
     /// A value cannot be written in this form.
     #[error("the value of {variable} cannot be written as {format}")]
     Unwritable { variable: String, format: &'static str },
@@ -48,7 +54,10 @@ enum ExportFailure {
 
 impl Failure for ExportFailure {
     fn code(&self) -> Code {
-        Code::Usage
+        match self {
+            Self::Damaged => Code::Invalid,
+            _ => Code::Usage,
+        }
     }
 
     fn mend(&self) -> Option<String> {
@@ -61,6 +70,8 @@ impl Failure for ExportFailure {
                 "reveal the field: `lanyard credentials show NAME --reveal FIELD`".into()
             }
             Self::Unwritable { .. } => "choose `--format json`".into(),
+            Self::NoText => "write it with `--to FILE`, or choose `--format base64`".into(),
+            Self::Damaged => "store the file again, with `--replace`".into(),
         })
     }
 }
@@ -74,34 +85,49 @@ impl Args {
         let metadata = named::find(&vault, &profile, &self.name)?;
         let known = provider::of(&metadata);
         let files = known.map(Provider::files).unwrap_or_default();
-        let is_file = files.iter().any(|(word, _)| *word == self.format);
-        if !is_file && !["env", "json", "dotenv"].contains(&self.format.as_str()) {
-            let known = ["env", "json", "dotenv"].into_iter().chain(files.iter().map(|(word, _)| *word));
-            let known = known.collect::<Vec<_>>().join(", ");
-            return Err(ExportFailure::NoFormat { name: typed(&metadata), format: self.format, known }.into());
+        let formats = ["env", "json", "dotenv"].into_iter().chain(files.iter().map(|(word, _)| *word));
+        let no_format = || {
+            let others: Vec<&str> = formats.clone().filter(|word| *word != self.format).collect();
+            let (format, known) = (self.format.clone(), others.join(", "));
+            ExportFailure::NoFormat { name: typed(&metadata), format, known }
+        };
+        if !formats.clone().any(|word| word == self.format) {
+            return Err(no_format().into());
         }
         let (credential, issued) = usable::fresh(&vault, &metadata, &vault_door::net(doors))?;
         let variables = known.map(|provider| provider.export(&credential, &issued)).unwrap_or_default();
-        let text = match self.format.as_str() {
-            "env" => shell(&variables, files)?,
-            "dotenv" => dotenv(&variables, files)?,
-            "json" => json(&variables)?,
-            format => known.and_then(|provider| provider.file(format, &credential, &issued)).ok_or_else(|| {
-                ExportFailure::NoFormat { name: typed(&metadata), format: format.to_owned(), known: String::new() }
-            })?,
+        let content = match self.format.as_str() {
+            "env" => Content::Text(shell(&variables, files)?),
+            "dotenv" => Content::Text(dotenv(&variables, files)?),
+            "json" => Content::Text(json(&variables)?),
+            format => known.and_then(|known| known.content(format, &credential, &issued)).ok_or_else(no_format)?,
         };
+        self.hand_over(doors, &content)?;
+        Ok(vault.note_use(&metadata, doors.env.now())?)
+    }
+
+    fn hand_over(&self, doors: &Doors<'_>, content: &Content) -> Result<()> {
         if let Some(path) = &self.to {
             let path = doors.env.working_dir().join(path);
-            files::replace(&path, text.expose().as_bytes(), false)?;
+            let bytes = content.bytes().ok_or(ExportFailure::Damaged)?;
+            files::replace(&path, &bytes, false)?;
             let path = path.display();
             doors.ui.warn(&format!("{path} holds the secret in plain text; remove it when it is no longer needed"));
-        } else {
-            if doors.ui.answer_is_a_file() {
-                doors.ui.warn("the output goes to a file, which then holds the secret in plain text");
-            }
-            doors.ui.answer_lines(&text)?;
+            return Ok(());
         }
-        Ok(vault.note_use(&metadata, doors.env.now())?)
+        if doors.ui.answer_is_a_file() {
+            doors.ui.warn("the output goes to a file, which then holds the secret in plain text");
+        }
+        match content {
+            Content::Text(text) if doors.env.stdout_is_terminal => doors.ui.answer_lines(text),
+            Content::Text(text) => {
+                // Byte for byte: a line break that is not there may not come from here.
+                doors.ui.mask(text)?;
+                doors.ui.answer_bytes(text.expose().as_bytes())
+            }
+            Content::Base64(_) if doors.env.stdout_is_terminal => Err(ExportFailure::NoText.into()),
+            Content::Base64(_) => doors.ui.answer_bytes(&content.bytes().ok_or(ExportFailure::Damaged)?),
+        }
     }
 }
 

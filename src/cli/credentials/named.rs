@@ -42,7 +42,8 @@ pub(crate) fn find(vault: &dyn Vault, profile: &Profile, name: &str) -> Result<M
 /// There is none of that name; perhaps one much like it.
 pub(crate) fn unknown(name: &str, all: &[Metadata]) -> VaultError {
     let known: Vec<String> = all.iter().map(typed).collect();
-    let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+    let in_a_project = all.iter().find(|metadata| metadata.name == name).map(typed);
+    let nearest = in_a_project.or_else(|| nearest(name, known.iter().map(String::as_str)).map(str::to_owned));
     let shown = if nearest.is_none() { unless_a_token(name, "of that name") } else { name };
     VaultError::Unknown { name: shown.to_owned(), nearest }
 }

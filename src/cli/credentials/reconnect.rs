@@ -57,7 +57,8 @@ impl Args {
         let metadata = named::find(&vault, &profile, &self.name)?;
         let name = typed(&metadata);
         if metadata.kind.field(Credential::SESSION).is_none() {
-            return Err(NoSignIn { name, kind: metadata.kind.title }.into());
+            let instead = ("put in new values", "update");
+            return Err(NoSignIn { name, kind: metadata.kind.title, instead }.into());
         }
         let mut raw = Raw::new();
         raw.plain("service", metadata.service());

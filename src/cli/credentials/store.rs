@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::{connect, named};
 use crate::auth::session::timestamp;
 use crate::cli::argv::{self, Visible};
-use crate::cli::given::{Given, Values};
+use crate::cli::given::{Form, Given, Values};
 use crate::cli::{Doors, active, vault_door};
 use crate::credential::{Check, Class, Credential, Field, Fields, Kind, Metadata, Raw, Scope};
 use crate::error::{Code, Failure, Result, with_causes};
@@ -193,11 +193,11 @@ impl Args {
         let values = Values::new(doors.env);
         let mut raw = Raw::new();
         for (field, given) in &self.fields {
-            raw.set(field.name, values.read(&format!("--{}", field.flag()), given, field.multiline)?);
+            raw.set(field.name, values.read(&format!("--{}", field.flag()), given, Form::of(Some(field)))?);
         }
         for word in &self.words {
             let (name, given) = assignment(word).ok_or(StoreFailure::NoAssignment)?;
-            raw.set(&name, values.read(&name, &given, true)?);
+            raw.set(&name, values.read(&name, &given, Form::Text)?);
         }
         Ok(raw)
     }

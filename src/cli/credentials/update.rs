@@ -5,11 +5,12 @@ use chrono::{DateTime, Utc};
 use super::named::{self, typed};
 use super::store::{asked, draft};
 use crate::cli::argv::{self, Visible};
-use crate::cli::given::{Given, Values};
+use crate::cli::given::{Form, Given, Values};
 use crate::cli::{Doors, active, vault_door};
-use crate::credential::{Class, Credential, FieldError, Fields, Kind, Metadata, Raw};
+use crate::credential::{Class, Credential, Field, FieldError, Fields, Kind, Metadata, Raw};
 use crate::error::{Code, Failure, Result};
 use crate::provider::{self, Provider, ProviderError};
+use crate::text::clean;
 use crate::vault::{Change, New, Vault, VaultError};
 
 /// Put in new values, or change tags and note
@@ -48,6 +49,22 @@ enum UpdateFailure {
     /// A value is given without a field.
     #[error("a new value is given as FIELD=VALUE")]
     NoField,
+    /// A field that is to be taken out is not there.
+    #[error("credential {name} has no field {}", clean(.field))]
+    NotThere {
+        /// The credential.
+        name: String,
+        /// The field.
+        field: String,
+        /// The fields that it has.
+        has: String,
+    },
+    /// There is nothing to ask for.
+    #[error("no new value was given")]
+    NothingGiven {
+        /// The field that has lines.
+        field: &'static str,
+    },
     /// The values are no credential any more.
     #[error("{0}")]
     Field(FieldError, &'static Kind),
@@ -68,7 +85,7 @@ impl UpdateFailure {
 impl Failure for UpdateFailure {
     fn code(&self) -> Code {
         match self {
-            Self::NoField => Code::Usage,
+            Self::NoField | Self::NotThere { .. } | Self::NothingGiven { .. } => Code::Usage,
             Self::Field(failure, _) => failure.code(),
             Self::Provider(failure) => failure.code(),
         }
@@ -77,6 +94,8 @@ impl Failure for UpdateFailure {
     fn mend(&self) -> Option<String> {
         match self {
             Self::NoField => Some("write --field NAME=-, and pipe the value in".into()),
+            Self::NotThere { has, .. } => Some(format!("it has {has}")),
+            Self::NothingGiven { field } => Some(format!("give --field {field}=@FILE")),
             Self::Field(FieldError::Missing { field, .. }, _) => {
                 Some(format!("give --field {field}=VALUE, --field {field}=- (from stdin) or --field {field}=@FILE"))
             }
@@ -99,6 +118,7 @@ impl Args {
         let metadata = named::find(&vault, &profile, &self.name)?;
         self.hide_secrets(doors, metadata.kind);
         let words = !self.tag.is_empty() || !self.untag.is_empty() || self.note.is_some();
+        self.check_unset(&metadata)?;
         let mut changes = self.changes(doors, &metadata)?;
         if changes.is_empty() && self.unset.is_empty() {
             if words {
@@ -106,7 +126,7 @@ impl Args {
                 doors.ui.done(&format!("Updated {}", typed(&amended)));
                 return Ok(());
             }
-            ask(doors, metadata.kind, &mut changes)?;
+            ask(doors, &metadata, &mut changes)?;
             if changes.is_empty() {
                 doors.ui.say("Nothing was changed");
                 return Ok(());
@@ -139,6 +159,19 @@ impl Args {
         let who = who.map_or_else(String::new, |who| format!(": {who}"));
         doors.ui.done(&format!("Updated {}, {}{who}", typed(&stored), stored.status(doors.env.now()).word()));
         Ok(())
+    }
+
+    /// Refuses to take out what is not there.
+    fn check_unset(&self, metadata: &Metadata) -> Result<(), UpdateFailure> {
+        let names = || metadata.fields.keys().chain(&metadata.secret_names);
+        let is_there = |unset: &&String| names().any(|name| unset.replace('-', "_") == *name || *unset == name);
+        match self.unset.iter().find(|unset| !is_there(unset)) {
+            None => Ok(()),
+            Some(field) => {
+                let has = names().map(String::as_str).collect::<Vec<_>>().join(", ");
+                Err(UpdateFailure::NotThere { name: typed(metadata), field: field.clone(), has })
+            }
+        }
     }
 
     /// Whether a field is to be taken out.
@@ -186,8 +219,8 @@ impl Args {
             let (name, value) = given.as_it_is().expose().split_once('=').ok_or(UpdateFailure::NoField)?;
             let name = field_name(metadata.kind, name);
             let value = Given::new(value.to_owned());
-            let multiline = metadata.kind.field(&name).is_none_or(|field| field.multiline);
-            let read = values.read(&format!("--field {name}"), &value, multiline)?;
+            let form = Form::of(metadata.kind.field(&name));
+            let read = values.read(&format!("--field {name}"), &value, form)?;
             raw.set(&name, read);
         }
         Ok(raw)
@@ -206,14 +239,27 @@ fn field_name(kind: &Kind, name: &str) -> String {
     if kind.open.is_some() { name.to_owned() } else { name.replace('-', "_") }
 }
 
-/// Asks for each secret; an empty answer keeps the old one.
-fn ask(doors: &Doors<'_>, kind: &'static Kind, changes: &mut Raw) -> Result<()> {
-    for field in kind.fields.iter().filter(|field| field.class == Class::Secret && !field.multiline) {
-        let question = format!("{} (empty keeps the old one)", field.title);
-        let value = doors.ui.hidden(&question, &format!("--field {}=-", field.name))?;
+/// Asks for each secret that it has; an empty answer keeps the old one. What has lines is not typed.
+fn ask(doors: &Doors<'_>, metadata: &Metadata, changes: &mut Raw) -> Result<()> {
+    let kind = metadata.kind;
+    let is_kept = |field: &&Field| field.required || metadata.secret_names.contains(field.name);
+    let of_kind = kind.fields.iter().filter(|field| field.class == Class::Secret).filter(is_kept);
+    let (files, lines): (Vec<&Field>, Vec<&Field>) = of_kind.partition(|field| field.multiline);
+    let own = metadata.secret_names.iter().filter(|name| kind.field(name).is_none());
+    let lines = lines.into_iter().map(|field| (field.name, field.title));
+    let asked: Vec<(&str, &str)> = lines.chain(own.map(|name| (name.as_str(), name.as_str()))).collect();
+    if let ([], Some(file)) = (asked.as_slice(), files.first()) {
+        return Err(UpdateFailure::NothingGiven { field: file.name }.into());
+    }
+    for (name, title) in asked {
+        let question = format!("{title} (empty keeps the old one)");
+        let value = doors.ui.hidden(&question, &format!("--field {name}=-"))?;
         if !value.expose().is_empty() {
-            changes.set(field.name, value);
+            changes.set(name, value);
         }
+    }
+    for file in files {
+        doors.ui.note(&format!("{} is given as --field {}=@FILE", file.title, file.name));
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use crate::cli::{Doors, store};
 use crate::error::Code;
 use crate::http::{Request, Response, Url};
 use crate::os::{Env, PASSPHRASE, files};
+use crate::provider::aws;
 use crate::secret::{Choice, StoreError};
 use crate::text::clean;
 use crate::vault::Local;
@@ -55,6 +56,45 @@ pub(super) fn vault(doors: &Doors<'_>, subject: &Subject) -> Option<Finding> {
         }
         Err(failure) => Some(Finding::from_failure(CHECK, &failure)),
     }
+}
+
+/// Asks the agent how it stands, where one runs.
+#[cfg(unix)]
+pub(super) fn agent(env: &Env) -> Option<Finding> {
+    const CHECK: &str = "agent";
+    match crate::agent::status(env) {
+        Ok(None) => None,
+        Ok(Some(status)) if status.locked => {
+            Some(Finding::skipped(CHECK, "it is locked, so helpers open the vault themselves"))
+        }
+        Ok(Some(status)) if !status.memory_locked => Some(Finding::ok(
+            CHECK,
+            "it answers; the system locks no memory for it (`ulimit -l`), so use encrypted swap",
+        )),
+        Ok(Some(_)) => Some(Finding::ok(CHECK, "it answers, with the key in locked memory")),
+        Err(failure) => Some(Finding::from_failure(CHECK, &failure)),
+    }
+}
+
+/// Agents are for Unix.
+#[cfg(not(unix))]
+pub(super) fn agent(_: &Env) -> Option<Finding> {
+    None
+}
+
+/// Profiles of the AWS tools whose keys come from here and whose requests go elsewhere.
+pub(super) fn aws(env: &Env) -> Option<Finding> {
+    const CHECK: &str = "aws";
+    let found = aws::sent_elsewhere(env);
+    if found.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "requests signed with keys of lanyard's go to another address than AWS's: {}",
+        clean(&found.join(", "))
+    );
+    let mend = "remove `endpoint_url` from the profile, or the variable; who is there gets the session token";
+    Some(Finding::failed(CHECK, Code::Config, message, mend))
 }
 
 /// Proxy and certificates as the surroundings give them, then the service itself, then its clock beside ours.

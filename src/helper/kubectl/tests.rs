@@ -4,7 +4,6 @@ use serde_json::json;
 
 use super::*;
 use crate::os::Env;
-use crate::secret::Secret;
 
 const SERVER: &str = "https://c.example:6443";
 

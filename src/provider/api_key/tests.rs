@@ -13,6 +13,7 @@ use crate::os::Env;
 use crate::secret::Reason;
 
 mod places;
+mod registries;
 
 fn credential(service: &str, key: &str, more: &[(&str, &str)]) -> Credential {
     let mut raw = Raw::new();

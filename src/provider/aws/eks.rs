@@ -28,6 +28,8 @@ pub fn eks_token(keys: &Material, region: &str, cluster: &str, net: &Net<'_>) ->
     url.query_pairs_mut().append_pair("Action", "GetCallerIdentity").append_pair("Version", "2011-06-15");
     let mut request = Request::new(Method::GET, url);
     let name = HeaderValue::from_str(cluster).map_err(|_| api::unsignable())?;
+    // The cluster sends no other header that was signed for.
+    request.headers.clear();
     request.headers.insert(CLUSTER, name);
     let scope = Scope { region: &place.region, service: Service::Sts.name() };
     let signed = Keys::of(keys).and_then(|keys| presign(&request, keys, scope, net.now));

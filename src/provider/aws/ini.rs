@@ -50,6 +50,11 @@ impl Section {
         pairs.map(|(key, value)| (key.trim(), value.trim())).rfind(|(key, _)| *key == inner).map(|(_, value)| value)
     }
 
+    /// Whether an indented block below any key has this key.
+    pub(super) fn nests(&self, inner: &str) -> bool {
+        self.entries.iter().any(|entry| self.nested(&entry.key, inner).is_some())
+    }
+
     fn entry(&self, key: &str) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.key == key)
     }

@@ -118,6 +118,14 @@ impl Files {
         services.and_then(|services| services.nested("sts", "endpoint_url")).or_else(|| profile.text("endpoint_url"))
     }
 
+    /// Whether requests of a profile go to an address that it names, for any service.
+    pub(super) fn names_an_endpoint(&self, profile: &Profile<'_>) -> bool {
+        let services = profile.text("services").and_then(|name| self.config.section("services", name));
+        let own = [profile.config, profile.credentials].into_iter().flatten();
+        profile.text("endpoint_url").is_some()
+            || services.into_iter().chain(own).any(|section| section.nests("endpoint_url"))
+    }
+
     /// The file and the section in which a profile has a key.
     pub(super) fn where_is<'f>(&'f self, profile: &Profile<'f>, key: &str) -> Option<(&'f File, &'f Section)> {
         let has = |section: &&Section| section.get(key).is_some();

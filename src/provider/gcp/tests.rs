@@ -33,7 +33,7 @@ static PEM: LazyLock<String> = LazyLock::new(|| {
 const EMAIL: &str = "deploy@my-project.iam.gserviceaccount.com";
 
 /// A key file, with some values changed.
-fn key_file(changes: serde_json::Value) -> String {
+pub(in crate::provider) fn key_file(changes: serde_json::Value) -> String {
     let mut file = json!({
         "type": "service_account", "project_id": "my-project", "private_key_id": "0a1b2c",
         "private_key": &*PEM, "client_email": EMAIL, "client_id": "1", "universe_domain": "googleapis.com",

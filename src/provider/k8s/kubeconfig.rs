@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::provider::foreign::yaml_limits;
 use crate::secret::Secret;
 
 /// The longest text that is read, in bytes: thousands of contexts.
@@ -109,7 +110,7 @@ impl Kubeconfig {
         if text.expose().len() > LONGEST {
             return Err(Broken { line: None, problem: "it is longer than any kubeconfig" });
         }
-        let read: Self = serde_saphyr::from_str_with_options(text.expose(), limits()).map_err(|error| {
+        let read: Self = serde_saphyr::from_str_with_options(text.expose(), yaml_limits()).map_err(|error| {
             // The library's own text quotes what it read.
             let line = error.location().map(|location| location.line()).filter(|line| *line > 0);
             Broken { line, problem: "this is no YAML, or none that a kubeconfig is made of" }
@@ -118,32 +119,6 @@ impl Kubeconfig {
             return Err(Broken { line: None, problem: "its kind is not Config" });
         }
         Ok(read)
-    }
-}
-
-fn limits() -> serde_saphyr::Options {
-    serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_depth: 32,
-            flow_nesting_limit: 32,
-            max_documents: 1,
-            max_events: 200_000,
-            max_nodes: 100_000,
-            max_aliases: 500,
-            max_anchors: 500,
-            max_merge_keys: 100,
-            max_total_scalar_bytes: LONGEST,
-            max_recorded_anchor_events: 20_000,
-            max_recorded_anchor_bytes: 1 << 20,
-        },
-        alias_limits: serde_saphyr::alias_limits! {
-            max_total_replayed_events: 20_000,
-            max_replay_stack_depth: 8,
-            max_alias_expansions_per_anchor: 500,
-        },
-        duplicate_keys: serde_saphyr::DuplicateKeyPolicy::Error,
-        emit_comments: false,
-        with_snippet: false,
     }
 }
 

@@ -55,6 +55,10 @@ pub(super) fn discover(here: &Here<'_>) -> Discovered {
             first.insert((*name).to_owned(), Value { text, origin, nearby: false });
         }
     }
+    // All files make up one set of keys: with one missing, what the others hold may belong to another.
+    let is_of_variable = |name: &&'static str| first.get(*name).is_some_and(|value| value.origin.path.is_none());
+    let is_meant = !KEYS.iter().all(is_of_variable);
+    all.broken.iter_mut().for_each(|broken| broken.is_meant |= is_meant);
     let is_astray = nearby && chosen.contains('/') && first.values().any(|value| !value.nearby);
     let first = if is_astray { Err(astray(here)) } else { keys(&chosen, first) };
     match first {

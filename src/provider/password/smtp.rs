@@ -19,7 +19,7 @@ mod talk;
 use talk::Talk;
 
 /// How long the server may take for one step, and for all.
-const STEP: Duration = Duration::from_secs(10);
+const STEP: Duration = if cfg!(test) { Duration::from_secs(2) } else { Duration::from_secs(10) };
 const WHOLE: Duration = Duration::from_secs(30);
 
 /// How the connection is made safe.

@@ -160,6 +160,43 @@ fn a_server_that_is_not_there_is_no_refusal() {
 }
 
 #[test]
+fn a_server_that_says_nothing_and_a_name_that_nobody_has_are_no_refusal() {
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    for security in [Security::Plain, Security::StartTls, Security::Tls] {
+        let verdict = smtp::ask(&Server::new("127.0.0.1", Some(port), Some(security)), "me", &Secret::new("s3cret".into()));
+        assert_eq!(verdict.outcome, Outcome::Unreachable, "{security:?}: {verdict:?}");
+        assert!(verdict.reason.unwrap().contains("did not answer in time"));
+    }
+    // No name server need be asked about a name with an empty part.
+    let nowhere = Server::new("mail..invalid", None, None);
+    let verdict = smtp::ask(&nowhere, "me", &Secret::new("s3cret".into()));
+    assert_eq!(verdict.outcome, Outcome::Unreachable, "{verdict:?}");
+    assert!(verdict.reason.unwrap().starts_with("cannot reach mail..invalid:587: "));
+}
+
+#[test]
+fn each_class_of_failure_has_a_mend_of_its_own_and_no_password_in_it() {
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let away = Server::new("127.0.0.1", Some(closed), Some(Security::Plain));
+    let mut mends: BTreeMap<String, Outcome> = BTreeMap::new();
+    let mut check = |verdict: Verdict| {
+        assert!(!format!("{verdict:?}").contains("s3cret"), "{verdict:?}");
+        let known = *mends.entry(verdict.next.clone().unwrap()).or_insert(verdict.outcome);
+        assert_eq!(known, verdict.outcome, "{verdict:?}");
+    };
+    check(smtp::ask(&away, "me", &Secret::new("s3cret".into())));
+    for reply in ["535 5.7.8 s3cret is wrong\r\n", "454 4.7.0 s3cret too often\r\n", "454 s3cret\r\n", "s3cret\r\n", "250 s3cret\r\n"] {
+        check(Played::start("220 s3cret\r\n", &[HELLO, reply, ""]).asked(Security::Plain).0);
+    }
+    check(Played::start("220 x\r\n", &[HELLO, ""]).asked(Security::StartTls).0);
+    check(Played::start("220 x\r\n", &[HELLO]).asked(Security::Plain).0);
+    check(Played::start("421 s3cret\r\n", &[]).asked(Security::Plain).0);
+    let classes: std::collections::BTreeSet<_> = mends.values().map(|outcome| outcome.word()).collect();
+    assert_eq!(classes.into_iter().collect::<Vec<_>>(), ["invalid", "rate_limited", "tls", "unexpected", "unreachable"]);
+}
+
+#[test]
 fn port_and_security_follow_from_one_another() {
     for (port, security, expected) in [
         (None, None, (587, Security::StartTls)),
@@ -254,4 +291,23 @@ fn values_are_checked() {
     }
     assert!(host_name("smtp.example:25").is_err() && host_name("::1").is_ok());
     assert!(port("0").is_err() && port("65536").is_err() && security("ssl").is_err() && service_name("a b").is_err());
+}
+
+#[test]
+fn a_password_is_for_the_address_on_the_web_that_it_was_stored_for() {
+    let stored = |more: &[(&str, &str)]| {
+        let mut raw = Raw::new();
+        raw.plain("service", "nexus").plain("username", "u").plain("password", "p");
+        for (name, value) in more {
+            raw.plain(name, value);
+        }
+        crate::credential::tests::credential("nexus", Fields::parse(&KINDS[0], raw).unwrap()).metadata
+    };
+    let web = stored(&[("endpoint", "https://nexus.example:8443/simple/")]);
+    assert_eq!(PROVIDER.addresses(&web), [Address::of_text("https://nexus.example:8443/simple").unwrap()]);
+    assert_eq!(PROVIDER.hosts(&web), ["nexus.example:8443"]);
+    let mail = stored(&[("host", "smtp.example")]);
+    assert!(PROVIDER.addresses(&mail).is_empty(), "a mail server is no address on the web");
+    assert_eq!(PROVIDER.hosts(&mail), ["smtp.example:587"]);
+    assert!(PROVIDER.addresses(&stored(&[])).is_empty());
 }

@@ -9,6 +9,7 @@ use url::Url;
 use super::address::Address;
 use crate::credential::Material;
 use crate::http::{Request, Response, parse_json};
+use crate::provider::api::is_spoken;
 use crate::provider::{Net, ProviderError, Verdict, apply};
 use crate::secret::Secret;
 
@@ -63,6 +64,9 @@ impl Asked<'_> {
 
     /// The server said that user name and password are wrong.
     pub(super) fn refused(&self, answer: &Response) -> Verdict {
+        if !is_spoken(answer) {
+            return self.other(answer);
+        }
         let host = self.host();
         let is_over = token_end(self.password).is_some_and(|end| end <= self.net.now);
         let verdict = if is_over {

@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::provider::foreign::yaml_limits;
 use crate::secret::Secret;
 
 /// A repository with a user name and a password.
@@ -32,19 +33,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Repository>, String> {
         username: Option<String>,
         password: Option<Secret>,
     }
-    // Nobody has so many repositories, and nobody needs anchors in this file.
-    let budget = serde_saphyr::budget! {
-        max_events: 200_000,
-        max_nodes: 50_000,
-        max_aliases: 100,
-        max_anchors: 100,
-        max_depth: 16,
-        max_documents: 1,
-        max_total_scalar_bytes: 4 << 20,
-        max_merge_keys: 10,
-    };
-    let options = serde_saphyr::options! { budget: budget, with_snippet: false };
-    let wire: Option<Wire> = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+    let wire: Option<Wire> = serde_saphyr::from_str_with_options(text, yaml_limits()).map_err(|error| {
         // The error's own text quotes what it found.
         let line = error.location().map_or(1, |location| location.line());
         format!("the YAML is broken or lacks a field at line {line}")

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 use super::asked::{Asked, claims};
 use super::token;
 use crate::http::{Request, Response, below, header};
+use crate::provider::api::is_spoken;
 use crate::provider::{Outcome, ProviderError, Verdict};
 use crate::secret::Secret;
 
@@ -88,7 +89,7 @@ pub(super) fn github(asked: &Asked<'_>) -> Result<Verdict, ProviderError> {
         401 => asked.refused(&answer),
         // The token of a workflow or of an app is alive and has no user. A limit says so in a header.
         403 if is_used_up(&answer) => asked.other(&Response { status: 429, ..answer }),
-        403 => Verdict::insufficient(
+        403 if is_spoken(&answer) => Verdict::insufficient(
             "GitHub knows the token and does not tell whose it is, as with the token of a workflow",
             "pull something to see whether it works",
         ),
@@ -132,10 +133,15 @@ pub(super) fn artifactory(asked: &Asked<'_>) -> Result<Verdict, ProviderError> {
     }
     let answer = asked.with_password(ping()?)?;
     Ok(match answer.status {
-        200 => asked.valid(),
+        200 if is_pong(&answer) => asked.valid(),
         401 | 403 => asked.refused(&answer),
         _ => asked.other(&answer),
     })
+}
+
+/// The documented answer to the ping is the text `OK`.
+fn is_pong(answer: &Response) -> bool {
+    answer.body.trim_ascii() == b"OK" || answer.json::<serde::de::IgnoredAny>().is_ok()
 }
 
 /// A Helm repository is its index. Many are open, so it is asked for without the credential first.
@@ -172,7 +178,7 @@ pub(super) fn helm(asked: &Asked<'_>) -> Result<Verdict, ProviderError> {
 fn is_index(answer: &Response) -> bool {
     let text = String::from_utf8_lossy(&answer.body);
     text.lines().any(|line| ["apiVersion:", "entries:"].iter().any(|word| line.starts_with(word)))
-        || text.trim_start().starts_with('{')
+        || (text.trim_start().starts_with('{') && (text.contains("\"apiVersion\"") || text.contains("\"entries\"")))
 }
 
 fn no_repository(asked: &Asked<'_>) -> Verdict {

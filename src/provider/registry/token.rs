@@ -11,6 +11,7 @@ use super::address::are_related;
 use super::asked::{Asked, IDENTITY_TOKEN, NOBODY, claims, error_code};
 use super::challenge::{self, Challenge};
 use crate::http::{Request, Response, below, header, parse_url};
+use crate::provider::api::is_spoken;
 use crate::provider::{Outcome, ProviderError, Verdict};
 use crate::secret::Secret;
 
@@ -52,6 +53,11 @@ fn is_registry(answer: &Response) -> bool {
     answer.headers.contains_key("docker-distribution-api-version") || answer.json::<serde::de::IgnoredAny>().is_ok()
 }
 
+/// A success with a credential: a registry that has named itself before need not say more.
+fn lets_in(answer: &Response) -> bool {
+    is_registry(answer) || answer.body.iter().all(u8::is_ascii_whitespace)
+}
+
 fn no_registry(asked: &Asked<'_>) -> Verdict {
     Verdict::failed(
         Outcome::Unexpected,
@@ -63,9 +69,9 @@ fn no_registry(asked: &Asked<'_>) -> Verdict {
 fn by_password(asked: &Asked<'_>) -> Result<Verdict, ProviderError> {
     let answer = asked.with_password(knock(asked)?)?;
     Ok(match answer.status {
-        200..300 => asked.valid(),
+        200..300 if lets_in(&answer) => asked.valid(),
         401 => asked.refused(&answer),
-        403 => insufficient(asked).code(error_code(&answer).unwrap_or_default()),
+        403 if is_spoken(&answer) => insufficient(asked).code(error_code(&answer).unwrap_or_default()),
         _ => asked.other(&answer),
     })
 }
@@ -73,7 +79,7 @@ fn by_password(asked: &Asked<'_>) -> Result<Verdict, ProviderError> {
 fn behind_open_door(asked: &Asked<'_>) -> Result<Verdict, ProviderError> {
     let answer = asked.with_password(knock(asked)?)?;
     Ok(match answer.status {
-        200..300 => asked.open_to_all(),
+        200..300 if lets_in(&answer) => asked.open_to_all(),
         401 => asked.refused(&answer),
         _ => asked.other(&answer),
     })
@@ -105,9 +111,9 @@ fn with_token(asked: &Asked<'_>, bearer: &Challenge) -> Result<Verdict, Provider
     };
     let inside = asked.openly(knock(asked)?.bearer(&token))?;
     match inside.status {
-        200..300 => {}
+        200..300 if lets_in(&inside) => {}
         401 if says_insufficient(&inside) => return Ok(insufficient(asked)),
-        403 => return Ok(insufficient(asked).code(error_code(&inside).unwrap_or_default())),
+        403 if is_spoken(&inside) => return Ok(insufficient(asked).code(error_code(&inside).unwrap_or_default())),
         _ => return Ok(asked.other(&inside)),
     }
     // The subject is empty for whoever came without a credential.

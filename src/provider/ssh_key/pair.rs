@@ -23,8 +23,7 @@ pub(super) enum Pair {
     Ed25519(Ed25519KeyPair),
 }
 
-/// How an agent is asked to sign with RSA: `SSH_AGENT_RSA_SHA2_256` and `SSH_AGENT_RSA_SHA2_512`.
-const RSA_SHA2_256: u32 = 2;
+/// How an agent is asked to sign with RSA and SHA-512: `SSH_AGENT_RSA_SHA2_512`.
 const RSA_SHA2_512: u32 = 4;
 
 /// The curves, each with its part of the names.
@@ -91,7 +90,8 @@ impl Pair {
     }
 
     /// A signature in the form of ssh: the algorithm's name and its own encoding. `flags` are those of an agent's
-    /// client; RSA without one of them would be RSA with SHA-1, and is not done.
+    /// client. RSA signs with SHA-256 where no hash is asked for: that meant SHA-1, with which nothing is signed here, and
+    /// `ssh-add -T` takes either.
     pub(super) fn sign(&self, data: &[u8], flags: u32) -> Option<Vec<u8>> {
         match self {
             Self::Ed25519(pair) => {
@@ -105,10 +105,10 @@ impl Pair {
                 Some(strings(&[name.as_bytes(), &strings(&[&positive(r), &positive(s)])]))
             }
             Self::Rsa(pair) => {
-                let (name, padding) = match flags {
-                    _ if flags & RSA_SHA2_512 != 0 => ("rsa-sha2-512", &RSA_PKCS1_SHA512),
-                    _ if flags & RSA_SHA2_256 != 0 => ("rsa-sha2-256", &RSA_PKCS1_SHA256),
-                    _ => return None,
+                let (name, padding) = if flags & RSA_SHA2_512 != 0 {
+                    ("rsa-sha2-512", &RSA_PKCS1_SHA512)
+                } else {
+                    ("rsa-sha2-256", &RSA_PKCS1_SHA256)
                 };
                 let mut signature = vec![0; pair.public_modulus_len()];
                 pair.sign(padding, &SystemRandom::new(), data, &mut signature).ok()?;

@@ -36,7 +36,7 @@ impl Signer {
         PublicKey::from(self.0.public()?).to_bytes().ok()
     }
 
-    /// A signature over `data` in ssh's own form. RSA signs with SHA-2 alone, which `flags` have to ask for.
+    /// A signature over `data` in ssh's own form. `flags` are those of an agent's client; RSA signs with SHA-2 alone.
     pub fn sign(&self, data: &[u8], flags: u32) -> Option<Vec<u8>> {
         self.0.sign(data, flags)
     }

@@ -95,7 +95,13 @@ fn a_broken_place_is_told_beside_what_lies_elsewhere() {
         "ovh",
         &[(".ovh.conf", OVH), ("work/ovh.conf", "nonsense\n")],
         &[("OVH_ENDPOINT", "ovh-us")],
-        "~/.ovh.conf [ovh-eu]\nbroken: ~/work/ovh.conf\nbroken: ~/.ovh.conf [ovh-us] (meant)\n",
+        "~/.ovh.conf [ovh-eu]\nbroken: ~/work/ovh.conf (meant)\nbroken: ~/.ovh.conf [ovh-us] (meant)\n",
+    );
+    found(
+        "ovh",
+        &[("work/ovh.conf", "nonsense\n")],
+        &[("OVH_APPLICATION_KEY", "k"), ("OVH_APPLICATION_SECRET", "s"), ("OVH_CONSUMER_KEY", "c")],
+        "$OVH_APPLICATION_SECRET\nbroken: ~/work/ovh.conf\n",
     );
     found(
         "registry",

@@ -135,6 +135,9 @@ impl Vault for Local<'_> {
     fn note_verdict(&self, metadata: &Metadata, verdict: &Verdict, at: DateTime<Utc>) -> Result<(), VaultError> {
         let Some(check) = verdict.outcome.check() else { return Ok(()) };
         let Some((store, _)) = self.existing()? else { return Ok(()) };
+        if verdict.outcome.is_refusal() {
+            store.forget_issued(&metadata.id)?;
+        }
         let expires = verdict.expires.map(|at| at.timestamp_millis());
         let updated = metadata.updated.timestamp_millis();
         Ok(store.note_check(&metadata.id, updated, check.word(), at.timestamp_millis(), expires)?)
@@ -176,11 +179,6 @@ impl Vault for Local<'_> {
             Some((text, expires)) => self.write_kept(metadata, form, of, &text, (made, expires)),
             None => Ok(()),
         }
-    }
-
-    fn forget_kept(&self, metadata: &Metadata) -> Result<(), VaultError> {
-        let Some((store, _)) = self.existing()? else { return Ok(()) };
-        Ok(store.forget_issued(&metadata.id)?)
     }
 
     fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError> {

@@ -9,10 +9,11 @@ use crate::canary::{Canary, Sweep};
 use crate::stage::Stage;
 use crate::vaulted;
 
-/// Every form of a refusal with the statuses that are read closely, one with the others, and all else.
+/// Every form of a refusal with the statuses that are read closely, some with the others, and all else.
 fn moods() -> Vec<Mood> {
-    let close = [400, 401, 403].into_iter().flat_map(|status| REFUSALS.map(|shape| Mood::Says(status, shape)));
-    let others = [404, 429, 500].map(|status| Mood::Says(status, REFUSALS[0]));
+    let close = [401, 403].into_iter().flat_map(|status| REFUSALS.map(|shape| Mood::Says(status, shape)));
+    let others = [(400, 1), (400, 3), (404, 0), (429, 0), (500, 2)];
+    let others = others.map(|(status, shape)| Mood::Says(status, REFUSALS[shape]));
     let answers = ANSWERS.map(|shape| Mood::Says(200, shape));
     let rest = [Mood::Portal(200), Mood::Portal(403), Mood::Elsewhere, Mood::Challenges];
     close.chain(others).chain(answers).chain(rest).collect()

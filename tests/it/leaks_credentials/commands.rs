@@ -174,7 +174,7 @@ fn live(share: usize, given: &Given, minted: &Canary) -> usize {
     let fresh: Vec<Canary> = all.iter().map(|_| Canary::of_chance(64)).collect();
     let canaries: Vec<Canary> = all.iter().flat_map(|kept| kept.canaries.clone()).chain(fresh.clone()).collect();
     echo.knows(&canaries);
-    let canaries = [&canaries[..], &[minted.clone()]].concat();
+    let canaries = [&canaries[..], std::slice::from_ref(minted)].concat();
     let mut stage = vaulted::stage();
     talkative(&mut stage);
     stage.set("AWS_ENDPOINT_URL", echo.double.url()).set("HTTPS_PROXY", echo.double.url());

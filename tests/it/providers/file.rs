@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use base64::Engine;
 
 use crate::canary::{Canary, Sweep};
+use crate::terminal::Terminal;
 use crate::vaulted::{self, list, reveal};
 
 #[test]
@@ -35,6 +36,7 @@ fn a_file_is_kept_and_comes_back_byte_for_byte() {
     let export = ["credentials", "export", "key.txt", "--format", "file", "--to", to.to_str().unwrap()];
     stage.run(&export).ends(0);
     assert_eq!(std::fs::read_to_string(&to).unwrap(), text);
+    assert_eq!(stage.run(&export[..5]).ends(0).stdout(), text);
     assert_eq!(std::fs::metadata(&to).unwrap().permissions().mode() & 0o777, 0o600);
     let env = stage.run(&["credentials", "export", "key.txt", "--format", "env"]).ends(2);
     assert!(env.stderr().contains("CREDENTIAL_FILE_KEY_TXT names a file"), "{env}");
@@ -49,8 +51,13 @@ fn a_file_of_any_bytes_of_up_to_a_megabyte_is_kept() {
     stage.run(&["credentials", "store", "file", "~/store.p12", "--name", "big"]).ends(0);
     let back = reveal(&stage, "big", "content");
     assert!(base64::engine::general_purpose::STANDARD.decode(back).unwrap() == bytes);
-    let binary = stage.run(&["credentials", "export", "big", "--format", "file"]).ends(2);
-    assert!(binary.stderr().contains("cannot be printed as file"), "{binary}");
+    let export = ["credentials", "export", "big", "--format", "file"];
+    assert!(stage.run(&export).ends(0).stdout == bytes);
+    stage.run(&[&export[..], &["--to", "back.p12"]].concat()).ends(0);
+    assert!(std::fs::read(stage.home().join("back.p12")).unwrap() == bytes);
+    let mut terminal = Terminal::start(&stage, &export);
+    terminal.sees("this is no text, and nothing for a screen");
+    assert_eq!(terminal.ends().code, Some(2));
     stage.run(&["credentials", "export", "big", "--format", "base64"]).ends(0);
 
     std::fs::write(stage.home().join("large"), vec![0; (1 << 20) + 1]).unwrap();
@@ -61,4 +68,11 @@ fn a_file_of_any_bytes_of_up_to_a_megabyte_is_kept() {
     assert!(folder.stderr().contains("it is a folder"), "{folder}");
     stage.run(&["credentials", "store", "file", "missing"]).ends(1);
     assert_eq!(list(&stage).len(), 1);
+
+    std::fs::write(stage.home().join("new.p12"), &bytes[..1000]).unwrap();
+    stage.run(&["credentials", "update", "big", "--field", "content=@new.p12"]).ends(0);
+    assert!(stage.run(&export).ends(0).stdout == bytes[..1000]);
+    assert_eq!(list(&stage)[0]["fields"]["size"], "1000");
+    let nothing = stage.run(&["credentials", "update", "big"]).ends(2);
+    assert!(nothing.stderr().contains("next: give --field content=@FILE"), "{nothing}");
 }

@@ -169,7 +169,10 @@ fn the_usual_key_is_found() {
     );
     assert!(stored.stderr().contains("it still lies in plain text in ~/.ssh/id_ed25519"), "{stored}");
     std::fs::write(stage.home().join(".ssh/id_rsa"), "-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl\n").unwrap();
-    let broken = stage.run(&["credentials", "store", "ssh-key"]).ends(1);
+    let stored = stage.run(&["credentials", "store", "ssh-key", "--replace"]).ends(0);
+    assert!(stored.stderr().contains("warning: passed over: ~/.ssh/id_rsa is no usable SSH private key"), "{stored}");
+    assert!(stored.stderr().contains("Replaced id_ed25519"), "{stored}");
+    let broken = stage.run(&["credentials", "store", "ssh-key", "--private-key", "~/.ssh/id_rsa"]).ends(1);
     assert!(broken.stderr().contains("~/.ssh/id_rsa is no usable SSH private key"), "{broken}");
 }
 

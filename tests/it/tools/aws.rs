@@ -34,7 +34,7 @@ fn before(url: &str) -> Double {
         let mut request = format!("{} {} HTTP/1.1\r\n", seen.method, seen.target);
         for (name, value) in &seen.message.headers {
             if !["connection", "transfer-encoding", "expect"].contains(&name.as_str()) {
-                request += &format!("{name}: {value}\r\n");
+                request.extend([name, ": ", value, "\r\n"]);
             }
         }
         let mut stream = TcpStream::connect(&address).expect("the server is there");
@@ -141,7 +141,8 @@ fn the_aws_cli_and_boto3_are_whom_the_chain_of_roles_makes_them() {
     let missing = who("none");
     let told = String::from_utf8_lossy(&missing.stderr).into_owned();
     assert!(!missing.status.success() && told.contains("there is no AWS credential of that name"), "{told}");
-    // Nothing of all that stands in a file in plain text.
+    // Nothing of all that stands in a file in plain text, but for the one that the test gave the key in.
+    std::fs::remove_dir_all(stage.root().join("given")).unwrap();
     let (_, secret) = moto.key("dev");
     let token = asked(&stage, "chained").ends(0).json()["SessionToken"].as_str().unwrap().to_owned();
     let canaries = [Canary::of(&secret), Canary::of(&token)];
@@ -272,4 +273,18 @@ fn what_cannot_be_handed_out_is_told_on_stderr_alone() {
     });
     stage.set("AWS_ENDPOINT_URL", short.url());
     refused(&stage, "keys", "sts:GetSessionToken");
+}
+
+#[test]
+fn the_doctor_warns_of_an_endpoint_where_keys_of_ours_sign() {
+    let stage = vaulted::stage();
+    std::fs::create_dir_all(stage.home().join(".aws")).unwrap();
+    let ours = "[profile prod]\ncredential_process = /usr/bin/lanyard helper aws prod\n";
+    std::fs::write(stage.home().join(".aws/config"), ours).unwrap();
+    let told = stage.run(&["doctor"]);
+    assert!(!told.stdout().contains("another address than AWS's"), "{told}");
+    std::fs::write(stage.home().join(".aws/config"), format!("{ours}endpoint_url = https://evil.example\n")).unwrap();
+    let told = stage.run(&["doctor"]);
+    assert!(told.stdout().contains("go to another address than AWS's: the profile prod"), "{told}");
+    assert_ne!(told.code, Some(0));
 }

@@ -53,7 +53,7 @@ fn boto_fetches_keys_that_are_in_no_variable() {
 fn nobody_else_is_told_anything() {
     let moto = Moto::start();
     let stage = stage(&moto);
-    let script = "env | grep AWS_CONTAINER; echo up; read end";
+    let script = "env | grep AWS_CONTAINER; echo up; cat >/dev/null";
     let mut running = stage.start(&["run", "--credential", "deploy", "--aws-endpoint", "--", "sh", "-c", script]);
     let mut found = std::collections::BTreeMap::new();
     loop {

@@ -67,8 +67,7 @@ fn image(stage: &Stage) -> String {
     std::fs::create_dir_all(folder.join("blobs/sha256")).unwrap();
     let blob = |content: &Value, kind: &str| {
         let text = content.to_string();
-        let digest = Sha256::digest(text.as_bytes());
-        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = Sha256::digest(text.as_bytes()).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
         std::fs::write(folder.join("blobs/sha256").join(&digest), &text).unwrap();
         json!({ "mediaType": kind, "digest": format!("sha256:{digest}"), "size": text.len() })
     };

@@ -38,7 +38,7 @@ fn where_one_value_is_missing_nothing_is_written() {
     std::fs::write(&out, "as it was").unwrap();
     for (template, code, said) in [
         ("a lanyard://app/API_KEY\nlanyard://app/OTHER\n", 2, "lanyard://app/OTHER in template, line 2, has no value"),
-        ("a lanyard://app/API_KEY\nlanyard://nobody/x\n", 1, "there is no credential nobody"),
+        ("a lanyard://app/API_KEY\nlanyard://nobody/x\n", 2, "there is no credential nobody"),
         ("a lanyard://app/API_KEY\n\nlanyard://app\n", 2, "template, line 3, cannot be used"),
     ] {
         std::fs::write(stage.home().join("template"), template).unwrap();

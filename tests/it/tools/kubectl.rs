@@ -163,13 +163,14 @@ fn a_token_that_is_refused_is_asked_for_again_and_an_end_is_always_told() {
 
 #[test]
 fn a_password_is_no_token() {
-    let authority = Authority::new();
     let mut stage = stage(&kubeconfig("https://127.0.0.1:1", "", "{username: bob, password: LNYPASSWORD}"));
     store(&stage, &["--name", "bob", "--no-verify"]).ends(0);
     let told = asked(&mut stage, "bob", &question(V1, &serde_json::json!({ "server": "https://127.0.0.1:1" }))).ends(1);
     assert!(told.stdout().is_empty() && !told.stderr().contains("LNYPASSWORD"), "{told}");
-    drop(authority);
 }
+
+/// A secret access key of nobody's.
+const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
 /// A program of a cloud in a kubeconfig, which must not be run.
 fn program(command: &str, arguments: &str) -> String {
@@ -186,42 +187,42 @@ fn a_cluster_of_amazon_is_shown_a_request_that_aws_would_take() {
     let told = store(&stage, &["--name", "eks"]).ends(1);
     assert!(told.stderr().contains("`--source NAME`"), "{told}");
     let keys = ["credentials", "store", "aws", "--access-key-id", "AKIAIOSFODNN7EXAMPLE", "--secret-access-key", "-"];
-    let secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
-    stage.run_with(&[&keys[..], &["--no-verify", "--name", "keys"]].concat(), secret.as_bytes()).ends(0);
+    stage.run_with(&[&keys[..], &["--no-verify", "--name", "keys"]].concat(), SECRET.as_bytes()).ends(0);
     let stored = store(&stage, &["--source", "keys", "--name", "eks"]).ends(0);
     assert!(stored.stderr().contains("Stored eks (EKS kubeconfig"), "{stored}");
     assert!(stored.stderr().contains("active: shop AKIAIOSFODNN7EXAMPLE"), "{stored}");
     let config = written(&stage, &kubeconfig(&api.url(), &cluster, &user("eks", V1, true)));
     assert_eq!(said(&kubectl(&stage, &config, &WHO)), "shop AKIAIOSFODNN7EXAMPLE");
+    assert_aws_would_take(&stage, "");
+    // Temporary keys have their token in it.
+    let session = "IQoJb3JpZ2luX2VjEXAMPLE//////////wEaCXVzLWVhc3QtMSJHMEUCIQ==";
+    let update = ["credentials", "update", "keys", "--no-verify", "--field"];
+    stage.run(&[&update[..], &[&format!("session_token={session}")]].concat()).ends(0);
+    assert_aws_would_take(&stage, session);
+}
+
+/// Asserts that AWS's own library signs the same request as is in a token, at the same time.
+#[track_caller]
+fn assert_aws_would_take(stage: &Stage, session: &str) {
     let exported = stage.run(&["credentials", "export", "eks", "--format", "json"]).ends(0).json();
     let token = exported["KUBE_TOKEN"].as_str().unwrap();
-    let url = URL_SAFE_NO_PAD.decode(token.strip_prefix("k8s-aws-v1.").unwrap()).unwrap();
-    let url = String::from_utf8(url).unwrap();
+    let url = String::from_utf8(URL_SAFE_NO_PAD.decode(token.strip_prefix("k8s-aws-v1.").unwrap()).unwrap()).unwrap();
     assert!(
         url.starts_with("https://sts.eu-west-1.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15&"),
         "{url}"
     );
-    // AWS's own library signs the same request at the same time.
     let script = "import sys, datetime, urllib.parse as u\n\
-        from unittest import mock\n\
         import botocore.auth as a, botocore.credentials as c, botocore.awsrequest as r\n\
-        url, secret = sys.argv[1:]\n\
+        url, secret, token = sys.argv[1:]\n\
         query = dict(u.parse_qsl(u.urlsplit(url).query))\n\
-        made = datetime.datetime.strptime(query['X-Amz-Date'], '%Y%m%dT%H%M%SZ')\n\
-        for name in ('get_current_datetime',):\n\
-        \x20   if hasattr(a, name): setattr(a, name, lambda *_, **__: made)\n\
-        class Clock(datetime.datetime):\n\
-        \x20   @classmethod\n\
-        \x20   def utcnow(cls): return made\n\
-        \x20   @classmethod\n\
-        \x20   def now(cls, tz=None): return made\n\
+        a.get_current_datetime = lambda: datetime.datetime.strptime(query['X-Amz-Date'], '%Y%m%dT%H%M%SZ')\n\
         plain = 'https://sts.eu-west-1.amazonaws.com/?Action=GetCallerIdentity&Version=2011-06-15'\n\
         request = r.AWSRequest('GET', plain, headers={'x-k8s-aws-id': 'shop'})\n\
-        with mock.patch.object(a.datetime, 'datetime', Clock) if hasattr(a.datetime, 'datetime') else mock.patch.object(a, 'datetime', Clock):\n\
-        \x20   a.SigV4QueryAuth(c.Credentials('AKIAIOSFODNN7EXAMPLE', secret), 'sts', 'eu-west-1', expires=60).add_auth(request)\n\
+        keys = c.Credentials('AKIAIOSFODNN7EXAMPLE', secret, token or None)\n\
+        a.SigV4QueryAuth(keys, 'sts', 'eu-west-1', expires=60).add_auth(request)\n\
         theirs = dict(u.parse_qsl(u.urlsplit(request.url).query))\n\
         print(theirs == query or (theirs, query))\n";
-    let python = Command::new(venv().join("bin/python")).args(["-c", script, &url, secret]).output().unwrap();
+    let python = Command::new(venv().join("bin/python")).args(["-c", script, &url, SECRET, session]).output().unwrap();
     let told = format!("{}{}", String::from_utf8_lossy(&python.stdout), String::from_utf8_lossy(&python.stderr));
     assert_eq!(told, "True\n");
 }

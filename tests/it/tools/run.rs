@@ -57,6 +57,7 @@ fn folders(memory: &Path) -> Vec<PathBuf> {
 /// A place in memory of this test's own, as a session has one.
 pub fn memory(stage: &mut Stage) -> tempfile::TempDir {
     let folder = tempfile::Builder::new().prefix("lanyard-test-").tempdir_in("/dev/shm").expect("a folder in memory");
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o700)).expect("its mode");
     stage.set("XDG_RUNTIME_DIR", folder.path());
     folder
 }
@@ -156,7 +157,7 @@ fn what_cannot_be_looked_up_starts_nothing() {
         assert!(!stage.home().join("started").exists() && outcome.stdout.is_empty(), "{outcome}");
         assert!(!outcome.stderr().contains("CANARY"), "{outcome}");
     };
-    fails(&["--credential", "ap"], 1, &["there is no credential ap", "did you mean app?"]);
+    fails(&["--credential", "ap"], 2, &["there is no credential ap", "did you mean app?"]);
     fails(
         &["--credential", "app", "--credential", "other"],
         2,
@@ -170,7 +171,7 @@ fn what_cannot_be_looked_up_starts_nothing() {
         &["lanyard://app/API_KY in template, line 4, has no value", "no field API_KY", "did you mean API_KEY?"],
     );
     template("A=lanyard://nobody/x\n");
-    fails(&["--env", "template"], 1, &["lanyard://nobody/x in template, line 1", "there is no credential nobody"]);
+    fails(&["--env", "template"], 2, &["lanyard://nobody/x in template, line 1", "there is no credential nobody"]);
     template("\nA=lanyard://app\n");
     fails(
         &["--env", "template"],
@@ -226,8 +227,18 @@ fn a_secret_is_on_no_command_line() {
     let mut stage = stage(canary.text());
     let memory = memory(&mut stage);
     store_file(&stage, &format!("{}\nx\n", canary.text()));
-    let words =
-        ["run", "--credential", "app", "--credential", "thefile", "--mask", "--", "sh", "-c", "echo up; read end"];
+    let words = [
+        "run",
+        "--credential",
+        "app",
+        "--credential",
+        "thefile",
+        "--mask",
+        "--",
+        "sh",
+        "-c",
+        "echo up; cat >/dev/null",
+    ];
     let mut running = stage.start(&words);
     assert_eq!(running.answer_line(), "up");
     let mut seen = 0;
@@ -235,7 +246,7 @@ fn a_secret_is_on_no_command_line() {
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let line = String::from_utf8_lossy(&line);
         assert!(!line.contains(canary.text()), "{line}");
-        seen += usize::from(line.contains("echo up; read end") || line.contains(memory.path().to_str().unwrap()));
+        seen += usize::from(line.contains("echo up; cat >/dev/null") || line.contains(memory.path().to_str().unwrap()));
     }
     assert_eq!(seen, 3, "lanyard, its guard and the command");
     running.finish().ends(0);

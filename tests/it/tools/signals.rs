@@ -3,6 +3,7 @@
 use rexpect::session::PtySession;
 
 use super::run::{memory, stage, store_file};
+use crate::keyring::Keyring;
 use crate::stage::{LANYARD, Stage};
 use crate::terminal::Terminal;
 
@@ -48,6 +49,26 @@ fn a_signal_that_ends_the_command_ends_lanyard_likewise() {
         assert_eq!(running.finish().code, None, "{mode:?}: it died of the signal");
         assert!(std::fs::read_dir(memory.path()).unwrap().next().is_none(), "{mode:?}");
     }
+}
+
+/// The connection to a keychain has threads of its own, and none of them may take a signal.
+#[test]
+fn a_vault_in_a_keychain_makes_no_difference() {
+    let keyring = Keyring::start();
+    let mut stage = Stage::with_keyring(&keyring);
+    crate::vaulted::store_env(&stage, "app", "API_KEY", "s3cr3t-value");
+    let memory = memory(&mut stage);
+    store_file(&stage, "s3cr3t content\n");
+    let script = "trap 'echo got; exit 9' TERM; trap '' INT; echo up; while :; do sleep 0.1; done";
+    for mode in MODES {
+        let mut running = stage.start(&[&["run"], mode, &["--", "sh", "-c", script]].concat());
+        assert_eq!(running.answer_line(), "up", "{mode:?}");
+        running.signal("INT");
+        running.signal("TERM");
+        assert_eq!(running.answer_line(), "got", "{mode:?}");
+        running.finish().ends(9);
+    }
+    assert!(std::fs::read_dir(memory.path()).unwrap().next().is_none());
 }
 
 #[test]

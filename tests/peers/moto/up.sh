@@ -4,16 +4,16 @@
 #
 #   up.sh VENV [DIR PORT]
 #
-# VENV is made and filled if it is not there. It is ready when DIR/keys.json is there: an access key of each user, and
-# the role. Without DIR, only VENV is made. Where there is a file DIR/clock, its clock runs as that says, in the words of
-# faketime: `+10m`.
+# VENV is made and filled if it is not there, with the AWS CLI as well. It is ready when DIR/keys.json is there: an access
+# key of each user, and the role. Without DIR, only VENV is made. Where there is a file DIR/clock, its clock runs as that
+# says, in the words of faketime: `+10m`.
 set -euo pipefail
 venv=$1 dir=${2-} port=${3-5000}
-readonly version=5.2.5
+readonly version=5.2.5 cli_version=1.46.3
 
-if [ ! -x "$venv/bin/moto_server" ]; then
+if [ ! -x "$venv/bin/moto_server" ] || [ ! -x "$venv/bin/aws" ]; then
     python3 -m venv "$venv"
-    "$venv/bin/pip" install --quiet --disable-pip-version-check "moto[server]==$version"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "moto[server]==$version" "awscli==$cli_version"
 fi
 [ -n "$dir" ] || exit 0
 if [ -e "$dir/clock" ]; then

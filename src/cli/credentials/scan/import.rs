@@ -94,12 +94,16 @@ impl Import<'_> {
 
     /// The credential in the vault with the same secrets. The vault is opened for an import in any case.
     fn held(&self, fields: &Fields) -> Result<Option<Metadata>, VaultError> {
-        for metadata in self.vault.list()? {
+        let mut alike = Vec::new();
+        self.vault.each(&mut |metadata| {
             let may_be = metadata.kind.id == fields.kind.id
+                && metadata.secret_names.len() >= fields.secrets.len()
                 && fields.plain.iter().all(|(name, value)| metadata.field(name).is_none_or(|held| held == value));
-            if !may_be || metadata.secret_names.len() < fields.secrets.len() {
-                continue;
+            if may_be {
+                alike.push(metadata);
             }
+        })?;
+        for metadata in alike {
             let held = self.vault.open(&metadata)?;
             if fields.secrets.iter().all(|(name, value)| held.secret(name) == Some(value)) {
                 return Ok(Some(metadata));

@@ -71,7 +71,7 @@ fn form(provider: &'static dyn Provider) -> Command {
         );
     }
     command
-        .arg(Arg::new("name").long("name").value_name("NAME").help("Name the credential"))
+        .arg(Arg::new("name").long("name").value_name("NAME").value_parser(ui::name).help("Name the credential"))
         .arg(
             Arg::new("replace")
                 .long("replace")

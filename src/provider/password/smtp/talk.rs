@@ -154,9 +154,15 @@ impl<'a, S: Read + Write> Talk<'a, S> {
 
     fn not_now<T>(&self, reply: &Reply) -> Step<T> {
         let too_often = reply.enhanced().is_some_and(|code| code.starts_with("4.7."));
-        let outcome = if too_often { Outcome::RateLimited } else { Outcome::Unreachable };
-        let reason = format!("{} asks to come back later", self.place);
-        Err(Box::new(Verdict::failed(outcome, reason, "wait some minutes, then test again").code(reply.word())))
+        let place = self.place;
+        let verdict = if too_often {
+            let reason = format!("{place} was asked too often");
+            Verdict::failed(Outcome::RateLimited, reason, "wait some minutes, then test again")
+        } else {
+            let reason = format!("{place} asks to come back later");
+            Verdict::failed(Outcome::Unreachable, reason, "try again later; the password may well be good")
+        };
+        Err(Box::new(verdict.code(reply.word())))
     }
 
     pub(super) fn sign_in(&mut self, username: &str, password: &Secret) -> Step<Verdict> {
@@ -219,7 +225,7 @@ impl<'a, S: Read + Write> Talk<'a, S> {
             _ => Verdict::failed(
                 Outcome::Unexpected,
                 format!("{place} answered in a way that lanyard does not know"),
-                "try again; if it stays so, check the port",
+                "check that a mail server is what is at this port",
             )
             .code(word),
         })

@@ -96,7 +96,7 @@ fn artifactory_is_pinged_unless_everybody_may() {
     let closed = |request: &Request| {
         assert_eq!(request.url.path(), "/artifactory/api/system/ping");
         let status = if authorization(request) == basic("alice", "right") { 200 } else { 401 };
-        answer(status, &[], "OK")
+        answer(status, &[], if status == 200 { "OK" } else { r#"{"errors":[{"status":401}]}"# })
     };
     assert_eq!(outcome(&alice("corp.jfrog.io", "right"), closed), Outcome::Valid);
     assert_eq!(outcome(&alice("corp.jfrog.io", "wrong"), closed), Outcome::Invalid);

@@ -1,0 +1,194 @@
+//! kubectl and every other client of Kubernetes: a cluster, a user and a context in the kubeconfig for each credential.
+//! The user runs lanyard, and the client has to tell it which cluster it talks to.
+//!
+//! kubectl itself writes the file, on a copy: it is YAML, and kubectl's own way to write it is the one that users see.
+
+use std::path::{Path, PathBuf};
+
+use super::{Plan, SetupError, Site, Tool, read};
+use crate::credential::Metadata;
+use crate::os::{Env, files, program};
+
+/// Kubernetes.
+pub(super) struct Kubectl;
+/// The tool.
+pub(super) static TOOL: Kubectl = Kubectl;
+
+const KINDS: [&str; 3] = ["kubeconfig", "kubeconfig_eks", "kubeconfig_gke"];
+/// How the names of our entries begin.
+const OURS: &str = "lanyard-";
+const API: &str = "client.authentication.k8s.io/v1";
+/// kubectl is asked for so long, in seconds.
+const PATIENCE: u64 = 20;
+
+impl Tool for Kubectl {
+    fn name(&self) -> &'static str {
+        "kubectl"
+    }
+
+    fn title(&self) -> &'static str {
+        "kubectl, Helm and other clients of Kubernetes"
+    }
+
+    fn programs(&self) -> &'static [&'static str] {
+        &["kubectl"]
+    }
+
+    fn plan(&self, site: &Site<'_>) -> Result<Plan, SetupError> {
+        let credentials: Vec<&Metadata> = site.of_kinds(&KINDS).collect();
+        if credentials.is_empty() {
+            return Err(SetupError::NothingToServe { tool: self.name(), store: "lanyard credentials store k8s" });
+        }
+        if !site.has(self) {
+            return Err(SetupError::NoTool { tool: self.name() });
+        }
+        let path = configuration(site.env)?;
+        let mut plan = Plan::default();
+        plan.file(path, |text| {
+            let copy = Copy::of(site.env, text)?;
+            // A client that has another context in use goes on with it.
+            for metadata in &credentials {
+                entries(&copy, site, metadata)?;
+            }
+            copy.text()
+        })?;
+        for metadata in credentials {
+            plan.notes.push(format!("use it: kubectl --context {OURS}{} get namespaces", metadata.name));
+        }
+        Ok(plan)
+    }
+
+    fn without(&self, env: &Env, _: &Path, text: &str) -> String {
+        let removed = || -> Result<String, SetupError> {
+            let copy = Copy::of(env, text)?;
+            for (list, delete) in
+                [("get-contexts", "delete-context"), ("get-users", "delete-user"), ("get-clusters", "delete-cluster")]
+            {
+                let told = if list == "get-contexts" { copy.run(&[list, "-o", "name"])? } else { copy.run(&[list])? };
+                for name in told.lines().filter(|name| name.starts_with(OURS)) {
+                    copy.run(&[delete, name])?;
+                }
+            }
+            copy.text()
+        };
+        removed().unwrap_or_else(|_| text.to_owned())
+    }
+
+    fn check(&self, site: &Site<'_>) -> Result<Option<String>, SetupError> {
+        let Some(first) = site.of_kinds(&KINDS).next() else { return Ok(None) };
+        let user = format!("{OURS}{}", first.name);
+        let asked = ["config", "view", "-o", "jsonpath={.users[*].name}"];
+        let Ok(told) = program::output(site.env, "kubectl", &asked, PATIENCE) else { return Ok(None) };
+        if told.expose().split_whitespace().any(|name| name == user) {
+            return Ok(Some(format!("kubectl asks lanyard in context {user}")));
+        }
+        Err(SetupError::NotAsked { tool: self.name(), problem: "it reads another file, see KUBECONFIG".into() })
+    }
+}
+
+/// Puts the entries for one credential into the copy.
+fn entries(copy: &Copy<'_>, site: &Site<'_>, metadata: &Metadata) -> Result<(), SetupError> {
+    let written = (site.exported)(metadata, "kubeconfig")?;
+    let text = written.as_ref().map(crate::secret::Secret::expose).unwrap_or_default();
+    let own = |key: &str| {
+        let value = text.lines().find_map(|line| line.trim_start().strip_prefix(key)?.strip_prefix(':'));
+        value.map(|value| value.trim().trim_matches(['"', '\'']).to_owned()).filter(|value| !value.is_empty())
+    };
+    let Some(server) = own("server") else {
+        return Err(SetupError::Unclear {
+            path: copy.path(),
+            problem: format!("credential {} names no server", metadata.name),
+            mend: format!("store it again: lanyard credentials update {}", metadata.name),
+        });
+    };
+    let name = format!("{OURS}{}", metadata.name);
+    let mut cluster = vec!["set-cluster".to_owned(), name.clone(), format!("--server={server}")];
+    if let Some(server_name) = own("tls-server-name") {
+        cluster.push(format!("--tls-server-name={server_name}"));
+    }
+    if let Some(proxy) = own("proxy-url") {
+        cluster.push(format!("--proxy-url={proxy}"));
+    }
+    if let Some(authority) = own("certificate-authority-data") {
+        cluster.push(format!("--certificate-authority={}", copy.authority(&authority)?.display()));
+        cluster.push("--embed-certs=true".to_owned());
+    }
+    copy.run(&words(&cluster))?;
+    copy.run(&[
+        "set-credentials",
+        &name,
+        &format!("--exec-api-version={API}"),
+        &format!("--exec-command={}", site.program.display()),
+        "--exec-arg=helper",
+        "--exec-arg=kubectl",
+        &format!("--exec-arg={}", metadata.name),
+        "--exec-interactive-mode=IfAvailable",
+        "--exec-provide-cluster-info=true",
+    ])?;
+    let mut context =
+        vec!["set-context".to_owned(), name.clone(), format!("--cluster={name}"), format!("--user={name}")];
+    if let Some(namespace) = metadata.field("namespace") {
+        context.push(format!("--namespace={namespace}"));
+    }
+    copy.run(&words(&context))?;
+    Ok(())
+}
+
+fn words(owned: &[String]) -> Vec<&str> {
+    owned.iter().map(String::as_str).collect()
+}
+
+/// A copy of a kubeconfig in a folder that only the user may enter, which is gone at the end.
+struct Copy<'e> {
+    env: &'e Env,
+    folder: tempfile::TempDir,
+}
+
+impl<'e> Copy<'e> {
+    fn of(env: &'e Env, text: &str) -> Result<Self, SetupError> {
+        let parent = env.data_dir().join("setup");
+        files::create_private_dir(&parent)?;
+        let io = |cause| files::FileError::Io { action: "write", path: parent.clone(), cause };
+        let folder = tempfile::Builder::new().prefix("kubeconfig-").tempdir_in(&parent).map_err(io)?;
+        let copy = Self { env, folder };
+        files::replace(&copy.path(), text.as_bytes(), false)?;
+        Ok(copy)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("config")
+    }
+
+    /// The certificate authorities in a file, as kubectl wants them.
+    fn authority(&self, base64: &str) -> Result<PathBuf, SetupError> {
+        use base64::Engine;
+        let path = self.folder.path().join("ca.pem");
+        let pem = base64::engine::general_purpose::STANDARD.decode(base64).unwrap_or_default();
+        files::replace(&path, &pem, false)?;
+        Ok(path)
+    }
+
+    /// Runs `kubectl config …` on the copy.
+    fn run(&self, words: &[&str]) -> Result<String, SetupError> {
+        let file = format!("--kubeconfig={}", self.path().display());
+        let all: Vec<&str> = ["config", &file].into_iter().chain(words.iter().copied()).collect();
+        let told = program::output(self.env, "kubectl", &all, PATIENCE);
+        told.map(|told| told.expose().to_owned()).map_err(|cause| SetupError::NotAsked {
+            tool: "kubectl",
+            problem: format!("its own `kubectl config` failed: {cause}"),
+        })
+    }
+
+    fn text(&self) -> Result<String, SetupError> {
+        Ok(read(&self.path())?.unwrap_or_default())
+    }
+}
+
+/// The first file of `KUBECONFIG`, else the usual one.
+fn configuration(env: &Env) -> Result<PathBuf, SetupError> {
+    let listed = env.var("KUBECONFIG").map(|list| std::env::split_paths(list).collect::<Vec<_>>()).unwrap_or_default();
+    match listed.into_iter().find(|path| !path.as_os_str().is_empty()) {
+        Some(first) => Ok(env.working_dir().join(first)),
+        None => Ok(env.home().ok_or(SetupError::NoHome)?.join(".kube/config")),
+    }
+}
