@@ -240,10 +240,8 @@ fn no_damage_to_a_file_makes_its_reader_fall_over_or_quote_it() {
 #[test]
 fn what_is_small_and_would_grow_is_left() {
     let home = Home::new();
-    let mut laughs = format!("a0: &a0 {}\n", secret());
-    for line in 1..12 {
-        laughs += &format!("a{line}: &a{line} [{}]\n", format!("*a{},", line - 1).repeat(10));
-    }
+    let line = |line: usize| format!("a{line}: &a{line} [{}]\n", format!("*a{},", line - 1).repeat(10));
+    let laughs = format!("a0: &a0 {}\n{}", secret(), (1..12).map(line).collect::<String>());
     let deep = |open: &str, close: &str| format!("a: {}1{}", open.repeat(50_000), close.repeat(50_000));
     let texts = [
         laughs.clone(),
