@@ -81,8 +81,10 @@ fn source(row: &Row) -> Option<Issued> {
         session_token: Some(Secret::new(CANARY.into())),
     };
     match row.kind {
-        "aws_assume_role" | "registry_ecr" => Some(Issued::lasting(keys())),
-        "oauth" => Some(Issued::lasting(Material::Bearer(Secret::new(CANARY.into())))),
+        "aws_assume_role" | "registry_ecr" | "kubeconfig_eks" => Some(Issued::lasting(keys())),
+        "oauth" | "kubeconfig_gke" | "registry_gar" => {
+            Some(Issued::lasting(Material::Bearer(Secret::new(CANARY.into()))))
+        }
         _ => None,
     }
 }

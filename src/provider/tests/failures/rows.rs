@@ -5,11 +5,13 @@ use super::{Row, Said};
 mod services;
 
 /// Ways of asking in which the end of a credential is told like any other refusal, or has no end at all.
-pub(super) const TELLS_NO_END: [&str; 15] = [
+pub(super) const TELLS_NO_END: [&str; 18] = [
     "Google service account",
     "Hetzner Cloud",
     "Verda's token",
     "Kubernetes",
+    "EKS",
+    "GKE",
     "registry with a password",
     "registry with tokens",
     "Docker Hub",
@@ -17,6 +19,7 @@ pub(super) const TELLS_NO_END: [&str; 15] = [
     "Artifactory",
     "Harbor",
     "Helm repository",
+    "Artifact Registry",
     "GitHub",
     "Bitbucket",
     "Gitea",
@@ -188,6 +191,28 @@ const ROWS: &[Row] = &[
         ..NO_ROW
     },
     Row {
+        name: "EKS",
+        kind: "kubeconfig_eks",
+        invalid: (401, &[], r#"{"kind":"Status","reason":"Unauthorized"}"#),
+        insufficient: Some((
+            403,
+            &[],
+            r#"{"kind":"Status","reason":"Forbidden","message":"User \"bob\" cannot do it"}"#,
+        )),
+        ..NO_ROW
+    },
+    Row {
+        name: "GKE",
+        kind: "kubeconfig_gke",
+        invalid: (401, &[], r#"{"kind":"Status","reason":"Unauthorized"}"#),
+        insufficient: Some((
+            403,
+            &[],
+            r#"{"kind":"Status","reason":"Forbidden","message":"User \"bob\" cannot do it"}"#,
+        )),
+        ..NO_ROW
+    },
+    Row {
         name: "registry with a password",
         kind: "registry",
         fields: &[("url", "https://r.example"), ("flavour", "oci")],
@@ -267,6 +292,14 @@ const ROWS: &[Row] = &[
         expired: Some((400, &[], r#"{"__type":"ExpiredTokenException","message":"no"}"#)),
         insufficient: Some((400, &[], r#"{"__type":"AccessDeniedException","message":"no"}"#)),
         limited: &[(400, &[], r#"{"__type":"ThrottlingException","message":"no"}"#)],
+        ..NO_ROW
+    },
+    Row {
+        name: "Artifact Registry",
+        kind: "registry_gar",
+        before: &[BASIC],
+        invalid: (401, &[("www-authenticate", "Basic realm=r")], r#"{"errors":[{"code":"UNAUTHORIZED"}]}"#),
+        insufficient: Some((403, &[], r#"{"errors":[{"code":"DENIED"}]}"#)),
         ..NO_ROW
     },
     Row {
