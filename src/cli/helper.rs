@@ -14,7 +14,7 @@ use crate::cli::{Doors, Global};
 use crate::config::{self, Config, Overrides};
 use crate::credential::{Metadata, Want};
 use crate::error::{Code, Failure, Result};
-use crate::helper::{self, Call, Desk, Framing, HELPERS, Helper, Reply, Served};
+use crate::helper::{self, Ask, Call, Desk, Framing, HELPERS, Helper, Reply, Served};
 use crate::http::Client;
 use crate::os::Env;
 use crate::os::input::Input;
@@ -191,7 +191,14 @@ fn answer(helper: &dyn Helper, words: &[String], env: &Env, ui: &Ui, http: &dyn 
         is_first = false;
         let served = match by_agent(env, helper, words, &text) {
             Some(reply) => Served { reply, used: None },
-            None => helper::serve(helper, &Call { arguments: words, text: &text, env }, &desk),
+            None => {
+                let call = Call { arguments: words, text: &text, env };
+                if matches!(helper.ask(&call), Ok(Ask::Get(_))) && Local::is_in(&env.data_dir()) {
+                    // Most of the answer's time is the way to the keychain: it begins while the database is asked.
+                    secret::keychain::begin(env.var("DBUS_SESSION_BUS_ADDRESS").is_some());
+                }
+                helper::serve(helper, &call, &desk)
+            }
         };
         if let Some(talk) = &served.reply.talk {
             ui.say(talk);

@@ -51,6 +51,19 @@ def bench(binary, rounds, folder, host):
     login = ["--username", "alice", "--token", "-"]
     subprocess.run([binary, "credentials", "store", "git", url, *login], input="alice-password", text=True,
                    env=environment, check=True, capture_output=True)
+    # A second home with an agent; the first one has none.
+    with_agent = environment | {"HOME": os.path.join(folder, "with-agent")}
+    os.makedirs(with_agent["HOME"], mode=0o700)
+    subprocess.run([binary, "credentials", "store", "git", url, *login], input="alice-password", text=True,
+                   env=with_agent, check=True, capture_output=True)
+    subprocess.run([binary, "agent", "start"], env=with_agent, check=True, capture_output=True)
+    try:
+        compare(binary, rounds, folder, host, url, environment, with_agent)
+    finally:
+        subprocess.run([binary, "agent", "stop"], env=with_agent, check=True, capture_output=True)
+
+
+def compare(binary, rounds, folder, host, url, environment, with_agent):
     stored = os.path.join(folder, "plain-file")
     with open(os.open(stored, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
         file.write(f"http://alice:alice-password@{host}\n")
@@ -64,23 +77,30 @@ def bench(binary, rounds, folder, host):
         "ls-remote, open to all": (["git", "ls-remote", url.replace("/private/", "/open/")], ""),
         "ls-remote, plain file": (listing(f"store --file={stored}"), ""),
         "ls-remote, lanyard": (listing(f"{binary} helper git"), ""),
+        "ls-remote, lanyard with an agent": (listing(f"{binary} helper git"), "", with_agent),
         "lanyard helper git get": ([binary, "helper", "git", "get"], question),
+        "the same with an agent, get": ([binary, "helper", "git", "get"], question, with_agent),
         "lanyard helper git store": ([binary, "helper", "git", "store"], question),
         "git credential-store get": (["git", "credential-store", f"--file={stored}", "get"], question),
     }
+    if shutil.which("secret-tool"):
+        subprocess.run(["secret-tool", "store", "--label=bench", "service", "bench"], input="alice-password", text=True,
+                       env=environment, check=True)
+        commands["secret-tool lookup, to get"] = (["secret-tool", "lookup", "service", "bench"], "")
     libsecret = shutil.which("git-credential-libsecret")
     if libsecret:
         kept = question.replace("\n\n", "\nusername=alice\npassword=alice-password\n\n")
         subprocess.run([libsecret, "store"], input=kept, text=True, env=environment, check=True)
         commands["git-credential-libsecret get"] = ([libsecret, "get"], question)
         commands["ls-remote, libsecret"] = (listing(libsecret), "")
-    for name, (command, stdin) in commands.items():
+    commands = {name: (*row, environment)[:3] for name, row in commands.items()}
+    for name, (command, stdin, environment) in commands.items():
         outcome = subprocess.run(command, input=stdin, text=True, env=environment, capture_output=True)
         if outcome.returncode != 0 or (name.endswith(" get") and "alice-password" not in outcome.stdout):
             sys.exit(f"{name} does not work here, so there is nothing to time: {outcome.stderr}")
     times = {name: [] for name in commands}
     for _ in range(rounds):
-        for name, (command, stdin) in commands.items():
+        for name, (command, stdin, environment) in commands.items():
             started = time.perf_counter()
             subprocess.run(command, input=stdin.encode(), env=environment,
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -89,6 +109,10 @@ def bench(binary, rounds, folder, host):
     print(f"\ngit over HTTP, {rounds} rounds\n{'command':<34}{'median':>12}")
     for name, median in times.items():
         print(f"{name:<34}{median:>9.2f} ms")
+    peer = times.get("secret-tool lookup, to get")
+    if peer:
+        print(f"{'get over secret-tool':<34}{times['lanyard helper git get'] / peer:>9.2f}    <= 0.9")
+        print(f"{'with an agent, over secret-tool':<34}{times['the same with an agent, get'] / peer:>9.2f}    <= 0.25")
     over = times["ls-remote, lanyard"] - times["ls-remote, plain file"]
     print(f"{'lanyard over a plain file':<34}{over:>9.2f} ms for get and store together")
 
