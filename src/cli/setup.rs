@@ -1,5 +1,7 @@
 //! `lanyard setup`: tells the tools on this machine to ask lanyard.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::cli::{Doors, active, vault_door};
@@ -145,8 +147,12 @@ fn show(doors: &Doors<'_>, edit: &Edit) {
             for line in before.get(same..before.len() - same_end).unwrap_or_default() {
                 doors.ui.say(&format!("  - {}", hidden(line)));
             }
+            // A tool that writes its whole file anew moves lines about, and what was in them is not ours to show either.
+            let theirs: BTreeSet<&str> = before.iter().map(|line| line.trim()).collect();
             for line in after.get(same..after.len() - same_end).unwrap_or_default() {
-                doors.ui.say(&format!("  + {}", printable(&line.replace('\t', "    "))));
+                let moved = theirs.contains(line.trim());
+                let line = if moved { hidden(line) } else { printable(&line.replace('\t', "    ")) };
+                doors.ui.say(&format!("  + {line}"));
             }
         }
         Edit::Link { path, to } => doors.ui.say(&format!("{} -> {}", path.display(), to.display())),

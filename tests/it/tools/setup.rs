@@ -207,6 +207,44 @@ fn a_file_that_cannot_be_written_is_left_alone() {
     assert_eq!(std::fs::read(&config).unwrap(), b"\xff\xfe");
 }
 
+#[test]
+fn kubectl_gets_a_context_and_what_was_in_its_file_is_not_shown() {
+    let mut stage = stage();
+    // kubectl comes with the peers where the system has none.
+    let path = stage.command(&[]).get_envs().find(|(name, _)| *name == "PATH").unwrap().1.unwrap().to_owned();
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-peers/k8s");
+    stage.set("PATH", format!("{}:{}", path.to_str().unwrap(), peers.display()));
+    let text_of = |user: &str| {
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: mine\nusers:\n- name: me\n  user:\n    token: {user}\n\
+             contexts:\n- name: mine\n  context:\n    cluster: mine\n    user: me\n\
+             clusters:\n- name: mine\n  cluster:\n    server: https://mine.example\n"
+        )
+    };
+    let stored = stage.home().join("stored.yaml");
+    std::fs::write(&stored, text_of("s3cr3t-value-of-the-stored")).unwrap();
+    let words = ["credentials", "store", "k8s", "--kubeconfig", "stored.yaml", "--name", "dev", "--no-verify"];
+    stage.run(&words).ends(0);
+    let config = stage.home().join(".kube/config");
+    std::fs::create_dir_all(config.parent().unwrap()).unwrap();
+    let theirs = text_of("s3cr3t-value-of-another");
+    std::fs::write(&config, &theirs).unwrap();
+    let outcome = stage.run(&["setup", "kubectl", "--yes"]).ends(0);
+    assert!(outcome.stderr().contains("kubectl asks lanyard in context lanyard-dev"), "{outcome}");
+    assert!(!outcome.stderr().contains("s3cr3t-value"), "{outcome}");
+    let changed = text(&config);
+    for part in ["provideClusterInfo: true", "interactiveMode: IfAvailable", "current-context: mine", "- helper"] {
+        assert!(changed.contains(part), "{part}: {changed}");
+    }
+    assert!(!changed.contains("s3cr3t-value-of-the-stored"), "{changed}");
+    // Edited since: only our entries go.
+    std::fs::write(&config, changed.replace("https://mine.example", "https://moved.example")).unwrap();
+    stage.run(&["setup", "kubectl", "--undo"]).ends(0);
+    let rest = text(&config);
+    assert!(!rest.contains("lanyard") && rest.contains("https://moved.example"), "{rest}");
+    assert!(rest.contains("s3cr3t-value-of-another"), "{rest}");
+}
+
 /// The page and the program name the same tools.
 #[test]
 fn every_tool_has_a_row_on_the_page() {
