@@ -95,8 +95,11 @@ impl Store {
     fn outdated(&self) -> Result<usize, RowError> {
         let (application, present, tables): (i32, usize, u32) = self.with(|connection| {
             let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
+            // All three come with one commit. The mark is read last, so that a file which another process is just making
+            // never looks like somebody else's.
             let tables = connection.query_row("SELECT COUNT(*) FROM sqlite_master", [], |row| row.get(0))?;
-            Ok((number("application_id")?, usize::try_from(number("user_version")?).unwrap_or(usize::MAX), tables))
+            let present = usize::try_from(number("user_version")?).unwrap_or(usize::MAX);
+            Ok((number("application_id")?, present, tables))
         })?;
         if application != APPLICATION && (tables > 0 || present > 0) {
             return Err(RowError::Strange { path: self.path.clone() });

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use clap::CommandFactory;
 
 use crate::auth::service::preset_defaults;
 use crate::cli::ui::Ui;
@@ -111,6 +112,13 @@ impl Args {
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         let words: Option<Vec<String>> = self.words.into_iter().map(|word| word.into_string().ok()).collect();
         let words = words.ok_or(HelperFailure::NoText)?;
+        if words.iter().any(|word| word == "--help") {
+            // No protocol has this word; a person wrote it.
+            let mut command = super::Cli::command();
+            command.build();
+            let help = command.find_subcommand_mut("helper").map(|helper| helper.render_long_help().to_string());
+            return doors.ui.answer(help.unwrap_or_default().trim_end());
+        }
         if let Some((_, what, mend)) = WITHOUT.iter().find(|(name, ..)| *name == self.tool) {
             return Err(HelperFailure::NoProtocol(what, mend).into());
         }

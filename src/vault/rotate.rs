@@ -63,7 +63,8 @@ pub fn rotate(
         since = None;
     }
     if since.is_none() {
-        vault.note_rotation(metadata, &Unfinished { since: Some(net.env.now()), retiring: None })?;
+        // The very time that is in the name of what is made, so that it is found by that name.
+        vault.note_rotation(metadata, &Unfinished { since: Some(net.now), retiring: None })?;
     }
     told(Step::Making);
     let minted = match rotation.mint(&ready.credential, since, net) {

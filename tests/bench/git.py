@@ -17,7 +17,7 @@ QUESTION = "protocol=http\nhost={host}\n\n"
 
 
 def main():
-    binary, rounds, folder = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+    binary, rounds, folder = os.path.abspath(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     os.makedirs(folder, mode=0o700)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -6,7 +6,7 @@ use super::named::{self, typed};
 use super::store::{asked, draft};
 use crate::cli::argv::{self, Visible};
 use crate::cli::given::{Form, Given, Values};
-use crate::cli::{Doors, active, vault_door};
+use crate::cli::{Doors, active, ui, vault_door};
 use crate::credential::{Class, Credential, Field, FieldError, Fields, Kind, Metadata, Raw};
 use crate::error::{Code, Failure, Result};
 use crate::provider::{self, Provider, ProviderError};
@@ -169,7 +169,11 @@ impl Args {
             None => Ok(()),
             Some(field) => {
                 let has = names().map(String::as_str).collect::<Vec<_>>().join(", ");
-                Err(UpdateFailure::NotThere { name: typed(metadata), field: field.clone(), has })
+                Err(UpdateFailure::NotThere {
+                    name: typed(metadata),
+                    field: ui::unless_a_token(field, "of that name").to_owned(),
+                    has,
+                })
             }
         }
     }

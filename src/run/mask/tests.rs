@@ -239,23 +239,3 @@ proptest! {
         prop_assert_eq!(masked(&masks, &bytes, &sizes), bytes);
     }
 }
-
-/// How fast it is: `cargo test --release --lib mask::tests::throughput -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement"]
-fn throughput() {
-    let all = ["wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", "ghp_s3cr3tvalue0123456789abcdefghij"];
-    let line = "2026-01-01T00:00:00Z INFO  compiling something v1.2.3 (https://example.com/some/path?x=y) done\n";
-    for (what, secret) in [("two secrets", String::new()), ("and 40 kB", "0123456789abcdef-".repeat(2400))] {
-        let masks = masks(&[all[0], all[1], &secret]);
-        let chunk = line.repeat(700);
-        let started = std::time::Instant::now();
-        let (mut stream, mut out, mut bytes) = (Stream::new(Arc::clone(&masks)), Vec::new(), 0);
-        while started.elapsed().as_secs() < 2 {
-            out.clear();
-            stream.push(chunk.as_bytes(), &mut out);
-            bytes += chunk.len();
-        }
-        println!("{what}: {} MB/s", bytes as u128 / started.elapsed().as_micros());
-    }
-}

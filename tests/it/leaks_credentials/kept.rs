@@ -80,8 +80,8 @@ impl Given {
     }
 }
 
-/// The kinds whose secret comes of a sign-in, which no flag gives; they have tests of their own.
-pub const OF_A_SIGN_IN: [&str; 1] = ["oauth"];
+/// The kinds whose secret comes of a sign-in, which no flag gives, and has tests of its own; or is another credential's.
+pub const OF_A_SIGN_IN: [&str; 3] = ["oauth", "kubeconfig_eks", "kubeconfig_gke"];
 
 /// Credentials of every kind that values make, all of which are asked about at `url`.
 pub fn all(url: &str, given: &Given) -> Vec<Kept> {
@@ -180,6 +180,7 @@ fn hosts(url: &str, given: &Given) -> Vec<Kept> {
     );
     let ecr = ["registry", "https://123456789012.dkr.ecr.eu-west-1.amazonaws.com", "--source", "sts"];
     hosts.push(Kept::new("registry_ecr", "ecr", &ecr));
+    hosts.push(Kept::new("registry_gar", "gar", &["registry", "https://europe-docker.pkg.dev", "--source", "robot"]));
     for service in ["github", "gitlab", "gitea", "bitbucket", "other"] {
         let words = ["git", "git.example", "--username", "alice@example.com", "--service", service, "--endpoint", url];
         let more = ["--repository", "team/private.git"];

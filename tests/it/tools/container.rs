@@ -92,15 +92,18 @@ fn nobody_else_is_told_anything() {
 }
 
 #[test]
-fn lasting_keys_are_refused_with_the_way_out() {
+fn a_session_is_made_of_lasting_keys_and_nothing_else_is_served() {
     let moto = Moto::start();
     let stage = stage(&moto);
     let run = |flags: &[&str]| stage.run(&[&["run", "--aws-endpoint"], flags, &["--", "touch", "started"]].concat());
-    let refused = run(&["--credential", "dev"]).ends(2);
-    assert!(
-        refused.stderr().contains("dev has lasting keys") && refused.stderr().contains("--source dev"),
-        "{refused}"
-    );
+    let ask =
+        "curl -s -H \"Authorization: $AWS_CONTAINER_AUTHORIZATION_TOKEN\" \"$AWS_CONTAINER_CREDENTIALS_FULL_URI\"";
+    let asked =
+        stage.run(&["run", "--aws-endpoint", "--no-mask", "--credential", "dev", "--", "sh", "-c", ask]).ends(0);
+    let told = asked.json();
+    assert!(told["Token"].as_str().is_some_and(|token| !token.is_empty()), "{told}");
+    assert!(told["SecretAccessKey"].as_str().is_some_and(|secret| secret != moto.key("dev").1), "{told}");
+    assert!(told["Expiration"].is_string(), "{told}");
     crate::vaulted::store_env(&stage, "app", "API_KEY", "s3cr3t-value");
     let refused = run(&["--credential", "app"]).ends(2);
     assert!(refused.stderr().contains("none is given"), "{refused}");

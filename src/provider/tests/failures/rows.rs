@@ -2,12 +2,16 @@
 
 use super::{Row, Said};
 
+mod services;
+
 /// Ways of asking in which the end of a credential is told like any other refusal, or has no end at all.
-pub(super) const TELLS_NO_END: [&str; 15] = [
+pub(super) const TELLS_NO_END: [&str; 18] = [
     "Google service account",
     "Hetzner Cloud",
     "Verda's token",
     "Kubernetes",
+    "EKS",
+    "GKE",
     "registry with a password",
     "registry with tokens",
     "Docker Hub",
@@ -15,6 +19,7 @@ pub(super) const TELLS_NO_END: [&str; 15] = [
     "Artifactory",
     "Harbor",
     "Helm repository",
+    "Artifact Registry",
     "GitHub",
     "Bitbucket",
     "Gitea",
@@ -53,14 +58,17 @@ const NO_ROW: Row = Row {
     limited: &[],
 };
 
-const OF_A_SERVICE: Row = Row { kind: "api_key", dated: true, ..NO_ROW };
-
 const UNAUTHORIZED: Said = (401, &[], r#"{"message":"Bad credentials","error":"unauthorized"}"#);
 const FORBIDDEN: Said = (403, &[], r#"{"message":"no","error":"forbidden"}"#);
 const BASIC: Said = (401, &[("www-authenticate", "Basic realm=r")], "");
 const BEARER: Said = (401, &[("www-authenticate", r#"Bearer realm="https://r.example/token",service="r""#)], "");
 
-pub(super) const ROWS: &[Row] = &[
+/// Every row.
+pub(super) fn all() -> impl Iterator<Item = &'static Row> {
+    ROWS.iter().chain(services::ROWS)
+}
+
+const ROWS: &[Row] = &[
     Row {
         name: "AWS keys",
         kind: "aws_static",
@@ -183,6 +191,28 @@ pub(super) const ROWS: &[Row] = &[
         ..NO_ROW
     },
     Row {
+        name: "EKS",
+        kind: "kubeconfig_eks",
+        invalid: (401, &[], r#"{"kind":"Status","reason":"Unauthorized"}"#),
+        insufficient: Some((
+            403,
+            &[],
+            r#"{"kind":"Status","reason":"Forbidden","message":"User \"bob\" cannot do it"}"#,
+        )),
+        ..NO_ROW
+    },
+    Row {
+        name: "GKE",
+        kind: "kubeconfig_gke",
+        invalid: (401, &[], r#"{"kind":"Status","reason":"Unauthorized"}"#),
+        insufficient: Some((
+            403,
+            &[],
+            r#"{"kind":"Status","reason":"Forbidden","message":"User \"bob\" cannot do it"}"#,
+        )),
+        ..NO_ROW
+    },
+    Row {
         name: "registry with a password",
         kind: "registry",
         fields: &[("url", "https://r.example"), ("flavour", "oci")],
@@ -265,6 +295,14 @@ pub(super) const ROWS: &[Row] = &[
         ..NO_ROW
     },
     Row {
+        name: "Artifact Registry",
+        kind: "registry_gar",
+        before: &[BASIC],
+        invalid: (401, &[("www-authenticate", "Basic realm=r")], r#"{"errors":[{"code":"UNAUTHORIZED"}]}"#),
+        insufficient: Some((403, &[], r#"{"errors":[{"code":"DENIED"}]}"#)),
+        ..NO_ROW
+    },
+    Row {
         name: "GitHub",
         kind: "git",
         fields: &[("host", "github.com"), ("service", "github")],
@@ -319,88 +357,5 @@ pub(super) const ROWS: &[Row] = &[
         expired: Some(UNAUTHORIZED),
         insufficient: Some(FORBIDDEN),
         ..NO_ROW
-    },
-    Row {
-        name: "OpenAI",
-        fields: &[("service", "openai")],
-        invalid: (401, &[], r#"{"error":{"code":"invalid_api_key","message":"no"}}"#),
-        insufficient: Some((403, &[], r#"{"error":{"code":"x","message":"You have insufficient permissions."}}"#)),
-        ..OF_A_SERVICE
-    },
-    Row {
-        name: "Anthropic",
-        fields: &[("service", "anthropic")],
-        invalid: (401, &[], r#"{"type":"error","error":{"type":"authentication_error"}}"#),
-        insufficient: Some((403, &[], r#"{"type":"error","error":{"type":"permission_error"}}"#)),
-        ..OF_A_SERVICE
-    },
-    Row {
-        name: "Stripe",
-        fields: &[("service", "stripe")],
-        invalid: (401, &[], r#"{"error":{"type":"invalid_request_error"}}"#),
-        expired: Some((401, &[], r#"{"error":{"type":"invalid_request_error","code":"api_key_expired"}}"#)),
-        insufficient: Some((403, &[], r#"{"error":{"type":"invalid_request_error"}}"#)),
-        ..OF_A_SERVICE
-    },
-    Row {
-        name: "Linear",
-        fields: &[("service", "linear")],
-        invalid: (400, &[], r#"{"errors":[{"extensions":{"code":"AUTHENTICATION_ERROR"}}]}"#),
-        insufficient: Some((403, &[], r#"{"errors":[{"extensions":{"code":"FORBIDDEN"}}]}"#)),
-        limited: &[(400, &[], r#"{"errors":[{"extensions":{"code":"RATELIMITED"}}]}"#)],
-        ..OF_A_SERVICE
-    },
-    Row {
-        name: "Slack",
-        fields: &[("service", "slack"), ("api_key", "xoxb-LNYCANARY0123456789abcdef")],
-        invalid: (200, &[], r#"{"ok":false,"error":"invalid_auth"}"#),
-        expired: Some((200, &[], r#"{"ok":false,"error":"token_expired"}"#)),
-        insufficient: Some((200, &[], r#"{"ok":false,"error":"missing_scope"}"#)),
-        limited: &[(200, &[], r#"{"ok":false,"error":"ratelimited"}"#)],
-        ..OF_A_SERVICE
-    },
-    Row {
-        name: "DigitalOcean",
-        fields: &[("service", "digitalocean")],
-        invalid: (401, &[], r#"{"id":"Unauthorized","message":"no"}"#),
-        insufficient: Some((403, &[], r#"{"id":"Forbidden","message":"no"}"#)),
-        ..OF_A_SERVICE
-    },
-    Row {
-        name: "npm",
-        fields: &[("service", "npm")],
-        invalid: UNAUTHORIZED,
-        insufficient: Some(FORBIDDEN),
-        ..OF_A_SERVICE
-    },
-    Row {
-        name: "Hugging Face",
-        fields: &[("service", "huggingface")],
-        invalid: UNAUTHORIZED,
-        insufficient: Some(FORBIDDEN),
-        ..OF_A_SERVICE
-    },
-    Row {
-        name: "SendGrid",
-        fields: &[("service", "sendgrid")],
-        invalid: (401, &[], r#"{"errors":[{"message":"authorization required"}]}"#),
-        insufficient: Some((403, &[], r#"{"errors":[{"message":"access forbidden"}]}"#)),
-        ..OF_A_SERVICE
-    },
-    Row {
-        name: "Discord",
-        fields: &[("service", "discord")],
-        invalid: (401, &[], r#"{"message":"401: Unauthorized","code":0}"#),
-        insufficient: Some((403, &[], r#"{"message":"Missing Access","code":50001}"#)),
-        ..OF_A_SERVICE
-    },
-    Row {
-        name: "a service of one's own",
-        fields: &[("service", "corp"), ("endpoint", "https://api.example.com/me")],
-        formless: true,
-        before: &[UNAUTHORIZED],
-        invalid: UNAUTHORIZED,
-        insufficient: Some(FORBIDDEN),
-        ..OF_A_SERVICE
     },
 ];
