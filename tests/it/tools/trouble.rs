@@ -20,7 +20,8 @@ struct Row {
     locked: (i32, &'static str),
 }
 
-const CARGO: &str = r#"{"v":1,"registry":{"index-url":"sparse+https://good.example/"},"kind":"get","operation":"read"}"#;
+const CARGO: &str =
+    r#"{"v":1,"registry":{"index-url":"sparse+https://good.example/"},"kind":"get","operation":"read"}"#;
 
 const ROWS: [Row; 8] = [
     Row {
@@ -148,7 +149,13 @@ fn a_question_that_no_honest_tool_asks_has_no_answer() {
     let deep = format!("{{\"token\":\"x\",\"uri\":\"https://good.example/\",\"a\":{}", "[".repeat(1 << 16));
     let many = format!("{{{}}}", "\"k\":1,".repeat(1_000_000));
     for (words, greeting) in readers {
-        for text in ["x".repeat(64 << 20).into_bytes(), b"\xff\xfe".to_vec(), b"a\0b".to_vec(), deep.clone().into(), many.clone().into()] {
+        for text in [
+            "x".repeat(64 << 20).into_bytes(),
+            b"\xff\xfe".to_vec(),
+            b"a\0b".to_vec(),
+            deep.clone().into(),
+            many.clone().into(),
+        ] {
             let is_password = words[1] == "keyring" && text == deep.as_bytes();
             if is_password {
                 continue;
