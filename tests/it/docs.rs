@@ -7,7 +7,7 @@ use crate::idp::{Behaviour, Idp};
 use crate::stage::{Outcome, Stage};
 
 /// Every page a person reads.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "README.md",
     ".github/CONTRIBUTING.md",
     ".github/SECURITY.md",
@@ -17,6 +17,7 @@ const PAGES: [&str; 12] = [
     ".github/docs/services.md",
     ".github/docs/scan.md",
     ".github/docs/docker-kubectl-aws.md",
+    ".github/docs/packages.md",
     ".github/docs/run.md",
     ".github/docs/tools.md",
     "packaging/README.md",

@@ -131,6 +131,7 @@ mod tools {
     mod signals;
     mod ssh_agent;
     mod terraform;
+    mod trouble;
 }
 mod users;
 mod vault {

@@ -1,9 +1,18 @@
 //! Registries of crates. A token is for one index, named byte for byte as cargo names it: of two indexes whose addresses
 //! differ in a slash or in case, one may be somebody else's.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::found::entry;
+use super::services::Service;
 use crate::credential::{Credential, Field, FieldError, Metadata, Raw, rules};
 use crate::http::{Request, header, parse_url};
-use crate::provider::{Net, Provider, ProviderError, Verdict, api, apply};
+use crate::provider::foreign::Foreign;
+use crate::provider::{Found, Here, Net, Origin, Provider, ProviderError, Verdict, api, apply};
+use crate::secret::Secret;
 
 /// The index that a token is for.
 pub(super) const INDEX: Field = Field::plain("index", "Index of the cargo registry, as in cargo's configuration")
@@ -33,6 +42,58 @@ pub(super) fn complete(raw: &mut Raw) -> Result<(), ProviderError> {
     }
     let problem = if is_cargo { "a registry is named by its index" } else { "only the service cargo has an index" };
     Err(FieldError::Malformed { kind: super::KINDS[0].title, field: stray.into(), problem }.into())
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Tokens {
+    registry: Option<Entry>,
+    registries: BTreeMap<String, Entry>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Entry {
+    token: Option<Secret>,
+    index: Option<String>,
+}
+
+/// The tokens in cargo's home: that of crates.io first, then those of registries whose index stands beside.
+pub(super) fn discover(here: &Here<'_>, service: &'static Service) -> Result<Vec<Found>, ProviderError> {
+    let mut found = Vec::new();
+    let home = here.env.var("CARGO_HOME").map(|home| here.env.working_dir().join(here.env.expand_home(home)));
+    let Some(home) = home.or_else(|| here.home(".cargo")) else { return Ok(found) };
+    let Some((path, tokens)) = read(here, &home, "credentials", "tokens of cargo")? else { return Ok(found) };
+    let mut known = read(here, &home, "config", "configuration of cargo")?.map(|(_, read)| read.registries).unwrap_or_default();
+    let is_set = |token: &Secret| !token.expose().is_empty();
+    if let Some(token) = tokens.registry.and_then(|registry| registry.token).filter(is_set) {
+        found.push(entry(service, token, None, Origin::file(here, &path, "[registry]")));
+    }
+    for (name, Entry { token, index }) in tokens.registries {
+        let index = known.remove(&name).and_then(|registry| registry.index).or(index);
+        // Without its index, nobody knows what a token is for.
+        let (Some(token), Some(index)) = (token.filter(is_set), index) else { continue };
+        let origin = Origin::file(here, &path, &format!("[registries.{name}]"));
+        let mut one = entry(service, token, Some(format!("cargo-{name}")), origin);
+        one.raw.plain(INDEX.name, &index);
+        found.push(one);
+    }
+    Ok(found)
+}
+
+/// A file in cargo's home, which older ones write without an ending and read first.
+fn read(
+    here: &Here<'_>,
+    home: &std::path::Path,
+    name: &str,
+    what: &'static str,
+) -> Result<Option<(PathBuf, Tokens)>, ProviderError> {
+    for path in [home.join(name), home.join(format!("{name}.toml"))] {
+        if let Some(file) = Foreign::read(here, &path, what)? {
+            return Ok(Some((path, file.toml()?)));
+        }
+    }
+    Ok(None)
 }
 
 fn address(metadata: &Metadata) -> &str {

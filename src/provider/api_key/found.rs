@@ -35,6 +35,7 @@ pub(super) fn discover(here: &Here<'_>) -> Discovered {
             "slack" => all.add(slack(here, service)),
             "huggingface" => huggingface(here, service, &mut all),
             "pypi" => all.add(pypirc(here, service)),
+            "cargo" => all.add(super::cargo::discover(here, service)),
             _ => {}
         }
     }
@@ -47,7 +48,7 @@ fn is_password_of_a_user(here: &Here<'_>, variable: &str, value: &str) -> bool {
         && (here.env.var("TWINE_USERNAME").is_some_and(|user| user != "__token__") || !value.starts_with("pypi-"))
 }
 
-fn entry(service: &'static Service, key: Secret, name: Option<String>, origin: Origin) -> Found {
+pub(super) fn entry(service: &'static Service, key: Secret, name: Option<String>, origin: Origin) -> Found {
     let mut raw = Raw::new();
     raw.plain("service", service.name).set("api_key", key);
     Found { kind: &KINDS[0], raw, name, origin, expires: None }

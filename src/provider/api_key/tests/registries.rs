@@ -106,3 +106,35 @@ fn terraform_tells_whose_token_it_is_and_has_a_variable_for_each_host() {
         assert!(matches!(&variables[..], [Variable::Value { name, .. }] if name == expected), "{variables:?}");
     }
 }
+
+fn found(files: &[(&str, &str)]) -> Vec<(String, String, Option<String>)> {
+    let home = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        let path = home.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let env = Env::invented(&home.path().join("config"), home.path(), &[]);
+    let given = BTreeMap::from([("service".to_owned(), vec!["cargo".to_owned()])]);
+    let told = |one: crate::provider::Found| {
+        let value = |name: &str| one.raw.get(name).map(|value| value.expose().to_owned());
+        (one.name.clone().unwrap_or_default(), value("api_key").unwrap(), value("index"))
+    };
+    let all = PROVIDER.discover(&Here { env: &env, given: &given });
+    assert!(all.broken.is_empty(), "{:?}", all.broken);
+    all.found.into_iter().map(told).collect()
+}
+
+#[test]
+fn tokens_in_cargos_home_are_found_with_their_index() {
+    let tokens = "[registry]\ntoken = \"one\"\n[registries.corp]\ntoken = \"two\"\n[registries.gone]\ntoken = \"three\"\n\
+                  [registries.empty]\ntoken = \"\"\n";
+    let config = "[registries.corp]\nindex = \"sparse+https://corp.example/index/\"\n[build]\njobs = 2\n";
+    let io = (String::new(), "one".to_owned(), None);
+    let corp = ("cargo-corp".to_owned(), "two".to_owned(), Some("sparse+https://corp.example/index/".to_owned()));
+    let both = [(".cargo/credentials.toml", tokens), (".cargo/config.toml", config)];
+    assert_eq!(found(&both), [io.clone(), corp]);
+    assert_eq!(found(&[(".cargo/credentials", tokens)]), [io]);
+    assert!(found(&[(".cargo/config.toml", config)]).is_empty());
+    assert!(found(&[(".cargo/credentials.toml", "")]).is_empty());
+}
