@@ -7,12 +7,13 @@ use crate::idp::{Behaviour, Idp};
 use crate::stage::{Outcome, Stage};
 
 /// Every page a person reads.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "README.md",
     ".github/CONTRIBUTING.md",
     ".github/SECURITY.md",
     ".github/docs/credentials.md",
     ".github/docs/developers.md",
+    ".github/docs/agent.md",
     ".github/docs/ci.md",
     ".github/docs/services.md",
     ".github/docs/scan.md",
