@@ -13,6 +13,7 @@ const PAGES: [&str; 13] = [
     ".github/SECURITY.md",
     ".github/docs/credentials.md",
     ".github/docs/developers.md",
+    ".github/docs/agent.md",
     ".github/docs/ci.md",
     ".github/docs/services.md",
     ".github/docs/scan.md",
