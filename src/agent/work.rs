@@ -63,6 +63,7 @@ impl Worker<'_> {
             Ok(Frame::TooLong) => None,
             _ => return,
         };
+        let is_end = matches!(request, Some(Request::Stop));
         let Answered { response, used } = match request {
             None => Response::NotMine.into(),
             Some(Request::Call(question)) => self.call(&question, &line),
@@ -81,13 +82,15 @@ impl Worker<'_> {
                 }
                 _ => Response::NotMine.into(),
             },
-            Some(Request::Stop) => {
-                self.state.end();
-                Response::Done.into()
-            }
+            Some(Request::Stop) => Response::Done.into(),
         };
         let Some(frame) = response.encode() else { return };
-        if line.send(&frame, Instant::now() + PATIENCE).is_err() {
+        let is_told = line.send(&frame, Instant::now() + PATIENCE).is_ok();
+        if is_end {
+            // Not before it is said: with the process the answer would be gone.
+            self.state.end();
+        }
+        if !is_told {
             return;
         }
         drop(line);

@@ -89,6 +89,11 @@ impl Drop for Agent {
         if self.is_alive() {
             let _ = kill_process(self.pid, Signal::KILL);
         }
+        // The next one may be started at once.
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while self.is_alive() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(2));
+        }
     }
 }
 

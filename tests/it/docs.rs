@@ -7,7 +7,7 @@ use crate::idp::{Behaviour, Idp};
 use crate::stage::{Outcome, Stage};
 
 /// Every page a person reads.
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 14] = [
     "README.md",
     ".github/CONTRIBUTING.md",
     ".github/SECURITY.md",

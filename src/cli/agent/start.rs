@@ -51,6 +51,9 @@ const VARIABLES: [&str; 26] = [
 const MOST: u64 = 16 << 10;
 
 /// How to start it.
+/// How long an agent that is ending may take.
+const ENDING: Duration = Duration::from_millis(200);
+
 #[derive(clap::Args, Debug)]
 pub(in crate::cli) struct Args {
     /// End it after this: seconds, or 30m, 8h, 1d
@@ -72,7 +75,12 @@ fn life(text: &str) -> std::result::Result<Duration, String> {
 impl Args {
     /// Runs the command.
     pub(super) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        match agent::status(doors.env)? {
+        // One that is just ending takes a question with it into its grave; then there is none when it is asked again.
+        let present = agent::status(doors.env).or_else(|_| {
+            std::thread::sleep(ENDING);
+            agent::status(doors.env)
+        });
+        match present? {
             Some(status) if status.locked && !self.foreground => {
                 agent::unlock(doors.env, &unlocked(doors)?)?;
                 doors.ui.done(&format!("Unlocked the agent (process {})", status.pid));

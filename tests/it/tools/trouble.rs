@@ -97,7 +97,7 @@ fn without_a_vault_each_tool_is_told_that_there_is_nothing() {
 
 #[test]
 fn with_a_locked_keychain_each_tool_is_told_so_in_its_own_way() {
-    let mut keyring = Keyring::start();
+    let keyring = Keyring::start();
     let mut stage = Stage::with_keyring(&keyring);
     fill(&mut stage);
     let answered = ROWS.iter().filter(|row| row.ask(&stage).stdout().contains(SECRET)).count();
