@@ -189,16 +189,15 @@ fn answer(helper: &dyn Helper, words: &[String], env: &Env, ui: &Ui, http: &dyn 
             }
         };
         is_first = false;
-        let served = match by_agent(env, helper, words, &text) {
-            Some(reply) => Served { reply, used: None },
-            None => {
-                let call = Call { arguments: words, text: &text, env };
-                if matches!(helper.ask(&call), Ok(Ask::Get(_))) && Local::is_in(&env.data_dir()) {
-                    // Most of the answer's time is the way to the keychain: it begins while the database is asked.
-                    secret::keychain::begin(env.var("DBUS_SESSION_BUS_ADDRESS").is_some());
-                }
-                helper::serve(helper, &call, &desk)
+        let served = if let Some(reply) = by_agent(env, helper, words, &text) {
+            Served { reply, used: None }
+        } else {
+            let call = Call { arguments: words, text: &text, env };
+            if matches!(helper.ask(&call), Ok(Ask::Get(_))) && Local::is_in(&env.data_dir()) {
+                // Most of the answer's time is the way to the keychain: it begins while the database is asked.
+                secret::keychain::begin(env.var("DBUS_SESSION_BUS_ADDRESS").is_some());
             }
+            helper::serve(helper, &call, &desk)
         };
         if let Some(talk) = &served.reply.talk {
             ui.say(talk);
