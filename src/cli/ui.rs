@@ -193,7 +193,8 @@ impl Ui {
     /// A line of talk, on stderr.
     pub fn say(&self, line: &str) {
         // Nobody may be reading stderr; the answer and the exit code still tell the outcome.
-        let _ = write_whole(&mut *self.talk.borrow_mut(), line.as_bytes(), true);
+        // In one piece with its end: a signal may end the process between two.
+        let _ = write_whole(&mut *self.talk.borrow_mut(), format!("{line}\n").as_bytes(), false);
     }
 
     /// Something done, on stderr, behind a tick.

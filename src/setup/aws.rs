@@ -49,7 +49,7 @@ impl Tool for Aws {
             }
         }
         if lines.is_empty() && plan.notes.is_empty() {
-            return Err(SetupError::NothingToServe { tool: self.name(), store: "lanyard credentials store aws" });
+            return Err(SetupError::NothingToServe { tool: self.name(), store: "`lanyard credentials store aws`" });
         }
         plan.file(path, |text| Ok(block::with(text, "#", At::Bottom, &lines.concat())))?;
         Ok(plan)

@@ -33,7 +33,7 @@ impl Tool for Bazel {
         if hosts.is_empty() {
             return Err(SetupError::NothingToServe {
                 tool: self.name(),
-                store: "lanyard credentials store api-key SERVICE --endpoint https://HOST",
+                store: "`lanyard credentials store api-key SERVICE --endpoint https://HOST`",
             });
         }
         let mut plan = Plan::default();

@@ -36,7 +36,7 @@ impl Tool for Docker {
     fn plan(&self, site: &Site<'_>) -> Result<Plan, SetupError> {
         let hosts = hosts(site);
         if hosts.is_empty() {
-            return Err(SetupError::NothingToServe { tool: self.name(), store: "lanyard credentials store registry URL" });
+            return Err(SetupError::NothingToServe { tool: self.name(), store: "`lanyard credentials store registry URL`" });
         }
         let path = configuration(site)?;
         let mut plan = Plan::default();

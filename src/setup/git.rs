@@ -38,7 +38,7 @@ impl Tool for Git {
         if origins.is_empty() {
             return Err(SetupError::NothingToServe {
                 tool: self.name(),
-                store: "lanyard credentials store git HOST, or name a host: lanyard setup git --host github.com",
+                store: "`lanyard credentials store git HOST`; or name a host: `lanyard setup git --host github.com`",
             });
         }
         let helper = command(site.program);

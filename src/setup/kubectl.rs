@@ -37,7 +37,7 @@ impl Tool for Kubectl {
     fn plan(&self, site: &Site<'_>) -> Result<Plan, SetupError> {
         let credentials: Vec<&Metadata> = site.of_kinds(&KINDS).collect();
         if credentials.is_empty() {
-            return Err(SetupError::NothingToServe { tool: self.name(), store: "lanyard credentials store k8s" });
+            return Err(SetupError::NothingToServe { tool: self.name(), store: "`lanyard credentials store k8s`" });
         }
         if !site.has(self) {
             return Err(SetupError::NoTool { tool: self.name() });

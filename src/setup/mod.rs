@@ -275,7 +275,7 @@ impl Failure for SetupError {
             Self::Closed(failure) => return failure.mend(),
             Self::NoTool { tool } => format!("install {tool} first"),
             Self::NoHome => "set HOME".into(),
-            Self::NothingToServe { store, .. } => format!("store something first: `{store}`"),
+            Self::NothingToServe { store, .. } => format!("store something first: {store}"),
             Self::NotAsked { .. } => "look at the tool's other configuration files, which may say otherwise".into(),
         })
     }

@@ -29,7 +29,7 @@ impl Tool for Npm {
     fn plan(&self, site: &Site<'_>) -> Result<Plan, SetupError> {
         let places: Vec<String> = site.of_kinds(&["api_key"]).filter_map(place).collect();
         if places.is_empty() {
-            return Err(SetupError::NothingToServe { tool: self.name(), store: "lanyard credentials store api-key npm" });
+            return Err(SetupError::NothingToServe { tool: self.name(), store: "`lanyard credentials store api-key npm`" });
         }
         let line = |place| format!("//{place}/:_authToken=${{NPM_TOKEN}}\n");
         let lines = places.iter().map(line).collect::<Vec<_>>().concat();
