@@ -38,6 +38,8 @@ mod tests {
         assert_eq!(mask_identifier("tenletters"), "te****rs");
         assert_eq!(mask_secret("wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"), "****EKEY");
         assert_eq!(mask_secret("nineteen-characters"), "****");
+        assert_eq!("twenty-characterswxy".len(), 20);
+        assert_eq!(mask_secret("twenty-characterswxy"), "****swxy");
         assert_eq!(mask_secret("-----BEGIN KEY-----\nabc\n-----END KEY-----"), "****");
         assert_eq!(mask_secret(""), "****");
     }

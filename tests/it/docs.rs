@@ -86,6 +86,42 @@ fn every_link_to_a_file_leads_to_one() {
 }
 
 #[test]
+fn the_table_of_providers_is_whole() {
+    let readme = page("README.md");
+    for provider in lanyard::provider::PROVIDERS {
+        let start = format!("| `{}` |", provider.name());
+        let row = readme.lines().find(|line| line.starts_with(&start));
+        let row = row.unwrap_or_else(|| panic!("the README has no row for {}", provider.name()));
+        for (format, _) in provider.files() {
+            assert!(
+                row.contains(&format!("`{format}`")),
+                "the row of {} leaves the file {format} out",
+                provider.name()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_picture_shows_what_the_commands_print() {
+    let picture = page(".github/credentials.svg");
+    for command in ["lanyard credentials scan", "lanyard credentials list", "lanyard credentials test"] {
+        assert!(picture.contains(command), "{command}");
+    }
+    let stage = crate::vaulted::stage();
+    crate::vaulted::store_env(&stage, "db", "DATABASE_URL", "postgres://h/db");
+    std::fs::write(stage.home().join(".env"), "DB_PASSWORD=hunter2-Horse\n").unwrap();
+    for words in [["credentials", "list"], ["credentials", "scan"]] {
+        let table = stage.run(&words).ends(0).stdout();
+        let heads: Vec<&str> =
+            table.lines().next().unwrap().split("  ").map(str::trim).filter(|h| !h.is_empty()).collect();
+        let is_head = |line: &&str| heads.iter().all(|head| line.contains(head));
+        assert!(picture.lines().any(|line| is_head(&line)), "no line of the picture has {heads:?}");
+    }
+    assert!(picture.contains("PASSED:") && picture.contains("FAILED:"));
+}
+
+#[test]
 fn the_pages_name_every_service_and_every_key() {
     let readme = page("README.md");
     for preset in lanyard::auth::presets::PRESETS {

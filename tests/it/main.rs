@@ -40,6 +40,7 @@ mod corp;
 mod crash;
 mod crashes;
 mod credentials;
+mod credentials_shown;
 mod discovery;
 mod docs;
 mod double;

@@ -143,6 +143,23 @@ fn every_place_of_a_home_is_looked_at_and_each_secret_is_told_once() {
 }
 
 #[test]
+fn what_is_over_is_told_from_what_is_not_asked() {
+    let stage = vaulted::stage();
+    let session = |token: &str, at: i64| format!("{{\"token\": \"{token}\", \"expiresAt\": {at}}}");
+    let (over, later) = (secret(24), secret(24));
+    plant(&stage, ".local/share/com.vercel.cli/auth.json", &session(&over, 1_600_000_000));
+    let told = scan(&stage, &[]);
+    assert_eq!(told["findings"][0]["expires_at"], "2020-09-13T12:26:40Z", "{told}");
+    let table = stage.run(&["credentials", "scan"]).ends(0).stdout();
+    let row = table.lines().find(|line| line.contains("auth.json")).unwrap();
+    assert!(row.trim().starts_with("expired") && row.contains("2020-09-13"), "{table}");
+    plant(&stage, ".local/share/com.vercel.cli/auth.json", &session(&later, 4_000_000_000));
+    let table = stage.run(&["credentials", "scan"]).ends(0).stdout();
+    let row = table.lines().find(|line| line.contains("auth.json")).unwrap();
+    assert!(row.trim().starts_with("not asked") && row.contains("2096"), "{table}");
+}
+
+#[test]
 fn the_names_in_the_json_are_stable() {
     let stage = vaulted::stage();
     plant(&stage, ".env", "DB_PASSWORD=hunter2-Horse\n");

@@ -1,0 +1,123 @@
+//! What a credential shows of itself, and of who uses it.
+
+use std::fs::File;
+use std::process::Stdio;
+
+use serde_json::json;
+
+use crate::double::{Answer, Double};
+use crate::stage::Stage;
+use crate::terminal::Terminal;
+use crate::vaulted::{self, list, store_env};
+
+const ID: &str = "AKIAIOSFODNN7EXAMPLE";
+const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+
+/// AWS keys, and a registry whose password is made of them.
+fn used() -> Stage {
+    let stage = vaulted::stage();
+    let keys = ["credentials", "store", "aws", "--access-key-id", ID, "--secret-access-key", "-"];
+    let more = ["--region", "us-east-1", "--name", "keys", "--no-verify"];
+    stage.run_with(&[&keys[..], &more].concat(), SECRET.as_bytes()).ends(0);
+    let url = "https://123456789012.dkr.ecr.eu-west-1.amazonaws.com";
+    let ecr = ["credentials", "store", "registry", url, "--source", "keys", "--name", "images", "--no-verify"];
+    stage.run(&ecr).ends(0);
+    stage
+}
+
+#[test]
+fn what_another_is_used_through_is_not_deleted_unless_forced() {
+    let stage = used();
+    stage.run(&["credentials", "delete", "keys", "--yes"]).shows(
+        1,
+        "",
+        "error: keys is used by credential images\n  \
+         next: change or delete those first, or delete it all the same with `--force`\n",
+    );
+    assert_eq!(list(&stage).len(), 2);
+    stage.run(&["credentials", "delete", "keys", "--yes", "--force"]).shows(0, "", "✓ Deleted keys\n");
+    assert_eq!(list(&stage)[0]["name"], "images");
+    stage.run(&["credentials", "delete", "images", "--yes"]).ends(0);
+}
+
+#[test]
+fn the_detail_tells_type_service_dates_and_who_uses_it() {
+    let stage = used();
+    stage.run(&["credentials", "update", "keys", "--tag", "prod", "--note", "The deploy job"]).ends(0);
+    let shown = stage.run(&["credentials", "show", "keys"]).ends(0).stdout();
+    for line in [
+        "Name: keys",
+        "Kind: aws_static (AWS access key)",
+        "Service: aws",
+        "Status: unverified",
+        "Scope: organization",
+        "Last used: never",
+        "Last verified: never",
+        "Expires: not known",
+        "Used by: credential images",
+        "access_key_id: AKIA****MPLE",
+        "region: us-east-1",
+        "secret_access_key: ****EKEY",
+    ] {
+        assert!(shown.lines().any(|shown| shown == line), "{line}:\n{shown}");
+    }
+    for date in ["Created: 20", "Updated: 20"] {
+        assert!(shown.lines().any(|shown| shown.starts_with(date)), "{date}:\n{shown}");
+    }
+    assert!(shown.contains("prod") && shown.contains("The deploy job"), "{shown}");
+    let told = stage.run(&["credentials", "show", "keys", "--json"]).ends(0).json();
+    assert_eq!(told["used_by"], json!(["credential images"]));
+    assert_eq!(told["secrets"], json!({ "secret_access_key": "****EKEY" }));
+    assert_eq!((&told["kind"], &told["service"], &told["version"]), (&json!("aws_static"), &json!("aws"), &json!(1)));
+    let images = stage.run(&["credentials", "show", "images", "--json"]).ends(0).json();
+    assert_eq!(images["used_by"], json!([]));
+}
+
+#[test]
+fn the_long_list_masks_identifiers_and_leaves_secrets_out() {
+    let stage = used();
+    stage.run(&["credentials", "delete", "images", "--yes"]).ends(0);
+    stage.run(&["credentials", "list", "--long"]).shows(
+        0,
+        "Stored credentials (1):\nName: keys\nProvider: aws\nCreated: [DATE] [..]\nUpdated: [DATE] [..]\nFields:\n\
+         access_key_id: AKIA****MPLE\nregion: us-east-1\n",
+        "",
+    );
+}
+
+#[test]
+fn testing_shows_how_far_it_is_at_a_terminal_alone() {
+    let double = Double::start(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(700));
+        Answer::json(200, r#"{"locations":[]}"#)
+    });
+    let mut stage = vaulted::stage();
+    stage.set("HCLOUD_ENDPOINT", format!("{}/v1", double.url()));
+    let token = "0123456789abcdef".repeat(4);
+    for name in ["one", "two"] {
+        let store = ["credentials", "store", "hetzner", "--api-token", "-", "--no-verify", "--name", name];
+        stage.run_with(&store, token.as_bytes()).ends(0);
+    }
+    let mut terminal = Terminal::start(&stage, &["credentials", "test"]);
+    terminal.sees("testing (1 of 2)");
+    terminal.sees("PASSED");
+    assert_eq!(terminal.ends().code, Some(0));
+    let elsewhere = stage.run(&["credentials", "test"]).ends(0);
+    assert!(!elsewhere.stderr().contains("testing"), "{elsewhere}");
+}
+
+#[test]
+fn an_export_that_lands_in_a_file_warns() {
+    let stage = vaulted::stage();
+    store_env(&stage, "db", "DATABASE_URL", "postgres://h/db");
+    let words = ["credentials", "export", "db", "--format", "env"];
+    let warned = |stdout: Stdio| {
+        let output = stage.command(&words).stdin(Stdio::null()).stdout(stdout).stderr(Stdio::piped()).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap().contains("goes to a file")
+    };
+    let file = stage.home().join("out");
+    assert!(warned(File::create(&file).unwrap().into()));
+    assert!(std::fs::read_to_string(file).unwrap().contains("DATABASE_URL='postgres://h/db'"));
+    assert!(!warned(Stdio::piped()));
+}
