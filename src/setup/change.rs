@@ -18,6 +18,18 @@ const LOCKED: Duration = Duration::from_secs(20);
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Record {
     edits: Vec<Entry>,
+    /// Copies of what files held before, which stay although no undoing puts them back.
+    #[serde(default)]
+    copies: Vec<Kept>,
+}
+
+/// A copy that stays.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    /// The file that it is of.
+    path: PathBuf,
+    /// Its name in the folder.
+    copy: String,
 }
 
 /// One change that was made.
@@ -28,6 +40,19 @@ struct Entry {
     backup: Option<String>,
     /// The digest of what we left; `None` for a link.
     left: Option<String>,
+    /// Whether others had changed the file when we did once more. The copy is of what they made of it, without our part.
+    #[serde(default)]
+    merged: bool,
+}
+
+impl Record {
+    /// A name for a copy that no other has. What a kill left under it is overwritten.
+    fn free_name(&self, tool: &dyn Tool) -> String {
+        let backups = self.edits.iter().filter_map(|entry| entry.backup.as_ref());
+        let taken: Vec<&String> = backups.chain(self.copies.iter().map(|kept| &kept.copy)).collect();
+        let name = |number| format!("{}.{number}.before", tool.name());
+        (0..).map(name).find(|name| !taken.contains(&name)).unwrap_or_default()
+    }
 }
 
 /// What became of a file.
@@ -61,20 +86,13 @@ pub fn apply(env: &Env, tool: &dyn Tool, plan: &Plan) -> Result<Vec<(PathBuf, Do
                 if read(path)? != *before {
                     return Err(SetupError::Changed { path: path.clone() });
                 }
-                let left = Some(digest(after));
-                if let Some(entry) = record.edits.iter_mut().find(|entry| entry.path == *path) {
-                    entry.left = left;
-                } else {
-                    let number = record.edits.len();
-                    let kept = before.as_ref().map(|before| back_up(&folder, tool, number, before)).transpose()?;
-                    record.edits.push(Entry { path: path.clone(), backup: kept, left });
-                }
+                note(env, &folder, tool, &mut record, edit)?;
                 save(&folder, tool, &record)?;
                 files::amend(path, after.as_bytes())?;
             }
             Edit::Link { path, to } => {
                 if !record.edits.iter().any(|entry| entry.path == *path) {
-                    record.edits.push(Entry { path: path.clone(), backup: None, left: None });
+                    record.edits.push(Entry { path: path.clone(), backup: None, left: None, merged: false });
                     save(&folder, tool, &record)?;
                 }
                 link(path, to)?;
@@ -83,6 +101,29 @@ pub fn apply(env: &Env, tool: &dyn Tool, plan: &Plan) -> Result<Vec<(PathBuf, Do
         done.push((edit.path().to_owned(), Done::Changed));
     }
     Ok(done)
+}
+
+/// Notes what is needed to undo a change of a file that is about to be made.
+fn note(env: &Env, folder: &Path, tool: &dyn Tool, record: &mut Record, edit: &Edit) -> Result<(), SetupError> {
+    let Edit::File { path, before, after } = edit else { return Ok(()) };
+    let name = record.free_name(tool);
+    let keep = |text: &str| files::replace(&folder.join(&name), text.as_bytes(), false).map(|()| name.clone());
+    let left = Some(digest(after));
+    let Some(entry) = record.edits.iter_mut().find(|entry| entry.path == *path) else {
+        let backup = before.as_deref().map(keep).transpose()?;
+        record.edits.push(Entry { path: path.clone(), backup, left, merged: false });
+        return Ok(());
+    };
+    if entry.left != before.as_deref().map(digest) {
+        // Somebody changed what we left: undoing must not put back what was there before that.
+        let without = before.as_deref().map(|before| tool.without(env, path, before));
+        let backup = without.as_deref().map(keep).transpose()?;
+        let old = std::mem::replace(&mut entry.backup, backup);
+        record.copies.extend(old.map(|copy| Kept { path: path.clone(), copy }));
+        entry.merged = true;
+    }
+    entry.left = left;
+    Ok(())
 }
 
 /// Takes back what was done to the files of a tool; nothing where nothing was.
@@ -100,7 +141,9 @@ pub fn undo(env: &Env, tool: &dyn Tool) -> Result<Vec<(PathBuf, Done)>, SetupErr
             files::remove(&folder.join(backup))?;
         }
     }
-    files::remove(&record_file(&folder, tool))?;
+    if record.copies.is_empty() {
+        files::remove(&record_file(&folder, tool))?;
+    }
     Ok(done)
 }
 
@@ -119,7 +162,7 @@ fn take_back(env: &Env, folder: &Path, tool: &dyn Tool, entry: &Entry) -> Result
     if digest(&present) == *left {
         if let Some(before) = before {
             files::amend(&entry.path, before.as_bytes())?;
-            return Ok(Done::Restored);
+            return Ok(if entry.merged { Done::TakenOut } else { Done::Restored });
         }
         files::remove(&entry.path)?;
         return Ok(Done::Removed);
@@ -190,13 +233,9 @@ fn save(folder: &Path, tool: &dyn Tool, record: &Record) -> Result<(), SetupErro
     Ok(files::replace(&record_file(folder, tool), &text, false)?)
 }
 
-/// Keeps a copy that only the user can read, and gives its name in the folder.
-fn back_up(folder: &Path, tool: &dyn Tool, number: usize, text: &str) -> Result<String, SetupError> {
-    let name = format!("{}.{number}.before", tool.name());
-    files::replace(&folder.join(&name), text.as_bytes(), false)?;
-    Ok(name)
-}
-
 fn digest(text: &str) -> String {
     base64::engine::general_purpose::STANDARD.encode(Sha256::digest(text.as_bytes()))
 }
+
+#[cfg(test)]
+mod tests;
