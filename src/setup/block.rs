@@ -1,5 +1,9 @@
 //! A block of lines in somebody else's file that is ours: put in, found again, taken out without a trace.
 
+use std::path::Path;
+
+use super::SetupError;
+
 /// The line that our block begins with, behind the file's comment sign.
 const BEGIN: &str = "lanyard: begin (made by `lanyard setup`, taken out by `lanyard setup --undo`)";
 /// The line that it ends with.
@@ -37,6 +41,26 @@ pub(super) fn without(text: &str) -> String {
     let before = text.get(..start).unwrap_or_default();
     let before = if lacked_break { before.strip_suffix('\n').unwrap_or(before) } else { before };
     [before, text.get(end..).unwrap_or_default()].concat()
+}
+
+/// The text without our block, to be undone with.
+///
+/// # Errors
+/// [`SetupError::Unclear`] when the block has lost its end: nobody knows then which lines are ours.
+pub(super) fn taken_out(path: &Path, text: &str) -> Result<String, SetupError> {
+    let rest = without(text);
+    if rest == text && text.lines().any(begins) {
+        return Err(SetupError::Unclear {
+            path: path.to_owned(),
+            problem: format!("lanyard's lines in it begin, but no line says `{END}`"),
+            mend: format!("take them out of {} by hand, from `lanyard: begin` on", path.display()),
+        });
+    }
+    Ok(rest)
+}
+
+fn begins(line: &str) -> bool {
+    line.trim_end().ends_with(BEGIN)
 }
 
 /// Whether there is a block of ours.

@@ -116,11 +116,15 @@ fn note(env: &Env, folder: &Path, tool: &dyn Tool, record: &mut Record, edit: &E
     };
     if entry.left != before.as_deref().map(digest) {
         // Somebody changed what we left: undoing must not put back what was there before that.
-        let without = before.as_deref().map(|before| tool.without(env, path, before));
-        let backup = without.as_deref().map(keep).transpose()?;
-        let old = std::mem::replace(&mut entry.backup, backup);
-        record.copies.extend(old.map(|copy| Kept { path: path.clone(), copy }));
-        entry.merged = true;
+        let old = kept_before(folder, entry)?;
+        let ours = |before: &String| tool.without(env, path, before, old.as_deref().unwrap_or_default());
+        let without = before.as_ref().map(ours).transpose()?;
+        if without != old {
+            let backup = without.as_deref().map(keep).transpose()?;
+            let old = std::mem::replace(&mut entry.backup, backup);
+            record.copies.extend(old.map(|copy| Kept { path: path.clone(), copy }));
+            entry.merged = true;
+        }
     }
     entry.left = left;
     Ok(())
@@ -134,17 +138,44 @@ pub fn undo(env: &Env, tool: &dyn Tool) -> Result<Vec<(PathBuf, Done)>, SetupErr
     let mut done = Vec::new();
     // The last change is taken back first; what was taken back leaves the record, so that a kill is no harm.
     while let Some(entry) = record.edits.last().cloned() {
-        done.push((entry.path.clone(), take_back(env, &folder, tool, &entry)?));
+        let became = take_back(env, &folder, tool, &entry)?;
         record.edits.pop();
+        let put_back = became == Done::Restored;
+        // What the file held before is thrown away only when the file holds it again.
+        let copy = entry.backup.map(|copy| Kept { path: entry.path.clone(), copy });
+        record.copies.extend(copy.clone().filter(|_| !put_back));
         save(&folder, tool, &record)?;
-        if let Some(backup) = &entry.backup {
-            files::remove(&folder.join(backup))?;
+        if let Some(copy) = copy.filter(|_| put_back) {
+            files::remove(&folder.join(copy.copy))?;
         }
+        done.push((entry.path, if put_back && entry.merged { Done::TakenOut } else { became }));
     }
+    record.copies.retain(|kept| folder.join(&kept.copy).exists());
     if record.copies.is_empty() {
         files::remove(&record_file(&folder, tool))?;
     }
     Ok(done)
+}
+
+/// A copy of what a file held before a tool was set up. It holds whatever secret the file did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    /// The file.
+    pub path: PathBuf,
+    /// The copy.
+    pub copy: PathBuf,
+    /// Whether undoing puts it back, and removes it then.
+    pub goes_back: bool,
+}
+
+/// The copies that were made when a tool was set up and are still there.
+pub fn saved(env: &Env, tool: &dyn Tool) -> Result<Vec<Saved>, SetupError> {
+    let folder = folder(env);
+    let record = load(&folder, tool)?;
+    let of = |path, copy: String, goes_back| Saved { path, copy: folder.join(copy), goes_back };
+    let backups = record.edits.into_iter().filter_map(|entry| Some(of(entry.path, entry.backup?, true)));
+    let copies = record.copies.into_iter().map(|kept| of(kept.path, kept.copy, false));
+    Ok(backups.chain(copies).filter(|saved| saved.copy.exists()).collect())
 }
 
 /// Whether the tool was set up here and not undone.
@@ -155,24 +186,29 @@ pub fn is_set_up(env: &Env, tool: &dyn Tool) -> Result<bool, SetupError> {
 fn take_back(env: &Env, folder: &Path, tool: &dyn Tool, entry: &Entry) -> Result<Done, SetupError> {
     let Some(left) = &entry.left else { return unlink(&entry.path) };
     let Some(present) = read(&entry.path)? else { return Ok(Done::Already) };
-    let before = match &entry.backup {
-        Some(backup) => read(&folder.join(backup))?,
-        None => None,
-    };
-    if digest(&present) == *left {
-        if let Some(before) = before {
+    let before = kept_before(folder, entry)?;
+    match &before {
+        Some(before) if digest(&present) == *left || present == *before => {
             files::amend(&entry.path, before.as_bytes())?;
-            return Ok(if entry.merged { Done::TakenOut } else { Done::Restored });
+            return Ok(Done::Restored);
         }
-        files::remove(&entry.path)?;
-        return Ok(Done::Removed);
+        None if digest(&present) == *left && entry.backup.is_none() => {
+            files::remove(&entry.path)?;
+            return Ok(Done::Removed);
+        }
+        _ => {}
     }
-    let rest = tool.without(env, &entry.path, &present);
+    let rest = tool.without(env, &entry.path, &present, before.as_deref().unwrap_or_default())?;
     if rest == present {
         return Ok(Done::Already);
     }
     files::amend(&entry.path, rest.as_bytes())?;
     Ok(Done::TakenOut)
+}
+
+/// What the file of an entry held before.
+fn kept_before(folder: &Path, entry: &Entry) -> Result<Option<String>, SetupError> {
+    entry.backup.as_ref().map_or(Ok(None), |backup| read(&folder.join(backup)))
 }
 
 #[cfg(unix)]

@@ -42,15 +42,10 @@ impl Tool for Docker {
         let mut plan = Plan::default();
         links::plan(&mut plan, site, PROGRAM)?;
         plan.file(path.clone(), |text| {
-            let unclear = || SetupError::Unclear {
-                path: path.clone(),
-                problem: "it is no JSON object, or its credHelpers are none".into(),
-                mend: format!("mend {}, then run the command once more", path.display()),
-            };
             hosts
                 .iter()
                 .try_fold(text.to_owned(), |text, host| json::set(&text, HELPERS, host, OURS))
-                .ok_or_else(unclear)
+                .ok_or_else(|| unclear(&path))
         })?;
         if read(&path)?.is_some_and(|text| json::has(&text, "credsStore")) {
             plan.notes.push("other registries still go to the store named in credsStore".into());
@@ -58,8 +53,8 @@ impl Tool for Docker {
         Ok(plan)
     }
 
-    fn without(&self, _: &Env, _: &Path, text: &str) -> String {
-        json::without(text, HELPERS, OURS)
+    fn without(&self, _: &Env, path: &Path, text: &str, before: &str) -> Result<String, SetupError> {
+        json::without(text, HELPERS, OURS, before).ok_or_else(|| unclear(path))
     }
 
     fn check(&self, site: &Site<'_>) -> Result<Option<String>, SetupError> {
@@ -77,6 +72,14 @@ impl Tool for Docker {
 
     fn replaces(&self) -> &'static [(&'static str, &'static str)] {
         &[("registry", "config.json"), ("registry", "auth.json")]
+    }
+}
+
+fn unclear(path: &Path) -> SetupError {
+    SetupError::Unclear {
+        path: path.to_owned(),
+        problem: "it is no JSON object, or its credHelpers are none".into(),
+        mend: format!("mend {}, then run the command once more", path.display()),
     }
 }
 

@@ -30,36 +30,53 @@ pub(super) fn set(text: &str, object: &str, key: &str, value: &str) -> Option<St
     Some(insert(text, outer.value.start, &inner, &format!("{}: {quoted}", quote(key)), &indent))
 }
 
-/// The text without the members of `object` whose value is the string `value`, and without `object` when that leaves
-/// nothing in it. The text itself where it cannot be read.
-pub(super) fn without(text: &str, object: &str, value: &str) -> String {
+/// The text without the members of `object` whose value is the string `value`, or with the values that they had in the
+/// text `before`; without `object` when that leaves nothing in it and it was not there before. `None` where the text is no
+/// object.
+pub(super) fn without(text: &str, object: &str, value: &str, before: &str) -> Option<String> {
+    if text.trim().is_empty() {
+        return Some(text.to_owned());
+    }
+    start_of(text)?;
     let quoted = quote(value);
+    let was_there = has(before, object);
     let mut rest = text.to_owned();
     loop {
         let step = || {
             let top = members(&rest, start_of(&rest)?)?;
             let outer = top.iter().position(|member| member.key == object)?;
             let inner = members(&rest, top.get(outer)?.value.start)?;
-            let ours = inner.iter().position(|member| rest.get(member.value.clone()) == Some(&quoted))?;
-            if inner.len() == 1 {
+            let is_ours = |member: &Member| rest.get(member.value.clone()) == Some(&quoted);
+            let replaced_by_us = |member: &Member| raw(before, object, &member.key);
+            let ours = inner.iter().position(|member| is_ours(member) && replaced_by_us(member) != Some(&quoted))?;
+            let member = inner.get(ours)?;
+            if let Some(old) = replaced_by_us(member) {
+                return Some(replaced(&rest, member.value.clone(), old));
+            }
+            if inner.len() == 1 && !was_there {
                 return Some(removed(&rest, &top, outer));
             }
             Some(removed(&rest, &inner, ours))
         };
         match step() {
             Some(less) => rest = less,
-            None => return rest,
+            None => return Some(rest),
         }
     }
 }
 
 /// The string under `object`.`key`, as it stands in the text without its quotes.
 pub(super) fn get<'t>(text: &'t str, object: &str, key: &str) -> Option<&'t str> {
+    raw(text, object, key)?.strip_prefix('"')?.strip_suffix('"')
+}
+
+/// The value under `object`.`key`, letter by letter.
+fn raw<'t>(text: &'t str, object: &str, key: &str) -> Option<&'t str> {
     let top = members(text, start_of(text)?)?;
     let outer = top.iter().find(|member| member.key == object)?;
     let inner = members(text, outer.value.start)?;
     let member = inner.into_iter().find(|member| member.key == key)?;
-    text.get(member.value)?.strip_prefix('"')?.strip_suffix('"')
+    text.get(member.value)
 }
 
 /// A key by which an object is sure to hold a member of that key at the top level.
@@ -202,19 +219,36 @@ mod tests {
         let twice = set(&once, "credHelpers", "r.example:5000", "lanyard").unwrap();
         assert!(twice.contains("\t\t\"ghcr.io\": \"lanyard\",\n\t\t\"r.example:5000\": \"lanyard\"\n\t}"), "{twice}");
         assert_eq!(set(&twice, "credHelpers", "ghcr.io", "lanyard").unwrap(), twice);
-        assert_eq!(without(&twice, "credHelpers", "lanyard"), DOCKER);
+        assert_eq!(without(&twice, "credHelpers", "lanyard", DOCKER).unwrap(), DOCKER);
         assert_eq!(get(&twice, "credHelpers", "ghcr.io"), Some("lanyard"));
     }
 
     #[test]
     fn what_belongs_to_others_stays() {
         let text = r#"{"credHelpers": {"a": "osxkeychain", "b": "lanyard", "c": "ecr-login"}, "x": [1, {"y": "}"}]}"#;
-        let rest = without(text, "credHelpers", "lanyard");
+        let rest = without(text, "credHelpers", "lanyard", "").unwrap();
         assert_eq!(rest, r#"{"credHelpers": {"a": "osxkeychain", "c": "ecr-login"}, "x": [1, {"y": "}"}]}"#);
+        assert_eq!(without("[1]", "credHelpers", "lanyard", ""), None);
+        assert_eq!(without(" \n", "credHelpers", "lanyard", "").unwrap(), " \n");
         assert_eq!(set(text, "x", "k", "v"), None);
         assert_eq!(set("[1]", "x", "k", "v"), None);
         assert_eq!(set("{\"a\": 1} trailing", "x", "k", "v"), None);
         assert_eq!(set("", "o", "k", "v").unwrap(), "{\n  \"o\": {\n    \"k\": \"v\"\n  }\n}\n");
+    }
+
+    #[test]
+    fn what_was_replaced_comes_back() {
+        for theirs in [
+            r#"{"credHelpers": {"a": "ecr-login", "b": "gcr"}}"#,
+            r#"{"credHelpers": {"a": "lanyard"}}"#,
+            r#"{"credHelpers": {}, "x": 1}"#,
+            r#"{"credHelpers": {"a": null}}"#,
+        ] {
+            let ours = set(theirs, "credHelpers", "a", "lanyard").unwrap();
+            let rest = without(&ours, "credHelpers", "lanyard", theirs).unwrap();
+            let [rest, theirs] = [&rest, theirs].map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap());
+            assert_eq!(rest, theirs);
+        }
     }
 
     fn json() -> impl Strategy<Value = serde_json::Value> {
@@ -244,7 +278,7 @@ mod tests {
             let put = set(&text, "credHelpers", "h", "lanyard").unwrap();
             let read: serde_json::Value = serde_json::from_str(&put).unwrap();
             prop_assert_eq!(&read["credHelpers"]["h"], "lanyard");
-            let back: serde_json::Value = serde_json::from_str(&without(&put, "credHelpers", "lanyard")).unwrap();
+            let back: serde_json::Value = serde_json::from_str(&without(&put, "credHelpers", "lanyard", &text).unwrap()).unwrap();
             prop_assert_eq!(back, value);
         }
     }

@@ -18,6 +18,9 @@ const KINDS: [&str; 3] = ["kubeconfig", "kubeconfig_eks", "kubeconfig_gke"];
 /// How the names of our entries begin.
 const OURS: &str = "lanyard-";
 const API: &str = "client.authentication.k8s.io/v1";
+/// How kubectl lists what is in a kubeconfig, and how it removes one of these.
+const LISTS: [(&str, &str); 3] =
+    [("get-contexts", "delete-context"), ("get-users", "delete-user"), ("get-clusters", "delete-cluster")];
 /// kubectl is asked for so long, in seconds.
 const PATIENCE: u64 = 20;
 
@@ -58,20 +61,20 @@ impl Tool for Kubectl {
         Ok(plan)
     }
 
-    fn without(&self, env: &Env, _: &Path, text: &str) -> String {
-        let removed = || -> Result<String, SetupError> {
-            let copy = Copy::of(env, text)?;
-            for (list, delete) in
-                [("get-contexts", "delete-context"), ("get-users", "delete-user"), ("get-clusters", "delete-cluster")]
-            {
-                let told = if list == "get-contexts" { copy.run(&[list, "-o", "name"])? } else { copy.run(&[list])? };
-                for name in told.lines().filter(|name| name.starts_with(OURS)) {
-                    copy.run(&[delete, name])?;
-                }
+    fn without(&self, env: &Env, _: &Path, text: &str, before: &str) -> Result<String, SetupError> {
+        if !text.contains(OURS) {
+            return Ok(text.to_owned());
+        }
+        let copy = Copy::of(env, text)?;
+        let old = Copy::of(env, before)?;
+        for (list, delete) in LISTS {
+            // What had such a name before is somebody else's.
+            let theirs = old.names(list)?;
+            for name in copy.names(list)?.iter().filter(|name| name.starts_with(OURS) && !theirs.contains(name)) {
+                copy.run(&[delete, name])?;
             }
-            copy.text()
-        };
-        removed().unwrap_or_else(|_| text.to_owned())
+        }
+        copy.text()
     }
 
     fn check(&self, site: &Site<'_>) -> Result<Option<String>, SetupError> {
@@ -172,11 +175,21 @@ impl<'e> Copy<'e> {
     fn run(&self, words: &[&str]) -> Result<String, SetupError> {
         let file = format!("--kubeconfig={}", self.path().display());
         let all: Vec<&str> = ["config", &file].into_iter().chain(words.iter().copied()).collect();
+        if program::find(self.env, "kubectl").is_none() {
+            return Err(SetupError::NoTool { tool: "kubectl" });
+        }
         let told = program::output(self.env, "kubectl", &all, PATIENCE);
         told.map(|told| told.expose().to_owned()).map_err(|cause| SetupError::NotAsked {
             tool: "kubectl",
             problem: format!("its own `kubectl config` failed: {cause}"),
         })
+    }
+
+    /// The names that kubectl lists.
+    fn names(&self, list: &str) -> Result<Vec<String>, SetupError> {
+        // Only contexts are listed with more than their names, unless one says so.
+        let told = if list == "get-contexts" { self.run(&[list, "-o", "name"])? } else { self.run(&[list])? };
+        Ok(told.lines().map(str::to_owned).collect())
     }
 
     fn text(&self) -> Result<String, SetupError> {

@@ -22,7 +22,7 @@ mod ini;
 mod json;
 mod links;
 
-pub use change::{Done, apply, is_set_up, undo};
+pub use change::{Done, Saved, apply, is_set_up, saved, undo};
 
 /// Declares the modules of the tools and lists them, so that adding one is one word in one place.
 macro_rules! tools {
@@ -62,10 +62,14 @@ pub trait Tool: Sync {
     /// What its files have to hold. Reads them, and writes nothing.
     fn plan(&self, site: &Site<'_>) -> Result<Plan, SetupError>;
 
-    /// The content of one of its files without what [`Tool::plan`] puts there.
-    fn without(&self, env: &Env, path: &Path, text: &str) -> String {
-        let _ = (env, path);
-        block::without(text)
+    /// The content of one of its files without what [`Tool::plan`] puts there. What that replaced comes back out of
+    /// `before`, what the file held before.
+    ///
+    /// # Errors
+    /// [`SetupError::Unclear`] when the file is in a form in which our part cannot be told from the others'.
+    fn without(&self, env: &Env, path: &Path, text: &str, before: &str) -> Result<String, SetupError> {
+        let _ = (env, before);
+        block::taken_out(path, text)
     }
 
     /// Asks the tool itself whether it would ask lanyard; `None` where it cannot be asked, else what it says.

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::error::Failure;
 use crate::setup::{Site, by_name};
 
 /// A home in which tools are set up.
@@ -15,7 +16,10 @@ impl Home {
 
     fn env(&self) -> Env {
         let bin = self.path("bin");
-        Env::invented(&self.path("lanyard"), self.dir.path(), &[("PATH", bin.to_str().unwrap())])
+        Env::invented(&self.path("lanyard"), self.dir.path(), &[
+            ("PATH", bin.to_str().unwrap()),
+            ("UV_CONFIG_FILE", "config/uv.toml"),
+        ])
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -45,6 +49,10 @@ impl Home {
         };
         let tool = by_name(tool).unwrap();
         apply(&env, tool, &tool.plan(&site)?)
+    }
+
+    fn saved(&self, tool: &str) -> Vec<Saved> {
+        saved(&self.env(), by_name(tool).unwrap()).unwrap()
     }
 
     /// Undoes it, and says what became of the last file that was changed.
@@ -86,4 +94,75 @@ fn what_nobody_changed_between_two_set_ups_comes_back_as_it_was() {
     assert_eq!(home.undo("git").unwrap(), Done::Restored);
     assert_eq!(home.text(".gitconfig"), "[user]\n\tname = A");
     assert!(!home.path("lanyard/setup/git.json").exists());
+}
+
+#[test]
+fn what_lanyard_put_something_in_the_place_of_comes_back_to_an_edited_file() {
+    let home = Home::new();
+    home.write("config/uv.toml", "keyring-provider = \"disabled\"\n");
+    home.set_up("uv", &[]).unwrap();
+    home.write("config/uv.toml", &(home.text("config/uv.toml") + "offline = true\n"));
+    assert_eq!(home.undo("uv").unwrap(), Done::TakenOut);
+    assert_eq!(home.text("config/uv.toml"), "keyring-provider = \"disabled\"\noffline = true\n");
+}
+
+#[test]
+fn a_copy_goes_only_when_the_file_holds_it_again() {
+    let home = Home::new();
+    home.write("config/uv.toml", "# one\n");
+    home.set_up("uv", &[]).unwrap();
+    let ours = home.text("config/uv.toml");
+    home.write("config/uv.toml", "not toml [");
+    let failed = home.undo("uv").unwrap_err();
+    assert!(matches!(failed, SetupError::Unclear { .. }) && failed.mend().is_some(), "{failed}");
+    let saved = home.saved("uv");
+    assert_eq!(saved.iter().map(|saved| saved.goes_back).collect::<Vec<_>>(), [true]);
+    home.write("config/uv.toml", &(ours.clone() + "# two\n"));
+    assert_eq!(home.undo("uv").unwrap(), Done::TakenOut);
+    let saved = home.saved("uv");
+    assert_eq!(saved.iter().map(|saved| saved.goes_back).collect::<Vec<_>>(), [false]);
+    assert_eq!(std::fs::read_to_string(&saved[0].copy).unwrap(), "# one\n");
+    // The next one is under another name, and goes with its undoing.
+    home.set_up("uv", &[]).unwrap();
+    assert_eq!(home.undo("uv").unwrap(), Done::Restored);
+    assert_eq!(std::fs::read_to_string(&saved[0].copy).unwrap(), "# one\n");
+    std::fs::remove_file(&saved[0].copy).unwrap();
+    assert_eq!((home.undo("uv").unwrap(), home.saved("uv").len()), (Done::Already, 0));
+}
+
+#[test]
+fn a_lost_copy_removes_nothing() {
+    let home = Home::new();
+    home.write("config/uv.toml", "offline = true\n");
+    home.set_up("uv", &[]).unwrap();
+    std::fs::remove_file(&home.saved("uv")[0].copy).unwrap();
+    assert_eq!(home.undo("uv").unwrap(), Done::TakenOut);
+    assert_eq!(home.text("config/uv.toml"), "offline = true\n");
+}
+
+#[test]
+fn a_block_without_its_end_is_told_and_not_called_none() {
+    let home = Home::new();
+    home.set_up("git", &["one.example"]).unwrap();
+    let text = home.text(".gitconfig").replace("# lanyard: end\n", "[user]\n\tname = A\n");
+    home.write(".gitconfig", &text);
+    let failed = home.undo("git").unwrap_err();
+    assert!(failed.to_string().contains("no line says `lanyard: end`"), "{failed}");
+    assert_eq!(home.text(".gitconfig"), text);
+}
+
+#[test]
+fn a_kubeconfig_that_kubectl_cannot_be_asked_about_stays_undone() {
+    let home = Home::new();
+    let tool = by_name("kubectl").unwrap();
+    let config = home.path(".kube/config");
+    let plan = Plan {
+        edits: vec![Edit::File { path: config.clone(), before: None, after: "users: [{name: lanyard-dev}]\n".into() }],
+        notes: Vec::new(),
+    };
+    apply(&home.env(), tool, &plan).unwrap();
+    std::fs::write(&config, "users: [{name: lanyard-dev}, {name: mine}]\n").unwrap();
+    let failed = home.undo("kubectl").unwrap_err();
+    assert!(matches!(failed, SetupError::NoTool { tool: "kubectl" }), "{failed}");
+    assert!(is_set_up(&home.env(), tool).unwrap());
 }
