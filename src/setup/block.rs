@@ -83,7 +83,8 @@ fn find(text: &str) -> Option<(usize, usize, bool)> {
     for line in text.split_inclusive('\n') {
         let next = at + line.len();
         match (start, end) {
-            (None, _) if line.trim_end().ends_with(BEGIN) => start = Some(at),
+            // One that begins anew has lost its end before, and what is between is somebody else's.
+            (_, None) if begins(line) => start = Some(at),
             (Some(_), None) if line.trim_end().ends_with(END) => end = Some(next),
             (Some(_), Some(_)) => {
                 lacked_break = line.contains(END) && line.contains("no line break");
@@ -113,6 +114,15 @@ mod tests {
         assert!(!with(&once, "#", At::Bottom, "c = 3\n").contains("b = 2"));
         assert_eq!(with(&once, "#", At::Bottom, ""), "a = 1\n");
         assert!(stands(&once) && !stands("a = 1\n"));
+    }
+
+    #[test]
+    fn a_block_that_has_lost_its_end_takes_nothing_of_others_with_it() {
+        let cut = with("", "#", At::Bottom, "b = 2\n").replace("# lanyard: end\n", "theirs = 1\n");
+        let once = with(&cut, "#", At::Bottom, "c = 3\n");
+        assert_eq!(without(&once), cut);
+        assert_eq!(lines(&once).collect::<Vec<_>>(), ["c = 3"]);
+        assert!(taken_out(Path::new("x"), &cut).is_err() && taken_out(Path::new("x"), &once).is_ok());
     }
 
     proptest! {
