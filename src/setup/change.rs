@@ -82,7 +82,7 @@ pub fn apply(env: &Env, tool: &dyn Tool, plan: &Plan) -> Result<Vec<(PathBuf, Do
             continue;
         }
         match edit {
-            Edit::File { path, before, after } => {
+            Edit::File { path, before, after, .. } => {
                 if read(path)? != *before {
                     return Err(SetupError::Changed { path: path.clone() });
                 }
@@ -105,7 +105,7 @@ pub fn apply(env: &Env, tool: &dyn Tool, plan: &Plan) -> Result<Vec<(PathBuf, Do
 
 /// Notes what is needed to undo a change of a file that is about to be made.
 fn note(env: &Env, folder: &Path, tool: &dyn Tool, record: &mut Record, edit: &Edit) -> Result<(), SetupError> {
-    let Edit::File { path, before, after } = edit else { return Ok(()) };
+    let Edit::File { path, before, after, .. } = edit else { return Ok(()) };
     let name = record.free_name(tool);
     let keep = |text: &str| files::replace(&folder.join(&name), text.as_bytes(), false).map(|()| name.clone());
     let left = Some(digest(after));

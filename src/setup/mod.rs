@@ -136,11 +136,13 @@ impl Plan {
     pub fn file(
         &mut self,
         path: PathBuf,
-        make: impl FnOnce(&str) -> Result<String, SetupError>,
+        make: impl Fn(&str) -> Result<String, SetupError>,
     ) -> Result<(), SetupError> {
         let before = read(&path)?;
         let after = make(before.as_deref().unwrap_or_default())?;
-        self.edits.push(Edit::File { path, before, after });
+        // What is made of nothing is lanyard's, every word of it.
+        let own = make("")?;
+        self.edits.push(Edit::File { path, before, after, own });
         Ok(())
     }
 
@@ -167,6 +169,8 @@ pub enum Edit {
         before: Option<String>,
         /// What it is to hold.
         after: String,
+        /// What it would hold if lanyard's part were all: of the rest, no value is shown to anybody.
+        own: String,
     },
     /// The program gets another name.
     Link {

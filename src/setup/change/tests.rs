@@ -157,7 +157,7 @@ fn a_kubeconfig_that_kubectl_cannot_be_asked_about_stays_undone() {
     let tool = by_name("kubectl").unwrap();
     let config = home.path(".kube/config");
     let plan = Plan {
-        edits: vec![Edit::File { path: config.clone(), before: None, after: "users: [{name: lanyard-dev}]\n".into() }],
+        edits: vec![Edit::File { path: config.clone(), before: None, after: "users: [{name: lanyard-dev}]\n".into(), own: String::new() }],
         notes: Vec::new(),
     };
     apply(&home.env(), tool, &plan).unwrap();
