@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Plan, SetupError, Site, Tool, read};
 use crate::credential::Metadata;
+use crate::http::Url;
 use crate::os::{Env, files, program};
 
 /// Kubernetes.
@@ -46,17 +47,27 @@ impl Tool for Kubectl {
             return Err(SetupError::NoTool { tool: self.name() });
         }
         let path = configuration(site.env)?;
+        let clusters =
+            credentials.iter().map(|metadata| Known::of(site, metadata, &path)).collect::<Result<Vec<_>, _>>()?;
         let mut plan = Plan::default();
-        plan.file(path, |text| {
+        plan.file(path.clone(), |text| {
             let copy = Copy::of(site.env, text)?;
             // A client that has another context in use goes on with it.
-            for metadata in &credentials {
-                entries(&copy, site, metadata)?;
+            for known in &clusters {
+                known.refuse_anothers(&copy, &path)?;
+                known.put(&copy, site)?;
             }
             copy.text()
         })?;
-        for metadata in credentials {
-            plan.notes.push(format!("use it: kubectl --context {OURS}{} get namespaces", metadata.name));
+        for known in clusters {
+            let name = &known.metadata.name;
+            if known.has_proxy_user {
+                plan.notes.push(format!(
+                    "the proxy of {name} asks for a user and a password, which are left out: kubectl's file is no place \
+                     for them"
+                ));
+            }
+            plan.notes.push(format!("use it: kubectl --context {OURS}{name} get namespaces"));
         }
         Ok(plan)
     }
@@ -89,52 +100,106 @@ impl Tool for Kubectl {
     }
 }
 
-/// Puts the entries for one credential into the copy.
-fn entries(copy: &Copy<'_>, site: &Site<'_>, metadata: &Metadata) -> Result<(), SetupError> {
-    let written = (site.exported)(metadata, "kubeconfig")?;
-    let text = written.as_ref().map(crate::secret::Secret::expose).unwrap_or_default();
-    let own = |key: &str| {
-        let value = text.lines().find_map(|line| line.trim_start().strip_prefix(key)?.strip_prefix(':'));
-        value.map(|value| value.trim().trim_matches(['"', '\'']).to_owned()).filter(|value| !value.is_empty())
-    };
-    let Some(server) = own("server") else {
-        return Err(SetupError::Unclear {
-            path: copy.path(),
-            problem: format!("credential {} names no server", metadata.name),
+/// A cluster of a credential by what kubectl has to know of it. None of it is a secret: it stands in a command line.
+struct Known<'m> {
+    metadata: &'m Metadata,
+    server: String,
+    server_name: Option<String>,
+    /// Without user and password.
+    proxy: Option<String>,
+    has_proxy_user: bool,
+    authority: Option<String>,
+}
+
+impl<'m> Known<'m> {
+    fn of(site: &Site<'_>, metadata: &'m Metadata, path: &Path) -> Result<Self, SetupError> {
+        let written = (site.exported)(metadata, "kubeconfig")?;
+        let text = written.as_ref().map(crate::secret::Secret::expose).unwrap_or_default();
+        let own = |key: &str| {
+            let value = text.lines().find_map(|line| line.trim_start().strip_prefix(key)?.strip_prefix(':'));
+            value.map(|value| value.trim().trim_matches(['"', '\'']).to_owned()).filter(|value| !value.is_empty())
+        };
+        let unclear = |what: &str| SetupError::Unclear {
+            path: path.to_owned(),
+            problem: format!("credential {} {what}", metadata.name),
             mend: format!("store it again: lanyard credentials update {}", metadata.name),
-        });
-    };
-    let name = format!("{OURS}{}", metadata.name);
-    let mut cluster = vec!["set-cluster".to_owned(), name.clone(), format!("--server={server}")];
-    if let Some(server_name) = own("tls-server-name") {
-        cluster.push(format!("--tls-server-name={server_name}"));
+        };
+        let server = own("server").ok_or_else(|| unclear("names no server"))?;
+        if without_user(&server).is_some_and(|(_, has_user)| has_user) {
+            return Err(unclear("has a user in its server's address"));
+        }
+        let proxy = own("proxy-url").map(|proxy| without_user(&proxy).ok_or_else(|| unclear("names no proxy by its address")));
+        let proxy = proxy.transpose()?;
+        Ok(Self {
+            metadata,
+            server,
+            server_name: own("tls-server-name"),
+            has_proxy_user: proxy.as_ref().is_some_and(|(_, has_user)| *has_user),
+            proxy: proxy.map(|(address, _)| address),
+            authority: own("certificate-authority-data"),
+        })
     }
-    if let Some(proxy) = own("proxy-url") {
-        cluster.push(format!("--proxy-url={proxy}"));
+
+    fn name(&self) -> String {
+        format!("{OURS}{}", self.metadata.name)
     }
-    if let Some(authority) = own("certificate-authority-data") {
-        cluster.push(format!("--certificate-authority={}", copy.authority(&authority)?.display()));
-        cluster.push("--embed-certs=true".to_owned());
+
+    /// Refuses where somebody else has given a user of theirs the name that ours would have.
+    fn refuse_anothers(&self, copy: &Copy<'_>, path: &Path) -> Result<(), SetupError> {
+        let name = self.name();
+        if !copy.names("get-users")?.contains(&name) {
+            return Ok(());
+        }
+        let arguments = format!("-o=jsonpath={{.users[?(@.name==\"{name}\")].user.exec.args}}");
+        if copy.run(&["view", &arguments])?.contains("kubectl") {
+            return Ok(());
+        }
+        Err(SetupError::Unclear {
+            path: path.to_owned(),
+            problem: format!("it has a user {name} that lanyard did not put there"),
+            mend: format!("give that user another name in {}, or the credential", path.display()),
+        })
     }
-    copy.run(&words(&cluster))?;
-    copy.run(&[
-        "set-credentials",
-        &name,
-        &format!("--exec-api-version={API}"),
-        &format!("--exec-command={}", site.program.display()),
-        "--exec-arg=helper",
-        "--exec-arg=kubectl",
-        &format!("--exec-arg={}", metadata.name),
-        "--exec-interactive-mode=IfAvailable",
-        "--exec-provide-cluster-info=true",
-    ])?;
-    let mut context =
-        vec!["set-context".to_owned(), name.clone(), format!("--cluster={name}"), format!("--user={name}")];
-    if let Some(namespace) = metadata.field("namespace") {
-        context.push(format!("--namespace={namespace}"));
+
+    /// Puts the entries into the copy.
+    fn put(&self, copy: &Copy<'_>, site: &Site<'_>) -> Result<(), SetupError> {
+        let name = self.name();
+        let mut cluster = vec!["set-cluster".to_owned(), name.clone(), format!("--server={}", self.server)];
+        cluster.extend(self.server_name.as_ref().map(|server_name| format!("--tls-server-name={server_name}")));
+        cluster.extend(self.proxy.as_ref().map(|proxy| format!("--proxy-url={proxy}")));
+        if let Some(authority) = &self.authority {
+            cluster.push(format!("--certificate-authority={}", copy.authority(authority)?.display()));
+            cluster.push("--embed-certs=true".to_owned());
+        }
+        copy.run(&words(&cluster))?;
+        copy.run(&[
+            "set-credentials",
+            &name,
+            &format!("--exec-api-version={API}"),
+            &format!("--exec-command={}", site.program.display()),
+            "--exec-arg=helper",
+            "--exec-arg=kubectl",
+            &format!("--exec-arg={}", self.metadata.name),
+            "--exec-interactive-mode=IfAvailable",
+            "--exec-provide-cluster-info=true",
+        ])?;
+        let mut context =
+            vec!["set-context".to_owned(), name.clone(), format!("--cluster={name}"), format!("--user={name}")];
+        context.extend(self.metadata.field("namespace").map(|namespace| format!("--namespace={namespace}")));
+        copy.run(&words(&context))?;
+        Ok(())
     }
-    copy.run(&words(&context))?;
-    Ok(())
+}
+
+/// An address without user and password, and whether it had any; `None` where it is no address, and might be anything.
+fn without_user(address: &str) -> Option<(String, bool)> {
+    let mut url = Url::parse(address).ok().filter(Url::has_host)?;
+    if url.username().is_empty() && url.password().is_none() {
+        return Some((address.to_owned(), false));
+    }
+    url.set_username("").ok()?;
+    url.set_password(None).ok()?;
+    Some((url.to_string(), true))
 }
 
 fn words(owned: &[String]) -> Vec<&str> {
@@ -203,5 +268,19 @@ fn configuration(env: &Env) -> Result<PathBuf, SetupError> {
     match listed.into_iter().find(|path| !path.as_os_str().is_empty()) {
         Some(first) => Ok(env.working_dir().join(first)),
         None => Ok(env.home().ok_or(SetupError::NoHome)?.join(".kube/config")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_does_not_come_along_with_an_address() {
+        let bare = |address| without_user(address);
+        assert_eq!(bare("http://proxy:8080"), Some(("http://proxy:8080".into(), false)));
+        assert_eq!(bare("http://u:LNYCANARY@proxy:8080/"), Some(("http://proxy:8080/".into(), true)));
+        assert_eq!(bare("socks5://LNYCANARY@proxy:1"), Some(("socks5://proxy:1".into(), true)));
+        assert_eq!(bare("u:LNYCANARY@proxy"), None);
     }
 }
