@@ -42,7 +42,8 @@ pub fn bound(vault: &dyn Vault, want: &Want) -> Result<Option<Metadata>, VaultEr
     }
     let kind = want.kinds.iter().find(|kind| fitting.iter().any(|metadata| metadata.kind.id == **kind));
     fitting.retain(|metadata| kind.is_none_or(|kind| metadata.kind.id == *kind));
-    // What is stored for the project that a vault is asked about stands before what is everybody's.
+    // No tool says which project it works for, and the folder that it stands in has no say: what is for everything goes
+    // before what is for one project.
     if fitting.len() > 1 && fitting.iter().any(|metadata| metadata.scope == Scope::Organization) {
         fitting.retain(|metadata| metadata.scope == Scope::Organization);
     }
