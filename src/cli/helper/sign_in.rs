@@ -63,11 +63,12 @@ pub(super) fn sign_in(env: &Env, http: &dyn Http, want: &Want, over: Option<&Met
     let env = env.behind_a_tool();
     let config = Config::load(&env)?;
     let Some(service) = service_for(&config, at, over)? else { return Ok(None) };
-    let obstacle = obstacle.or_else(|| switched_off(&env));
-    let ui = match (obstacle, Ui::behind_a_tool()) {
-        (None, Some(ui)) => ui,
-        (why, _) => {
-            tracing::debug!(why = why.unwrap_or("there is no terminal"), "nobody is asked to sign in");
+    // git is asked last: it is a program to be started.
+    let person = obstacle.map_or_else(|| Ui::behind_a_tool().ok_or("there is no terminal"), Err);
+    let ui = match person.and_then(|ui| switched_off(&env).map_or(Ok(ui), Err)) {
+        Ok(ui) => ui,
+        Err(why) => {
+            tracing::debug!(why, "nobody is asked to sign in");
             return Ok(None);
         }
     };
