@@ -7,12 +7,17 @@ use base64::Engine;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Edit, Plan, SetupError, Tool, read};
+use super::{Edit, Plan, SetupError, Tool, links, read};
 use crate::os::Env;
-use crate::os::files::{self, FileError, Lock};
+use crate::os::files::{self, Lock};
 
 /// How long to wait for another process that sets up a tool.
 const LOCKED: Duration = Duration::from_secs(20);
+
+/// How the folder begins in which a tool works on a copy of its file. It is gone at the end, unless the process is killed.
+pub(super) const WORKING_COPY: &str = "kubeconfig-";
+/// No tool works on a copy for so long.
+const STALE: Duration = Duration::from_secs(10 * 60);
 
 /// What was done to the files of a tool, so that it can be undone.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -43,6 +48,9 @@ struct Entry {
     /// Whether others had changed the file when we did once more. The copy is of what they made of it, without our part.
     #[serde(default)]
     merged: bool,
+    /// By what our links there are known.
+    #[serde(default)]
+    marks: Vec<String>,
 }
 
 impl Record {
@@ -91,11 +99,9 @@ pub fn apply(env: &Env, tool: &dyn Tool, plan: &Plan) -> Result<Vec<(PathBuf, Do
                 files::amend(path, after.as_bytes())?;
             }
             Edit::Link { path, to } => {
-                if !record.edits.iter().any(|entry| entry.path == *path) {
-                    record.edits.push(Entry { path: path.clone(), backup: None, left: None, merged: false });
-                    save(&folder, tool, &record)?;
-                }
-                link(path, to)?;
+                note_link(&mut record, path, to)?;
+                save(&folder, tool, &record)?;
+                links::make(path, to)?;
             }
         }
         done.push((edit.path().to_owned(), Done::Changed));
@@ -111,7 +117,7 @@ fn note(env: &Env, folder: &Path, tool: &dyn Tool, record: &mut Record, edit: &E
     let left = Some(digest(after));
     let Some(entry) = record.edits.iter_mut().find(|entry| entry.path == *path) else {
         let backup = before.as_deref().map(keep).transpose()?;
-        record.edits.push(Entry { path: path.clone(), backup, left, merged: false });
+        record.edits.push(Entry { path: path.clone(), backup, left, merged: false, marks: Vec::new() });
         return Ok(());
     };
     if entry.left != before.as_deref().map(digest) {
@@ -127,6 +133,21 @@ fn note(env: &Env, folder: &Path, tool: &dyn Tool, record: &mut Record, edit: &E
         }
     }
     entry.left = left;
+    Ok(())
+}
+
+/// Notes what is needed to undo a link that is about to be made. Nothing but a link of ours gives way to it.
+fn note_link(record: &mut Record, path: &Path, to: &Path) -> Result<(), SetupError> {
+    let mark = links::mark_of(to);
+    let present = record.edits.iter_mut().find(|entry| entry.path == path);
+    links::refuse_anothers(path, present.as_ref().map_or(&[], |entry| &entry.marks))?;
+    match present {
+        Some(entry) => entry.marks.extend(mark.filter(|mark| !entry.marks.contains(mark))),
+        None => {
+            let marks = mark.into_iter().collect();
+            record.edits.push(Entry { path: path.to_owned(), backup: None, left: None, merged: false, marks });
+        }
+    }
     Ok(())
 }
 
@@ -184,7 +205,9 @@ pub fn is_set_up(env: &Env, tool: &dyn Tool) -> Result<bool, SetupError> {
 }
 
 fn take_back(env: &Env, folder: &Path, tool: &dyn Tool, entry: &Entry) -> Result<Done, SetupError> {
-    let Some(left) = &entry.left else { return unlink(&entry.path) };
+    let Some(left) = &entry.left else {
+        return Ok(if links::remove(&entry.path, &entry.marks)? { Done::Removed } else { Done::Already });
+    };
     let Some(present) = read(&entry.path)? else { return Ok(Done::Already) };
     let before = kept_before(folder, entry)?;
     match &before {
@@ -211,35 +234,6 @@ fn kept_before(folder: &Path, entry: &Entry) -> Result<Option<String>, SetupErro
     entry.backup.as_ref().map_or(Ok(None), |backup| read(&folder.join(backup)))
 }
 
-#[cfg(unix)]
-fn link(path: &Path, to: &Path) -> Result<(), SetupError> {
-    let io = |cause| FileError::Io { action: "create", path: path.to_owned(), cause };
-    match std::fs::symlink_metadata(path) {
-        Ok(found) if !found.is_symlink() => return Err(SetupError::InTheWay { path: path.to_owned() }),
-        Ok(_) => {
-            files::remove(path)?;
-        }
-        Err(_) => {}
-    }
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(io)?;
-    }
-    Ok(std::os::unix::fs::symlink(to, path).map_err(io)?)
-}
-
-/// Windows makes links for administrators only; there the program is copied.
-#[cfg(not(unix))]
-fn link(path: &Path, to: &Path) -> Result<(), SetupError> {
-    let path = path.with_extension("exe");
-    std::fs::copy(to, &path).map_err(|cause| FileError::Io { action: "create", path, cause })?;
-    Ok(())
-}
-
-fn unlink(path: &Path) -> Result<Done, SetupError> {
-    let is_ours = std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink());
-    if is_ours && files::remove(path)? { Ok(Done::Removed) } else { Ok(Done::Already) }
-}
-
 fn folder(env: &Env) -> PathBuf {
     env.data_dir().join("setup")
 }
@@ -247,7 +241,24 @@ fn folder(env: &Env) -> PathBuf {
 fn lock(folder: &Path) -> Result<Lock, SetupError> {
     files::create_private_dir(folder)?;
     let waiting = |holder| tracing::debug!(?holder, "waiting for another process");
-    Ok(Lock::acquire(&folder.join("lock"), LOCKED, &mut |holder| waiting(holder))?)
+    let lock = Lock::acquire(&folder.join("lock"), LOCKED, &mut |holder| waiting(holder))?;
+    sweep(folder);
+    Ok(lock)
+}
+
+/// Removes the copies of files that killed processes were working on. One in use is younger.
+fn sweep(folder: &Path) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    let is_old = |entry: &std::fs::DirEntry| {
+        let age = entry.metadata().and_then(|found| found.modified()).ok().and_then(|at| at.elapsed().ok());
+        age.is_some_and(|age| age > STALE)
+    };
+    for entry in entries.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(WORKING_COPY) && is_old(&entry) {
+            // What cannot be removed is private, and the next one tries again.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 fn record_file(folder: &Path, tool: &dyn Tool) -> PathBuf {
@@ -265,12 +276,18 @@ fn load(folder: &Path, tool: &dyn Tool) -> Result<Record, SetupError> {
 }
 
 fn save(folder: &Path, tool: &dyn Tool, record: &Record) -> Result<(), SetupError> {
-    let text = serde_json::to_vec_pretty(record).unwrap_or_default();
-    Ok(files::replace(&record_file(folder, tool), &text, false)?)
+    let path = record_file(folder, tool);
+    // A path that is no text cannot be noted; what cannot be undone is not done.
+    let text = serde_json::to_vec_pretty(record).map_err(|_| SetupError::Unclear {
+        path: path.clone(),
+        problem: "a path that is no text cannot be noted in it".into(),
+        mend: "give the folder of the tool's configuration a name in UTF-8".into(),
+    })?;
+    Ok(files::replace(&path, &text, false)?)
 }
 
-fn digest(text: &str) -> String {
-    base64::engine::general_purpose::STANDARD.encode(Sha256::digest(text.as_bytes()))
+pub(super) fn digest(content: impl AsRef<[u8]>) -> String {
+    base64::engine::general_purpose::STANDARD.encode(Sha256::digest(content))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::change::WORKING_COPY;
 use super::{Plan, SetupError, Site, Tool, read};
 use crate::credential::Metadata;
 use crate::http::Url;

@@ -55,9 +55,8 @@ impl Tool for Pip {
 
 /// Plans the link `keyring`. Another program of that name is not hidden: it may hold what its owner needs.
 pub(super) fn keyring(plan: &mut Plan, site: &Site<'_>) -> Result<(), SetupError> {
-    let real = site.program.canonicalize().ok();
-    match program::find(site.env, PROGRAM) {
-        Some(found) if found.canonicalize().ok() != real => Err(SetupError::InTheWay { path: found }),
+    match program::find(site.env, links::named(PROGRAM)) {
+        Some(found) if !links::leads(&found, site.program) => Err(SetupError::InTheWay { path: found }),
         _ => links::plan(plan, site, PROGRAM),
     }
 }

@@ -166,3 +166,76 @@ fn a_kubeconfig_that_kubectl_cannot_be_asked_about_stays_undone() {
     assert!(matches!(failed, SetupError::NoTool { tool: "kubectl" }), "{failed}");
     assert!(is_set_up(&home.env(), tool).unwrap());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_link_of_somebody_else_neither_gives_way_nor_goes() {
+    use std::os::unix::fs::symlink;
+    let home = Home::new();
+    home.write("opt/lanyard", "the program");
+    home.write("opt/another", "another program");
+    let link = home.path(".terraform.d/plugins/terraform-credentials-lanyard");
+    std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+    symlink(home.path("opt/another"), &link).unwrap();
+    let failed = home.set_up("terraform", &[]).unwrap_err();
+    assert!(matches!(failed, SetupError::InTheWay { .. }), "{failed}");
+    assert_eq!(std::fs::read_link(&link).unwrap(), home.path("opt/another"));
+    assert!(!home.path(".terraformrc").exists());
+
+    std::fs::remove_file(&link).unwrap();
+    home.set_up("terraform", &[]).unwrap();
+    assert_eq!(std::fs::read_link(&link).unwrap(), home.path("opt/lanyard"));
+    std::fs::remove_file(&link).unwrap();
+    symlink(home.path("opt/another"), &link).unwrap();
+    home.undo("terraform").unwrap();
+    assert_eq!(std::fs::read_link(&link).unwrap(), home.path("opt/another"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_its_user_made_is_used_and_stays() {
+    let home = Home::new();
+    home.write("opt/lanyard", "the program");
+    let link = home.path(".terraform.d/plugins/terraform-credentials-lanyard");
+    std::fs::create_dir_all(link.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink("../../opt/lanyard", &link).unwrap();
+    home.set_up("terraform", &[]).unwrap();
+    home.undo("terraform").unwrap();
+    assert_eq!(std::fs::read_link(&link).unwrap(), PathBuf::from("../../opt/lanyard"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_of_ours_follows_the_program() {
+    let home = Home::new();
+    home.write("opt/lanyard", "the program");
+    home.set_up("terraform", &[]).unwrap();
+    std::fs::rename(home.path("opt"), home.path("new")).unwrap();
+    let plan = Plan {
+        edits: vec![Edit::Link {
+            path: home.path(".terraform.d/plugins/terraform-credentials-lanyard"),
+            to: home.path("new/lanyard"),
+        }],
+        notes: Vec::new(),
+    };
+    let terraform = by_name("terraform").unwrap();
+    apply(&home.env(), terraform, &plan).unwrap();
+    assert_eq!(std::fs::read_link(plan.edits[0].path()).unwrap(), home.path("new/lanyard"));
+    home.undo("terraform").unwrap();
+    assert!(!plan.edits[0].path().is_symlink());
+}
+
+#[test]
+fn a_copy_that_a_kill_left_is_swept_and_one_in_use_is_not() {
+    let home = Home::new();
+    home.set_up("uv", &[]).unwrap();
+    let (old, new) = (home.path("lanyard/setup/kubeconfig-old"), home.path("lanyard/setup/kubeconfig-new"));
+    for folder in [&old, &new] {
+        std::fs::create_dir(folder).unwrap();
+        std::fs::write(folder.join("config"), "token: x").unwrap();
+    }
+    let an_hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+    std::fs::File::open(&old).unwrap().set_modified(an_hour_ago).unwrap();
+    home.undo("uv").unwrap();
+    assert!(!old.exists() && new.exists());
+}
