@@ -48,6 +48,10 @@ impl Helper for Aws {
         "the AWS CLI and SDKs (credential_process)"
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        &KINDS
+    }
+
     fn framing(&self, _: &[String]) -> Framing {
         Framing::Nothing
     }

@@ -57,6 +57,10 @@ impl Helper for Docker {
         "docker and other clients of registries"
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        &KINDS
+    }
+
     fn programs(&self) -> &'static [&'static str] {
         &["docker-credential-lanyard"]
     }

@@ -24,6 +24,10 @@ impl Helper for Go {
         "go and its private modules"
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        &KINDS
+    }
+
     fn framing(&self, _: &[String]) -> Framing {
         // go writes the answer of the server that refused. Nothing in it has a say.
         Framing::Nothing

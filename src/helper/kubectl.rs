@@ -93,6 +93,10 @@ impl Helper for Kubectl {
         "kubectl and other clients of Kubernetes"
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        &KINDS
+    }
+
     fn framing(&self, _: &[String]) -> Framing {
         Framing::Nothing
     }

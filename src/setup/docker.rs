@@ -12,13 +12,14 @@ pub(super) struct Docker;
 /// The tool.
 pub(super) static TOOL: Docker = Docker;
 
-const KINDS: [&str; 2] = ["registry", "registry_ecr"];
 /// The program that clients start for `"lanyard"` in their file.
 const PROGRAM: &str = "docker-credential-lanyard";
 const HELPERS: &str = "credHelpers";
 const OURS: &str = "lanyard";
 /// What docker's own file calls Docker Hub.
 const HUB: &str = "https://index.docker.io/v1/";
+/// What else it is called.
+const HUBS: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 
 impl Tool for Docker {
     fn name(&self) -> &'static str {
@@ -85,11 +86,10 @@ fn unclear(path: &Path) -> SetupError {
 
 /// The registries, as docker's file names them.
 fn hosts(site: &Site<'_>) -> Vec<String> {
-    let own = site.of_kinds(&KINDS).filter_map(|metadata| provider::of(metadata)?.addresses(metadata).into_iter().next());
-    let own = own.map(|address| address.host);
+    let own = site.served_by("docker").filter_map(|metadata| provider::of(metadata)?.addresses(metadata).into_iter().next());
     let mut hosts: Vec<String> = own
         .chain(site.hosts.iter().cloned())
-        .map(|host| if host == "docker.io" { HUB.to_owned() } else { host })
+        .map(|address| if HUBS.contains(&address.host.as_str()) { HUB.to_owned() } else { address.host })
         .collect();
     hosts.sort_unstable();
     hosts.dedup();

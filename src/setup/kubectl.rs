@@ -16,7 +16,6 @@ pub(super) struct Kubectl;
 /// The tool.
 pub(super) static TOOL: Kubectl = Kubectl;
 
-const KINDS: [&str; 3] = ["kubeconfig", "kubeconfig_eks", "kubeconfig_gke"];
 /// How the names of our entries begin.
 const OURS: &str = "lanyard-";
 const API: &str = "client.authentication.k8s.io/v1";
@@ -40,11 +39,11 @@ impl Tool for Kubectl {
     }
 
     fn plan(&self, site: &Site<'_>) -> Result<Plan, SetupError> {
-        let credentials: Vec<&Metadata> = site.of_kinds(&KINDS).collect();
+        let credentials: Vec<&Metadata> = site.served_by("kubectl").collect();
         if credentials.is_empty() {
             return Err(SetupError::NothingToServe { tool: self.name(), store: "`lanyard credentials store k8s`" });
         }
-        if !site.has(self) {
+        if !super::is_here(site.env, self) {
             return Err(SetupError::NoTool { tool: self.name() });
         }
         let path = configuration(site.env)?;
@@ -90,7 +89,7 @@ impl Tool for Kubectl {
     }
 
     fn check(&self, site: &Site<'_>) -> Result<Option<String>, SetupError> {
-        let Some(first) = site.of_kinds(&KINDS).next() else { return Ok(None) };
+        let Some(first) = site.served_by("kubectl").next() else { return Ok(None) };
         let user = format!("{OURS}{}", first.name);
         let asked = ["config", "view", "-o", "jsonpath={.users[*].name}"];
         let Ok(told) = program::output(site.env, "kubectl", &asked, PATIENCE) else { return Ok(None) };
@@ -218,7 +217,7 @@ impl<'e> Copy<'e> {
         let parent = env.data_dir().join("setup");
         files::create_private_dir(&parent)?;
         let io = |cause| files::FileError::Io { action: "write", path: parent.clone(), cause };
-        let folder = tempfile::Builder::new().prefix("kubeconfig-").tempdir_in(&parent).map_err(io)?;
+        let folder = tempfile::Builder::new().prefix(WORKING_COPY).tempdir_in(&parent).map_err(io)?;
         let copy = Self { env, folder };
         files::replace(&copy.path(), text.as_bytes(), false)?;
         Ok(copy)

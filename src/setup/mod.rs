@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::credential::Metadata;
+use crate::credential::{Address, Metadata};
 use crate::error::{Code, Failure};
+use crate::helper;
 use crate::os::files::{self, FileError};
 use crate::os::{Env, program};
 use crate::provider::{self, Here};
@@ -99,7 +100,7 @@ pub struct Site<'s> {
     /// The content of an official tool's file that a credential can be written as.
     pub exported: &'s Exported<'s>,
     /// The hosts that the user named beyond those of the credentials.
-    pub hosts: &'s [String],
+    pub hosts: &'s [Address],
     /// The credential that the user named.
     pub credential: Option<&'s str>,
 }
@@ -110,16 +111,21 @@ impl Site<'_> {
         Ok(self.env.home().ok_or(SetupError::NoHome)?.join(path))
     }
 
+    /// The credentials that the helper of that name hands out; the named one alone, where one was named.
+    pub fn served_by(&self, helper: &str) -> impl Iterator<Item = &Metadata> {
+        self.of_kinds(helper::by_name(helper).map_or(&[], |helper| helper.kinds()))
+    }
+
     /// The credentials of these kinds; the named one alone, where one was named.
     pub fn of_kinds<'a>(&'a self, kinds: &'a [&str]) -> impl Iterator<Item = &'a Metadata> {
         let named = |metadata: &&Metadata| self.credential.is_none_or(|name| metadata.name == name);
         self.credentials.iter().filter(|metadata| kinds.contains(&metadata.kind.id)).filter(named)
     }
+}
 
-    /// Whether the tool is on this machine.
-    pub fn has(&self, tool: &dyn Tool) -> bool {
-        tool.programs().iter().any(|name| program::find(self.env, name).is_some())
-    }
+/// Whether a tool is on this machine.
+pub fn is_here(env: &Env, tool: &dyn Tool) -> bool {
+    tool.programs().iter().any(|name| program::find(env, name).is_some())
 }
 
 /// What is to be changed.
@@ -186,7 +192,7 @@ impl Edit {
     pub fn is_due(&self) -> bool {
         match self {
             Self::File { before, after, .. } => before.as_deref().unwrap_or_default() != after,
-            Self::Link { path, to } => std::fs::read_link(path).ok().as_ref() != Some(to),
+            Self::Link { path, to } => !links::leads(path, to),
         }
     }
 

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::credential::Address;
 use crate::error::Failure;
 use crate::setup::{Site, by_name};
 
@@ -38,7 +39,7 @@ impl Home {
     /// Sets a tool up for these hosts.
     fn set_up(&self, tool: &str, hosts: &[&str]) -> Result<Vec<(PathBuf, Done)>, SetupError> {
         let env = self.env();
-        let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let hosts: Vec<Address> = hosts.iter().map(|host| Address::named(host).unwrap()).collect();
         let site = Site {
             env: &env,
             program: &self.path("opt/lanyard"),
