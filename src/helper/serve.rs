@@ -169,6 +169,11 @@ fn store(helper: &dyn Helper, keep: Keep, desk: &Desk<'_>) -> Result<bool> {
         };
     }
     let mut new = New::named(&name, fields);
+    if let Some(present) = &present {
+        // The user's own words for it stay.
+        new.tags.clone_from(&present.tags);
+        new.note.clone_from(&present.note);
+    }
     new.tags.insert(tag);
     new.replaces = present;
     Ok(desk.vault.put(new).map(|_| true)?)
