@@ -45,9 +45,9 @@ pub struct Served {
     pub used: Option<Metadata>,
 }
 
-/// Answers one question.
-pub fn serve(helper: &dyn Helper, call: &Call<'_>, desk: &Desk<'_>) -> Served {
-    let ask = match helper.ask(call) {
+/// Answers one question, which the helper has understood as `ask`.
+pub fn serve(helper: &dyn Helper, call: &Call<'_>, ask: std::result::Result<Ask, Reply>, desk: &Desk<'_>) -> Served {
+    let ask = match ask {
         Ok(ask) => ask,
         Err(reply) => return Served { reply, used: None },
     };

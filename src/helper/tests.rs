@@ -117,7 +117,8 @@ impl Bench {
         let arguments: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         let served = self.with_vault(|vault| {
             let desk = Desk { vault, net: Net { http: &http, env: &env, now: now() }, env: &env, sign_in: None };
-            serve(by_name(tool).unwrap(), &Call { arguments: &arguments, text, env: &env }, &desk)
+            let (helper, call) = (by_name(tool).unwrap(), Call { arguments: &arguments, text, env: &env });
+            serve(helper, &call, helper.ask(&call), &desk)
         });
         let Reply { stdout, talk, code } = served.reply;
         (code, String::from_utf8(stdout.to_vec()).unwrap(), talk.unwrap_or_default())
