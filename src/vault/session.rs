@@ -1,6 +1,6 @@
 //! A sign-in's session that rests in a credential: renewed by one process for all, stored before it is used.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use chrono::{DateTime, Duration, TimeDelta, Utc};
 
@@ -79,19 +79,27 @@ fn expiry(token: &Secret) -> Option<DateTime<Utc>> {
 
 fn renewed(vault: &dyn Vault, metadata: &Metadata, want: Want<'_>, net: &Net<'_>) -> Result<Session, VaultError> {
     let place = Place::of(net.env, &metadata.id);
-    let store = Held { vault, metadata: metadata.clone(), failure: RefCell::new(None) };
     let locks = net.env.config_dir().join("locks");
     let now = || net.env.now();
-    let renewal = Renewal { place: &place, store: &store, http: net.http, locks: &locks, now: &now, wait: renew::WAIT };
-    let session = renewal.session(want, &mut |holder| tracing::debug!(?holder, "waiting for a renewal"));
-    told(metadata, session, &store)
+    let mut waiting = |holder| tracing::debug!(?holder, "waiting for a renewal");
+    let mut once = |want: Want<'_>| {
+        let store = Held::of(vault, metadata);
+        let (http, wait) = (net.http, renew::WAIT);
+        let renewal = Renewal { place: &place, store: &store, http, locks: &locks, now: &now, wait };
+        told(metadata, renewal.session(want, &mut waiting), &store)
+    };
+    match once(want) {
+        // Somebody has signed in anew while the old session was renewed. Theirs is the one.
+        Err(VaultError::Changed { .. }) => once(Want::Fresh(None)),
+        done => done,
+    }
 }
 
 /// Notes that the access token of a session did not work, so that it is renewed before it is handed out again: at most
 /// once a minute, however often it is refused.
 pub fn doubt(vault: &dyn Vault, metadata: &Metadata, refused: &Secret, net: &Net<'_>) -> Result<Doubt, VaultError> {
     let place = Place::of(net.env, &metadata.id);
-    let store = Held { vault, metadata: metadata.clone(), failure: RefCell::new(None) };
+    let store = Held::of(vault, metadata);
     let lock = net.env.config_dir().join("locks").join(place.lock_name());
     let noted = || -> Result<Doubt, RenewError> {
         let _lock = Lock::acquire(&lock, renew::WAIT, &mut |_| ())?;
@@ -126,11 +134,17 @@ fn told<T>(metadata: &Metadata, outcome: Result<T, RenewError>, store: &Held<'_>
 struct Held<'v> {
     vault: &'v dyn Vault,
     metadata: Metadata,
+    /// The version of the credential whose session was read last.
+    seen: Cell<Option<i64>>,
     /// What the vault said, where it said no: more than a store's error can tell.
     failure: RefCell<Option<VaultError>>,
 }
 
-impl Held<'_> {
+impl<'v> Held<'v> {
+    fn of(vault: &'v dyn Vault, metadata: &Metadata) -> Self {
+        Self { vault, metadata: metadata.clone(), seen: Cell::new(None), failure: RefCell::new(None) }
+    }
+
     /// The credential as it is now: another process may have renewed it.
     fn current(&self) -> Result<Option<Credential>, VaultError> {
         let found = self.vault.find(&self.metadata.scope, &self.metadata.name)?;
@@ -152,6 +166,7 @@ impl Held<'_> {
 impl SecretStore for Held<'_> {
     fn get(&self, _: &Slot) -> Result<Option<Secret>, StoreError> {
         let credential = self.told("read", self.current())?;
+        self.seen.set(credential.as_ref().map(|credential| credential.metadata.version));
         Ok(credential.and_then(|mut credential| credential.secrets.remove(Credential::SESSION)))
     }
 
@@ -177,8 +192,14 @@ impl Held<'_> {
     fn save(&self, value: &Secret) -> Result<(), VaultError> {
         let unknown = || VaultError::Unknown { name: self.metadata.name.clone(), nearest: None };
         let mut credential = self.current()?.ok_or_else(unknown)?;
+        if self.seen.get().is_some_and(|seen| seen != credential.metadata.version) {
+            // Not renewed, which takes the lock, but replaced: what was read is over, and what is there must stay.
+            return Err(VaultError::Changed { name: credential.metadata.name });
+        }
         credential.secrets.insert(Credential::SESSION.into(), value.duplicate());
         let expires = Session::from_item(value).and_then(|session| session.expires_at);
-        self.vault.renew(&credential, expires).map(|_| ())
+        let renewed = self.vault.renew(&credential, expires)?;
+        self.seen.set(Some(renewed.version));
+        Ok(())
     }
 }
