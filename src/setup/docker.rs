@@ -102,3 +102,36 @@ fn configuration(site: &Site<'_>) -> Result<PathBuf, SetupError> {
         None => site.home(".docker/config.json"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credential::tests::credential;
+    use crate::credential::{Address, Fields, Raw};
+
+    #[test]
+    fn every_registry_that_the_helper_knows_is_set_up() {
+        let stored = |kind: &str, values: &[(&str, &str)]| {
+            let mut raw = Raw::new();
+            for (name, value) in values {
+                raw.plain(name, value);
+            }
+            credential(kind, Fields::parse(provider::by_kind(kind).unwrap().1, raw).unwrap()).metadata
+        };
+        let credentials = [
+            stored("registry", &[("url", "https://docker.io"), ("username", "u"), ("password", "p")]),
+            stored("registry_gar", &[("url", "https://europe-docker.pkg.dev"), ("source", "gcp"), ("flavour", "gar")]),
+        ];
+        let env = Env::empty();
+        let named = ["r.example:5000", "index.docker.io"].map(|host| Address::named(host).unwrap());
+        let site = Site {
+            env: &env,
+            program: Path::new("/opt/lanyard"),
+            credentials: &credentials,
+            exported: &|_, _| Ok(None),
+            hosts: &named,
+            credential: None,
+        };
+        assert_eq!(hosts(&site), ["europe-docker.pkg.dev", HUB, "r.example:5000"]);
+    }
+}
