@@ -154,6 +154,49 @@ fn docker_finds_its_helper_and_gets_the_login() {
 }
 
 #[test]
+fn copies_that_hold_a_secret_are_named() {
+    let stage = stage();
+    let config = stage.home().join(".docker/config.json");
+    std::fs::create_dir_all(config.parent().unwrap()).unwrap();
+    // alice:correct-horse-battery
+    std::fs::write(&config, r#"{"auths": {"r.example": {"auth": "YWxpY2U6Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5"}}}"#).unwrap();
+    let outcome = stage.run(&["setup", "docker", "--host", "https://r.example/", "--yes"]).ends(0);
+    assert!(!outcome.stderr().contains("YWxpY2U6"), "{outcome}");
+    let scan = ["credentials", "scan", ".docker", "--import", "--remove-original", "--no-verify", "--yes"];
+    let outcome = stage.run(&scan).ends(0);
+    let copy = vaulted::data_dir(&stage).join("setup/docker.0.before");
+    let named = copy.file_name().unwrap().to_str().unwrap();
+    assert!(outcome.stderr().contains(named) && outcome.stderr().contains("remove it as well"), "{outcome}");
+    // The file is another one since, so the copy does not go back, and stays.
+    let outcome = stage.run(&["setup", "docker", "--undo"]).ends(0);
+    assert!(outcome.stderr().contains(named) && outcome.stderr().contains("with any secret in it"), "{outcome}");
+    assert!(copy.exists() && !text(&config).contains("lanyard"), "{}", text(&config));
+}
+
+#[test]
+fn a_set_up_is_undone_while_the_vault_cannot_be_read() {
+    let stage = stage();
+    let config = stage.home().join(".gitconfig");
+    std::fs::write(&config, "[user]\n\tname = A\n").unwrap();
+    stage.run(&["setup", "git", "--yes", "--host", "https://github.com"]).ends(0);
+    assert!(text(&config).contains("[credential \"https://github.com\"]"), "{}", text(&config));
+    std::fs::write(vaulted::data_dir(&stage).join("vault.db"), "no database").unwrap();
+    stage.write_config("not toml [");
+    stage.run(&["setup", "git", "--undo"]).ends(0);
+    assert_eq!(text(&config), "[user]\n\tname = A\n");
+}
+
+#[test]
+fn a_host_that_is_none_is_refused() {
+    let stage = stage();
+    for host in ["https://github.com/team", "ssh://github.com", "git hub", "https://me@github.com"] {
+        let outcome = stage.run(&["setup", "git", "--yes", "--host", host]).ends(2);
+        assert!(outcome.stderr().contains("it is no host"), "{outcome}");
+    }
+    assert!(!stage.home().join(".gitconfig").exists());
+}
+
+#[test]
 fn each_tool_that_needs_nothing_in_the_vault_is_set_up_and_undone_to_the_byte() {
     let stage = stage();
     for (tool, file, theirs) in [
