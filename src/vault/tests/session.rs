@@ -58,3 +58,18 @@ fn a_sign_in_that_comes_while_the_old_one_is_renewed_stays() {
         assert_eq!((asked.load(Ordering::SeqCst), token(issued)), (1, "new".to_owned()));
     }
 }
+
+#[test]
+fn a_credential_that_was_opened_is_not_opened_again_for_its_session() {
+    let machine = Machine::new();
+    let vault = machine.vault();
+    let stored = vault.put(sign_in("fresh", 0)).unwrap();
+    let opened = vault.open(&stored).unwrap();
+    // Whoever looked again would find nothing.
+    vault.remove(&stored).unwrap();
+    let http = |_: Request| renewed();
+    let env = Env::invented(&machine.dir.path().join("config"), machine.dir.path(), &[]);
+    let net = Net { http: &http, env: &env, now: env.now() };
+    let issued = crate::vault::session::access_token(&vault, &opened, &net).unwrap().unwrap();
+    assert_eq!(token(issued), "fresh");
+}
