@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::credential::{Address, Material, Metadata, Raw, Want};
 use crate::error::Code;
-use crate::helper::{Answer, Ask, Call, Framing, Helper, Keep, Reply, told};
+use crate::helper::{Answer, Ask, Call, Framing, Helper, Keep, Reply, json, told};
 use crate::secret::Secret;
 
 /// Registries.
@@ -99,7 +99,7 @@ impl Helper for Docker {
                     Material::Bearer(token) => ("<token>", token),
                     _ => return error(NOT_FOUND),
                 };
-                json(&Told { server: call.text.trim(), username, secret: secret.expose() })
+                line(&Told { server: call.text.trim(), username, secret: secret.expose() })
             }
             Answer::Listed(all) => {
                 let key = |address: &Address| if address.host == "docker.io" { HUB.into() } else { address.host.clone() };
@@ -109,7 +109,7 @@ impl Helper for Docker {
                     .iter()
                     .filter_map(|(metadata, addresses)| Some((key(addresses.first()?), user(metadata))))
                     .collect();
-                json(&entries)
+                line(&entries)
             }
             Answer::Done => Reply::default(),
             // Logging out of what was never logged in to is no error.
@@ -129,15 +129,8 @@ fn error(sentence: &str) -> Reply {
     Reply::joined(&[sentence, "\n"]).ending(1)
 }
 
-fn json(value: &impl Serialize) -> Reply {
-    let mut text = Vec::with_capacity(16 << 10);
-    match serde_json::to_writer(&mut text, value) {
-        Ok(()) => {
-            text.push(b'\n');
-            Reply::of(text)
-        }
-        Err(_) => error("the answer cannot be written"),
-    }
+fn line(value: &impl Serialize) -> Reply {
+    json::line(value).unwrap_or_else(|| error("the answer cannot be written"))
 }
 
 /// The address that a client writes: a host, an `https://` address, or docker's own word for Docker Hub.
@@ -154,7 +147,7 @@ fn address(server: &str) -> Option<Address> {
 }
 
 fn store(text: &str) -> Result<Ask, Reply> {
-    let given: Given<'_> = serde_json::from_str(text).map_err(|_| error("the input is no credential"))?;
+    let given: Given<'_> = json::read(text).ok_or_else(|| error("the input is no credential"))?;
     if given.server.trim().is_empty() {
         return Err(error(NO_SERVER));
     }

@@ -149,3 +149,10 @@ fn nothing_found_is_told_in_the_one_sentence_that_clients_know() {
     let (code, told) = replied(&["erase"], "x", &Answer::Failed(&managed));
     assert!(code == 1 && told.contains("`lanyard credentials delete reg`"), "{told}");
 }
+
+#[test]
+fn a_login_that_is_deeper_than_any_honest_one_is_none() {
+    let nested = format!("{}{}", "[".repeat(40), "]".repeat(40));
+    let text = format!(r#"{{"ServerURL":"r.example","Username":"u","Secret":"s","More":{nested}}}"#);
+    assert_eq!(asked(&["store"], &text).unwrap_err(), (1, "the input is no credential\n".into()));
+}
