@@ -211,7 +211,12 @@ fn tell_copies(doors: &Doors<'_>, found: &Scan, fates: &[Fate]) {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let pairs = found.findings.iter().zip(fates);
     let removed = pairs.flat_map(|(finding, fate)| {
-        finding.spots.iter().enumerate().filter(|(at, _)| fate.is_removed(*at)).filter_map(|(_, spot)| spot.path.as_ref())
+        finding
+            .spots
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| fate.is_removed(*at))
+            .filter_map(|(_, spot)| spot.path.as_ref())
     });
     let files: BTreeSet<PathBuf> = removed.map(|path| real(path)).collect();
     for tool in TOOLS {

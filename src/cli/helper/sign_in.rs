@@ -24,7 +24,7 @@ use crate::os::{Env, program};
 use crate::provider::{Verdict, by_kind};
 use crate::text::clean;
 use crate::vault::bound::bound;
-use crate::vault::{New, Vault, VaultError, name_from, usable};
+use crate::vault::{New, Vault, VaultError, free_name, usable};
 
 /// The kind of credential that a sign-in makes.
 const KIND: &str = "oauth";
@@ -165,19 +165,6 @@ fn keep(
         replaces: over.cloned(),
         ..New::named(&name, fields)
     })?)
-}
-
-/// The service's name, or one beside it where a credential has that.
-fn free_name(vault: &dyn Vault, service: &str, account: Option<&str>) -> Result<String> {
-    let with_account = account.map(|account| format!("{service}-{account}"));
-    let numbered = (2..100).map(|number| format!("{service}-{number}"));
-    for name in std::iter::once(service.to_owned()).chain(with_account).chain(numbered) {
-        let name = name_from(&name);
-        if vault.find(&Scope::Organization, &name)?.is_none() {
-            return Ok(name);
-        }
-    }
-    Err(VaultError::Taken { name: service.to_owned() }.into())
 }
 
 /// The scopes that the service is used with, and those that git needs.

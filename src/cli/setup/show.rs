@@ -114,7 +114,9 @@ mod tests {
             format!("users:\n- name: me\n  user:\n    token: \"{CANARY}\"\n    password: '{CANARY} and more'\n"),
             format!("users: [{{name: me, user: {{token: {CANARY}, \"password\": \"{CANARY} and more\"}}}}]\n"),
             format!("{{\"users\":[{{\"name\":\"me\",\"user\":{{\"token\":\"{CANARY}\"}}}}]}}\n"),
-            format!("users:\n- name: me\n  user:\n    token: >-\n      {CANARY}\n    password: |\n      {CANARY}==\n      u:{CANARY}\n"),
+            format!(
+                "users:\n- name: me\n  user:\n    token: >-\n      {CANARY}\n    password: |\n      {CANARY}==\n      u:{CANARY}\n"
+            ),
             "users:\n- name: me\n  user:\n    token: \"LNY\\x43ANARY\"\n".to_owned(),
         ] {
             let told = told(&theirs, &after, ours);
@@ -128,7 +130,8 @@ mod tests {
     #[test]
     fn a_file_on_one_line_shows_what_comes_and_no_more() {
         let before = format!("{{\"auths\":{{\"ghcr.io\":{{\"auth\":\"{CANARY}\"}}}}}}");
-        let after = before.strip_suffix('}').unwrap().to_owned() + ",\n  \"credHelpers\": {\n    \"h.example\": \"lanyard\"\n  }\n}";
+        let after = before.strip_suffix('}').unwrap().to_owned()
+            + ",\n  \"credHelpers\": {\n    \"h.example\": \"lanyard\"\n  }\n}";
         let own = "{\n  \"credHelpers\": {\n    \"h.example\": \"lanyard\"\n  }\n}\n";
         let told = told(&before, &after, own);
         assert!(!told.contains(CANARY) && told.contains("+     \"h.example\": \"lanyard\""), "{told}");
