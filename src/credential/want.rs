@@ -233,7 +233,8 @@ mod tests {
 
     #[test]
     fn a_person_may_write_a_host_as_an_address() {
-        let named = |text| Address::named(text).map(|address| format!("{}://{}", address.scheme.unwrap(), address.host));
+        let named =
+            |text| Address::named(text).map(|address| format!("{}://{}", address.scheme.unwrap(), address.host));
         for (text, host) in [
             ("github.com", "https://github.com"),
             ("https://GitHub.com/", "https://github.com"),
@@ -243,7 +244,9 @@ mod tests {
         ] {
             assert_eq!(named(text).as_deref(), Some(host), "{text}");
         }
-        for other in ["", "https://", "https://u@github.com", "https://github.com/org", "ssh://github.com", "a b", "x\ny"] {
+        for other in
+            ["", "https://", "https://u@github.com", "https://github.com/org", "ssh://github.com", "a b", "x\ny"]
+        {
             assert_eq!(named(other), None, "{other}");
         }
     }

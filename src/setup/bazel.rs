@@ -46,10 +46,8 @@ impl Tool for Bazel {
 
 /// The hosts without their ports, as Bazel's patterns have them.
 fn hosts(site: &Site<'_>) -> BTreeSet<String> {
-    let addresses = site.served_by("bazel").flat_map(|metadata| {
-        provider::of(metadata).map(|provider| provider.addresses(metadata)).unwrap_or_default()
-    });
-    addresses
+    site.served_by("bazel")
+        .flat_map(provider::addresses)
         .chain(site.hosts.iter().cloned())
         .filter(|address| address.scheme.as_deref() == Some("https"))
         .map(|address| address.host.split(':').next().unwrap_or_default().to_owned())

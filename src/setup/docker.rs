@@ -86,7 +86,7 @@ fn unclear(path: &Path) -> SetupError {
 
 /// The registries, as docker's file names them.
 fn hosts(site: &Site<'_>) -> Vec<String> {
-    let own = site.served_by("docker").filter_map(|metadata| provider::of(metadata)?.addresses(metadata).into_iter().next());
+    let own = site.served_by("docker").filter_map(|metadata| provider::addresses(metadata).into_iter().next());
     let mut hosts: Vec<String> = own
         .chain(site.hosts.iter().cloned())
         .map(|address| if HUBS.contains(&address.host.as_str()) { HUB.to_owned() } else { address.host })

@@ -75,8 +75,7 @@ fn origins(site: &Site<'_>) -> BTreeSet<String> {
 
 /// What is stored for git.
 fn addresses<'s>(site: &'s Site<'_>) -> impl Iterator<Item = Address> + 's {
-    site.served_by("git")
-        .flat_map(|metadata| provider::of(metadata).map(|provider| provider.addresses(metadata)).unwrap_or_default())
+    site.served_by("git").flat_map(provider::addresses)
 }
 
 fn origin(address: &Address) -> String {

@@ -139,11 +139,7 @@ pub struct Plan {
 
 impl Plan {
     /// Plans a new content for a file, made from the present one.
-    pub fn file(
-        &mut self,
-        path: PathBuf,
-        make: impl Fn(&str) -> Result<String, SetupError>,
-    ) -> Result<(), SetupError> {
+    pub fn file(&mut self, path: PathBuf, make: impl Fn(&str) -> Result<String, SetupError>) -> Result<(), SetupError> {
         let before = read(&path)?;
         let after = make(before.as_deref().unwrap_or_default())?;
         // What is made of nothing is lanyard's, every word of it.

@@ -71,7 +71,7 @@ pub fn listed(vault: &dyn Vault, kinds: &[&str]) -> Result<Vec<(Metadata, Vec<Ad
     let all = vault.list()?.into_iter().filter(|metadata| kinds.contains(&metadata.kind.id));
     Ok(all
         .map(|metadata| {
-            let addresses = addresses(&metadata);
+            let addresses = provider::addresses(&metadata);
             (metadata, addresses)
         })
         .filter(|(_, addresses)| !addresses.is_empty())
@@ -112,9 +112,5 @@ fn may_publish(metadata: &Metadata) -> bool {
 
 /// How much of the path asked for the credential names; `None` where it was not stored for that address.
 fn reach(metadata: &Metadata, asked: &Address) -> Option<usize> {
-    addresses(metadata).iter().filter(|own| own.covers(asked)).map(Address::reach).max()
-}
-
-fn addresses(metadata: &Metadata) -> Vec<Address> {
-    provider::of(metadata).map(|provider| provider.addresses(metadata)).unwrap_or_default()
+    provider::addresses(metadata).iter().filter(|own| own.covers(asked)).map(Address::reach).max()
 }

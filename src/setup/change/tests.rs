@@ -17,10 +17,11 @@ impl Home {
 
     fn env(&self) -> Env {
         let bin = self.path("bin");
-        Env::invented(&self.path("lanyard"), self.dir.path(), &[
-            ("PATH", bin.to_str().unwrap()),
-            ("UV_CONFIG_FILE", "config/uv.toml"),
-        ])
+        Env::invented(
+            &self.path("lanyard"),
+            self.dir.path(),
+            &[("PATH", bin.to_str().unwrap()), ("UV_CONFIG_FILE", "config/uv.toml")],
+        )
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -158,7 +159,12 @@ fn a_kubeconfig_that_kubectl_cannot_be_asked_about_stays_undone() {
     let tool = by_name("kubectl").unwrap();
     let config = home.path(".kube/config");
     let plan = Plan {
-        edits: vec![Edit::File { path: config.clone(), before: None, after: "users: [{name: lanyard-dev}]\n".into(), own: String::new() }],
+        edits: vec![Edit::File {
+            path: config.clone(),
+            before: None,
+            after: "users: [{name: lanyard-dev}]\n".into(),
+            own: String::new(),
+        }],
         notes: Vec::new(),
     };
     apply(&home.env(), tool, &plan).unwrap();
