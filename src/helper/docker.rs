@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::credential::{Address, Material, Metadata, Raw, Want};
 use crate::error::Code;
 use crate::helper::{Answer, Ask, Call, Framing, Helper, Keep, Reply, json, told};
+use crate::provider::registry;
 use crate::secret::Secret;
 
 /// Registries.
@@ -25,9 +26,6 @@ const NOT_FOUND: &str = "credentials not found in native keychain";
 const NO_SERVER: &str = "no credentials server URL";
 const NO_USER: &str = "no credentials username";
 const USAGE: &str = "Usage: docker-credential-lanyard <store|get|erase|list|version>";
-
-/// What docker's own files call Docker Hub.
-const HUB: &str = "https://index.docker.io/v1/";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -102,12 +100,11 @@ impl Helper for Docker {
                 line(&Told { server: call.text.trim(), username, secret: secret.expose() })
             }
             Answer::Listed(all) => {
-                let key = |address: &Address| if address.host == "docker.io" { HUB.into() } else { address.host.clone() };
                 let made = |metadata: &Metadata| USERS.iter().find(|(kind, _)| *kind == metadata.kind.id).map(|(_, user)| *user);
                 let user = |metadata: &Metadata| metadata.field("username").or(made(metadata)).unwrap_or("").to_owned();
                 let entries: BTreeMap<String, String> = all
                     .iter()
-                    .filter_map(|(metadata, addresses)| Some((key(addresses.first()?), user(metadata))))
+                    .filter_map(|(metadata, addresses)| Some((registry::key(&addresses.first()?.host), user(metadata))))
                     .collect();
                 line(&entries)
             }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::{Plan, SetupError, Site, Tool, json, links, read};
 use crate::os::{Env, program};
-use crate::provider;
+use crate::provider::{self, registry};
 
 /// Registries.
 pub(super) struct Docker;
@@ -16,10 +16,6 @@ pub(super) static TOOL: Docker = Docker;
 const PROGRAM: &str = "docker-credential-lanyard";
 const HELPERS: &str = "credHelpers";
 const OURS: &str = "lanyard";
-/// What docker's own file calls Docker Hub.
-const HUB: &str = "https://index.docker.io/v1/";
-/// What else it is called.
-const HUBS: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 
 impl Tool for Docker {
     fn name(&self) -> &'static str {
@@ -89,7 +85,7 @@ fn hosts(site: &Site<'_>) -> Vec<String> {
     let own = site.served_by("docker").filter_map(|metadata| provider::addresses(metadata).into_iter().next());
     let mut hosts: Vec<String> = own
         .chain(site.hosts.iter().cloned())
-        .map(|address| if HUBS.contains(&address.host.as_str()) { HUB.to_owned() } else { address.host })
+        .map(|address| registry::key(&address.host))
         .collect();
     hosts.sort_unstable();
     hosts.dedup();
@@ -132,6 +128,6 @@ mod tests {
             hosts: &named,
             credential: None,
         };
-        assert_eq!(hosts(&site), ["europe-docker.pkg.dev", HUB, "r.example:5000"]);
+        assert_eq!(hosts(&site), ["europe-docker.pkg.dev", "https://index.docker.io/v1/", "r.example:5000"]);
     }
 }
