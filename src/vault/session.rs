@@ -87,8 +87,8 @@ fn renewed(vault: &dyn Vault, opened: &Credential, want: Want<'_>, net: &Net<'_>
     let mut waiting = |holder| tracing::debug!(?holder, "waiting for a renewal");
     let mut once = |first: Option<&Credential>, want: Want<'_>| {
         let store = Held { first: RefCell::new(first.and_then(read)), ..Held::of(vault, metadata) };
-        let (http, wait) = (net.http, renew::WAIT);
-        let renewal = Renewal { place: &place, store: &store, http, locks: &locks, now: &now, wait };
+        let (place, http) = (&place, net.http);
+        let renewal = Renewal { place, store: &store, http, locks: &locks, now: &now, wait: renew::WAIT };
         told(metadata, renewal.session(want, &mut waiting), &store)
     };
     match once(Some(opened), want) {
@@ -121,7 +121,11 @@ pub fn doubt(vault: &dyn Vault, metadata: &Metadata, refused: &Secret, net: &Net
         place.save(&store, &session)?;
         Ok(Doubt::Renews)
     };
-    told(metadata, noted(), &store)
+    match told(metadata, noted(), &store) {
+        // Replaced just now: what was refused is gone.
+        Err(VaultError::Changed { .. }) => Ok(Doubt::Another),
+        done => done,
+    }
 }
 
 /// What came of work on a session: where the vault said no, its own words.
