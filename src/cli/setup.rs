@@ -91,7 +91,9 @@ impl Args {
             return confirm(doors, tool, site);
         }
         for edit in &due {
-            show::lines(edit).iter().for_each(|line| doors.ui.say(line));
+            for line in show::lines(edit) {
+                doors.ui.say(&line);
+            }
         }
         if self.dry_run {
             return Ok(());

@@ -414,6 +414,9 @@ mod tests {
         ui.table(&["five"], &[]).unwrap();
         assert_eq!(*answer.0.borrow(), b"line\n");
         let bare = String::from_utf8(bare.0.borrow().clone()).unwrap();
-        assert!(bare.starts_with("bytes\n1\n2\nsecret three\nfour\n") && bare.to_lowercase().contains("five"), "{bare}");
+        assert!(
+            bare.starts_with("bytes\n1\n2\nsecret three\nfour\n") && bare.to_lowercase().contains("five"),
+            "{bare}"
+        );
     }
 }

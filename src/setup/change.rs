@@ -17,7 +17,7 @@ const LOCKED: Duration = Duration::from_secs(20);
 /// How the folder begins in which a tool works on a copy of its file. It is gone at the end, unless the process is killed.
 pub(super) const WORKING_COPY: &str = "kubeconfig-";
 /// No tool works on a copy for so long.
-const STALE: Duration = Duration::from_secs(10 * 60);
+const STALE: Duration = Duration::from_mins(10);
 
 /// What was done to the files of a tool, so that it can be undone.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -59,7 +59,8 @@ impl Record {
         let backups = self.edits.iter().filter_map(|entry| entry.backup.as_ref());
         let taken: Vec<&String> = backups.chain(self.copies.iter().map(|kept| &kept.copy)).collect();
         let name = |number| format!("{}.{number}.before", tool.name());
-        (0..).map(name).find(|name| !taken.contains(&name)).unwrap_or_default()
+        // Of one more names than are taken, one is free.
+        (0..=taken.len()).map(name).find(|name| !taken.contains(&name)).unwrap_or_default()
     }
 }
 
@@ -141,12 +142,11 @@ fn note_link(record: &mut Record, path: &Path, to: &Path) -> Result<(), SetupErr
     let mark = links::mark_of(to);
     let present = record.edits.iter_mut().find(|entry| entry.path == path);
     links::refuse_anothers(path, present.as_ref().map_or(&[], |entry| &entry.marks))?;
-    match present {
-        Some(entry) => entry.marks.extend(mark.filter(|mark| !entry.marks.contains(mark))),
-        None => {
-            let marks = mark.into_iter().collect();
-            record.edits.push(Entry { path: path.to_owned(), backup: None, left: None, merged: false, marks });
-        }
+    if let Some(entry) = present {
+        entry.marks.extend(mark.filter(|mark| !entry.marks.contains(mark)));
+    } else {
+        let marks = mark.into_iter().collect();
+        record.edits.push(Entry { path: path.to_owned(), backup: None, left: None, merged: false, marks });
     }
     Ok(())
 }

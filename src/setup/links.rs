@@ -70,6 +70,7 @@ fn mark(path: &Path) -> Option<String> {
 
 /// The mark that a link to the program will bear.
 #[cfg(unix)]
+#[expect(clippy::unnecessary_wraps, reason = "on other systems the program has to be read")]
 pub(super) fn mark_of(to: &Path) -> Option<String> {
     Some(to.display().to_string())
 }

@@ -241,7 +241,7 @@ fn a_copy_that_a_kill_left_is_swept_and_one_in_use_is_not() {
         std::fs::create_dir(folder).unwrap();
         std::fs::write(folder.join("config"), "token: x").unwrap();
     }
-    let an_hour_ago = std::time::SystemTime::now() - Duration::from_secs(3600);
+    let an_hour_ago = std::time::SystemTime::now() - Duration::from_hours(1);
     std::fs::File::open(&old).unwrap().set_modified(an_hour_ago).unwrap();
     home.undo("uv").unwrap();
     assert!(!old.exists() && new.exists());
