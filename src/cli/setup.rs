@@ -186,12 +186,13 @@ fn list(doors: &Doors<'_>, profile: &Profile) -> Result<()> {
         .collect();
     doors.ui.table(&["tool", "what it gets", "found", "set up", "in plain text"], &cells)?;
     for (tool, _, set_up, left) in &rows {
-        let mut files: Vec<String> = left.iter().map(|left| left.path.display().to_string()).collect();
+        let mut files: Vec<_> = left.iter().map(|left| (left.path.display().to_string(), left.provider)).collect();
         files.dedup();
-        for file in files {
+        for (file, provider) in files {
             let first = if *set_up { String::new() } else { format!("lanyard setup {}, then ", tool.name()) };
+            // Without a path: only where the tool itself keeps it does a token say which host it is for.
             doors.ui.note(&format!(
-                "{} reads {file}: {first}lanyard credentials scan {file} --import --remove-original",
+                "{} reads {file}: {first}lanyard credentials scan --kind {provider} --import --remove-original",
                 tool.name()
             ));
         }

@@ -299,6 +299,8 @@ pub fn by_name(name: &str) -> Option<&'static dyn Tool> {
 /// A place where a tool keeps a credential that need not lie there any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOver {
+    /// The provider that finds it there.
+    pub provider: &'static str,
     /// The place as a person reads it.
     pub place: String,
     /// The file.
@@ -314,7 +316,9 @@ pub fn left_over(env: &Env, tool: &dyn Tool) -> Vec<LeftOver> {
         let Some(provider) = provider::by_name(name) else { continue };
         let origins = provider.discover(&here).found.into_iter().map(|found| found.origin);
         let plain = origins.filter(|origin| origin.plain_text && origin.place.contains(part));
-        found.extend(plain.filter_map(|origin| Some(LeftOver { place: origin.place, path: origin.path? })));
+        found.extend(plain.filter_map(|origin| {
+            Some(LeftOver { provider: provider.name(), place: origin.place, path: origin.path? })
+        }));
     }
     found.dedup();
     found

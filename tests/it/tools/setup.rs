@@ -234,6 +234,11 @@ fn the_list_names_what_need_not_lie_around() {
     assert!(git["plain_text"][0].as_str().unwrap().contains(".git-credentials"), "{git}");
     let table = stage.run(&["setup"]).ends(0);
     assert!(table.stderr().contains("lanyard setup git, then lanyard credentials scan"), "{table}");
+    // What it says to type does what it says.
+    let told = table.stderr().lines().find_map(|line| line.split_once("then lanyard ")).unwrap().1.to_owned();
+    let words: Vec<&str> = told.split_whitespace().chain(["--no-verify", "--yes"]).collect();
+    stage.run(&words).ends(0);
+    assert_eq!((text(&file).as_str(), vaulted::list(&stage).len()), ("", 1));
 }
 
 #[test]
