@@ -78,6 +78,7 @@ mod providers {
     pub mod foreground;
     mod gcp;
     mod git;
+    mod git_cases;
     mod hetzner;
     pub mod k8s;
     mod oauth;
@@ -117,6 +118,7 @@ mod tools {
     mod container;
     mod docker;
     mod git;
+    mod git_cases;
     mod git_sign_in;
     mod git_trouble;
     mod go;

@@ -168,3 +168,51 @@ fn a_question_that_no_honest_tool_asks_has_no_answer() {
         }
     }
 }
+
+/// Words of a helper, and the questions without an end that it may be asked: each a piece that comes again and again.
+const ENDLESS: [(&[&str], &[&str]); 8] = [
+    (&["git", "get"], &["x", "protocol=https\n", "wwwauth[]=x\n", "\n"]),
+    (&["git", "erase"], &["x", "password=x\n"]),
+    (&["docker", "get"], &["x", "good.example\n", " "]),
+    (&["docker", "store"], &["x", "[", "{\"Secret\":\"x\"}"]),
+    (&["cargo", "--cargo-plugin"], &["x", "[", "\"x\","]),
+    (&["bazel", "get"], &["x", "[", "{\"uri\":"]),
+    (&["terraform", "store", "good.example"], &["x", "["]),
+    (&["keyring", "set", "https://good.example/", "alice"], &["x", " "]),
+];
+
+/// So much a helper may have in memory, in kilobytes.
+const MOST_MEMORY: u64 = 32 << 10;
+
+#[test]
+fn a_question_of_a_gigabyte_is_refused_from_little_memory() {
+    const GIGABYTE: usize = 1 << 30;
+    let mut stage = vaulted::stage();
+    fill(&mut stage);
+    let log = stage.root().join("memory");
+    stage.wrap(&["/usr/bin/time", "-q", "-f", "%M", "-o", log.to_str().unwrap(), "--"]);
+    for (words, pieces) in ENDLESS {
+        for piece in pieces {
+            let what = format!("{words:?} asked {piece:?}");
+            let mut asking = stage.start(&[&["helper"], words].concat());
+            let mut pipe = asking.stdin.take().unwrap();
+            let block = piece.repeat((1 << 20) / piece.len());
+            let writer = std::thread::spawn(move || {
+                (0..GIGABYTE / block.len()).take_while(|_| pipe.write_all(block.as_bytes()).is_ok()).count()
+            });
+            let outcome = asking.finish();
+            // It stops reading long before the end, and git's question ends with an empty line.
+            let read = writer.join().unwrap();
+            assert!(read < 16, "{what}: it read {read} MB");
+            let is_whole = words[0] == "git" && *piece == "\n";
+            assert!(is_whole || outcome.code == Some(1), "{what}: {outcome}");
+            let greeting = if words[0] == "cargo" { "{\"v\":[1]}\n" } else { "" };
+            assert_eq!(outcome.stdout(), greeting, "{what}");
+            let said = outcome.stderr();
+            assert!(is_whole || said.starts_with("lanyard: ") && said.lines().count() == 1, "{what}: {outcome}");
+            let peak = std::fs::read_to_string(&log).unwrap();
+            let peak: u64 = peak.trim().parse().unwrap_or_else(|_| panic!("{what}: {peak}"));
+            assert!(peak < MOST_MEMORY, "{what}: {peak} kB");
+        }
+    }
+}
