@@ -10,8 +10,10 @@ use crate::credential::Metadata;
 use crate::error::Result;
 use crate::provider;
 use crate::setup::{self, Done, Edit, Plan, SetupError, Site, TOOLS, Tool};
-use crate::text::{clean, printable};
+use crate::text::clean;
 use crate::vault::{Vault, usable};
+
+mod diff;
 
 /// Set a tool up so that it asks lanyard for its credentials
 ///
@@ -86,8 +88,9 @@ impl Args {
             doors.ui.done(&format!("{} is set up already", tool.name()));
             return confirm(doors, tool, site);
         }
+        let known = diff::known(site);
         for edit in &due {
-            show(doors, edit);
+            show(doors, edit, &known);
         }
         if self.dry_run {
             return Ok(());
@@ -133,37 +136,16 @@ fn undo(doors: &Doors<'_>, tool: &dyn Tool) -> Result<()> {
     Ok(())
 }
 
-/// Shows a change: the lines that go and the lines that come. What goes may hold a secret, so its values are hidden.
-fn show(doors: &Doors<'_>, edit: &Edit) {
+/// Shows a change: the lines that go and the lines that come.
+fn show(doors: &Doors<'_>, edit: &Edit, known: &BTreeSet<String>) {
     match edit {
         Edit::File { path, before, after } => {
-            let before: Vec<&str> = before.as_deref().unwrap_or_default().lines().collect();
-            let after: Vec<&str> = after.lines().collect();
-            let same = before.iter().zip(&after).take_while(|(old, new)| old == new).count();
-            let longest = before.len().min(after.len()) - same;
-            let same_end =
-                before.iter().rev().zip(after.iter().rev()).take(longest).take_while(|(old, new)| old == new).count();
             doors.ui.say(&format!("{}:", path.display()));
-            for line in before.get(same..before.len() - same_end).unwrap_or_default() {
-                doors.ui.say(&format!("  - {}", hidden(line)));
-            }
-            // A tool that writes its whole file anew moves lines about, and what was in them is not ours to show either.
-            let theirs: BTreeSet<&str> = before.iter().map(|line| line.trim()).collect();
-            for line in after.get(same..after.len() - same_end).unwrap_or_default() {
-                let moved = theirs.contains(line.trim());
-                let line = if moved { hidden(line) } else { printable(&line.replace('\t', "    ")) };
-                doors.ui.say(&format!("  + {line}"));
+            for line in diff::lines(before.as_deref().unwrap_or_default(), after, known) {
+                doors.ui.say(&format!("  {line}"));
             }
         }
         Edit::Link { path, to } => doors.ui.say(&format!("{} -> {}", path.display(), to.display())),
-    }
-}
-
-/// A line of somebody's file with its value hidden.
-fn hidden(line: &str) -> String {
-    match line.find(['=', ':']) {
-        Some(at) if line.len() > at + 1 => format!("{} ****", clean(line.get(..=at).unwrap_or_default())),
-        _ => clean(line),
     }
 }
 

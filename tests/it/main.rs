@@ -60,6 +60,7 @@ mod leaks_credentials {
     mod echo;
     mod kept;
     mod processes;
+    mod set_up;
     mod signed_in;
     mod surroundings;
     mod trouble;
