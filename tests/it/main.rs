@@ -58,6 +58,7 @@ mod leaks_credentials {
     mod answers;
     mod commands;
     mod echo;
+    mod exported;
     mod kept;
     mod processes;
     mod set_up;
