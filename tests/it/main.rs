@@ -60,6 +60,7 @@ mod leaks_credentials {
     mod echo;
     mod exported;
     mod kept;
+    mod outlets;
     mod processes;
     mod set_up;
     mod signed_in;
@@ -80,7 +81,6 @@ mod providers {
     pub mod foreground;
     mod gcp;
     mod git;
-    mod git_cases;
     mod hetzner;
     pub mod k8s;
     mod oauth;
