@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::credential::{Address, Material, Metadata, Raw, Want};
 use crate::error::Code;
+use crate::helper::json::read;
 use crate::helper::{Answer, Ask, Call, Framing, Helper, Keep, Reply, told};
 use crate::secret::Secret;
 
@@ -150,7 +151,7 @@ fn address(server: &str) -> Option<Address> {
 }
 
 fn store(text: &str) -> Result<Ask, Reply> {
-    let given: Given<'_> = serde_json::from_str(text).map_err(|_| error("the input is no credential"))?;
+    let given: Given<'_> = read(text).ok_or_else(|| error("the input is no credential"))?;
     if given.server.trim().is_empty() {
         return Err(error(NO_SERVER));
     }

@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::credential::{Cluster, Issued, Material, Want};
 use crate::secret::Secret;
-use crate::helper::{Answer, Ask, Call, Framing, Helper, Reply, told};
+use crate::helper::{Answer, Ask, Call, Framing, Helper, Reply, json, told};
 
 /// Kubernetes.
 pub(super) struct Kubectl;
@@ -134,7 +134,7 @@ fn refused(problem: &str) -> Reply {
 fn question(call: &Call<'_>) -> Result<Question, Reply> {
     let text = call.env.var(QUESTION).filter(|text| (1..=LONGEST).contains(&text.len()));
     let text = text.ok_or_else(|| refused("KUBERNETES_EXEC_INFO is not set: this is for kubectl to call"))?;
-    let question = serde_json::from_str::<Question>(text).ok().filter(|question| question.kind == KIND);
+    let question = json::read::<Question>(text).filter(|question| question.kind == KIND);
     let question = question.ok_or_else(|| refused("KUBERNETES_EXEC_INFO is no question of kubectl's"))?;
     if VERSIONS.contains(&question.api_version.as_str()) {
         return Ok(question);
