@@ -111,6 +111,14 @@ fn climbs(path: &str) -> bool {
     }
 }
 
+/// The names of Docker Hub. Nothing else is an alias of anything.
+pub const DOCKER_HUB: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
+
+/// What docker's files call the registry at a host.
+pub fn docker_key(host: &str) -> String {
+    if DOCKER_HUB.contains(&host) { "https://index.docker.io/v1/" } else { host }.to_owned()
+}
+
 fn port_of(host: &str) -> Option<&str> {
     let (_, port) = host.rsplit_once(':')?;
     (!port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())).then_some(port)

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::credential::{Address, Material, Metadata, Raw, Want};
+use crate::credential::{Address, Material, Metadata, Raw, Want, docker_key};
 use crate::error::Code;
 use crate::helper::{Answer, Ask, Call, Framing, Helper, Keep, Reply, json, told};
-use crate::provider::registry;
 use crate::secret::Secret;
 
 /// Registries.
@@ -104,7 +103,7 @@ impl Helper for Docker {
                 let user = |metadata: &Metadata| metadata.field("username").or(made(metadata)).unwrap_or("").to_owned();
                 let entries: BTreeMap<String, String> = all
                     .iter()
-                    .filter_map(|(metadata, addresses)| Some((registry::key(&addresses.first()?.host), user(metadata))))
+                    .filter_map(|(metadata, addresses)| Some((docker_key(&addresses.first()?.host), user(metadata))))
                     .collect();
                 line(&entries)
             }

@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{Plan, SetupError, Site, Tool, json, links, read};
+use crate::credential::docker_key;
 use crate::os::{Env, program};
-use crate::provider::{self, registry};
+use crate::provider;
 
 /// Registries.
 pub(super) struct Docker;
@@ -85,7 +86,7 @@ fn hosts(site: &Site<'_>) -> Vec<String> {
     let own = site.served_by("docker").filter_map(|metadata| provider::addresses(metadata).into_iter().next());
     let mut hosts: Vec<String> = own
         .chain(site.hosts.iter().cloned())
-        .map(|address| registry::key(&address.host))
+        .map(|address| docker_key(&address.host))
         .collect();
     hosts.sort_unstable();
     hosts.dedup();

@@ -95,6 +95,16 @@ pub(super) fn make(path: &Path, to: &Path) -> Result<(), SetupError> {
     Ok(())
 }
 
+/// Plans the link `keyring`, the program that pip, uv and twine start. Another program of that name is not hidden: it may
+/// hold what its owner needs.
+pub(super) fn keyring(plan: &mut Plan, site: &Site<'_>) -> Result<(), SetupError> {
+    const PROGRAM: &str = "keyring";
+    match program::find(site.env, named(PROGRAM)) {
+        Some(found) if !leads(&found, site.program) => Err(SetupError::InTheWay { path: found }),
+        _ => self::plan(plan, site, PROGRAM),
+    }
+}
+
 fn folder(site: &Site<'_>) -> Result<PathBuf, SetupError> {
     let home = site.env.home();
     let own = site.program.parent().filter(|own| home.is_some_and(|home| own.starts_with(home)));

@@ -10,8 +10,6 @@ pub(super) struct Pip;
 /// The tool.
 pub(super) static TOOL: Pip = Pip;
 
-/// The program that pip, uv and twine start.
-pub(super) const PROGRAM: &str = "keyring";
 const KEY: &str = "keyring-provider";
 
 impl Tool for Pip {
@@ -29,7 +27,7 @@ impl Tool for Pip {
 
     fn plan(&self, site: &Site<'_>) -> Result<Plan, SetupError> {
         let mut plan = Plan::default();
-        keyring(&mut plan, site)?;
+        links::keyring(&mut plan, site)?;
         let path = configuration(site)?;
         plan.file(path, |text| Ok(ini::set(text, "global", KEY, "subprocess")))?;
         Ok(plan)
@@ -50,14 +48,6 @@ impl Tool for Pip {
 
     fn replaces(&self) -> &'static [(&'static str, &'static str)] {
         &[("api-key", "pypirc"), ("password", "netrc"), ("password", "pip")]
-    }
-}
-
-/// Plans the link `keyring`. Another program of that name is not hidden: it may hold what its owner needs.
-pub(super) fn keyring(plan: &mut Plan, site: &Site<'_>) -> Result<(), SetupError> {
-    match program::find(site.env, links::named(PROGRAM)) {
-        Some(found) if !links::leads(&found, site.program) => Err(SetupError::InTheWay { path: found }),
-        _ => links::plan(plan, site, PROGRAM),
     }
 }
 

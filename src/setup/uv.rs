@@ -6,7 +6,7 @@ use toml_edit::{DocumentMut, Item};
 
 use crate::os::Env;
 
-use super::{Plan, SetupError, Site, Tool, pip, read};
+use super::{Plan, SetupError, Site, Tool, links, read};
 
 /// Python packages by uv.
 pub(super) struct Uv;
@@ -31,7 +31,7 @@ impl Tool for Uv {
 
     fn plan(&self, site: &Site<'_>) -> Result<Plan, SetupError> {
         let mut plan = Plan::default();
-        pip::keyring(&mut plan, site)?;
+        links::keyring(&mut plan, site)?;
         let path = configuration(site)?;
         plan.file(path.clone(), |text| with(text).ok_or_else(|| unclear(&path)))?;
         plan.notes.push("uv asks for an index whose address has a user name, or with --keyring-provider".into());

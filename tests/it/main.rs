@@ -58,8 +58,11 @@ mod leaks_credentials {
     mod answers;
     mod commands;
     mod echo;
+    mod exported;
     mod kept;
+    mod outlets;
     mod processes;
+    mod set_up;
     mod signed_in;
     mod surroundings;
     mod trouble;
@@ -117,6 +120,7 @@ mod tools {
     mod container;
     mod docker;
     mod git;
+    mod git_cases;
     mod git_sign_in;
     mod git_trouble;
     mod go;

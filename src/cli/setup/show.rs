@@ -150,6 +150,33 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_is_shown_and_what_was_there_is_not() {
+        let ours = "[credential \"https://git.example\"]\n    helper = /usr/bin/lanyard helper git\n";
+        let before = "[url]\n\tinsteadOf = https://git.example\n";
+        let expected = "file:\n  + [credential \"https://git.example\"]\n  +     helper = /usr/bin/lanyard helper git";
+        assert_eq!(told(before, &format!("{before}{ours}"), ours), expected);
+        assert_eq!(told("", "a = b\n", "a = b\n"), "file:\n  + a = b");
+        assert_eq!(told("[http]\n]\n", "x = 1\n", "x = 1\n"), "file:\n  - [http]\n  - ]\n  + x = 1");
+    }
+
+    #[test]
+    fn a_value_is_hidden_wherever_it_comes_to_stand() {
+        for (before, after) in [
+            ("token: s3cr3t+word", "token: \"s3cr3t+word\"\nours: 1"),
+            ("{\"auth\":\"s3cr3t+word\"}", "{\n  \"ours\": 1,\n  \"auth\": \"s3cr3t+word\"\n}"),
+            ("GOAUTH=git s3cr3t+word", "GOAUTH=git s3cr3t+word; ours"),
+            ("[\n  \"s3cr3t+word\",\n]", "[\n  \"s3cr3t+word\",\n  \"ours\",\n]\n"),
+            ("[\n  \"s3cr3t+word\",\n]", "[\"s3cr3t+word\", \"ours\"]"),
+            ("a:\n  s3cr3t+word\n", "a: s3cr3t+word\nours\n"),
+            ("- s3cr3t+word\n", "ours\n  - s3cr3t+word\n"),
+            ("s3cr3t+word\n", "ours\n"),
+        ] {
+            let shown = told(before, after, "ours");
+            assert!(!shown.contains("s3cr3t") && shown.contains("ours"), "{before:?}: {shown}");
+        }
+    }
+
+    #[test]
     fn only_what_looks_like_a_key_is_shown() {
         let own = Own::of("");
         for (line, shown) in [

@@ -338,6 +338,62 @@ fn no_secret_of_a_kubeconfig_is_shown_told_to_kubectl_or_taken_away() {
     assert_eq!(text(&config), theirs.replace("lanyard-mine", "lanyard-dev"));
 }
 
+/// What another program says in this home.
+fn said(stage: &Stage, mut command: Command) -> String {
+    let like = stage.command(&[]);
+    command.env_clear().current_dir(stage.home()).stdin(Stdio::null());
+    command.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.output().expect("it starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_program_in_a_folder_with_blanks_is_called_all_the_same() {
+    let mut stage = stage();
+    let bin = stage.home().join("my own 'programs'");
+    std::fs::create_dir(&bin).unwrap();
+    std::fs::rename(stage.home().join(".local/bin/lanyard"), bin.join("lanyard")).unwrap();
+    stage.set("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()));
+    store_git(&stage, "git.example.com");
+    let keys = ["credentials", "store", "aws", "--access-key-id", "ASIAIOSFODNN7EXAMPLE", "--name", "keys"];
+    let secrets = ["--secret-access-key", "@secret", "--session-token", "-", "--no-verify"];
+    std::fs::write(stage.home().join("secret"), "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY").unwrap();
+    stage.run_with(&[&keys[..], &secrets].concat(), b"token").ends(0);
+    std::fs::remove_file(stage.home().join("secret")).unwrap();
+    for tool in ["git", "aws"] {
+        stage.run(&["setup", tool, "--yes"]).ends(0);
+    }
+    assert!(fill(&stage, "git.example.com").contains(TOKEN));
+    let config = text(&stage.home().join(".aws/config"));
+    let expected = format!("credential_process = \"{}/lanyard\" helper aws keys\n", bin.display());
+    assert!(config.contains(&expected) && !config.contains("wJalr") && !config.contains("token"), "{config}");
+    let mut boto = Command::new(crate::providers::aws::venv().join("bin/python"));
+    boto.args(["-c", "import boto3; print(boto3.Session(profile_name='keys').get_credentials().access_key)"]);
+    assert_eq!(said(&stage, boto), "ASIAIOSFODNN7EXAMPLE\n");
+}
+
+#[test]
+fn no_helper_beside_lanyards_is_told_what_git_was_given() {
+    let stage = stage();
+    store_git(&stage, "git.example.com");
+    std::fs::write(stage.home().join(".gitconfig"), "[credential]\n\thelper = store\n").unwrap();
+    stage.run(&["setup", "git", "--yes"]).ends(0);
+    let git = |words: &[&str]| {
+        let mut git = Command::new("git");
+        git.args(words);
+        said(&stage, git)
+    };
+    let helpers = git(&["config", "--get-all", "credential.https://git.example.com.helper"]);
+    assert!(helpers.starts_with('\n') && helpers.lines().count() == 2, "the list begins anew: {helpers:?}");
+    let filled = fill(&stage, "git.example.com");
+    assert!(filled.contains(TOKEN));
+    // What git says after a success.
+    std::fs::write(stage.home().join("filled"), &filled).unwrap();
+    git(&["-c", "alias.approve=!git credential approve < filled", "approve"]);
+    assert!(!stage.home().join(".git-credentials").exists(), "the other helper wrote it down");
+}
+
 /// The page and the program name the same tools.
 #[test]
 fn every_tool_has_a_row_on_the_page() {
