@@ -1,5 +1,7 @@
 //! Text from outside: the one filter it passes before a person sees it.
 
+pub mod json;
+
 /// The longest piece of outside text shown, in characters.
 pub const MAX_SHOWN: usize = 200;
 

@@ -119,7 +119,8 @@ impl Worker<'_> {
         let served = self.door.opened(|vault| {
             let net = Net { http: &http, env: &env, now: env.now() };
             let desk = Desk { vault, net, env: &env, sign_in: helper.signs_in().then_some(&sign_in) };
-            helper::serve(helper, &Call { arguments: &question.words, text: &question.text, env: &env }, &desk)
+            let call = Call { arguments: &question.words, text: &question.text, env: &env };
+            helper::serve(helper, &call, helper.ask(&call), &desk)
         });
         match served {
             Some(Served { reply, used }) if !env.more_was_asked() && !person_is_needed.get() => {

@@ -193,11 +193,12 @@ fn answer(helper: &dyn Helper, words: &[String], env: &Env, ui: &Ui, http: &dyn 
             Served { reply, used: None }
         } else {
             let call = Call { arguments: words, text: &text, env };
-            if matches!(helper.ask(&call), Ok(Ask::Get(_))) && Local::is_in(&env.data_dir()) {
+            let ask = helper.ask(&call);
+            if matches!(ask, Ok(Ask::Get(_))) && Local::is_in(&env.data_dir()) {
                 // Most of the answer's time is the way to the keychain: it begins while the database is asked.
                 secret::keychain::begin(env.var("DBUS_SESSION_BUS_ADDRESS").is_some());
             }
-            helper::serve(helper, &call, &desk)
+            helper::serve(helper, &call, ask, &desk)
         };
         if let Some(talk) = &served.reply.talk {
             ui.say(talk);

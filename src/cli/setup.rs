@@ -1,19 +1,17 @@
 //! `lanyard setup`: tells the tools on this machine to ask lanyard.
 
-use std::collections::BTreeSet;
-
 use serde::Serialize;
 
 use crate::cli::{Doors, active, vault_door};
 use crate::config::{Output, Profile};
-use crate::credential::Metadata;
+use crate::credential::{Address, Metadata};
 use crate::error::Result;
 use crate::provider;
 use crate::setup::{self, Done, Edit, Plan, SetupError, Site, TOOLS, Tool};
 use crate::text::clean;
 use crate::vault::{Vault, usable};
 
-mod diff;
+mod show;
 
 /// Set a tool up so that it asks lanyard for its credentials
 ///
@@ -33,8 +31,8 @@ pub(crate) struct Args {
     #[arg(long, requires = "tool")]
     dry_run: bool,
     /// Set it up for this host as well; may be given several times
-    #[arg(long, value_name = "HOST", requires = "tool")]
-    host: Vec<String>,
+    #[arg(long, value_name = "HOST", requires = "tool", value_parser = host)]
+    host: Vec<Address>,
     /// Set it up for this credential alone
     #[arg(long, value_name = "NAME", requires = "tool", add = clap_complete::ArgValueCandidates::new(crate::cli::completions::credentials))]
     credential: Option<String>,
@@ -48,10 +46,20 @@ fn tools() -> clap::builder::PossibleValuesParser {
     PossibleValuesParser::new(TOOLS.iter().map(|tool| PossibleValue::new(tool.name()).help(tool.title())))
 }
 
+fn host(text: &str) -> std::result::Result<Address, &'static str> {
+    Address::named(text).ok_or("it is no host, such as github.com or localhost:8443")
+}
+
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
+        let tool = self.tool.as_deref().and_then(setup::by_name);
+        if let (Some(tool), true) = (tool, self.undo) {
+            // Nothing of it is in the vault or the configuration, which may be what is broken.
+            return undo(doors, tool);
+        }
         let (_, profile) = active::active(doors)?;
+        let Some(tool) = tool else { return list(doors, &profile) };
         let clock = || doors.env.now();
         let vault = vault_door::local(doors, &profile, &clock);
         let credentials = vault.list()?;
@@ -69,12 +77,6 @@ impl Args {
             hosts: &self.host,
             credential: self.credential.as_deref(),
         };
-        let Some(tool) = self.tool.as_deref().and_then(setup::by_name) else {
-            return list(doors, &site, &profile);
-        };
-        if self.undo {
-            return undo(doors, tool);
-        }
         let plan = tool.plan(&site)?;
         self.change(doors, tool, &plan, &site)
     }
@@ -88,9 +90,10 @@ impl Args {
             doors.ui.done(&format!("{} is set up already", tool.name()));
             return confirm(doors, tool, site);
         }
-        let known = diff::known(site);
         for edit in &due {
-            show(doors, edit, &known);
+            for line in show::lines(edit) {
+                doors.ui.say(&line);
+            }
         }
         if self.dry_run {
             return Ok(());
@@ -103,7 +106,7 @@ impl Args {
                 doors.ui.done(&format!("{} is changed", path.display()));
             }
         }
-        if !site.has(tool) {
+        if !setup::is_here(doors.env, tool) {
             doors.ui.note(&format!("{} is not on this machine yet", tool.name()));
             return Ok(());
         }
@@ -120,7 +123,14 @@ fn confirm(doors: &Doors<'_>, tool: &dyn Tool, site: &Site<'_>) -> Result<()> {
 }
 
 fn undo(doors: &Doors<'_>, tool: &dyn Tool) -> Result<()> {
-    let undone = setup::undo(doors.env, tool)?;
+    let undone = setup::undo(doors.env, tool);
+    let saved = setup::saved(doors.env, tool).unwrap_or_default();
+    for saved in saved {
+        let (path, copy) = (saved.path.display(), saved.copy.display());
+        let then = if saved.goes_back { "" } else { "; remove it when nothing of it is missing" };
+        doors.ui.note(&format!("{copy} holds {path} as it was before, with any secret in it{then}"));
+    }
+    let undone = undone?;
     if undone.is_empty() {
         doors.ui.say(&format!("{} was not set up here", tool.name()));
     }
@@ -136,19 +146,6 @@ fn undo(doors: &Doors<'_>, tool: &dyn Tool) -> Result<()> {
     Ok(())
 }
 
-/// Shows a change: the lines that go and the lines that come.
-fn show(doors: &Doors<'_>, edit: &Edit, known: &BTreeSet<String>) {
-    match edit {
-        Edit::File { path, before, after } => {
-            doors.ui.say(&format!("{}:", path.display()));
-            for line in diff::lines(before.as_deref().unwrap_or_default(), after, known) {
-                doors.ui.say(&format!("  {line}"));
-            }
-        }
-        Edit::Link { path, to } => doors.ui.say(&format!("{} -> {}", path.display(), to.display())),
-    }
-}
-
 /// A tool as JSON.
 #[derive(Serialize)]
 struct Told {
@@ -160,11 +157,11 @@ struct Told {
 }
 
 /// The tools of this machine: which are set up, and what need not lie around for them.
-fn list(doors: &Doors<'_>, site: &Site<'_>, profile: &Profile) -> Result<()> {
+fn list(doors: &Doors<'_>, profile: &Profile) -> Result<()> {
     let mut rows = Vec::new();
     for tool in TOOLS {
         let left_over = setup::left_over(doors.env, *tool);
-        rows.push((*tool, site.has(*tool), setup::is_set_up(doors.env, *tool)?, left_over));
+        rows.push((*tool, setup::is_here(doors.env, *tool), setup::is_set_up(doors.env, *tool)?, left_over));
     }
     if profile.output.value == Output::Json {
         let told: Vec<Told> = rows

@@ -20,6 +20,7 @@ pub(super) static HELPER: Askpass = Askpass;
 /// What stands for an account at a git host.
 const GIT: [&str; 3] = ["git", "username_password", "oauth"];
 const SSH: [&str; 1] = ["ssh_key"];
+const ALL: [&str; 4] = ["git", "username_password", "oauth", "ssh_key"];
 /// The user beside a token, at a host that wants none in particular.
 const TOKEN_USER: &str = "oauth2";
 
@@ -30,6 +31,10 @@ impl Helper for Askpass {
 
     fn title(&self) -> &'static str {
         "git and ssh, where they ask for a password"
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        &ALL
     }
 
     fn programs(&self) -> &'static [&'static str] {

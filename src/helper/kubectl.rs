@@ -93,6 +93,10 @@ impl Helper for Kubectl {
         "kubectl and other clients of Kubernetes"
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        &KINDS
+    }
+
     fn framing(&self, _: &[String]) -> Framing {
         Framing::Nothing
     }
@@ -181,11 +185,7 @@ fn found(question: &Question, issued: &Issued, now: DateTime<Utc>) -> Result<Rep
         client_certificate_data: certificate,
         client_key_data: key,
     };
-    let mut text = Vec::with_capacity(64 << 10);
-    let told = Told { kind: KIND, api_version: &question.api_version, status };
-    serde_json::to_writer(&mut text, &told).map_err(|_| "the answer cannot be written")?;
-    text.push(b'\n');
-    Ok(Reply::of(text))
+    json::line(&Told { kind: KIND, api_version: &question.api_version, status }).ok_or("the answer cannot be written")
 }
 
 #[cfg(test)]

@@ -306,5 +306,10 @@ pub fn hosts(metadata: &Metadata) -> Vec<String> {
     of(metadata).map_or_else(Vec::new, |provider| provider.hosts(metadata))
 }
 
+/// The addresses for which tools may have it, as its provider names them; none where nobody knows its kind.
+pub fn addresses(metadata: &Metadata) -> Vec<Address> {
+    of(metadata).map_or_else(Vec::new, |provider| provider.addresses(metadata))
+}
+
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,7 @@ mod replace;
 mod token;
 
 use address::{Address, Ecr, Flavour};
+pub use address::key;
 use asked::{Asked, IDENTITY_TOKEN, NOBODY, claims, service_account, token_end};
 
 const URL: Field = Field::plain("url", "Address of the registry").checked(rules::url, "https://ghcr.io");

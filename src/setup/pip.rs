@@ -1,6 +1,6 @@
 //! pip: the provider `subprocess` in `pip.conf`, and the program under the name `keyring`, which pip starts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Plan, SetupError, Site, Tool, ini, links};
 use crate::os::{Env, program};
@@ -33,8 +33,8 @@ impl Tool for Pip {
         Ok(plan)
     }
 
-    fn without(&self, _: &Env, _: &std::path::Path, text: &str) -> String {
-        ini::without(text, "global", KEY, "subprocess")
+    fn without(&self, _: &Env, _: &Path, text: &str, before: &str) -> Result<String, SetupError> {
+        Ok(ini::without(text, "global", KEY, "subprocess", before))
     }
 
     fn check(&self, site: &Site<'_>) -> Result<Option<String>, SetupError> {

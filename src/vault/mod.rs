@@ -224,6 +224,21 @@ pub fn name_from(text: &str) -> String {
     if name.is_empty() { "credential".into() } else { name.to_owned() }
 }
 
+/// A name for everything's use that no credential has yet: `wanted`, else with the word `by` behind it, else with a number
+/// behind that.
+pub fn free_name(vault: &dyn Vault, wanted: &str, by: Option<&str>) -> Result<String, VaultError> {
+    let wanted = name_from(wanted);
+    let told_apart = by.map(|by| name_from(&format!("{wanted}-{by}")));
+    let base = told_apart.clone().unwrap_or_else(|| wanted.clone());
+    let numbered = (2_u32..).map(|number| format!("{base}-{number}"));
+    for name in std::iter::once(wanted.clone()).chain(told_apart).chain(numbered) {
+        if vault.find(&Scope::Organization, &name)?.is_none() {
+            return Ok(name);
+        }
+    }
+    Err(VaultError::Taken { name: wanted })
+}
+
 #[cfg(test)]
 mod contract;
 #[cfg(test)]

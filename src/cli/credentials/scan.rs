@@ -1,12 +1,14 @@
 //! `lanyard credentials scan`: what lies around on this machine, and the way of it into the vault.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::cli::{Doors, active, vault_door};
 use crate::error::{Code, Failure, Result};
 use crate::provider::{PROVIDERS, Provider};
 use crate::scan::{self, Scan, Wanted};
+use crate::setup::{self, TOOLS};
 use crate::vault::{Vault, VaultError};
 
 mod import;
@@ -118,6 +120,7 @@ impl Args {
         } else {
             shown.table()?;
         }
+        tell_copies(doors, &found, &fates);
         if let Some(failure) = broken {
             return Err(failure.into());
         }
@@ -200,6 +203,32 @@ impl Args {
         doors.ui.end_countdown();
         fates.resize_with(found.findings.len(), Fate::not_tried);
         (fates, broken)
+    }
+}
+
+/// Warns of copies that `lanyard setup` made of files out of which something was removed: they hold it still.
+fn tell_copies(doors: &Doors<'_>, found: &Scan, fates: &[Fate]) {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let pairs = found.findings.iter().zip(fates);
+    let removed = pairs.flat_map(|(finding, fate)| {
+        finding
+            .spots
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| fate.is_removed(*at))
+            .filter_map(|(_, spot)| spot.path.as_ref())
+    });
+    let files: BTreeSet<PathBuf> = removed.map(|path| real(path)).collect();
+    for tool in TOOLS {
+        let saved = setup::saved(doors.env, *tool).unwrap_or_default();
+        for saved in saved.iter().filter(|saved| files.contains(&real(&saved.path))) {
+            doors.ui.warn(&format!(
+                "{} is a copy of {} from before `lanyard setup {}`, and may hold what was removed: remove it as well",
+                saved.copy.display(),
+                saved.path.display(),
+                tool.name()
+            ));
+        }
     }
 }
 

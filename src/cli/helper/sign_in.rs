@@ -24,7 +24,7 @@ use crate::os::{Env, program};
 use crate::provider::{Verdict, by_kind};
 use crate::text::clean;
 use crate::vault::bound::bound;
-use crate::vault::{New, Vault, VaultError, name_from, usable};
+use crate::vault::{New, Vault, VaultError, free_name, usable};
 
 /// The kind of credential that a sign-in makes.
 const KIND: &str = "oauth";
@@ -63,11 +63,12 @@ pub(super) fn sign_in(env: &Env, http: &dyn Http, want: &Want, over: Option<&Met
     let env = env.behind_a_tool();
     let config = Config::load(&env)?;
     let Some(service) = service_for(&config, at, over)? else { return Ok(None) };
-    let obstacle = obstacle.or_else(|| switched_off(&env));
-    let ui = match (obstacle, Ui::behind_a_tool()) {
-        (None, Some(ui)) => ui,
-        (why, _) => {
-            tracing::debug!(why = why.unwrap_or("there is no terminal"), "nobody is asked to sign in");
+    // git is asked last: it is a program to be started.
+    let person = obstacle.map_or_else(|| Ui::behind_a_tool().ok_or("there is no terminal"), Err);
+    let ui = match person.and_then(|ui| switched_off(&env).map_or(Ok(ui), Err)) {
+        Ok(ui) => ui,
+        Err(why) => {
+            tracing::debug!(why, "nobody is asked to sign in");
             return Ok(None);
         }
     };
@@ -164,19 +165,6 @@ fn keep(
         replaces: over.cloned(),
         ..New::named(&name, fields)
     })?)
-}
-
-/// The service's name, or one beside it where a credential has that.
-fn free_name(vault: &dyn Vault, service: &str, account: Option<&str>) -> Result<String> {
-    let with_account = account.map(|account| format!("{service}-{account}"));
-    let numbered = (2..100).map(|number| format!("{service}-{number}"));
-    for name in std::iter::once(service.to_owned()).chain(with_account).chain(numbered) {
-        let name = name_from(&name);
-        if vault.find(&Scope::Organization, &name)?.is_none() {
-            return Ok(name);
-        }
-    }
-    Err(VaultError::Taken { name: service.to_owned() }.into())
 }
 
 /// The scopes that the service is used with, and those that git needs.

@@ -5,9 +5,14 @@ use url::Url;
 use crate::http::{BadUrl, is_loopback, parse_url};
 
 /// What docker's files call Docker Hub.
-pub(super) const HUB_KEY: &str = "https://index.docker.io/v1/";
+const HUB_KEY: &str = "https://index.docker.io/v1/";
 /// The names of Docker Hub. Nothing else is an alias of anything.
 const HUB: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
+
+/// What docker's files call the registry at a host.
+pub fn key(host: &str) -> String {
+    if HUB.contains(&host) { HUB_KEY } else { host }.to_owned()
+}
 
 /// A sort of registry: whom to ask about a credential, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,8 +149,7 @@ impl Address {
 
     /// What docker's files call it.
     pub(super) fn key(&self) -> String {
-        let host = self.host();
-        if HUB.contains(&host.as_str()) { HUB_KEY.to_owned() } else { host }
+        key(&self.host())
     }
 
     /// The other names of the same registry. Docker Hub has some, nothing else does.
