@@ -84,6 +84,7 @@ mod providers {
     mod ovh;
     mod password;
     pub mod registry;
+    mod registry_asked;
     mod ssh_key;
     mod vercel;
     mod verda;
