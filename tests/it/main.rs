@@ -75,6 +75,7 @@ mod providers {
     mod cloudflare;
     pub mod clouds;
     mod file;
+    mod files_given;
     pub mod foreground;
     mod gcp;
     mod git;

@@ -12,7 +12,7 @@ use crate::cli::given::{Form, Given, Values};
 use crate::cli::{Doors, active, vault_door};
 use crate::credential::{Check, Class, Credential, Field, Fields, Metadata, Raw, Scope};
 use crate::error::{Code, Failure, Result, with_causes};
-use crate::provider::{self, Broken, Found, Here, Outcome, Provider, ProviderError, Verdict};
+use crate::provider::{self, Broken, Found, Here, Input, Outcome, Provider, ProviderError, Verdict};
 use crate::secret::Secret;
 use crate::text::clean;
 use crate::vault::{New, Vault, VaultError, name_from, usable};
@@ -26,6 +26,8 @@ pub(crate) struct Args {
     inputs: BTreeMap<String, Vec<String>>,
     /// `NAME=VALUE` words.
     words: Vec<Given>,
+    /// The inputs that are files and come from stdin, each with the field that it gives.
+    piped: Vec<(&'static Input, &'static Field)>,
     fields: Vec<(&'static Field, Given)>,
     name: Option<String>,
     replace: bool,
@@ -199,6 +201,10 @@ impl Args {
         let mut raw = Raw::new();
         for (field, given) in &self.fields {
             raw.set(field.name, values.read(&format!("--{}", field.flag()), given, Form::of(Some(field)))?);
+        }
+        for (input, field) in &self.piped {
+            let stdin = Given::new("-".into());
+            raw.set(field.name, values.read(&format!("--{}", input.name), &stdin, Form::of(Some(field)))?);
         }
         for word in &self.words {
             let (name, given) = assignment(word).ok_or(StoreFailure::NoAssignment)?;
