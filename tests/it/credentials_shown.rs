@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
@@ -120,4 +121,49 @@ fn an_export_that_lands_in_a_file_warns() {
     assert!(warned(File::create(&file).unwrap().into()));
     assert!(std::fs::read_to_string(file).unwrap().contains("DATABASE_URL='postgres://h/db'"));
     assert!(!warned(Stdio::piped()));
+}
+
+#[test]
+fn the_detail_tells_the_scopes_of_the_last_verification() {
+    let scopes = Arc::new(Mutex::new(Some("repo, read:packages")));
+    let double = Double::start({
+        let scopes = Arc::clone(&scopes);
+        move |_| {
+            let answer = Answer::json(200, r#"{"login":"octocat"}"#);
+            match *scopes.lock().unwrap() {
+                Some(scopes) => answer.header(&format!("X-OAuth-Scopes: {scopes}")),
+                None => answer,
+            }
+        }
+    });
+    let stage = vaulted::stage();
+    let url = double.url();
+    let store = |more: &[&str]| {
+        let words = ["credentials", "store", "git", "git.corp.example", "--service", "github", "--endpoint", &url];
+        let rest = ["--username", "octocat", "--token", "-", "--name", "gh"];
+        stage.run_with(&[&words[..], &rest, more].concat(), b"ghp_0123456789abcdefghijklmnopqrstuvwxyz").ends(0);
+    };
+    let told = || {
+        let shown = stage.run(&["credentials", "show", "gh"]).ends(0).stdout();
+        let line = shown.lines().find_map(|line| line.strip_prefix("Scopes: ")).map(str::to_owned);
+        (line, stage.run(&["credentials", "show", "gh", "--json"]).ends(0).json()["scopes"].clone())
+    };
+    store(&[]);
+    assert_eq!(told(), (Some("repo, read:packages".into()), json!(["repo", "read:packages"])));
+    *scopes.lock().unwrap() = Some("gist");
+    stage.run(&["credentials", "test"]).ends(0);
+    assert_eq!(told(), (Some("gist".into()), json!(["gist"])));
+    assert!(list(&stage)[0].get("scopes").is_none(), "a list does not read them");
+    let many = "repo, admin:org, admin:public_key, admin:repo_hook, admin:org_hook, gist, notifications, user, project, \
+                delete_repo, write:packages, delete:packages, admin:gpg_key, codespace, copilot, write:network_configurations";
+    *scopes.lock().unwrap() = Some(many);
+    stage.run(&["credentials", "test"]).ends(0);
+    assert_eq!(told().0.as_deref(), Some(many), "none is left out");
+    *scopes.lock().unwrap() = None;
+    stage.run(&["credentials", "test"]).ends(0);
+    assert_eq!(told(), (None, json!([])));
+    *scopes.lock().unwrap() = Some("repo");
+    stage.run(&["credentials", "test"]).ends(0);
+    store(&["--replace", "--no-verify"]);
+    assert_eq!(told(), (None, json!([])), "nobody was asked about the new one");
 }
