@@ -124,6 +124,52 @@ fn an_export_that_lands_in_a_file_warns() {
 }
 
 #[test]
+fn what_nobody_can_be_asked_about_is_skipped_and_is_no_failure() {
+    let double = Double::start(|seen| {
+        if seen.bears(&"0123456789abcdef".repeat(4)) {
+            Answer::json(200, r#"{"locations":[]}"#)
+        } else {
+            Answer::json(401, r#"{"error":{"code":"unauthorized","message":"no"}}"#)
+        }
+    });
+    let mut stage = vaulted::stage();
+    stage.set("HCLOUD_ENDPOINT", format!("{}/v1", double.url()));
+    store_env(&stage, "db", "DATABASE_URL", "postgres://h/db");
+    std::fs::write(stage.home().join("key.p12"), [1, 2, 3]).unwrap();
+    stage.run(&["credentials", "store", "file", "key.p12", "--name", "key"]).ends(0);
+    let alone = stage.run(&["credentials", "test", "db"]).ends(0);
+    assert_eq!(alone.stdout(), "db  SKIPPED: nobody can be asked whether it works\n");
+    assert!(alone.stderr().starts_with("0 passed, 0 failed, 1 skipped, in "), "{alone}");
+
+    let hetzner = |name: &str, token: &str| {
+        let store = ["credentials", "store", "hetzner", "--api-token", "-", "--no-verify", "--name", name];
+        stage.run_with(&store, token.repeat(4).as_bytes()).ends(0);
+    };
+    hetzner("good", "0123456789abcdef");
+    let all = stage.run(&["credentials", "test"]).ends(0);
+    assert!(all.stderr().starts_with("1 passed, 0 failed, 2 skipped, in "), "{all}");
+    hetzner("wrong", "fedcba9876543210");
+    let all = stage.run(&["credentials", "test"]).ends(8);
+    assert!(all.stderr().starts_with("1 passed, 1 failed, 2 skipped, in "), "{all}");
+    assert!(all.stderr().contains("error: 1 of 4 did not pass\n"), "{all}");
+    let told = stage.run(&["credentials", "test", "--json"]).ends(8).json();
+    let told: Vec<_> =
+        told.as_array().unwrap().iter().map(|one| json!([one["name"], one["passed"], one["skipped"]])).collect();
+    assert_eq!(
+        told,
+        [
+            json!(["db", false, true]),
+            json!(["good", true, false]),
+            json!(["key", false, true]),
+            json!(["wrong", false, false])
+        ]
+    );
+    // Where none is skipped the line says nothing of it.
+    let good = stage.run(&["credentials", "test", "good"]).ends(0);
+    assert!(good.stderr().starts_with("1 passed, 0 failed, in "), "{good}");
+}
+
+#[test]
 fn the_detail_tells_the_scopes_of_the_last_verification() {
     let scopes = Arc::new(Mutex::new(Some("repo, read:packages")));
     let double = Double::start({
