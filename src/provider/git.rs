@@ -208,4 +208,4 @@ fn authority(url: &Url) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

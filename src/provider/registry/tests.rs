@@ -18,6 +18,11 @@ mod finding;
 mod own;
 mod protocol;
 
+/// The words of all sorts.
+pub(in crate::provider) fn flavours() -> impl Iterator<Item = &'static str> {
+    Flavour::ALL.into_iter().map(Flavour::word)
+}
+
 /// A credential of these values, through the same door as the user's.
 fn credential(values: &[(&str, &str)]) -> Credential {
     let env = Env::invented(Path::new("/none"), Path::new("/"), &[]);
