@@ -10,6 +10,7 @@ use crate::http::Unreachable;
 
 mod broken;
 mod changed;
+mod endpoints;
 mod failures;
 mod foreign_files;
 
