@@ -75,6 +75,12 @@ pub trait Vault {
     /// nothing that was made from it before is handed out again.
     fn note_verdict(&self, metadata: &Metadata, verdict: &Verdict, at: DateTime<Utc>) -> Result<(), VaultError>;
 
+    /// What it may do, as its provider said when it last answered; empty where it did not say.
+    fn scopes(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
+        let _ = metadata;
+        Ok(Vec::new())
+    }
+
     /// Notes that it was handed out.
     fn note_use(&self, metadata: &Metadata, at: DateTime<Utc>) -> Result<(), VaultError>;
 

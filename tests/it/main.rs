@@ -78,6 +78,7 @@ mod providers {
     mod cloudflare;
     pub mod clouds;
     mod file;
+    mod files_given;
     pub mod foreground;
     mod gcp;
     mod git;
@@ -87,6 +88,7 @@ mod providers {
     mod ovh;
     mod password;
     pub mod registry;
+    mod registry_asked;
     mod ssh_key;
     mod vercel;
     mod verda;
