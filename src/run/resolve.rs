@@ -161,6 +161,11 @@ impl<'r> Resolver<'r> {
         self.plain.extend(credential.metadata.fields.values().cloned());
     }
 
+    /// Notes that this is handed out as well, and what of it nobody may see.
+    pub fn know_material(&mut self, material: &Material) {
+        self.secrets.extend(secrets_of(material));
+    }
+
     /// Every credential that was opened.
     pub fn used(&self) -> impl Iterator<Item = &Metadata> {
         self.open.values().map(|open| &open.credential.metadata)
