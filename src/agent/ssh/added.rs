@@ -45,6 +45,14 @@ pub(super) struct Identity {
     pub(super) public: Vec<u8>,
     /// Its comment.
     pub(super) comment: String,
+    /// Whether a person is to be asked before it is used.
+    pub(super) confirm: bool,
+}
+
+impl Added {
+    fn identity(&self) -> Identity {
+        Identity { public: self.public.clone(), comment: self.comment.clone(), confirm: self.confirm }
+    }
 }
 
 /// A mutex that a panic has poisoned holds nothing half-done here.
@@ -73,16 +81,19 @@ impl Keys {
 
     /// What is known of them.
     pub(super) fn list(&self) -> Vec<Identity> {
-        let identity = |key: &Added| Identity { public: key.public.clone(), comment: key.comment.clone() };
-        self.current().iter().map(identity).collect()
+        self.current().iter().map(Added::identity).collect()
     }
 
-    /// The key, its comment, and whether a person is to be asked.
-    pub(super) fn signer(&self, public: &[u8]) -> Option<(Signer, String, bool)> {
+    /// What is known of one of them.
+    pub(super) fn get(&self, public: &[u8]) -> Option<Identity> {
+        self.current().iter().find(|key| key.public == public).map(Added::identity)
+    }
+
+    /// The key, opened for one signature.
+    pub(super) fn signer(&self, public: &[u8]) -> Option<Signer> {
         let added = self.current();
         let key = added.iter().find(|key| key.public == public)?;
-        let (signer, _) = Signer::of_agent(key.private.bytes())?;
-        Some((signer, key.comment.clone(), key.confirm))
+        Signer::of_agent(key.private.bytes()).map(|(signer, _)| signer)
     }
 
     /// Takes a key, in the form of the protocol; `false` where it is not taken. One that is here already gets the new
