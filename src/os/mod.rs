@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 
+#[cfg(unix)]
+pub mod clock;
 pub mod files;
 pub mod harden;
 pub mod input;

@@ -126,7 +126,12 @@ impl Session<'_> {
             Message::Sign { key, data, flags } => {
                 self.sign(key, data, flags).map_or_else(|| bare(FAILURE), |signature| wire::signature(&signature))
             }
-            Message::Add { key, constrained } => done(keys.add(key, constrained)),
+            Message::Add { key, constrained } => {
+                let added = keys.add(key, constrained);
+                // Its time may end before that of all others.
+                self.state.look();
+                done(added)
+            }
             Message::Remove(key) => done(keys.remove(key)),
             Message::RemoveAll => {
                 keys.clear();
