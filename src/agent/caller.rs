@@ -11,7 +11,7 @@ use crate::helper::Reply;
 use crate::os::Env;
 
 /// An agent that can answer does so at once; on a machine under load, within this.
-const SOON: Duration = Duration::from_secs(2);
+pub(super) const SOON: Duration = Duration::from_secs(2);
 /// An agent that asks others over the network says so, and has this long.
 const LATER: Duration = Duration::from_secs(90);
 

@@ -12,13 +12,16 @@ use super::AgentError;
 use super::place::Place;
 use super::ssh;
 use super::state::{State, Told};
-use super::work::work;
+use super::work::{Calls, answer, take};
 use crate::os::Env;
 use crate::os::clock;
 use crate::os::files::{FileError, Lock};
 use crate::vault::Unlocked;
 
-/// How many callers are answered at the same time. More of them wait, and do it themselves if that takes too long.
+/// How many callers are listened to at the same time. What a person tells the agent is done there and then.
+const TAKERS: usize = 8;
+/// How many questions of tools are answered at the same time. More of them wait, and the callers do it themselves if
+/// that takes too long.
 const WORKERS: usize = 12;
 /// How often the clocks are looked at: no wait counts the time that the machine sleeps.
 const LOOK: Duration = Duration::from_secs(30);
@@ -62,11 +65,14 @@ impl Agent {
         let state = Arc::new(state);
         // Without a handler a signal ends the process at once, and the next agent removes the sockets.
         let _ = ctrlc::set_handler(move || tell.send(Told::End).unwrap_or_default());
-        let calls = Arc::new(self.calls);
-        for _ in 0..WORKERS {
-            let (state, calls) = (Arc::clone(&state), Arc::clone(&calls));
+        let (listener, calls) = (Arc::new(self.calls), Arc::new(Calls::default()));
+        for number in 0..TAKERS + WORKERS {
+            let (state, listener, calls) = (Arc::clone(&state), Arc::clone(&listener), Arc::clone(&calls));
+            let work = move || {
+                if number < TAKERS { take(&state, &listener, &calls) } else { answer(&state, &calls) }
+            };
             // A panic ends one conversation, and the caller does it itself.
-            std::thread::spawn(move || while catch_unwind(AssertUnwindSafe(|| work(&state, &calls))).is_err() {});
+            std::thread::spawn(move || while catch_unwind(AssertUnwindSafe(&work)).is_err() {});
         }
         let (ssh, for_ssh) = (self.ssh, Arc::clone(&state));
         std::thread::spawn(move || ssh::listen(&for_ssh, &ssh));

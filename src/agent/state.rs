@@ -142,3 +142,38 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::secret::Secret;
+
+    static SECONDS: AtomicU64 = AtomicU64::new(1000);
+
+    fn clock() -> Duration {
+        Duration::from_secs(SECONDS.load(Ordering::SeqCst))
+    }
+
+    #[test]
+    fn time_that_the_machine_sleeps_counts() {
+        let env = Env::empty();
+        let key = Unlocked::from_secret(&Secret::new(format!("id\n1\nfile\nid\nstore\n1\n\n{}=", "A".repeat(43))));
+        let idle = Some(Duration::from_secs(600));
+        let life = Life { timeout: Duration::from_secs(3600), idle };
+        let place = Place::coming(&env);
+        let state = State::new(&env, place, key.expect("a key"), life, clock, channel().0);
+        SECONDS.fetch_add(500, Ordering::SeqCst);
+        assert_eq!(state.left(), Some(Duration::from_secs(100)));
+        state.note_asked();
+        SECONDS.fetch_add(599, Ordering::SeqCst);
+        assert_eq!(state.left(), Some(Duration::from_secs(1)));
+        // A lid that is closed: no thread runs meanwhile, and the clock goes on.
+        SECONDS.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(state.left(), None);
+        state.note_asked();
+        SECONDS.fetch_add(3600, Ordering::SeqCst);
+        assert_eq!(state.until_end(), Duration::ZERO);
+    }
+}

@@ -1,11 +1,17 @@
-//! One worker: takes callers one after the other, and answers each with what the vault holds now.
+//! The work: callers are taken one after the other, and each is answered with what the vault holds now.
+//!
+//! Those who listen and those who answer tools are different threads. A tool's question may wait for the network, for
+//! minutes at worst; what a person tells the agent, such as to lock, never waits for that.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::caller::SOON;
 use super::door::Door;
 use super::frame::{LONGEST, Question, Request, Response};
 use super::line::{Frame, Line};
@@ -20,13 +26,59 @@ use crate::vault::{Unlocked, Vault};
 /// A caller says what it wants at once, and takes its answer at once.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Answers callers for as long as the process runs.
-pub(super) fn work(state: &State, listener: &UnixListener) {
+/// Questions of tools that nobody answers yet.
+#[derive(Default)]
+pub(super) struct Calls {
+    waiting: Mutex<VecDeque<Waiting>>,
+    more: Condvar,
+}
+
+/// A tool's question, and the caller who waits for its answer.
+struct Waiting {
+    question: Question,
+    line: Line,
+    since: Instant,
+}
+
+impl Calls {
+    fn put(&self, question: Question, line: Line) {
+        let waiting = Waiting { question, line, since: Instant::now() };
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(waiting);
+        self.more.notify_one();
+    }
+
+    /// The next one whose caller still waits.
+    fn next(&self) -> Waiting {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            match waiting.pop_front() {
+                // The caller of an old one does it itself by now.
+                Some(next) if next.since.elapsed() < SOON => return next,
+                Some(_) => {}
+                None => waiting = self.more.wait(waiting).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+}
+
+/// Answers questions of tools for as long as the process runs.
+pub(super) fn answer(state: &State, calls: &Calls) {
+    let clock = || state.env.now();
+    let mut worker = Worker { state, door: Door::new(state, &clock), http: Client::new() };
+    loop {
+        let Waiting { question, line, .. } = calls.next();
+        let answered = worker.call(&question, &line);
+        worker.tell(line, answered);
+    }
+}
+
+/// Listens to callers for as long as the process runs. Questions of tools are put with the `calls`.
+pub(super) fn take(state: &State, listener: &UnixListener, calls: &Calls) {
     let clock = || state.env.now();
     let mut worker = Worker { state, door: Door::new(state, &clock), http: Client::new() };
     loop {
         match listener.accept() {
-            Ok((stream, _)) => worker.serve(stream),
+            Ok((stream, _)) => worker.listen(stream, calls),
             // Out of descriptors, most likely: others are given up soon.
             Err(_) => std::thread::sleep(Duration::from_millis(50)),
         }
@@ -53,7 +105,7 @@ impl From<Response> for Answered {
 }
 
 impl Worker<'_> {
-    fn serve(&mut self, stream: UnixStream) {
+    fn listen(&mut self, stream: UnixStream, calls: &Calls) {
         let mut line = Line::of(stream.into(), LONGEST);
         if !peer::is_own(line.socket()) {
             return;
@@ -64,33 +116,35 @@ impl Worker<'_> {
             _ => return,
         };
         let is_end = matches!(request, Some(Request::Stop));
-        let Answered { response, used } = match request {
-            None => Response::NotMine.into(),
-            Some(Request::Call(question)) => self.call(&question, &line),
-            Some(Request::Status) => {
-                Response::Status(serde_json::to_string(&self.state.status()).unwrap_or_default()).into()
-            }
+        let response = match request {
+            None => Response::NotMine,
+            Some(Request::Call(question)) => return calls.put(question, line),
+            Some(Request::Status) => Response::Status(serde_json::to_string(&self.state.status()).unwrap_or_default()),
             Some(Request::Lock) => {
                 self.state.lock();
-                Response::Done.into()
+                Response::Done
             }
             Some(Request::Unlock(key)) => match Unlocked::from_secret(&key) {
                 Some(key) if self.door.closed().is_opened_by(&key).unwrap_or(false) => {
                     self.state.note_asked();
                     self.state.unlock(key);
-                    Response::Done.into()
+                    Response::Done
                 }
-                _ => Response::NotMine.into(),
+                _ => Response::NotMine,
             },
-            Some(Request::Stop) => Response::Done.into(),
+            Some(Request::Stop) => Response::Done,
         };
-        let Some(frame) = response.encode() else { return };
-        let is_told = line.send(&frame, Instant::now() + PATIENCE).is_ok();
+        self.tell(line, response.into());
         if is_end {
             // Not before it is said: with the process the answer would be gone.
             self.state.end();
         }
-        if !is_told {
+    }
+
+    /// Tells a caller its answer. That a credential was handed over is noted after that.
+    fn tell(&mut self, line: Line, Answered { response, used }: Answered) {
+        let Some(frame) = response.encode() else { return };
+        if line.send(&frame, Instant::now() + PATIENCE).is_err() {
             return;
         }
         drop(line);
