@@ -1,4 +1,4 @@
-//! Text from outside: the one filter it passes before a person sees it.
+//! Text from outside: the one filter it passes before a person sees it; and bytes as text.
 
 /// The longest piece of outside text shown, in characters.
 pub const MAX_SHOWN: usize = 200;
@@ -36,6 +36,15 @@ pub fn clean_into(text: &str, shown: &mut String) {
     if shown.ends_with(' ') && shown.len() > start {
         shown.pop();
     }
+}
+
+/// Bytes as hexadecimal digits, put together without a copy of them on the way.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut digits = String::with_capacity(2 * bytes.len());
+    for digit in bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+        digits.push(char::from_digit(digit.into(), 16).unwrap_or_default());
+    }
+    digits
 }
 
 /// Whether it can be seen at a glance that [`clean`] would change nothing.

@@ -20,8 +20,10 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use zeroize::Zeroizing;
 
 use crate::credential::{Issued, Material, Variable};
+use crate::http::segment;
 use crate::run::RunError;
 use crate::secret::Secret;
+use crate::text::hex;
 
 /// The longest head of a request, in bytes.
 const LONGEST: usize = 8 << 10;
@@ -79,15 +81,8 @@ impl Endpoint {
         let host = listener.local_addr().map_err(failed)?.to_string();
         let mut random = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *random).map_err(|_| failed(io::ErrorKind::Other.into()))?;
-        let mut token = Zeroizing::new(String::with_capacity(64));
-        for byte in *random {
-            for digit in [byte >> 4, byte & 15] {
-                token.push(char::from_digit(u32::from(digit), 16).unwrap_or_default());
-            }
-        }
-        let name: String = name.bytes().map(in_path).collect();
-        let token = Secret::new(std::mem::take(&mut *token));
-        Ok(Self { listener, door: Door { host, path: format!("/creds/{name}"), token } })
+        let token = Secret::new(hex(&*random));
+        Ok(Self { listener, door: Door { host, path: format!("/creds/{}", segment(name)), token } })
     }
 
     /// What a command is given instead of keys.
@@ -177,15 +172,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut waiting = self.silent.0.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.all.retain(|(number, _)| *number != self.number);
-    }
-}
-
-/// A byte of a name as it stands in a path.
-fn in_path(byte: u8) -> String {
-    if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-        char::from(byte).to_string()
-    } else {
-        format!("%{byte:02X}")
     }
 }
 
