@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::control::Status;
+use super::held;
 use super::place::Place;
 use super::serve::Life;
 use super::ssh::Keys;
@@ -42,11 +43,6 @@ pub(super) enum Told {
     End,
     /// To look again how long it may wait.
     Look,
-}
-
-/// A mutex that a panic has poisoned holds nothing half-done here.
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl State {

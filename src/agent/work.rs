@@ -16,11 +16,12 @@ use super::door::Door;
 use super::frame::{LONGEST, Question, Request, Response};
 use super::line::{Frame, Line};
 use super::state::State;
-use super::{is_told, peer};
+use super::{held, is_told, peer, way_out};
 use crate::credential::{Metadata, Want};
 use crate::helper::{self, Call, Desk, Served};
 use crate::http::{self, Client, Http, Unreachable};
 use crate::provider::Net;
+use crate::secret::Reason;
 use crate::vault::{Unlocked, Vault};
 
 /// A caller says what it wants at once, and takes its answer at once.
@@ -43,13 +44,13 @@ struct Waiting {
 impl Calls {
     fn put(&self, question: Question, line: Line) {
         let waiting = Waiting { question, line, since: Instant::now() };
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).push_back(waiting);
+        held(&self.waiting).push_back(waiting);
         self.more.notify_one();
     }
 
     /// The next one whose caller still waits.
     fn next(&self) -> Waiting {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = held(&self.waiting);
         loop {
             match waiting.pop_front() {
                 // The caller of an old one does it itself by now.
@@ -163,7 +164,9 @@ impl Worker<'_> {
         }
         self.state.note_asked();
         let env = self.state.env.of_caller(question.variables.clone(), question.working_dir.clone().into(), is_told);
-        let http = Telling { http: &self.http, line, told: AtomicBool::new(false) };
+        let is_same = || way_out(&self.state.env) == question.way_out;
+        let [told, astray] = [(); 2].map(|()| AtomicBool::new(false));
+        let http = Telling { http: &self.http, line, is_same: &is_same, told, astray };
         // Signing in needs a person at the caller's terminal.
         let person_is_needed = Cell::new(false);
         let sign_in = |_: &Want, _: Option<&Metadata>| {
@@ -176,7 +179,9 @@ impl Worker<'_> {
             helper::serve(helper, &Call { arguments: &question.words, text: &question.text, env: &env }, &desk)
         });
         match served {
-            Some(Served { reply, used }) if !env.more_was_asked() && !person_is_needed.get() => {
+            Some(Served { reply, used })
+                if !env.more_was_asked() && !person_is_needed.get() && !http.astray.load(Ordering::Relaxed) =>
+            {
                 Answered { response: Response::Reply(reply), used }
             }
             _ => Response::NotMine.into(),
@@ -184,20 +189,26 @@ impl Worker<'_> {
     }
 }
 
-/// The network, which tells the caller that it takes longer before it is asked for the first time.
+/// The network, which tells the caller that it takes longer before it is asked for the first time. Where the caller
+/// would go another way, by a proxy or with authorities of its own, nobody is asked: the caller does it itself.
 struct Telling<'t> {
     http: &'t dyn Http,
     line: &'t Line,
+    is_same: &'t (dyn Fn() -> bool + Sync),
     told: AtomicBool,
+    astray: AtomicBool,
 }
 
 impl Http for Telling<'_> {
     fn send(&self, request: http::Request) -> Result<http::Response, Unreachable> {
-        if !self.told.swap(true, Ordering::Relaxed)
-            && let Some(frame) = Response::Working.encode()
-        {
+        if !self.told.swap(true, Ordering::Relaxed) {
+            self.astray.store(!(self.is_same)(), Ordering::Relaxed);
             // A caller that is gone is noticed when it is to be answered.
-            let _ = self.line.send(&frame, Instant::now() + PATIENCE);
+            let frame = if self.astray.load(Ordering::Relaxed) { None } else { Response::Working.encode() };
+            let _ = frame.map(|frame| self.line.send(&frame, Instant::now() + PATIENCE));
+        }
+        if self.astray.load(Ordering::Relaxed) {
+            return Err(Unreachable::Setup { cause: Reason("the caller goes another way".into()) });
         }
         self.http.send(request)
     }

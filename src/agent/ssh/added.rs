@@ -1,11 +1,12 @@
 //! Keys that `ssh-add` has handed over: held in locked memory, for as long as was said, and nowhere else.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use aws_lc_rs::pbkdf2;
 
 use super::wire::{Constraints, comment_and_constraints};
+use crate::agent::held;
 use crate::os::clock::Clock;
 use crate::os::locked::Locked;
 use crate::provider::ssh_key::Signer;
@@ -55,11 +56,6 @@ impl Added {
     fn identity(&self) -> Identity {
         Identity { public: self.public.clone(), comment: self.comment.clone(), confirm: self.confirm }
     }
-}
-
-/// A mutex that a panic has poisoned holds nothing half-done here.
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Keys {
