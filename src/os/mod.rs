@@ -13,6 +13,8 @@ use chrono::{DateTime, Utc};
 
 #[cfg(unix)]
 pub mod clock;
+#[cfg(unix)]
+pub mod descriptors;
 pub mod files;
 pub mod harden;
 pub mod input;
