@@ -3,10 +3,10 @@
 use std::time::{Duration, Instant};
 
 use super::frame::{LONGEST, Question, Request, Response};
-use super::{is_told, way_out};
 use super::line::{Broken, Frame, Line};
 use super::peer;
 use super::place::Place;
+use super::{is_told, way_out};
 use crate::helper::Reply;
 use crate::os::Env;
 

@@ -1,8 +1,8 @@
 //! What all threads of an agent share: the key, the clock, and how long it goes on.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};

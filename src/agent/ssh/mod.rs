@@ -23,8 +23,8 @@ mod confirm;
 mod stored;
 mod wire;
 
-pub(super) use added::Keys;
 use added::Identity;
+pub(super) use added::Keys;
 
 /// The longest message, as in OpenSSH.
 const LONGEST: usize = 256 << 10;
