@@ -12,7 +12,8 @@ pub(super) fn announce(ui: &Ui, secrets: &[Secret]) -> Result<()> {
     if !ui.announces_masks() {
         return Ok(());
     }
-    let mut forms: Vec<_> = secrets.iter().flat_map(|secret| forms::of(secret, &BTreeSet::new())).collect();
+    let of = |secret| [forms::of(secret, &BTreeSet::new()), forms::lines_in_base64(secret)].concat();
+    let mut forms: Vec<_> = secrets.iter().flat_map(of).collect();
     forms.sort_by(|one, other| one.as_slice().cmp(other));
     forms.dedup_by(|one, other| one.as_slice() == other.as_slice());
     for form in forms {

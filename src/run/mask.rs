@@ -248,12 +248,8 @@ fn find<A: Automaton>(
         now = automaton.next_state(Anchored::No, now, *byte);
         next = at + 1;
         if automaton.is_special(now) && automaton.is_match(now) {
-            let lengths = (0..automaton.match_len(now)).map(|index| {
-                let pattern = automaton.match_pattern(now, index);
-                automaton.pattern_len(pattern)
-            });
             let end = from + next as u64;
-            let mut start = end - lengths.max().unwrap_or(0) as u64;
+            let mut start = end - longest(automaton, now) as u64;
             while let Some((earlier, _)) = found.pop_if(|(_, reach)| *reach >= start) {
                 start = start.min(earlier);
             }
@@ -261,6 +257,15 @@ fn find<A: Automaton>(
         }
     }
     *state = Some(now);
+}
+
+/// The length of the longest form that ends at a state.
+fn longest(automaton: &impl Automaton, state: StateID) -> usize {
+    let lengths = (0..automaton.match_len(state)).map(|index| {
+        let pattern = automaton.match_pattern(state, index);
+        automaton.pattern_len(pattern)
+    });
+    lengths.max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 use aho_corasick::Anchored;
 use aho_corasick::automaton::{Automaton, StateID};
 
-use super::{Either, Finder};
+use super::{Either, Finder, longest};
 
 /// How long the lines are: in PEM and in what `openssl` writes; in mail, and in what `base64` writes.
-const LENGTHS: [u64; 2] = [64, 76];
+pub(super) const LENGTHS: [u64; 2] = [64, 76];
 
 /// How far a stream has come.
 #[derive(Default)]
@@ -38,7 +38,7 @@ impl Place {
 
     /// Begins anew before bytes that were looked through already.
     pub(super) fn go_back(&mut self, bytes: &[u8]) {
-        let is_one_line = !bytes.iter().any(is_break);
+        let is_one_line = !bytes.iter().any(|byte| is_break(*byte));
         self.column = if is_one_line { self.column.saturating_sub(bytes.len() as u64) } else { 0 };
         (self.state, self.passed) = (None, VecDeque::new());
     }
@@ -48,7 +48,7 @@ impl Place {
         let Ok(start) = automaton.start_state(Anchored::No) else { return (found, 0) };
         let mut now = self.state.unwrap_or(start);
         for (at, byte) in (from..).zip(bytes) {
-            if is_break(byte) {
+            if is_break(*byte) {
                 let is_whole = LENGTHS.contains(&self.column);
                 if is_whole && now != start {
                     self.passed.push_back(at);
@@ -69,11 +69,7 @@ impl Place {
             if now == start {
                 self.passed.clear();
             } else if automaton.is_special(now) && automaton.is_match(now) {
-                let lengths = (0..automaton.match_len(now)).map(|index| {
-                    let pattern = automaton.match_pattern(now, index);
-                    automaton.pattern_len(pattern)
-                });
-                found.push((self.begin(at + 1, lengths.max().unwrap_or(0)), at + 1));
+                found.push((self.begin(at + 1, longest(automaton, now)), at + 1));
             }
         }
         self.state = Some(now);
@@ -96,6 +92,6 @@ impl Place {
     }
 }
 
-fn is_break(byte: &u8) -> bool {
+fn is_break(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }

@@ -10,6 +10,7 @@ use base64::engine::{GeneralPurpose, general_purpose};
 use zeroize::Zeroizing;
 
 use super::SHORTEST;
+use super::broken::LENGTHS;
 use crate::secret::Secret;
 
 /// The shortest line of a secret of many lines that is masked for itself: shorter ones are words like others.
@@ -36,6 +37,20 @@ pub(super) fn in_base64(secret: &Secret, plain: &BTreeSet<String>) -> Vec<Form> 
     }
     whole_in_base64(secret, &mut forms);
     forms
+}
+
+/// The lines in which programs write a secret in base64 that stands alone there, where it takes more than one: for
+/// whoever masks line by line.
+pub fn lines_in_base64(secret: &Secret) -> Vec<Form> {
+    let mut lines = Vec::new();
+    for text in [trimmed(secret), secret.expose()] {
+        let encoded = Zeroizing::new(general_purpose::STANDARD.encode(text).into_bytes());
+        for length in LENGTHS.into_iter().filter_map(|length| usize::try_from(length).ok()) {
+            let telling = encoded.chunks(length).filter(|line| encoded.len() > length && line.len() >= SHORTEST_LINE);
+            lines.extend(telling.map(|line| Zeroizing::new(line.to_vec())));
+        }
+    }
+    lines
 }
 
 /// A secret without the line break at its end, and those of its lines that say something.

@@ -187,7 +187,7 @@ fn base64_that_is_broken_into_lines_is_found() {
                 let out = masked(&masks, lines.as_bytes(), &[7, 80]);
                 assert_eq!(out, masked(&masks, lines.as_bytes(), &[usize::MAX]));
                 let out = String::from_utf8(out).unwrap();
-                let rest: String = out.chars().filter(|letter| letter.is_ascii_alphanumeric()).collect();
+                let rest: String = out.chars().filter(char::is_ascii_alphanumeric).collect();
                 assert!(out.contains("***") && rest.len() <= (before + 50) * 4 / 3 + 6, "{before}: {out}");
             }
         }
