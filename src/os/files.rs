@@ -328,3 +328,17 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_longer_than_it_says_is_read_whole() {
+        // The kernel's own files say that they are empty.
+        let path = Path::new("/proc/self/limits");
+        assert_eq!(std::fs::metadata(path).unwrap().len(), 0);
+        let text = String::from_utf8(read(path).unwrap().unwrap()).unwrap();
+        assert!(text.starts_with("Limit ") && text.contains("Max realtime timeout") && text.ends_with('\n'), "{text}");
+    }
+}
