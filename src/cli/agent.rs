@@ -19,7 +19,7 @@ pub(super) enum Command {
     ///
     /// Whoever can ask the agent is you: another user is refused by the system. The key of the vault lies in memory
     /// that is never written to a disk, as far as the system allows that (`ulimit -l`). An agent that was locked is
-    /// unlocked.
+    /// unlocked, and one of another version is replaced.
     #[command(after_help = "Examples:\n  lanyard agent start\n  lanyard agent start --timeout 1h --idle 15m")]
     Start(start::Args),
     /// Show whether an agent runs, whether it is locked and when it ends
