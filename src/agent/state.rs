@@ -156,8 +156,8 @@ mod tests {
     fn time_that_the_machine_sleeps_counts() {
         let env = Env::empty();
         let key = Unlocked::from_secret(&Secret::new(format!("id\n1\nfile\nid\nstore\n1\n\n{}=", "A".repeat(43))));
-        let idle = Some(Duration::from_secs(600));
-        let life = Life { timeout: Duration::from_secs(3600), idle };
+        let idle = Some(Duration::from_mins(10));
+        let life = Life { timeout: Duration::from_hours(1), idle };
         let place = Place::coming(&env);
         let state = State::new(&env, place, key.expect("a key"), life, clock, channel().0);
         SECONDS.fetch_add(500, Ordering::SeqCst);

@@ -188,7 +188,7 @@ mod tests {
         let some = sh("printf '%0200000d' 7; exec >&-; sleep 0.1", 60).unwrap();
         assert!(some.text.len() == 200_000 && some.text.ends_with(b"07"));
         assert_eq!(sh("head -c 3000000 /dev/zero", 60).unwrap().text.len(), MOST);
-        let asked = said(&mut Command::new("/bin/cat"), "question", Duration::from_secs(60)).unwrap();
+        let asked = said(&mut Command::new("/bin/cat"), "question", Duration::from_mins(1)).unwrap();
         assert_eq!(asked.text.as_slice(), b"question");
         assert!(matches!(said(&mut Command::new("/no/such"), "", QUIET), Err(Stopped::NotStarted(_))));
     }

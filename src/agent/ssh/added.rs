@@ -194,7 +194,7 @@ mod tests {
     fn a_key_is_held_for_its_time_and_wiped_without_being_asked_for() {
         let keys = Keys::new(clock);
         assert!(keys.add(&handed_over(1, &[]), false) && keys.add(&handed_over(2, &[1, 0, 0, 0, 60]), true));
-        assert_eq!(keys.forget_old(), Some(Duration::from_secs(60)));
+        assert_eq!(keys.forget_old(), Some(Duration::from_mins(1)));
         SECONDS.fetch_add(59, Ordering::SeqCst);
         assert_eq!((keys.forget_old(), keys.count()), (Some(Duration::from_secs(1)), 2));
         SECONDS.fetch_add(1, Ordering::SeqCst);
