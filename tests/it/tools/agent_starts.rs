@@ -24,6 +24,22 @@ fn of_several_that_start_it_at_once_one_does_and_the_others_say_that_it_runs() {
     assert_eq!(told.iter().filter(|one| one.stderr() == already).count(), 5, "{told:?}");
 }
 
+#[test]
+fn one_that_does_not_answer_is_given_up() {
+    let mut stage = agents::stage();
+    store(&stage, "token");
+    // Whoever starts it reaches no socket; the agent itself is not traced.
+    let blind =
+        ["strace", "-qq", "-o", "/dev/null", "-e", "trace=connect", "-e", "inject=connect:error=ECONNREFUSED", "--"];
+    stage.wrap(&blind);
+    let started = Instant::now();
+    let told = stage.run(&["agent", "start"]).ends(1);
+    assert!(told.stderr().contains("error: the agent did not start\n"), "{told}");
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    stage.wrap(&[]);
+    assert_eq!(status(&stage)["running"], false);
+}
+
 /// Says that it is an agent of another version, until it is told to end. Tells whether it was.
 fn of_another_version(socket: &std::path::Path) -> std::thread::JoinHandle<()> {
     let listener = UnixListener::bind(socket).expect("a place to listen");
