@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::Duration;
 
-use crate::os::{Env, files};
+use crate::os::Env;
 use crate::run::{RunError, inner, variables};
 
 /// How the folders are called, before the user and a random word.
@@ -108,7 +108,7 @@ fn plain_name(name: &str) -> &str {
 /// The folder in memory in which folders can be made: the user's own, else the machine's.
 #[cfg(target_os = "linux")]
 fn memory(env: &Env) -> Option<PathBuf> {
-    let is_private = |path: &Path| fs::metadata(path).is_ok_and(|found| files::is_private_folder(&found));
+    let is_private = |path: &Path| fs::metadata(path).is_ok_and(|found| crate::os::files::is_private_folder(&found));
     let own = env.var("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute() && is_private(path));
     own.into_iter().chain([PathBuf::from("/dev/shm")]).find(|path| is_in_memory(path))
 }
