@@ -204,6 +204,13 @@ pub struct Change {
     pub note: Option<String>,
 }
 
+impl Change {
+    /// The tags, where they were these.
+    pub fn tags(&self, old: &BTreeSet<String>) -> BTreeSet<String> {
+        old.union(&self.tag).filter(|tag| !self.untag.contains(*tag)).cloned().collect()
+    }
+}
+
 /// Where a rotation stands that did not end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unfinished {

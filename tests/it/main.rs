@@ -115,6 +115,7 @@ mod terminal;
 mod tls;
 mod tools {
     mod agent;
+    mod agent_starts;
     mod askpass;
     mod aws;
     mod bazel;

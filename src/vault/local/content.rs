@@ -231,8 +231,7 @@ impl Local<'_> {
         let row = store.credential(&vault.id, project, &metadata.name)?.filter(|row| row.id == metadata.id);
         let mut amended = rows::read(&row.ok_or_else(gone)?)?;
         let (old_tags, old_name) = (rows::words(&amended.tags), amended.name.clone());
-        amended.tags.extend(change.tag.iter().cloned());
-        amended.tags.retain(|tag| !change.untag.contains(tag));
+        amended.tags = change.tags(&amended.tags);
         amended.name = change.name.clone().unwrap_or(amended.name);
         amended.scope = change.scope.clone().unwrap_or(amended.scope);
         amended.note = change.note.clone().unwrap_or(amended.note);
