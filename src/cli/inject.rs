@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::credentials::named;
-use crate::cli::{Doors, active, given, vault_door};
+use crate::cli::{Doors, active, announce, given, vault_door};
 use crate::error::Result;
 use crate::os::files;
 use crate::run::resolve::Resolver;
@@ -43,6 +43,7 @@ impl Args {
         let mut resolver = Resolver::new(&vault, vault_door::net(doors), &find);
         let filled = resolver.fill(&pieces, &place)?;
         let used: Vec<_> = resolver.used().cloned().collect();
+        announce::announce(doors.ui, &resolver.handed_out().0)?;
         if let Some(path) = &self.out {
             let path = doors.env.working_dir().join(path);
             files::replace(&path, filled.expose().as_bytes(), false)?;
@@ -53,9 +54,6 @@ impl Args {
         } else {
             if reference::has_any(&pieces) && doors.ui.answer_is_a_file() {
                 doors.ui.warn("the output goes to a file, which then holds secrets in plain text");
-            }
-            for secret in resolver.handed_out().0 {
-                doors.ui.mask(&secret)?;
             }
             doors.ui.answer_bytes(filled.expose().as_bytes())?;
         }

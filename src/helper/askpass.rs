@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crate::credential::{Address, Material, Want};
 use crate::helper::{Answer, Ask, Call, Framing, Helper, Reply, told};
+use crate::text::percent_decoded;
 
 mod key;
 
@@ -149,18 +150,7 @@ fn address(url: &str) -> Option<(Address, Option<String>)> {
 
 /// A text without its percent-encoding; `None` where it is not well encoded or is no line of text.
 fn decoded(text: &str) -> Option<String> {
-    let mut bytes = text.bytes();
-    let mut plain = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        plain.push(match byte {
-            b'%' => {
-                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-                digit(bytes.next())? << 4 | digit(bytes.next())?
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(plain).ok().filter(|plain| !plain.chars().any(char::is_control))
+    percent_decoded(text).filter(|plain| !plain.chars().any(char::is_control)).map(|plain| plain.to_string())
 }
 
 #[cfg(test)]

@@ -201,4 +201,4 @@ impl Provider for Git {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -22,12 +22,14 @@ mod echo;
 mod error;
 mod find;
 mod foreign;
+mod guide;
 mod verdict;
 
 pub use change::changed;
 pub use echo::verify;
 pub use error::ProviderError;
 pub use find::{Broken, Discovered, Found, Here, Input, Mark, Origin, Place};
+pub use guide::Guide;
 pub use verdict::{Outcome, Verdict};
 
 /// Declares the modules of the providers and lists them, so that adding one is one word in one place.
@@ -118,6 +120,12 @@ pub trait Provider: Sync {
             .find(knows)
             .or_else(|| self.kinds().first())
             .ok_or(ProviderError::Unsupported { provider: self.name(), what: "storing" })
+    }
+
+    /// How a person is led to the values that are missing after [`Provider::complete`].
+    fn guide(&self, raw: &Raw) -> Guide {
+        let _ = raw;
+        Guide::default()
     }
 
     /// The name that a credential gets when the user gives none.

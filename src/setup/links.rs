@@ -95,8 +95,8 @@ pub(super) fn make(path: &Path, to: &Path) -> Result<(), SetupError> {
     Ok(())
 }
 
-/// Plans the link `keyring`, the program that pip, uv and twine start. Another program of that name is not hidden: it may
-/// hold what its owner needs.
+/// Plans the link `keyring`, the program that pip, uv and twine start. Another program of that name is not hidden: it
+/// may hold what its owner needs.
 pub(super) fn keyring(plan: &mut Plan, site: &Site<'_>) -> Result<(), SetupError> {
     const PROGRAM: &str = "keyring";
     match program::find(site.env, named(PROGRAM)) {

@@ -75,6 +75,12 @@ pub trait Vault {
     /// nothing that was made from it before is handed out again.
     fn note_verdict(&self, metadata: &Metadata, verdict: &Verdict, at: DateTime<Utc>) -> Result<(), VaultError>;
 
+    /// What it may do, as its provider said when it last answered; empty where it did not say.
+    fn scopes(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
+        let _ = metadata;
+        Ok(Vec::new())
+    }
+
     /// Notes that it was handed out.
     fn note_use(&self, metadata: &Metadata, at: DateTime<Utc>) -> Result<(), VaultError>;
 
@@ -196,6 +202,13 @@ pub struct Change {
     pub untag: BTreeSet<String>,
     /// The new note.
     pub note: Option<String>,
+}
+
+impl Change {
+    /// The tags, where they were these.
+    pub fn tags(&self, old: &BTreeSet<String>) -> BTreeSet<String> {
+        old.union(&self.tag).filter(|tag| !self.untag.contains(*tag)).cloned().collect()
+    }
 }
 
 /// Where a rotation stands that did not end.

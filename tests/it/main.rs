@@ -78,6 +78,7 @@ mod providers {
     mod cloudflare;
     pub mod clouds;
     mod file;
+    mod files_given;
     pub mod foreground;
     mod gcp;
     mod git;
@@ -87,6 +88,7 @@ mod providers {
     mod ovh;
     mod password;
     pub mod registry;
+    mod registry_asked;
     mod ssh_key;
     mod vercel;
     mod verda;
@@ -113,6 +115,7 @@ mod terminal;
 mod tls;
 mod tools {
     mod agent;
+    mod agent_starts;
     mod askpass;
     mod aws;
     mod bazel;

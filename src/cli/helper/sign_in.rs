@@ -62,7 +62,10 @@ pub(super) fn sign_in(env: &Env, http: &dyn Http, want: &Want, over: Option<&Met
     let obstacle = obstacle(env);
     let env = env.behind_a_tool();
     let config = Config::load(&env)?;
-    let Some(service) = service_for(&config, at, over)? else { return Ok(None) };
+    let services = services_for(&config, at, over);
+    if services.is_empty() {
+        return Ok(None);
+    }
     // git is asked last: it is a program to be started.
     let person = obstacle.map_or_else(|| Ui::behind_a_tool().ok_or("there is no terminal"), Err);
     let ui = match person.and_then(|ui| switched_off(&env).map_or(Ok(ui), Err)) {
@@ -72,6 +75,7 @@ pub(super) fn sign_in(env: &Env, http: &dyn Http, want: &Want, over: Option<&Met
             return Ok(None);
         }
     };
+    let Some(service) = the_one(services, at)? else { return Ok(None) };
     let doors = Doors { env: &env, ui: &ui, http, flags: &Global::default() };
     let (_, profile) = active::active(&doors)?;
     let clock = || env.now();
@@ -175,19 +179,23 @@ fn scopes(service: &Service) -> String {
     scopes.join(" ")
 }
 
-/// The service whose git host is asked for, where one can be signed in to. A sign-in that is over is renewed at the
+/// The services whose git host is asked for, where one can be signed in to. A sign-in that is over is renewed at the
 /// service that it was for.
-fn service_for(config: &Config, at: &Address, over: Option<&Metadata>) -> Result<Option<Service>> {
+fn services_for(config: &Config, at: &Address, over: Option<&Metadata>) -> Vec<Service> {
     let fits = |service: &Service| {
         let git = service.table.git.as_ref().and_then(|git| git.address.as_deref()).and_then(Address::of_text);
         let is_meant = over.is_none_or(|over| over.service() == service.name);
         is_meant && service.client_id().is_ok() && git.is_some_and(|git| git.scheme == at.scheme && git.covers(at))
     };
     let known = service::names(config).into_iter().filter_map(|name| service::find(config, &name).ok());
-    let mut fitting: Vec<Service> = known.filter(fits).collect();
+    known.filter(fits).collect()
+}
+
+/// The only one of the services that fit.
+fn the_one(mut fitting: Vec<Service>, at: &Address) -> Result<Option<Service>, SignInFailure> {
     if fitting.len() > 1 {
         let names = fitting.into_iter().map(|service| service.name).collect();
-        return Err(SignInFailure::Several { host: shown(at), names }.into());
+        return Err(SignInFailure::Several { host: shown(at), names });
     }
     Ok(fitting.pop())
 }

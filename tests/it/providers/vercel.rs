@@ -53,6 +53,35 @@ fn a_refusal_after_the_end_is_an_end() {
     assert_eq!(list(&stage)[0]["status"], "expired");
 }
 
+#[test]
+fn a_team_that_is_given_is_kept_handed_over_and_compared() {
+    let answer = Arc::new(Mutex::new(current()));
+    let double = Double::start({
+        let answer = Arc::clone(&answer);
+        move |_| Answer::json(200, &*answer.lock().unwrap())
+    });
+    let stage = vaulted::stage();
+    let token = secret("vcp_", 60);
+    let flags =
+        [&format!("secret:{token}"), "--endpoint", &double.url(), "--team-id", "team_a", "--project-id", "prj_c"];
+    store(&stage, "vercel", &[&["--api-token"], &flags[..]].concat()).ends(0);
+    assert_eq!(list(&stage)[0]["fields"]["team_id"], "team_a");
+    let expected =
+        format!("export VERCEL_TOKEN='{token}'\nexport VERCEL_ORG_ID='team_a'\nexport VERCEL_PROJECT_ID='prj_c'\n");
+    assert_eq!(stage.run(&["credentials", "export", "vercel", "--format", "env"]).ends(0).stdout(), expected);
+    let teams = |ids: &[&str]| {
+        let scopes: Vec<Value> = ids.iter().map(|id| json!({"type": "team", "teamId": id})).collect();
+        answer.lock().unwrap()["token"]["scopes"] = json!(scopes);
+        tested(&stage)
+    };
+    assert_eq!(teams(&["team_a", "team_b"])["outcome"], "valid");
+    let told = teams(&["team_b"]);
+    assert_eq!(
+        (&told["outcome"], &told["reason"]),
+        (&json!("insufficient"), &json!("the token is not for team team_a"))
+    );
+}
+
 type Tokens = Arc<Mutex<Vec<(String, String, String)>>>;
 
 /// A double that keeps tokens: id, name, value. The first answer to a new token may get `lost`.

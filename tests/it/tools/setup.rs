@@ -298,46 +298,6 @@ fn kubectl_gets_a_context_and_what_was_in_its_file_is_not_shown() {
     assert!(rest.contains("s3cr3t-value-of-another"), "{rest}");
 }
 
-#[test]
-fn no_secret_of_a_kubeconfig_is_shown_told_to_kubectl_or_taken_away() {
-    use std::os::unix::fs::PermissionsExt;
-    let stage = stage_with_kubectl();
-    // A kubectl that notes its words, before the real one.
-    let (wrapper, words) = (stage.home().join(".local/bin/kubectl"), stage.home().join("words"));
-    let real = "for dir in $(echo \"$PATH\" | tr : '\\n'); do case $dir in *.local/bin) ;; *) \
-                [ -x \"$dir/kubectl\" ] && exec \"$dir/kubectl\" \"$@\" ;; esac; done";
-    std::fs::write(&wrapper, format!("#!/bin/sh\necho \"$@\" >> '{}'\n{real}\n", words.display())).unwrap();
-    std::fs::set_permissions(&wrapper, PermissionsExt::from_mode(0o755)).unwrap();
-    let stored = "apiVersion: v1\nkind: Config\ncurrent-context: c\nusers:\n- name: u\n  user:\n    token: s3cr3t-stored\n\
-                  contexts:\n- name: c\n  context:\n    cluster: c\n    user: u\nclusters:\n- name: c\n  cluster:\n    \
-                  server: https://c.example\n    proxy-url: http://me:s3cr3t-proxy@127.0.0.1:3128\n";
-    std::fs::write(stage.home().join("stored.yaml"), stored).unwrap();
-    let store = ["credentials", "store", "k8s", "--kubeconfig", "stored.yaml", "--name", "dev", "--no-verify"];
-    stage.run(&store).ends(0);
-    let config = stage.home().join(".kube/config");
-    std::fs::create_dir_all(config.parent().unwrap()).unwrap();
-    let theirs = "apiVersion: v1\nkind: Config\nusers: [{name: me, user: {token: s3cr3t-flow, \"password\": \"s3cr3t-quoted\"}}, \
-                  {name: lanyard-mine, user: {token: \"s3cr3t-\\x65scaped\"}}]\n";
-    std::fs::write(&config, theirs).unwrap();
-    let outcome = stage.run(&["setup", "kubectl", "--yes"]).ends(0);
-    assert!(!outcome.stderr().contains("s3cr3t") && outcome.stderr().contains("left out"), "{outcome}");
-    assert!(outcome.stderr().contains("server: https://c.example"), "{outcome}");
-    let said = text(&words);
-    assert!(said.contains("--proxy-url=http://127.0.0.1:3128") && !said.contains("s3cr3t"), "{said}");
-    assert!(stage.run(&["setup", "kubectl", "--yes"]).ends(0).stderr().contains("set up already"));
-    // Edited since: what is theirs stays, even under a name like ours.
-    std::fs::write(&config, text(&config) + "# mine\n").unwrap();
-    stage.run(&["setup", "kubectl", "--undo"]).ends(0);
-    let rest = text(&config);
-    assert!(rest.contains("name: lanyard-mine") && rest.contains("s3cr3t-escaped"), "{rest}");
-    assert!(!rest.contains("lanyard-dev") && !rest.contains("c.example"), "{rest}");
-
-    std::fs::write(&config, theirs.replace("lanyard-mine", "lanyard-dev")).unwrap();
-    let outcome = stage.run(&["setup", "kubectl", "--yes"]).ends(3);
-    assert!(outcome.stderr().contains("lanyard did not put there"), "{outcome}");
-    assert_eq!(text(&config), theirs.replace("lanyard-mine", "lanyard-dev"));
-}
-
 /// What another program says in this home.
 fn said(stage: &Stage, mut command: Command) -> String {
     let like = stage.command(&[]);
@@ -392,6 +352,46 @@ fn no_helper_beside_lanyards_is_told_what_git_was_given() {
     std::fs::write(stage.home().join("filled"), &filled).unwrap();
     git(&["-c", "alias.approve=!git credential approve < filled", "approve"]);
     assert!(!stage.home().join(".git-credentials").exists(), "the other helper wrote it down");
+}
+
+#[test]
+fn no_secret_of_a_kubeconfig_is_shown_told_to_kubectl_or_taken_away() {
+    use std::os::unix::fs::PermissionsExt;
+    let stage = stage_with_kubectl();
+    // A kubectl that notes its words, before the real one.
+    let (wrapper, words) = (stage.home().join(".local/bin/kubectl"), stage.home().join("words"));
+    let real = "for dir in $(echo \"$PATH\" | tr : '\\n'); do case $dir in *.local/bin) ;; *) \
+                [ -x \"$dir/kubectl\" ] && exec \"$dir/kubectl\" \"$@\" ;; esac; done";
+    std::fs::write(&wrapper, format!("#!/bin/sh\necho \"$@\" >> '{}'\n{real}\n", words.display())).unwrap();
+    std::fs::set_permissions(&wrapper, PermissionsExt::from_mode(0o755)).unwrap();
+    let stored = "apiVersion: v1\nkind: Config\ncurrent-context: c\nusers:\n- name: u\n  user:\n    token: s3cr3t-stored\n\
+                  contexts:\n- name: c\n  context:\n    cluster: c\n    user: u\nclusters:\n- name: c\n  cluster:\n    \
+                  server: https://c.example\n    proxy-url: http://me:s3cr3t-proxy@127.0.0.1:3128\n";
+    std::fs::write(stage.home().join("stored.yaml"), stored).unwrap();
+    let store = ["credentials", "store", "k8s", "--kubeconfig", "stored.yaml", "--name", "dev", "--no-verify"];
+    stage.run(&store).ends(0);
+    let config = stage.home().join(".kube/config");
+    std::fs::create_dir_all(config.parent().unwrap()).unwrap();
+    let theirs = "apiVersion: v1\nkind: Config\nusers: [{name: me, user: {token: s3cr3t-flow, \"password\": \"s3cr3t-quoted\"}}, \
+                  {name: lanyard-mine, user: {token: \"s3cr3t-\\x65scaped\"}}]\n";
+    std::fs::write(&config, theirs).unwrap();
+    let outcome = stage.run(&["setup", "kubectl", "--yes"]).ends(0);
+    assert!(!outcome.stderr().contains("s3cr3t") && outcome.stderr().contains("left out"), "{outcome}");
+    assert!(outcome.stderr().contains("server: https://c.example"), "{outcome}");
+    let said = text(&words);
+    assert!(said.contains("--proxy-url=http://127.0.0.1:3128") && !said.contains("s3cr3t"), "{said}");
+    assert!(stage.run(&["setup", "kubectl", "--yes"]).ends(0).stderr().contains("set up already"));
+    // Edited since: what is theirs stays, even under a name like ours.
+    std::fs::write(&config, text(&config) + "# mine\n").unwrap();
+    stage.run(&["setup", "kubectl", "--undo"]).ends(0);
+    let rest = text(&config);
+    assert!(rest.contains("name: lanyard-mine") && rest.contains("s3cr3t-escaped"), "{rest}");
+    assert!(!rest.contains("lanyard-dev") && !rest.contains("c.example"), "{rest}");
+
+    std::fs::write(&config, theirs.replace("lanyard-mine", "lanyard-dev")).unwrap();
+    let outcome = stage.run(&["setup", "kubectl", "--yes"]).ends(3);
+    assert!(outcome.stderr().contains("lanyard did not put there"), "{outcome}");
+    assert_eq!(text(&config), theirs.replace("lanyard-mine", "lanyard-dev"));
 }
 
 /// The page and the program name the same tools.
