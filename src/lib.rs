@@ -36,6 +36,8 @@ pub mod provider;
 pub mod run;
 pub mod scan;
 pub mod secret;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod setup;
 pub mod store;
 pub mod text;

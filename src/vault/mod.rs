@@ -13,12 +13,12 @@ use crate::provider::{self, Verdict};
 
 pub mod bound;
 mod error;
-mod id;
+pub(crate) mod id;
 mod kept;
 mod local;
 pub mod rotate;
-mod rows;
-mod seal;
+pub(crate) mod rows;
+pub(crate) mod seal;
 pub mod session;
 pub mod usable;
 pub mod verify;
@@ -122,13 +122,13 @@ pub trait Vault {
 }
 
 /// Whether a credential may be sent to a host.
-fn goes_to(metadata: &Metadata, host: &str) -> bool {
+pub(crate) fn goes_to(metadata: &Metadata, host: &str) -> bool {
     provider::hosts(metadata).iter().any(|known| known == host)
 }
 
 /// Whether a credential is used through another: of its scope, or of the organization, where the project has none of
 /// that name itself, which `hidden` tells.
-fn is_through(
+pub(crate) fn is_through(
     other: &Metadata,
     through: &Metadata,
     hidden: impl FnOnce() -> Result<bool, VaultError>,
@@ -139,7 +139,7 @@ fn is_through(
 }
 
 /// A user of a credential, as a person is told of it.
-fn in_words(user: &Metadata) -> String {
+pub(crate) fn in_words(user: &Metadata) -> String {
     format!("credential {}", user.name)
 }
 
@@ -225,6 +225,6 @@ pub fn name_from(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 #[cfg(test)]
 mod tests;
