@@ -26,7 +26,6 @@ macro_rules! columns {
          checked, version, rotating, retiring, revision"
     };
 }
-use columns;
 
 /// The vault of an organization, as one caller sees it.
 pub(crate) struct OrgVault<'s> {
