@@ -126,9 +126,10 @@ pub(crate) fn session(rows: &mut dyn Rows, text: &str, now: DateTime<Utc>) -> Re
     Ok(by_id(rows, &person)?.map(|person| (person, parsed.id)))
 }
 
-/// Notes that a session is in use, once in a while.
-pub(crate) fn note_session(rows: &mut dyn Rows, id: &str, now: DateTime<Utc>) -> Result<(), DbError> {
-    rows.execute("UPDATE sessions SET used = $2 WHERE id = $1", values![id, now.timestamp_millis()]).map(|_| ())
+/// Notes that a session is in use, if that was last noted longer ago than `every` milliseconds.
+pub(crate) fn note_session(rows: &mut dyn Rows, id: &str, now: DateTime<Utc>, every: i64) -> Result<(), DbError> {
+    let at = now.timestamp_millis();
+    rows.execute("UPDATE sessions SET used = $2 WHERE id = $1 AND used < $3", values![id, at, at - every]).map(|_| ())
 }
 
 /// Ends a session.

@@ -56,6 +56,11 @@ impl Permissions {
         words.split_ascii_whitespace().map(one).collect::<Option<_>>().map(Self)
     }
 
+    /// Every permission.
+    pub(crate) fn all() -> Self {
+        Self(Permission::ALL.into_iter().collect())
+    }
+
     /// The words, with blanks between.
     pub(crate) fn words(&self) -> String {
         self.0.iter().map(|permission| permission.word()).collect::<Vec<_>>().join(" ")
@@ -122,7 +127,7 @@ impl Role {
     /// What it may do.
     pub(crate) fn permissions(self) -> Permissions {
         Permissions(match self {
-            Self::Owner | Self::Admin | Self::Member => Permission::ALL.into_iter().collect(),
+            Self::Owner | Self::Admin | Self::Member => return Permissions::all(),
             Self::Reader => [Permission::CredentialsRead, Permission::KeysManage].into_iter().collect(),
         })
     }

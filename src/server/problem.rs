@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::db::DbError;
 use super::keys::KeyError;
 use crate::credential::FieldError;
-use crate::error::{Code, Failure};
+use crate::error::Code;
 use crate::vault::VaultError;
 
 /// Why a request was not answered as asked. Its texts are the program's own: no statement, no path, no value.

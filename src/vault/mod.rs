@@ -22,6 +22,7 @@ pub(crate) mod seal;
 pub mod session;
 pub mod usable;
 pub mod verify;
+pub mod wire;
 
 pub use error::VaultError;
 pub use kept::{Form, Kept};
