@@ -58,6 +58,8 @@ mod inject;
 mod profile;
 mod project;
 mod run;
+#[cfg(feature = "server")]
+mod serve;
 mod setup;
 mod store;
 pub mod ui;
@@ -146,6 +148,8 @@ enum Command {
     Run(run::Args),
     Inject(inject::Args),
     Api(api::Args),
+    #[cfg(feature = "server")]
+    Serve(serve::Args),
     Which(which::Args),
     Doctor(doctor::Args),
     Setup(setup::Args),
@@ -215,6 +219,8 @@ impl Command {
             Self::Run(args) => args.run(doors),
             Self::Inject(args) => args.run(doors),
             Self::Api(args) => args.run(doors),
+            #[cfg(feature = "server")]
+            Self::Serve(args) => args.run(doors),
             Self::Which(args) => args.run(doors),
             Self::Doctor(args) => args.run(doors),
             Self::Setup(args) => args.run(doors),

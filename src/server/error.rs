@@ -73,6 +73,16 @@ pub enum ServeError {
         /// Where it is.
         place: String,
     },
+    /// What happened was changed afterwards.
+    #[error("the audit of {org} is broken at entry {sequence}: {problem}")]
+    Audit {
+        /// Whose.
+        org: String,
+        /// What is wrong with it.
+        problem: String,
+        /// The number of the entry.
+        sequence: i64,
+    },
     /// The system gave no random numbers.
     #[error("the system gave no random numbers")]
     NoRandom,
@@ -97,6 +107,7 @@ impl Failure for ServeError {
             Self::Database(_, code, _) => *code,
             Self::Store(failure) => failure.code(),
             Self::NoMasterKey { .. } | Self::OtherMasterKey { .. } | Self::BadMasterKey { .. } => Code::Store,
+            Self::Audit { .. } => Code::Invalid,
             Self::Listen { .. } | Self::NoRandom | Self::System(_) => Code::Failed,
         }
     }
@@ -122,6 +133,7 @@ impl Failure for ServeError {
             }
             Self::OtherMasterKey { .. } => "give the key that was made for this database, or another `--data`".into(),
             Self::BadMasterKey { .. } => "bring the key back whole".into(),
+            Self::Audit { .. } => "somebody wrote to the database past the server; compare it with a backup".into(),
             Self::NoRandom | Self::System(_) => "try again".into(),
         })
     }

@@ -66,11 +66,6 @@ impl Keys {
         Ok(Self { master, instance, known: Mutex::default() })
     }
 
-    /// The identifier of this server.
-    pub(crate) fn instance(&self) -> &str {
-        &self.instance
-    }
-
     /// A key for a purpose of the server's own.
     pub(crate) fn derived(&self, purpose: &str) -> Option<Key> {
         self.master.derived(purpose)

@@ -15,7 +15,7 @@ use crate::vault::VaultError;
 #[derive(Debug)]
 pub(crate) struct Problem {
     status: StatusCode,
-    /// The last part of the type's address, which never changes.
+    /// The last part of the type, which never changes.
     kind: &'static str,
     detail: String,
     more: Map<String, Value>,
@@ -95,17 +95,12 @@ impl Problem {
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
-
-    /// The sentence.
-    pub(crate) fn detail(&self) -> &str {
-        &self.detail
-    }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut body = json!({
-            "type": format!("https://lanyard.dev/problems/{}", self.kind),
+            "type": format!("urn:lanyard:problem:{}", self.kind),
             "title": self.status.canonical_reason().unwrap_or_default(),
             "status": self.status.as_u16(),
             "detail": self.detail,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use super::db::{Database, DbError, values};
+use super::audit::{self, Broken};
+use super::db::{Database, DbError, OrgScope, values};
 use super::error::ServeError;
 use super::keys::{Keys, Master};
 use super::routes::router;
@@ -23,18 +24,20 @@ const BLOCKING: usize = 64;
 
 /// What whoever started the server is told.
 pub enum Notice {
-    /// It listens here, and people know it by this address.
+    /// It listens here, people know it by this address, and this is its database.
     Listening {
         /// Where it listens.
         address: SocketAddr,
         /// The address by which people know it.
         public: String,
+        /// The database, without its password.
+        database: String,
     },
     /// Nobody can sign in yet: this link makes the first owner, once.
     SetUp(Secret),
 }
 
-/// Opens all that a server needs, and tells what is wrong with it, without serving anybody.
+/// Opens all that a server needs, goes through its audit, and tells what is wrong, without serving anybody.
 pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<(), ServeError> {
     if let Some((certificate, key)) = &settings.tls {
         tls::config(certificate, key)?;
@@ -42,7 +45,19 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<(), ServeEr
     settings.public_at(settings.listen)?;
     let listener = bind(settings.listen)?;
     drop(listener);
-    open(settings, store).map(|_| ())
+    let (db, keys) = open(settings, store)?;
+    db.read(|rows| {
+        for mut row in rows.query("SELECT org FROM audit_heads ORDER BY org", &[])? {
+            let org = row.text(0)?;
+            let checked = audit::verify(rows, &keys, &OrgScope::of(&org)).map_err(|failure| {
+                ServeError::Audit { org: org.clone(), problem: failure.to_string(), sequence: 0 }
+            })?;
+            if let Err(Broken { sequence, problem }) = checked {
+                return Err(ServeError::Audit { org, problem: problem.to_owned(), sequence });
+            }
+        }
+        Ok(())
+    })
 }
 
 /// Serves until the process is asked to end.
@@ -67,7 +82,8 @@ pub fn serve(
         stretching,
         asking,
     };
-    tell(Notice::Listening { address, public: server.issuer().to_owned() })?;
+    let database = settings.database.in_words();
+    tell(Notice::Listening { address, public: server.issuer().to_owned(), database })?;
     if let Some(link) = set_up_link(&server)? {
         tell(Notice::SetUp(link))?;
     }

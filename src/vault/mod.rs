@@ -1,7 +1,8 @@
 //! Vaults: where credentials live, and what one does with them there.
 //!
 //! A [`Vault`] lists and finds metadata without opening a secret, opens one credential at a time, and changes metadata
-//! and secrets together or not at all. [`Local`] is the one on this machine. [`usable`] is the one door from a
+//! and secrets together or not at all. [`Local`] is the one on this machine,
+//! [`remote`] the one of a server. [`usable`] is the one door from a
 //! credential at rest to its usable form, [`verify`] asks providers, [`rotate`] replaces.
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ mod error;
 pub(crate) mod id;
 mod kept;
 mod local;
+pub mod remote;
 pub mod rotate;
 pub(crate) mod rows;
 pub(crate) mod seal;

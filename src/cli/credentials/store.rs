@@ -93,9 +93,10 @@ impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         self.hide_secrets(doors);
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
         let here = Here { env: doors.env, given: &self.inputs };
         let (fields, found) = self.gather(doors, &here)?;
         let scope = self.project.clone().map_or(Scope::Organization, Scope::Project);
@@ -108,7 +109,7 @@ impl Args {
         self.confirm_replacing(doors, old.as_ref())?;
         let expires = self.provider.expires(&fields).or_else(|| found.as_ref().and_then(|found| found.expires));
         let draft = draft(&name, scope.clone(), fields, expires, doors);
-        let verdict = if self.no_verify { None } else { Some(asked(doors, &vault, self.provider, &draft)?) };
+        let verdict = if self.no_verify { None } else { Some(asked(doors, vault, self.provider, &draft)?) };
         let Credential { metadata, secrets } = draft;
         let fields = Fields { kind: metadata.kind, plain: metadata.fields, secrets };
         let shown = self.provider.shown_once(&fields, &here).map(Secret::duplicate);

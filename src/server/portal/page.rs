@@ -36,13 +36,12 @@ pub(crate) struct Page {
     title: &'static str,
     body: String,
     form_action: String,
-    headers: Vec<(header::HeaderName, String)>,
 }
 
 impl Page {
     /// A page with this title and content, whose texts are escaped already.
     pub(crate) fn new(title: &'static str, body: String) -> Self {
-        Self { status: StatusCode::OK, title, body, form_action: "'self'".into(), headers: Vec::new() }
+        Self { status: StatusCode::OK, title, body, form_action: "'self'".into() }
     }
 
     /// The same with another status.
@@ -54,12 +53,6 @@ impl Page {
     /// Lets its form end at another origin, too: browsers hold a form to that through every redirect.
     pub(crate) fn may_end_at(mut self, origin: &str) -> Self {
         self.form_action = format!("'self' {origin}");
-        self
-    }
-
-    /// Adds a header.
-    pub(crate) fn header(mut self, name: header::HeaderName, value: String) -> Self {
-        self.headers.push((name, value));
         self
     }
 
@@ -98,10 +91,8 @@ impl IntoResponse for Page {
         );
         let mut response = (self.status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response();
         let headers = response.headers_mut();
-        for (name, value) in self.headers.into_iter().chain([(header::CONTENT_SECURITY_POLICY, policy)]) {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                headers.insert(name, value);
-            }
+        if let Ok(policy) = HeaderValue::from_str(&policy) {
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
         }
         response
     }
