@@ -64,3 +64,6 @@ pub(crate) fn router(server: Arc<Server>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&server), edge::around))
         .with_state(server)
 }
+
+#[cfg(test)]
+mod tests;
