@@ -15,6 +15,7 @@
 //! | `double.rs` | an outside API whose routes are a closure |
 //! | `wire.rs` | HTTP by hand |
 //! | `vaulted.rs`, `agents.rs` | a home with a vault, and an agent for it |
+//! | `server/` | the team's server, its browser, and machines that work with it |
 //! | `scene.rs` | a stage and a provider that know each other |
 //! | the others | the tests |
 
@@ -99,6 +100,14 @@ mod scan;
 mod scene;
 mod second_host;
 mod secure;
+mod server {
+    mod crashes;
+    mod credentials;
+    mod grants;
+    mod pages;
+    mod running;
+    mod served;
+}
 mod settings;
 mod shells;
 mod stage;
