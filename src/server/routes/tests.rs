@@ -3,13 +3,15 @@
 use axum::body::Body;
 use axum::http::{Request, StatusCode, header};
 use axum::response::Response;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::credential::{Credential, Metadata, Scope};
 use crate::os::Env;
+use crate::provider::Verdict;
 use crate::secret::Secret;
 use crate::server::audit::Actor;
 use crate::server::bearer::{self, Grant};
@@ -18,8 +20,8 @@ use crate::server::db::{OrgScope, values};
 use crate::server::permission::{Permission, Permissions, Role};
 use crate::server::state::{now, room};
 use crate::server::token::Kind;
-use crate::vault::Vault;
-use crate::vault::contract::variables;
+use crate::vault::contract::{variables, vault_contract};
+use crate::vault::{Change, New, Unfinished, Vault, VaultError};
 
 /// A server with two organizations of one shape.
 struct Played {
@@ -52,7 +54,7 @@ impl Played {
         let mut id = String::new();
         for scope in [&theirs, &ours] {
             let vault = server.vault(scope.clone(), Actor::default());
-            id = vault.put(crate::vault::New::named("db", variables(&[("A", "1")]))).unwrap().id;
+            id = vault.put(New::named("db", variables(&[("A", "1")]))).unwrap().id;
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         Self { dir, server, runtime, ours, theirs, id }
@@ -106,7 +108,7 @@ impl Played {
     }
 
     fn body(&self, response: Response) -> String {
-        let bytes = self.runtime.block_on(axum::body::to_bytes(response.into_body(), 1 << 20)).unwrap();
+        let bytes = self.runtime.block_on(axum::body::to_bytes(response.into_body(), 32 << 20)).unwrap();
         String::from_utf8(bytes.to_vec()).unwrap()
     }
 
@@ -115,6 +117,68 @@ impl Played {
         let vault = self.server.vault(self.ours.clone(), Actor::default());
         format!("{:?}", vault.list().unwrap())
     }
+}
+
+/// The vault of a server, as a command line has it, with the server that it stands on.
+struct Remotely(Played, String);
+
+impl Remotely {
+    fn send(&self, request: crate::http::Request) -> Result<crate::http::Response, crate::http::Unreachable> {
+        let mut asked = Request::builder().method(request.method.clone()).uri(request.url.as_str());
+        for (name, value) in &request.headers {
+            asked = asked.header(name, value);
+        }
+        let path = request.url[url::Position::BeforePath..].to_owned();
+        let asked = asked.uri(path).body(request.body.map_or_else(Body::empty, |body| Body::from(body.to_vec())));
+        let service = TowerToHyperService::new(router(Arc::clone(&self.0.server)));
+        let response = self.0.runtime.block_on(service.call(asked.unwrap())).unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = self.0.body(response).into_bytes();
+        Ok(crate::http::Response { status, headers, body: body.into() })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&dyn Vault) -> T) -> T {
+        let http = |request| self.send(request);
+        let bearer = |_| Ok(Secret::new(self.1.clone()));
+        let base = self.0.server.public.clone();
+        work(&crate::vault::remote::Remote::new(base, &http, Box::new(bearer)))
+    }
+}
+
+macro_rules! forward {
+    ($($name:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)*) => {
+        impl Vault for Remotely {
+            $(fn $name(&self, $($argument: $kind),*) -> $answer { self.with(|vault| vault.$name($($argument),*)) })*
+        }
+    };
+}
+
+forward! {
+    each(see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError>;
+    find(scope: &Scope, name: &str) -> Result<Option<Metadata>, VaultError>;
+    for_host(host: &str) -> Result<Vec<Metadata>, VaultError>;
+    open(metadata: &Metadata) -> Result<Credential, VaultError>;
+    put(new: New) -> Result<Metadata, VaultError>;
+    renew(credential: &Credential, expires: Option<DateTime<Utc>>) -> Result<Metadata, VaultError>;
+    amend(metadata: &Metadata, change: &Change) -> Result<Metadata, VaultError>;
+    note_verdict(metadata: &Metadata, verdict: &Verdict, at: DateTime<Utc>) -> Result<(), VaultError>;
+    note_use(metadata: &Metadata, at: DateTime<Utc>) -> Result<(), VaultError>;
+    rotation(metadata: &Metadata) -> Result<Unfinished, VaultError>;
+    note_rotation(metadata: &Metadata, unfinished: &Unfinished) -> Result<(), VaultError>;
+    remove(metadata: &Metadata) -> Result<bool, VaultError>;
+    users(metadata: &Metadata) -> Result<Vec<String>, VaultError>;
+}
+
+#[test]
+fn the_vault_over_the_api_keeps_the_contract() {
+    vault_contract(|| {
+        let played = Played::new();
+        let vault = played.server.vault(played.ours.clone(), Actor::default());
+        let first = vault.list().unwrap();
+        vault.remove(&first[0]).unwrap();
+        let token = played.member(&played.ours, Role::Member);
+        Remotely(played, token)
+    });
 }
 
 /// What there is, and what it demands. Who adds a route adds it here.

@@ -172,7 +172,7 @@ fn the_server_asks_providers_and_nothing_private() {
 fn git_is_answered_from_the_server() {
     let served = Served::new(&[]);
     let stage = served.client();
-    let store = ["credentials", "store", "git", "--url", "https://git.example.com", "--username", "u", "--token", "-", "--no-verify"];
+    let store = ["credentials", "store", "git", "git.example.com", "--username", "u", "--token", "-", "--no-verify"];
     stage.run_with(&store, b"LNYCANARYgittoken0123").ends(0);
     let asked = b"protocol=https\nhost=git.example.com\n\n";
     let answer = stage.run_with(&["helper", "git", "get"], asked).ends(0).stdout();

@@ -14,8 +14,8 @@ fn the_first_owner_is_made_once() {
     let mut served = Served::fresh(&[]);
     let mode = |name: &str| std::fs::metadata(served.data().join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(""), mode("server.db"), mode("server.db-wal"), mode("master.key")), (0o700, 0o600, 0o600, 0o600));
-    assert_eq!(mode("setup-link"), 0o600);
     let link = served.link();
+    assert_eq!(mode("setup-link"), 0o600);
     assert_eq!(wire::get(&link).unwrap().status(), 200);
     assert_eq!(served.set_up("too short").status(), 422);
     // Starting again makes a new link, and the old one does not count any more.
