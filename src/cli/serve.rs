@@ -94,7 +94,9 @@ impl Args {
         let store = store::open(doors, profile.storage.value)?;
         if check {
             server::check(&settings, &*store)?;
-            doors.ui.done("All settings are good, the database answers, the master key opens it, and the audit is whole");
+            doors
+                .ui
+                .done("All settings are good, the database answers, the master key opens it, and the audit is whole");
             return Ok(());
         }
         let link = settings.data.join(LINK);

@@ -98,7 +98,10 @@ impl Keys {
         }
         let one = "SELECT wrapped FROM organization_keys WHERE org = $1 AND version = $2";
         let wrapped = rows.first(one, values![scope.id(), version])?.ok_or(KeyError::None)?.bytes(0)?;
-        let key = self.master.unwrap(&wrapped, &self.place(scope, &version.to_string())).map_err(|_| KeyError::DoesNotOpen)?;
+        let key = self
+            .master
+            .unwrap(&wrapped, &self.place(scope, &version.to_string()))
+            .map_err(|_| KeyError::DoesNotOpen)?;
         let key = Arc::new(key);
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&key));
         Ok(key)

@@ -49,8 +49,10 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<(), ServeEr
     db.read(|rows| {
         for mut row in rows.query("SELECT org FROM audit_heads ORDER BY org", &[])? {
             let org = row.text(0)?;
-            let checked = audit::verify(rows, &keys, &OrgScope::of(&org)).map_err(|failure| {
-                ServeError::Audit { org: org.clone(), problem: failure.to_string(), sequence: 0 }
+            let checked = audit::verify(rows, &keys, &OrgScope::of(&org)).map_err(|failure| ServeError::Audit {
+                org: org.clone(),
+                problem: failure.to_string(),
+                sequence: 0,
             })?;
             if let Err(Broken { sequence, problem }) = checked {
                 return Err(ServeError::Audit { org, problem: problem.to_owned(), sequence });
@@ -93,14 +95,15 @@ pub fn serve(
         .build()
         .map_err(ServeError::System)?;
     let server = Arc::new(server);
-    runtime.block_on(async {
-        listener.set_nonblocking(true)?;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let stop = asked_to_end()?;
-        listen::listen(listener, tls, router(Arc::clone(&server)), stop).await;
-        std::io::Result::Ok(())
-    })
-    .map_err(ServeError::System)?;
+    runtime
+        .block_on(async {
+            listener.set_nonblocking(true)?;
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let stop = asked_to_end()?;
+            listen::listen(listener, tls, router(Arc::clone(&server)), stop).await;
+            std::io::Result::Ok(())
+        })
+        .map_err(ServeError::System)?;
     // Whoever still asks a provider is not waited for; what was acknowledged is on the disk.
     runtime.shutdown_background();
     Ok(())

@@ -99,8 +99,7 @@ impl OrgVault<'_> {
         for other in self.some(rows, like, Value::Text(&pattern))? {
             let hidden = "SELECT 1 FROM credentials WHERE org = $1 AND project = $2 AND name = $3";
             let project = other.scope.project().unwrap_or_default().to_owned();
-            let is_hidden =
-                || Ok(rows.first(hidden, values![self.scope.id(), &project, &of.name])?.is_some());
+            let is_hidden = || Ok(rows.first(hidden, values![self.scope.id(), &project, &of.name])?.is_some());
             if is_through(&other, of, is_hidden)? {
                 followers.push(other);
             }

@@ -105,6 +105,7 @@ mod server {
     mod credentials;
     mod grants;
     mod pages;
+    mod postgres;
     mod running;
     mod served;
 }

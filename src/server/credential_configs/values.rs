@@ -23,7 +23,9 @@ pub(super) fn first(
         Some(data) => Ok(Fields::parse(kind, raw(plain, data)?)?),
         None => {
             for (name, value) in &plain {
-                let field = kind.field(name).ok_or_else(|| Problem::invalid(format!("the {} has no such field", kind.title)))?;
+                let field = kind
+                    .field(name)
+                    .ok_or_else(|| Problem::invalid(format!("the {} has no such field", kind.title)))?;
                 (field.check)(value).map_err(|problem| Problem::invalid(format!("{name} is malformed: {problem}")))?;
             }
             Ok(Fields { kind, plain, secrets: BTreeMap::new() })

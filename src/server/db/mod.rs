@@ -91,10 +91,7 @@ impl Database {
     }
 
     /// Runs statements as one: all of them count, or none. They are on the disk when this returns.
-    pub(crate) fn write<T, E: From<DbError>>(
-        &self,
-        work: impl FnOnce(&mut dyn Rows) -> Result<T, E>,
-    ) -> Result<T, E> {
+    pub(crate) fn write<T, E: From<DbError>>(&self, work: impl FnOnce(&mut dyn Rows) -> Result<T, E>) -> Result<T, E> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.write(work),
             Engine::Postgres(engine) => engine.transaction(false, work),

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use axum::Form;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::Form;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::client;
 use super::device;
-use super::error::{Given, OauthError, refused};
+use super::error::{Given, OauthError, refused, settled};
 use crate::secret::Secret;
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bearer::{self, ACCESS, Grant};
@@ -161,13 +161,14 @@ fn by_code(server: &Server, client: &str, asked: &Asked, source: &Source) -> Giv
             tell_reuse(rows, server, &grant, source)?;
             return Ok(bad());
         }
-        let verifier = asked.code_verifier.as_ref().map(|verifier| URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose())));
+        let verifier =
+            asked.code_verifier.as_ref().map(|verifier| URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose())));
         let proven = verifier.is_some_and(|made| made.as_bytes().ct_eq(challenge.as_bytes()).into());
         let fits = grant.client == client && asked.redirect_uri.as_deref() == Some(redirect.as_str());
         if !proven || !fits || at >= expires {
             return Ok(bad());
         }
-        Ok(first_tokens(rows, server, &grant, "program.sign-in", source))
+        settled(first_tokens(rows, server, &grant, "program.sign-in", source))
     })?
 }
 

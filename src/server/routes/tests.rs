@@ -71,8 +71,11 @@ impl Played {
             family: String::new(),
         };
         let minted = self.server.db.write(|rows| {
-            rows.execute("INSERT INTO people (id, login, passphrase, created) VALUES ($1, $1, '-', 0)", values![&person])
-                .unwrap();
+            rows.execute(
+                "INSERT INTO people (id, login, passphrase, created) VALUES ($1, $1, '-', 0)",
+                values![&person],
+            )
+            .unwrap();
             rows.execute(
                 "INSERT INTO members (org, person, role, created) VALUES ($1, $2, $3, 0)",
                 values![scope.id(), &person, role.word()],
@@ -294,8 +297,16 @@ fn a_permission_opens_its_own_routes_and_no_other() {
             let told = played.body(response);
             // Noting a use needs more than the route does.
             let is_refused = needed != permission || path.ends_with("/notes");
-            assert_eq!(status == StatusCode::FORBIDDEN, is_refused, "{method} {path} with {}: {told}", permission.word());
-            assert!(status != StatusCode::UNAUTHORIZED && !status.is_server_error(), "{method} {path}: {status} {told}");
+            assert_eq!(
+                status == StatusCode::FORBIDDEN,
+                is_refused,
+                "{method} {path} with {}: {told}",
+                permission.word()
+            );
+            assert!(
+                status != StatusCode::UNAUTHORIZED && !status.is_server_error(),
+                "{method} {path}: {status} {told}"
+            );
         }
     }
 }
@@ -393,12 +404,11 @@ fn a_denied_request_is_told() {
     let reader = played.member(&played.ours, Role::Reader);
     played.call(&Method::GET, &format!("/credential-configs/{}/secrets", played.id), Some(&reader));
     let last = "SELECT entry FROM audit_events WHERE org = $1 ORDER BY sequence DESC LIMIT 1";
-    let entry = played
-        .server
-        .db
-        .read(|rows| rows.first(last, values![played.ours.id()])?.unwrap().text(0))
-        .unwrap();
+    let entry = played.server.db.read(|rows| rows.first(last, values![played.ours.id()])?.unwrap().text(0)).unwrap();
     let entry: Value = serde_json::from_str(&entry).unwrap();
-    assert_eq!((&entry["action"], &entry["outcome"], &entry["object"]), (&json!("access"), &json!("denied"), &json!("secrets.read")));
+    assert_eq!(
+        (&entry["action"], &entry["outcome"], &entry["object"]),
+        (&json!("access"), &json!("denied"), &json!("secrets.read"))
+    );
     assert!(entry["request"].is_string() && entry["token"].is_string());
 }

@@ -84,11 +84,18 @@ fn metadata_comes_first_and_secrets_follow() {
         assert!(!refused.text().contains("LNYCANARYz"));
         assert_eq!(refused.header("content-type"), Some("application/problem+json"));
     }
-    for (body, why) in [("{", "no JSON"), ("[]", "another shape"), ("{\"name\":\"LNYCANARYq\",\"extra\":1}", "a strange member")] {
+    for (body, why) in
+        [("{", "no JSON"), ("[]", "another shape"), ("{\"name\":\"LNYCANARYq\",\"extra\":1}", "a strange member")]
+    {
         let refused = served.api("POST", "/credential-configs", &key, body);
-        assert!((400..=422).contains(&refused.status()) && !refused.text().contains("LNYCANARY"), "{why}: {}", refused.text());
+        assert!(
+            (400..=422).contains(&refused.status()) && !refused.text().contains("LNYCANARY"),
+            "{why}: {}",
+            refused.text()
+        );
     }
-    let again = call("POST", "/credential-configs", &json!({ "name": "gh", "kind": "generic_env", "data": { "A": "1" } }));
+    let again =
+        call("POST", "/credential-configs", &json!({ "name": "gh", "kind": "generic_env", "data": { "A": "1" } }));
     assert_eq!(again.status(), 409);
 }
 
@@ -137,7 +144,9 @@ fn a_long_list_comes_in_pages() {
         path = format!("/credential-configs?limit=3&cursor={next}");
     }
     assert_eq!(names, ["n0", "n1", "n2", "n3", "n4", "n5", "n6"]);
-    for bad in ["limit=0", "limit=201", "limit=-1", "limit=1000000000", "limit=x", "cursor=x", "sort=password", "cursor=AAAA"] {
+    for bad in
+        ["limit=0", "limit=201", "limit=-1", "limit=1000000000", "limit=x", "cursor=x", "sort=password", "cursor=AAAA"]
+    {
         assert_eq!(served.api("GET", &format!("/credential-configs?{bad}"), &key, "").status(), 400, "{bad}");
     }
 }
