@@ -36,7 +36,7 @@ impl Address {
             return (!file.is_empty()).then(|| Self::Sqlite(data.join(file)));
         }
         let url = Url::parse(text).ok()?;
-        (matches!(url.scheme(), "postgres" | "postgresql") && url.host_str().is_some()).then(|| Self::Postgres(url))
+        (matches!(url.scheme(), "postgres" | "postgresql") && url.host_str().is_some()).then_some(Self::Postgres(url))
     }
 
     /// What a person may read of it: never the password.

@@ -120,8 +120,8 @@ fn a_change_is_made_to_what_was_seen_alone() {
     assert_eq!(served.api("GET", &path, &key, "").json()["note"], "one");
     // One that is used through another is not deleted under it.
     let through = r#"{"name":"b","kind":"registry_ecr","fields":{"url":"https://public.ecr.aws","source":"a","region":"us-east-1"},"data":{}}"#;
-    let user = served.api("POST", "/credential-configs", &key, through);
-    assert_eq!(user.status(), 201, "{}", user.text());
+    let made = served.api("POST", "/credential-configs", &key, through);
+    assert_eq!(made.status(), 201, "{}", made.text());
     let used = served.api("DELETE", &path, &key, "");
     assert_eq!((used.status(), &used.json()["used_by"]), (409, &json!(["credential b"])));
     assert_eq!(served.api("DELETE", &format!("{path}?force=true"), &key, "").status(), 204);
