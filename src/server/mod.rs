@@ -29,6 +29,7 @@ mod routes;
 mod serve;
 mod settings;
 mod state;
+mod sweep;
 mod tls;
 mod token;
 mod vault;

@@ -12,7 +12,7 @@ use super::keys::{Keys, Master};
 use super::routes::router;
 use super::settings::Settings;
 use super::state::{Server, now, room};
-use super::{listen, people, tls};
+use super::{listen, people, sweep, tls};
 use crate::os::files;
 use crate::secret::{Secret, SecretStore};
 use crate::server::token::{self, Kind};
@@ -100,6 +100,7 @@ pub fn serve(
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let stop = asked_to_end()?;
+            tokio::spawn(sweep::sweeping(Arc::clone(&server)));
             listen::listen(listener, tls, router(Arc::clone(&server)), stop).await;
             std::io::Result::Ok(())
         })

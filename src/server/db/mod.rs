@@ -106,6 +106,14 @@ impl Database {
         }
     }
 
+    /// Overwrites what recent writes have left beside the rows, keys above all. Where somebody is reading, the next time
+    /// does it.
+    pub(crate) fn forget(&self) {
+        if let Engine::Sqlite(engine) = &self.engine {
+            engine.empty_log();
+        }
+    }
+
     /// Whether it answers.
     pub(crate) fn answers(&self) -> Result<(), DbError> {
         self.read(|rows| rows.first("SELECT version FROM schema_versions", &[]).map(|_| ()))

@@ -37,6 +37,11 @@ fn a_command_line_works_on_the_server_as_on_its_own_vault() {
     assert_eq!(list(&stage).len(), 2);
     let taken = stage.run_with(&["credentials", "store", "env", "A=-", "--name", "db"], b"x");
     assert!(taken.code != Some(0) && taken.stderr().contains("db"), "{taken}");
+    let exported = stage.run(&["credentials", "export", "db", "--format", "env"]).ends(0).stdout();
+    assert!(exported.contains("LNYCANARYvalue0123456789"), "{exported}");
+    let told =
+        stage.run(&["run", "--credential", "db", "--no-mask", "--", "sh", "-c", "printf %s \"$PASSWORD\""]).ends(0);
+    assert_eq!(told.stdout(), "LNYCANARYvalue0123456789");
     stage.run(&["credentials", "rename", "db", "database"]).ends(0);
     stage.run(&["credentials", "delete", "database", "--yes"]).ends(0);
     assert_eq!(list(&other).len(), 1);
