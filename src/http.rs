@@ -20,6 +20,8 @@ mod client;
 mod url;
 
 pub use self::client::Client;
+#[cfg(feature = "server")]
+pub use self::client::send_to;
 pub use self::url::{BadUrl, below, is_loopback, parse_url, segment};
 
 /// The answer to metadata and token requests may be this long, in bytes.

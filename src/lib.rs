@@ -5,6 +5,7 @@
 //! | layer | modules | what it knows |
 //! |---|---|---|
 //! | ways in | [`cli`] | arguments, questions, printing; the only code that touches a terminal |
+//! | | `server` | the team's server, over HTTP; the only code that knows tasks; a feature of the build |
 //! | | `agent` | a process that holds the vault's key, answers helpers at once, signs for ssh; on Unix |
 //! | | [`helper`] | the protocols of tools, as bytes |
 //! | | [`setup`] | the configuration of tools, so that they ask |
@@ -36,6 +37,8 @@ pub mod provider;
 pub mod run;
 pub mod scan;
 pub mod secret;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod setup;
 pub mod store;
 pub mod text;

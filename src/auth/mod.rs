@@ -24,6 +24,9 @@ pub mod service;
 pub mod session;
 pub mod web;
 
+/// The member of a metadata document by which a lanyard server is known, beside the version of its API.
+pub const LANYARD_API: &str = "lanyard_api";
+
 /// What a person should see while a sign-in goes on.
 #[derive(Debug)]
 pub enum Notice<'a> {

@@ -120,6 +120,7 @@ impl Preset {
             resource,
             prompt,
             accept_unannounced_iss,
+            vault,
             api,
         );
         table.preset.clone_from(&user.preset);

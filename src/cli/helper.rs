@@ -10,8 +10,8 @@ use clap::CommandFactory;
 
 use crate::auth::service::preset_defaults;
 use crate::cli::ui::Ui;
-use crate::cli::{Doors, Global};
-use crate::config::{self, Config, Overrides};
+use crate::cli::{Doors, Global, vault_door};
+use crate::config::{self, Config, Overrides, Profile};
 use crate::credential::{Metadata, Want};
 use crate::error::{Code, Failure, Result};
 use crate::helper::{self, Ask, Call, Desk, Framing, HELPERS, Helper, Reply, Served};
@@ -164,10 +164,25 @@ fn called_by_word(arguments: &mut std::env::ArgsOs) -> Option<&'static dyn Helpe
 /// Answers every question of a tool. The exit code is the protocol's.
 fn answer(helper: &dyn Helper, words: &[String], env: &Env, ui: &Ui, http: &dyn crate::http::Http) -> u8 {
     let clock = || env.now();
-    let vault = vault(env, &clock);
+    let on_a_server = on_a_server(env);
+    let flags = Global::default();
+    let doors = Doors { env, ui, http, flags: &flags };
+    let vault: Box<dyn Vault> = match &on_a_server {
+        None => Box::new(local(env, &clock)),
+        Some((config, profile)) => match vault_door::of(&doors, config, profile, &clock) {
+            Ok(vault) => vault,
+            Err(failure) => {
+                ui.failure(&*failure);
+                return failure.code() as u8;
+            }
+        },
+    };
+    let vault = &*vault;
     let sign_in = |want: &Want, over: Option<&Metadata>| sign_in::sign_in(env, http, want, over);
     let net = Net { http, env, now: env.now() };
-    let desk = Desk { vault: &vault, net, env, sign_in: helper.signs_in().then_some(&sign_in) };
+    // A sign-in that a tool begins is kept on this machine.
+    let signs_in = helper.signs_in() && on_a_server.is_none();
+    let desk = Desk { vault, net, env, sign_in: signs_in.then_some(&sign_in) };
     if ui.answer_bytes(helper.greeting()).is_err() {
         return Code::Failed as u8;
     }
@@ -189,12 +204,13 @@ fn answer(helper: &dyn Helper, words: &[String], env: &Env, ui: &Ui, http: &dyn 
             }
         };
         is_first = false;
-        let served = if let Some(reply) = by_agent(env, helper, words, &text) {
+        let by_agent = if on_a_server.is_none() { by_agent(env, helper, words, &text) } else { None };
+        let served = if let Some(reply) = by_agent {
             Served { reply, used: None }
         } else {
             let call = Call { arguments: words, text: &text, env };
             let ask = helper.ask(&call);
-            if matches!(ask, Ok(Ask::Get(_))) && Local::is_in(&env.data_dir()) {
+            if on_a_server.is_none() && matches!(ask, Ok(Ask::Get(_))) && Local::is_in(&env.data_dir()) {
                 // Most of the answer's time is the way to the keychain: it begins while the database is asked.
                 secret::keychain::begin(env.var("DBUS_SESSION_BUS_ADDRESS").is_some());
             }
@@ -228,8 +244,22 @@ fn by_agent(_: &Env, _: &dyn Helper, _: &[String], _: &str) -> Option<Reply> {
     None
 }
 
-/// The vault, of which no question is asked to a person: a tool's stdin is the tool's, and nobody may be there.
-fn vault<'a>(env: &'a Env, clock: &'a dyn Fn() -> DateTime<Utc>) -> Local<'a> {
+/// The configuration and the profile in force, where its vault is a server's. The folder that the tool runs in has no
+/// say. No tool waits for a configuration to be understood that does not speak of such a thing.
+fn on_a_server(env: &Env) -> Option<(Config, Profile)> {
+    let text = std::fs::read_to_string(env.config_dir().join("config.toml")).ok()?;
+    if !text.contains("vault") {
+        return None;
+    }
+    let env = env.behind_a_tool();
+    let config = Config::load(&env).ok()?;
+    let profile = config::profile(&config, &env, &Overrides::default(), &preset_defaults).ok()?;
+    vault_door::is_on_a_server(&config, &profile).then_some((config, profile))
+}
+
+/// The vault of this machine, of which no question is asked to a person: a tool's stdin is the tool's, and nobody may be
+/// there.
+fn local<'a>(env: &'a Env, clock: &'a dyn Fn() -> DateTime<Utc>) -> Local<'a> {
     let opener = move |choice| {
         let passphrase = |_| match env.var(crate::os::PASSPHRASE) {
             Some(given) => Ok(Secret::new(given.to_owned())),

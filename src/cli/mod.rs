@@ -59,6 +59,8 @@ mod inject;
 mod profile;
 mod project;
 mod run;
+#[cfg(feature = "server")]
+mod serve;
 mod setup;
 mod store;
 pub mod ui;
@@ -147,6 +149,8 @@ enum Command {
     Run(run::Args),
     Inject(inject::Args),
     Api(api::Args),
+    #[cfg(feature = "server")]
+    Serve(serve::Args),
     Which(which::Args),
     Doctor(doctor::Args),
     Setup(setup::Args),
@@ -216,6 +220,8 @@ impl Command {
             Self::Run(args) => args.run(doors),
             Self::Inject(args) => args.run(doors),
             Self::Api(args) => args.run(doors),
+            #[cfg(feature = "server")]
+            Self::Serve(args) => args.run(doors),
             Self::Which(args) => args.run(doors),
             Self::Doctor(args) => args.run(doors),
             Self::Setup(args) => args.run(doors),

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::provider;
 use crate::setup::{self, Done, Edit, Plan, SetupError, Site, TOOLS, Tool};
 use crate::text::clean;
-use crate::vault::{Vault, usable};
+use crate::vault::usable;
 
 mod show;
 
@@ -58,15 +58,16 @@ impl Args {
             // Nothing of it is in the vault or the configuration, which may be what is broken.
             return undo(doors, tool);
         }
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let Some(tool) = tool else { return list(doors, &profile) };
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
         let credentials = vault.list()?;
         let net = vault_door::net(doors);
         let exported = |metadata: &Metadata, format: &str| {
             let (credential, issued) =
-                usable::usable(&vault, metadata, &net).map_err(|failure| SetupError::Closed(Box::new(failure)))?;
+                usable::usable(vault, metadata, &net).map_err(|failure| SetupError::Closed(Box::new(failure)))?;
             Ok(provider::of(metadata).and_then(|provider| provider.file(format, &credential, &issued)))
         };
         let site = Site {

@@ -1,11 +1,54 @@
-//! The way to the vault: the one of this machine, with its root key in the store that the profile chose.
+//! The way to the vault: the one of this machine, with its root key in the store that the profile chose, or that of the
+//! lanyard server that the profile signs in to.
 
 use chrono::{DateTime, Utc};
 
+use crate::auth::renew::{WAIT, Want};
+use crate::auth::service;
+use crate::cli::access::{Access, Bearer};
 use crate::cli::{Doors, store};
-use crate::config::Profile;
+use crate::config::{Config, Profile};
+use crate::error::{Failure, Result};
 use crate::provider::Net;
-use crate::vault::Local;
+use crate::secret::Secret;
+use crate::vault::remote::{Refused, Remote};
+use crate::vault::{Local, Vault};
+
+/// The vault that the profile works on. Nothing is opened or asked yet, but the token where it is a server's.
+pub(super) fn of<'a>(
+    doors: &'a Doors<'a>,
+    config: &'a Config,
+    profile: &'a Profile,
+    now: &'a dyn Fn() -> DateTime<Utc>,
+) -> Result<Box<dyn Vault + 'a>> {
+    if is_on_a_server(config, profile) {
+        server(doors, config, profile)
+    } else {
+        Ok(Box::new(local(doors, profile, now)))
+    }
+}
+
+/// Whether a profile's service is a lanyard server.
+pub(super) fn is_on_a_server(config: &Config, profile: &Profile) -> bool {
+    let service = profile.service.as_ref().and_then(|service| service::find(config, &service.value).ok());
+    service.is_some_and(|service| service.table.vault == Some(true))
+}
+
+/// The vault of the server that the profile signs in to.
+fn server<'a>(doors: &'a Doors<'a>, config: &'a Config, profile: &'a Profile) -> Result<Box<dyn Vault + 'a>> {
+    let access = Access::new(doors, config, profile)?;
+    let base = access.endpoint_for(&access.bearer()?)?;
+    let bearer = move |refused| -> Result<Secret, Box<dyn Failure>> {
+        let bearer = match refused {
+            Refused::Yes if profile.token.is_none() => {
+                Bearer::Session(Box::new(access.session(Want::Renewed(&[]), WAIT)?))
+            }
+            _ => access.bearer()?,
+        };
+        Ok(bearer.token().duplicate())
+    };
+    Ok(Box::new(Remote::new(base, doors.http, Box::new(bearer))))
+}
 
 /// The vault of this machine. Nothing is opened yet.
 pub(super) fn local<'a>(doors: &'a Doors<'_>, profile: &Profile, now: &'a dyn Fn() -> DateTime<Utc>) -> Local<'a> {

@@ -194,6 +194,8 @@ pub struct ServiceTable {
     pub prompt: Option<String>,
     /// Whether an `iss` in the callback is accepted from a server that did not announce it (RFC 9207 section 2.4).
     pub accept_unannounced_iss: Option<bool>,
+    /// Whether it is a lanyard server: the commands for credentials then work on the vault there.
+    pub vault: Option<bool>,
     /// How to ask the API who one is.
     pub api: Option<ApiTable>,
     /// The git host that takes this service's tokens.

@@ -93,6 +93,7 @@ pub const FIELDS: &[Field] = &[
     field("services.*.resource", Kind::Text, "the resource parameter (RFC 8707)"),
     field("services.*.prompt", Kind::Text, "the prompt parameter of OpenID Connect"),
     field("services.*.accept_unannounced_iss", Kind::Bool, "accept an iss that the server did not announce"),
+    field("services.*.vault", Kind::Bool, "it is a lanyard server, which keeps the credentials"),
     field("services.*.api.whoami", Kind::Path, "the path that tells who the token belongs to"),
     field("services.*.api.account", Kind::Pointer, "pointer to the account's name"),
     field("services.*.api.account_id", Kind::Pointer, "pointer to the account's identifier"),

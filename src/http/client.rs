@@ -36,54 +36,82 @@ impl Client {
     }
 
     fn once(&self, request: &Request, url: &Url) -> Result<Response, Unreachable> {
-        let origin = url.origin().ascii_serialization();
-        let started = Instant::now();
-        let own;
-        let (client, target) = match &request.trust {
+        match &request.trust {
             Some(trust) => {
-                own = with_trust(trust, url)?;
-                (&own.0, &own.1)
+                let (client, target) = with_trust(trust, url)?;
+                exchange(&client, request, url, &target)
             }
-            None => (self.for_url(url)?, url),
-        };
-        let mut call = client
-            .request(request.method.clone(), target.clone())
-            .headers(request.headers.clone())
-            .timeout(request.timeout);
-        if let Some(body) = &request.body {
-            call = call.body(body.to_vec());
+            None => exchange(self.for_url(url)?, request, url, url),
         }
-        let slow = || Unreachable::Slow { origin: origin.clone(), after: request.timeout };
-        let mut answer = call.send().map_err(|error| match error {
-            error if error.is_timeout() => slow(),
-            error if is_tls(&error) => Unreachable::Tls { origin: origin.clone(), cause: reason(error) },
-            error if error.is_connect() => Unreachable::Connect { origin: origin.clone(), cause: reason(error) },
-            error => Unreachable::BrokenOff { origin: origin.clone(), cause: reason(error) },
-        })?;
-        let mut body = Zeroizing::new(Vec::new());
-        let limit = request.max_answer;
-        (&mut answer).take(limit as u64 + 1).read_to_end(&mut body).map_err(|error| {
-            let timed_out = error
-                .get_ref()
-                .and_then(|inner| inner.downcast_ref::<reqwest::Error>())
-                .is_some_and(reqwest::Error::is_timeout);
-            if timed_out || error.kind() == std::io::ErrorKind::TimedOut {
-                slow()
-            } else {
-                Unreachable::BrokenOff {
-                    origin: origin.clone(),
-                    cause: crate::secret::Reason(error.kind().to_string()),
-                }
-            }
-        })?;
-        if body.len() > limit {
-            return Err(Unreachable::TooLarge { origin, limit });
-        }
-        let status = answer.status().as_u16();
-        let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        tracing::debug!(method = %request.method, %origin, path = url.path(), status, milliseconds = took, "request");
-        Ok(Response { status, headers: std::mem::take(answer.headers_mut()), body })
     }
+}
+
+/// Sends a request to addresses that were looked up and found fit before, and to no other: no proxy, no redirect. The
+/// name still counts for TLS and for the server.
+#[cfg(feature = "server")]
+pub fn send_to(request: &Request, addresses: &[std::net::SocketAddr]) -> Result<Response, Unreachable> {
+    let origin = request.url.origin().ascii_serialization();
+    let none = Trust::default();
+    let trust = request.trust.as_deref().unwrap_or(&none);
+    let mut target = request.url.clone();
+    if let Some(name) = &trust.server_name
+        && target.set_host(Some(name)).is_err()
+    {
+        let cause = crate::secret::Reason("the server's name is none".into());
+        return Err(Unreachable::Connect { origin, cause });
+    }
+    let host = target.host_str().unwrap_or_default().to_owned();
+    let client = build(true, |builder| trusting(builder.resolve_to_addrs(&host, addresses), trust))?;
+    let answer = exchange(&client, request, &request.url, &target)?;
+    match answer.status {
+        301 | 302 | 303 | 307 | 308 => Err(Unreachable::Redirect { origin, target: "another address".into() }),
+        _ => Ok(answer),
+    }
+}
+
+/// One request and its answer, read to its end. `target` is where it goes, `url` what it is called.
+fn exchange(
+    client: &reqwest::blocking::Client,
+    request: &Request,
+    url: &Url,
+    target: &Url,
+) -> Result<Response, Unreachable> {
+    let origin = url.origin().ascii_serialization();
+    let started = Instant::now();
+    let mut call = client
+        .request(request.method.clone(), target.clone())
+        .headers(request.headers.clone())
+        .timeout(request.timeout);
+    if let Some(body) = &request.body {
+        call = call.body(body.to_vec());
+    }
+    let slow = || Unreachable::Slow { origin: origin.clone(), after: request.timeout };
+    let mut answer = call.send().map_err(|error| match error {
+        error if error.is_timeout() => slow(),
+        error if is_tls(&error) => Unreachable::Tls { origin: origin.clone(), cause: reason(error) },
+        error if error.is_connect() => Unreachable::Connect { origin: origin.clone(), cause: reason(error) },
+        error => Unreachable::BrokenOff { origin: origin.clone(), cause: reason(error) },
+    })?;
+    let mut body = Zeroizing::new(Vec::new());
+    let limit = request.max_answer;
+    (&mut answer).take(limit as u64 + 1).read_to_end(&mut body).map_err(|error| {
+        let timed_out = error
+            .get_ref()
+            .and_then(|inner| inner.downcast_ref::<reqwest::Error>())
+            .is_some_and(reqwest::Error::is_timeout);
+        if timed_out || error.kind() == std::io::ErrorKind::TimedOut {
+            slow()
+        } else {
+            Unreachable::BrokenOff { origin: origin.clone(), cause: crate::secret::Reason(error.kind().to_string()) }
+        }
+    })?;
+    if body.len() > limit {
+        return Err(Unreachable::TooLarge { origin, limit });
+    }
+    let status = answer.status().as_u16();
+    let took = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::debug!(method = %request.method, %origin, path = url.path(), status, milliseconds = took, "request");
+    Ok(Response { status, headers: std::mem::take(answer.headers_mut()), body })
 }
 
 impl Http for Client {
@@ -148,13 +176,8 @@ fn with_trust(trust: &Trust, url: &Url) -> Result<(reqwest::blocking::Client, Ur
         }
     }
     let direct = is_loopback(url) && trust.proxy.is_none();
-    let client = build(direct, |mut builder| {
-        if let Some(authorities) = &trust.authorities {
-            builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(authorities.as_bytes())?);
-        }
-        if let Some(identity) = &trust.identity {
-            builder = builder.identity(reqwest::Identity::from_pem(identity.expose().as_bytes())?);
-        }
+    let client = build(direct, |builder| {
+        let mut builder = trusting(builder, trust)?;
         if let Some(name) = &trust.server_name {
             builder = builder.resolve_to_addrs(name, &addresses);
         }
@@ -164,6 +187,20 @@ fn with_trust(trust: &Trust, url: &Url) -> Result<(reqwest::blocking::Client, Ur
         Ok(builder)
     })?;
     Ok((client, target))
+}
+
+/// A client with the authorities and the certificate of a request's own.
+fn trusting(
+    mut builder: reqwest::blocking::ClientBuilder,
+    trust: &Trust,
+) -> reqwest::Result<reqwest::blocking::ClientBuilder> {
+    if let Some(authorities) = &trust.authorities {
+        builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(authorities.as_bytes())?);
+    }
+    if let Some(identity) = &trust.identity {
+        builder = builder.identity(reqwest::Identity::from_pem(identity.expose().as_bytes())?);
+    }
+    Ok(builder)
 }
 
 /// Whether the two sides did not come to a safe connection.

@@ -219,6 +219,13 @@ pub trait Provider: Sync {
         asked().unwrap_or_else(|failure| failure.into_verdict(self.title()))
     }
 
+    /// Whether all that is asked about a credential goes through [`Net::http`]. A server, which decides where its
+    /// requests may go, asks about no other.
+    fn asks_by_http(&self, metadata: &Metadata) -> bool {
+        let _ = metadata;
+        true
+    }
+
     /// The variables that the official tools read, and those that would be in the way.
     fn export(&self, credential: &Credential, issued: &Issued) -> Vec<Variable>;
 

@@ -119,6 +119,10 @@ impl Provider for Password {
         Ok(Issued { material, expires: credential.metadata.expires })
     }
 
+    fn asks_by_http(&self, metadata: &Metadata) -> bool {
+        server(metadata).is_none()
+    }
+
     fn export(&self, credential: &Credential, _: &Issued) -> Vec<Variable> {
         let (Some(password), Some(username)) = (credential.secret("password"), credential.field("username")) else {
             return Vec::new();

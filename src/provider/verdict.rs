@@ -30,6 +30,19 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 9] = [
+        Self::Valid,
+        Self::Insufficient,
+        Self::Invalid,
+        Self::Expired,
+        Self::RateLimited,
+        Self::Unreachable,
+        Self::Tls,
+        Self::Unexpected,
+        Self::CannotBeAsked,
+    ];
+
     /// The word in JSON.
     pub fn word(self) -> &'static str {
         match self {

@@ -10,7 +10,7 @@ use crate::provider::Outcome;
 use crate::secret::Secret;
 
 /// Variables with these values.
-pub(super) fn variables(pairs: &[(&str, &str)]) -> Fields {
+pub(crate) fn variables(pairs: &[(&str, &str)]) -> Fields {
     let mut raw = Raw::new();
     for (name, value) in pairs {
         raw.plain(name, value);
@@ -19,19 +19,19 @@ pub(super) fn variables(pairs: &[(&str, &str)]) -> Fields {
 }
 
 /// A credential that is used through another: a registry that AWS keys sign in to.
-pub(super) fn through(source: &str) -> Fields {
+pub(crate) fn through(source: &str) -> Fields {
     let mut raw = Raw::new();
     raw.plain("url", "https://public.ecr.aws").plain("source", source).plain("region", "us-east-1");
     Fields::parse(provider::by_kind("registry_ecr").unwrap().1, raw).unwrap()
 }
 
 /// The secrets of a credential in plain text.
-pub(super) fn plain(vault: &dyn Vault, metadata: &Metadata) -> BTreeMap<String, String> {
+pub(crate) fn plain(vault: &dyn Vault, metadata: &Metadata) -> BTreeMap<String, String> {
     let opened = vault.open(metadata).unwrap();
     opened.secrets.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect()
 }
 
-pub(super) fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+pub(crate) fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
@@ -48,7 +48,7 @@ fn found(vault: &dyn Vault, name: &str) -> Metadata {
 }
 
 /// Runs every part of the contract, each on a vault of its own that `make` makes, empty.
-pub(super) fn vault_contract<V: Vault>(make: impl Fn() -> V) {
+pub(crate) fn vault_contract<V: Vault>(make: impl Fn() -> V) {
     for part in [
         keeps_and_tells,
         replaces,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::auth::renew::RenewError;
 use crate::credential::Power;
-use crate::error::{Code, Failure};
+use crate::error::{Code, Failure, with_causes};
 use crate::provider::ProviderError;
 use crate::secret::{Reason, StoreError};
 use crate::store::RowError;
@@ -166,6 +166,9 @@ pub enum VaultError {
     /// The provider did not do what was asked.
     #[error(transparent)]
     Provider(#[from] ProviderError),
+    /// The place where the vault is did not do what was asked.
+    #[error("{}", with_causes(&**.0))]
+    Elsewhere(Box<dyn Failure>),
 }
 
 impl From<getrandom::Error> for VaultError {
@@ -180,6 +183,7 @@ impl Failure for VaultError {
             Self::Rows(failure) => failure.code(),
             Self::Root { cause, .. } => cause.code(),
             Self::Provider(failure) => failure.code(),
+            Self::Elsewhere(failure) => failure.code(),
             Self::Session { cause, .. } => cause.code(),
             Self::NoRoot { .. } | Self::WrongKey | Self::BackupClosed { .. } => Code::Store,
             Self::BadName
@@ -210,6 +214,7 @@ impl Failure for VaultError {
             Self::Rows(failure) => return failure.mend(),
             Self::Root { cause, making } => return mend_of_root(cause, *making),
             Self::Provider(failure) => return failure.mend(),
+            Self::Elsewhere(failure) => return failure.mend(),
             Self::Session { name, cause } if cause.code() == Code::SignedOut => {
                 format!("sign in again: `lanyard credentials reconnect {}`", clean(name))
             }

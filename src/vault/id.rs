@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 const LETTERS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
 /// A new identifier behind `prefix`, such as `cred_01k…`.
-pub(super) fn new(prefix: &str, now: DateTime<Utc>) -> Result<String, getrandom::Error> {
+pub(crate) fn new(prefix: &str, now: DateTime<Utc>) -> Result<String, getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
     let milliseconds = now.timestamp_millis().unsigned_abs();

@@ -1,7 +1,8 @@
 //! Vaults: where credentials live, and what one does with them there.
 //!
 //! A [`Vault`] lists and finds metadata without opening a secret, opens one credential at a time, and changes metadata
-//! and secrets together or not at all. [`Local`] is the one on this machine. [`usable`] is the one door from a
+//! and secrets together or not at all. [`Local`] is the one on this machine,
+//! [`remote`] the one of a server. [`usable`] is the one door from a
 //! credential at rest to its usable form, [`verify`] asks providers, [`rotate`] replaces.
 
 use std::collections::BTreeSet;
@@ -13,15 +14,17 @@ use crate::provider::{self, Verdict};
 
 pub mod bound;
 mod error;
-mod id;
+pub(crate) mod id;
 mod kept;
 mod local;
+pub mod remote;
 pub mod rotate;
-mod rows;
-mod seal;
+pub(crate) mod rows;
+pub(crate) mod seal;
 pub mod session;
 pub mod usable;
 pub mod verify;
+pub mod wire;
 
 pub use error::VaultError;
 pub use kept::{Form, Kept};
@@ -128,13 +131,13 @@ pub trait Vault {
 }
 
 /// Whether a credential may be sent to a host.
-fn goes_to(metadata: &Metadata, host: &str) -> bool {
+pub(crate) fn goes_to(metadata: &Metadata, host: &str) -> bool {
     provider::hosts(metadata).iter().any(|known| known == host)
 }
 
 /// Whether a credential is used through another: of its scope, or of the organization, where the project has none of
 /// that name itself, which `hidden` tells.
-fn is_through(
+pub(crate) fn is_through(
     other: &Metadata,
     through: &Metadata,
     hidden: impl FnOnce() -> Result<bool, VaultError>,
@@ -145,7 +148,7 @@ fn is_through(
 }
 
 /// A user of a credential, as a person is told of it.
-fn in_words(user: &Metadata) -> String {
+pub(crate) fn in_words(user: &Metadata) -> String {
     format!("credential {}", user.name)
 }
 
@@ -253,6 +256,6 @@ pub fn free_name(vault: &dyn Vault, wanted: &str, by: Option<&str>) -> Result<St
 }
 
 #[cfg(test)]
-mod contract;
+pub(crate) mod contract;
 #[cfg(test)]
 mod tests;

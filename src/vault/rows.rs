@@ -11,7 +11,7 @@ use crate::provider;
 use crate::store::CredentialRow;
 
 /// The metadata in a row.
-pub(super) fn read(row: &CredentialRow) -> Result<Metadata, VaultError> {
+pub(crate) fn read(row: &CredentialRow) -> Result<Metadata, VaultError> {
     let foreign = || VaultError::Foreign { name: row.name.clone() };
     Ok(Metadata {
         kind: provider::by_kind(&row.kind).map_or_else(|| unknown(&row.kind), |(_, kind)| kind),
@@ -33,7 +33,7 @@ pub(super) fn read(row: &CredentialRow) -> Result<Metadata, VaultError> {
 }
 
 /// The row of some metadata, without anything of a rotation.
-pub(super) fn write(metadata: &Metadata) -> CredentialRow {
+pub(crate) fn write(metadata: &Metadata) -> CredentialRow {
     CredentialRow {
         id: metadata.id.clone(),
         project: metadata.scope.project().unwrap_or_default().to_owned(),
@@ -57,23 +57,23 @@ pub(super) fn write(metadata: &Metadata) -> CredentialRow {
 }
 
 /// The plain fields as a row keeps them.
-pub(super) fn fields(fields: &BTreeMap<String, String>) -> String {
+pub(crate) fn fields(fields: &BTreeMap<String, String>) -> String {
     let object = fields.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
     serde_json::Value::Object(object.collect()).to_string()
 }
 
 /// Words as a row keeps them.
-pub(super) fn words(words: &BTreeSet<String>) -> String {
+pub(crate) fn words(words: &BTreeSet<String>) -> String {
     words.iter().map(String::as_str).collect::<serde_json::Value>().to_string()
 }
 
 /// What a credential may do as a row keeps it.
-pub(super) fn scopes(scopes: &[String]) -> String {
+pub(crate) fn scopes(scopes: &[String]) -> String {
     scopes.iter().map(String::as_str).collect::<serde_json::Value>().to_string()
 }
 
 /// The scopes in a row. What cannot be read was not written here, and says nothing.
-pub(super) fn read_scopes(json: &str) -> Vec<String> {
+pub(crate) fn read_scopes(json: &str) -> Vec<String> {
     serde_json::from_str(json).unwrap_or_default()
 }
 
@@ -90,7 +90,7 @@ fn unknown(id: &str) -> &'static Kind {
 }
 
 /// A row's time.
-pub(super) fn time(milliseconds: i64) -> Option<DateTime<Utc>> {
+pub(crate) fn time(milliseconds: i64) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis(milliseconds)
 }
 

@@ -6,6 +6,8 @@
 //! which version. A row that was moved, swapped or brought back from an older copy does not open.
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+#[cfg(feature = "server")]
+use aws_lc_rs::{hkdf, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
@@ -20,7 +22,7 @@ const KEY: usize = 32;
 const FORM: &str = "lanyard-vault-1";
 
 /// A key of 256 random bits, wiped on drop.
-pub(super) struct Key(Bytes);
+pub(crate) struct Key(Bytes);
 
 /// Where the bits are.
 enum Bytes {
@@ -33,11 +35,11 @@ enum Bytes {
 
 /// Something did not open: the wrong key, another place, or damage. They cannot be told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct DoesNotOpen;
+pub(crate) struct DoesNotOpen;
 
 impl Key {
     /// A new one.
-    pub(super) fn random() -> Result<Self, getrandom::Error> {
+    pub(crate) fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = Zeroizing::new([0; KEY]);
         getrandom::fill(bytes.as_mut())?;
         Ok(Self(Bytes::Free(bytes)))
@@ -57,29 +59,29 @@ impl Key {
 
     /// The same key in memory that is never written to a disk, as far as the system allows.
     #[cfg(unix)]
-    pub(super) fn locked(&self) -> Option<Self> {
+    pub(crate) fn locked(&self) -> Option<Self> {
         Locked::of(self.bytes()).map(|bytes| Self(Bytes::Locked(bytes)))
     }
 
     /// Whether the system keeps it from the disk.
     #[cfg(unix)]
-    pub(super) fn is_locked(&self) -> bool {
+    pub(crate) fn is_locked(&self) -> bool {
         matches!(&self.0, Bytes::Locked(bytes) if bytes.is_locked())
     }
 
     /// As the secret store keeps it.
-    pub(super) fn to_secret(&self) -> Secret {
+    pub(crate) fn to_secret(&self) -> Secret {
         Secret::new(STANDARD.encode(self.bytes()))
     }
 
     /// From the secret store.
-    pub(super) fn from_secret(secret: &Secret) -> Option<Self> {
+    pub(crate) fn from_secret(secret: &Secret) -> Option<Self> {
         let bytes = Zeroizing::new(STANDARD.decode(secret.expose()).ok()?);
         Self::of(&bytes)
     }
 
     /// As a person writes it down: the letters of base 32 in groups, with a check at the end.
-    pub(super) fn to_words(&self) -> Secret {
+    pub(crate) fn to_words(&self) -> Secret {
         let mut bytes = Zeroizing::new(Vec::with_capacity(KEY + CHECK));
         bytes.extend_from_slice(self.bytes());
         bytes.extend_from_slice(&check(self.bytes()));
@@ -109,7 +111,7 @@ impl Key {
     }
 
     /// From what a person typed: case, blanks and hyphens do not count, and O, I, L stand for what they look like.
-    pub(super) fn from_words(words: &Secret) -> Option<Self> {
+    pub(crate) fn from_words(words: &Secret) -> Option<Self> {
         let mut bytes = Zeroizing::new(Vec::with_capacity(KEY + CHECK + 1));
         let (mut held, mut count) = (0u32, 0);
         for letter in words.expose().chars().filter(|letter| !letter.is_whitespace() && *letter != '-') {
@@ -132,7 +134,7 @@ impl Key {
     }
 
     /// Seals `plain` for the place that `parts` name.
-    pub(super) fn seal(&self, plain: &[u8], parts: &[&str]) -> Result<Vec<u8>, getrandom::Error> {
+    pub(crate) fn seal(&self, plain: &[u8], parts: &[&str]) -> Result<Vec<u8>, getrandom::Error> {
         let mut nonce = [0; NONCE_LEN];
         getrandom::fill(&mut nonce)?;
         let mut sealed = Vec::with_capacity(NONCE_LEN + plain.len() + AES_256_GCM_SIV.tag_len());
@@ -149,7 +151,7 @@ impl Key {
     }
 
     /// Opens what was sealed for this place.
-    pub(super) fn open(&self, sealed: &[u8], parts: &[&str]) -> Result<Zeroizing<Vec<u8>>, DoesNotOpen> {
+    pub(crate) fn open(&self, sealed: &[u8], parts: &[&str]) -> Result<Zeroizing<Vec<u8>>, DoesNotOpen> {
         let (nonce, body) = sealed.split_at_checked(NONCE_LEN).ok_or(DoesNotOpen)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| DoesNotOpen)?;
         let mut body = Zeroizing::new(body.to_vec());
@@ -160,13 +162,37 @@ impl Key {
     }
 
     /// Wraps another key for the place that `parts` name.
-    pub(super) fn wrap(&self, key: &Self, parts: &[&str]) -> Result<Vec<u8>, getrandom::Error> {
+    pub(crate) fn wrap(&self, key: &Self, parts: &[&str]) -> Result<Vec<u8>, getrandom::Error> {
         self.seal(key.bytes(), parts)
     }
 
     /// Unwraps a key.
-    pub(super) fn unwrap(&self, wrapped: &[u8], parts: &[&str]) -> Result<Self, DoesNotOpen> {
+    pub(crate) fn unwrap(&self, wrapped: &[u8], parts: &[&str]) -> Result<Self, DoesNotOpen> {
         Self::of(&self.open(wrapped, parts)?).ok_or(DoesNotOpen)
+    }
+
+    /// Another key for another purpose, from which this one cannot be found out (RFC 5869).
+    #[cfg(feature = "server")]
+    pub(crate) fn derived(&self, purpose: &str) -> Option<Self> {
+        let mut bytes = Zeroizing::new([0; KEY]);
+        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, FORM.as_bytes());
+        let pseudorandom = salt.extract(self.bytes());
+        let info = [purpose.as_bytes()];
+        pseudorandom.expand(&info, hkdf::HKDF_SHA256).ok()?.fill(bytes.as_mut()).ok()?;
+        Some(Self(Bytes::Free(bytes)))
+    }
+
+    /// A code that only who has this key can make for these parts.
+    #[cfg(feature = "server")]
+    pub(crate) fn code(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, self.bytes()));
+        for part in parts {
+            context.update(&(part.len() as u64).to_be_bytes());
+            context.update(part);
+        }
+        let mut code = [0; 32];
+        code.copy_from_slice(context.sign().as_ref());
+        code
     }
 
     fn cipher(&self) -> Option<LessSafeKey> {
@@ -197,7 +223,7 @@ fn place(parts: &[&str]) -> Vec<u8> {
 
 /// A digest of the plain fields that say where secrets go, as one part of a place: whoever changes an address in the
 /// database changes no address that a secret is sent to.
-pub(super) fn digest<'f>(fields: impl Iterator<Item = (&'f str, &'f str)>) -> String {
+pub(crate) fn digest<'f>(fields: impl Iterator<Item = (&'f str, &'f str)>) -> String {
     let mut hash = Sha256::new();
     for part in fields.flat_map(|(name, value)| [name, value]) {
         hash.update((part.len() as u64).to_be_bytes());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which layers each layer may import, besides itself.
-const LAYERS: [(&str, &[&str]); 17] = [
+const LAYERS: [(&str, &[&str]); 18] = [
     ("error", &[]),
     ("text", &[]),
     ("secret", &["error", "text", "os"]),
@@ -21,6 +21,7 @@ const LAYERS: [(&str, &[&str]); 17] = [
     ("setup", &["error", "text", "secret", "os", "http", "credential", "provider", "vault", "helper", "agent"]),
     ("agent", &["error", "text", "secret", "os", "http", "credential", "provider", "vault", "helper"]),
     ("run", &["error", "text", "secret", "os", "http", "credential", "provider", "vault"]),
+    ("server", &["error", "text", "secret", "os", "http", "store", "credential", "provider", "auth", "vault"]),
     (
         "cli",
         &[
@@ -40,13 +41,14 @@ const LAYERS: [(&str, &[&str]); 17] = [
             "setup",
             "agent",
             "run",
+            "server",
         ],
     ),
 ];
 
 /// Where a plain secret meets a wire, a store or a tool. Whoever adds a place adds it here, and says why in review.
 /// A name that ends in `/` stands for a folder: each provider speaks to its own system.
-const BORDERS: [&str; 42] = [
+const BORDERS: [&str; 51] = [
     "agent/frame.rs",
     "auth/device.rs",
     "auth/grant/client.rs",
@@ -66,6 +68,7 @@ const BORDERS: [&str; 42] = [
     "cli/helper/sign_in.rs",
     "cli/inject.rs",
     "cli/run.rs",
+    "cli/serve.rs",
     "cli/store.rs",
     "cli/ui.rs",
     "credential/fields.rs",
@@ -84,11 +87,19 @@ const BORDERS: [&str; 42] = [
     "secret/map.rs",
     "secret/memory.rs",
     "secret/mod.rs",
+    "server/api_keys.rs",
+    "server/keys.rs",
+    "server/oauth/",
+    "server/passphrase.rs",
+    "server/portal/",
+    "server/serve.rs",
+    "server/vault/sealed.rs",
     "setup/",
     "vault/kept.rs",
     "vault/local.rs",
     "vault/local/unlocked.rs",
     "vault/seal.rs",
+    "vault/wire.rs",
 ];
 
 /// What one reads in a sitting, with some room.

@@ -15,6 +15,7 @@
 //! | `double.rs` | an outside API whose routes are a closure |
 //! | `wire.rs` | HTTP by hand |
 //! | `vaulted.rs`, `agents.rs` | a home with a vault, and an agent for it |
+//! | `server/` | the team's server, its browser, and machines that work with it |
 //! | `scene.rs` | a stage and a provider that know each other |
 //! | the others | the tests |
 
@@ -104,6 +105,17 @@ mod scan;
 mod scene;
 mod second_host;
 mod secure;
+#[cfg(feature = "server")]
+mod server {
+    mod crashes;
+    mod credentials;
+    mod grants;
+    mod pages;
+    mod postgres;
+    mod real_browser;
+    mod running;
+    mod served;
+}
 mod settings;
 mod shells;
 mod stage;

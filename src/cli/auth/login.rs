@@ -41,8 +41,8 @@ const PROBE: usize = 8 << 10;
 lanyard auth login --issuer https://id.example.com --client-id my-cli\n  \
 lanyard auth login --service gitlab --with-token < token.txt")]
 pub(crate) struct Args {
-    /// The service to sign in to: a name from the configuration or a built-in one
-    #[arg(long, short, value_name = "NAME", value_parser = crate::cli::ui::name, add = clap_complete::ArgValueCandidates::new(crate::cli::completions::services))]
+    /// The service to sign in to: a name from the configuration or a built-in one, or the address of a lanyard server
+    #[arg(long, short, value_name = "NAME|URL", value_parser = crate::cli::ui::name, add = clap_complete::ArgValueCandidates::new(crate::cli::completions::services))]
     service: Option<String>,
     /// The OpenID Connect or OAuth 2.0 issuer to sign in to; written to the configuration as a service
     #[arg(long, value_name = "URL", conflicts_with = "service")]

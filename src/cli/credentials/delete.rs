@@ -3,7 +3,6 @@
 use super::named::{self, typed};
 use crate::cli::{Doors, active, vault_door};
 use crate::error::{Code, Failure, Result};
-use crate::vault::Vault;
 
 /// Delete a credential with its secrets
 ///
@@ -43,10 +42,11 @@ impl Failure for InUse {
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
-        let metadata = named::find(&vault, &profile, &self.name)?;
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
+        let metadata = named::find(vault, &profile, &self.name)?;
         let name = typed(&metadata);
         let users = vault.users(&metadata)?;
         if !users.is_empty() && !self.force {

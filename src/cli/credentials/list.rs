@@ -14,7 +14,6 @@ use crate::cli::{Doors, active, vault_door};
 use crate::credential::{Class, Metadata, Status, mask_identifier};
 use crate::error::Result;
 use crate::text::clean_into;
-use crate::vault::Vault;
 
 /// List the credentials in the vault
 #[derive(clap::Args, Debug)]
@@ -110,9 +109,10 @@ pub(crate) fn masked<'v>(metadata: &Metadata, name: &str, value: &'v str) -> Cow
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
         let now = doors.env.now();
         let (mut held, mut found) = (0, 0);
         let mut each = |see: &mut dyn FnMut(&Metadata)| {

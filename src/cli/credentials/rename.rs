@@ -4,7 +4,7 @@ use super::named::{self, typed};
 use crate::cli::{Doors, active, vault_door};
 use crate::credential::Metadata;
 use crate::error::{Code, Failure, Result};
-use crate::vault::{Change, Vault, VaultError};
+use crate::vault::{Change, VaultError};
 
 /// Give a credential another name; whoever is used through it follows
 #[derive(clap::Args, Debug)]
@@ -36,10 +36,11 @@ impl Failure for Taken {
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
-        let metadata = named::find(&vault, &profile, &self.name)?;
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
+        let metadata = named::find(vault, &profile, &self.name)?;
         let renamed = match vault.amend(&metadata, &Change { name: Some(self.new), ..Change::default() }) {
             Err(VaultError::Taken { name }) => return Err(Taken(typed(&Metadata { name, ..metadata })).into()),
             done => done?,

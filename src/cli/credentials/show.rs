@@ -67,14 +67,15 @@ struct Detail<'m> {
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
-        let metadata = named::find(&vault, &profile, &self.name)?;
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
+        let metadata = named::find(vault, &profile, &self.name)?;
         if let Some(field) = &self.reveal {
-            return self.reveal(doors, &vault, &metadata, field);
+            return self.reveal(doors, vault, &metadata, field);
         }
-        let secrets = secrets(doors, &vault, &metadata);
+        let secrets = secrets(doors, vault, &metadata);
         let (scopes, used_by) = (vault.scopes(&metadata)?, vault.users(&metadata)?);
         let now = doors.env.now();
         if active::output_json(&profile) {

@@ -96,12 +96,13 @@ impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
         self.hide_secrets(doors);
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
         let here = Here { env: doors.env, given: &self.inputs };
         let scope = self.project.clone().map_or(Scope::Organization, Scope::Project);
-        let (fields, found) = self.gather(doors, &vault, &scope, &here)?;
+        let (fields, found) = self.gather(doors, vault, &scope, &here)?;
         let name = self.name.clone().unwrap_or_else(|| {
             let found_name = found.as_ref().and_then(|found| found.name.clone());
             name_from(&found_name.unwrap_or_else(|| self.provider.default_name(&fields)))
@@ -111,7 +112,7 @@ impl Args {
         self.confirm_replacing(doors, old.as_ref())?;
         let expires = self.provider.expires(&fields).or_else(|| found.as_ref().and_then(|found| found.expires));
         let draft = draft(&name, scope.clone(), fields, expires, doors);
-        let verdict = if self.no_verify { None } else { Some(asked(doors, &vault, self.provider, &draft)?) };
+        let verdict = if self.no_verify { None } else { Some(asked(doors, vault, self.provider, &draft)?) };
         let Credential { metadata, secrets } = draft;
         let fields = Fields { kind: metadata.kind, plain: metadata.fields, secrets };
         let shown = self.provider.shown_once(&fields, &here).map(Secret::duplicate);

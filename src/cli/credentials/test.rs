@@ -64,10 +64,11 @@ impl Failure for NotAllPassed {
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
-        let chosen = self.chosen(&vault, &profile)?;
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
+        let chosen = self.chosen(vault, &profile)?;
         let json = active::output_json(&profile);
         if chosen.is_empty() && !json {
             doors.ui.say("No credentials yet: lanyard credentials store --help");
@@ -79,7 +80,7 @@ impl Args {
             done += 1;
             ui.progress("testing", done, chosen.len());
         };
-        let verdicts = verify::all(&vault, &chosen, &vault_door::net(doors), &mut told);
+        let verdicts = verify::all(vault, &chosen, &vault_door::net(doors), &mut told);
         ui.end_countdown();
         let verdicts = verdicts?;
         let failed = verdicts.iter().filter(|verdict| !verdict.outcome.passes()).count();

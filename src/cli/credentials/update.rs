@@ -11,7 +11,7 @@ use crate::credential::{Class, Credential, Field, FieldError, Fields, Kind, Meta
 use crate::error::{Code, Failure, Result};
 use crate::provider::{self, Provider, ProviderError};
 use crate::text::clean;
-use crate::vault::{Change, New, Vault, VaultError};
+use crate::vault::{Change, New, VaultError};
 
 /// Put in new values, or change tags and note
 ///
@@ -112,10 +112,11 @@ impl Failure for UpdateFailure {
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
-        let metadata = named::find(&vault, &profile, &self.name)?;
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
+        let metadata = named::find(vault, &profile, &self.name)?;
         self.hide_secrets(doors, metadata.kind);
         let words = !self.tag.is_empty() || !self.untag.is_empty() || self.note.is_some();
         self.check_unset(&metadata)?;
@@ -140,7 +141,7 @@ impl Args {
         let fields = Fields::parse(metadata.kind, raw).map_err(|failure| refused(failure.into()))?;
         let expires = provider.expires(&fields).or_else(|| own_expiry(provider, old).filter(|_| !new_secret));
         let draft = draft(&metadata.name, metadata.scope.clone(), fields, expires, doors);
-        let verdict = if self.no_verify { None } else { Some(asked(doors, &vault, provider, &draft)?) };
+        let verdict = if self.no_verify { None } else { Some(asked(doors, vault, provider, &draft)?) };
         let who = verdict.as_ref().and_then(|verdict| verdict.identity.clone());
         let change = self.change();
         // In one piece: nobody ever sees the new values with the old words.

@@ -223,6 +223,12 @@ fn write_profile(
         let service = session.service.as_str();
         if let Some(table) = &target.new_service {
             set(["services", service, "issuer"], table.issuer.as_deref().map(Value::from))?;
+            if table.vault == Some(true) {
+                let scopes: Array = table.scopes.iter().flatten().map(String::as_str).collect();
+                set(["services", service, "scopes"], Some(Value::Array(scopes)))?;
+                set(["services", service, "endpoint"], table.endpoint.as_deref().map(Value::from))?;
+                set(["services", service, "vault"], Some(true.into()))?;
+            }
         }
         if let Some(client) = &session.client
             && (args.client_id.is_some() || target.new_service.is_some() || args.is_bare())

@@ -11,6 +11,8 @@ use crate::http::{self, BadUrl, Url};
 
 use super::{Args, Way};
 
+mod server;
+
 /// Where a sign-in goes.
 pub(super) struct Target {
     /// The service's name.
@@ -77,6 +79,7 @@ pub(super) fn choose(args: &Args, doors: &Doors<'_>, config: &Config) -> Result<
     let profile_named = matches!(profile.name.source, Source::Flag(_) | Source::Variable(_));
     let may_ask = doors.ui.is_interactive() && args.is_bare();
     let (service_name, new_service) = match (&args.service, &args.issuer, &profile.service) {
+        (Some(address), _, _) if address.contains("://") => server::find(doors, config, address, args)?,
         (Some(name), _, _) => (name.clone(), None),
         (None, Some(issuer), _) => of_issuer(config, issuer, args.client_id.as_deref())?,
         (None, None, Some(service)) if profile_named || !may_ask => (service.value.clone(), None),

@@ -1,0 +1,48 @@
+//! A service that is named by its address: a lanyard server, if it says that it is one.
+
+use serde_json::Value;
+
+use super::{free_service_name, of_issuer};
+use crate::auth::LANYARD_API;
+use crate::cli::Doors;
+use crate::cli::auth::login::Args;
+use crate::config::{Config, ServiceTable};
+use crate::error::Result;
+use crate::http::{self, Request};
+
+use super::TargetError;
+
+/// The client that a lanyard server knows without being told, and what it asks for.
+const CLIENT: &str = "lanyard";
+const SCOPES: [&str; 4] = ["credentials.read", "credentials.write", "credentials.verify", "secrets.read"];
+
+/// The service at an address: one that is configured already, a lanyard server, or any other issuer.
+pub(super) fn find(
+    doors: &Doors<'_>,
+    config: &Config,
+    address: &str,
+    args: &Args,
+) -> Result<(String, Option<ServiceTable>)> {
+    let issuer = address.trim_end_matches('/');
+    let url = http::parse_url(issuer).map_err(TargetError::BadIssuer)?;
+    let known = |table: &ServiceTable| table.issuer.as_deref().is_some_and(|known| known == issuer || known == address);
+    if let Some((name, _)) = config.services.iter().find(|(_, table)| known(table)) {
+        return Ok((name.clone(), None));
+    }
+    let mut document = url.clone();
+    document.set_path("/.well-known/oauth-authorization-server");
+    let answer = doors.http.send(Request::get(document))?;
+    let told: Option<Value> = answer.is_success().then(|| answer.json().ok()).flatten();
+    if told.is_none_or(|told| told[LANYARD_API].as_i64().is_none()) {
+        return of_issuer(config, address, args.client_id.as_deref());
+    }
+    let table = ServiceTable {
+        issuer: Some(issuer.to_owned()),
+        client_id: Some(args.client_id.clone().unwrap_or_else(|| CLIENT.into())),
+        scopes: Some(SCOPES.map(str::to_owned).to_vec()),
+        endpoint: Some(issuer.to_owned()),
+        vault: Some(true),
+        ..ServiceTable::default()
+    };
+    Ok((free_service_name(config, &url), Some(table)))
+}

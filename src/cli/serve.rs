@@ -1,0 +1,158 @@
+//! `lanyard serve`: the team's server.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use crate::cli::{Doors, active, store};
+use crate::error::{Failure as _, Result};
+use crate::os::files;
+use crate::secret::Secret;
+use crate::server::{self, Given, Notice, ServeError, Settings};
+
+/// Run the team's server
+///
+/// Credentials that are shared across machines and people, with an audit. Without any flag it listens on this machine
+/// alone, keeps its data in lanyard's folder and its master key in the secret store, and gives a link that makes the
+/// first owner. Each flag is also a variable, LANYARD_SERVE_ and its name, and a line of server.toml in the
+/// configuration folder; a flag wins over a variable, and that over the file.
+#[derive(clap::Args, Debug)]
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_help = "Examples:\n  lanyard serve\n  lanyard serve --check\n  \
+lanyard serve --listen 0.0.0.0:443 --public-url https://lanyard.example.com \\\n    \
+--tls-certificate chain.pem --tls-key key.pem --master-key-file /etc/lanyard/master.key"
+)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
+    /// Where to listen [default: 127.0.0.1:7447]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// The folder of its data [default: `server` in lanyard's data folder]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    data: Option<String>,
+    /// The address by which people and programs reach it [default: where it listens]
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
+    /// The database: `sqlite:FILE` or `postgres://…` [default: sqlite:server.db in the data folder]
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// Keep the master key in this file instead of the secret store; it is made if need be
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    master_key_file: Option<String>,
+    /// The certificate with its chain, in PEM; needed where other machines reach it
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    tls_certificate: Option<String>,
+    /// The key of the certificate, in PEM
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    tls_key: Option<String>,
+    /// A proxy does TLS, and its word about who asks is believed: its address; may be given several times
+    #[arg(long, value_name = "ADDRESS")]
+    behind_proxy: Vec<String>,
+    /// Ask providers at this host although its address is private; may be given several times
+    #[arg(long, value_name = "HOST")]
+    allow_host: Vec<String>,
+    /// Read settings from this file [default: server.toml in the configuration folder]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    settings: Option<PathBuf>,
+    /// Check every setting, the database, the master key and the audit, and serve nobody
+    #[arg(long)]
+    check: bool,
+}
+
+/// What else can be asked of the server's program.
+#[derive(clap::Subcommand, Debug)]
+enum What {
+    /// Show every route, with the permission that it demands
+    ///
+    /// With --json: an array of objects with method, path and access.
+    #[command(after_help = "Example:\n  lanyard serve routes --json")]
+    Routes,
+}
+
+#[derive(Serialize)]
+struct Route {
+    method: String,
+    path: &'static str,
+    access: &'static str,
+}
+
+/// The name of the file that holds the set-up link where nobody sees the terminal.
+const LINK: &str = "setup-link";
+
+impl Args {
+    /// Runs the command.
+    pub(super) fn run(self, doors: &Doors<'_>) -> Result<()> {
+        if let Some(What::Routes) = self.what {
+            return routes(doors);
+        }
+        let (_, profile) = active::active(doors)?;
+        let check = self.check;
+        let file = self.settings.clone();
+        let settings = Settings::read(&self.given(), file.as_deref(), doors.env)?;
+        let store = store::open(doors, profile.storage.value)?;
+        if check {
+            server::check(&settings, &*store)?;
+            doors
+                .ui
+                .done("All settings are good, the database answers, the master key opens it, and the audit is whole");
+            return Ok(());
+        }
+        let link = settings.data.join(LINK);
+        let mut tell = |notice| match notice {
+            Notice::Listening { address, public, database } => {
+                files::remove(&link).map_err(|failure| told(&failure))?;
+                doors.ui.done(&format!("Serving {public} on {address}"));
+                doors.ui.note(&format!("database: {database}"));
+                Ok(())
+            }
+            // What is written to a pipe may end in a collection of logs.
+            Notice::SetUp(address) if !doors.env.stderr_is_terminal => keep(doors, &link, &address),
+            Notice::SetUp(address) => {
+                doors.ui.say("Make the first owner, within the hour:");
+                doors.ui.say(address.expose());
+                Ok(())
+            }
+        };
+        Ok(server::serve(&settings, &*store, &mut tell)?)
+    }
+
+    fn given(self) -> Given {
+        Given {
+            listen: self.listen,
+            data: self.data,
+            public_url: self.public_url,
+            database: self.database,
+            master_key_file: self.master_key_file,
+            tls_certificate: self.tls_certificate,
+            tls_key: self.tls_key,
+            behind_proxy: self.behind_proxy,
+            allow_host: self.allow_host,
+        }
+    }
+}
+
+fn keep(doors: &Doors<'_>, file: &std::path::Path, address: &Secret) -> std::result::Result<(), ServeError> {
+    let line = zeroize::Zeroizing::new([address.expose(), "\n"].concat());
+    files::replace(file, line.as_bytes(), false).map_err(|failure| told(&failure))?;
+    doors.ui.say(&format!("The link that makes the first owner, good for an hour, is in {}", file.display()));
+    Ok(())
+}
+
+fn told(failure: &files::FileError) -> ServeError {
+    ServeError::Database(Box::new(std::io::Error::other(failure.to_string())), failure.code(), failure.mend())
+}
+
+fn routes(doors: &Doors<'_>) -> Result<()> {
+    let routes = server::table();
+    let json = active::wants_json(doors, &active::load(doors)?);
+    if json {
+        let routes: Vec<Route> =
+            routes.into_iter().map(|(method, path, access)| Route { method, path, access }).collect();
+        return doors.ui.answer_json(&routes);
+    }
+    let rows: Vec<Vec<String>> =
+        routes.into_iter().map(|(method, path, access)| vec![method, path.into(), access.into()]).collect();
+    doors.ui.table(&["method", "path", "access"], &rows)
+}

@@ -1,0 +1,142 @@
+//! API keys: tokens that a person makes for their programs. Each is shown once, ends by itself, and has no more than
+//! its maker has.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::audit::{self, Event};
+use super::bearer::{self, Grant};
+use super::bridge::blocking;
+use super::caller::{Access, Caller};
+use super::db::values;
+use super::permission::{Permission, Permissions};
+use super::problem::{Answer, Problem};
+use super::routes::Route;
+use super::state::{Server, now};
+use super::token::Kind;
+
+/// A key lives so many days unless it is told to live shorter or longer, and never longer than a year.
+const USUAL: i64 = 90;
+const LONGEST: i64 = 366;
+const NAME: usize = 64;
+
+pub(crate) fn routes() -> Vec<Route> {
+    let needs = Access::Permission(Permission::KeysManage);
+    vec![
+        Route::new(Method::GET, "/api-keys", needs, list),
+        Route::new(Method::POST, "/api-keys", needs, create),
+        Route::new(Method::DELETE, "/api-keys/{id}", needs, revoke),
+    ]
+}
+
+/// A key as it is shown: never itself.
+#[derive(Serialize)]
+struct Shown {
+    id: String,
+    name: String,
+    permissions: Vec<String>,
+    created: Option<DateTime<Utc>>,
+    expires: Option<DateTime<Utc>>,
+    used: Option<DateTime<Utc>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    name: String,
+    permissions: Vec<String>,
+    days: Option<i64>,
+}
+
+async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<Value>> {
+    blocking(&server, move |server| {
+        server.tell(&caller.scope, &caller.actor, &Event::done("key.list", ""))?;
+        let own = "SELECT id, name, permissions, created, expires, used FROM tokens \
+                   WHERE org = $1 AND person = $2 AND kind = $3 AND revoked IS NULL ORDER BY created, id";
+        let found =
+            server.db.read(|rows| rows.query(own, values![caller.scope.id(), &caller.person.id, Kind::Key.word()]))?;
+        let time = DateTime::from_timestamp_millis;
+        let mut items = Vec::new();
+        for mut row in found {
+            let permissions = row.text(2)?.split_ascii_whitespace().map(str::to_owned).collect();
+            let (created, expires, used) = (row.int(3)?, row.int(4)?, row.maybe_int(5)?);
+            items.push(Shown {
+                id: row.text(0)?,
+                name: row.text(1)?,
+                permissions,
+                created: time(created),
+                expires: time(expires),
+                used: used.and_then(time),
+            });
+        }
+        Ok(Json(json!({ "items": items })))
+    })
+    .await
+}
+
+async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted): Json<Wanted>) -> Answer<Response> {
+    let name = wanted.name.trim().to_owned();
+    if name.is_empty() || name.chars().count() > NAME || name.chars().any(char::is_control) {
+        return Err(Problem::invalid(format!("a key needs a name of at most {NAME} characters")));
+    }
+    let days = wanted.days.unwrap_or(USUAL);
+    if !(1..=LONGEST).contains(&days) {
+        return Err(Problem::invalid(format!("a key lives from 1 to {LONGEST} days")));
+    }
+    let permissions = Permissions::parse(&wanted.permissions.join(" "));
+    let permissions = permissions.filter(|permissions| !permissions.is_empty());
+    let permissions = permissions.ok_or_else(|| Problem::invalid("a key needs permissions that there are"))?;
+    if !permissions.within(&caller.permissions) {
+        return Err(Problem::forbidden("a permission that the key is to have"));
+    }
+    blocking(&server, move |server| {
+        let grant = Grant {
+            scope: caller.scope.clone(),
+            person: caller.person.id.clone(),
+            client: String::new(),
+            permissions,
+            family: String::new(),
+        };
+        let now = now();
+        let life = TimeDelta::days(days);
+        let minted = server.db.write(|rows| -> Answer<_> {
+            let minted = bearer::issue(rows, Kind::Key, &grant, &name, life, now)?;
+            let event = Event { detail: &grant.permissions.words(), ..Event::done("key.create", &minted.id) };
+            audit::append(rows, &server.keys, &caller.scope, &caller.actor, &event, now)?;
+            Ok(minted)
+        })?;
+        let body = json!({
+            "id": minted.id,
+            "name": name,
+            "permissions": grant.permissions.iter().map(Permission::word).collect::<Vec<_>>(),
+            "created": now,
+            "expires": now + life,
+            "key": minted.token.expose(),
+        });
+        Ok((StatusCode::CREATED, Json(body)).into_response())
+    })
+    .await
+}
+
+async fn revoke(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<StatusCode> {
+    blocking(&server, move |server| {
+        server.db.write(|rows| -> Answer<()> {
+            let own = "SELECT 1 FROM tokens WHERE org = $1 AND id = $2 AND person = $3 AND kind = $4";
+            let whose = values![caller.scope.id(), &id, &caller.person.id, Kind::Key.word()];
+            if rows.first(own, whose)?.is_none() || !bearer::revoke(rows, &caller.scope, &id, now())? {
+                return Err(Problem::not_found());
+            }
+            let event = Event::done("key.revoke", &id);
+            Ok(audit::append(rows, &server.keys, &caller.scope, &caller.actor, &event, now())?)
+        })?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}

@@ -1,0 +1,120 @@
+//! Failed attempts to guess something: after a few, each costs a wait that grows.
+//!
+//! They are counted by what was guessed at, and by the network that they came from, in the database: every server counts
+//! together. A success forgets those of the account, and none of the network's.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+
+use super::db::{DbError, Rows, values};
+use super::problem::Problem;
+
+/// So many slips are free.
+const FREE: i64 = 5;
+/// The longest wait, in seconds: nobody can lock another out for longer.
+const LONGEST: i64 = 300;
+/// After so long without a failure, all are forgotten.
+const FORGET: i64 = 3600;
+
+/// What is guessed at, for one attempt.
+pub(crate) struct Attempt {
+    account: String,
+    network: String,
+}
+
+impl Attempt {
+    /// An attempt at an account, which is named as it is looked up.
+    pub(crate) fn at(what: &str, account: &str, from: Option<IpAddr>) -> Self {
+        Self { account: format!("{what}:{account}"), network: format!("{what}@{}", network(from)) }
+    }
+
+    /// Refuses an attempt that comes too early. Those of a network may come twenty times as often.
+    pub(crate) fn refuse_early(&self, rows: &mut dyn Rows, now: DateTime<Utc>) -> Result<(), Problem> {
+        for (subject, free) in [(&self.account, FREE), (&self.network, 20 * FREE)] {
+            let Some((failures, last)) = known(rows, subject)? else { continue };
+            let wait = if failures < free { 0 } else { 1_i64 << (failures - free).min(20) }.min(LONGEST);
+            let left = last / 1000 + wait - now.timestamp();
+            if left > 0 {
+                return Err(Problem::slow_down(left));
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a failure.
+    pub(crate) fn failed(&self, rows: &mut dyn Rows, now: DateTime<Utc>) -> Result<(), DbError> {
+        for subject in [&self.account, &self.network] {
+            let before = known(rows, subject)?.filter(|(_, last)| now.timestamp() - last / 1000 < FORGET);
+            let failures = before.map_or(0, |(failures, _)| failures) + 1;
+            rows.execute(
+                "INSERT INTO attempts (subject, failures, last) VALUES ($1, $2, $3) \
+                 ON CONFLICT (subject) DO UPDATE SET failures = $2, last = $3",
+                values![subject, failures, now.timestamp_millis()],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Forgets the failures of the account.
+    pub(crate) fn succeeded(&self, rows: &mut dyn Rows) -> Result<(), DbError> {
+        rows.execute("DELETE FROM attempts WHERE subject = $1", values![&self.account]).map(|_| ())
+    }
+}
+
+fn known(rows: &mut dyn Rows, subject: &str) -> Result<Option<(i64, i64)>, DbError> {
+    let row = rows.first("SELECT failures, last FROM attempts WHERE subject = $1", values![subject])?;
+    row.map(|mut row| Ok((row.int(0)?, row.int(1)?))).transpose()
+}
+
+/// The network of an address: what one customer of a provider has at least.
+fn network(address: Option<IpAddr>) -> String {
+    match address.map(|address| address.to_canonical()) {
+        Some(IpAddr::V4(address)) => {
+            let [a, b, c, _] = address.octets();
+            format!("{a}.{b}.{c}.0/24")
+        }
+        Some(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{a:x}:{b:x}:{c:x}:{:x}::/56", d & 0xff00)
+        }
+        None => "unknown".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::db::tests::Scratch;
+
+    #[test]
+    fn guessing_becomes_slow_and_locks_nobody_out_for_long() {
+        let scratch = Scratch::new();
+        let at = |seconds| DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap();
+        let from = |text: &str| Some(text.parse().unwrap());
+        let alice = Attempt::at("sign-in", "alice", from("192.0.2.7"));
+        let early = |attempt: &Attempt, now| scratch.db.read(|rows| attempt.refuse_early(rows, now)).is_err();
+        let fail = |attempt: &Attempt, now| scratch.db.write(|rows| attempt.failed(rows, now)).unwrap();
+        for second in 0..5 {
+            assert!(!early(&alice, at(second)));
+            fail(&alice, at(second));
+        }
+        assert!(early(&alice, at(4)) && !early(&alice, at(6)));
+        for _ in 0..45 {
+            fail(&alice, at(6));
+        }
+        assert!(early(&alice, at(6 + LONGEST - 1)) && !early(&alice, at(6 + LONGEST)));
+        let neighbour = Attempt::at("sign-in", "bob", from("192.0.2.200"));
+        assert!(!early(&neighbour, at(6)), "a network of many is not locked out by one");
+        for _ in 0..60 {
+            fail(&neighbour, at(6));
+        }
+        assert!(early(&Attempt::at("sign-in", "carol", from("192.0.2.1")), at(6)));
+        assert!(!early(&Attempt::at("sign-in", "carol", from("192.0.3.1")), at(6)));
+        scratch.db.write(|rows| alice.succeeded(rows)).unwrap();
+        let elsewhere = Attempt::at("sign-in", "alice", from("198.51.100.1"));
+        assert!(!early(&elsewhere, at(7)) && early(&alice, at(6)), "the network's failures stay");
+        assert_eq!(network(from("::ffff:192.0.2.9")), "192.0.2.0/24");
+        assert_eq!(network(from("2001:db8:1:2345::9")), "2001:db8:1:2300::/56");
+    }
+}

@@ -1,0 +1,126 @@
+//! Bearer tokens as the database keeps them: access and refresh tokens of a sign-in, and API keys.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::db::{DbError, OrgScope, Rows, values};
+use super::keys::KeyError;
+use super::permission::Permissions;
+use super::token::{self, Kind, Minted, Parsed};
+
+/// How long an access token lives, and a refresh token that nobody uses.
+pub(crate) const ACCESS: TimeDelta = TimeDelta::minutes(15);
+const REFRESH: TimeDelta = TimeDelta::days(30);
+
+/// What a token was given, at most.
+#[derive(Debug, Clone)]
+pub(crate) struct Grant {
+    pub(crate) scope: OrgScope,
+    pub(crate) person: String,
+    /// The OAuth client; empty for an API key.
+    pub(crate) client: String,
+    pub(crate) permissions: Permissions,
+    /// All tokens that came of one sign-in.
+    pub(crate) family: String,
+}
+
+/// A token as the database knows it.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) id: String,
+    pub(crate) kind: Kind,
+    pub(crate) grant: Grant,
+    pub(crate) created: i64,
+    pub(crate) expires: i64,
+    pub(crate) used: Option<i64>,
+    revoked: bool,
+}
+
+impl Known {
+    /// Whether it still counts.
+    pub(crate) fn is_alive(&self, now: DateTime<Utc>) -> bool {
+        !self.revoked && now.timestamp_millis() < self.expires
+    }
+}
+
+/// Makes a token and keeps its hash.
+pub(crate) fn issue(
+    rows: &mut dyn Rows,
+    kind: Kind,
+    grant: &Grant,
+    name: &str,
+    life: TimeDelta,
+    now: DateTime<Utc>,
+) -> Result<Minted, KeyError> {
+    let minted = token::mint(kind).map_err(|_| KeyError::NoRandom)?;
+    rows.execute(
+        "INSERT INTO tokens (org, id, kind, hash, person, client, name, permissions, family, created, expires) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        values![
+            grant.scope.id(),
+            &minted.id,
+            kind.word(),
+            &minted.hash,
+            &grant.person,
+            &grant.client,
+            name,
+            &grant.permissions.words(),
+            &grant.family,
+            now.timestamp_millis(),
+            (now + life).timestamp_millis(),
+        ],
+    )?;
+    Ok(minted)
+}
+
+/// The access and the refresh token of a sign-in.
+pub(crate) fn issue_pair(rows: &mut dyn Rows, grant: &Grant, now: DateTime<Utc>) -> Result<(Minted, Minted), KeyError> {
+    Ok((issue(rows, Kind::Access, grant, "", ACCESS, now)?, issue(rows, Kind::Refresh, grant, "", REFRESH, now)?))
+}
+
+/// What is known of a token, whether it still counts or not; `None` for one that was never made here.
+pub(crate) fn find(rows: &mut dyn Rows, parsed: &Parsed) -> Result<Option<Known>, DbError> {
+    let one = "SELECT org, kind, hash, person, client, permissions, family, created, expires, used, revoked \
+               FROM tokens WHERE id = $1";
+    let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(None) };
+    let (org, kind, hash, person) = (row.text(0)?, row.text(1)?, row.bytes(2)?, row.text(3)?);
+    if !parsed.is(&hash) || kind != parsed.kind.word() {
+        return Ok(None);
+    }
+    let grant = Grant {
+        scope: OrgScope::of(org),
+        person,
+        client: row.text(4)?,
+        permissions: Permissions::parse(&row.text(5)?).unwrap_or_default(),
+        family: row.text(6)?,
+    };
+    let (created, expires, used) = (row.int(7)?, row.int(8)?, row.maybe_int(9)?);
+    let revoked = row.maybe_int(10)?.is_some();
+    Ok(Some(Known { id: parsed.id.clone(), kind: parsed.kind, grant, created, expires, used, revoked }))
+}
+
+/// Spends a refresh token: `false` where it was spent before.
+pub(crate) fn spend(rows: &mut dyn Rows, known: &Known, now: DateTime<Utc>) -> Result<bool, DbError> {
+    let spent = rows.execute(
+        "UPDATE tokens SET used = $3, revoked = $3 WHERE org = $1 AND id = $2 AND revoked IS NULL",
+        values![known.grant.scope.id(), &known.id, now.timestamp_millis()],
+    )?;
+    Ok(spent > 0)
+}
+
+/// Ends every token that came of one sign-in.
+pub(crate) fn revoke_family(rows: &mut dyn Rows, grant: &Grant, now: DateTime<Utc>) -> Result<(), DbError> {
+    rows.execute(
+        "UPDATE tokens SET revoked = $3 WHERE org = $1 AND family = $2 AND revoked IS NULL",
+        values![grant.scope.id(), &grant.family, now.timestamp_millis()],
+    )?;
+    Ok(())
+}
+
+/// Ends one token.
+pub(crate) fn revoke(rows: &mut dyn Rows, scope: &OrgScope, id: &str, now: DateTime<Utc>) -> Result<bool, DbError> {
+    let revoked = rows.execute(
+        "UPDATE tokens SET revoked = $3 WHERE org = $1 AND id = $2 AND revoked IS NULL",
+        values![scope.id(), id, now.timestamp_millis()],
+    )?;
+    Ok(revoked > 0)
+}

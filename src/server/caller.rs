@@ -1,0 +1,149 @@
+//! Who calls: what each route demands is checked before its handler runs, and the handler is told who it is.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::header;
+use axum::http::request::Parts;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use chrono::TimeDelta;
+
+use super::audit::{Actor, Event, Outcome};
+use super::bearer::{self, Known};
+use super::bridge::blocking;
+use super::db::{DbError, OrgScope, values};
+use super::edge::Source;
+use super::people::{self, Person};
+use super::permission::{Permission, Permissions, Role};
+use super::problem::{Answer, Problem};
+use super::state::{Server, now};
+use super::token::{self, Kind, Parsed};
+
+/// What a route demands of whoever calls it. There is no route without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Nothing: the route tells nothing of anybody, or looks for itself.
+    Anyone,
+    /// A page of the portal: the handler asks for a session and checks where a form comes from.
+    Page,
+    /// Any token that counts.
+    Token,
+    /// A token with this permission.
+    Permission(Permission),
+}
+
+impl Access {
+    /// The word for the list of routes.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Anyone => "anyone",
+            Self::Page => "page",
+            Self::Token => "token",
+            Self::Permission(permission) => permission.word(),
+        }
+    }
+}
+
+/// Whoever calls, with a token that counts now.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    /// The organization that they work in.
+    pub(crate) scope: OrgScope,
+    /// Who they are.
+    pub(crate) person: Person,
+    /// What they are in it.
+    pub(crate) role: Role,
+    /// What they may do with this token.
+    pub(crate) permissions: Permissions,
+    /// The same for the audit.
+    pub(crate) actor: Actor,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::internal("a route without a caller"))
+    }
+}
+
+/// Where a request comes from, for a handler that looks for itself.
+pub(crate) struct Asker(pub(crate) Source);
+
+impl<S: Send + Sync> FromRequestParts<S> for Asker {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        Ok(Self(parts.extensions.get::<Source>().cloned().unwrap_or_default()))
+    }
+}
+
+/// Goes before every handler of a route.
+pub(crate) async fn admit(
+    State((server, access)): State<(Arc<Server>, Access)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let needed = match access {
+        Access::Anyone | Access::Page => return next.run(request).await,
+        Access::Token => None,
+        Access::Permission(permission) => Some(permission),
+    };
+    let text = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    // A slip of the finger, or somebody else's token, asks no database.
+    let token = text.and_then(|text| text.strip_prefix("Bearer ")).and_then(|token| token::parse(token.trim()));
+    let source = request.extensions().get::<Source>().cloned().unwrap_or_default();
+    match look_up(&server, token, source, needed).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn look_up(
+    server: &Arc<Server>,
+    token: Option<Parsed>,
+    source: Source,
+    needed: Option<Permission>,
+) -> Answer<Caller> {
+    let parsed = token.filter(|parsed| matches!(parsed.kind, Kind::Key | Kind::Access));
+    let parsed = parsed.ok_or_else(Problem::unauthenticated)?;
+    blocking(server, move |server| {
+        let known = server.db.read(|rows| bearer::find(rows, &parsed))?.ok_or_else(Problem::unauthenticated)?;
+        let caller = caller(server, &known, &source)?;
+        match needed {
+            Some(permission) if !caller.permissions.has(permission) => {
+                let event = Event { outcome: Outcome::Denied, ..Event::done("access", permission.word()) };
+                server.tell(&caller.scope, &caller.actor, &event)?;
+                Err(Problem::forbidden(permission.word()))
+            }
+            _ => Ok(caller),
+        }
+    })
+    .await
+}
+
+/// Who has this token, and what they may do with it now.
+fn caller(server: &Server, known: &Known, source: &Source) -> Answer<Caller> {
+    let now = now();
+    let scope = known.grant.scope.clone();
+    let actor = Actor { person: known.grant.person.clone(), token: known.id.clone(), ..source.actor() };
+    let found = server.db.read(|rows| -> Result<_, DbError> {
+        Ok((people::role(rows, &scope, &known.grant.person)?, people::by_id(rows, &known.grant.person)?))
+    })?;
+    let (Some(role), Some(person), true) = (found.0, found.1, known.is_alive(now)) else {
+        let event = Event { outcome: Outcome::Denied, ..Event::done("access", &known.id) };
+        server.tell(&scope, &actor, &event)?;
+        return Err(Problem::unauthenticated());
+    };
+    // Noted once a minute: it is worth no write at every request.
+    if known.used.is_none_or(|used| now.timestamp_millis() - used > TimeDelta::minutes(1).num_milliseconds()) {
+        let note = "UPDATE tokens SET used = $3 WHERE org = $1 AND id = $2";
+        server.db.write(|rows| rows.execute(note, values![scope.id(), &known.id, now.timestamp_millis()]))?;
+    }
+    let permissions = known.grant.permissions.and(&role.permissions());
+    Ok(Caller { scope, person, role, permissions, actor })
+}

@@ -1,0 +1,201 @@
+//! The one way from the server to addresses that its users name: what is private, special or somebody's metadata is
+//! never reached, whatever a name resolves to.
+//!
+//! A name is resolved once; every address that comes of it must be allowed; the connection goes to those addresses and
+//! no other. No proxy, no redirect. Whoever asked learns that the address is not allowed or does not answer, and nothing
+//! of what stands there.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use crate::http::{Http, Request, Response, Unreachable, Url, send_to};
+use crate::secret::Reason;
+
+/// What asks for more is cut short.
+const TIMEOUT: Duration = Duration::from_secs(10);
+const MOST: usize = 1 << 20;
+/// The ports of services with TLS; an allowed host may have any.
+const PORTS: [u16; 4] = [443, 5000, 6443, 8443];
+
+/// The connector. Hosts that an administrator allowed may have private addresses and plain HTTP.
+pub(crate) struct Connector<'c> {
+    pub(crate) allowed: &'c [String],
+}
+
+impl Http for Connector<'_> {
+    fn send(&self, mut request: Request) -> Result<Response, Unreachable> {
+        let addresses = self.addresses(&request.url).map_err(|problem| Unreachable::Connect {
+            origin: request.url.origin().ascii_serialization(),
+            cause: Reason(problem.into()),
+        })?;
+        request.timeout = request.timeout.min(TIMEOUT);
+        request.max_answer = request.max_answer.min(MOST);
+        send_to(&request, &addresses)
+    }
+}
+
+impl Connector<'_> {
+    /// The addresses that a URL leads to, if all of them may be reached.
+    fn addresses(&self, url: &Url) -> Result<Vec<SocketAddr>, &'static str> {
+        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase();
+        let is_allowed = self.allowed.contains(&host);
+        if url.scheme() != "https" && !is_allowed {
+            return Err("the server asks only addresses with https");
+        }
+        if !is_allowed && !url.port_or_known_default().is_some_and(|port| PORTS.contains(&port)) {
+            return Err("the server does not ask at this port");
+        }
+        let addresses = url.socket_addrs(|| None).map_err(|_| "the name leads nowhere")?;
+        if addresses.is_empty() {
+            return Err("the name leads nowhere");
+        }
+        if addresses.iter().any(|address| is_metadata(address.ip()) || (!is_allowed && is_special(address.ip()))) {
+            return Err("the server does not ask at private addresses; an administrator can allow a host");
+        }
+        Ok(addresses)
+    }
+}
+
+/// Where clouds tell a machine its secrets: never reached, even for an allowed host.
+fn is_metadata(address: IpAddr) -> bool {
+    const V4: [Ipv4Addr; 4] = [
+        Ipv4Addr::new(169, 254, 169, 254),
+        Ipv4Addr::new(168, 63, 129, 16),
+        Ipv4Addr::new(192, 0, 0, 192),
+        Ipv4Addr::new(100, 100, 100, 200),
+    ];
+    const V6: [Ipv6Addr; 1] = [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)];
+    match address {
+        IpAddr::V4(address) => V4.contains(&address) || address.is_link_local(),
+        IpAddr::V6(address) => {
+            V6.contains(&address) || embedded(address).is_some_and(|inner| is_metadata(IpAddr::V4(inner)))
+        }
+    }
+}
+
+/// Whether an address is not of the open net: private, of this machine, of this link, of many, or reserved.
+fn is_special(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_special_v4(address),
+        IpAddr::V6(address) => {
+            let [first, second, ..] = address.segments();
+            let documentation = first == 0x2001 && second == 0x0db8;
+            address.is_unspecified()
+                || address.is_loopback()
+                || address.is_unique_local()
+                || address.is_unicast_link_local()
+                || address.is_multicast()
+                // Old site-local addresses, and what only routers say to themselves.
+                || first & 0xffc0 == 0xfec0
+                || first == 0x0100
+                || documentation
+                || embedded(address).is_some_and(is_special_v4)
+        }
+    }
+}
+
+fn is_special_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    match a {
+        0 | 10 | 127 | 224..=255 => true,
+        100 => (64..=127).contains(&b),
+        169 => b == 254,
+        172 => (16..=31).contains(&b),
+        192 => matches!((b, c), (0, 0 | 2) | (88, 99) | (168, _)),
+        198 => matches!((b, c), (18 | 19, _) | (51, 100)),
+        203 => (b, c) == (0, 113),
+        _ => false,
+    }
+}
+
+/// The IPv4 address that an IPv6 address leads to: mapped, compatible, NAT64, 6to4, Teredo.
+fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let segments = address.segments();
+    let of = |high: u16, low: u16| {
+        let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+        Ipv4Addr::new(a, b, c, d)
+    };
+    match segments {
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x64, 0xff9b, 1, _, _, _, high, low]
+        | [0x2002, high, low, ..] => Some(of(high, low)),
+        [0x2001, 0, .., high, low] => Some(of(!high, !low)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(allowed: &[&str], url: &str) -> bool {
+        let allowed: Vec<String> = allowed.iter().map(|host| (*host).to_owned()).collect();
+        Connector { allowed: &allowed }.addresses(&Url::parse(url).unwrap()).is_err()
+    }
+
+    #[test]
+    fn what_is_not_of_the_open_net_is_not_asked() {
+        for host in [
+            "0.0.0.0",
+            "0.1.2.3",
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "127.1",
+            "0x7f.1",
+            "0177.0.0.1",
+            "2130706433",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.8",
+            "192.0.2.1",
+            "192.88.99.1",
+            "192.168.0.1",
+            "198.18.0.1",
+            "198.51.100.1",
+            "203.0.113.1",
+            "224.0.0.1",
+            "240.0.0.1",
+            "255.255.255.255",
+            "168.63.129.16",
+            "192.0.0.192",
+            "100.100.100.200",
+            "[::]",
+            "[::1]",
+            "[::ffff:169.254.169.254]",
+            "[::ffff:10.0.0.1]",
+            "[::127.0.0.1]",
+            "[64:ff9b::a00:1]",
+            "[2002:a00:1::]",
+            "[2001:0:0:0:0:0:f5ff:fffe]",
+            "[fc00::1]",
+            "[fd00:ec2::254]",
+            "[fe80::1]",
+            "[fec0::1]",
+            "[ff02::1]",
+            "[2001:db8::1]",
+            "localhost",
+            "localhost.",
+            "①②⑦.0.0.1",
+        ] {
+            assert!(refused(&[], &format!("https://{host}/")), "{host}");
+        }
+        for open in ["8.8.8.8", "1.1.1.1", "172.32.0.1", "100.128.0.1", "[2606:4700::1111]", "[64:ff9b::808:808]"] {
+            assert!(!refused(&[], &format!("https://{open}/")), "{open}");
+        }
+    }
+
+    #[test]
+    fn an_allowed_host_may_be_private_and_never_metadata() {
+        assert!(!refused(&["127.0.0.1"], "http://127.0.0.1:8080/"));
+        assert!(refused(&["127.0.0.1"], "http://127.0.0.2:8080/"));
+        assert!(refused(&["169.254.169.254"], "http://169.254.169.254/"));
+        assert!(refused(&["::ffff:a9fe:a9fe"], "http://[::ffff:169.254.169.254]/"));
+        assert!(refused(&["fd00:ec2::254"], "http://[fd00:ec2::254]/"));
+        assert!(refused(&[], "http://8.8.8.8/") && refused(&[], "https://8.8.8.8:22/"));
+        assert!(!refused(&[], "https://8.8.8.8:6443/"));
+    }
+}

@@ -1,0 +1,88 @@
+//! The secrets of a credential: read with a permission and an audit entry of their own, written all at once.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{seen, shown, stored, values};
+use crate::credential::Credential;
+use crate::server::bridge::blocking;
+use crate::server::caller::Caller;
+use crate::server::problem::{Answer, Problem};
+use crate::server::state::Server;
+use crate::vault::wire::{Incoming, Told, with_data};
+use crate::vault::{New, Vault};
+
+/// Which secrets are asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    /// The version whose secrets are wanted; those of another are not given.
+    version: Option<i64>,
+}
+
+pub(super) async fn read(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Query(Asked { version }): Query<Asked>,
+) -> Answer<Response> {
+    blocking(&server, move |server| {
+        let vault = server.vault(caller.scope, caller.actor);
+        let metadata = stored(&vault, &id)?.metadata;
+        if version.is_some_and(|version| version != metadata.version) {
+            return Err(Problem::changed());
+        }
+        let opened = vault.open(&metadata)?;
+        let body = with_data(&json!({ "version": metadata.version }), &opened.secrets);
+        Ok(([(header::CONTENT_TYPE, "application/json")], body.to_vec()).into_response())
+    })
+    .await
+}
+
+pub(super) async fn put(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(incoming): Json<Incoming>,
+) -> Answer<Response> {
+    let seen = seen(&headers)?;
+    blocking(&server, move |server| {
+        let vault = server.vault(caller.scope, caller.actor);
+        let stored = stored(&vault, &id)?;
+        let version = incoming.version.is_some_and(|version| version != stored.metadata.version);
+        if version || seen.is_some_and(|revision| revision != stored.revision) {
+            return Err(Problem::changed());
+        }
+        if incoming.name.is_some() || incoming.project.is_some() {
+            return Err(Problem::invalid("name and project are changed by PATCH"));
+        }
+        let data = incoming.data.ok_or_else(|| Problem::invalid("there are no secrets under `data`"))?;
+        let old = stored.metadata;
+        if incoming.renewal {
+            vault.renew(&Credential { metadata: old, secrets: data }, incoming.expires)?;
+            return shown(&vault, &id, StatusCode::OK);
+        }
+        let kind = incoming.kind.as_deref().map_or(Ok(old.kind), values::kind)?;
+        let fields = values::next(&old, kind, incoming.fields, data)?;
+        vault.put(New {
+            name: String::new(),
+            scope: old.scope.clone(),
+            fields,
+            expires: incoming.expires,
+            tags: incoming.tags.unwrap_or_else(|| old.tags.clone()),
+            note: incoming.note.unwrap_or_else(|| old.note.clone()),
+            verdict: incoming.verdict.as_ref().and_then(Told::verdict),
+            replaces: Some(old),
+            retiring: incoming.retiring,
+        })?;
+        shown(&vault, &id, StatusCode::OK)
+    })
+    .await
+}

@@ -1,0 +1,71 @@
+//! Asking the provider whether a credential is good, through the connector that reaches nothing private.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::stored;
+use crate::provider::{self, Net, Outcome, Verdict};
+use crate::server::bridge::blocking;
+use crate::server::caller::Caller;
+use crate::server::connector::Connector;
+use crate::server::problem::{Answer, Problem};
+use crate::server::state::{Server, now};
+use crate::vault::verify;
+
+pub(super) async fn ask(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Answer<Json<Value>> {
+    let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
+    blocking(&server, move |server| {
+        let vault = server.vault(caller.scope, caller.actor);
+        let metadata = stored(&vault, &id)?.metadata;
+        if metadata.secret_names.is_empty() {
+            let status = StatusCode::UNPROCESSABLE_ENTITY;
+            return Err(Problem::new(status, "no-secrets", "no secrets are stored for this credential"));
+        }
+        let can_be_asked = provider::of(&metadata).is_some_and(|provider| provider.asks_by_http(&metadata));
+        if !can_be_asked {
+            return Err(cannot_be_asked());
+        }
+        let http = Connector { allowed: &server.allowed_hosts };
+        let net = Net { http: &http, env: &server.env, now: now() };
+        let verdict = verify::one(&vault, &metadata, &net)?;
+        if verdict.outcome == Outcome::CannotBeAsked {
+            return Err(cannot_be_asked());
+        }
+        Ok(Json(told(&verdict)))
+    })
+    .await
+}
+
+fn cannot_be_asked() -> Problem {
+    let status = StatusCode::UNPROCESSABLE_ENTITY;
+    Problem::new(status, "cannot-be-asked", "the server can ask nobody about this credential")
+}
+
+/// What the provider said. Of an address that did not answer as it should, no more than that is told: a server is no
+/// eye for those who want to know what stands where.
+fn told(verdict: &Verdict) -> Value {
+    let is_telling = !matches!(verdict.outcome, Outcome::Unreachable | Outcome::Tls | Outcome::Unexpected);
+    let valid = matches!(verdict.outcome, Outcome::Valid | Outcome::Insufficient);
+    let mut told = json!({ "valid": valid, "outcome": verdict.outcome.word() });
+    if valid {
+        told["identity"] = json!(verdict.identity);
+    } else {
+        let word = verdict.error.as_deref().filter(|_| is_telling).unwrap_or(verdict.outcome.word());
+        told["error"] = json!(word);
+    }
+    if is_telling {
+        told["reason"] = json!(verdict.reason);
+        told["next"] = json!(verdict.next);
+        told["expires"] = json!(verdict.expires);
+        told["scopes"] = json!(verdict.scopes);
+    }
+    told
+}

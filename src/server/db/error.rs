@@ -1,0 +1,63 @@
+//! Why the database did not do it.
+
+use crate::error::{Code, Failure};
+use crate::os::files::FileError;
+use crate::secret::Reason;
+
+/// Why the database did not do it. No variant holds a value of a row.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DbError {
+    /// The file or its folder cannot be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A name that must be unique is taken.
+    #[error("the name is taken")]
+    Taken,
+    /// Somebody else wrote for too long.
+    #[error("the database is being written by another process")]
+    Busy,
+    /// There is no room.
+    #[error("there is no room on the disk for the database")]
+    Full,
+    /// It does not answer.
+    #[error("the database does not answer")]
+    Unreachable(#[source] Reason),
+    /// A newer program wrote it.
+    #[error("the database was written by a newer lanyard")]
+    Newer,
+    /// Another program's database.
+    #[error("the database belongs to another program")]
+    Strange,
+    /// A row is not of the form it should be.
+    #[error("a row of the database is not of the form it should be")]
+    Shape,
+    /// Anything else that it said.
+    #[error("the database refused")]
+    Refused(#[source] Reason),
+}
+
+impl Failure for DbError {
+    fn code(&self) -> Code {
+        match self {
+            Self::File(failure) => failure.code(),
+            Self::Unreachable(_) => Code::Unreachable,
+            Self::Newer | Self::Strange => Code::Config,
+            Self::Taken | Self::Busy | Self::Full | Self::Shape | Self::Refused(_) => Code::Failed,
+        }
+    }
+
+    fn mend(&self) -> Option<String> {
+        Some(match self {
+            Self::File(failure) => return failure.mend(),
+            Self::Taken => "choose another name".into(),
+            Self::Busy => "wait for the other process, then try again".into(),
+            Self::Full => "free some disk space; what was stored before is still there".into(),
+            Self::Unreachable(_) => "see that the database runs, and check `--database`".into(),
+            Self::Newer => "install the newer lanyard".into(),
+            Self::Strange => {
+                "give the server a database of its own: `--database`, or `--data` for another folder".into()
+            }
+            Self::Shape | Self::Refused(_) => "look at the database; a backup may be needed".into(),
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! The server's database: SQLite in the data folder, or PostgreSQL.
+//!
+//! One SQL text serves both: columns are TEXT, BIGINT or BYTEA, placeholders are `$1`, `$2` …, times are milliseconds
+//! since 1970. Whatever belongs to an organization has the organization in its primary key, and a statement that
+//! touches it takes it from an [`OrgScope`], which only a caller who was let in can have.
+
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+mod error;
+mod migrate;
+mod postgres;
+mod scope;
+mod sqlite;
+mod value;
+
+pub(crate) use error::DbError;
+pub(crate) use scope::OrgScope;
+pub(crate) use value::{Row, Value, values};
+
+/// Where the database is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Address {
+    /// A file of its owner's alone.
+    Sqlite(PathBuf),
+    /// A PostgreSQL server, as its URL says. It may hold a password.
+    Postgres(Url),
+}
+
+impl Address {
+    /// Reads `sqlite:FILE` or `postgres://…`; a file is relative to the data folder.
+    pub(crate) fn parse(text: &str, data: &Path) -> Option<Self> {
+        if let Some(file) = text.strip_prefix("sqlite:") {
+            let file = file.strip_prefix("//").unwrap_or(file);
+            return (!file.is_empty()).then(|| Self::Sqlite(data.join(file)));
+        }
+        let url = Url::parse(text).ok()?;
+        (matches!(url.scheme(), "postgres" | "postgresql") && url.host_str().is_some()).then_some(Self::Postgres(url))
+    }
+
+    /// What a person may read of it: never the password.
+    pub(crate) fn in_words(&self) -> String {
+        match self {
+            Self::Sqlite(path) => path.display().to_string(),
+            Self::Postgres(url) => format!(
+                "postgres://{}{}{}",
+                url.host_str().unwrap_or_default(),
+                url.port().map(|port| format!(":{port}")).unwrap_or_default(),
+                url.path()
+            ),
+        }
+    }
+}
+
+/// What is asked within one transaction.
+pub(crate) trait Rows {
+    /// The rows that a statement gives.
+    fn query(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, DbError>;
+    /// Runs a statement; how many rows it changed.
+    fn execute(&mut self, sql: &str, values: &[Value<'_>]) -> Result<u64, DbError>;
+    /// Runs several statements that take no values.
+    fn batch(&mut self, sql: &str) -> Result<(), DbError>;
+
+    /// The first row that a statement gives.
+    fn first(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Option<Row>, DbError> {
+        Ok(self.query(sql, values)?.into_iter().next())
+    }
+}
+
+/// The database.
+pub(crate) struct Database {
+    engine: Engine,
+}
+
+enum Engine {
+    Sqlite(sqlite::Sqlite),
+    Postgres(postgres::Postgres),
+}
+
+impl Database {
+    /// Opens the database, makes it where there is none, and brings its tables up to date.
+    pub(crate) fn open(address: &Address) -> Result<Self, DbError> {
+        let engine = match address {
+            Address::Sqlite(path) => Engine::Sqlite(sqlite::Sqlite::open(path)?),
+            Address::Postgres(url) => Engine::Postgres(postgres::Postgres::open(url)?),
+        };
+        let database = Self { engine };
+        database.write(|rows| migrate::migrate(rows))?;
+        Ok(database)
+    }
+
+    /// Runs statements as one: all of them count, or none. They are on the disk when this returns.
+    pub(crate) fn write<T, E: From<DbError>>(&self, work: impl FnOnce(&mut dyn Rows) -> Result<T, E>) -> Result<T, E> {
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.write(work),
+            Engine::Postgres(engine) => engine.transaction(false, work),
+        }
+    }
+
+    /// Reads rows as they were at one instant.
+    pub(crate) fn read<T, E: From<DbError>>(&self, work: impl FnOnce(&mut dyn Rows) -> Result<T, E>) -> Result<T, E> {
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.read(work),
+            Engine::Postgres(engine) => engine.transaction(true, work),
+        }
+    }
+
+    /// Overwrites what recent writes have left beside the rows, keys above all. Where somebody is reading, the next time
+    /// does it.
+    pub(crate) fn forget(&self) {
+        if let Engine::Sqlite(engine) = &self.engine {
+            engine.empty_log();
+        }
+    }
+
+    /// Whether it answers.
+    pub(crate) fn answers(&self) -> Result<(), DbError> {
+        self.read(|rows| rows.first("SELECT version FROM schema_versions", &[]).map(|_| ()))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

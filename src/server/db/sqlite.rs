@@ -1,0 +1,197 @@
+//! SQLite: one writer, several readers, in a file of its owner's alone.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, Transaction, TransactionBehavior, params_from_iter};
+
+use super::value::{Cell, Row, Value};
+use super::{DbError, Rows};
+use crate::os::files;
+use crate::secret::Reason;
+use crate::text::clean;
+
+/// How long to wait for another process that writes.
+const BUSY: Duration = Duration::from_secs(15);
+/// So many connections that read are kept for the next request.
+const IDLE: usize = 8;
+/// Marks the file as the server's: `LNYS`.
+const APPLICATION: i32 = 0x4c4e_5953;
+
+/// A database in a file.
+pub(super) struct Sqlite {
+    path: PathBuf,
+    writer: Mutex<Connection>,
+    readers: Mutex<Vec<Connection>>,
+}
+
+impl Sqlite {
+    /// Opens the file and makes it where there is none.
+    ///
+    /// WAL keeps readers and the writer out of each other's way; every commit is on the disk when it returns; what is
+    /// deleted is overwritten.
+    pub(super) fn open(path: &Path) -> Result<Self, DbError> {
+        let folder = path.parent().unwrap_or(Path::new("."));
+        files::create_private_dir(folder)?;
+        files::ensure_private(path)?;
+        for end in ["-wal", "-shm", "-journal"] {
+            let mut name = path.file_name().unwrap_or_default().to_owned();
+            name.push(end);
+            files::refuse_unsafe(&path.with_file_name(name))?;
+        }
+        // The database refuses every link on the way, so that nobody swaps the file now that it was looked at.
+        let real = folder
+            .canonicalize()
+            .map_or_else(|_| path.to_owned(), |real| real.join(path.file_name().unwrap_or_default()));
+        let writer = connect(&real).map_err(|cause| told(&cause))?;
+        claim(&writer)?;
+        Ok(Self { path: real, writer: Mutex::new(writer), readers: Mutex::default() })
+    }
+
+    pub(super) fn write<T, E: From<DbError>>(&self, work: impl FnOnce(&mut dyn Rows) -> Result<T, E>) -> Result<T, E> {
+        // Whoever broke off in here has left no transaction open.
+        let mut connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|cause| told(&cause))?;
+        let done = work(&mut Within(&transaction))?;
+        transaction.commit().map_err(|cause| told(&cause))?;
+        Ok(done)
+    }
+
+    /// Moves the log into the file and empties it.
+    pub(super) fn empty_log(&self) {
+        let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(cause) = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::debug!(%cause, "the log is not empty");
+        }
+    }
+
+    pub(super) fn read<T, E: From<DbError>>(&self, work: impl FnOnce(&mut dyn Rows) -> Result<T, E>) -> Result<T, E> {
+        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => connect(&self.path).map_err(|cause| told(&cause))?,
+        };
+        let done = connection
+            .transaction()
+            .map_err(|cause| E::from(told(&cause)))
+            .and_then(|transaction| work(&mut Within(&transaction)));
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if readers.len() < IDLE {
+            readers.push(connection);
+        }
+        done
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_EXRESCODE
+            | OpenFlags::SQLITE_OPEN_NOFOLLOW,
+    )?;
+    connection.busy_timeout(BUSY)?;
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF; \
+         PRAGMA temp_store = MEMORY;",
+    )?;
+    Ok(connection)
+}
+
+/// Marks a fresh file as the server's, and refuses one of another program.
+fn claim(connection: &Connection) -> Result<(), DbError> {
+    let look = || -> rusqlite::Result<(i32, u32)> {
+        let tables = connection.query_row("SELECT COUNT(*) FROM sqlite_master", [], |row| row.get(0))?;
+        Ok((connection.pragma_query_value(None, "application_id", |row| row.get(0))?, tables))
+    };
+    let (application, tables) = look().map_err(|cause| told(&cause))?;
+    if application != APPLICATION && tables > 0 {
+        return Err(DbError::Strange);
+    }
+    let mark = || {
+        connection.execute_batch("PRAGMA journal_mode = WAL")?;
+        connection.pragma_update(None, "application_id", APPLICATION)
+    };
+    mark().map_err(|cause| told(&cause))
+}
+
+/// A transaction that is open.
+struct Within<'t>(&'t Transaction<'t>);
+
+impl Rows for Within<'_> {
+    fn query(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, DbError> {
+        let ask = || -> rusqlite::Result<Vec<Row>> {
+            let mut statement = self.0.prepare_cached(&numbered(sql))?;
+            let columns = statement.column_count();
+            let mut found = statement.query(params_from_iter(values))?;
+            let mut rows = Vec::new();
+            while let Some(row) = found.next()? {
+                rows.push(Row((0..columns).map(|column| cell(row.get_ref(column)?)).collect::<Result<_, _>>()?));
+            }
+            Ok(rows)
+        };
+        ask().map_err(|cause| told(&cause))
+    }
+
+    fn execute(&mut self, sql: &str, values: &[Value<'_>]) -> Result<u64, DbError> {
+        let run = || self.0.prepare_cached(&numbered(sql))?.execute(params_from_iter(values));
+        run().map(|changed| changed as u64).map_err(|cause| told(&cause))
+    }
+
+    fn batch(&mut self, sql: &str) -> Result<(), DbError> {
+        self.0.execute_batch(sql).map_err(|cause| told(&cause))
+    }
+}
+
+/// SQLite spells a numbered placeholder with `?`. No statement of ours has a `$` in another place.
+fn numbered(sql: &str) -> String {
+    sql.replace('$', "?")
+}
+
+fn cell(value: ValueRef<'_>) -> rusqlite::Result<Cell> {
+    Ok(match value {
+        ValueRef::Null => Cell::Null,
+        ValueRef::Integer(number) => Cell::Int(number),
+        ValueRef::Text(_) => Cell::Text(value.as_str()?.to_owned()),
+        ValueRef::Blob(bytes) => Cell::Bytes(bytes.to_vec()),
+        ValueRef::Real(_) => return Err(rusqlite::Error::InvalidQuery),
+    })
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Int(number) => ValueRef::Integer(*number),
+            Self::Bytes(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
+/// What the database said, sorted by what mends it.
+fn told(cause: &rusqlite::Error) -> DbError {
+    let rusqlite::Error::SqliteFailure(code, message) = cause else { return DbError::Shape };
+    let said = Reason(clean(message.as_deref().unwrap_or("no reason was given")));
+    match code.code {
+        ErrorCode::ConstraintViolation
+            if matches!(
+                code.extended_code,
+                rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+            ) =>
+        {
+            DbError::Taken
+        }
+        ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => DbError::Busy,
+        ErrorCode::DiskFull => DbError::Full,
+        ErrorCode::SystemIoFailure | ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied => {
+            DbError::Unreachable(said)
+        }
+        ErrorCode::NotADatabase => DbError::Strange,
+        _ => DbError::Refused(said),
+    }
+}

@@ -1,0 +1,90 @@
+//! A database for tests, and what every database must do.
+
+use chrono::{DateTime, Utc};
+use tempfile::TempDir;
+
+use super::*;
+use crate::server::keys::{Keys, Master};
+
+/// A database with one organization, in a folder that goes with it.
+pub(crate) struct Scratch {
+    pub(crate) dir: TempDir,
+    pub(crate) db: Database,
+    pub(crate) keys: Keys,
+    pub(crate) org: OrgScope,
+}
+
+impl Scratch {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Database::open(&Address::Sqlite(dir.path().join("server.db"))).unwrap();
+        let keys = Keys::open(&db, &Master::File(&dir.path().join("master.key"))).unwrap();
+        let scratch = Self { dir, db, keys, org: OrgScope::of("org_test") };
+        scratch.organization(&scratch.org);
+        scratch
+    }
+
+    /// Makes an organization.
+    pub(crate) fn organization(&self, org: &OrgScope) {
+        self.db
+            .write(|rows| {
+                rows.execute("INSERT INTO organizations (id, name, created) VALUES ($1, 'Test', 0)", values![org.id()])
+                    .unwrap();
+                self.keys.make(rows, org, DateTime::<Utc>::UNIX_EPOCH)
+            })
+            .unwrap();
+    }
+}
+
+#[test]
+fn what_fails_half_way_leaves_nothing() {
+    let scratch = Scratch::new();
+    let failed: Result<(), DbError> = scratch.db.write(|rows| {
+        rows.execute("INSERT INTO settings (name, value) VALUES ('a', 'b')", &[])?;
+        Err(DbError::Shape)
+    });
+    assert!(failed.is_err());
+    let left = scratch.db.read(|rows| rows.first("SELECT value FROM settings WHERE name = $1", values!["a"])).unwrap();
+    assert!(left.is_none());
+    let twice = scratch.db.write(|rows| {
+        rows.execute("INSERT INTO settings (name, value) VALUES ('a', 'b')", &[])?;
+        rows.execute("INSERT INTO settings (name, value) VALUES ('a', 'c')", &[])
+    });
+    assert!(matches!(twice, Err(DbError::Taken)));
+}
+
+#[test]
+fn a_newer_or_a_foreign_database_is_refused() {
+    let scratch = Scratch::new();
+    let path = scratch.dir.path().join("server.db");
+    scratch.db.write(|rows| rows.batch("UPDATE schema_versions SET version = 99")).unwrap();
+    let again = || Database::open(&Address::Sqlite(path.clone())).map(|_| ());
+    assert!(matches!(again(), Err(DbError::Newer)));
+    let foreign = scratch.dir.path().join("vault.db");
+    drop(crate::store::Store::open(&foreign).unwrap());
+    let opened = Database::open(&Address::Sqlite(foreign)).map(|_| ());
+    assert!(matches!(opened, Err(DbError::Strange)));
+}
+
+#[test]
+fn a_master_key_of_another_server_opens_nothing() {
+    let scratch = Scratch::new();
+    let path = scratch.dir.path().join("master.key");
+    assert!(Keys::open(&scratch.db, &Master::File(&path)).is_ok());
+    std::fs::remove_file(&path).unwrap();
+    assert!(Keys::open(&scratch.db, &Master::File(&path)).is_err(), "no new one is made in its place");
+    let other = Scratch::new();
+    std::fs::copy(other.dir.path().join("master.key"), &path).unwrap();
+    assert!(Keys::open(&scratch.db, &Master::File(&path)).is_err());
+}
+
+#[test]
+fn an_address_is_shown_without_its_password() {
+    let data = Path::new("/data");
+    let postgres = Address::parse("postgres://user:hunter2@db.example:5433/lanyard", data).unwrap();
+    assert_eq!(postgres.in_words(), "postgres://db.example:5433/lanyard");
+    assert_eq!(Address::parse("sqlite:server.db", data), Some(Address::Sqlite("/data/server.db".into())));
+    for bad in ["", "sqlite:", "mysql://host/db", "postgres://", "server.db"] {
+        assert_eq!(Address::parse(bad, data), None, "{bad}");
+    }
+}

@@ -1,0 +1,140 @@
+//! Why the server does not start.
+
+use std::net::SocketAddr;
+
+use super::db::DbError;
+use crate::error::{Code, Failure};
+use crate::secret::{Reason, StoreError};
+
+/// Why the server does not start. No variant holds a secret.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A setting cannot be used.
+    #[error("{place} cannot be used: {problem}")]
+    Setting {
+        /// The flag, variable or key of the file.
+        place: String,
+        /// What is wrong, without the value.
+        problem: String,
+    },
+    /// A file of settings is not what it should be.
+    #[error("{file} cannot be read: {problem}")]
+    SettingsFile {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Tokens would travel readable.
+    #[error("{address} can be reached from other machines, and there is no certificate")]
+    Readable {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// Certificate or key cannot be used.
+    #[error("the certificate in {file} cannot be used")]
+    Certificate {
+        /// The file.
+        file: String,
+        /// Why not.
+        #[source]
+        cause: Reason,
+    },
+    /// The database did not do it.
+    #[error("the database cannot be used")]
+    Database(#[source] Box<dyn std::error::Error + Send + Sync>, Code, Option<String>),
+    /// The secret store did not give or take the master key.
+    #[error("the master key is out of reach")]
+    Store(#[from] StoreError),
+    /// The master key is gone.
+    #[error("the master key of this server is not in {place}")]
+    NoMasterKey {
+        /// Where it was looked for.
+        place: String,
+    },
+    /// It is another server's.
+    #[error("the master key in {place} is of another server")]
+    OtherMasterKey {
+        /// Where it is.
+        place: String,
+    },
+    /// It is none.
+    #[error("what is in {place} is no master key")]
+    BadMasterKey {
+        /// Where it is.
+        place: String,
+    },
+    /// What happened was changed afterwards.
+    #[error("the audit of {org} is broken at entry {sequence}: {problem}")]
+    Audit {
+        /// Whose.
+        org: String,
+        /// What is wrong with it.
+        problem: String,
+        /// The number of the entry.
+        sequence: i64,
+    },
+    /// The system gave no random numbers.
+    #[error("the system gave no random numbers")]
+    NoRandom,
+    /// The system gave no threads or signals.
+    #[error("the system does not let the server run")]
+    System(#[source] std::io::Error),
+}
+
+impl From<DbError> for ServeError {
+    fn from(failure: DbError) -> Self {
+        let (code, mend) = (failure.code(), failure.mend());
+        Self::Database(Box::new(failure), code, mend)
+    }
+}
+
+impl Failure for ServeError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Setting { .. } | Self::SettingsFile { .. } | Self::Readable { .. } | Self::Certificate { .. } => {
+                Code::Config
+            }
+            Self::Database(_, code, _) => *code,
+            Self::Store(failure) => failure.code(),
+            Self::NoMasterKey { .. } | Self::OtherMasterKey { .. } | Self::BadMasterKey { .. } => Code::Store,
+            Self::Audit { .. } => Code::Invalid,
+            Self::Listen { .. } | Self::NoRandom | Self::System(_) => Code::Failed,
+        }
+    }
+
+    fn mend(&self) -> Option<String> {
+        Some(match self {
+            Self::Setting { place, .. } => format!("correct {place}; `lanyard serve --help` tells what it takes"),
+            Self::SettingsFile { .. } => "correct the file, or name another one with `--settings`".into(),
+            Self::Readable { .. } => {
+                "give `--tls-certificate` and `--tls-key`, listen on 127.0.0.1, or name the proxy that does TLS: \
+                 `--behind-proxy ADDRESS`"
+                    .into()
+            }
+            Self::Listen { .. } => "end the program that listens there, or choose another address: `--listen`".into(),
+            Self::Certificate { .. } => "give a chain and its key in PEM, the key readable by you alone".into(),
+            Self::Database(_, _, mend) => return mend.clone(),
+            Self::Store(failure) => {
+                let own = failure.mend().unwrap_or_default();
+                format!("{own}; or keep the key in a file: `--master-key-file FILE`")
+            }
+            Self::NoMasterKey { .. } => {
+                "bring it back from where it was kept; without it nothing that was stored can be opened".into()
+            }
+            Self::OtherMasterKey { .. } => "give the key that was made for this database, or another `--data`".into(),
+            Self::BadMasterKey { .. } => "bring the key back whole".into(),
+            Self::Audit { .. } => "somebody wrote to the database past the server; compare it with a backup".into(),
+            Self::NoRandom | Self::System(_) => "try again".into(),
+        })
+    }
+}

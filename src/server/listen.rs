@@ -1,0 +1,128 @@
+//! Connections: how many there are, how long they may take, and how they end.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+use super::edge::Peer;
+
+/// So many connections at a time; the others wait to be let in.
+const CONNECTIONS: usize = 4096;
+/// How long the head of a request, or the beginning of TLS, may take.
+const HEAD: Duration = Duration::from_secs(10);
+/// The longest head, and the most headers.
+const HEAD_BYTES: usize = 32 << 10;
+const HEADERS: usize = 100;
+/// How long those who are being answered when the server ends are waited for.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// The system is short of something that it will have again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Answers connections until `stop` is done, and then those that are open.
+pub(crate) async fn listen(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    router: Router,
+    stop: impl Future<Output = ()>,
+) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let (ending, ends) = watch::channel(false);
+    let mut stop = pin!(stop);
+    loop {
+        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { break };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.as_mut() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (tls, router, ends) = (tls.clone(), router.clone(), ends.clone());
+                tokio::spawn(async move {
+                    connection(stream, peer, tls, router, ends).await;
+                    drop(permit);
+                });
+            }
+            Err(cause) => {
+                tracing::warn!(%cause, "a connection was not accepted");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    // Nobody is left to hear it only where nobody is left.
+    let _ = ending.send(true);
+    let everybody = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
+    if tokio::time::timeout(FAREWELL, room.acquire_many(everybody)).await.is_err() {
+        tracing::warn!("some connections were still open");
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+    router: Router,
+    ends: watch::Receiver<bool>,
+) {
+    // Answers are whole when they are sent.
+    let _ = stream.set_nodelay(true);
+    match tls {
+        None => serve(stream, peer, router, ends).await,
+        Some(config) => match tokio::time::timeout(HEAD, TlsAcceptor::from(config).accept(stream)).await {
+            Ok(Ok(stream)) => serve(stream, peer, router, ends).await,
+            Ok(Err(cause)) => tracing::debug!(%cause, "no TLS came about"),
+            Err(_) => tracing::debug!("no TLS came about in time"),
+        },
+    }
+}
+
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
+    router: Router,
+    mut ends: watch::Receiver<bool>,
+) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer.ip()));
+        router.call(request.map(Body::new))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_headers(HEADERS)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let done = tokio::select! {
+        done = connection.as_mut() => done,
+        () = ended(&mut ends) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(cause) = done {
+        tracing::debug!(%cause, "a connection broke off");
+    }
+}
+
+/// Done when the server ends.
+async fn ended(ends: &mut watch::Receiver<bool>) {
+    // Whoever would say so is gone as well where nothing can be heard any more.
+    let _ = ends.wait_for(|ends| *ends).await;
+}

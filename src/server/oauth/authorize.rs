@@ -1,0 +1,220 @@
+//! The authorization endpoint (RFC 6749 section 4.1.1): a person decides whether a program is let in.
+
+use std::sync::Arc;
+
+use axum::Form;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use chrono::TimeDelta;
+use serde::Deserialize;
+
+use super::client::{self, Client};
+use super::consent;
+use super::error::OauthError;
+use crate::http::Url;
+use crate::secret::Secret;
+use crate::server::audit::{self, Event, Outcome};
+use crate::server::bridge::blocking;
+use crate::server::db::values;
+use crate::server::people::Member;
+use crate::server::permission::Permissions;
+use crate::server::portal::page::{Page, Text, sent_on};
+use crate::server::portal::{Visitor, same_origin, sign_in_first};
+use crate::server::problem::Answer;
+use crate::server::random;
+use crate::server::state::{Server, now};
+use crate::server::token::{self, Kind};
+
+/// A code is exchanged at once, or never.
+const LIFE: TimeDelta = TimeDelta::seconds(60);
+/// The longest state that is carried through.
+const STATE: usize = 2048;
+
+/// What a program asks.
+#[derive(Deserialize, Clone)]
+pub(super) struct Asked {
+    response_type: Option<String>,
+    client_id: Option<String>,
+    redirect_uri: Option<String>,
+    state: Option<String>,
+    scope: Option<String>,
+    code_challenge: Option<String>,
+    code_challenge_method: Option<String>,
+}
+
+/// What a person says to it.
+#[derive(Deserialize)]
+pub(super) struct Decided {
+    #[serde(flatten)]
+    asked: Asked,
+    word: String,
+    organization: String,
+    decision: String,
+}
+
+/// A question that may be put to a person.
+struct Question {
+    client: &'static Client,
+    redirect: Url,
+    permissions: Permissions,
+    challenge: String,
+    state: Option<String>,
+}
+
+impl Asked {
+    /// What may be put to a person; else what the browser is shown, or where it is sent with an error.
+    fn check(&self, server: &Server) -> Result<Question, Box<Response>> {
+        let page = |why| Box::new(Page::refusal(StatusCode::BAD_REQUEST, why).into_response());
+        // Until it is clear where an answer may go, none goes anywhere.
+        let client = self.client_id.as_deref().and_then(client::find);
+        let client = client.ok_or_else(|| page("The program that sent you here is not known to this server."))?;
+        let given = self.redirect_uri.as_deref().unwrap_or_default();
+        let redirect = client::loopback(given);
+        let redirect =
+            redirect.ok_or_else(|| page("The program that sent you here names an address that is not its own."))?;
+        let state = self.state.clone().filter(|state| state.len() <= STATE);
+        let refuse =
+            |error| Box::new(sent_on(answer(server, &redirect, &[("error", error)], state.as_deref()).as_str(), None));
+        if self.response_type.as_deref() != Some("code") {
+            return Err(refuse("unsupported_response_type"));
+        }
+        let challenge = self.code_challenge.clone().unwrap_or_default();
+        let is_digest = challenge.len() == 43
+            && challenge.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        if self.code_challenge_method.as_deref() != Some("S256") || !is_digest {
+            return Err(refuse("invalid_request"));
+        }
+        match consent::wanted(self.scope.as_deref()) {
+            Ok(permissions) => Ok(Question { client, redirect, permissions, challenge, state }),
+            Err(_) => Err(refuse("invalid_scope")),
+        }
+    }
+
+    /// The same in hidden fields.
+    fn fields(&self) -> String {
+        [
+            ("response_type", &self.response_type),
+            ("client_id", &self.client_id),
+            ("redirect_uri", &self.redirect_uri),
+            ("state", &self.state),
+            ("scope", &self.scope),
+            ("code_challenge", &self.code_challenge),
+            ("code_challenge_method", &self.code_challenge_method),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_deref()?)))
+        .map(|(name, value)| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">\n", Text(value)))
+        .collect()
+    }
+}
+
+/// The program's address with an answer in it, and who it comes from (RFC 9207).
+fn answer(server: &Server, redirect: &Url, pairs: &[(&str, &str)], state: Option<&str>) -> Url {
+    let mut url = redirect.clone();
+    url.query_pairs_mut()
+        .extend_pairs(pairs)
+        .extend_pairs(state.map(|state| ("state", state)))
+        .append_pair("iss", server.issuer());
+    url
+}
+
+pub(super) async fn show(
+    State(server): State<Arc<Server>>,
+    uri: Uri,
+    visitor: Visitor,
+    Query(asked): Query<Asked>,
+) -> Response {
+    let question = match asked.check(&server) {
+        Ok(question) => question,
+        Err(response) => return *response,
+    };
+    let Some(signed_in) = visitor.signed_in else {
+        return sign_in_first(uri.path_and_query().map_or("/", |path| path.as_str()));
+    };
+    if signed_in.members.is_empty() {
+        return Page::refusal(StatusCode::FORBIDDEN, "You are in no organization of this server.").into_response();
+    }
+    let body = format!(
+        "<form method=\"post\" action=\"/authorize\">\n<input type=\"hidden\" name=\"word\" value=\"{}\">\n{}{}\n</form>\n\
+         <p class=\"hint\">Signed in as {}.</p>",
+        Text(&signed_in.form_word),
+        asked.fields(),
+        consent::question(question.client, &question.permissions, &signed_in.members),
+        Text(&signed_in.person.login),
+    );
+    let origin = question.redirect.origin().ascii_serialization();
+    Page::new("Let a program in?", body).may_end_at(&origin).into_response()
+}
+
+pub(super) async fn submit(
+    State(server): State<Arc<Server>>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    Form(decided): Form<Decided>,
+) -> Answer<Response> {
+    if let Err(page) = same_origin(&server, &headers) {
+        return Ok(page.into_response());
+    }
+    let question = match decided.asked.check(&server) {
+        Ok(question) => question,
+        Err(response) => return Ok(*response),
+    };
+    let member = visitor
+        .signed_in
+        .as_ref()
+        .filter(|signed_in| signed_in.has_sent(&decided.word))
+        .and_then(|signed_in| signed_in.members.iter().find(|member| member.scope.id() == decided.organization));
+    let (Some(member), Some(signed_in)) = (member.cloned(), visitor.signed_in) else {
+        let why = "Your session has ended meanwhile. Start again from your terminal.";
+        return Ok(Page::refusal(StatusCode::FORBIDDEN, why).into_response());
+    };
+    let actor = signed_in.actor(&visitor.source);
+    let allowed = decided.decision == "allow";
+    let (redirect, state) = (question.redirect.clone(), question.state.clone());
+    let code = blocking(&server, move |server| {
+        let outcome = if allowed { Outcome::Done } else { Outcome::Denied };
+        let event = Event { outcome, ..Event::done("program.admit", question.client.id) };
+        server.db.write(|rows| -> Answer<Option<Secret>> {
+            audit::append(rows, &server.keys, &member.scope, &actor, &event, now())?;
+            if !allowed {
+                return Ok(None);
+            }
+            let minted = token::mint(Kind::Code)?;
+            let permissions = given(&question, &member);
+            rows.execute(
+                "INSERT INTO codes (id, hash, org, person, client, redirect, challenge, permissions, family, expires) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                values![
+                    &minted.id,
+                    &minted.hash,
+                    member.scope.id(),
+                    &signed_in.person.id,
+                    question.client.id,
+                    decided.asked.redirect_uri.as_deref(),
+                    &question.challenge,
+                    &permissions.words(),
+                    random::base62(20)?.as_str(),
+                    (now() + LIFE).timestamp_millis(),
+                ],
+            )?;
+            Ok(Some(minted.token))
+        })
+    });
+    let to = match code.await? {
+        Some(code) => answer(&server, &redirect, &[("code", code.expose())], state.as_deref()),
+        None => answer(&server, &redirect, &[("error", "access_denied")], state.as_deref()),
+    };
+    Ok(sent_on(to.as_str(), None))
+}
+
+/// What the program is given: no more than its person has.
+fn given(question: &Question, member: &Member) -> Permissions {
+    question.permissions.and(&member.role.permissions())
+}
+
+impl std::convert::From<getrandom::Error> for OauthError {
+    fn from(failure: getrandom::Error) -> Self {
+        Self::Other(failure.into())
+    }
+}

@@ -1,0 +1,63 @@
+//! What a person is asked before a program is let in, and what a program may ask for.
+
+use super::client::Client;
+use super::error::{Given, refused};
+use crate::server::people::Member;
+use crate::server::permission::Permissions;
+use crate::server::portal::page::Text;
+
+/// Scopes of other servers that mean nothing here and do no harm.
+const IDLE: [&str; 4] = ["openid", "profile", "email", "offline_access"];
+
+/// The permissions of a list of scopes. A program that names none asks for all that its person has.
+pub(super) fn wanted(scope: Option<&str>) -> Given<Permissions> {
+    let words: Vec<&str> =
+        scope.unwrap_or_default().split_ascii_whitespace().filter(|word| !IDLE.contains(word)).collect();
+    let named = Permissions::parse(&words.join(" "));
+    match named {
+        Some(named) if named.is_empty() => Ok(Permissions::all()),
+        Some(named) => Ok(named),
+        None => refused("invalid_scope", "a scope is unknown"),
+    }
+}
+
+/// What is asked, with the organizations to choose from. Only what the person has there is ever given.
+pub(super) fn question(client: &Client, permissions: &Permissions, members: &[Member]) -> String {
+    let list: String = permissions.iter().map(|permission| format!("<li>{}</li>", Text(permission.title()))).collect();
+    let choice = match members {
+        [only] => format!(
+            "<input type=\"hidden\" name=\"organization\" value=\"{}\">\n<p>In <strong>{}</strong> it may:</p>",
+            Text(only.scope.id()),
+            Text(&only.organization)
+        ),
+        several => {
+            let options: String = several
+                .iter()
+                .map(|member| {
+                    format!("<option value=\"{}\">{}</option>", Text(member.scope.id()), Text(&member.organization))
+                })
+                .collect();
+            format!("<label>Organization<select name=\"organization\">{options}</select></label>\n<p>It may:</p>")
+        }
+    };
+    format!(
+        "<p><strong>{}</strong> asks to be let in. If you did not just start this yourself, say no.</p>\n{choice}\n\
+         <ul>{list}</ul>\n\
+         <button name=\"decision\" value=\"allow\">Allow</button>\
+         <button class=\"quiet\" name=\"decision\" value=\"deny\">No</button>",
+        Text(client.title)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_asks_for_what_there_is() {
+        assert_eq!(wanted(None).unwrap(), Permissions::all());
+        assert_eq!(wanted(Some("openid offline_access")).unwrap(), Permissions::all());
+        assert_eq!(wanted(Some("credentials.read offline_access")).unwrap().words(), "credentials.read");
+        assert!(wanted(Some("credentials.read everything")).is_err());
+    }
+}

@@ -1,0 +1,73 @@
+//! Errors as RFC 6749 section 5.2 has them.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use crate::server::db::DbError;
+use crate::server::keys::KeyError;
+use crate::server::problem::Problem;
+
+/// Why a program was not given what it asked for.
+#[derive(Debug)]
+pub(super) enum OauthError {
+    /// One of the registered errors, with a sentence.
+    Refused(&'static str, &'static str),
+    /// Something that has nothing to do with the protocol.
+    Other(Problem),
+}
+
+/// The result of an endpoint.
+pub(super) type Given<T> = Result<T, OauthError>;
+
+pub(super) fn refused<T>(error: &'static str, description: &'static str) -> Given<T> {
+    Err(OauthError::Refused(error, description))
+}
+
+/// What becomes of a transaction that comes to this: a refusal is an answer, and what was noted on the way to it stays;
+/// any other failure undoes all of it.
+pub(super) fn settled<T>(given: Given<T>) -> Given<Given<T>> {
+    match given {
+        Err(OauthError::Other(problem)) => Err(OauthError::Other(problem)),
+        answer => Ok(answer),
+    }
+}
+
+impl From<Problem> for OauthError {
+    fn from(problem: Problem) -> Self {
+        Self::Other(problem)
+    }
+}
+
+impl From<DbError> for OauthError {
+    fn from(failure: DbError) -> Self {
+        Self::Other(failure.into())
+    }
+}
+
+impl From<KeyError> for OauthError {
+    fn from(failure: KeyError) -> Self {
+        Self::Other(failure.into())
+    }
+}
+
+impl IntoResponse for OauthError {
+    fn into_response(self) -> Response {
+        let (status, error, description) = match self {
+            Self::Refused("invalid_client", description) => (StatusCode::UNAUTHORIZED, "invalid_client", description),
+            Self::Refused(error, description) => (StatusCode::BAD_REQUEST, error, description),
+            Self::Other(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => {
+                (problem.status(), "slow_down", "too many attempts; come back later")
+            }
+            Self::Other(problem) if problem.status() == StatusCode::SERVICE_UNAVAILABLE => {
+                (problem.status(), "temporarily_unavailable", "the server cannot do this now; come back later")
+            }
+            Self::Other(problem) => (problem.status(), "server_error", "the server failed; its log tells more"),
+        };
+        let mut response = (status, Json(json!({ "error": error, "error_description": description }))).into_response();
+        // RFC 6749 section 5.1 wants both; the second is for caches that nobody has any more.
+        response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+        response
+    }
+}

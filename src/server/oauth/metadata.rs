@@ -1,0 +1,39 @@
+//! What the server can do, as RFC 8414 has it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use crate::auth::LANYARD_API;
+use crate::server::permission::Permission;
+use crate::server::state::Server;
+
+pub(super) async fn show(State(server): State<Arc<Server>>) -> Json<Value> {
+    let scopes: Vec<&str> = Permission::ALL.iter().map(|permission| permission.word()).collect();
+    let mut document = json!({
+        "issuer": server.issuer(),
+        "authorization_endpoint": server.address("/authorize"),
+        "token_endpoint": server.address("/token"),
+        "device_authorization_endpoint": server.address("/device-authorization"),
+        "revocation_endpoint": server.address("/revoke"),
+        "introspection_endpoint": server.address("/introspect"),
+        "userinfo_endpoint": server.address("/userinfo"),
+        "scopes_supported": scopes,
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "grant_types_supported": [
+            "authorization_code",
+            "refresh_token",
+            "urn:ietf:params:oauth:grant-type:device_code",
+        ],
+        "token_endpoint_auth_methods_supported": ["none"],
+        "revocation_endpoint_auth_methods_supported": ["none"],
+        "introspection_endpoint_auth_methods_supported": ["none"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+    });
+    document[LANYARD_API] = json!(1);
+    Json(document)
+}

@@ -1,0 +1,214 @@
+//! The token endpoint (RFC 6749 sections 4.1.3 and 6, RFC 8628 section 3.4).
+
+use std::sync::Arc;
+
+use axum::Form;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::client;
+use super::device;
+use super::error::{Given, OauthError, refused, settled};
+use crate::secret::Secret;
+use crate::server::audit::{self, Actor, Event, Outcome};
+use crate::server::bearer::{self, ACCESS, Grant};
+use crate::server::bridge::blocking;
+use crate::server::caller::Asker;
+use crate::server::db::{OrgScope, Rows, values};
+use crate::server::edge::Source;
+use crate::server::people;
+use crate::server::permission::Permissions;
+use crate::server::state::{Server, now};
+use crate::server::token::{self, Kind, Minted};
+
+/// What a program asks.
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    grant_type: String,
+    client_id: Option<String>,
+    code: Option<Secret>,
+    redirect_uri: Option<String>,
+    code_verifier: Option<Secret>,
+    refresh_token: Option<Secret>,
+    device_code: Option<Secret>,
+    scope: Option<String>,
+}
+
+/// The tokens of a sign-in.
+pub(super) struct Tokens {
+    pub(super) access: Minted,
+    pub(super) refresh: Minted,
+    pub(super) permissions: Permissions,
+}
+
+pub(super) async fn give(
+    State(server): State<Arc<Server>>,
+    Asker(source): Asker,
+    headers: HeaderMap,
+    Form(asked): Form<Asked>,
+) -> Response {
+    if headers.contains_key(header::AUTHORIZATION) {
+        // The programs known here keep no secret: one that is sent is for another server.
+        return OauthError::Refused("invalid_client", "this client has no secret").into_response();
+    }
+    let client = match known_client(asked.client_id.as_deref()) {
+        Ok(client) => client,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let given = blocking(&server, move |server| {
+        Ok(match asked.grant_type.as_str() {
+            "authorization_code" => by_code(server, client, &asked, &source),
+            "refresh_token" => by_refresh(server, client, &asked, &source),
+            "urn:ietf:params:oauth:grant-type:device_code" => {
+                device::poll(server, client, asked.device_code.as_ref(), &source)
+            }
+            _ => refused("unsupported_grant_type", "this server does not know the grant"),
+        })
+    });
+    match given.await {
+        Ok(Ok(tokens)) => tokens.into_response(),
+        Ok(Err(refusal)) => refusal.into_response(),
+        Err(problem) => OauthError::Other(problem).into_response(),
+    }
+}
+
+/// The program that asks, by its identifier.
+pub(super) fn known_client(id: Option<&str>) -> Given<&'static str> {
+    match id.and_then(client::find) {
+        Some(client) => Ok(client.id),
+        None => refused("invalid_client", "this client is not known"),
+    }
+}
+
+impl IntoResponse for Tokens {
+    fn into_response(self) -> Response {
+        let (access, refresh) = (self.access.token.expose(), self.refresh.token.expose());
+        // Letters, digits and blanks need no quoting; the room is enough, so that no copy is left behind.
+        let mut body = Zeroizing::new(String::with_capacity(512));
+        for part in [
+            "{\"access_token\":\"",
+            access,
+            "\",\"token_type\":\"Bearer\",\"expires_in\":",
+            &ACCESS.num_seconds().to_string(),
+            ",\"refresh_token\":\"",
+            refresh,
+            "\",\"scope\":\"",
+            &self.permissions.words(),
+            "\"}",
+        ] {
+            body.push_str(part);
+        }
+        let mut response = std::mem::take(&mut *body).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+        response
+    }
+}
+
+/// Gives the first tokens of a sign-in, and tells it.
+pub(super) fn first_tokens(
+    rows: &mut dyn Rows,
+    server: &Server,
+    grant: &Grant,
+    action: &str,
+    source: &Source,
+) -> Given<Tokens> {
+    if people::role(rows, &grant.scope, &grant.person)?.is_none() {
+        return refused("invalid_grant", "the person is not in the organization any more");
+    }
+    let (access, refresh) = bearer::issue_pair(rows, grant, now())?;
+    let actor = Actor { person: grant.person.clone(), token: access.id.clone(), ..source.actor() };
+    let event = Event { detail: &grant.client, ..Event::done(action, &grant.family) };
+    audit::append(rows, &server.keys, &grant.scope, &actor, &event, now())?;
+    Ok(Tokens { access, refresh, permissions: grant.permissions.clone() })
+}
+
+fn by_code(server: &Server, client: &str, asked: &Asked, source: &Source) -> Given<Tokens> {
+    let bad = || refused("invalid_grant", "the code is none, or not for this request");
+    let parsed = asked.code.as_ref().and_then(|code| token::parse(code.expose()));
+    let Some(parsed) = parsed.filter(|parsed| parsed.kind == Kind::Code) else { return bad() };
+    // What is found out about a code that was stolen is kept, though the answer is a refusal.
+    server.db.write(|rows| -> Given<Given<Tokens>> {
+        let one = "SELECT hash, org, person, client, redirect, challenge, permissions, family, expires, spent \
+                   FROM codes WHERE id = $1";
+        let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(bad()) };
+        let hash = row.bytes(0)?;
+        let grant = Grant {
+            scope: OrgScope::of(row.text(1)?),
+            person: row.text(2)?,
+            client: row.text(3)?,
+            permissions: Permissions::parse(&row.text(6)?).unwrap_or_default(),
+            family: row.text(7)?,
+        };
+        let (redirect, challenge) = (row.text(4)?, row.text(5)?);
+        let (expires, spent) = (row.int(8)?, row.maybe_int(9)?);
+        if !parsed.is(&hash) {
+            return Ok(bad());
+        }
+        let claim = "UPDATE codes SET spent = $2 WHERE id = $1 AND spent IS NULL";
+        let at = now().timestamp_millis();
+        if spent.is_some() || rows.execute(claim, values![&parsed.id, at])? == 0 {
+            // Somebody else has it, too: what was given for it ends (RFC 6749 section 4.1.2).
+            bearer::revoke_family(rows, &grant, now())?;
+            tell_reuse(rows, server, &grant, source)?;
+            return Ok(bad());
+        }
+        let verifier =
+            asked.code_verifier.as_ref().map(|verifier| URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose())));
+        let proven = verifier.is_some_and(|made| made.as_bytes().ct_eq(challenge.as_bytes()).into());
+        let fits = grant.client == client && asked.redirect_uri.as_deref() == Some(redirect.as_str());
+        if !proven || !fits || at >= expires {
+            return Ok(bad());
+        }
+        settled(first_tokens(rows, server, &grant, "program.sign-in", source))
+    })?
+}
+
+fn by_refresh(server: &Server, client: &str, asked: &Asked, source: &Source) -> Given<Tokens> {
+    let bad = || refused("invalid_grant", "the refresh token is none, was used, or has ended");
+    let parsed = asked.refresh_token.as_ref().and_then(|token| token::parse(token.expose()));
+    let Some(parsed) = parsed.filter(|parsed| parsed.kind == Kind::Refresh) else { return bad() };
+    server.db.write(|rows| -> Given<Given<Tokens>> {
+        let Some(known) = bearer::find(rows, &parsed)?.filter(|known| known.grant.client == client) else {
+            return Ok(bad());
+        };
+        let mut grant = known.grant.clone();
+        if !known.is_alive(now()) || !bearer::spend(rows, &known, now())? {
+            if known.used.is_some() {
+                // It was used before: of the two who have it, one is a thief (RFC 9700 section 4.14).
+                bearer::revoke_family(rows, &grant, now())?;
+                tell_reuse(rows, server, &grant, source)?;
+            }
+            return Ok(bad());
+        }
+        let Some(role) = people::role(rows, &grant.scope, &grant.person)? else {
+            bearer::revoke_family(rows, &grant, now())?;
+            return Ok(bad());
+        };
+        if let Some(scope) = &asked.scope {
+            let narrower = super::consent::wanted(Some(scope))?;
+            if !narrower.within(&grant.permissions) && narrower != Permissions::all() {
+                return Err(OauthError::Refused("invalid_scope", "more than was granted"));
+            }
+            grant.permissions = grant.permissions.and(&narrower);
+        }
+        let (access, refresh) = bearer::issue_pair(rows, &grant, now())?;
+        let actor = Actor { person: grant.person.clone(), token: access.id.clone(), ..source.actor() };
+        audit::append(rows, &server.keys, &grant.scope, &actor, &Event::done("token.renew", &grant.family), now())?;
+        Ok(Ok(Tokens { access, refresh, permissions: grant.permissions.and(&role.permissions()) }))
+    })?
+}
+
+fn tell_reuse(rows: &mut dyn Rows, server: &Server, grant: &Grant, source: &Source) -> Given<()> {
+    let actor = Actor { person: grant.person.clone(), ..source.actor() };
+    let event = Event { outcome: Outcome::Denied, ..Event::done("token.reuse", &grant.family) };
+    Ok(audit::append(rows, &server.keys, &grant.scope, &actor, &event, now())?)
+}

@@ -1,0 +1,102 @@
+//! Passphrases of members: Argon2id, with the parameters beside each hash.
+
+use argon2::{Algorithm, Argon2, Params, Version};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+
+/// What new hashes are made with: 64 MiB, three passes, one lane.
+const MEMORY: u32 = 64 << 10;
+const PASSES: u32 = 3;
+const LENGTH: usize = 32;
+/// The longest passphrase, in bytes, and the shortest.
+const LONGEST: usize = 1024;
+const SHORTEST: usize = 12;
+/// What is hashed for a login that nobody has, so that the answer takes as long.
+const NOBODY: &str = "$argon2id$v=19$m=65536,t=3,p=1$bGFueWFyZCBub2JvZHkuLg$\
+                      AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// Whether a passphrase can be one; why not, in a sentence.
+pub(crate) fn check(passphrase: &Secret) -> Result<(), &'static str> {
+    let text = passphrase.expose();
+    if text.chars().count() < SHORTEST {
+        return Err("a passphrase has 12 characters at least");
+    }
+    if text.len() > LONGEST {
+        return Err("a passphrase has 1024 bytes at most");
+    }
+    let mut letters = text.chars();
+    let first = letters.next();
+    if letters.all(|letter| Some(letter) == first) {
+        return Err("a passphrase has more than one letter");
+    }
+    Ok(())
+}
+
+/// The hash of a passphrase, as the database keeps it.
+pub(crate) fn hash(passphrase: &Secret) -> Option<String> {
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).ok()?;
+    let parameters = Params::new(MEMORY, PASSES, 1, Some(LENGTH)).ok()?;
+    let made = stretch(passphrase, &salt, parameters)?;
+    let (salt, made) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(&*made));
+    Some(format!("$argon2id$v=19$m={MEMORY},t={PASSES},p=1${salt}${made}"))
+}
+
+/// Whether this is the passphrase. Without a hash to compare with, it takes as long and is not.
+pub(crate) fn is_right(passphrase: &Secret, kept: Option<&str>) -> bool {
+    let compared = compare(passphrase, kept.unwrap_or(NOBODY)).unwrap_or(false);
+    compared && kept.is_some()
+}
+
+fn compare(passphrase: &Secret, kept: &str) -> Option<bool> {
+    if passphrase.expose().len() > LONGEST {
+        return None;
+    }
+    let mut parts = kept.strip_prefix("$argon2id$v=19$")?.split('$');
+    let (numbers, salt, made) = (parts.next()?, parts.next()?, parts.next()?);
+    let mut values =
+        numbers.split(',').zip(["m=", "t=", "p="]).map(|(part, name)| part.strip_prefix(name)?.parse().ok());
+    let (memory, passes, lanes) = (values.next()??, values.next()??, values.next()??);
+    let salt = STANDARD_NO_PAD.decode(salt).ok()?;
+    let expected = STANDARD_NO_PAD.decode(made).ok()?;
+    let parameters = Params::new(memory, passes, lanes, Some(expected.len())).ok()?;
+    let found = stretch(passphrase, &salt, parameters)?;
+    Some(found.as_slice().ct_eq(&expected).into())
+}
+
+fn stretch(passphrase: &Secret, salt: &[u8], parameters: Params) -> Option<Zeroizing<Vec<u8>>> {
+    let mut made = Zeroizing::new(vec![0; parameters.output_len().unwrap_or(LENGTH)]);
+    let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters);
+    argon.hash_password_into(passphrase.expose().as_bytes(), salt, &mut made).ok()?;
+    Some(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_right_passphrase_is_told_from_others() {
+        let secret = |text: &str| Secret::new(text.into());
+        let kept = hash(&secret("correct horse battery")).unwrap();
+        assert!(is_right(&secret("correct horse battery"), Some(&kept)));
+        for wrong in ["correct horse batterY", "", "correct horse battery "] {
+            assert!(!is_right(&secret(wrong), Some(&kept)), "{wrong}");
+        }
+        assert!(!is_right(&secret("correct horse battery"), None));
+        assert!(!is_right(&secret("correct horse battery"), Some("$argon2id$v=19$m=1")));
+        assert_eq!(compare(&secret("x"), NOBODY), Some(false), "as long as any other");
+        assert!(hash(&secret("correct horse battery")).unwrap() != kept);
+    }
+
+    #[test]
+    fn short_long_and_dull_ones_are_refused() {
+        let told = |text: &str| check(&Secret::new(text.into())).is_ok();
+        assert!(told("a long enough one"));
+        assert!(!told("short") && !told(&"x".repeat(1025)) && !told(&"x".repeat(20)) && !told(""));
+    }
+}

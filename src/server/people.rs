@@ -1,0 +1,142 @@
+//! People, what they are in organizations, and their sessions in the portal.
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::db::{DbError, OrgScope, Rows, values};
+use super::keys::{KeyError, Keys};
+use super::permission::Role;
+use super::token::{self, Kind, Minted};
+use crate::vault::id;
+
+/// A session ends after so long without use, and in any case.
+const IDLE: TimeDelta = TimeDelta::hours(12);
+const LONGEST: TimeDelta = TimeDelta::days(7);
+
+/// Somebody who can sign in.
+#[derive(Debug, Clone)]
+pub(crate) struct Person {
+    pub(crate) id: String,
+    pub(crate) login: String,
+}
+
+/// Somebody in an organization.
+#[derive(Debug, Clone)]
+pub(crate) struct Member {
+    pub(crate) scope: OrgScope,
+    pub(crate) organization: String,
+    pub(crate) role: Role,
+}
+
+/// A login as it is kept and counted: without blanks around it, in lower case, of letters that look like no other.
+pub(crate) fn login(typed: &str) -> Option<String> {
+    let login = typed.trim().to_ascii_lowercase();
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._@+-".contains(&byte);
+    let fits = (2..=128).contains(&login.len()) && login.bytes().all(allowed);
+    (fits && login.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric())).then_some(login)
+}
+
+/// Whether nobody can sign in yet.
+pub(crate) fn is_empty(rows: &mut dyn Rows) -> Result<bool, DbError> {
+    Ok(rows.first("SELECT 1 FROM people LIMIT 1", &[])?.is_none())
+}
+
+/// The person of a login, with the hash of the passphrase.
+pub(crate) fn by_login(rows: &mut dyn Rows, login: &str) -> Result<Option<(Person, String)>, DbError> {
+    let row = rows.first("SELECT id, login, passphrase FROM people WHERE login = $1", values![login])?;
+    row.map(|mut row| Ok((Person { id: row.text(0)?, login: row.text(1)? }, row.text(2)?))).transpose()
+}
+
+/// The person of an identifier.
+pub(crate) fn by_id(rows: &mut dyn Rows, id: &str) -> Result<Option<Person>, DbError> {
+    let row = rows.first("SELECT id, login FROM people WHERE id = $1", values![id])?;
+    row.map(|mut row| Ok(Person { id: row.text(0)?, login: row.text(1)? })).transpose()
+}
+
+/// Makes an organization with its owner, who has this passphrase's hash.
+pub(crate) fn found(
+    rows: &mut dyn Rows,
+    keys: &Keys,
+    organization: &str,
+    login: &str,
+    passphrase: &str,
+    now: DateTime<Utc>,
+) -> Result<(Person, OrgScope), KeyError> {
+    let made = |prefix| id::new(prefix, now).map_err(|_| KeyError::NoRandom);
+    let (org, person) = (OrgScope::of(made("org")?), made("person")?);
+    let at = now.timestamp_millis();
+    rows.execute(
+        "INSERT INTO organizations (id, name, created) VALUES ($1, $2, $3)",
+        values![org.id(), organization, at],
+    )?;
+    keys.make(rows, &org, now)?;
+    rows.execute(
+        "INSERT INTO people (id, login, passphrase, created) VALUES ($1, $2, $3, $4)",
+        values![&person, login, passphrase, at],
+    )?;
+    rows.execute(
+        "INSERT INTO members (org, person, role, created) VALUES ($1, $2, $3, $4)",
+        values![org.id(), &person, Role::Owner.word(), at],
+    )?;
+    Ok((Person { id: person, login: login.to_owned() }, org))
+}
+
+/// The organizations that a person is in, by name.
+pub(crate) fn memberships(rows: &mut dyn Rows, person: &str) -> Result<Vec<Member>, DbError> {
+    let all = "SELECT members.org, organizations.name, members.role FROM members \
+               JOIN organizations ON organizations.id = members.org WHERE members.person = $1 \
+               ORDER BY organizations.name, members.org";
+    let mut found = Vec::new();
+    for mut row in rows.query(all, values![person])? {
+        let (org, organization, role) = (row.text(0)?, row.text(1)?, row.text(2)?);
+        if let Some(role) = Role::from_word(&role) {
+            found.push(Member { scope: OrgScope::of(org), organization, role });
+        }
+    }
+    Ok(found)
+}
+
+/// What a person is in an organization now; nothing is remembered of what they were.
+pub(crate) fn role(rows: &mut dyn Rows, scope: &OrgScope, person: &str) -> Result<Option<Role>, DbError> {
+    let one = "SELECT role FROM members WHERE org = $1 AND person = $2";
+    let row = rows.first(one, values![scope.id(), person])?;
+    Ok(row.map(|mut row| row.text(0)).transpose()?.and_then(|word| Role::from_word(&word)))
+}
+
+/// Begins a session.
+pub(crate) fn sign_in(rows: &mut dyn Rows, person: &str, now: DateTime<Utc>) -> Result<Minted, KeyError> {
+    let minted = token::mint(Kind::Session).map_err(|_| KeyError::NoRandom)?;
+    let at = now.timestamp_millis();
+    rows.execute(
+        "INSERT INTO sessions (id, hash, person, created, used, expires) VALUES ($1, $2, $3, $4, $4, $5)",
+        values![&minted.id, &minted.hash, person, at, (now + LONGEST).timestamp_millis()],
+    )?;
+    Ok(minted)
+}
+
+/// The person of a session that has not ended.
+pub(crate) fn session(
+    rows: &mut dyn Rows,
+    text: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<(Person, String)>, DbError> {
+    let Some(parsed) = token::parse(text).filter(|parsed| parsed.kind == Kind::Session) else { return Ok(None) };
+    let one = "SELECT hash, person, used, expires FROM sessions WHERE id = $1";
+    let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(None) };
+    let (hash, person, used, expires) = (row.bytes(0)?, row.text(1)?, row.int(2)?, row.int(3)?);
+    let at = now.timestamp_millis();
+    if !parsed.is(&hash) || at >= expires || at - used >= IDLE.num_milliseconds() {
+        return Ok(None);
+    }
+    Ok(by_id(rows, &person)?.map(|person| (person, parsed.id)))
+}
+
+/// Notes that a session is in use, if that was last noted longer ago than `every` milliseconds.
+pub(crate) fn note_session(rows: &mut dyn Rows, id: &str, now: DateTime<Utc>, every: i64) -> Result<(), DbError> {
+    let at = now.timestamp_millis();
+    rows.execute("UPDATE sessions SET used = $2 WHERE id = $1 AND used < $3", values![id, at, at - every]).map(|_| ())
+}
+
+/// Ends a session.
+pub(crate) fn sign_out(rows: &mut dyn Rows, id: &str) -> Result<(), DbError> {
+    rows.execute("DELETE FROM sessions WHERE id = $1", values![id]).map(|_| ())
+}

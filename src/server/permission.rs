@@ -1,0 +1,134 @@
+//! What a caller may do: roles of members, and the permissions that a token was given out of them.
+
+use std::collections::BTreeSet;
+
+/// One thing that a caller may do. Its word is an OAuth scope, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Permission {
+    /// See credentials, without their secrets.
+    CredentialsRead,
+    /// Store, change and delete credentials.
+    CredentialsWrite,
+    /// Ask providers whether credentials are good.
+    CredentialsVerify,
+    /// Read secrets.
+    SecretsRead,
+    /// Make, see and revoke API keys of one's own.
+    KeysManage,
+}
+
+impl Permission {
+    /// Every permission.
+    pub(crate) const ALL: [Self; 5] =
+        [Self::CredentialsRead, Self::CredentialsWrite, Self::CredentialsVerify, Self::SecretsRead, Self::KeysManage];
+
+    /// The word.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::CredentialsRead => "credentials.read",
+            Self::CredentialsWrite => "credentials.write",
+            Self::CredentialsVerify => "credentials.verify",
+            Self::SecretsRead => "secrets.read",
+            Self::KeysManage => "keys.manage",
+        }
+    }
+
+    /// What a person is told who is asked to grant it.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::CredentialsRead => "See the credentials of the organization, without their secrets",
+            Self::CredentialsWrite => "Store, change and delete credentials",
+            Self::CredentialsVerify => "Ask providers whether credentials are good",
+            Self::SecretsRead => "Read secrets",
+            Self::KeysManage => "Make and revoke your API keys",
+        }
+    }
+}
+
+/// A set of permissions.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Permissions(BTreeSet<Permission>);
+
+impl Permissions {
+    /// The permissions named in a list with blanks between; `None` where one is unknown.
+    pub(crate) fn parse(words: &str) -> Option<Self> {
+        let one = |word: &str| Permission::ALL.into_iter().find(|known| known.word() == word);
+        words.split_ascii_whitespace().map(one).collect::<Option<_>>().map(Self)
+    }
+
+    /// Every permission.
+    pub(crate) fn all() -> Self {
+        Self(Permission::ALL.into_iter().collect())
+    }
+
+    /// The words, with blanks between.
+    pub(crate) fn words(&self) -> String {
+        self.0.iter().map(|permission| permission.word()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Each of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = Permission> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// Whether it is among them.
+    pub(crate) fn has(&self, permission: Permission) -> bool {
+        self.0.contains(&permission)
+    }
+
+    /// What is in both.
+    pub(crate) fn and(&self, other: &Self) -> Self {
+        Self(self.0.intersection(&other.0).copied().collect())
+    }
+
+    /// Whether all of these are in `other`.
+    pub(crate) fn within(&self, other: &Self) -> bool {
+        self.0.is_subset(&other.0)
+    }
+
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// What a member is in an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Whoever set it up, and whoever they name.
+    Owner,
+    /// Runs it.
+    Admin,
+    /// Works with it.
+    Member,
+    /// Looks at it.
+    Reader,
+}
+
+impl Role {
+    /// Every role.
+    pub(crate) const ALL: [Self; 4] = [Self::Owner, Self::Admin, Self::Member, Self::Reader];
+
+    /// The word in the database and in JSON.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::Member => "member",
+            Self::Reader => "reader",
+        }
+    }
+
+    /// The role of that word. An unknown word is no role, so that a newer program's role lets nobody in.
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|role| role.word() == word)
+    }
+
+    /// What it may do.
+    pub(crate) fn permissions(self) -> Permissions {
+        Permissions(match self {
+            Self::Owner | Self::Admin | Self::Member => return Permissions::all(),
+            Self::Reader => [Permission::CredentialsRead, Permission::KeysManage].into_iter().collect(),
+        })
+    }
+}

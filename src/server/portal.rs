@@ -1,0 +1,28 @@
+//! The portal: pages that work without a script.
+//!
+//! A form is believed if the browser says that it comes from here, and if it carries a word that only a page of this
+//! session has.
+
+use axum::http::Method;
+
+use super::caller::Access;
+use super::routes::Route;
+
+mod home;
+pub(crate) mod page;
+mod session;
+mod set_up;
+mod sign_in;
+
+pub(crate) use session::{Visitor, same_origin, sign_in_first};
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![
+        Route::new(Method::GET, "/", Access::Page, home::show),
+        Route::new(Method::GET, "/setup", Access::Page, set_up::show),
+        Route::new(Method::POST, "/setup", Access::Page, set_up::submit),
+        Route::new(Method::GET, "/sign-in", Access::Page, sign_in::show),
+        Route::new(Method::POST, "/sign-in", Access::Page, sign_in::submit),
+        Route::new(Method::POST, "/sign-out", Access::Page, sign_in::sign_out),
+    ]
+}

@@ -1,0 +1,177 @@
+//! What every page has: its frame, its style, and the headers that let it do nothing else.
+//!
+//! There is no script and no outside resource; the one style is allowed by its hash. Text from anywhere else goes
+//! through [`Text`], which escapes it.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest, Sha256};
+
+/// A text as a page shows it, in a tag or in a quoted attribute.
+pub(crate) struct Text<'t>(pub(crate) &'t str);
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.chars().try_for_each(|letter| match letter {
+            '&' => f.write_str("&amp;"),
+            '<' => f.write_str("&lt;"),
+            '>' => f.write_str("&gt;"),
+            '"' => f.write_str("&quot;"),
+            '\'' => f.write_str("&#39;"),
+            // What would turn the direction of what follows, or act on a terminal that the page is copied to.
+            other if crate::text::is_unprintable(other) => Ok(()),
+            other => write!(f, "{other}"),
+        })
+    }
+}
+
+/// A page.
+pub(crate) struct Page {
+    status: StatusCode,
+    title: &'static str,
+    body: String,
+    form_action: String,
+}
+
+impl Page {
+    /// A page with this title and content, whose texts are escaped already.
+    pub(crate) fn new(title: &'static str, body: String) -> Self {
+        Self { status: StatusCode::OK, title, body, form_action: "'self'".into() }
+    }
+
+    /// The same with another status.
+    pub(crate) fn status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// Lets its form end at another origin, too: browsers hold a form to that through every redirect.
+    pub(crate) fn may_end_at(mut self, origin: &str) -> Self {
+        self.form_action = format!("'self' {origin}");
+        self
+    }
+
+    /// A page that says why something was not done.
+    pub(crate) fn refusal(status: StatusCode, why: &str) -> Self {
+        Self::new("This did not work", format!("<p role=\"alert\">{}</p>", Text(why))).status(status)
+    }
+}
+
+/// Sends the browser on.
+pub(crate) fn sent_on(to: &str, cookie: Option<String>) -> Response {
+    let Ok(location) = HeaderValue::from_str(to) else {
+        return Page::refusal(StatusCode::BAD_REQUEST, "The address to go on to is none.").into_response();
+    };
+    let mut response = (StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response();
+    if let Some(cookie) = cookie.and_then(|cookie| HeaderValue::from_str(&cookie).ok()) {
+        response.headers_mut().insert(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+impl IntoResponse for Page {
+    fn into_response(self) -> Response {
+        static HASH: LazyLock<String> = LazyLock::new(|| STANDARD.encode(Sha256::digest(STYLE)));
+        let policy = format!(
+            "default-src 'none'; style-src 'sha256-{}'; frame-ancestors 'none'; base-uri 'none'; form-action {}",
+            *HASH, self.form_action
+        );
+        let Self { title, body, .. } = &self;
+        let html = format!(
+            "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title} · Lanyard</title>\n\
+             <style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{body}\n</main>\n\
+             <footer><b aria-hidden=\"true\"></b>Lanyard</footer>\n</body>\n</html>\n"
+        );
+        let mut response = (self.status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response();
+        let headers = response.headers_mut();
+        if let Ok(policy) = HeaderValue::from_str(&policy) {
+            headers.insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
+        response
+    }
+}
+
+/// The style of every page.
+const STYLE: &str = r#"
+:root {
+  color-scheme: light dark;
+  --ground: #f3f4f8; --glow: #e3e6fb; --card: #ffffff; --edge: #dfe2ec; --line: #8a90a6; --ink: #161a2b;
+  --soft: #5b6178; --brand: #4b55d8; --bad: #c0362c; --on: #ffffff;
+}
+@media (prefers-color-scheme: dark) {
+  :root {
+    --ground: #0f1119; --glow: #1d2140; --card: #181b27; --edge: #2a2f42; --line: #6d748d; --ink: #eef0f8;
+    --soft: #a2a9c0; --brand: #98a1ff; --bad: #ff8379; --on: #12141d;
+  }
+}
+* { box-sizing: border-box; margin: 0; }
+body {
+  min-height: 100vh; padding: 24px; display: flex; flex-direction: column; align-items: center;
+  justify-content: center; gap: 24px; color: var(--ink);
+  background: var(--ground) radial-gradient(60rem 30rem at 50% -8rem, var(--glow), transparent) no-repeat;
+  font: 400 17px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif;
+}
+main {
+  width: 100%; max-width: 480px; padding: 40px; background: var(--card); border: 1px solid var(--edge);
+  border-radius: 20px; box-shadow: 0 1px 2px rgb(15 18 40 / 6%), 0 20px 48px -16px rgb(15 18 40 / 20%);
+}
+h1 { font-size: 26px; font-weight: 650; line-height: 1.25; letter-spacing: -.015em; text-wrap: balance; }
+p, form, ul, dl { margin-top: 16px; }
+ul { padding-left: 20px; }
+label { display: block; margin-top: 16px; font-weight: 600; font-size: 15px; }
+label small { display: block; font-weight: 400; color: var(--soft); }
+input {
+  width: 100%; margin-top: 6px; padding: 11px 12px; font: inherit; color: inherit; background: var(--ground);
+  border: 1px solid var(--line); border-radius: 10px;
+}
+.code input { font-size: 24px; letter-spacing: .12em; text-align: center; text-transform: uppercase; }
+button {
+  margin-top: 24px; padding: 11px 20px; font: inherit; font-weight: 600; color: var(--on); background: var(--brand);
+  border: 1px solid transparent; border-radius: 10px; cursor: pointer;
+}
+button.quiet { color: var(--ink); background: none; border-color: var(--line); margin-left: 8px; }
+:focus-visible { outline: 3px solid var(--brand); outline-offset: 2px; }
+[role=alert] { color: var(--bad); font-weight: 600; }
+.hint { font-size: 15px; color: var(--soft); }
+dt { font-size: 15px; color: var(--soft); }
+dd { font-weight: 600; overflow-wrap: anywhere; }
+footer { display: flex; align-items: center; gap: 10px; font-size: 14px; font-weight: 600; color: var(--soft); }
+footer b { position: relative; width: 12px; height: 16px; border: 2px solid var(--brand); border-radius: 4px; }
+footer b::before {
+  position: absolute; left: 50%; top: -8px; width: 2px; height: 7px; margin-left: -1px; content: "";
+  background: var(--brand);
+}
+"#;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_cannot_leave_its_place() {
+        let shown = Text("<script>alert(\"1\")</script> & 'x' \u{202e}y").to_string();
+        assert_eq!(shown, "&lt;script&gt;alert(&quot;1&quot;)&lt;/script&gt; &amp; &#39;x&#39; y");
+    }
+
+    #[test]
+    fn the_policy_allows_the_style_that_is_in_the_page_and_nothing_else() {
+        let response = Page::new("Title", String::new()).into_response();
+        let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        let hash = STANDARD.encode(Sha256::digest(STYLE));
+        assert_eq!(
+            policy,
+            format!(
+                "default-src 'none'; style-src 'sha256-{hash}'; frame-ancestors 'none'; base-uri 'none'; \
+                 form-action 'self'"
+            )
+        );
+        assert!(!STYLE.contains("url(") && !STYLE.contains("@import"));
+    }
+}

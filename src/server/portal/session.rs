@@ -1,0 +1,155 @@
+//! The session of a browser, and what makes a form believable.
+
+use std::sync::Arc;
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq;
+
+use super::page::{Page, sent_on};
+use crate::secret::Secret;
+use crate::server::audit::Actor;
+use crate::server::bridge::blocking;
+use crate::server::edge::Source;
+use crate::server::people::{self, Member, Person};
+use crate::server::problem::{Answer, Problem};
+use crate::server::state::{Server, now};
+
+/// How often the use of a session is noted, in milliseconds.
+const NOTED: i64 = 60_000;
+
+/// Whoever looks at a page, as far as their session tells.
+pub(crate) struct Visitor {
+    /// Where from.
+    pub(crate) source: Source,
+    /// Who they are, where they are signed in.
+    pub(crate) signed_in: Option<SignedIn>,
+}
+
+/// Somebody with a session.
+#[derive(Clone)]
+pub(crate) struct SignedIn {
+    /// Who it is.
+    pub(crate) person: Person,
+    /// The organizations that they are in.
+    pub(crate) members: Vec<Member>,
+    /// The public part of the session.
+    pub(crate) session: String,
+    /// The word that every form of this session carries.
+    pub(crate) form_word: String,
+}
+
+impl SignedIn {
+    /// Who they are, for the audit.
+    pub(crate) fn actor(&self, source: &Source) -> Actor {
+        Actor { person: self.person.id.clone(), token: self.session.clone(), ..source.actor() }
+    }
+
+    /// Whether a form is of this session.
+    pub(crate) fn has_sent(&self, word: &str) -> bool {
+        self.form_word.as_bytes().ct_eq(word.as_bytes()).into()
+    }
+}
+
+impl FromRequestParts<Arc<Server>> for Visitor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Problem> {
+        let source = parts.extensions.get::<Source>().cloned().unwrap_or_default();
+        let Some(token) = cookie(server, &parts.headers) else { return Ok(Self { source, signed_in: None }) };
+        let signed_in = blocking(server, move |server| look_up(server, &token)).await?;
+        Ok(Self { source, signed_in })
+    }
+}
+
+fn look_up(server: &Server, token: &Secret) -> Answer<Option<SignedIn>> {
+    let now = now();
+    let found = server.db.read(|rows| -> Answer<_> {
+        let Some((person, session)) = people::session(rows, token.expose(), now)? else { return Ok(None) };
+        let members = people::memberships(rows, &person.id)?;
+        Ok(Some((person, session, members)))
+    })?;
+    let Some((person, session, members)) = found else { return Ok(None) };
+    server.db.write(|rows| people::note_session(rows, &session, now, NOTED))?;
+    let key = server.keys.derived("form").ok_or_else(|| Problem::internal("no key for forms"))?;
+    let form_word = URL_SAFE_NO_PAD.encode(key.code(&[token.expose().as_bytes()]));
+    Ok(Some(SignedIn { person, members, session, form_word }))
+}
+
+/// The name of the cookie. Under https, browsers hold one of that name to this host and to https; on loopback, which
+/// all ports share, the port tells one server from another.
+fn cookie_name(server: &Server) -> String {
+    if server.public.scheme() == "https" {
+        return "__Host-lanyard".into();
+    }
+    format!("lanyard-{}", server.public.port_or_known_default().unwrap_or_default())
+}
+
+fn cookie(server: &Server, headers: &HeaderMap) -> Option<Secret> {
+    let name = cookie_name(server);
+    let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut named = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    named.find(|(known, _)| *known == name).map(|(_, value)| Secret::new(value.to_owned()))
+}
+
+/// The header that gives a browser its session.
+pub(super) fn set_cookie(server: &Server, token: &Secret) -> String {
+    let secure = if server.public.scheme() == "https" { "; Secure" } else { "" };
+    format!("{}={}; Path=/; HttpOnly; SameSite=Lax{secure}", cookie_name(server), token.expose())
+}
+
+/// The header that takes it back.
+pub(super) fn end_cookie(server: &Server) -> String {
+    let secure = if server.public.scheme() == "https" { "; Secure" } else { "" };
+    format!("{}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax{secure}", cookie_name(server))
+}
+
+/// Refuses a form that another site had the browser send. Where the browser does not say, the origin must be ours.
+pub(crate) fn same_origin(server: &Server, headers: &HeaderMap) -> Result<(), Page> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let own = server.public.origin().ascii_serialization();
+    let from_here = match text("sec-fetch-site") {
+        Some(site) => site == "same-origin",
+        None => text("origin") == Some(own.as_str()),
+    };
+    if from_here {
+        return Ok(());
+    }
+    Err(Page::refusal(StatusCode::FORBIDDEN, "This form was sent from another site."))
+}
+
+/// Sends whoever is not signed in to sign in, and then back here.
+pub(crate) fn sign_in_first(to: &str) -> Response {
+    let next: String = url::form_urlencoded::byte_serialize(to.as_bytes()).collect();
+    sent_on(&format!("/sign-in?next={next}"), None)
+}
+
+/// The path to go on to after a sign-in: one of this server's own, or the first page.
+pub(crate) fn local_path(next: Option<&str>) -> &str {
+    let is_local = |next: &&str| {
+        let known = ["/authorize?", "/device"].iter().any(|known| next.starts_with(known));
+        known && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+    };
+    next.filter(is_local).unwrap_or("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sign_in_goes_on_to_this_server_alone() {
+        assert_eq!(local_path(Some("/authorize?client_id=lanyard")), "/authorize?client_id=lanyard");
+        assert_eq!(local_path(Some("/device?user_code=BCDF-GHJK")), "/device?user_code=BCDF-GHJK");
+        for other in
+            ["//evil.example", "https://evil.example", "/\\evil.example", "/authorize?\r\nx", "", "javascript:1"]
+        {
+            assert_eq!(local_path(Some(other)), "/", "{other}");
+        }
+        assert_eq!(local_path(None), "/");
+    }
+}

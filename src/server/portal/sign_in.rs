@@ -1,0 +1,146 @@
+//! Signing in to the portal, and out of it.
+
+use std::sync::Arc;
+
+use axum::Form;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+
+use super::page::{Page, Text, sent_on};
+use super::session::{Visitor, end_cookie, local_path, same_origin, set_cookie};
+use crate::secret::Secret;
+use crate::server::attempts::Attempt;
+use crate::server::audit::{self, Actor, Event, Outcome};
+use crate::server::bridge::blocking;
+use crate::server::edge::Source;
+use crate::server::problem::{Answer, Problem};
+use crate::server::state::{Server, now};
+use crate::server::{passphrase, people};
+
+/// What whoever is refused is told: not whether the login or the passphrase was wrong.
+const WRONG: &str = "Login and passphrase do not match.";
+
+#[derive(Deserialize)]
+pub(super) struct Next {
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Given {
+    login: String,
+    passphrase: Secret,
+    next: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Word {
+    word: String,
+}
+
+pub(super) async fn show(visitor: Visitor, Query(Next { next }): Query<Next>) -> Response {
+    let next = local_path(next.as_deref());
+    if visitor.signed_in.is_some() {
+        return sent_on(next, None);
+    }
+    form("", next, None).into_response()
+}
+
+fn form(login: &str, next: &str, problem: Option<&str>) -> Page {
+    let problem = problem.map(|problem| format!("<p role=\"alert\">{}</p>", Text(problem))).unwrap_or_default();
+    let body = format!(
+        "{problem}\n<form method=\"post\" action=\"/sign-in\">\n\
+         <input type=\"hidden\" name=\"next\" value=\"{}\">\n\
+         <label>Login<input name=\"login\" required maxlength=\"128\" autocomplete=\"username\" \
+         autocapitalize=\"none\" spellcheck=\"false\" value=\"{}\"></label>\n\
+         <label>Passphrase<input name=\"passphrase\" type=\"password\" required maxlength=\"1024\" \
+         autocomplete=\"current-password\"></label>\n<button>Sign in</button>\n</form>",
+        Text(next),
+        Text(login),
+    );
+    Page::new("Sign in", body)
+}
+
+pub(super) async fn submit(
+    State(server): State<Arc<Server>>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    Form(given): Form<Given>,
+) -> Answer<Response> {
+    if let Err(page) = same_origin(&server, &headers) {
+        return Ok(page.into_response());
+    }
+    let next = local_path(given.next.as_deref()).to_owned();
+    let shown = given.login.clone();
+    let turn = server.stretching.acquire().await.map_err(|closed| Problem::internal(&closed))?;
+    let former = visitor.signed_in.map(|signed_in| signed_in.session);
+    let tried = blocking(&server, move |server| sign_in(server, &given, &visitor.source, former.as_deref())).await;
+    drop(turn);
+    Ok(match tried {
+        Ok(Some(session)) => sent_on(&next, Some(set_cookie(&server, &session))),
+        Ok(None) => form(&shown, &next, Some(WRONG)).status(StatusCode::FORBIDDEN).into_response(),
+        Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => {
+            let page = form(&shown, &next, Some("Too many attempts. Wait a little, then try again."));
+            page.status(problem.status()).into_response()
+        }
+        Err(problem) => return Err(problem),
+    })
+}
+
+/// The token of a new session, where login and passphrase match.
+fn sign_in(server: &Server, given: &Given, source: &Source, former: Option<&str>) -> Answer<Option<Secret>> {
+    let now = now();
+    // What cannot be a login is counted as one name, and costs as much.
+    let login = people::login(&given.login).unwrap_or_else(|| "?".into());
+    let attempt = Attempt::at("sign-in", &login, source.address);
+    let found = server.db.read(|rows| -> Answer<_> {
+        attempt.refuse_early(rows, now)?;
+        Ok(people::by_login(rows, &login)?)
+    })?;
+    let is_right = passphrase::is_right(&given.passphrase, found.as_ref().map(|(_, kept)| kept.as_str()));
+    server.db.write(|rows| {
+        let Some((person, _)) = found.filter(|_| is_right) else {
+            attempt.failed(rows, now)?;
+            // A login that nobody has may be a passphrase in the wrong field.
+            let event = Event { outcome: Outcome::Denied, ..Event::done("sign-in", "") };
+            audit::append(rows, &server.keys, &audit::server_scope(), &source.actor(), &event, now)?;
+            return Ok(None);
+        };
+        attempt.succeeded(rows)?;
+        if let Some(former) = former {
+            people::sign_out(rows, former)?;
+        }
+        let session = people::sign_in(rows, &person.id, now)?;
+        let actor = Actor { person: person.id.clone(), token: session.id, ..source.actor() };
+        for member in people::memberships(rows, &person.id)? {
+            audit::append(rows, &server.keys, &member.scope, &actor, &Event::done("sign-in", &person.id), now)?;
+        }
+        Ok(Some(session.token))
+    })
+}
+
+pub(super) async fn sign_out(
+    State(server): State<Arc<Server>>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    Form(Word { word }): Form<Word>,
+) -> Answer<Response> {
+    if let Err(page) = same_origin(&server, &headers) {
+        return Ok(page.into_response());
+    }
+    if let Some(signed_in) = visitor.signed_in.filter(|signed_in| signed_in.has_sent(&word)) {
+        blocking(&server, move |server| {
+            server.db.write(|rows| {
+                people::sign_out(rows, &signed_in.session)?;
+                for member in &signed_in.members {
+                    let (actor, event) = (signed_in.actor(&visitor.source), Event::done("sign-out", ""));
+                    audit::append(rows, &server.keys, &member.scope, &actor, &event, now())?;
+                }
+                Ok(())
+            })
+        })
+        .await?;
+    }
+    Ok(sent_on("/sign-in", Some(end_cookie(&server))))
+}

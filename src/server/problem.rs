@@ -1,0 +1,183 @@
+//! Why a request was not answered as asked, as RFC 9457 has it: `application/problem+json`.
+
+use axum::Json;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+
+use super::db::DbError;
+use super::keys::KeyError;
+use crate::credential::FieldError;
+use crate::error::Code;
+use crate::vault::VaultError;
+
+/// Why a request was not answered as asked. Its texts are the program's own: no statement, no path, no value.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    /// The last part of the type, which never changes.
+    kind: &'static str,
+    detail: String,
+    more: Map<String, Value>,
+    headers: Vec<(HeaderName, String)>,
+}
+
+/// The result of a handler.
+pub(crate) type Answer<T> = Result<T, Problem>;
+
+impl Problem {
+    /// A problem of that status and type.
+    pub(crate) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
+        Self { status, kind, detail: detail.into(), more: Map::new(), headers: Vec::new() }
+    }
+
+    /// The request is not of the form it should be.
+    pub(crate) fn bad(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad-request", detail)
+    }
+
+    /// The request is understood and cannot be carried out.
+    pub(crate) fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail)
+    }
+
+    /// There is no such thing, or it is another organization's: nobody learns which.
+    pub(crate) fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this address")
+    }
+
+    /// Nobody is signed in.
+    pub(crate) fn unauthenticated() -> Self {
+        let problem = Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", "a valid token is needed");
+        problem.header(header::WWW_AUTHENTICATE, "Bearer")
+    }
+
+    /// Whoever asks may not.
+    pub(crate) fn forbidden(lacks: &str) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", format!("the token lacks {lacks}"))
+    }
+
+    /// Somebody changed it meanwhile.
+    pub(crate) fn changed() -> Self {
+        Self::new(StatusCode::PRECONDITION_FAILED, "changed", "it was changed by somebody else meanwhile")
+    }
+
+    /// Too many tries.
+    pub(crate) fn slow_down(seconds: i64) -> Self {
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "slow-down", "too many attempts; come back later");
+        problem.header(header::RETRY_AFTER, seconds.max(1).to_string())
+    }
+
+    /// What stands at the server's own door.
+    pub(crate) fn unavailable() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the server cannot do this now; come back later")
+    }
+
+    /// What went wrong inside. The reason is for the log.
+    pub(crate) fn internal(reason: &(impl std::fmt::Display + ?Sized)) -> Self {
+        tracing::error!(%reason, "a request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed; its log tells more")
+    }
+
+    /// Adds a member.
+    pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.more.insert(name.to_owned(), value.into());
+        self
+    }
+
+    /// Adds a header.
+    pub(crate) fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// The status.
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut body = json!({
+            "type": format!("urn:lanyard:problem:{}", self.kind),
+            "title": self.status.canonical_reason().unwrap_or_default(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+        });
+        if let Some(object) = body.as_object_mut() {
+            object.extend(self.more);
+        }
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        for (name, value) in self.headers {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(name, value);
+            }
+        }
+        response
+    }
+}
+
+impl From<DbError> for Problem {
+    fn from(failure: DbError) -> Self {
+        match failure {
+            DbError::Taken => Self::new(StatusCode::CONFLICT, "name-taken", "the name is taken"),
+            DbError::Shape => Self::internal(&failure),
+            _ => {
+                tracing::error!(%failure, "the database");
+                Self::unavailable()
+            }
+        }
+    }
+}
+
+impl From<KeyError> for Problem {
+    fn from(failure: KeyError) -> Self {
+        match failure {
+            KeyError::Db(failure) => failure.into(),
+            _ => Self::internal(&failure),
+        }
+    }
+}
+
+impl From<getrandom::Error> for Problem {
+    fn from(failure: getrandom::Error) -> Self {
+        Self::internal(&failure)
+    }
+}
+
+impl From<FieldError> for Problem {
+    fn from(failure: FieldError) -> Self {
+        Self::invalid(failure.to_string())
+    }
+}
+
+impl From<VaultError> for Problem {
+    fn from(failure: VaultError) -> Self {
+        match &failure {
+            VaultError::Unknown { .. } => Self::not_found(),
+            VaultError::Taken { .. } => {
+                Self::new(StatusCode::CONFLICT, "name-taken", "there is a credential of that name already")
+            }
+            VaultError::Changed { .. } => Self::changed(),
+            VaultError::BadName => {
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-name", "this cannot be the name of a credential")
+            }
+            VaultError::DoesNotOpen { .. } => {
+                tracing::error!(%failure, "integrity");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "does-not-open", "the secrets do not open")
+            }
+            VaultError::Circle { .. } | VaultError::Foreign { .. } | VaultError::Several { .. } => {
+                Self::invalid(failure.to_string())
+            }
+            VaultError::Elsewhere(inner) if inner.code() == Code::Store => Self::internal(&failure),
+            VaultError::Elsewhere(_) => {
+                tracing::error!(%failure, "the vault");
+                Self::unavailable()
+            }
+            _ => Self::internal(&failure),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Every route of the server, with what it demands. A route that is not in this list is not served.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::handler::Handler;
+use axum::http::Method;
+use axum::middleware::{from_fn_with_state, map_response};
+use axum::routing::{MethodFilter, MethodRouter, on};
+
+use super::caller::{Access, admit};
+use super::state::Server;
+use super::{api_keys, credential_configs, edge, health, oauth, portal};
+
+/// The longest body: the largest secrets there are.
+const BODY: usize = 4 << 20;
+
+/// One route.
+pub(crate) struct Route {
+    method: Method,
+    path: &'static str,
+    access: Access,
+    handler: MethodRouter<Arc<Server>>,
+}
+
+impl Route {
+    /// What answers a path in one way.
+    pub(crate) fn new<T: 'static>(
+        method: Method,
+        path: &'static str,
+        access: Access,
+        handler: impl Handler<T, Arc<Server>>,
+    ) -> Self {
+        let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::TRACE);
+        Self { method, path, access, handler: on(filter, handler) }
+    }
+}
+
+fn all() -> Vec<Route> {
+    [health::routes(), portal::routes(), oauth::routes(), credential_configs::routes(), api_keys::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// Method, path and what is demanded, of each route.
+pub fn table() -> Vec<(String, &'static str, &'static str)> {
+    all().into_iter().map(|route| (route.method.to_string(), route.path, route.access.word())).collect()
+}
+
+/// All of them as one service.
+pub(crate) fn router(server: Arc<Server>) -> Router {
+    let mut router = Router::new();
+    for Route { path, access, handler, .. } in all() {
+        let admitted = handler.route_layer(from_fn_with_state((Arc::clone(&server), access), admit));
+        router = router.route(path, admitted);
+    }
+    router
+        .fallback(edge::nowhere)
+        .method_not_allowed_fallback(edge::not_so)
+        .layer(DefaultBodyLimit::max(BODY))
+        .layer(map_response(edge::plain_refusal))
+        .layer(from_fn_with_state(Arc::clone(&server), edge::around))
+        .with_state(server)
+}
+
+#[cfg(test)]
+mod tests;

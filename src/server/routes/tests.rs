@@ -1,0 +1,414 @@
+//! Every route against everybody: generated from the list of routes, so that a new one cannot be forgotten.
+
+use axum::body::Body;
+use axum::http::{Request, StatusCode, header};
+use axum::response::Response;
+use chrono::{DateTime, TimeDelta, Utc};
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::credential::{Credential, Metadata, Scope};
+use crate::os::Env;
+use crate::provider::Verdict;
+use crate::secret::Secret;
+use crate::server::audit::Actor;
+use crate::server::bearer::{self, Grant};
+use crate::server::db::tests::Scratch;
+use crate::server::db::{OrgScope, values};
+use crate::server::permission::{Permission, Permissions, Role};
+use crate::server::state::{now, room};
+use crate::server::token::Kind;
+use crate::vault::contract::{variables, vault_contract};
+use crate::vault::{Change, New, Unfinished, Vault, VaultError};
+
+/// A server with two organizations of one shape.
+struct Played {
+    dir: tempfile::TempDir,
+    server: Arc<Server>,
+    runtime: tokio::runtime::Runtime,
+    ours: OrgScope,
+    theirs: OrgScope,
+    /// A credential of ours.
+    id: String,
+}
+
+impl Played {
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        let (ours, theirs) = (scratch.org.clone(), OrgScope::of("org_other"));
+        scratch.organization(&theirs);
+        let (stretching, asking) = room();
+        let Scratch { dir, db, keys, .. } = scratch;
+        let server = Arc::new(Server {
+            db,
+            keys,
+            public: "http://127.0.0.1:7447".parse().unwrap(),
+            proxies: crate::server::settings::Proxies::default(),
+            allowed_hosts: Vec::new(),
+            env: Env::empty(),
+            stretching,
+            asking,
+        });
+        let mut id = String::new();
+        for scope in [&theirs, &ours] {
+            let vault = server.vault(scope.clone(), Actor::default());
+            id = vault.put(New::named("db", variables(&[("A", "1")]))).unwrap().id;
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        Self { dir, server, runtime, ours, theirs, id }
+    }
+
+    /// Somebody with a role in an organization, with a token that has these permissions and lives so long.
+    fn somebody(&self, scope: &OrgScope, role: Role, permissions: Permissions, life: TimeDelta) -> String {
+        let person = crate::server::random::base62(12).unwrap().to_lowercase();
+        let grant = Grant {
+            scope: scope.clone(),
+            person: person.clone(),
+            client: String::new(),
+            permissions,
+            family: String::new(),
+        };
+        let minted = self.server.db.write(|rows| {
+            rows.execute(
+                "INSERT INTO people (id, login, passphrase, created) VALUES ($1, $1, '-', 0)",
+                values![&person],
+            )
+            .unwrap();
+            rows.execute(
+                "INSERT INTO members (org, person, role, created) VALUES ($1, $2, $3, 0)",
+                values![scope.id(), &person, role.word()],
+            )
+            .unwrap();
+            bearer::issue(rows, Kind::Key, &grant, "key", life, now())
+        });
+        minted.unwrap().token.expose().to_owned()
+    }
+
+    fn member(&self, scope: &OrgScope, role: Role) -> String {
+        self.somebody(scope, role, Permissions::all(), TimeDelta::days(1))
+    }
+
+    fn call(&self, method: &Method, path: &str, token: Option<&str>) -> (StatusCode, Response) {
+        let mut request = Request::builder().method(method.clone()).uri(path);
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
+        let body = match (method.as_str(), path.rsplit('/').next().unwrap()) {
+            ("POST", "secrets") => json!({ "data": { "A": "2" } }),
+            ("POST", "notes") => json!({ "used": { "at": "2030-01-01T00:00:00Z" } }),
+            ("POST", "credential-configs") => json!({ "name": "n", "kind": "generic_env", "data": { "A": "1" } }),
+            ("POST", "api-keys") => json!({ "name": "n", "permissions": ["keys.manage"] }),
+            ("PATCH", _) => json!({ "note": "changed" }),
+            _ => Value::Null,
+        };
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let request = request.header(header::CONTENT_TYPE, "application/json").body(body).unwrap();
+        let service = TowerToHyperService::new(router(Arc::clone(&self.server)));
+        let response = self.runtime.block_on(service.call(request)).unwrap();
+        (response.status(), response)
+    }
+
+    fn body(&self, response: Response) -> String {
+        let bytes = self.runtime.block_on(axum::body::to_bytes(response.into_body(), 32 << 20)).unwrap();
+        String::from_utf8(bytes.to_vec()).unwrap()
+    }
+
+    /// Every credential of ours, and every entry about it.
+    fn state(&self) -> String {
+        let vault = self.server.vault(self.ours.clone(), Actor::default());
+        format!("{:?}", vault.list().unwrap())
+    }
+}
+
+/// The vault of a server, as a command line has it, with the server that it stands on.
+struct Remotely(Played, String);
+
+impl Remotely {
+    fn send(&self, request: crate::http::Request) -> crate::http::Response {
+        let mut asked = Request::builder().method(request.method.clone()).uri(request.url.as_str());
+        for (name, value) in &request.headers {
+            asked = asked.header(name, value);
+        }
+        let path = request.url[url::Position::BeforePath..].to_owned();
+        let asked = asked.uri(path).body(request.body.map_or_else(Body::empty, |body| Body::from(body.to_vec())));
+        let service = TowerToHyperService::new(router(Arc::clone(&self.0.server)));
+        let response = self.0.runtime.block_on(service.call(asked.unwrap())).unwrap();
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let body = self.0.body(response).into_bytes();
+        crate::http::Response { status, headers, body: body.into() }
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&dyn Vault) -> T) -> T {
+        let http = |request| Ok(self.send(request));
+        let bearer = |_| Ok(Secret::new(self.1.clone()));
+        let base = self.0.server.public.clone();
+        work(&crate::vault::remote::Remote::new(base, &http, Box::new(bearer)))
+    }
+}
+
+macro_rules! forward {
+    ($($name:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)*) => {
+        impl Vault for Remotely {
+            $(fn $name(&self, $($argument: $kind),*) -> $answer { self.with(|vault| vault.$name($($argument),*)) })*
+        }
+    };
+}
+
+forward! {
+    each(see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError>;
+    find(scope: &Scope, name: &str) -> Result<Option<Metadata>, VaultError>;
+    for_host(host: &str) -> Result<Vec<Metadata>, VaultError>;
+    open(metadata: &Metadata) -> Result<Credential, VaultError>;
+    put(new: New) -> Result<Metadata, VaultError>;
+    renew(credential: &Credential, expires: Option<DateTime<Utc>>) -> Result<Metadata, VaultError>;
+    amend(metadata: &Metadata, change: &Change) -> Result<Metadata, VaultError>;
+    note_verdict(metadata: &Metadata, verdict: &Verdict, at: DateTime<Utc>) -> Result<(), VaultError>;
+    note_use(metadata: &Metadata, at: DateTime<Utc>) -> Result<(), VaultError>;
+    rotation(metadata: &Metadata) -> Result<Unfinished, VaultError>;
+    note_rotation(metadata: &Metadata, unfinished: &Unfinished) -> Result<(), VaultError>;
+    remove(metadata: &Metadata) -> Result<bool, VaultError>;
+    users(metadata: &Metadata) -> Result<Vec<String>, VaultError>;
+}
+
+#[test]
+fn the_vault_over_the_api_keeps_the_contract() {
+    vault_contract(|| {
+        let played = Played::new();
+        let vault = played.server.vault(played.ours.clone(), Actor::default());
+        let first = vault.list().unwrap();
+        vault.remove(&first[0]).unwrap();
+        let token = played.member(&played.ours, Role::Member);
+        Remotely(played, token)
+    });
+}
+
+/// What there is, and what it demands. Who adds a route adds it here.
+const TABLE: &[(&str, &str, &str)] = &[
+    ("GET", "/healthz", "anyone"),
+    ("GET", "/readyz", "anyone"),
+    ("GET", "/", "page"),
+    ("GET", "/setup", "page"),
+    ("POST", "/setup", "page"),
+    ("GET", "/sign-in", "page"),
+    ("POST", "/sign-in", "page"),
+    ("POST", "/sign-out", "page"),
+    ("GET", "/.well-known/oauth-authorization-server", "anyone"),
+    ("GET", "/authorize", "page"),
+    ("POST", "/authorize", "page"),
+    ("POST", "/token", "anyone"),
+    ("POST", "/device-authorization", "anyone"),
+    ("GET", "/device", "page"),
+    ("POST", "/device", "page"),
+    ("POST", "/revoke", "anyone"),
+    ("POST", "/introspect", "anyone"),
+    ("GET", "/userinfo", "token"),
+    ("GET", "/credential-configs", "credentials.read"),
+    ("POST", "/credential-configs", "credentials.write"),
+    ("GET", "/credential-configs/{id}", "credentials.read"),
+    ("PATCH", "/credential-configs/{id}", "credentials.write"),
+    ("DELETE", "/credential-configs/{id}", "credentials.write"),
+    ("GET", "/credential-configs/{id}/secrets", "secrets.read"),
+    ("POST", "/credential-configs/{id}/secrets", "credentials.write"),
+    ("POST", "/credential-configs/{id}/notes", "credentials.verify"),
+    ("POST", "/credential-configs/{id}/verify", "credentials.verify"),
+    ("GET", "/api-keys", "keys.manage"),
+    ("POST", "/api-keys", "keys.manage"),
+    ("DELETE", "/api-keys/{id}", "keys.manage"),
+];
+
+#[test]
+fn every_route_is_in_the_table() {
+    let there: Vec<(String, &str, &str)> = table();
+    let told: Vec<(String, &str, &str)> =
+        TABLE.iter().map(|(method, path, access)| ((*method).to_owned(), *path, *access)).collect();
+    assert_eq!(there, told);
+}
+
+/// Those whose tokens do not count, in words.
+fn strangers(played: &Played) -> Vec<(&'static str, Option<String>)> {
+    let (ours, all) = (&played.ours, Permissions::all());
+    let revoked = played.member(ours, Role::Owner);
+    let removed = played.member(ours, Role::Owner);
+    let demoted = played.member(ours, Role::Owner);
+    let id = |token: &str| crate::server::token::parse(token).unwrap().id;
+    played
+        .server
+        .db
+        .write(|rows| {
+            bearer::revoke(rows, ours, &id(&revoked), now())?;
+            let person = "SELECT person FROM tokens WHERE id = $1";
+            let removed = rows.first(person, values![&id(&removed)])?.unwrap().text(0)?;
+            rows.execute("DELETE FROM members WHERE person = $1", values![&removed])?;
+            let demoted = rows.first(person, values![&id(&demoted)])?.unwrap().text(0)?;
+            rows.execute("UPDATE members SET role = 'visitor' WHERE person = $1", values![&demoted])
+        })
+        .unwrap();
+    let other = crate::server::token::mint(Kind::Key).unwrap().token.expose().to_owned();
+    let mut slip = played.member(ours, Role::Owner);
+    slip.replace_range(30..31, if &slip[30..31] == "a" { "b" } else { "a" });
+    vec![
+        ("nobody", None),
+        ("no token", Some("ghp_0123456789abcdef".into())),
+        ("a slip", Some(slip)),
+        ("another server's", Some(other)),
+        ("expired", Some(played.somebody(ours, Role::Owner, all, TimeDelta::seconds(-1)))),
+        ("revoked", Some(revoked)),
+        ("removed", Some(removed)),
+        ("of a role that nobody knows", Some(demoted)),
+    ]
+}
+
+#[test]
+fn who_is_not_let_in_reaches_nothing() {
+    let played = Played::new();
+    let strangers = strangers(&played);
+    let before = played.state();
+    for (method, path, access) in table() {
+        if matches!(access, "anyone" | "page") {
+            continue;
+        }
+        let (method, path) = (method.parse().unwrap(), path.replace("{id}", &played.id));
+        for (who, token) in &strangers {
+            let (status, response) = played.call(&method, &path, token.as_deref());
+            assert_eq!(status, StatusCode::UNAUTHORIZED, "{method} {path} as {who}");
+            assert_eq!(response.headers()[header::WWW_AUTHENTICATE], "Bearer");
+            assert!(!played.body(response).contains("org_"), "{method} {path} as {who}");
+        }
+    }
+    assert_eq!(played.state(), before);
+}
+
+#[test]
+fn a_permission_opens_its_own_routes_and_no_other() {
+    let played = Played::new();
+    let needed = |word: &str| Permission::ALL.into_iter().find(|known| known.word() == word);
+    for permission in Permission::ALL {
+        let only = Permissions::parse(permission.word()).unwrap();
+        let token = played.somebody(&played.ours, Role::Owner, only, TimeDelta::days(1));
+        for (method, path, access) in table() {
+            let Some(needed) = needed(access) else { continue };
+            if needed == permission && method == "DELETE" {
+                continue;
+            }
+            let (method, path) = (method.parse().unwrap(), path.replace("{id}", &played.id));
+            let (status, response) = played.call(&method, &path, Some(&token));
+            let told = played.body(response);
+            // Noting a use needs more than the route does.
+            let is_refused = needed != permission || path.ends_with("/notes");
+            assert_eq!(
+                status == StatusCode::FORBIDDEN,
+                is_refused,
+                "{method} {path} with {}: {told}",
+                permission.word()
+            );
+            assert!(
+                status != StatusCode::UNAUTHORIZED && !status.is_server_error(),
+                "{method} {path}: {status} {told}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_role_is_no_more_than_it_says() {
+    let played = Played::new();
+    for role in Role::ALL {
+        let token = played.member(&played.ours, role);
+        for (method, path, access) in table() {
+            let Some(needed) = Permission::ALL.into_iter().find(|known| known.word() == access) else { continue };
+            if method == "DELETE" {
+                continue;
+            }
+            let (method, path) = (method.parse().unwrap(), path.replace("{id}", &played.id));
+            let (status, response) = played.call(&method, &path, Some(&token));
+            let may = role.permissions().has(needed);
+            let told = played.body(response);
+            assert_eq!(status == StatusCode::FORBIDDEN, !may, "{method} {path} as {}: {told}", role.word());
+            // What was made by one role is there already for the next.
+            let fine = status.is_success() || [403, 409, 412, 422].contains(&status.as_u16());
+            assert!(fine, "{method} {path} as {}: {status} {told}", role.word());
+        }
+    }
+}
+
+#[test]
+fn what_is_another_organizations_is_not_there() {
+    let played = Played::new();
+    let stranger = played.member(&played.theirs, Role::Owner);
+    let ours = played.member(&played.ours, Role::Owner);
+    let key = crate::server::token::parse(&ours).unwrap().id;
+    let before = played.state();
+    for (method, path, access) in table() {
+        if !path.contains("{id}") || access == "page" {
+            continue;
+        }
+        let method: Method = method.parse().unwrap();
+        let id = if path.starts_with("/api-keys") { &key } else { &played.id };
+        let (status, response) = played.call(&method, &path.replace("{id}", id), Some(&stranger));
+        let (foreign, headers) = (status, response.headers().clone());
+        let told = played.body(response);
+        let (status, response) = played.call(&method, &path.replace("{id}", "cred_unknown"), Some(&stranger));
+        let unknown = played.body(response);
+        assert_eq!((foreign, told), (StatusCode::NOT_FOUND, unknown), "{method} {path}");
+        assert_eq!(status, StatusCode::NOT_FOUND);
+        assert!(!headers.contains_key(header::ETAG));
+    }
+    let (status, response) = played.call(&Method::GET, "/credential-configs?limit=200", Some(&stranger));
+    let listed: Value = serde_json::from_str(&played.body(response)).unwrap();
+    assert_eq!(status, StatusCode::OK);
+    assert!(listed["items"].as_array().unwrap().iter().all(|one| one["id"] != played.id.as_str()));
+    assert_eq!(played.state(), before);
+    assert_eq!(played.call(&Method::GET, "/userinfo", Some(&ours)).0, StatusCode::OK, "its key still counts");
+}
+
+/// Whoever makes a key gives no more than they have.
+#[test]
+fn a_key_has_no_more_than_its_maker() {
+    let played = Played::new();
+    let ask = |token: &str, permissions: &[&str]| {
+        let body = json!({ "name": "ci", "permissions": permissions }).to_string();
+        let request = Request::post("/api-keys")
+            .header(header::AUTHORIZATION, format!("Bearer {token}"))
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Body::from(body))
+            .unwrap();
+        let service = TowerToHyperService::new(router(Arc::clone(&played.server)));
+        played.runtime.block_on(service.call(request)).unwrap()
+    };
+    let reader = played.member(&played.ours, Role::Reader);
+    assert_eq!(ask(&reader, &["secrets.read"]).status(), StatusCode::FORBIDDEN);
+    assert_eq!(ask(&reader, &[]).status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(ask(&reader, &["everything"]).status(), StatusCode::UNPROCESSABLE_ENTITY);
+    let narrow = Permissions::parse("keys.manage credentials.read").unwrap();
+    let narrow = played.somebody(&played.ours, Role::Owner, narrow, TimeDelta::days(1));
+    assert_eq!(ask(&narrow, &["credentials.write"]).status(), StatusCode::FORBIDDEN);
+    let made = ask(&narrow, &["credentials.read"]);
+    assert_eq!(made.status(), StatusCode::CREATED);
+    let made: Value = serde_json::from_str(&played.body(made)).unwrap();
+    let key = made["key"].as_str().unwrap();
+    assert_eq!(played.call(&Method::GET, "/credential-configs", Some(key)).0, StatusCode::OK);
+    assert_eq!(played.call(&Method::GET, "/api-keys", Some(key)).0, StatusCode::FORBIDDEN);
+    let (_, listed) = played.call(&Method::GET, "/api-keys", Some(&narrow));
+    let listed = played.body(listed);
+    let secret = Secret::new(key.rsplit('_').nth(1).unwrap().to_owned());
+    assert!(listed.contains(made["id"].as_str().unwrap()) && !listed.contains(secret.expose()));
+    assert!(played.dir.path().is_dir());
+}
+
+/// What is told of a request, so that each is in the audit.
+#[test]
+fn a_denied_request_is_told() {
+    let played = Played::new();
+    let reader = played.member(&played.ours, Role::Reader);
+    played.call(&Method::GET, &format!("/credential-configs/{}/secrets", played.id), Some(&reader));
+    let last = "SELECT entry FROM audit_events WHERE org = $1 ORDER BY sequence DESC LIMIT 1";
+    let entry = played.server.db.read(|rows| rows.first(last, values![played.ours.id()])?.unwrap().text(0)).unwrap();
+    let entry: Value = serde_json::from_str(&entry).unwrap();
+    assert_eq!(
+        (&entry["action"], &entry["outcome"], &entry["object"]),
+        (&json!("access"), &json!("denied"), &json!("secrets.read"))
+    );
+    assert!(entry["request"].is_string() && entry["token"].is_string());
+}

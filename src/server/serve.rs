@@ -1,0 +1,169 @@
+//! The server's life: open everything, listen, end in order.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+
+use super::audit::{self, Broken};
+use super::db::{Database, DbError, OrgScope, values};
+use super::error::ServeError;
+use super::keys::{Keys, Master};
+use super::routes::router;
+use super::settings::Settings;
+use super::state::{Server, now, room};
+use super::{listen, people, sweep, tls};
+use crate::os::files;
+use crate::secret::{Secret, SecretStore};
+use crate::server::token::{self, Kind};
+
+/// The link that makes the first owner is good for so long.
+const LINK: TimeDelta = TimeDelta::hours(1);
+/// So many threads may block at a time.
+const BLOCKING: usize = 64;
+
+/// What whoever started the server is told.
+pub enum Notice {
+    /// It listens here, people know it by this address, and this is its database.
+    Listening {
+        /// Where it listens.
+        address: SocketAddr,
+        /// The address by which people know it.
+        public: String,
+        /// The database, without its password.
+        database: String,
+    },
+    /// Nobody can sign in yet: this link makes the first owner, once.
+    SetUp(Secret),
+}
+
+/// Opens all that a server needs, goes through its audit, and tells what is wrong, without serving anybody.
+pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<(), ServeError> {
+    if let Some((certificate, key)) = &settings.tls {
+        tls::config(certificate, key)?;
+    }
+    settings.public_at(settings.listen)?;
+    let listener = bind(settings.listen)?;
+    drop(listener);
+    let (db, keys) = open(settings, store)?;
+    db.read(|rows| {
+        for mut row in rows.query("SELECT org FROM audit_heads ORDER BY org", &[])? {
+            let org = row.text(0)?;
+            let checked = audit::verify(rows, &keys, &OrgScope::of(&org)).map_err(|failure| ServeError::Audit {
+                org: org.clone(),
+                problem: failure.to_string(),
+                sequence: 0,
+            })?;
+            if let Err(Broken { sequence, problem }) = checked {
+                return Err(ServeError::Audit { org, problem: problem.to_owned(), sequence });
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Serves until the process is asked to end.
+pub fn serve(
+    settings: &Settings,
+    store: &dyn SecretStore,
+    tell: &mut dyn FnMut(Notice) -> Result<(), ServeError>,
+) -> Result<(), ServeError> {
+    let tls = settings.tls.as_ref().map(|(certificate, key)| tls::config(certificate, key)).transpose()?;
+    let listener = bind(settings.listen)?;
+    let address = listener.local_addr().map_err(ServeError::System)?;
+    let public = settings.public_at(address)?;
+    let (db, keys) = open(settings, store)?;
+    let (stretching, asking) = room();
+    let server = Server {
+        db,
+        keys,
+        public,
+        proxies: settings.proxies.clone(),
+        allowed_hosts: settings.allowed_hosts.clone(),
+        env: settings.surroundings(),
+        stretching,
+        asking,
+    };
+    let database = settings.database.in_words();
+    tell(Notice::Listening { address, public: server.issuer().to_owned(), database })?;
+    if let Some(link) = set_up_link(&server)? {
+        tell(Notice::SetUp(link))?;
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(BLOCKING)
+        .enable_all()
+        .build()
+        .map_err(ServeError::System)?;
+    let server = Arc::new(server);
+    runtime
+        .block_on(async {
+            listener.set_nonblocking(true)?;
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let stop = asked_to_end()?;
+            tokio::spawn(sweep::sweeping(Arc::clone(&server)));
+            listen::listen(listener, tls, router(Arc::clone(&server)), stop).await;
+            std::io::Result::Ok(())
+        })
+        .map_err(ServeError::System)?;
+    // Whoever still asks a provider is not waited for; what was acknowledged is on the disk.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).map_err(|cause| ServeError::Listen { address, cause })
+}
+
+fn open(settings: &Settings, store: &dyn SecretStore) -> Result<(Database, Keys), ServeError> {
+    files::create_private_dir(&settings.data).map_err(DbError::File)?;
+    let db = Database::open(&settings.database)?;
+    let place = match &settings.master_key_file {
+        Some(file) => Master::File(file),
+        None => Master::Store(store),
+    };
+    let keys = Keys::open(&db, &place)?;
+    Ok((db, keys))
+}
+
+/// A new link for the first owner, where there is none. A link that was made before does not count any more.
+fn set_up_link(server: &Server) -> Result<Option<Secret>, ServeError> {
+    let minted = token::mint(Kind::Invitation).map_err(|_| ServeError::NoRandom)?;
+    let (made, ends) = (now().timestamp_millis(), (now() + LINK).timestamp_millis());
+    let is_new = server.db.write(|rows| -> Result<bool, DbError> {
+        if !people::is_empty(rows)? {
+            return Ok(false);
+        }
+        rows.execute("DELETE FROM invitations WHERE purpose = 'setup'", &[])?;
+        rows.execute(
+            "INSERT INTO invitations (id, hash, purpose, created, expires) VALUES ($1, $2, 'setup', $3, $4)",
+            values![&minted.id, &minted.hash, made, ends],
+        )?;
+        Ok(true)
+    })?;
+    let link = || Secret::new([&server.address("/setup?token="), minted.token.expose()].concat());
+    Ok(is_new.then(link))
+}
+
+/// Done when the process is asked to end.
+#[cfg(unix)]
+fn asked_to_end() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+/// Done when the process is asked to end.
+#[cfg(not(unix))]
+fn asked_to_end() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        // Where it cannot be waited for, the system ends the process itself.
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    })
+}

@@ -1,0 +1,304 @@
+//! What a server is told: by flags, by variables, by a file, in this order.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use url::Url;
+
+use super::db::Address;
+use super::error::ServeError;
+use crate::http::{is_loopback, parse_url};
+use crate::os::{Env, files};
+use crate::text::clean;
+
+/// Where a server listens that is told nothing.
+const LISTEN: &str = "127.0.0.1:7447";
+/// The database of a server that is told nothing, in the data folder.
+const DATABASE: &str = "sqlite:server.db";
+/// The file of settings in the configuration folder.
+const FILE: &str = "server.toml";
+
+/// Settings as they were given in one place. All are texts, so that one function reads them all.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[allow(missing_docs, reason = "the flags of `lanyard serve`, which its help explains")]
+pub struct Given {
+    pub listen: Option<String>,
+    pub data: Option<String>,
+    pub public_url: Option<String>,
+    pub database: Option<String>,
+    pub master_key_file: Option<String>,
+    pub tls_certificate: Option<String>,
+    pub tls_key: Option<String>,
+    #[serde(default)]
+    pub behind_proxy: Vec<String>,
+    #[serde(default)]
+    pub allow_host: Vec<String>,
+}
+
+/// The settings of a server, complete and of the right form.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// Its folder.
+    pub data: PathBuf,
+    /// The file of the master key; without one, it rests in the secret store.
+    pub master_key_file: Option<PathBuf>,
+    pub(crate) public: Option<Url>,
+    pub(crate) database: Address,
+    pub(crate) tls: Option<(PathBuf, PathBuf)>,
+    pub(crate) proxies: Proxies,
+    pub(crate) allowed_hosts: Vec<String>,
+}
+
+/// The proxies that are believed when they say for whom they ask.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Proxies(Vec<IpAddr>);
+
+impl Proxies {
+    /// The address of whoever asks: the last one that no proxy of ours has.
+    pub(crate) fn client(&self, peer: IpAddr, forwarded: Option<&str>) -> IpAddr {
+        let mut client = peer.to_canonical();
+        for hop in forwarded.unwrap_or_default().rsplit(',') {
+            if !self.0.contains(&client) {
+                break;
+            }
+            let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
+            client = address.to_canonical();
+        }
+        client
+    }
+
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// One setting with the place that it comes from.
+struct Found {
+    value: String,
+    place: String,
+    /// The folder that a path in it starts from.
+    base: PathBuf,
+}
+
+impl Found {
+    fn bad(&self, problem: &str) -> ServeError {
+        ServeError::Setting { place: self.place.clone(), problem: problem.to_owned() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.base.join(&self.value)
+    }
+}
+
+impl Settings {
+    /// Puts together what was given. `file` is the file that a flag names.
+    pub fn read(flags: &Given, file: Option<&Path>, env: &Env) -> Result<Self, ServeError> {
+        let (file, path) = read_file(file, env)?;
+        let find = |name: &'static str, of: fn(&Given) -> Option<&String>| -> Option<Found> {
+            let variable = format!("LANYARD_SERVE_{}", name.replace('-', "_").to_ascii_uppercase());
+            let here = env.working_dir().to_owned();
+            if let Some(value) = of(flags) {
+                return Some(Found { value: value.clone(), place: format!("--{name}"), base: here });
+            }
+            if let Some(value) = env.var(&variable) {
+                return Some(Found { value: value.to_owned(), place: variable, base: here });
+            }
+            let base = path.parent().unwrap_or(Path::new("/")).to_owned();
+            of(&file).map(|value| Found {
+                value: value.clone(),
+                place: format!("`{name}` in {}", path.display()),
+                base,
+            })
+        };
+        let listen = find("listen", |given| given.listen.as_ref());
+        let listen = match &listen {
+            Some(found) => found.value.parse().map_err(|_| found.bad("it is no address with a port"))?,
+            None => LISTEN.parse().map_err(|_| ServeError::NoRandom)?,
+        };
+        let data = find("data", |given| given.data.as_ref());
+        let data = data.map_or_else(|| env.data_dir().join("server"), |found| found.path());
+        let database = match find("database", |given| given.database.as_ref()) {
+            Some(found) => Address::parse(&found.value, &data)
+                .ok_or_else(|| found.bad("it is neither `sqlite:FILE` nor `postgres://…`"))?,
+            None => Address::parse(DATABASE, &data).ok_or(ServeError::NoRandom)?,
+        };
+        let public = find("public-url", |given| given.public_url.as_ref());
+        let public = public.map(|found| public_url(&found)).transpose()?;
+        let certificate = find("tls-certificate", |given| given.tls_certificate.as_ref());
+        let key = find("tls-key", |given| given.tls_key.as_ref());
+        let tls = match (certificate, key) {
+            (Some(certificate), Some(key)) => Some((certificate.path(), key.path())),
+            (None, None) => None,
+            (Some(one), None) => return Err(one.bad("it needs `--tls-key` beside it")),
+            (None, Some(one)) => return Err(one.bad("it needs `--tls-certificate` beside it")),
+        };
+        let list = |name: &'static str, of: fn(&Given) -> &Vec<String>| -> Vec<Found> {
+            let variable = format!("LANYARD_SERVE_{}", name.replace('-', "_").to_ascii_uppercase());
+            let (values, place) = match (of(flags), env.var(&variable)) {
+                (given, _) if !given.is_empty() => (given.clone(), format!("--{name}")),
+                (_, Some(words)) => (words.split(',').map(|word| word.trim().to_owned()).collect(), variable),
+                _ => (of(&file).clone(), format!("`{name}` in {}", path.display())),
+            };
+            let found = |value| Found { value, place: place.clone(), base: PathBuf::new() };
+            values.into_iter().map(found).collect()
+        };
+        let proxy = |found: &Found| -> Result<IpAddr, ServeError> {
+            let address: IpAddr = found.value.parse().map_err(|_| found.bad("it is no address of a machine"))?;
+            Ok(address.to_canonical())
+        };
+        let proxies = list("behind-proxy", |given| &given.behind_proxy).iter().map(proxy).collect::<Result<_, _>>()?;
+        let hosts = list("allow-host", |given| &given.allow_host);
+        let settings = Self {
+            listen,
+            data,
+            master_key_file: find("master-key-file", |given| given.master_key_file.as_ref()).map(|found| found.path()),
+            public,
+            database,
+            tls,
+            proxies: Proxies(proxies),
+            allowed_hosts: hosts.into_iter().map(|found| found.value.to_ascii_lowercase()).collect(),
+        };
+        settings.refuse_readable_tokens()?;
+        Ok(settings)
+    }
+
+    /// Off loopback, tokens travel under TLS: the server's own, or that of a proxy that is named.
+    fn refuse_readable_tokens(&self) -> Result<(), ServeError> {
+        if self.listen.ip().is_loopback() || self.tls.is_some() {
+            return Ok(());
+        }
+        if self.proxies.is_empty() {
+            return Err(ServeError::Readable { address: self.listen });
+        }
+        Ok(())
+    }
+
+    /// The address by which people know the server, once it is known where it listens.
+    pub(crate) fn public_at(&self, listening: SocketAddr) -> Result<Url, ServeError> {
+        let missing = |problem: &str| ServeError::Setting { place: "--public-url".into(), problem: problem.into() };
+        if let Some(url) = &self.public {
+            return Ok(url.clone());
+        }
+        if listening.ip().is_unspecified() || !self.proxies.is_empty() {
+            return Err(missing("the address by which people reach the server must be given"));
+        }
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        Url::parse(&format!("{scheme}://{listening}")).map_err(|_| missing("the address is no URL"))
+    }
+
+    /// The folder of what providers leave for one another.
+    pub(crate) fn surroundings(&self) -> Env {
+        Env::invented(&self.data, &self.data, &[])
+    }
+}
+
+/// The address by which people know the server: an origin, and no more.
+fn public_url(found: &Found) -> Result<Url, ServeError> {
+    let url = parse_url(&found.value).map_err(|problem| found.bad(&problem.to_string()))?;
+    if url.path() != "/" || url.query().is_some() {
+        return Err(found.bad("it has a path; the server has a host, or a port, of its own"));
+    }
+    if url.scheme() == "http" && !is_loopback(&url) {
+        return Err(found.bad("it is not https"));
+    }
+    Ok(url)
+}
+
+/// The settings in a file: the one that is named, which must be there, or the usual one.
+fn read_file(named: Option<&Path>, env: &Env) -> Result<(Given, PathBuf), ServeError> {
+    let variable = env.var("LANYARD_SERVE_SETTINGS").map(Path::new);
+    let (path, must) = match named.or(variable) {
+        Some(path) => (env.working_dir().join(path), true),
+        None => (env.config_dir().join(FILE), false),
+    };
+    let bad = |problem: String| ServeError::SettingsFile { file: path.display().to_string(), problem };
+    let bytes = match files::read(&path) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) if must => return Err(bad("there is no such file".into())),
+        Ok(None) => return Ok((Given::default(), path)),
+        Err(failure) => return Err(bad(failure.to_string())),
+    };
+    let text = String::from_utf8(bytes).map_err(|_| bad("it is no text".into()))?;
+    // The first line says what is wrong; the others would quote the file, which may hold a password.
+    let given = toml::from_str(&text).map_err(|cause| bad(clean(cause.message())))?;
+    Ok((given, path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(flags: &Given, variables: &[(&str, &str)], file: &str) -> Result<Settings, ServeError> {
+        let dir = tempfile::tempdir().unwrap();
+        if !file.is_empty() {
+            std::fs::write(dir.path().join("server.toml"), file).unwrap();
+        }
+        Settings::read(flags, None, &Env::invented(dir.path(), Path::new("/work"), variables))
+    }
+
+    fn listening(listen: &str) -> Given {
+        Given { listen: Some(listen.into()), ..Given::default() }
+    }
+
+    #[test]
+    fn a_flag_wins_over_a_variable_and_that_over_the_file() {
+        let file = "listen = \"127.0.0.1:3\"\ndatabase = \"sqlite:f.db\"\nallow-host = [\"Git.Corp\"]\n";
+        let variables = [("LANYARD_SERVE_LISTEN", "127.0.0.1:2"), ("LANYARD_SERVE_DATA", "d")];
+        let settings = read(&listening("127.0.0.1:1"), &variables, file).unwrap();
+        assert_eq!((settings.listen.port(), settings.data.as_path()), (1, Path::new("/work/d")));
+        assert_eq!(settings.database, Address::Sqlite("/work/d/f.db".into()));
+        assert_eq!(settings.allowed_hosts, ["git.corp"]);
+        assert_eq!(read(&Given::default(), &variables, file).unwrap().listen.port(), 2);
+        assert_eq!(read(&Given::default(), &[], file).unwrap().listen.port(), 3);
+        assert_eq!(read(&Given::default(), &[], "").unwrap().listen.to_string(), LISTEN);
+    }
+
+    #[test]
+    fn tokens_do_not_travel_readable() {
+        for open in ["0.0.0.0:1", "192.0.2.1:1", "[::]:1", "[2001:db8::1]:1"] {
+            assert!(matches!(read(&listening(open), &[], ""), Err(ServeError::Readable { .. })), "{open}");
+            let behind = Given { behind_proxy: vec!["192.0.2.9".into()], ..listening(open) };
+            let settings = read(&behind, &[], "").unwrap();
+            assert!(settings.public_at(settings.listen).is_err(), "who is behind a proxy says by which name");
+        }
+        for local in ["127.0.0.1:1", "127.0.0.9:1", "[::1]:1"] {
+            assert!(read(&listening(local), &[], "").is_ok());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named_with_its_place_and_not_quoted() {
+        let told = |flags: &Given, variables: &[(&str, &str)], file: &str| {
+            let failure = read(flags, variables, file).unwrap_err();
+            assert_eq!(crate::error::Failure::code(&failure), crate::error::Code::Config);
+            failure.to_string()
+        };
+        assert_eq!(told(&listening("here"), &[], ""), "--listen cannot be used: it is no address with a port");
+        let secret = [("LANYARD_SERVE_DATABASE", "mysql://root:hunter2@db")];
+        assert!(!told(&Given::default(), &secret, "").contains("hunter2"));
+        assert!(told(&Given::default(), &[], "listne = \"x\"\n").contains("unknown field"));
+        let public = |url: &str| Given { public_url: Some(url.into()), ..Given::default() };
+        for bad in ["http://lanyard.example", "https://lanyard.example/path", "lanyard.example", "https://a@b/"] {
+            assert!(told(&public(bad), &[], "").starts_with("--public-url"), "{bad}");
+        }
+        let half = Given { tls_key: Some("k".into()), ..Given::default() };
+        assert!(told(&half, &[], "").contains("--tls-certificate"));
+    }
+
+    #[test]
+    fn only_a_named_proxy_is_believed() {
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let proxies = Proxies(vec![address("10.0.0.1"), address("10.0.0.2")]);
+        let client = |peer: &str, forwarded| proxies.client(address(peer), forwarded).to_string();
+        assert_eq!(client("192.0.2.1", Some("203.0.113.9")), "192.0.2.1");
+        assert_eq!(client("10.0.0.1", Some("203.0.113.9")), "203.0.113.9");
+        assert_eq!(client("10.0.0.1", Some("198.51.100.1, 203.0.113.9, 10.0.0.2")), "203.0.113.9");
+        assert_eq!(client("::ffff:10.0.0.1", Some("203.0.113.9")), "203.0.113.9");
+        assert_eq!(client("10.0.0.1", Some("nonsense")), "10.0.0.1");
+        assert_eq!(client("10.0.0.1", None), "10.0.0.1");
+    }
+}

@@ -1,0 +1,70 @@
+//! What every request works with. A server keeps nothing in memory that another one would need.
+
+use chrono::{DateTime, Utc};
+use tokio::sync::Semaphore;
+use url::Url;
+
+use super::audit::{self, Actor, Event};
+use super::db::{Database, OrgScope};
+use super::keys::Keys;
+use super::problem::Answer;
+use super::settings::Proxies;
+use super::vault::OrgVault;
+use crate::os::Env;
+
+/// So many passphrases are stretched at a time, so that others are still answered.
+const STRETCHING: usize = 2;
+/// So many providers are asked at a time.
+const ASKING: usize = 16;
+
+/// The server.
+pub(crate) struct Server {
+    /// The database.
+    pub(crate) db: Database,
+    /// The keys.
+    pub(crate) keys: Keys,
+    /// The address by which people and programs know it.
+    pub(crate) public: Url,
+    /// The proxies that are believed when they say who asks.
+    pub(crate) proxies: Proxies,
+    /// Hosts that may be asked although their addresses are private.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// The surroundings of providers: nothing is set in them.
+    pub(crate) env: Env,
+    /// Who may stretch a passphrase now.
+    pub(crate) stretching: Semaphore,
+    /// Who may ask a provider now.
+    pub(crate) asking: Semaphore,
+}
+
+/// Room for so many at a time.
+pub(crate) fn room() -> (Semaphore, Semaphore) {
+    (Semaphore::new(STRETCHING), Semaphore::new(ASKING))
+}
+
+/// The wall clock.
+pub(crate) fn now() -> DateTime<Utc> {
+    Env::empty().now()
+}
+
+impl Server {
+    /// The address without a slash at its end: the issuer.
+    pub(crate) fn issuer(&self) -> &str {
+        self.public.as_str().trim_end_matches('/')
+    }
+
+    /// An address of the server's own.
+    pub(crate) fn address(&self, path: &str) -> String {
+        format!("{}{path}", self.issuer())
+    }
+
+    /// The vault of an organization, as one caller sees it.
+    pub(crate) fn vault(&self, scope: OrgScope, actor: Actor) -> OrgVault<'_> {
+        OrgVault { db: &self.db, keys: &self.keys, scope, actor, now }
+    }
+
+    /// Tells what changed nothing.
+    pub(crate) fn tell(&self, scope: &OrgScope, actor: &Actor, event: &Event<'_>) -> Answer<()> {
+        Ok(self.db.write(|rows| audit::append(rows, &self.keys, scope, actor, event, now()))?)
+    }
+}

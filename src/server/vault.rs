@@ -1,0 +1,278 @@
+//! The vault of one organization: the same trait as the vault of a laptop, over rows that all carry the organization.
+//!
+//! Every change, and every secret that is read, is one transaction with its entry in the audit. What is sealed is bound
+//! to its organization, project, credential, version, kind and address, so that whoever can write to the database can
+//! move no secret to where it would be read or sent by others.
+
+use chrono::{DateTime, Utc};
+
+use super::audit::{self, Actor, Event, Outcome};
+use super::db::{Database, DbError, OrgScope, Row, Rows, Value, values};
+use super::keys::{KeyError, Keys};
+use crate::credential::{Credential, Metadata, Scope};
+use crate::provider::Verdict;
+use crate::store::CredentialRow;
+use crate::vault::{Change, New, Unfinished, Vault, VaultError, goes_to, in_words, is_through, rows as metadata};
+
+mod change;
+mod sealed;
+
+/// So many rows are read at a time.
+const PAGE: i64 = 500;
+
+macro_rules! columns {
+    () => {
+        "id, project, name, kind, fields, secret_names, tags, note, created, updated, used, verified, expires, \
+         checked, version, rotating, retiring, revision, scopes"
+    };
+}
+
+/// The vault of an organization, as one caller sees it.
+pub(crate) struct OrgVault<'s> {
+    pub(crate) db: &'s Database,
+    pub(crate) keys: &'s Keys,
+    /// Whose it is.
+    pub(crate) scope: OrgScope,
+    /// Who works with it, for the audit.
+    pub(crate) actor: Actor,
+    /// The clock.
+    pub(crate) now: fn() -> DateTime<Utc>,
+}
+
+/// A credential as its row stands, with what its ETag is made of.
+pub(crate) struct Stored {
+    pub(crate) metadata: Metadata,
+    pub(crate) rotation: Unfinished,
+    pub(crate) revision: i64,
+    /// What it may do, as its provider said when it last answered.
+    pub(crate) scopes: Vec<String>,
+}
+
+impl From<DbError> for VaultError {
+    fn from(failure: DbError) -> Self {
+        Self::Elsewhere(Box::new(failure))
+    }
+}
+
+impl From<KeyError> for VaultError {
+    fn from(failure: KeyError) -> Self {
+        Self::Elsewhere(Box::new(failure))
+    }
+}
+
+impl OrgVault<'_> {
+    /// One page of the credentials after a project and a name, by project and name.
+    pub(crate) fn page(&self, after: &(String, String), limit: i64) -> Result<Vec<Stored>, VaultError> {
+        let page = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM credentials WHERE org = $1 AND (project > $2 OR (project = $2 AND name > $3)) \
+             ORDER BY project, name LIMIT $4"
+        );
+        let found = self.db.read(|rows| rows.query(page, values![self.scope.id(), &after.0, &after.1, limit]))?;
+        found.into_iter().map(stored).collect()
+    }
+
+    /// The credential of that identifier.
+    pub(crate) fn by_id(&self, id: &str) -> Result<Option<Stored>, VaultError> {
+        self.db.read(|rows| self.row(rows, id))
+    }
+
+    fn row(&self, rows: &mut dyn Rows, id: &str) -> Result<Option<Stored>, VaultError> {
+        let one = concat!("SELECT ", columns!(), " FROM credentials WHERE org = $1 AND id = $2");
+        rows.first(one, values![self.scope.id(), id])?.map(stored).transpose()
+    }
+
+    fn some(&self, rows: &mut dyn Rows, sql: &str, second: Value<'_>) -> Result<Vec<Metadata>, VaultError> {
+        let found = rows.query(sql, &[self.scope.id().into(), second])?;
+        found.into_iter().map(|row| stored(row).map(|stored| stored.metadata)).collect()
+    }
+
+    /// Those whose fields name a credential as what they are used through.
+    fn followers(&self, rows: &mut dyn Rows, of: &Metadata) -> Result<Vec<Metadata>, VaultError> {
+        let like = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM credentials WHERE org = $1 AND fields LIKE $2 ORDER BY project, name"
+        );
+        // More than those that are meant: a `_` in the name stands for any letter, and the field is not told apart.
+        let pattern = format!("%\"{}\"%", of.name);
+        let mut followers = Vec::new();
+        for other in self.some(rows, like, Value::Text(&pattern))? {
+            let hidden = "SELECT 1 FROM credentials WHERE org = $1 AND project = $2 AND name = $3";
+            let project = other.scope.project().unwrap_or_default().to_owned();
+            let is_hidden = || Ok(rows.first(hidden, values![self.scope.id(), &project, &of.name])?.is_some());
+            if is_through(&other, of, is_hidden)? {
+                followers.push(other);
+            }
+        }
+        Ok(followers)
+    }
+
+    /// Runs a change, with what is to be told of it, as one.
+    fn change<T>(
+        &self,
+        event: &Event<'_>,
+        work: impl FnOnce(&mut dyn Rows) -> Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
+        self.db.write(|rows| {
+            let done = work(rows)?;
+            self.tell(rows, event)?;
+            Ok(done)
+        })
+    }
+
+    fn tell(&self, rows: &mut dyn Rows, event: &Event<'_>) -> Result<(), VaultError> {
+        Ok(audit::append(rows, self.keys, &self.scope, &self.actor, event, (self.now)())?)
+    }
+}
+
+impl Vault for OrgVault<'_> {
+    fn each(&self, see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError> {
+        let mut after = (String::new(), String::new());
+        loop {
+            let page = self.page(&after, PAGE)?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = (last.metadata.scope.project().unwrap_or_default().to_owned(), last.metadata.name.clone());
+            for stored in page {
+                see(stored.metadata);
+            }
+        }
+    }
+
+    fn find(&self, scope: &Scope, name: &str) -> Result<Option<Metadata>, VaultError> {
+        let one = concat!("SELECT ", columns!(), " FROM credentials WHERE org = $1 AND project = $2 AND name = $3");
+        let project = scope.project().unwrap_or_default();
+        let found = self.db.read(|rows| rows.first(one, values![self.scope.id(), project, name]))?;
+        found.map(|row| stored(row).map(|stored| stored.metadata)).transpose()
+    }
+
+    fn for_host(&self, host: &str) -> Result<Vec<Metadata>, VaultError> {
+        let of_host = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM credentials WHERE org = $1 AND id IN \
+             (SELECT credential FROM credential_hosts WHERE org = $1 AND host = $2) ORDER BY project, name"
+        );
+        let mut found = self.db.read(|rows| self.some(rows, of_host, Value::Text(host)))?;
+        // What another version of the program noted may be too much.
+        found.retain(|metadata| goes_to(metadata, host));
+        Ok(found)
+    }
+
+    fn users(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
+        let followers = self.db.read(|rows| self.followers(rows, metadata))?;
+        Ok(followers.iter().map(in_words).collect())
+    }
+
+    fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
+        self.db.write(|rows| -> Result<Result<Credential, VaultError>, VaultError> {
+            let opened = self.open_in(rows, metadata);
+            // What does not open is told as well, and the telling is kept.
+            let outcome = if opened.is_ok() { Outcome::Done } else { Outcome::Failed };
+            let event = Event { outcome, ..Event::done("secret.read", &metadata.id) };
+            self.tell(rows, &event)?;
+            Ok(opened)
+        })?
+    }
+
+    fn put(&self, new: New) -> Result<Metadata, VaultError> {
+        self.store(new)
+    }
+
+    fn renew(&self, credential: &Credential, expires: Option<DateTime<Utc>>) -> Result<Metadata, VaultError> {
+        self.renewed(credential, expires)
+    }
+
+    fn amend(&self, metadata: &Metadata, change: &Change) -> Result<Metadata, VaultError> {
+        self.amend_if(metadata, change, None)
+    }
+
+    fn note_verdict(&self, metadata: &Metadata, verdict: &Verdict, at: DateTime<Utc>) -> Result<(), VaultError> {
+        let event = Event { detail: verdict.outcome.word(), ..Event::done("credential.verify", &metadata.id) };
+        self.change(&event, |rows| {
+            let Some(check) = verdict.outcome.check() else { return Ok(()) };
+            rows.execute(
+                "UPDATE credentials SET checked = $4, verified = $5, expires = COALESCE($6, expires), scopes = $7 \
+                 WHERE org = $1 AND id = $2 AND updated = $3",
+                values![
+                    self.scope.id(),
+                    &metadata.id,
+                    metadata.updated.timestamp_millis(),
+                    check.word(),
+                    at.timestamp_millis(),
+                    verdict.expires.map(|at| at.timestamp_millis()),
+                    &metadata::scopes(&verdict.scopes),
+                ],
+            )?;
+            Ok(())
+        })
+    }
+
+    fn scopes(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
+        Ok(self.by_id(&metadata.id)?.map(|stored| stored.scopes).unwrap_or_default())
+    }
+
+    fn note_use(&self, metadata: &Metadata, at: DateTime<Utc>) -> Result<(), VaultError> {
+        self.change(&Event::done("credential.use", &metadata.id), |rows| {
+            rows.execute(
+                "UPDATE credentials SET used = $3 WHERE org = $1 AND id = $2 AND (used IS NULL OR used < $3)",
+                values![self.scope.id(), &metadata.id, at.timestamp_millis()],
+            )?;
+            Ok(())
+        })
+    }
+
+    fn rotation(&self, metadata: &Metadata) -> Result<Unfinished, VaultError> {
+        Ok(self.by_id(&metadata.id)?.map(|stored| stored.rotation).unwrap_or_default())
+    }
+
+    fn note_rotation(&self, metadata: &Metadata, unfinished: &Unfinished) -> Result<(), VaultError> {
+        self.change(&Event::done("credential.rotation", &metadata.id), |rows| {
+            rows.execute(
+                "UPDATE credentials SET rotating = $3, retiring = $4 WHERE org = $1 AND id = $2",
+                values![
+                    self.scope.id(),
+                    &metadata.id,
+                    unfinished.since.map(|at| at.timestamp_millis()),
+                    unfinished.retiring.as_deref(),
+                ],
+            )?;
+            Ok(())
+        })
+    }
+
+    fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError> {
+        self.remove_if(metadata, None)
+    }
+}
+
+/// Reads a row of [`columns`].
+fn stored(mut row: Row) -> Result<Stored, VaultError> {
+    let read = CredentialRow {
+        id: row.text(0)?,
+        project: row.text(1)?,
+        name: row.text(2)?,
+        kind: row.text(3)?,
+        fields: row.text(4)?,
+        secret_names: row.text(5)?,
+        tags: row.text(6)?,
+        note: row.text(7)?,
+        created: row.int(8)?,
+        updated: row.int(9)?,
+        used: row.maybe_int(10)?,
+        verified: row.maybe_int(11)?,
+        expires: row.maybe_int(12)?,
+        checked: row.text(13)?,
+        version: row.int(14)?,
+        rotating: row.maybe_int(15)?,
+        retiring: row.maybe_text(16)?,
+        scopes: None,
+    };
+    let metadata = metadata::read(&read)?;
+    let rotation = Unfinished { since: read.rotating.and_then(metadata::time), retiring: read.retiring };
+    Ok(Stored { metadata, rotation, revision: row.int(17)?, scopes: metadata::read_scopes(&row.text(18)?) })
+}
+
+#[cfg(test)]
+mod tests;

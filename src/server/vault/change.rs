@@ -1,0 +1,274 @@
+//! What changes the credentials of an organization.
+
+use chrono::{DateTime, Utc};
+
+use super::sealed::SOURCE;
+use super::{OrgVault, metadata as written};
+use crate::credential::{Check, Credential, Fields, Metadata};
+use crate::provider;
+use crate::server::audit::Event;
+use crate::server::db::{DbError, Rows, values};
+use crate::vault::{Change, New, VaultError, check_name, id};
+
+impl OrgVault<'_> {
+    /// Stores a new credential, or new values for one that is there.
+    pub(super) fn store(&self, new: New) -> Result<Metadata, VaultError> {
+        let now = kept((self.now)());
+        let New { name, scope, fields, expires, tags, note, verdict, replaces, retiring } = new;
+        let Fields { kind, plain, secrets } = fields;
+        let check = verdict.as_ref().and_then(|verdict| verdict.outcome.check());
+        let scopes = verdict.as_ref().filter(|_| check.is_some()).map_or(&[][..], |verdict| &verdict.scopes[..]);
+        let scopes = written::scopes(scopes);
+        if replaces.is_none() {
+            check_name(&name)?;
+        }
+        let mut metadata = Metadata {
+            id: match &replaces {
+                Some(old) => old.id.clone(),
+                None => id::new("cred", now)?,
+            },
+            name: replaces.as_ref().map_or(name, |old| old.name.clone()),
+            scope: replaces.as_ref().map_or(scope, |old| old.scope.clone()),
+            kind,
+            fields: plain,
+            secret_names: secrets.keys().cloned().collect(),
+            created: replaces.as_ref().map_or(now, |old| old.created),
+            updated: now,
+            used: replaces.as_ref().and_then(|old| old.used),
+            verified: check.map(|_| now),
+            expires: expires.or(verdict.and_then(|verdict| verdict.expires)).map(kept),
+            check: check.unwrap_or(Check::Never),
+            tags,
+            note,
+            version: replaces.as_ref().map_or(1, |old| old.version + 1),
+        };
+        let action = if replaces.is_some() { "credential.replace" } else { "credential.create" };
+        let id = metadata.id.clone();
+        let event = Event { detail: kind.id, ..Event::done(action, &id) };
+        self.change(&event, |rows| {
+            match &replaces {
+                None => self.insert(rows, &metadata, retiring.as_deref(), &scopes)?,
+                Some(old) => self.replace(rows, old, &mut metadata, retiring.as_deref(), &scopes)?,
+            }
+            self.put_hosts(rows, &metadata)?;
+            self.seal_in(rows, &metadata, &secrets)
+        })
+        .map_err(|failure| taken(failure, &metadata.name))?;
+        Ok(metadata)
+    }
+
+    fn insert(
+        &self,
+        rows: &mut dyn Rows,
+        metadata: &Metadata,
+        retiring: Option<&str>,
+        scopes: &str,
+    ) -> Result<(), VaultError> {
+        let row = written::write(metadata);
+        rows.execute(
+            "INSERT INTO credentials (org, id, project, name, kind, fields, secret_names, tags, note, created, \
+             updated, used, verified, expires, checked, version, rotating, retiring, revision, scopes) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, NULL, $17, 1, $18)",
+            values![
+                self.scope.id(),
+                &row.id,
+                &row.project,
+                &row.name,
+                &row.kind,
+                &row.fields,
+                &row.secret_names,
+                &row.tags,
+                &row.note,
+                row.created,
+                row.updated,
+                row.used,
+                row.verified,
+                row.expires,
+                &row.checked,
+                row.version,
+                retiring,
+                scopes,
+            ],
+        )?;
+        Ok(())
+    }
+
+    /// Replaces the values of a credential, if it is still as `old` was read. Tags and a note that somebody else has
+    /// changed since stay, unless they are new here as well.
+    fn replace(
+        &self,
+        rows: &mut dyn Rows,
+        old: &Metadata,
+        metadata: &mut Metadata,
+        retiring: Option<&str>,
+        scopes: &str,
+    ) -> Result<(), VaultError> {
+        let row = written::write(metadata);
+        let tags = (metadata.tags != old.tags).then_some(&row.tags);
+        let note = (metadata.note != old.note).then_some(&row.note);
+        let changed = rows.execute(
+            "UPDATE credentials SET kind = $4, fields = $5, secret_names = $6, tags = COALESCE($7, tags), \
+             note = COALESCE($8, note), updated = $9, verified = $10, expires = $11, checked = $12, version = $13, \
+             rotating = NULL, retiring = COALESCE($14, retiring), scopes = $15, revision = revision + 1 \
+             WHERE org = $1 AND id = $2 AND version = $3",
+            values![
+                self.scope.id(),
+                &row.id,
+                old.version,
+                &row.kind,
+                &row.fields,
+                &row.secret_names,
+                tags,
+                note,
+                row.updated,
+                row.verified,
+                row.expires,
+                &row.checked,
+                row.version,
+                retiring,
+                scopes,
+            ],
+        )?;
+        if changed == 0 {
+            return Err(VaultError::Changed { name: metadata.name.clone() });
+        }
+        // It may have been moved or renamed since it was read; what is sealed is bound to where it is now.
+        let stored = self.row(rows, &row.id)?.ok_or(DbError::Shape)?;
+        *metadata = stored.metadata;
+        Ok(())
+    }
+
+    fn put_hosts(&self, rows: &mut dyn Rows, metadata: &Metadata) -> Result<(), VaultError> {
+        let whose = values![self.scope.id(), &metadata.id];
+        rows.execute("DELETE FROM credential_hosts WHERE org = $1 AND credential = $2", whose)?;
+        for host in provider::hosts(metadata) {
+            rows.execute(
+                "INSERT INTO credential_hosts (org, credential, host) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+                values![self.scope.id(), &metadata.id, &host],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Stores new secrets that were made out of the old ones.
+    pub(super) fn renewed(
+        &self,
+        credential: &Credential,
+        expires: Option<DateTime<Utc>>,
+    ) -> Result<Metadata, VaultError> {
+        let old = &credential.metadata;
+        let secret_names = credential.secrets.keys().cloned().collect();
+        let renewed = Metadata { version: old.version + 1, expires: expires.map(kept), secret_names, ..old.clone() };
+        self.change(&Event::done("credential.renew", &old.id), |rows| {
+            let row = written::write(&renewed);
+            let changed = rows.execute(
+                "UPDATE credentials SET version = $4, expires = $5, secret_names = $6, revision = revision + 1 \
+                 WHERE org = $1 AND id = $2 AND version = $3",
+                values![self.scope.id(), &row.id, old.version, row.version, row.expires, &row.secret_names],
+            )?;
+            let stored = self.row(rows, &row.id)?.filter(|_| changed > 0);
+            let stored = stored.ok_or_else(|| VaultError::Changed { name: old.name.clone() })?;
+            self.seal_in(rows, &stored.metadata, &credential.secrets)
+        })?;
+        Ok(renewed)
+    }
+
+    /// Changes name, scope, tags or note; with a revision, only while the row is of it.
+    pub(crate) fn amend_if(
+        &self,
+        metadata: &Metadata,
+        change: &Change,
+        revision: Option<i64>,
+    ) -> Result<Metadata, VaultError> {
+        if let Some(name) = &change.name {
+            check_name(name)?;
+        }
+        let wanted = change.name.clone().unwrap_or_else(|| metadata.name.clone());
+        self.change(&Event::done("credential.amend", &metadata.id), |rows| {
+            let stored = self.standing(rows, metadata, revision)?;
+            let mut amended = stored.metadata.clone();
+            amended.tags.extend(change.tag.iter().cloned());
+            amended.tags.retain(|tag| !change.untag.contains(tag));
+            amended.name.clone_from(&wanted);
+            amended.scope = change.scope.clone().unwrap_or(amended.scope);
+            amended.note = change.note.clone().unwrap_or(amended.note);
+            if amended.name != stored.metadata.name {
+                self.rename_followers(rows, &stored.metadata, &amended.name)?;
+            }
+            // What is sealed is bound to the project.
+            let moved = amended.scope != stored.metadata.scope;
+            let opened = if moved { Some(self.open_in(rows, &stored.metadata)?) } else { None };
+            let row = written::write(&amended);
+            rows.execute(
+                "UPDATE credentials SET project = $3, name = $4, tags = $5, note = $6, revision = revision + 1 \
+                 WHERE org = $1 AND id = $2",
+                values![self.scope.id(), &row.id, &row.project, &row.name, &row.tags, &row.note],
+            )?;
+            if let Some(opened) = opened {
+                self.seal_in(rows, &amended, &opened.secrets)?;
+            }
+            Ok(amended)
+        })
+        .map_err(|failure| taken(failure, &wanted))
+    }
+
+    /// The row of a credential that has still the name and the scope that it was read with.
+    fn standing(
+        &self,
+        rows: &mut dyn Rows,
+        metadata: &Metadata,
+        revision: Option<i64>,
+    ) -> Result<super::Stored, VaultError> {
+        let stands = |stored: &super::Stored| {
+            let same = (&stored.metadata.name, &stored.metadata.scope) == (&metadata.name, &metadata.scope);
+            same && revision.is_none_or(|revision| revision == stored.revision)
+        };
+        let stored = self.row(rows, &metadata.id)?.filter(stands);
+        stored.ok_or_else(|| VaultError::Changed { name: metadata.name.clone() })
+    }
+
+    fn rename_followers(&self, rows: &mut dyn Rows, of: &Metadata, name: &str) -> Result<(), VaultError> {
+        for follower in self.followers(rows, of)? {
+            if !follower.fields.contains_key(SOURCE) {
+                continue;
+            }
+            let mut fields = follower.fields.clone();
+            fields.insert(SOURCE.into(), name.to_owned());
+            rows.execute(
+                "UPDATE credentials SET fields = $3, revision = revision + 1 WHERE org = $1 AND id = $2",
+                values![self.scope.id(), &follower.id, &written::fields(&fields)],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Removes a credential with its secrets; with a revision, only while the row is of it.
+    pub(crate) fn remove_if(&self, metadata: &Metadata, revision: Option<i64>) -> Result<bool, VaultError> {
+        let removed = self.change(&Event::done("credential.delete", &metadata.id), |rows| {
+            if revision.is_some() {
+                self.standing(rows, metadata, revision)?;
+            }
+            let whose = values![self.scope.id(), &metadata.id];
+            // The keys go first: what is left of the secrets then opens for nobody.
+            rows.execute("DELETE FROM data_keys WHERE org = $1 AND credential = $2", whose)?;
+            rows.execute("DELETE FROM secrets WHERE org = $1 AND credential = $2", whose)?;
+            Ok(rows.execute("DELETE FROM credentials WHERE org = $1 AND id = $2", whose)? > 0)
+        })?;
+        self.db.forget();
+        Ok(removed)
+    }
+}
+
+/// A time as the database keeps it, so that what is returned is what will be read.
+fn kept(at: DateTime<Utc>) -> DateTime<Utc> {
+    written::time(at.timestamp_millis()).unwrap_or(at)
+}
+
+fn taken(failure: VaultError, name: &str) -> VaultError {
+    match failure {
+        VaultError::Elsewhere(failure) if failure.to_string() == DbError::Taken.to_string() => {
+            VaultError::Taken { name: name.to_owned() }
+        }
+        other => other,
+    }
+}

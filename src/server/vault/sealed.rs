@@ -1,0 +1,148 @@
+//! Secrets as they rest: each version of a credential under a data key of its own.
+
+use std::collections::BTreeMap;
+
+use zeroize::Zeroizing;
+
+use super::OrgVault;
+use crate::credential::{Credential, Metadata};
+use crate::secret::Secret;
+use crate::server::db::{OrgScope, Rows, values};
+use crate::server::keys::FORM;
+use crate::vault::VaultError;
+use crate::vault::seal::{self, DoesNotOpen, Key};
+
+/// The field that names another credential. It follows that one's name and is bound to nothing.
+pub(super) const SOURCE: &str = "source";
+/// Secrets are filled up to a multiple of so many bytes, so that what rests does not tell how long a short one is.
+const BUCKET: usize = 64;
+
+impl OrgVault<'_> {
+    /// Puts the secrets of a version in the place of those of the one before.
+    pub(super) fn seal_in(
+        &self,
+        rows: &mut dyn Rows,
+        metadata: &Metadata,
+        secrets: &BTreeMap<String, Secret>,
+    ) -> Result<(), VaultError> {
+        let (key_version, key) = self.keys.newest(rows, &self.scope)?;
+        let place = Place::of(&self.scope, metadata);
+        let data_key = Key::random()?;
+        let wrapped = key.wrap(&data_key, &place.of_key(&key_version.to_string()))?;
+        let whose = values![self.scope.id(), &metadata.id];
+        rows.execute("DELETE FROM secrets WHERE org = $1 AND credential = $2", whose)?;
+        rows.execute("DELETE FROM data_keys WHERE org = $1 AND credential = $2", whose)?;
+        rows.execute(
+            "INSERT INTO data_keys (org, credential, version, key_version, wrapped) VALUES ($1, $2, $3, $4, $5)",
+            values![self.scope.id(), &metadata.id, metadata.version, key_version, &wrapped],
+        )?;
+        for (field, secret) in secrets {
+            let sealed = data_key.seal(&filled(secret), &place.of_field(field))?;
+            rows.execute(
+                "INSERT INTO secrets (org, credential, field, version, sealed) VALUES ($1, $2, $3, $4, $5)",
+                values![self.scope.id(), &metadata.id, field, metadata.version, &sealed],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Opens the secrets of the version that `metadata` is of.
+    pub(super) fn open_in(&self, rows: &mut dyn Rows, metadata: &Metadata) -> Result<Credential, VaultError> {
+        let closed = |_| VaultError::DoesNotOpen { name: metadata.name.clone() };
+        let changed = || VaultError::Changed { name: metadata.name.clone() };
+        let stands = self.row(rows, &metadata.id)?.is_some_and(|stored| stored.metadata.version == metadata.version);
+        if !stands {
+            return Err(changed());
+        }
+        let whose = values![self.scope.id(), &metadata.id];
+        let key = "SELECT version, key_version, wrapped FROM data_keys WHERE org = $1 AND credential = $2";
+        let mut found = rows.first(key, whose)?.ok_or_else(|| closed(DoesNotOpen))?;
+        let (version, key_version, wrapped) = (found.int(0)?, found.int(1)?, found.bytes(2)?);
+        if version != metadata.version {
+            return Err(closed(DoesNotOpen));
+        }
+        let place = Place::of(&self.scope, metadata);
+        let key = self.keys.of(rows, &self.scope, key_version)?;
+        let data_key = key.unwrap(&wrapped, &place.of_key(&key_version.to_string())).map_err(closed)?;
+        let mut secrets = BTreeMap::new();
+        let sealed = "SELECT field, sealed FROM secrets WHERE org = $1 AND credential = $2 ORDER BY field";
+        for mut row in rows.query(sealed, whose)? {
+            let (field, sealed) = (row.text(0)?, row.bytes(1)?);
+            let opened = data_key.open(&sealed, &place.of_field(&field)).map_err(closed)?;
+            secrets.insert(field, emptied(&opened).ok_or_else(|| closed(DoesNotOpen))?);
+        }
+        // A row that was taken away would otherwise look like a field that was never set.
+        if !secrets.keys().eq(metadata.secret_names.iter()) {
+            return Err(closed(DoesNotOpen));
+        }
+        Ok(Credential { metadata: metadata.clone(), secrets })
+    }
+}
+
+/// What secrets are bound to.
+struct Place<'m> {
+    org: &'m str,
+    project: &'m str,
+    id: &'m str,
+    version: String,
+    kind: &'static str,
+    fields: String,
+}
+
+impl<'m> Place<'m> {
+    fn of(scope: &'m OrgScope, metadata: &'m Metadata) -> Self {
+        let bound = metadata.fields.iter().filter(|(name, _)| *name != SOURCE);
+        Self {
+            org: scope.id(),
+            project: metadata.scope.project().unwrap_or_default(),
+            id: &metadata.id,
+            version: metadata.version.to_string(),
+            kind: metadata.kind.id,
+            fields: seal::digest(bound.map(|(name, value)| (name.as_str(), value.as_str()))),
+        }
+    }
+
+    fn of_field<'p>(&'p self, field: &'p str) -> [&'p str; 9] {
+        [FORM, "secrets", self.org, self.project, self.id, &self.version, self.kind, &self.fields, field]
+    }
+
+    fn of_key<'p>(&'p self, key_version: &'p str) -> [&'p str; 7] {
+        [FORM, "data_keys", self.org, self.project, self.id, &self.version, key_version]
+    }
+}
+
+/// A secret with its length before it, filled up to a whole number of buckets.
+fn filled(secret: &Secret) -> Zeroizing<Vec<u8>> {
+    let text = secret.expose().as_bytes();
+    let length = (text.len() + 8).next_multiple_of(BUCKET);
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length));
+    bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
+    bytes.extend_from_slice(text);
+    bytes.resize(length, 0);
+    bytes
+}
+
+/// The secret in such bytes.
+fn emptied(bytes: &[u8]) -> Option<Secret> {
+    let (length, rest) = bytes.split_first_chunk::<8>()?;
+    let length = usize::try_from(u64::from_be_bytes(*length)).ok()?;
+    let text = std::str::from_utf8(rest.get(..length)?).ok()?;
+    Some(Secret::new(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_secrets_rest_at_one_length() {
+        for length in [0, 1, 8, 55, 56, 57, 120, 5000] {
+            let secret = Secret::new("s".repeat(length));
+            let bytes = filled(&secret);
+            assert_eq!(bytes.len() % BUCKET, 0);
+            assert!(emptied(&bytes).unwrap() == secret);
+        }
+        assert_eq!(filled(&Secret::new("a".into())).len(), filled(&Secret::new("a".repeat(50))).len());
+        assert!(emptied(&[0, 0, 0, 0, 0, 0, 0, 9, 1]).is_none());
+    }
+}

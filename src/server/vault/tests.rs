@@ -1,0 +1,149 @@
+//! An organization's vault keeps the contract of every vault, and gives nothing away to another.
+
+use super::*;
+use crate::server::db::tests::Scratch;
+use crate::vault::contract::{map, plain, variables, vault_contract};
+
+fn now() -> DateTime<Utc> {
+    crate::os::Env::empty().now()
+}
+
+/// The vault with all that it stands on, for the contract.
+struct Whole(Scratch);
+
+impl Whole {
+    fn of(scratch: &Scratch) -> OrgVault<'_> {
+        let (scope, actor) = (scratch.org.clone(), Actor::default());
+        OrgVault { db: &scratch.db, keys: &scratch.keys, scope, actor, now }
+    }
+}
+
+macro_rules! forward {
+    ($($name:ident($($argument:ident: $kind:ty),*) -> $answer:ty;)*) => {
+        impl Vault for Whole {
+            $(fn $name(&self, $($argument: $kind),*) -> $answer { Whole::of(&self.0).$name($($argument),*) })*
+        }
+    };
+}
+
+forward! {
+    each(see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError>;
+    find(scope: &Scope, name: &str) -> Result<Option<Metadata>, VaultError>;
+    for_host(host: &str) -> Result<Vec<Metadata>, VaultError>;
+    open(metadata: &Metadata) -> Result<Credential, VaultError>;
+    put(new: New) -> Result<Metadata, VaultError>;
+    renew(credential: &Credential, expires: Option<DateTime<Utc>>) -> Result<Metadata, VaultError>;
+    amend(metadata: &Metadata, change: &Change) -> Result<Metadata, VaultError>;
+    note_verdict(metadata: &Metadata, verdict: &Verdict, at: DateTime<Utc>) -> Result<(), VaultError>;
+    note_use(metadata: &Metadata, at: DateTime<Utc>) -> Result<(), VaultError>;
+    rotation(metadata: &Metadata) -> Result<Unfinished, VaultError>;
+    note_rotation(metadata: &Metadata, unfinished: &Unfinished) -> Result<(), VaultError>;
+    remove(metadata: &Metadata) -> Result<bool, VaultError>;
+    users(metadata: &Metadata) -> Result<Vec<String>, VaultError>;
+}
+
+#[test]
+fn it_keeps_the_contract() {
+    vault_contract(|| Whole(Scratch::new()));
+}
+
+#[test]
+fn another_organization_sees_and_reaches_nothing() {
+    let scratch = Scratch::new();
+    let mine = Whole::of(&scratch);
+    let stored = mine.put(New::named("db", variables(&[("A", "1")]))).unwrap();
+    let other = OrgScope::of("org_other");
+    scratch.organization(&other);
+    let theirs = OrgVault { scope: other, ..Whole::of(&scratch) };
+    assert!(theirs.list().unwrap().is_empty() && theirs.by_id(&stored.id).unwrap().is_none());
+    assert!(theirs.find(&Scope::Organization, "db").unwrap().is_none());
+    assert!(matches!(theirs.open(&stored), Err(VaultError::Changed { .. })));
+    assert!(!theirs.remove(&stored).unwrap());
+    assert!(theirs.amend(&stored, &Change { note: Some("theirs".into()), ..Change::default() }).is_err());
+    let replaced = New { replaces: Some(stored.clone()), ..New::named("db", variables(&[("A", "2")])) };
+    assert!(matches!(theirs.put(replaced), Err(VaultError::Changed { .. })));
+    assert_eq!(plain(&mine, &stored), map(&[("A", "1")]));
+    let own = theirs.put(New::named("db", variables(&[("A", "3")]))).unwrap();
+    assert_eq!(plain(&theirs, &own), map(&[("A", "3")]));
+}
+
+/// Whoever can write to the database moves no secret, brings none back, and changes no address of one.
+#[test]
+fn what_is_moved_in_the_database_does_not_open() {
+    for change in [
+        // Between two credentials of one organization.
+        "UPDATE secrets SET sealed = (SELECT o.sealed FROM secrets o JOIN credentials c ON c.id = o.credential WHERE \
+         c.name = 'other' AND o.field = 'A') WHERE field = 'A'",
+        // Between two fields.
+        "UPDATE secrets SET sealed = (SELECT o.sealed FROM secrets o WHERE o.credential = secrets.credential AND \
+         o.field = 'B') WHERE field = 'A' AND credential = (SELECT id FROM credentials WHERE name = 'db' AND org = 'org_test')",
+        // Of another organization, key and all.
+        "DELETE FROM data_keys WHERE org = 'org_test'; UPDATE data_keys SET org = 'org_test', credential = (SELECT id \
+         FROM credentials WHERE name = 'db' AND org = 'org_test') WHERE org = 'org_other'",
+        // To another project.
+        "UPDATE credentials SET project = 'shop' WHERE name = 'db'",
+        // Another version.
+        "UPDATE credentials SET version = 7 WHERE name = 'db'; UPDATE data_keys SET version = 7",
+        // Another kind, or fields that say where it goes.
+        "UPDATE credentials SET kind = 'api_key' WHERE name = 'db'",
+        "UPDATE credentials SET fields = '{\"endpoint\":\"https://evil.example\"}' WHERE name = 'db'",
+        // Damage, and what was taken away.
+        "UPDATE secrets SET sealed = substr(sealed, 1, length(sealed) - 1)",
+        "DELETE FROM secrets WHERE field = 'A'",
+        "UPDATE data_keys SET key_version = 2; INSERT INTO organization_keys SELECT org, 2, wrapped, created FROM \
+         organization_keys",
+    ] {
+        let scratch = Scratch::new();
+        let mine = Whole::of(&scratch);
+        let stored = mine.put(New::named("db", variables(&[("A", "1"), ("B", "2")]))).unwrap();
+        mine.put(New::named("other", variables(&[("A", "3")]))).unwrap();
+        let other = OrgScope::of("org_other");
+        scratch.organization(&other);
+        OrgVault { scope: other, ..Whole::of(&scratch) }.put(New::named("db", variables(&[("A", "4")]))).unwrap();
+        scratch.db.write(|rows| rows.batch(&format!("PRAGMA defer_foreign_keys = ON; {change}"))).unwrap();
+        let now = mine.by_id(&stored.id).unwrap().unwrap().metadata;
+        let opened = mine.open(&now);
+        assert!(opened.is_err(), "{change}");
+        let last = "SELECT entry FROM audit_events WHERE org = 'org_test' ORDER BY sequence DESC LIMIT 1";
+        let entry = scratch.db.read(|rows| rows.first(last, &[])?.unwrap().text(0)).unwrap();
+        // Without a key of the organization nothing can be told, either.
+        let told = entry.contains("secret.read") && entry.contains("failed");
+        assert!(told || change.contains("organization_keys"), "{entry}");
+    }
+}
+
+#[test]
+fn what_is_deleted_is_overwritten() {
+    let scratch = Scratch::new();
+    let mine = Whole::of(&scratch);
+    let stored = mine.put(New::named("db", variables(&[("A", "1")]))).unwrap();
+    let rests = |rows: &mut dyn Rows| {
+        let mut key = rows.first("SELECT wrapped FROM data_keys", &[])?.unwrap();
+        let mut secret = rows.first("SELECT sealed FROM secrets", &[])?.unwrap();
+        Ok::<_, DbError>([key.bytes(0)?, secret.bytes(0)?])
+    };
+    let rested = scratch.db.read(rests).unwrap();
+    let is_there = |bytes: &[u8]| {
+        ["server.db", "server.db-wal"].iter().any(|file| {
+            let held = std::fs::read(scratch.dir.path().join(file)).unwrap_or_default();
+            held.windows(bytes.len()).any(|part| part == bytes)
+        })
+    };
+    assert!(rested.iter().all(|bytes| is_there(bytes)), "what is looked for is found while it is there");
+    assert!(mine.remove(&stored).unwrap());
+    assert!(!rested.iter().any(|bytes| is_there(bytes)));
+}
+
+#[test]
+fn what_cannot_be_audited_is_not_done() {
+    let scratch = Scratch::new();
+    let mine = Whole::of(&scratch);
+    let stored = mine.put(New::named("db", variables(&[("A", "1")]))).unwrap();
+    let block = "CREATE TRIGGER closed BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'closed'); END";
+    scratch.db.write(|rows| rows.batch(block)).unwrap();
+    assert!(mine.open(&stored).is_err() && mine.remove(&stored).is_err());
+    assert!(mine.put(New::named("late", variables(&[("A", "2")]))).is_err());
+    assert_eq!(mine.list().unwrap().len(), 1);
+    scratch.db.write(|rows| rows.batch("DROP TRIGGER closed")).unwrap();
+    assert_eq!(plain(&mine, &stored), map(&[("A", "1")]));
+}

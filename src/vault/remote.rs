@@ -1,0 +1,322 @@
+//! The vault of a lanyard server, over its API.
+//!
+//! Whoever calls gives the server's address and a way to a bearer token; a token that the server refuses is asked for
+//! anew once. Secrets travel under TLS to that address and no other.
+
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::wire::{Amendment, Note, Opened, Page, Rotation, Shown, Told, with_data};
+use super::{Change, New, Unfinished, Vault, VaultError, check_name};
+use crate::credential::{Credential, Fields, Metadata, Scope};
+use crate::error::{Code, Failure};
+use crate::http::{self, Http, Malformed, Method, Request, Response, Unreachable, Url, header};
+use crate::provider::Verdict;
+use crate::secret::Secret;
+use crate::text::clean;
+
+/// So many come with each question.
+const PAGE: usize = 200;
+/// The longest answer: a page of credentials, or the largest secrets there are.
+const LONGEST: usize = 16 << 20;
+
+/// The way to a bearer token: as it is, or a new one after it was refused.
+pub type Bearer<'a> = Box<dyn Fn(Refused) -> Result<Secret, Box<dyn Failure>> + 'a>;
+
+/// Whether the token that was given last was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// Nothing was refused yet.
+    No,
+    /// The server did not take it.
+    Yes,
+}
+
+/// The vault of a server.
+pub struct Remote<'a> {
+    base: Url,
+    http: &'a dyn Http,
+    bearer: Bearer<'a>,
+}
+
+/// Why a server did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoteError {
+    /// No answer came.
+    #[error("the server does not answer")]
+    Unreachable(#[source] Unreachable),
+    /// Nobody is signed in there any more.
+    #[error("the server does not accept the sign-in")]
+    SignedOut,
+    /// It is not permitted.
+    #[error("the server does not permit this: {0}")]
+    Forbidden(String),
+    /// It did not want to.
+    #[error("the server answered {status}: {detail}")]
+    Refused {
+        /// The status.
+        status: u16,
+        /// What it said.
+        detail: String,
+    },
+    /// The answer is none of a lanyard server's.
+    #[error("the answer of the server is none of a lanyard server's")]
+    Malformed(#[source] Option<Malformed>),
+}
+
+impl Failure for RemoteError {
+    fn code(&self) -> Code {
+        match self {
+            Self::Unreachable(failure) => failure.code(),
+            Self::SignedOut => Code::SignedOut,
+            Self::Forbidden(_) => Code::Forbidden,
+            Self::Refused { status: 429 | 500.., .. } | Self::Malformed(_) => Code::Unreachable,
+            Self::Refused { .. } => Code::Failed,
+        }
+    }
+
+    fn mend(&self) -> Option<String> {
+        Some(match self {
+            Self::Unreachable(failure) => return failure.mend(),
+            Self::SignedOut => "sign in again: `lanyard auth login`".into(),
+            Self::Forbidden(_) => "ask an administrator of the organization for the permission".into(),
+            Self::Refused { status: 429, .. } => "wait a little, then run the command again".into(),
+            Self::Refused { status: 500.., .. } => "try again; if it stays so, the server's log tells more".into(),
+            Self::Refused { .. } => "change what was asked for".into(),
+            Self::Malformed(_) => "check the address of the server in the configuration".into(),
+        })
+    }
+}
+
+impl From<RemoteError> for VaultError {
+    fn from(failure: RemoteError) -> Self {
+        Self::Elsewhere(Box::new(failure))
+    }
+}
+
+/// A problem as the server tells it (RFC 9457).
+#[derive(Deserialize, Default)]
+struct Problem {
+    #[serde(default)]
+    r#type: String,
+    #[serde(default)]
+    detail: String,
+}
+
+/// What is sent.
+enum Body {
+    None,
+    Json(Value),
+    Secret(Zeroizing<Vec<u8>>),
+}
+
+impl<'a> Remote<'a> {
+    /// The vault of the server at `base`. Nothing is asked yet.
+    pub fn new(base: Url, http: &'a dyn Http, bearer: Bearer<'a>) -> Self {
+        Self { base, http, bearer }
+    }
+
+    /// Asks the server; what it refuses is said in the vault's words, of the credential `name`.
+    fn ask(&self, method: &Method, path: &str, body: &Body, name: &str) -> Result<Response, VaultError> {
+        let mut refused = Refused::No;
+        loop {
+            let token = (self.bearer)(refused).map_err(VaultError::Elsewhere)?;
+            let request = self.request(method, path, body)?.bearer(&token);
+            let answer = self.http.send(request).map_err(RemoteError::Unreachable)?;
+            match answer.status {
+                200..=299 => return Ok(answer),
+                401 if refused == Refused::No => refused = Refused::Yes,
+                _ => return Err(refusal(&answer, name)),
+            }
+        }
+    }
+
+    fn request(&self, method: &Method, path: &str, body: &Body) -> Result<Request, VaultError> {
+        let url = http::below(&self.base, path).map_err(|_| RemoteError::Malformed(None))?;
+        let mut request = Request::new(method.clone(), url);
+        request.max_answer = LONGEST;
+        request.body = match body {
+            Body::None => return Ok(request),
+            Body::Json(value) => Some(Zeroizing::new(value.to_string().into_bytes())),
+            Body::Secret(bytes) => Some(bytes.clone()),
+        };
+        Ok(request.header("content-type", "application/json"))
+    }
+
+    fn list_of(&self, query: &[(&str, &str)]) -> Result<Page, VaultError> {
+        let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+        let answer = self.ask(&Method::GET, &format!("/credential-configs?{query}"), &Body::None, "")?;
+        Ok(read(&answer)?)
+    }
+
+    fn shown(&self, metadata: &Metadata) -> Result<Shown, VaultError> {
+        Ok(read(&self.ask(&Method::GET, &path_of(metadata, ""), &Body::None, &metadata.name)?)?)
+    }
+
+    fn note(&self, metadata: &Metadata, note: &Note) -> Result<(), VaultError> {
+        let body = Body::Json(serde_json::to_value(note).unwrap_or_default());
+        self.ask(&Method::POST, &path_of(metadata, "/notes"), &body, &metadata.name).map(|_| ())
+    }
+}
+
+fn path_of(metadata: &Metadata, end: &str) -> String {
+    format!("/credential-configs/{}{end}", http::segment(&metadata.id))
+}
+
+fn read<T: serde::de::DeserializeOwned>(answer: &Response) -> Result<T, RemoteError> {
+    answer.json().map_err(|cause| RemoteError::Malformed(Some(cause)))
+}
+
+/// What a refusal means for the credential that was asked about.
+fn refusal(answer: &Response, name: &str) -> VaultError {
+    let is_problem = answer.header(&header::CONTENT_TYPE).is_some_and(|kind| kind.contains("problem+json"));
+    let problem: Problem = if is_problem { answer.json().unwrap_or_default() } else { Problem::default() };
+    let name = name.to_owned();
+    match (answer.status, problem.r#type.rsplit(':').next().unwrap_or_default()) {
+        (409, "name-taken") => VaultError::Taken { name },
+        (412, "changed") => VaultError::Changed { name },
+        (422, "bad-name") => VaultError::BadName,
+        (404, "not-found") if !name.is_empty() => VaultError::Changed { name },
+        (500, "does-not-open") => VaultError::DoesNotOpen { name },
+        (401, _) => RemoteError::SignedOut.into(),
+        (403, _) => RemoteError::Forbidden(clean(&problem.detail)).into(),
+        (_, "") => RemoteError::Malformed(None).into(),
+        (status, _) => RemoteError::Refused { status, detail: clean(&problem.detail) }.into(),
+    }
+}
+
+impl Vault for Remote<'_> {
+    fn each(&self, see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError> {
+        let limit = PAGE.to_string();
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut query = vec![("limit", limit.as_str())];
+            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+            let page = self.list_of(&query)?;
+            for shown in &page.items {
+                see(shown.metadata()?);
+            }
+            match page.next {
+                Some(next) if !page.items.is_empty() => cursor = Some(next),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn find(&self, scope: &Scope, name: &str) -> Result<Option<Metadata>, VaultError> {
+        let page = self.list_of(&[("name", name), ("project", scope.project().unwrap_or_default())])?;
+        page.items.first().map(Shown::metadata).transpose()
+    }
+
+    fn for_host(&self, host: &str) -> Result<Vec<Metadata>, VaultError> {
+        let found =
+            self.list_of(&[("host", host)])?.items.iter().map(Shown::metadata).collect::<Result<Vec<_>, _>>()?;
+        // Where a credential may go is decided here, not there.
+        Ok(found.into_iter().filter(|metadata| super::goes_to(metadata, host)).collect())
+    }
+
+    fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
+        let path = path_of(metadata, &format!("/secrets?version={}", metadata.version));
+        let answer = self.ask(&Method::GET, &path, &Body::None, &metadata.name)?;
+        let opened: Opened = read(&answer)?;
+        if opened.version != metadata.version || !opened.data.keys().eq(metadata.secret_names.iter()) {
+            return Err(VaultError::Changed { name: metadata.name.clone() });
+        }
+        Ok(Credential { metadata: metadata.clone(), secrets: opened.data })
+    }
+
+    fn put(&self, new: New) -> Result<Metadata, VaultError> {
+        let New { name, scope, fields, expires, tags, note, verdict, replaces, retiring } = new;
+        let Fields { kind, plain, secrets } = fields;
+        let mut rest = json!({
+            "kind": kind.id,
+            "fields": plain,
+            "expires": expires,
+            "verdict": verdict.as_ref().map(Told::of),
+            "retiring": retiring,
+        });
+        let (path, name) = match &replaces {
+            None => {
+                check_name(&name)?;
+                rest["name"] = json!(name);
+                rest["project"] = json!(scope.project());
+                rest["tags"] = json!(tags);
+                rest["note"] = json!(note);
+                ("/credential-configs".to_owned(), name)
+            }
+            Some(old) => {
+                rest["version"] = json!(old.version);
+                // What is as it was read here may have been changed there since, and then stays.
+                rest["tags"] = json!(Some(&tags).filter(|tags| **tags != old.tags));
+                rest["note"] = json!(Some(&note).filter(|note| **note != old.note));
+                (path_of(old, "/secrets"), old.name.clone())
+            }
+        };
+        let body = Body::Secret(with_data(&rest, &secrets));
+        read::<Shown>(&self.ask(&Method::POST, &path, &body, &name)?)?.metadata()
+    }
+
+    fn renew(&self, credential: &Credential, expires: Option<DateTime<Utc>>) -> Result<Metadata, VaultError> {
+        let old = &credential.metadata;
+        let rest = json!({ "renewal": true, "version": old.version, "expires": expires });
+        let body = Body::Secret(with_data(&rest, &credential.secrets));
+        read::<Shown>(&self.ask(&Method::POST, &path_of(old, "/secrets"), &body, &old.name)?)?.metadata()
+    }
+
+    fn amend(&self, metadata: &Metadata, change: &Change) -> Result<Metadata, VaultError> {
+        if let Some(name) = &change.name {
+            check_name(name)?;
+        }
+        let current = self.shown(metadata)?;
+        if (current.name.as_str(), current.project.as_deref()) != (metadata.name.as_str(), metadata.scope.project()) {
+            return Err(VaultError::Changed { name: metadata.name.clone() });
+        }
+        let amendment = Amendment {
+            name: change.name.clone(),
+            project: change.scope.as_ref().map(|scope| scope.project().unwrap_or_default().to_owned()),
+            tags: None,
+            add_tags: change.tag.clone(),
+            remove_tags: change.untag.clone(),
+            note: change.note.clone(),
+        };
+        let body = Body::Json(serde_json::to_value(&amendment).unwrap_or_default());
+        let wanted = change.name.as_ref().unwrap_or(&metadata.name);
+        let answer = self.ask(&Method::PATCH, &path_of(metadata, ""), &body, wanted)?;
+        read::<Shown>(&answer)?.metadata()
+    }
+
+    fn note_verdict(&self, metadata: &Metadata, verdict: &Verdict, at: DateTime<Utc>) -> Result<(), VaultError> {
+        self.note(metadata, &Note::Verdict { told: Told::of(verdict), updated: metadata.updated, at })
+    }
+
+    fn note_use(&self, metadata: &Metadata, at: DateTime<Utc>) -> Result<(), VaultError> {
+        self.note(metadata, &Note::Used { at })
+    }
+
+    fn rotation(&self, metadata: &Metadata) -> Result<Unfinished, VaultError> {
+        Ok(self.shown(metadata)?.rotation.unfinished())
+    }
+
+    fn note_rotation(&self, metadata: &Metadata, unfinished: &Unfinished) -> Result<(), VaultError> {
+        self.note(metadata, &Note::Rotation(Rotation::of(unfinished)))
+    }
+
+    fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError> {
+        match self.ask(&Method::DELETE, &path_of(metadata, "?force=true"), &Body::None, &metadata.name) {
+            Ok(_) => Ok(true),
+            // It is gone already.
+            Err(VaultError::Changed { .. }) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn scopes(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
+        Ok(self.shown(metadata)?.scopes.unwrap_or_default())
+    }
+
+    fn users(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
+        Ok(self.shown(metadata)?.used_by.unwrap_or_default())
+    }
+}

@@ -1,0 +1,241 @@
+//! A real server on a port of its own, the browser of its owner, and the command line of somebody who works with it.
+
+use std::path::PathBuf;
+
+use crate::stage::{Running, Stage};
+use crate::wire::{self, Message};
+
+/// The owner of every server here.
+pub const LOGIN: &str = "alice@example.com";
+pub const PASSPHRASE: &str = "LNYCANARYcorrecthorse battery staple";
+
+/// A running server. Killed when dropped.
+pub struct Served {
+    pub stage: Stage,
+    pub url: String,
+    flags: Vec<String>,
+    running: Option<Running>,
+}
+
+impl Served {
+    /// A fresh one, which nobody has set up.
+    pub fn fresh(flags: &[&str]) -> Self {
+        Self::on(Stage::new(), flags)
+    }
+
+    /// One in a home that is there.
+    pub fn on(stage: Stage, flags: &[&str]) -> Self {
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut served = Self { stage, url: String::new(), flags, running: None };
+        served.start("127.0.0.1:0");
+        served
+    }
+
+    /// One with an owner.
+    pub fn new(flags: &[&str]) -> Self {
+        let served = Self::fresh(flags);
+        let done = served.set_up(PASSPHRASE);
+        assert_eq!(done.status(), 303, "{}", done.text());
+        served
+    }
+
+    pub fn data(&self) -> PathBuf {
+        self.stage.home().join("server")
+    }
+
+    /// The command line of this server, with more words at its end.
+    pub fn words<'w>(&'w self, more: &[&'w str]) -> Vec<&'w str> {
+        let mut words = vec!["serve", "--data", "server", "--master-key-file", "server/master.key"];
+        words.extend(self.flags.iter().map(String::as_str));
+        words.extend(more);
+        words
+    }
+
+    fn start(&mut self, listen: &str) {
+        let mut running = self.stage.start(&self.words(&["--listen", listen]));
+        self.url = running.wait_for("address", |line| {
+            let rest = line.split("Serving ").nth(1)?;
+            Some(rest.split(' ').next()?.to_owned())
+        });
+        self.running = Some(running);
+    }
+
+    /// Has it end, and tells how it did.
+    pub fn end(&mut self, signal: &str) -> Option<i32> {
+        let running = self.running.take().expect("it runs");
+        running.signal(signal);
+        running.finish().code
+    }
+
+    /// Starts it again where it was.
+    pub fn again(&mut self) {
+        let address = self.url.split("://").nth(1).unwrap().to_owned();
+        self.start(&address);
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.running.as_ref().expect("it runs").pid()
+    }
+
+    /// The link that makes the first owner.
+    pub fn link(&self) -> String {
+        let file = self.data().join("setup-link");
+        let waited = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while !file.exists() && std::time::Instant::now() < waited {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        std::fs::read_to_string(file).expect("a link").trim().to_owned()
+    }
+
+    /// Sends the form that makes the owner.
+    pub fn set_up(&self, passphrase: &str) -> Message {
+        let link = self.link();
+        let token = link.split("token=").nth(1).expect("a token").to_owned();
+        let fields = [
+            ("token", token.as_str()),
+            ("organization", "Acme <&> \"Söhne\""),
+            ("login", LOGIN),
+            ("passphrase", passphrase),
+            ("again", passphrase),
+        ];
+        Browser::new(&self.url).post("/setup", &fields)
+    }
+
+    /// The browser of the owner, signed in.
+    pub fn browser(&self) -> Browser {
+        let mut browser = Browser::new(&self.url);
+        let done = browser.sign_in(LOGIN, PASSPHRASE);
+        assert_eq!(done.status(), 303, "{}", done.text());
+        browser
+    }
+
+    /// Asks the API.
+    pub fn api(&self, method: &str, path: &str, token: &str, body: &str) -> Message {
+        api(&self.url, method, path, token, body)
+    }
+
+    pub fn api_with(&self, method: &str, path: &str, token: &str, body: &str, more: &[&str]) -> Message {
+        let bearer = format!("Authorization: Bearer {token}");
+        let mut headers = vec![bearer.as_str(), "Content-Type: application/json"];
+        headers.extend(more);
+        wire::send(method, &format!("{}{path}", self.url), &headers, body).expect("an answer")
+    }
+
+    /// Somebody's machine, signed in to this server.
+    pub fn client(&self) -> Stage {
+        let stage = Stage::new();
+        stage.write_config("[defaults]\nstorage = \"plain\"\n");
+        self.sign_in(&stage);
+        stage
+    }
+
+    /// Signs a machine in, in the browser of the owner.
+    pub fn sign_in(&self, stage: &Stage) {
+        self.go_through(stage, &["auth", "login", "--service", &self.url, "--no-browser"]);
+    }
+
+    /// The same with these scopes.
+    pub fn sign_in_with(&self, stage: &Stage, scopes: &str) {
+        self.go_through(stage, &["auth", "login", "--service", &self.url, "--no-browser", "--scopes", scopes]);
+    }
+
+    fn go_through(&self, stage: &Stage, login: &[&str]) {
+        let mut login = stage.start(login);
+        let asked = login.url();
+        let callback = self.browser().allow(&asked);
+        assert_eq!(wire::browse(&callback).answer.expect("a page").status(), 200);
+        login.finish().ends(0);
+    }
+}
+
+/// Asks the API of the server at an address.
+pub fn api(url: &str, method: &str, path: &str, token: &str, body: &str) -> Message {
+    let headers = [&format!("Authorization: Bearer {token}"), "Content-Type: application/json"];
+    wire::send(method, &format!("{url}{path}"), &headers, body).expect("an answer")
+}
+
+/// The token in force on a machine.
+pub fn token(stage: &Stage) -> String {
+    stage.run(&["auth", "token"]).ends(0).stdout().trim().to_owned()
+}
+
+/// A browser, as far as this server can tell.
+pub struct Browser {
+    base: String,
+    cookie: Option<String>,
+}
+
+impl Browser {
+    pub fn new(base: &str) -> Self {
+        Self { base: base.to_owned(), cookie: None }
+    }
+
+    pub fn cookie(&self) -> Option<&str> {
+        self.cookie.as_deref()
+    }
+
+    fn headers(&self) -> Vec<String> {
+        self.cookie.iter().map(|cookie| format!("Cookie: other=1; {cookie}")).collect()
+    }
+
+    pub fn get(&self, path: &str) -> Message {
+        let headers = self.headers();
+        let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+        wire::send("GET", &format!("{}{path}", self.base), &headers, "").expect("a page")
+    }
+
+    pub fn post(&self, path: &str, fields: &[(&str, &str)]) -> Message {
+        self.post_with(path, fields, &[&format!("Origin: {}", self.base)])
+    }
+
+    pub fn post_with(&self, path: &str, fields: &[(&str, &str)], more: &[&str]) -> Message {
+        let own = self.headers();
+        let mut headers = vec!["Content-Type: application/x-www-form-urlencoded"];
+        headers.extend(own.iter().map(String::as_str).chain(more.iter().copied()));
+        wire::send("POST", &format!("{}{path}", self.base), &headers, &wire::form(fields)).expect("a page")
+    }
+
+    pub fn sign_in(&mut self, login: &str, passphrase: &str) -> Message {
+        let done = self.post("/sign-in", &[("login", login), ("passphrase", passphrase)]);
+        if let Some(cookie) = done.header("set-cookie") {
+            self.cookie = cookie.split(';').next().map(str::to_owned);
+        }
+        done
+    }
+
+    /// The page of an authorization, as far as the form: its hidden fields.
+    pub fn form(&self, path: &str) -> Vec<(String, String)> {
+        let page = self.get(path);
+        assert_eq!(page.status(), 200, "{}", page.text());
+        hidden(&page.text())
+    }
+
+    /// Allows what an address of `/authorize` asks for; the address that the browser is sent to.
+    pub fn allow(&self, address: &str) -> String {
+        let path = address.strip_prefix(&self.base).expect("an address of the server");
+        self.decide(path, "allow")
+    }
+
+    pub fn decide(&self, path: &str, decision: &str) -> String {
+        let mut fields = self.form(path);
+        fields.push(("decision".into(), decision.into()));
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let answer = self.post("/authorize", &fields);
+        assert_eq!(answer.status(), 303, "{}", answer.text());
+        answer.header("location").expect("an address").to_owned()
+    }
+}
+
+/// The hidden fields of a page.
+pub fn hidden(page: &str) -> Vec<(String, String)> {
+    let pattern = regex::Regex::new("<input type=\"hidden\" name=\"([^\"]*)\" value=\"([^\"]*)\">").unwrap();
+    let plain = |text: &str| {
+        text.replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&quot;", "\"")
+            .replace("&#39;", "'")
+            .replace("&amp;", "&")
+    };
+    pattern.captures_iter(page).map(|found| (plain(&found[1]), plain(&found[2]))).collect()
+}
