@@ -15,6 +15,7 @@ use crate::store::CredentialRow;
 use crate::vault::{Change, New, Unfinished, Vault, VaultError, goes_to, in_words, is_through, rows as metadata};
 
 mod change;
+mod places;
 mod sealed;
 
 /// So many rows are read at a time.
@@ -99,8 +100,7 @@ impl OrgVault<'_> {
         for other in self.some(rows, like, Value::Text(&pattern))? {
             let hidden = "SELECT 1 FROM credentials WHERE org = $1 AND project = $2 AND name = $3";
             let project = other.scope.project().unwrap_or_default().to_owned();
-            let is_hidden =
-                || Ok(rows.first(hidden, values![self.scope.id(), &project, &of.name])?.is_some());
+            let is_hidden = || Ok(rows.first(hidden, values![self.scope.id(), &project, &of.name])?.is_some());
             if is_through(&other, of, is_hidden)? {
                 followers.push(other);
             }
@@ -158,8 +158,7 @@ impl Vault for OrgVault<'_> {
     }
 
     fn users(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
-        let followers = self.db.read(|rows| self.followers(rows, metadata))?;
-        Ok(followers.iter().map(in_words).collect())
+        self.db.read(|rows| self.users_in(rows, metadata))
     }
 
     fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
@@ -236,7 +235,7 @@ impl Vault for OrgVault<'_> {
     }
 
     fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError> {
-        self.remove_if(metadata, None)
+        self.remove_if(metadata, None, true)
     }
 }
 

@@ -105,8 +105,10 @@ mod server {
     mod credentials;
     mod grants;
     mod pages;
+    mod places;
     mod running;
     mod served;
+    mod team;
 }
 mod settings;
 mod shells;

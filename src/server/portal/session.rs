@@ -97,7 +97,7 @@ fn cookie(server: &Server, headers: &HeaderMap) -> Option<Secret> {
 }
 
 /// The header that gives a browser its session.
-pub(super) fn set_cookie(server: &Server, token: &Secret) -> String {
+pub(crate) fn set_cookie(server: &Server, token: &Secret) -> String {
     let secure = if server.public.scheme() == "https" { "; Secure" } else { "" };
     format!("{}={}; Path=/; HttpOnly; SameSite=Lax{secure}", cookie_name(server), token.expose())
 }
@@ -131,7 +131,7 @@ pub(crate) fn sign_in_first(to: &str) -> Response {
 /// The path to go on to after a sign-in: one of this server's own, or the first page.
 pub(crate) fn local_path(next: Option<&str>) -> &str {
     let is_local = |next: &&str| {
-        let known = ["/authorize?", "/device"].iter().any(|known| next.starts_with(known));
+        let known = ["/authorize?", "/device", "/invite?"].iter().any(|known| next.starts_with(known));
         known && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
     };
     next.filter(is_local).unwrap_or("/")
@@ -145,7 +145,9 @@ mod tests {
     fn a_sign_in_goes_on_to_this_server_alone() {
         assert_eq!(local_path(Some("/authorize?client_id=lanyard")), "/authorize?client_id=lanyard");
         assert_eq!(local_path(Some("/device?user_code=BCDF-GHJK")), "/device?user_code=BCDF-GHJK");
-        for other in ["//evil.example", "https://evil.example", "/\\evil.example", "/authorize?\r\nx", "", "javascript:1"] {
+        for other in
+            ["//evil.example", "https://evil.example", "/\\evil.example", "/authorize?\r\nx", "", "javascript:1"]
+        {
             assert_eq!(local_path(Some(other)), "/", "{other}");
         }
         assert_eq!(local_path(None), "/");
