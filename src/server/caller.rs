@@ -146,7 +146,7 @@ async fn look_up(
     let parsed = parsed.ok_or_else(Problem::unauthenticated)?;
     blocking(server, move |server| {
         let known = server.db.read(|rows| bearer::find(rows, &parsed))?.ok_or_else(Problem::unauthenticated)?;
-        let caller = caller(server, known, &source)?;
+        let caller = caller(server, &known, &source)?;
         match needed {
             Some(Access::Permission(permission)) => caller.must(server, permission, None)?,
             Some(Access::InProject(permission)) => {
@@ -161,7 +161,7 @@ async fn look_up(
 }
 
 /// Who has this token, and what they may do with it now.
-fn caller(server: &Server, known: Known, source: &Source) -> Answer<Caller> {
+fn caller(server: &Server, known: &Known, source: &Source) -> Answer<Caller> {
     let now = now();
     let scope = known.grant.scope.clone();
     let actor = Actor { person: known.grant.person.clone(), token: known.id.clone(), ..source.actor() };
@@ -182,7 +182,7 @@ fn caller(server: &Server, known: Known, source: &Source) -> Answer<Caller> {
         let note = "UPDATE tokens SET used = $3 WHERE org = $1 AND id = $2";
         server.db.write(|rows| rows.execute(note, values![scope.id(), &known.id, now.timestamp_millis()]))?;
     }
-    let granted = known.grant.permissions;
+    let granted = known.grant.permissions.clone();
     let permissions = granted.and(&role.permissions());
     Ok(Caller { scope, person, role, permissions, granted, projects: found.2, actor })
 }

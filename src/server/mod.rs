@@ -34,6 +34,7 @@ mod routes;
 mod serve;
 mod settings;
 mod state;
+mod sweep;
 mod team;
 mod tls;
 mod token;

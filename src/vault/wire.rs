@@ -238,7 +238,9 @@ mod tests {
         for rest in [serde_json::json!({}), serde_json::json!({ "name": "db", "tags": ["}"] })] {
             let read: Incoming = serde_json::from_slice(&with_data(&rest, &data)).unwrap();
             assert_eq!(read.name.as_deref(), rest["name"].as_str());
-            assert!(read.data.unwrap().into_iter().eq(data.iter().map(|(name, secret)| (name.clone(), secret.duplicate()))));
+            assert!(
+                read.data.unwrap().into_iter().eq(data.iter().map(|(name, secret)| (name.clone(), secret.duplicate())))
+            );
         }
     }
 

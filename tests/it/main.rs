@@ -100,12 +100,15 @@ mod scan;
 mod scene;
 mod second_host;
 mod secure;
+#[cfg(feature = "server")]
 mod server {
     mod crashes;
     mod credentials;
     mod grants;
     mod pages;
     mod places;
+    mod postgres;
+    mod real_browser;
     mod running;
     mod served;
     mod team;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::consent;
-use super::error::{Given, OauthError, refused};
+use super::error::{Given, OauthError, refused, settled};
 use super::token::{Tokens, first_tokens, known_client};
 use crate::secret::Secret;
 use crate::server::bearer::Grant;
@@ -85,7 +85,8 @@ pub(super) fn poll(server: &Server, client: &str, code: Option<&Secret>, source:
     let Some(parsed) = parsed.filter(|parsed| parsed.kind == Kind::Device) else { return bad() };
     // How often it asked is kept, though the answer is a refusal.
     server.db.write(|rows| -> Given<Given<Tokens>> {
-        let one = "SELECT hash, client, permissions, state, org, person, expires, polled, pace FROM devices WHERE id = $1";
+        let one =
+            "SELECT hash, client, permissions, state, org, person, expires, polled, pace FROM devices WHERE id = $1";
         let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(bad()) };
         let (hash, known, permissions, state) = (row.bytes(0)?, row.text(1)?, row.text(2)?, row.text(3)?);
         let (org, person) = (row.maybe_text(4)?, row.maybe_text(5)?);
@@ -113,7 +114,7 @@ pub(super) fn poll(server: &Server, client: &str, code: Option<&Secret>, source:
                     permissions: Permissions::parse(&permissions).unwrap_or_default(),
                     family: random::base62(20)?.to_string(),
                 };
-                Ok(first_tokens(rows, server, &grant, "program.sign-in", source))
+                settled(first_tokens(rows, server, &grant, "program.sign-in", source))
             }
             ("denied", ..) => Ok(refused("access_denied", "the person said no")),
             ("waiting", ..) if too_soon && polled > 0 => Ok(refused("slow_down", "asked too soon")),

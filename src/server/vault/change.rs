@@ -246,7 +246,7 @@ impl OrgVault<'_> {
         revision: Option<i64>,
         force: bool,
     ) -> Result<bool, VaultError> {
-        self.change(&Event::done("credential.delete", &metadata.id), |rows| {
+        let removed = self.change(&Event::done("credential.delete", &metadata.id), |rows| {
             self.hold(rows, &metadata.id)?;
             if revision.is_some() {
                 self.standing(rows, metadata, revision)?;
@@ -263,7 +263,9 @@ impl OrgVault<'_> {
             rows.execute("DELETE FROM data_keys WHERE org = $1 AND credential = $2", whose)?;
             rows.execute("DELETE FROM secrets WHERE org = $1 AND credential = $2", whose)?;
             Ok(rows.execute("DELETE FROM credentials WHERE org = $1 AND id = $2", whose)? > 0)
-        })
+        })?;
+        self.db.forget();
+        Ok(removed)
     }
 }
 
