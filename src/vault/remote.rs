@@ -81,7 +81,11 @@ impl Failure for RemoteError {
         Some(match self {
             Self::Unreachable(failure) => return failure.mend(),
             Self::SignedOut => "sign in again: `lanyard auth login`".into(),
-            Self::Forbidden(_) => "ask an administrator of the organization for the permission".into(),
+            Self::Forbidden(_) => {
+                "sign in with all that you may do: `lanyard auth login --scopes all`; if that is not \
+                                   enough, ask an administrator of the organization"
+                    .into()
+            }
             Self::Refused { status: 429, .. } => "wait a little, then run the command again".into(),
             Self::Refused { status: 500.., .. } => "try again; if it stays so, the server's log tells more".into(),
             Self::Refused { .. } => "change what was asked for".into(),

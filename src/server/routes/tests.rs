@@ -85,47 +85,6 @@ impl Played {
         played
     }
 
-    /// The person of a token.
-    fn person(&self, token: &str) -> String {
-        let id = crate::server::token::parse(token).unwrap().id;
-        let one = "SELECT person FROM tokens WHERE id = $1";
-        self.server.db.read(|rows| rows.first(one, values![&id])?.unwrap().text(0)).unwrap()
-    }
-
-    /// Makes projects of ours.
-    fn projects(&self, names: &[&str]) {
-        let make = "INSERT INTO projects (org, id, name, folded, created, revision) VALUES ($1, $2, $3, $3, 0, 1)";
-        for name in names {
-            let id = format!("proj_{name}");
-            self.server.db.write(|rows| rows.execute(make, values![self.ours.id(), &id, *name])).unwrap();
-        }
-    }
-
-    /// Makes an invitation and a workspace of ours.
-    fn fill(&self) {
-        let invitation = "INSERT INTO member_invitations (org, id, hash, role, note, inviter, created, expires) \
-                          VALUES ($1, $2, $3, 'reader', '', $4, 0, 9000000000000)";
-        let workspace = "INSERT INTO workspaces (org, id, project, name, folded, created, revision) \
-                         VALUES ($1, $2, '', 'first', 'first', 0, 1)";
-        let made = self.server.db.write(|rows| {
-            rows.execute(invitation, values![self.ours.id(), &self.invitation, &[7; 32], &self.member])?;
-            rows.execute(workspace, values![self.ours.id(), &self.workspace])
-        });
-        assert_eq!(made.unwrap(), 1);
-    }
-
-    /// A path with the identifier of what it is about: something of ours.
-    fn path(&self, path: &str) -> String {
-        let id = match path.split('/').nth(1).unwrap() {
-            "members" => &self.member,
-            "projects" => &self.project,
-            "invitations" => &self.invitation,
-            "workspaces" => &self.workspace,
-            _ => &self.id,
-        };
-        path.replace("{id}", id)
-    }
-
     /// Somebody with a role in an organization, with a token that has these permissions and lives so long.
     fn somebody(&self, scope: &OrgScope, role: Role, permissions: Permissions, life: TimeDelta) -> String {
         let person = crate::server::random::base62(12).unwrap().to_lowercase();

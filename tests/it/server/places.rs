@@ -19,7 +19,7 @@ fn rows(stage: &Stage, words: &[&str]) -> Vec<Value> {
 #[test]
 fn a_project_holds_credentials_and_keeps_them_under_another_name() {
     let served = Served::new(&[]);
-    let stage = served.client();
+    let stage = served.manager();
     let unknown = stage.run_with(&["credentials", "store", "env", "A=-", "--project", "shop"], b"x").ends(2);
     assert!(unknown.stderr().contains("lanyard projects create"), "{unknown}");
     stage.run(&["projects", "create", "shop"]).ends(0);
@@ -48,7 +48,7 @@ fn a_project_holds_credentials_and_keeps_them_under_another_name() {
 #[test]
 fn a_workspace_has_the_whole_list_or_the_one_before() {
     let served = Served::new(&[]);
-    let stage = served.client();
+    let stage = served.manager();
     for project in ["shop", "api"] {
         stage.run(&["projects", "create", project]).ends(0);
     }
@@ -110,7 +110,7 @@ fn a_workspace_has_the_whole_list_or_the_one_before() {
 #[test]
 fn a_credential_is_not_deleted_while_it_is_taken_into_use() {
     let served = Served::new(&[]);
-    let stage = served.client();
+    let stage = served.manager();
     let bearer = token(&stage);
     let made = served.api("POST", "/workspaces", &bearer, r#"{"name":"w"}"#);
     let path = made.header("location").unwrap().to_owned();
@@ -135,7 +135,7 @@ fn a_credential_is_not_deleted_while_it_is_taken_into_use() {
 #[test]
 fn credentials_go_to_the_server_and_come_back() {
     let served = Served::new(&[]);
-    let stage = served.client();
+    let stage = served.manager();
     // A profile without a service works on the vault of this machine.
     let here = |words: &[&str]| stage.run(&[words, &["--profile", "here"]].concat());
     stage.run(&["config", "set", "profiles.here.storage", "plain"]).ends(0);

@@ -140,11 +140,16 @@ impl Served {
         self.go_through(stage, &["auth", "login", "--service", &self.url, "--no-browser", "--scopes", scopes]);
     }
 
-    /// The machine of somebody else, signed in with their browser; in this organization, where there are several.
+    /// The machine of the owner who runs the organization with it.
+    pub fn manager(&self) -> Stage {
+        self.client_of(&self.browser(), None)
+    }
+
+    /// The machine of somebody else, signed in with all that they may do, with their browser; in this organization, where there are several.
     pub fn client_of(&self, browser: &Browser, organization: Option<&str>) -> Stage {
         let stage = Stage::new();
         stage.write_config("[defaults]\nstorage = \"plain\"\n");
-        let login = ["auth", "login", "--service", &self.url, "--no-browser"];
+        let login = ["auth", "login", "--service", &self.url, "--no-browser", "--scopes", "all"];
         self.go_through_with(&stage, &login, browser, organization);
         stage
     }

@@ -47,7 +47,7 @@ fn pair(login: &str, role: &str) -> (String, String) {
 #[test]
 fn an_invitation_makes_one_member_once() {
     let served = Served::new(&[]);
-    let alice = served.client();
+    let alice = served.manager();
     let link = invite(&alice, "member");
     let page = Browser::new(&served.url).get(path(&served, &link));
     assert_eq!(page.status(), 200);
@@ -87,7 +87,7 @@ fn an_invitation_makes_one_member_once() {
 #[test]
 fn of_many_who_accept_at_once_one_joins() {
     let served = Served::new(&[]);
-    let alice = served.client();
+    let alice = served.manager();
     let link = invite(&alice, "reader");
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let tries: Vec<_> = (0..8)
@@ -110,7 +110,7 @@ fn of_many_who_accept_at_once_one_joins() {
 #[test]
 fn an_invitation_is_as_good_as_whoever_made_it() {
     let served = Served::new(&[]);
-    let alice = served.client();
+    let alice = served.manager();
     let withdrawn = invite(&alice, "member");
     let id = withdrawn.split('_').nth(2).unwrap();
     alice.run(&["members", "withdraw", id]).ends(0);
@@ -141,7 +141,7 @@ fn an_invitation_is_as_good_as_whoever_made_it() {
 #[test]
 fn what_is_taken_from_a_member_is_gone_at_once() {
     let served = Served::new(&[]);
-    let alice = served.client();
+    let alice = served.manager();
     store_env(&alice, "db", "A", "LNYCANARYvalue0123456789");
     let browser = join(&served, &invite(&alice, "member"), BOB);
     let bob = served.client_of(&browser, None);
@@ -175,7 +175,7 @@ fn what_is_taken_from_a_member_is_gone_at_once() {
 #[test]
 fn a_person_of_several_organizations_chooses_at_consent() {
     let served = Served::new(&[]);
-    let alice = served.client();
+    let alice = served.manager();
     store_env(&alice, "db", "A", "LNYCANARYvalue0123456789");
     let made = served.api("POST", "/organizations", &token(&alice), r#"{"name":"Second"}"#);
     assert_eq!(made.status(), 201, "{}", made.text());
