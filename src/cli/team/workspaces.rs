@@ -20,7 +20,9 @@ pub(in crate::cli) enum Command {
     /// With --json: an array of objects with id, name, project, credential_config_ids and created.
     #[command(after_help = "Example:\n  lanyard workspaces list")]
     List,
-    /// Make a workspace in the project in use, or in the organization
+    /// Make a workspace
+    ///
+    /// It works with credentials of the organization and, where it is of a project, of that project.
     #[command(after_help = "Example:\n  lanyard workspaces create deploy aws-prod registry")]
     Create {
         /// Its name: letters, digits and . _ -
@@ -29,6 +31,9 @@ pub(in crate::cli) enum Command {
         /// The credentials that it works with
         #[arg(value_name = "CREDENTIAL")]
         credentials: Vec<String>,
+        /// Make it as this project's
+        #[arg(long, value_name = "NAME", value_parser = crate::cli::ui::name)]
+        for_project: Option<String>,
     },
     /// Replace the whole list of a workspace's credentials
     #[command(after_help = "Examples:\n  lanyard workspaces set deploy aws-prod registry\n  \
@@ -84,10 +89,10 @@ impl Command {
         let team = Team::new(doors, &config, &profile)?;
         match self {
             Self::List => list(&team),
-            Self::Create { name, credentials } => {
+            Self::Create { name, credentials, for_project } => {
                 let body = json!({
                     "name": name,
-                    "project": profile.project.as_ref().map(|project| &project.value),
+                    "project": for_project,
                     "credential_config_ids": identifiers(&team, &credentials)?,
                 });
                 let made = team.call(Method::POST, WORKSPACES.path, Some(body))?;

@@ -8,7 +8,7 @@ use crate::vaulted::{list, reveal, store_env};
 use crate::wire;
 
 fn store_in(stage: &Stage, project: &str, name: &str, value: &str) {
-    let words = ["credentials", "store", "env", "A=-", "--name", name, "--project", project];
+    let words = ["credentials", "store", "env", "A=-", "--name", name, "--for-project", project];
     stage.run_with(&words, value.as_bytes()).ends(0);
 }
 
@@ -20,7 +20,7 @@ fn rows(stage: &Stage, words: &[&str]) -> Vec<Value> {
 fn a_project_holds_credentials_and_keeps_them_under_another_name() {
     let served = Served::new(&[]);
     let stage = served.manager();
-    let unknown = stage.run_with(&["credentials", "store", "env", "A=-", "--project", "shop"], b"x").ends(2);
+    let unknown = stage.run_with(&["credentials", "store", "env", "A=-", "--for-project", "shop"], b"x").ends(2);
     assert!(unknown.stderr().contains("lanyard projects create"), "{unknown}");
     stage.run(&["projects", "create", "shop"]).ends(0);
     for taken in ["shop", "Shop", "SHOP"] {
@@ -65,7 +65,7 @@ fn a_workspace_has_the_whole_list_or_the_one_before() {
             all.iter().find(|one| one["name"] == *name).unwrap()["id"].as_str().unwrap().to_owned()
         })
         .collect();
-    let create = ["workspaces", "create", "deploy", "one", "shop/three", "--project", "shop"];
+    let create = ["workspaces", "create", "deploy", "one", "shop/three", "--for-project", "shop"];
     stage.run(&create).ends(0);
     let made = rows(&stage, &["workspaces", "list"]).remove(0);
     assert_eq!((&made["project"], &made["credential_config_ids"]), (&json!("shop"), &json!([ids[0], ids[2]])));
