@@ -111,10 +111,12 @@ mod server {
     mod credentials;
     mod grants;
     mod pages;
+    mod places;
     mod postgres;
     mod real_browser;
     mod running;
     mod served;
+    mod team;
 }
 mod settings;
 mod shells;

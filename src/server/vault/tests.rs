@@ -45,7 +45,11 @@ forward! {
 
 #[test]
 fn it_keeps_the_contract() {
-    vault_contract(|| Whole(Scratch::new()));
+    vault_contract(|| {
+        let scratch = Scratch::new();
+        scratch.projects(&["shop", "b"]);
+        Whole(scratch)
+    });
 }
 
 #[test]
