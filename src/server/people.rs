@@ -99,6 +99,11 @@ pub(crate) fn new_person(
     Ok(Person { id: person, login: login.to_owned() })
 }
 
+/// Keeps another hash of a person's passphrase.
+pub(crate) fn keep_passphrase(rows: &mut dyn Rows, person: &str, passphrase: &str) -> Result<(), DbError> {
+    rows.execute("UPDATE people SET passphrase = $2 WHERE id = $1", values![person, passphrase]).map(|_| ())
+}
+
 /// Makes a person a member.
 pub(crate) fn join(
     rows: &mut dyn Rows,
