@@ -62,6 +62,7 @@ mod run;
 mod serve;
 mod setup;
 mod store;
+mod trust_rules;
 pub mod ui;
 mod vault;
 mod vault_door;
@@ -145,6 +146,9 @@ enum Command {
     /// Choose the project that commands work on
     #[command(subcommand, after_help = "Example:\n  lanyard project use web-shop")]
     Project(project::Command),
+    /// Decide which CI jobs sign in to the lanyard server without a secret
+    #[command(subcommand, after_help = "Example:\n  lanyard trust-rules list")]
+    TrustRules(trust_rules::Command),
     Run(run::Args),
     Inject(inject::Args),
     Api(api::Args),
@@ -216,6 +220,7 @@ impl Command {
             Self::Config(command) => command.run(doors),
             Self::Profile(command) => command.run(doors),
             Self::Project(command) => command.run(doors),
+            Self::TrustRules(command) => command.run(doors),
             Self::Run(args) => args.run(doors),
             Self::Inject(args) => args.run(doors),
             Self::Api(args) => args.run(doors),

@@ -28,9 +28,11 @@ mod random;
 mod routes;
 mod serve;
 mod settings;
+mod signing;
 mod state;
 mod tls;
 mod token;
+mod trust;
 mod vault;
 
 pub use error::ServeError;

@@ -32,6 +32,8 @@ struct Played {
     theirs: OrgScope,
     /// A credential of ours.
     id: String,
+    /// A trust rule of ours.
+    rule: String,
 }
 
 impl Played {
@@ -48,6 +50,7 @@ impl Played {
             proxies: crate::server::settings::Proxies::default(),
             allowed_hosts: Vec::new(),
             env: Env::empty(),
+            issuers: crate::server::trust::Issuers::default(),
             stretching,
             asking,
         });
@@ -57,7 +60,18 @@ impl Played {
             id = vault.put(New::named("db", variables(&[("A", "1")]))).unwrap().id;
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-        Self { dir, server, runtime, ours, theirs, id }
+        let mut played = Self { dir, server, runtime, ours, theirs, id, rule: String::new() };
+        let owner = played.member(&played.ours, Role::Owner);
+        let (status, made) = played.call(&Method::POST, "/trust-rules", Some(&owner));
+        assert_eq!(status, StatusCode::CREATED);
+        let made: Value = serde_json::from_str(&played.body(made)).unwrap();
+        played.rule = made["id"].as_str().unwrap().to_owned();
+        played
+    }
+
+    /// A path with the identifier of what is ours.
+    fn path(&self, path: &str) -> String {
+        path.replace("{id}", if path.starts_with("/trust-rules") { &self.rule } else { &self.id })
     }
 
     /// Somebody with a role in an organization, with a token that has these permissions and lives so long.
@@ -97,6 +111,11 @@ impl Played {
             ("POST", "notes") => json!({ "used": { "at": "2030-01-01T00:00:00Z" } }),
             ("POST", "credential-configs") => json!({ "name": "n", "kind": "generic_env", "data": { "A": "1" } }),
             ("POST", "api-keys") => json!({ "name": "n", "permissions": ["keys.manage"] }),
+            ("POST", "trust-rules") => json!({
+                "name": "n", "issuer": "https://id.example", "subject": "a", "permissions": ["credentials.read"],
+            }),
+            ("POST", "try") => json!({ "token": "none" }),
+            ("PATCH", _) if path.starts_with("/trust-rules") => json!({ "name": "changed" }),
             ("PATCH", _) => json!({ "note": "changed" }),
             _ => Value::Null,
         };
@@ -115,7 +134,8 @@ impl Played {
     /// Every credential of ours, and every entry about it.
     fn state(&self) -> String {
         let vault = self.server.vault(self.ours.clone(), Actor::default());
-        format!("{:?}", vault.list().unwrap())
+        let rules = self.server.db.read(|rows| crate::server::trust::Rule::all(rows, &self.ours)).unwrap();
+        format!("{:?} {rules:?}", vault.list().unwrap())
     }
 }
 
@@ -192,6 +212,8 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("POST", "/sign-in", "page"),
     ("POST", "/sign-out", "page"),
     ("GET", "/.well-known/oauth-authorization-server", "anyone"),
+    ("GET", "/.well-known/openid-configuration", "anyone"),
+    ("GET", "/.well-known/jwks.json", "anyone"),
     ("GET", "/authorize", "page"),
     ("POST", "/authorize", "page"),
     ("POST", "/token", "anyone"),
@@ -213,6 +235,12 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/api-keys", "keys.manage"),
     ("POST", "/api-keys", "keys.manage"),
     ("DELETE", "/api-keys/{id}", "keys.manage"),
+    ("GET", "/trust-rules", "trust.manage"),
+    ("POST", "/trust-rules", "trust.manage"),
+    ("POST", "/trust-rules/try", "trust.manage"),
+    ("GET", "/trust-rules/{id}", "trust.manage"),
+    ("PATCH", "/trust-rules/{id}", "trust.manage"),
+    ("DELETE", "/trust-rules/{id}", "trust.manage"),
 ];
 
 #[test]
@@ -266,7 +294,7 @@ fn who_is_not_let_in_reaches_nothing() {
         if matches!(access, "anyone" | "page") {
             continue;
         }
-        let (method, path) = (method.parse().unwrap(), path.replace("{id}", &played.id));
+        let (method, path) = (method.parse().unwrap(), played.path(path));
         for (who, token) in &strangers {
             let (status, response) = played.call(&method, &path, token.as_deref());
             assert_eq!(status, StatusCode::UNAUTHORIZED, "{method} {path} as {who}");
@@ -289,11 +317,14 @@ fn a_permission_opens_its_own_routes_and_no_other() {
             if needed == permission && method == "DELETE" {
                 continue;
             }
-            let (method, path) = (method.parse().unwrap(), path.replace("{id}", &played.id));
+            let (method, path) = (method.parse().unwrap(), played.path(path));
             let (status, response) = played.call(&method, &path, Some(&token));
             let told = played.body(response);
             // Noting a use needs more than the route does.
-            let is_refused = needed != permission || path.ends_with("/notes");
+            // So does giving what one does not have.
+            let is_refused = needed != permission
+                || path.ends_with("/notes")
+                || (method == Method::POST && path == "/trust-rules");
             assert_eq!(status == StatusCode::FORBIDDEN, is_refused, "{method} {path} with {}: {told}", permission.word());
             assert!(status != StatusCode::UNAUTHORIZED && !status.is_server_error(), "{method} {path}: {status} {told}");
         }
@@ -310,7 +341,7 @@ fn a_role_is_no_more_than_it_says() {
             if method == "DELETE" {
                 continue;
             }
-            let (method, path) = (method.parse().unwrap(), path.replace("{id}", &played.id));
+            let (method, path) = (method.parse().unwrap(), played.path(path));
             let (status, response) = played.call(&method, &path, Some(&token));
             let may = role.permissions().has(needed);
             let told = played.body(response);
@@ -334,8 +365,8 @@ fn what_is_another_organizations_is_not_there() {
             continue;
         }
         let method: Method = method.parse().unwrap();
-        let id = if path.starts_with("/api-keys") { &key } else { &played.id };
-        let (status, response) = played.call(&method, &path.replace("{id}", id), Some(&stranger));
+        let ours = if path.starts_with("/api-keys") { path.replace("{id}", &key) } else { played.path(path) };
+        let (status, response) = played.call(&method, &ours, Some(&stranger));
         let (foreign, headers) = (status, response.headers().clone());
         let told = played.body(response);
         let (status, response) = played.call(&method, &path.replace("{id}", "cred_unknown"), Some(&stranger));

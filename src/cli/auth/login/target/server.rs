@@ -14,7 +14,7 @@ use super::TargetError;
 
 /// The client that a lanyard server knows without being told, and what it asks for.
 const CLIENT: &str = "lanyard";
-const SCOPES: [&str; 4] = ["credentials.read", "credentials.write", "credentials.verify", "secrets.read"];
+const SCOPES: [&str; 5] = ["openid", "credentials.read", "credentials.write", "credentials.verify", "secrets.read"];
 
 /// The service at an address: one that is configured already, a lanyard server, or any other issuer.
 pub(super) fn find(
