@@ -95,6 +95,8 @@ enum TrustError {
     Forbidden { detail: String },
     #[error("the server answered {status}: {detail}")]
     Refused { status: u16, detail: String },
+    #[error("the answer of the server is none of a lanyard server's")]
+    Malformed(#[source] http::Malformed),
     #[error("cannot read the token")]
     Token(#[source] std::io::Error),
 }
@@ -106,7 +108,7 @@ impl Failure for TrustError {
             Self::Unknown { .. } => Code::Failed,
             Self::Forbidden { .. } => Code::Forbidden,
             Self::Refused { status: 401, .. } => Code::SignedOut,
-            Self::Refused { status: 429 | 500.., .. } => Code::Unreachable,
+            Self::Refused { status: 429 | 500.., .. } | Self::Malformed(_) => Code::Unreachable,
             Self::Refused { .. } => Code::Failed,
             Self::Token(_) => Code::Usage,
         }
@@ -124,6 +126,7 @@ impl Failure for TrustError {
             Self::Refused { status: 401, .. } => "lanyard auth login".into(),
             Self::Refused { status: 429 | 500.., .. } => "try again in a minute".into(),
             Self::Refused { .. } => "change what was asked for".into(),
+            Self::Malformed(_) => "check the address of the server in the configuration".into(),
             Self::Token(_) => "name a file that holds the token".into(),
         })
     }
@@ -168,7 +171,7 @@ impl Asked<'_> {
         };
         let answer = self.doors.http.send(request.bearer(bearer.token()))?;
         if answer.is_success() {
-            return Ok(if answer.body.is_empty() { Value::Null } else { answer.json()? });
+            return Ok(if answer.body.is_empty() { Value::Null } else { answer.json().map_err(TrustError::Malformed)? });
         }
         let told: Value = answer.json().unwrap_or_default();
         let detail = clean(told["detail"].as_str().unwrap_or(http::reason_phrase(answer.status)));

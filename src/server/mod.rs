@@ -32,6 +32,7 @@ mod signing;
 mod state;
 mod tls;
 mod token;
+mod totp;
 mod trust;
 mod vault;
 

@@ -103,7 +103,9 @@ mod secure;
 mod server {
     mod crashes;
     mod credentials;
+    mod federated;
     mod grants;
+    mod identity;
     mod pages;
     mod running;
     mod served;

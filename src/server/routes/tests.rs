@@ -210,7 +210,10 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("POST", "/setup", "page"),
     ("GET", "/sign-in", "page"),
     ("POST", "/sign-in", "page"),
+    ("POST", "/sign-in/code", "page"),
     ("POST", "/sign-out", "page"),
+    ("GET", "/second-factor", "page"),
+    ("POST", "/second-factor", "page"),
     ("GET", "/.well-known/oauth-authorization-server", "anyone"),
     ("GET", "/.well-known/openid-configuration", "anyone"),
     ("GET", "/.well-known/jwks.json", "anyone"),
@@ -324,7 +327,8 @@ fn a_permission_opens_its_own_routes_and_no_other() {
             // So does giving what one does not have.
             let is_refused = needed != permission
                 || path.ends_with("/notes")
-                || (method == Method::POST && path == "/trust-rules");
+                || (method == Method::POST && path == "/trust-rules")
+                || (method == Method::PATCH && path.starts_with("/trust-rules"));
             assert_eq!(status == StatusCode::FORBIDDEN, is_refused, "{method} {path} with {}: {told}", permission.word());
             assert!(status != StatusCode::UNAUTHORIZED && !status.is_server_error(), "{method} {path}: {status} {told}");
         }
