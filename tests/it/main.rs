@@ -106,6 +106,7 @@ mod server {
     mod federated;
     mod grants;
     mod identity;
+    mod other_client;
     mod pages;
     mod running;
     mod served;
