@@ -5,6 +5,7 @@
 //! | layer | modules | what it knows |
 //! |---|---|---|
 //! | ways in | [`cli`] | arguments, questions, printing; the only code that touches a terminal |
+//! | | `server` | the team's server, over HTTP; the only code that knows tasks; a feature of the build |
 //! | | `agent` | a process that holds the vault's key, answers helpers at once, signs for ssh; on Unix |
 //! | | [`helper`] | the protocols of tools, as bytes |
 //! | | [`setup`] | the configuration of tools, so that they ask |

@@ -94,13 +94,15 @@ impl Args {
         let store = store::open(doors, profile.storage.value)?;
         if check {
             server::check(&settings, &*store)?;
-            doors.ui.done("All settings are good, the database answers, the master key opens it, and the audit is whole");
+            doors
+                .ui
+                .done("All settings are good, the database answers, the master key opens it, and the audit is whole");
             return Ok(());
         }
         let link = settings.data.join(LINK);
         let mut tell = |notice| match notice {
             Notice::Listening { address, public, database } => {
-                files::remove(&link).map_err(told)?;
+                files::remove(&link).map_err(|failure| told(&failure))?;
                 doors.ui.done(&format!("Serving {public} on {address}"));
                 doors.ui.note(&format!("database: {database}"));
                 Ok(())
@@ -133,12 +135,12 @@ impl Args {
 
 fn keep(doors: &Doors<'_>, file: &std::path::Path, address: &Secret) -> std::result::Result<(), ServeError> {
     let line = zeroize::Zeroizing::new([address.expose(), "\n"].concat());
-    files::replace(file, line.as_bytes(), false).map_err(told)?;
+    files::replace(file, line.as_bytes(), false).map_err(|failure| told(&failure))?;
     doors.ui.say(&format!("The link that makes the first owner, good for an hour, is in {}", file.display()));
     Ok(())
 }
 
-fn told(failure: files::FileError) -> ServeError {
+fn told(failure: &files::FileError) -> ServeError {
     ServeError::Database(Box::new(std::io::Error::other(failure.to_string())), failure.code(), failure.mend())
 }
 

@@ -21,7 +21,11 @@ pub(super) fn of<'a>(
     profile: &'a Profile,
     now: &'a dyn Fn() -> DateTime<Utc>,
 ) -> Result<Box<dyn Vault + 'a>> {
-    if is_on_a_server(config, profile) { server(doors, config, profile) } else { Ok(Box::new(local(doors, profile, now))) }
+    if is_on_a_server(config, profile) {
+        server(doors, config, profile)
+    } else {
+        Ok(Box::new(local(doors, profile, now)))
+    }
 }
 
 /// Whether a profile's service is a lanyard server.

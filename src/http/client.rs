@@ -102,10 +102,7 @@ fn exchange(
         if timed_out || error.kind() == std::io::ErrorKind::TimedOut {
             slow()
         } else {
-            Unreachable::BrokenOff {
-                origin: origin.clone(),
-                cause: crate::secret::Reason(error.kind().to_string()),
-            }
+            Unreachable::BrokenOff { origin: origin.clone(), cause: crate::secret::Reason(error.kind().to_string()) }
         }
     })?;
     if body.len() > limit {

@@ -60,9 +60,8 @@ async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<
         server.tell(&caller.scope, &caller.actor, &Event::done("key.list", ""))?;
         let own = "SELECT id, name, permissions, created, expires, used FROM tokens \
                    WHERE org = $1 AND person = $2 AND kind = $3 AND revoked IS NULL ORDER BY created, id";
-        let found = server
-            .db
-            .read(|rows| rows.query(own, values![caller.scope.id(), &caller.person.id, Kind::Key.word()]))?;
+        let found =
+            server.db.read(|rows| rows.query(own, values![caller.scope.id(), &caller.person.id, Kind::Key.word()]))?;
         let time = DateTime::from_timestamp_millis;
         let mut items = Vec::new();
         for mut row in found {

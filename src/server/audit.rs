@@ -187,7 +187,11 @@ pub(crate) fn verify(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope) -> Resu
                 return broken("the entry before it was changed");
             }
             let version = told.get("key").and_then(Json::as_i64).unwrap_or_default();
-            let key = if scope.id() == SERVER { keys.derived("audit") } else { keys.of(rows, scope, version)?.derived("audit") };
+            let key = if scope.id() == SERVER {
+                keys.derived("audit")
+            } else {
+                keys.of(rows, scope, version)?.derived("audit")
+            };
             let code = key.ok_or(KeyError::None)?.code(&[entry.as_bytes()]);
             if digest(&SHA256, entry.as_bytes()).as_ref() != hash || code.as_slice() != mac {
                 return broken("the entry was changed");
@@ -238,10 +242,7 @@ mod tests {
                 "UPDATE audit_events SET entry = replace(entry, 'person-1', 'person-7') WHERE sequence = 2",
                 broken(2, "the entry was changed"),
             ),
-            (
-                "UPDATE audit_events SET sequence = sequence + 10 WHERE sequence > 1",
-                broken(2, "an entry is missing"),
-            ),
+            ("UPDATE audit_events SET sequence = sequence + 10 WHERE sequence > 1", broken(2, "an entry is missing")),
             (
                 "UPDATE audit_events SET entry = (SELECT other.entry FROM audit_events other WHERE other.sequence = 2) \
                  WHERE sequence = 4",
@@ -260,7 +261,8 @@ mod tests {
     fn an_entry_is_of_a_form_that_stays() {
         let scratch = Scratch::new();
         chain(&scratch, 1);
-        let entry = scratch.db.read(|rows| rows.first("SELECT entry FROM audit_events", &[])?.unwrap().text(0)).unwrap();
+        let entry =
+            scratch.db.read(|rows| rows.first("SELECT entry FROM audit_events", &[])?.unwrap().text(0)).unwrap();
         let zeros = "0".repeat(64);
         assert_eq!(
             entry,

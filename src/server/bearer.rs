@@ -75,11 +75,7 @@ pub(crate) fn issue(
 }
 
 /// The access and the refresh token of a sign-in.
-pub(crate) fn issue_pair(
-    rows: &mut dyn Rows,
-    grant: &Grant,
-    now: DateTime<Utc>,
-) -> Result<(Minted, Minted), KeyError> {
+pub(crate) fn issue_pair(rows: &mut dyn Rows, grant: &Grant, now: DateTime<Utc>) -> Result<(Minted, Minted), KeyError> {
     Ok((issue(rows, Kind::Access, grant, "", ACCESS, now)?, issue(rows, Kind::Refresh, grant, "", REFRESH, now)?))
 }
 

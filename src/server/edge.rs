@@ -17,7 +17,7 @@ use super::state::Server;
 use crate::text::clean;
 
 /// How long a request may take.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// The other end of the connection.
 #[derive(Debug, Clone, Copy)]
@@ -89,7 +89,10 @@ fn finish(headers: &mut HeaderMap, number: &str, is_secure: bool) {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_FRAME_OPTIONS, "DENY"),
-        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        ),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ];
@@ -117,10 +120,8 @@ pub(crate) async fn not_so() -> Problem {
 /// What the library itself refuses, such as a body that is no JSON, is told in the same form as everything else, and
 /// without a word of what was sent.
 pub(crate) async fn plain_refusal(response: Response) -> Response {
-    let is_text = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
+    let is_text =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/plain"));
     let status = response.status();
     if !is_text || !status.is_client_error() {
         return response;

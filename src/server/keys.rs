@@ -52,16 +52,13 @@ impl Keys {
             }
         };
         let parts = [FORM, "master-key-proof", instance.as_str()];
-        match proof {
-            Some(proof) => {
-                let sealed = STANDARD.decode(proof).map_err(|_| DbError::Shape)?;
-                master.open(&sealed, &parts).map_err(|_| ServeError::OtherMasterKey { place: place.in_words() })?;
-            }
-            None => {
-                let sealed = master.seal(b"lanyard", &parts).map_err(|_| ServeError::NoRandom)?;
-                let proof = STANDARD.encode(sealed);
-                database.write(|rows| keep_setting(rows, "master-key-proof", &proof))?;
-            }
+        if let Some(proof) = proof {
+            let sealed = STANDARD.decode(proof).map_err(|_| DbError::Shape)?;
+            master.open(&sealed, &parts).map_err(|_| ServeError::OtherMasterKey { place: place.in_words() })?;
+        } else {
+            let sealed = master.seal(b"lanyard", &parts).map_err(|_| ServeError::NoRandom)?;
+            let proof = STANDARD.encode(sealed);
+            database.write(|rows| keep_setting(rows, "master-key-proof", &proof))?;
         }
         Ok(Self { master, instance, known: Mutex::default() })
     }
@@ -98,7 +95,10 @@ impl Keys {
         }
         let one = "SELECT wrapped FROM organization_keys WHERE org = $1 AND version = $2";
         let wrapped = rows.first(one, values![scope.id(), version])?.ok_or(KeyError::None)?.bytes(0)?;
-        let key = self.master.unwrap(&wrapped, &self.place(scope, &version.to_string())).map_err(|_| KeyError::DoesNotOpen)?;
+        let key = self
+            .master
+            .unwrap(&wrapped, &self.place(scope, &version.to_string()))
+            .map_err(|_| KeyError::DoesNotOpen)?;
         let key = Arc::new(key);
         self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&key));
         Ok(key)

@@ -83,13 +83,11 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     match tls {
         None => serve(stream, peer, router, ends).await,
-        Some(config) => {
-            match tokio::time::timeout(HEAD, TlsAcceptor::from(config).accept(stream)).await {
-                Ok(Ok(stream)) => serve(stream, peer, router, ends).await,
-                Ok(Err(cause)) => tracing::debug!(%cause, "no TLS came about"),
-                Err(_) => tracing::debug!("no TLS came about in time"),
-            }
-        }
+        Some(config) => match tokio::time::timeout(HEAD, TlsAcceptor::from(config).accept(stream)).await {
+            Ok(Ok(stream)) => serve(stream, peer, router, ends).await,
+            Ok(Err(cause)) => tracing::debug!(%cause, "no TLS came about"),
+            Err(_) => tracing::debug!("no TLS came about in time"),
+        },
     }
 }
 

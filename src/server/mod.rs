@@ -30,6 +30,7 @@ mod serve;
 mod settings;
 mod signing;
 mod state;
+mod sweep;
 mod tls;
 mod token;
 mod totp;

@@ -58,7 +58,8 @@ fn compare(passphrase: &Secret, kept: &str) -> Option<bool> {
     }
     let mut parts = kept.strip_prefix("$argon2id$v=19$")?.split('$');
     let (numbers, salt, made) = (parts.next()?, parts.next()?, parts.next()?);
-    let mut values = numbers.split(',').zip(["m=", "t=", "p="]).map(|(part, name)| part.strip_prefix(name)?.parse().ok());
+    let mut values =
+        numbers.split(',').zip(["m=", "t=", "p="]).map(|(part, name)| part.strip_prefix(name)?.parse().ok());
     let (memory, passes, lanes) = (values.next()??, values.next()??, values.next()??);
     let salt = STANDARD_NO_PAD.decode(salt).ok()?;
     let expected = STANDARD_NO_PAD.decode(made).ok()?;

@@ -114,7 +114,11 @@ pub(crate) fn sign_in(rows: &mut dyn Rows, person: &str, now: DateTime<Utc>) -> 
 }
 
 /// The person of a session that has not ended.
-pub(crate) fn session(rows: &mut dyn Rows, text: &str, now: DateTime<Utc>) -> Result<Option<(Person, String)>, DbError> {
+pub(crate) fn session(
+    rows: &mut dyn Rows,
+    text: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<(Person, String)>, DbError> {
     let Some(parsed) = token::parse(text).filter(|parsed| parsed.kind == Kind::Session) else { return Ok(None) };
     let one = "SELECT hash, person, used, expires FROM sessions WHERE id = $1";
     let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(None) };

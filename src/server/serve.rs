@@ -12,7 +12,7 @@ use super::keys::{Keys, Master};
 use super::routes::router;
 use super::settings::Settings;
 use super::state::{Server, now, room};
-use super::{listen, people, tls};
+use super::{listen, people, sweep, tls};
 use crate::error::Failure as _;
 use crate::os::files;
 use crate::secret::{Secret, SecretStore};
@@ -52,8 +52,10 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<(), ServeEr
     db.read(|rows| {
         for mut row in rows.query("SELECT org FROM audit_heads ORDER BY org", &[])? {
             let org = row.text(0)?;
-            let checked = audit::verify(rows, &keys, &OrgScope::of(&org)).map_err(|failure| {
-                ServeError::Audit { org: org.clone(), problem: failure.to_string(), sequence: 0 }
+            let checked = audit::verify(rows, &keys, &OrgScope::of(&org)).map_err(|failure| ServeError::Audit {
+                org: org.clone(),
+                problem: failure.to_string(),
+                sequence: 0,
             })?;
             if let Err(Broken { sequence, problem }) = checked {
                 return Err(ServeError::Audit { org, problem: problem.to_owned(), sequence });
@@ -97,14 +99,16 @@ pub fn serve(
         .build()
         .map_err(ServeError::System)?;
     let server = Arc::new(server);
-    runtime.block_on(async {
-        listener.set_nonblocking(true)?;
-        let listener = tokio::net::TcpListener::from_std(listener)?;
-        let stop = asked_to_end()?;
-        listen::listen(listener, tls, router(Arc::clone(&server)), stop).await;
-        std::io::Result::Ok(())
-    })
-    .map_err(ServeError::System)?;
+    runtime
+        .block_on(async {
+            listener.set_nonblocking(true)?;
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let stop = asked_to_end()?;
+            tokio::spawn(sweep::sweeping(Arc::clone(&server)));
+            listen::listen(listener, tls, router(Arc::clone(&server)), stop).await;
+            std::io::Result::Ok(())
+        })
+        .map_err(ServeError::System)?;
     // Whoever still asks a provider is not waited for; what was acknowledged is on the disk.
     runtime.shutdown_background();
     Ok(())

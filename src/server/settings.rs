@@ -108,7 +108,11 @@ impl Settings {
                 return Some(Found { value: value.to_owned(), place: variable, base: here });
             }
             let base = path.parent().unwrap_or(Path::new("/")).to_owned();
-            of(&file).map(|value| Found { value: value.clone(), place: format!("`{name}` in {}", path.display()), base })
+            of(&file).map(|value| Found {
+                value: value.clone(),
+                place: format!("`{name}` in {}", path.display()),
+                base,
+            })
         };
         let listen = find("listen", |given| given.listen.as_ref());
         let listen = match &listen {

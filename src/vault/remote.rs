@@ -211,7 +211,8 @@ impl Vault for Remote<'_> {
     }
 
     fn for_host(&self, host: &str) -> Result<Vec<Metadata>, VaultError> {
-        let found = self.list_of(&[("host", host)])?.items.iter().map(Shown::metadata).collect::<Result<Vec<_>, _>>()?;
+        let found =
+            self.list_of(&[("host", host)])?.items.iter().map(Shown::metadata).collect::<Result<Vec<_>, _>>()?;
         // Where a credential may go is decided here, not there.
         Ok(found.into_iter().filter(|metadata| super::goes_to(metadata, host)).collect())
     }
@@ -309,6 +310,10 @@ impl Vault for Remote<'_> {
             Err(VaultError::Changed { .. }) => Ok(false),
             Err(failure) => Err(failure),
         }
+    }
+
+    fn scopes(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
+        Ok(self.shown(metadata)?.scopes.unwrap_or_default())
     }
 
     fn users(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {

@@ -7,7 +7,7 @@ use crate::idp::{Behaviour, Idp};
 use crate::stage::{Outcome, Stage};
 
 /// Every page a person reads.
-const PAGES: [&str; 14] = [
+const PAGES: [&str; 15] = [
     "README.md",
     ".github/CONTRIBUTING.md",
     ".github/SECURITY.md",
@@ -15,6 +15,7 @@ const PAGES: [&str; 14] = [
     ".github/docs/developers.md",
     ".github/docs/agent.md",
     ".github/docs/ci.md",
+    ".github/docs/server.md",
     ".github/docs/services.md",
     ".github/docs/scan.md",
     ".github/docs/docker-kubectl-aws.md",

@@ -54,7 +54,9 @@ impl Failure for DbError {
             Self::Full => "free some disk space; what was stored before is still there".into(),
             Self::Unreachable(_) => "see that the database runs, and check `--database`".into(),
             Self::Newer => "install the newer lanyard".into(),
-            Self::Strange => "give the server a database of its own: `--database`, or `--data` for another folder".into(),
+            Self::Strange => {
+                "give the server a database of its own: `--database`, or `--data` for another folder".into()
+            }
             Self::Shape | Self::Refused(_) => "look at the database; a backup may be needed".into(),
         })
     }

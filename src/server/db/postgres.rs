@@ -1,16 +1,22 @@
 //! PostgreSQL: a few connections that are used in turn.
 
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use postgres::config::{Host, SslMode};
 use postgres::types::{FromSql, IsNull, ToSql, Type, private::BytesMut, to_sql_checked};
-use postgres::{Client, Config, IsolationLevel, NoTls, Transaction};
+use postgres::{Client, Config, NoTls};
 use url::Url;
 
 use super::value::{Cell, Row, Value};
 use super::{DbError, Rows};
 use crate::secret::Reason;
 use crate::text::clean;
+
+mod tls;
+
+use tls::Tls;
 
 /// So many connections are kept for the next request.
 const IDLE: usize = 16;
@@ -22,16 +28,32 @@ const LOCK: i64 = 0x4c4e_5953;
 /// A database on a server.
 pub(super) struct Postgres {
     config: Config,
+    /// On loopback, none unless the URL asks for it.
+    tls: Option<Tls>,
     idle: Mutex<Vec<Client>>,
 }
 
 impl Postgres {
-    /// Connects once, to see that it answers.
+    /// Connects once, to see that it answers. Over a network, nothing goes without TLS.
     pub(super) fn open(url: &Url) -> Result<Self, DbError> {
         let mut config: Config = url.as_str().parse().map_err(|cause| told(&cause))?;
         config.connect_timeout(CONNECT).application_name("lanyard");
-        let client = config.connect(NoTls).map_err(|cause| told(&cause))?;
-        Ok(Self { config, idle: Mutex::new(vec![client]) })
+        let is_near = is_on_loopback(&config) && config.get_ssl_mode() != SslMode::Require;
+        config.ssl_mode(if is_near { SslMode::Disable } else { SslMode::Require });
+        let tls =
+            if is_near { None } else { Some(Tls::new().map_err(|cause| DbError::Unreachable(Reason::of(&cause)))?) };
+        let made = Self { config, tls, idle: Mutex::default() };
+        let client = made.connect()?;
+        made.idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
+        Ok(made)
+    }
+
+    fn connect(&self) -> Result<Client, DbError> {
+        let connected = match &self.tls {
+            Some(tls) => self.config.connect(tls.clone()),
+            None => self.config.connect(NoTls),
+        };
+        connected.map_err(|cause| told(&cause))
     }
 
     /// Runs statements as one. Reading ones see one instant.
@@ -40,41 +62,57 @@ impl Postgres {
         reads: bool,
         work: impl FnOnce(&mut dyn Rows) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut client = self.client()?;
-        let builder = client.build_transaction();
-        let builder = if reads {
-            builder.isolation_level(IsolationLevel::RepeatableRead).read_only(true)
-        } else {
-            builder.isolation_level(IsolationLevel::ReadCommitted)
-        };
-        let mut transaction = builder.start().map_err(|cause| told(&cause))?;
-        let done = work(&mut Within(&mut transaction))?;
-        transaction.commit().map_err(|cause| told(&cause))?;
-        // A connection whose transaction failed is not used again: it is closed here, with all that it holds.
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE {
-            idle.push(client);
+        let mut client = self.begun(reads)?;
+        let done = work(&mut Within(&mut client));
+        let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        // A connection that did not end its transaction is not used again: it is closed here, with all that it holds.
+        let ended = client.batch_execute(end).map_err(|cause| told(&cause));
+        if ended.is_ok() {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            if idle.len() < IDLE {
+                idle.push(client);
+            }
         }
-        Ok(done)
+        match done {
+            Ok(done) => Ok(ended.map(|()| done)?),
+            Err(failure) => Err(failure),
+        }
     }
 
-    fn client(&self) -> Result<Client, DbError> {
+    /// A connection with a transaction that was begun: one that was used before, if the server was not started anew
+    /// since, or a fresh one.
+    fn begun(&self, reads: bool) -> Result<Client, DbError> {
+        let begin = if reads { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" } else { "BEGIN" };
         loop {
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            match idle {
-                // The server may have been started anew since.
-                Some(client) if client.is_closed() => {}
-                Some(client) => return Ok(client),
-                None => return self.config.connect(NoTls).map_err(|cause| told(&cause)),
+            let Some(mut client) = idle else {
+                let mut client = self.connect()?;
+                client.batch_execute(begin).map_err(|cause| told(&cause))?;
+                return Ok(client);
+            };
+            // Nothing was done on it yet, so that beginning again on another one does no harm.
+            if client.batch_execute(begin).is_ok() {
+                return Ok(client);
             }
         }
     }
 }
 
-/// A transaction that is open.
-struct Within<'t, 'c>(&'t mut Transaction<'c>);
+/// Whether every machine that the settings name is this one.
+fn is_on_loopback(config: &Config) -> bool {
+    let is_near = |host: &Host| match host {
+        Host::Tcp(name) => name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback()),
+        // A socket in the file system.
+        #[cfg(unix)]
+        Host::Unix(_) => true,
+    };
+    config.get_hosts().iter().all(is_near) && config.get_hostaddrs().iter().all(IpAddr::is_loopback)
+}
 
-impl Rows for Within<'_, '_> {
+/// A transaction that is open.
+struct Within<'t>(&'t mut Client);
+
+impl Rows for Within<'_> {
     fn query(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, DbError> {
         let bound: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
         let found = self.0.query(sql, &bound).map_err(|cause| told(&cause))?;
@@ -99,11 +137,7 @@ impl Rows for Within<'_, '_> {
 }
 
 impl ToSql for Value<'_> {
-    fn to_sql(
-        &self,
-        kind: &Type,
-        out: &mut BytesMut,
-    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+    fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         match self {
             Self::Null => Ok(IsNull::Yes),
             Self::Text(text) => text.to_sql(kind, out),
@@ -123,6 +157,8 @@ impl<'r> FromSql<'r> for Cell {
     fn from_sql(kind: &Type, raw: &'r [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
         Ok(match *kind {
             Type::INT8 => Self::Int(i64::from_sql(kind, raw)?),
+            // A number that stands in a statement.
+            Type::INT4 => Self::Int(i32::from_sql(kind, raw)?.into()),
             Type::BYTEA => Self::Bytes(raw.to_vec()),
             _ => Self::Text(String::from_sql(kind, raw)?),
         })
@@ -133,7 +169,7 @@ impl<'r> FromSql<'r> for Cell {
     }
 
     fn accepts(kind: &Type) -> bool {
-        matches!(*kind, Type::TEXT | Type::INT8 | Type::BYTEA)
+        matches!(*kind, Type::TEXT | Type::INT8 | Type::INT4 | Type::BYTEA)
     }
 }
 
@@ -147,9 +183,7 @@ fn told(cause: &postgres::Error) -> DbError {
         "23505" => DbError::Taken,
         "53100" => DbError::Full,
         "40001" | "40P01" | "55P03" => DbError::Busy,
-        class if ["08", "28", "53", "57"].iter().any(|known| class.starts_with(known)) => {
-            DbError::Unreachable(message)
-        }
+        class if ["08", "28", "53", "57"].iter().any(|known| class.starts_with(known)) => DbError::Unreachable(message),
         _ => DbError::Refused(message),
     }
 }

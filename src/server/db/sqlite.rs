@@ -42,27 +42,30 @@ impl Sqlite {
             files::refuse_unsafe(&path.with_file_name(name))?;
         }
         // The database refuses every link on the way, so that nobody swaps the file now that it was looked at.
-        let real = folder.canonicalize().map_or_else(
-            |_| path.to_owned(),
-            |real| real.join(path.file_name().unwrap_or_default()),
-        );
+        let real = folder
+            .canonicalize()
+            .map_or_else(|_| path.to_owned(), |real| real.join(path.file_name().unwrap_or_default()));
         let writer = connect(&real).map_err(|cause| told(&cause))?;
         claim(&writer)?;
         Ok(Self { path: real, writer: Mutex::new(writer), readers: Mutex::default() })
     }
 
-    pub(super) fn write<T, E: From<DbError>>(
-        &self,
-        work: impl FnOnce(&mut dyn Rows) -> Result<T, E>,
-    ) -> Result<T, E> {
+    pub(super) fn write<T, E: From<DbError>>(&self, work: impl FnOnce(&mut dyn Rows) -> Result<T, E>) -> Result<T, E> {
         // Whoever broke off in here has left no transaction open.
         let mut connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(|cause| told(&cause))?;
+        let transaction =
+            connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|cause| told(&cause))?;
         let done = work(&mut Within(&transaction))?;
         transaction.commit().map_err(|cause| told(&cause))?;
         Ok(done)
+    }
+
+    /// Moves the log into the file and empties it.
+    pub(super) fn empty_log(&self) {
+        let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(cause) = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::debug!(%cause, "the log is not empty");
+        }
     }
 
     pub(super) fn read<T, E: From<DbError>>(&self, work: impl FnOnce(&mut dyn Rows) -> Result<T, E>) -> Result<T, E> {

@@ -28,11 +28,8 @@ impl Scratch {
     pub(crate) fn organization(&self, org: &OrgScope) {
         self.db
             .write(|rows| {
-                rows.execute(
-                    "INSERT INTO organizations (id, name, created) VALUES ($1, 'Test', 0)",
-                    values![org.id()],
-                )
-                .unwrap();
+                rows.execute("INSERT INTO organizations (id, name, created) VALUES ($1, 'Test', 0)", values![org.id()])
+                    .unwrap();
                 self.keys.make(rows, org, DateTime::<Utc>::UNIX_EPOCH)
             })
             .unwrap();

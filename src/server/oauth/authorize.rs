@@ -23,9 +23,9 @@ use crate::server::permission::Permissions;
 use crate::server::portal::page::{Page, Text, sent_on};
 use crate::server::portal::{Visitor, same_origin, sign_in_first};
 use crate::server::problem::Answer;
+use crate::server::random;
 use crate::server::state::{Server, now};
 use crate::server::token::{self, Kind};
-use crate::server::random;
 
 /// A code is exchanged at once, or never.
 const LIFE: TimeDelta = TimeDelta::seconds(60);
@@ -66,16 +66,18 @@ struct Question {
 
 impl Asked {
     /// What may be put to a person; else what the browser is shown, or where it is sent with an error.
-    fn check(&self, server: &Server) -> Result<Question, Response> {
-        let page = |why| Page::refusal(StatusCode::BAD_REQUEST, why).into_response();
+    fn check(&self, server: &Server) -> Result<Question, Box<Response>> {
+        let page = |why| Box::new(Page::refusal(StatusCode::BAD_REQUEST, why).into_response());
         // Until it is clear where an answer may go, none goes anywhere.
         let client = self.client_id.as_deref().and_then(client::find);
         let client = client.ok_or_else(|| page("The program that sent you here is not known to this server."))?;
         let given = self.redirect_uri.as_deref().unwrap_or_default();
-        let redirect = client.may_use(given);
-        let redirect = redirect.ok_or_else(|| page("The program that sent you here names an address that is not its own."))?;
+        let redirect = client::loopback(given);
+        let redirect =
+            redirect.ok_or_else(|| page("The program that sent you here names an address that is not its own."))?;
         let state = self.state.clone().filter(|state| state.len() <= STATE);
-        let refuse = |error| sent_on(answer(server, &redirect, &[("error", error)], state.as_deref()).as_str(), None);
+        let refuse =
+            |error| Box::new(sent_on(answer(server, &redirect, &[("error", error)], state.as_deref()).as_str(), None));
         if self.nonce.as_ref().is_some_and(|nonce| nonce.len() > STATE) {
             return Err(refuse("invalid_request"));
         }
@@ -131,7 +133,7 @@ pub(super) async fn show(
 ) -> Response {
     let question = match asked.check(&server) {
         Ok(question) => question,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let Some(signed_in) = visitor.signed_in else {
         return sign_in_first(uri.path_and_query().map_or("/", |path| path.as_str()));
@@ -162,11 +164,13 @@ pub(super) async fn submit(
     }
     let question = match decided.asked.check(&server) {
         Ok(question) => question,
-        Err(response) => return Ok(response),
+        Err(response) => return Ok(*response),
     };
-    let member = visitor.signed_in.as_ref().filter(|signed_in| signed_in.has_sent(&decided.word)).and_then(|signed_in| {
-        signed_in.members.iter().find(|member| member.scope.id() == decided.organization)
-    });
+    let member = visitor
+        .signed_in
+        .as_ref()
+        .filter(|signed_in| signed_in.has_sent(&decided.word))
+        .and_then(|signed_in| signed_in.members.iter().find(|member| member.scope.id() == decided.organization));
     let (Some(member), Some(signed_in)) = (member.cloned(), visitor.signed_in) else {
         let why = "Your session has ended meanwhile. Start again from your terminal.";
         return Ok(Page::refusal(StatusCode::FORBIDDEN, why).into_response());

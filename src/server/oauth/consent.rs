@@ -11,11 +11,8 @@ const IDLE: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
 /// The permissions of a list of scopes. A program that names none asks for all that its person has.
 pub(super) fn wanted(scope: Option<&str>) -> Given<Permissions> {
-    let words: Vec<&str> = scope
-        .unwrap_or_default()
-        .split_ascii_whitespace()
-        .filter(|word| !IDLE.contains(word))
-        .collect();
+    let words: Vec<&str> =
+        scope.unwrap_or_default().split_ascii_whitespace().filter(|word| !IDLE.contains(word)).collect();
     let named = Permissions::parse(&words.join(" "));
     match named {
         Some(named) if named.is_empty() => Ok(Permissions::all()),
@@ -26,8 +23,7 @@ pub(super) fn wanted(scope: Option<&str>) -> Given<Permissions> {
 
 /// What is asked, with the organizations to choose from. Only what the person has there is ever given.
 pub(super) fn question(client: &Client, permissions: &Permissions, members: &[Member]) -> String {
-    let list: String =
-        permissions.iter().map(|permission| format!("<li>{}</li>", Text(permission.title()))).collect();
+    let list: String = permissions.iter().map(|permission| format!("<li>{}</li>", Text(permission.title()))).collect();
     let choice = match members {
         [only] => format!(
             "<input type=\"hidden\" name=\"organization\" value=\"{}\">\n<p>In <strong>{}</strong> it may:</p>",

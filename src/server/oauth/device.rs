@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::consent;
-use super::error::{Given, OauthError, refused};
+use super::error::{Given, OauthError, refused, settled};
 use super::id_token::{self, About};
 use super::token::{Tokens, first_tokens, known_client};
 use crate::secret::Secret;
@@ -117,7 +117,7 @@ pub(super) fn poll(server: &Server, client: &str, code: Option<&Secret>, source:
                     permissions: Permissions::parse(&permissions).unwrap_or_default(),
                     family: random::base62(20)?.to_string(),
                 };
-                Ok(first_tokens(rows, server, &grant, about.as_ref(), source))
+                settled(first_tokens(rows, server, &grant, about.as_ref(), source))
             }
             ("denied", ..) => Ok(refused("access_denied", "the person said no")),
             ("waiting", ..) if too_soon && polled > 0 => Ok(refused("slow_down", "asked too soon")),

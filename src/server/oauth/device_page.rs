@@ -31,16 +31,13 @@ pub(super) struct Decided {
     decision: Option<String>,
 }
 
-pub(super) async fn show(
-    uri: Uri,
-    visitor: Visitor,
-    Query(Typed { user_code }): Query<Typed>,
-) -> Response {
+pub(super) async fn show(uri: Uri, visitor: Visitor, Query(Typed { user_code }): Query<Typed>) -> Response {
     let Some(signed_in) = visitor.signed_in else {
         return sign_in_first(uri.path_and_query().map_or("/device", |path| path.as_str()));
     };
     // The code is asked about only when a person sends it: a link that somebody sent them decides nothing.
-    ask(&signed_in.form_word, user_code.as_deref().and_then(as_kept).as_deref().unwrap_or_default(), None).into_response()
+    ask(&signed_in.form_word, user_code.as_deref().and_then(as_kept).as_deref().unwrap_or_default(), None)
+        .into_response()
 }
 
 fn ask(word: &str, user_code: &str, problem: Option<&str>) -> Page {
@@ -115,9 +112,7 @@ pub(super) async fn submit(
             (true, Some(_)) => {
                 Page::new("Done", "<p>Go back to your terminal. You can close this page.</p>".into()).into_response()
             }
-            (true, None) => {
-                Page::new("Nobody was let in", "<p>You can close this page.</p>".into()).into_response()
-            }
+            (true, None) => Page::new("Nobody was let in", "<p>You can close this page.</p>".into()).into_response(),
             (false, _) => Page::refusal(StatusCode::CONFLICT, "This code was decided about already.").into_response(),
         })
     })

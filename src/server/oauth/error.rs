@@ -25,6 +25,15 @@ pub(super) fn refused<T>(error: &'static str, description: &'static str) -> Give
     Err(OauthError::Refused(error, description))
 }
 
+/// What becomes of a transaction that comes to this: a refusal is an answer, and what was noted on the way to it stays;
+/// any other failure undoes all of it.
+pub(super) fn settled<T>(given: Given<T>) -> Given<Given<T>> {
+    match given {
+        Err(OauthError::Other(problem)) => Err(OauthError::Other(problem)),
+        answer => Ok(answer),
+    }
+}
+
 impl From<Problem> for OauthError {
     fn from(problem: Problem) -> Self {
         Self::Other(problem)

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use axum::Form;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use axum::Form;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
@@ -15,9 +15,9 @@ use zeroize::Zeroizing;
 
 use super::client;
 use super::device;
+use super::error::{Given, OauthError, refused, settled};
 use super::exchange;
 use super::id_token::{self, About};
-use super::error::{Given, OauthError, refused};
 use crate::secret::Secret;
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bearer::{self, ACCESS, Grant};
@@ -182,21 +182,22 @@ fn by_code(server: &Server, client: &str, asked: &Asked, source: &Source) -> Giv
         if !parsed.is(&hash) {
             return Ok(bad());
         }
-        let spend = "UPDATE codes SET spent = $2 WHERE id = $1 AND spent IS NULL";
+        let claim = "UPDATE codes SET spent = $2 WHERE id = $1 AND spent IS NULL";
         let at = now().timestamp_millis();
-        if spent.is_some() || rows.execute(spend, values![&parsed.id, at])? == 0 {
+        if spent.is_some() || rows.execute(claim, values![&parsed.id, at])? == 0 {
             // Somebody else has it, too: what was given for it ends (RFC 6749 section 4.1.2).
             bearer::revoke_family(rows, &grant, now())?;
             tell_reuse(rows, server, &grant, source)?;
             return Ok(bad());
         }
-        let verifier = asked.code_verifier.as_ref().map(|verifier| URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose())));
+        let verifier =
+            asked.code_verifier.as_ref().map(|verifier| URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose())));
         let proven = verifier.is_some_and(|made| made.as_bytes().ct_eq(challenge.as_bytes()).into());
         let fits = grant.client == client && asked.redirect_uri.as_deref() == Some(redirect.as_str());
         if !proven || !fits || at >= expires {
             return Ok(bad());
         }
-        Ok(first_tokens(rows, server, &grant, about.as_ref(), source))
+        settled(first_tokens(rows, server, &grant, about.as_ref(), source))
     })?
 }
 

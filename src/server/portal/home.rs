@@ -16,7 +16,8 @@ pub(super) async fn show(State(server): State<Arc<Server>>, visitor: Visitor) ->
     let Some(signed_in) = visitor.signed_in else {
         let is_new = blocking(&server, |server| Ok(server.db.read(people::is_empty)?)).await?;
         if is_new {
-            let line = "<p>Nobody can sign in yet. Whoever started the server has a link that makes the first owner.</p>";
+            let line =
+                "<p>Nobody can sign in yet. Whoever started the server has a link that makes the first owner.</p>";
             return Ok(Page::new("This server is new", line.into()).into_response());
         }
         return Ok(sent_on("/sign-in", None));

@@ -145,7 +145,9 @@ mod tests {
     fn a_sign_in_goes_on_to_this_server_alone() {
         assert_eq!(local_path(Some("/authorize?client_id=lanyard")), "/authorize?client_id=lanyard");
         assert_eq!(local_path(Some("/device?user_code=BCDF-GHJK")), "/device?user_code=BCDF-GHJK");
-        for other in ["//evil.example", "https://evil.example", "/\\evil.example", "/authorize?\r\nx", "", "javascript:1"] {
+        for other in
+            ["//evil.example", "https://evil.example", "/\\evil.example", "/authorize?\r\nx", "", "javascript:1"]
+        {
             assert_eq!(local_path(Some(other)), "/", "{other}");
         }
         assert_eq!(local_path(None), "/");

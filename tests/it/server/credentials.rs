@@ -37,6 +37,11 @@ fn a_command_line_works_on_the_server_as_on_its_own_vault() {
     assert_eq!(list(&stage).len(), 2);
     let taken = stage.run_with(&["credentials", "store", "env", "A=-", "--name", "db"], b"x");
     assert!(taken.code != Some(0) && taken.stderr().contains("db"), "{taken}");
+    let exported = stage.run(&["credentials", "export", "db", "--format", "env"]).ends(0).stdout();
+    assert!(exported.contains("LNYCANARYvalue0123456789"), "{exported}");
+    let told =
+        stage.run(&["run", "--credential", "db", "--no-mask", "--", "sh", "-c", "printf %s \"$PASSWORD\""]).ends(0);
+    assert_eq!(told.stdout(), "LNYCANARYvalue0123456789");
     stage.run(&["credentials", "rename", "db", "database"]).ends(0);
     stage.run(&["credentials", "delete", "database", "--yes"]).ends(0);
     assert_eq!(list(&other).len(), 1);
@@ -84,11 +89,18 @@ fn metadata_comes_first_and_secrets_follow() {
         assert!(!refused.text().contains("LNYCANARYz"));
         assert_eq!(refused.header("content-type"), Some("application/problem+json"));
     }
-    for (body, why) in [("{", "no JSON"), ("[]", "another shape"), ("{\"name\":\"LNYCANARYq\",\"extra\":1}", "a strange member")] {
+    for (body, why) in
+        [("{", "no JSON"), ("[]", "another shape"), ("{\"name\":\"LNYCANARYq\",\"extra\":1}", "a strange member")]
+    {
         let refused = served.api("POST", "/credential-configs", &key, body);
-        assert!((400..=422).contains(&refused.status()) && !refused.text().contains("LNYCANARY"), "{why}: {}", refused.text());
+        assert!(
+            (400..=422).contains(&refused.status()) && !refused.text().contains("LNYCANARY"),
+            "{why}: {}",
+            refused.text()
+        );
     }
-    let again = call("POST", "/credential-configs", &json!({ "name": "gh", "kind": "generic_env", "data": { "A": "1" } }));
+    let again =
+        call("POST", "/credential-configs", &json!({ "name": "gh", "kind": "generic_env", "data": { "A": "1" } }));
     assert_eq!(again.status(), 409);
 }
 
@@ -113,8 +125,8 @@ fn a_change_is_made_to_what_was_seen_alone() {
     assert_eq!(served.api("GET", &path, &key, "").json()["note"], "one");
     // One that is used through another is not deleted under it.
     let through = r#"{"name":"b","kind":"registry_ecr","fields":{"url":"https://public.ecr.aws","source":"a","region":"us-east-1"},"data":{}}"#;
-    let user = served.api("POST", "/credential-configs", &key, through);
-    assert_eq!(user.status(), 201, "{}", user.text());
+    let made = served.api("POST", "/credential-configs", &key, through);
+    assert_eq!(made.status(), 201, "{}", made.text());
     let used = served.api("DELETE", &path, &key, "");
     assert_eq!((used.status(), &used.json()["used_by"]), (409, &json!(["credential b"])));
     assert_eq!(served.api("DELETE", &format!("{path}?force=true"), &key, "").status(), 204);
@@ -137,7 +149,9 @@ fn a_long_list_comes_in_pages() {
         path = format!("/credential-configs?limit=3&cursor={next}");
     }
     assert_eq!(names, ["n0", "n1", "n2", "n3", "n4", "n5", "n6"]);
-    for bad in ["limit=0", "limit=201", "limit=-1", "limit=1000000000", "limit=x", "cursor=x", "sort=password", "cursor=AAAA"] {
+    for bad in
+        ["limit=0", "limit=201", "limit=-1", "limit=1000000000", "limit=x", "cursor=x", "sort=password", "cursor=AAAA"]
+    {
         assert_eq!(served.api("GET", &format!("/credential-configs?{bad}"), &key, "").status(), 400, "{bad}");
     }
 }

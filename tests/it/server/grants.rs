@@ -159,8 +159,10 @@ fn an_answer_goes_only_where_it_belongs() {
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(stranger.post("/authorize", &fields).status(), 403);
     assert_eq!(served.browser().post("/authorize", &fields).status(), 403);
-    let foreign: Vec<(&str, &str)> =
-        fields.iter().map(|(name, value)| (*name, if *name == "organization" { "org_other" } else { *value })).collect();
+    let foreign: Vec<(&str, &str)> = fields
+        .iter()
+        .map(|(name, value)| (*name, if *name == "organization" { "org_other" } else { *value }))
+        .collect();
     assert_eq!(browser.post("/authorize", &foreign).status(), 403);
     let policy = browser.get(&asked(&[]));
     assert!(policy.header("content-security-policy").unwrap().contains("form-action 'self' http://127.0.0.1:9"));

@@ -20,7 +20,11 @@ pub struct Served {
 impl Served {
     /// A fresh one, which nobody has set up.
     pub fn fresh(flags: &[&str]) -> Self {
-        let stage = Stage::new();
+        Self::on(Stage::new(), flags)
+    }
+
+    /// One in a home that is there.
+    pub fn on(stage: Stage, flags: &[&str]) -> Self {
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let mut served = Self { stage, url: String::new(), flags, running: None };
         served.start("127.0.0.1:0");
@@ -108,7 +112,7 @@ impl Served {
 
     /// Asks the API.
     pub fn api(&self, method: &str, path: &str, token: &str, body: &str) -> Message {
-        self.api_with(method, path, token, body, &[])
+        api(&self.url, method, path, token, body)
     }
 
     pub fn api_with(&self, method: &str, path: &str, token: &str, body: &str, more: &[&str]) -> Message {
@@ -162,6 +166,12 @@ impl Served {
         assert_eq!(wire::browse(&callback).answer.expect("a page").status(), 200);
         login.finish().ends(0);
     }
+}
+
+/// Asks the API of the server at an address.
+pub fn api(url: &str, method: &str, path: &str, token: &str, body: &str) -> Message {
+    let headers = [&format!("Authorization: Bearer {token}"), "Content-Type: application/json"];
+    wire::send(method, &format!("{url}{path}"), &headers, body).expect("an answer")
 }
 
 /// The token in force on a machine.
@@ -240,7 +250,11 @@ impl Browser {
 pub fn hidden(page: &str) -> Vec<(String, String)> {
     let pattern = regex::Regex::new("<input type=\"hidden\" name=\"([^\"]*)\" value=\"([^\"]*)\">").unwrap();
     let plain = |text: &str| {
-        text.replace("&lt;", "<").replace("&gt;", ">").replace("&quot;", "\"").replace("&#39;", "'").replace("&amp;", "&")
+        text.replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&quot;", "\"")
+            .replace("&#39;", "'")
+            .replace("&amp;", "&")
     };
     pattern.captures_iter(page).map(|found| (plain(&found[1]), plain(&found[2]))).collect()
 }

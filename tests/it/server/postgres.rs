@@ -1,0 +1,109 @@
+//! The same server on PostgreSQL, two of them on one database, and a database that ends under them.
+
+use std::path::Path;
+use std::process::Command;
+
+use super::served::{Served, api, token};
+use crate::peers::free_port;
+use crate::vaulted::{list, reveal, store_env};
+
+/// A PostgreSQL of its own. Ends when dropped.
+struct Postgres {
+    folder: tempfile::TempDir,
+    port: u16,
+}
+
+impl Postgres {
+    fn start() -> Self {
+        let made = Self { folder: tempfile::tempdir().expect("a folder"), port: free_port() };
+        made.script("up.sh", &[&made.port.to_string()]);
+        made
+    }
+
+    fn script(&self, name: &str, more: &[&str]) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/postgres").join(name);
+        let output = Command::new("bash").arg(script).arg(self.folder.path()).args(more).output().expect("bash");
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    fn url(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("url")).expect("its address").trim().to_owned()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/postgres/down.sh");
+        let _ = Command::new("bash").arg(script).arg(self.folder.path()).arg("immediate").output();
+    }
+}
+
+#[test]
+fn it_works_on_postgresql_and_two_share_one() {
+    let postgres = Postgres::start();
+    let url = postgres.url();
+    let first = Served::new(&["--database", &url]);
+    let stage = first.client();
+    store_env(&stage, "db", "A", "LNYCANARYvalue0123456789");
+    store_env(&stage, "Zeta", "A", "LNYCANARYvalue0123456789");
+    assert_eq!(reveal(&stage, "db", "A"), "LNYCANARYvalue0123456789");
+    let names: Vec<String> = list(&stage).iter().map(|one| one["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(names, ["Zeta", "db"], "by bytes, as everywhere");
+    stage.run(&["credentials", "rename", "Zeta", "zeta"]).ends(0);
+    stage.run(&["credentials", "test"]).ends(0);
+
+    // A second one with the same key, on the same database.
+    let key = std::fs::read_to_string(first.data().join("master.key")).unwrap();
+    let stage_of_second = crate::stage::Stage::new();
+    let data = stage_of_second.home().join("server");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("master.key"), key).unwrap();
+    std::fs::set_permissions(&data, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    std::fs::set_permissions(data.join("master.key"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let second = Served::on(stage_of_second, &["--database", &url]);
+    let bearer = token(&stage);
+    let both = |path: &str| {
+        [&first, &second].map(|served| served.api("GET", path, &bearer, "").json()["items"].as_array().map(Vec::len))
+    };
+    assert_eq!(both("/credential-configs"), [Some(2), Some(2)]);
+    std::thread::scope(|scope| {
+        for (number, url) in [&first.url, &second.url, &first.url, &second.url].into_iter().enumerate() {
+            let bearer = &bearer;
+            scope.spawn(move || {
+                for count in 0..10 {
+                    let body =
+                        format!("{{\"name\":\"n{number}-{count}\",\"kind\":\"generic_env\",\"data\":{{\"A\":\"1\"}}}}");
+                    assert_eq!(api(url, "POST", "/credential-configs", bearer, &body).status(), 201);
+                }
+            });
+        }
+    });
+    assert_eq!(both("/credential-configs?limit=200"), [Some(42), Some(42)]);
+    first.stage.run(&first.words(&["--check", "--listen", "127.0.0.1:0"])).ends(0);
+
+    // The database ends at once and comes back: nothing is lost, and nobody has to be started anew.
+    postgres.script("down.sh", &["immediate"]);
+    let gone = first.api("GET", "/credential-configs", &bearer, "");
+    assert_eq!(
+        (gone.status(), gone.header("content-type")),
+        (503, Some("application/problem+json")),
+        "{}",
+        gone.text()
+    );
+    assert_eq!(crate::wire::get(&format!("{}/readyz", first.url)).unwrap().status(), 503);
+    assert_eq!(crate::wire::get(&format!("{}/healthz", first.url)).unwrap().status(), 200);
+    postgres.script("up.sh", &[&postgres.port.to_string()]);
+    assert_eq!(both("/credential-configs?limit=200"), [Some(42), Some(42)]);
+    assert_eq!(reveal(&stage, "db", "A"), "LNYCANARYvalue0123456789");
+}
+
+#[test]
+fn a_database_elsewhere_is_not_reached_without_tls() {
+    let stage = crate::stage::Stage::new();
+    let words = ["serve", "--check", "--listen", "127.0.0.1:0", "--master-key-file", "k"];
+    let open =
+        [&words[..], &["--database", "postgres://u:LNYCANARYpassword@localhost.localdomain:1/db?sslmode=disable"]]
+            .concat();
+    let refused = stage.run(&open);
+    assert!(refused.code == Some(6) && !refused.stderr().contains("LNYCANARY"), "{refused}");
+}
