@@ -128,7 +128,8 @@ impl Login<'_> {
         person: &mut Person<'_>,
     ) -> Result<Fresh> {
         const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-        let Some(endpoint) = self.metadata.token_endpoint.as_ref().filter(|_| !self.metadata.lacks_grant(EXCHANGE)) else {
+        let Some(endpoint) = self.metadata.token_endpoint.as_ref().filter(|_| !self.metadata.lacks_grant(EXCHANGE))
+        else {
             return Err(FederatedError::NotOffered { service: self.service.title().to_owned() }.into());
         };
         let scopes = self.scopes.join(" ");

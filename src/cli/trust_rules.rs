@@ -116,7 +116,9 @@ impl Failure for TrustError {
 
     fn mend(&self) -> Option<String> {
         Some(match self {
-            Self::NoServer { .. } => "lanyard auth login --service https://…, then name its profile with `--profile`".into(),
+            Self::NoServer { .. } => {
+                "lanyard auth login --service https://…, then name its profile with `--profile`".into()
+            }
             Self::Unknown { .. } => "lanyard trust-rules list".into(),
             Self::Forbidden { .. } => {
                 "sign in as an owner or an administrator, for this: `lanyard auth login --scopes trust.manage,…`, with \
@@ -171,7 +173,11 @@ impl Asked<'_> {
         };
         let answer = self.doors.http.send(request.bearer(bearer.token()))?;
         if answer.is_success() {
-            return Ok(if answer.body.is_empty() { Value::Null } else { answer.json().map_err(TrustError::Malformed)? });
+            return Ok(if answer.body.is_empty() {
+                Value::Null
+            } else {
+                answer.json().map_err(TrustError::Malformed)?
+            });
         }
         let told: Value = answer.json().unwrap_or_default();
         let detail = clean(told["detail"].as_str().unwrap_or(http::reason_phrase(answer.status)));
@@ -230,9 +236,10 @@ fn make(asked: &Asked<'_>, create: Create, json: bool) -> Result<()> {
     }
     asked.doors.ui.done(&format!("Jobs that fit {} are let in", text(&made, "name")));
     let server = asked.profile.endpoint.as_ref().map(|endpoint| clean(&endpoint.value)).unwrap_or_default();
-    asked.doors.ui.note(&format!(
-        "in the job: lanyard auth login --federated --service {server} --organization {organization}"
-    ));
+    asked
+        .doors
+        .ui
+        .note(&format!("in the job: lanyard auth login --federated --service {server} --organization {organization}"));
     Ok(())
 }
 
@@ -249,7 +256,11 @@ fn delete(asked: &Asked<'_>, rule: &str) -> Result<()> {
 fn attempt(asked: &Asked<'_>, file: Option<PathBuf>, json: bool) -> Result<()> {
     let token = match file {
         Some(path) => {
-            let read = if path.as_os_str() == "-" { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
+            let read = if path.as_os_str() == "-" {
+                std::io::read_to_string(std::io::stdin())
+            } else {
+                std::fs::read_to_string(path)
+            };
             clean_token(&Secret::new(read.map_err(TrustError::Token)?))?
         }
         None => {

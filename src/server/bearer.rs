@@ -120,7 +120,12 @@ pub(crate) fn revoke_family(rows: &mut dyn Rows, grant: &Grant, now: DateTime<Ut
 }
 
 /// Ends every token that jobs got under a rule.
-pub(crate) fn revoke_jobs(rows: &mut dyn Rows, scope: &OrgScope, rule: &str, now: DateTime<Utc>) -> Result<(), DbError> {
+pub(crate) fn revoke_jobs(
+    rows: &mut dyn Rows,
+    scope: &OrgScope,
+    rule: &str,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
     rows.execute(
         "UPDATE tokens SET revoked = $4 WHERE org = $1 AND family = $2 AND kind = $3 AND revoked IS NULL",
         values![scope.id(), rule, Kind::Job.word(), now.timestamp_millis()],

@@ -29,7 +29,8 @@ pub(crate) struct SigningKey {
 impl SigningKey {
     /// The key in force; makes one where there is none or where it has signed for long enough.
     pub(crate) fn in_force(rows: &mut dyn Rows, keys: &Keys, now: DateTime<Utc>) -> Result<Self, KeyError> {
-        let youngest = "SELECT id, sealed, created FROM signing_keys WHERE retired IS NULL ORDER BY created DESC, id DESC";
+        let youngest =
+            "SELECT id, sealed, created FROM signing_keys WHERE retired IS NULL ORDER BY created DESC, id DESC";
         let sealing = sealing(keys)?;
         if let Some(mut row) = rows.first(youngest, &[])? {
             let (id, sealed, created) = (row.text(0)?, row.bytes(1)?, row.int(2)?);

@@ -48,7 +48,11 @@ pub(crate) fn begin(
 }
 
 /// The secret that a person has not confirmed yet, as text.
-pub(crate) fn unconfirmed(rows: &mut dyn Rows, keys: &Keys, person: &str) -> Result<Option<Zeroizing<String>>, KeyError> {
+pub(crate) fn unconfirmed(
+    rows: &mut dyn Rows,
+    keys: &Keys,
+    person: &str,
+) -> Result<Option<Zeroizing<String>>, KeyError> {
     if is_on(rows, person)? {
         return Ok(None);
     }

@@ -32,8 +32,8 @@ mod pattern;
 mod rule;
 
 pub(crate) use issuers::Issuers;
-pub(crate) use rule::{Mode, Rule};
 use rule::Written;
+pub(crate) use rule::{Mode, Rule};
 
 /// So many rules an organization has at most: each is tried for each job.
 const MOST: usize = 200;
@@ -55,7 +55,11 @@ pub(crate) type Told = Map<String, Value>;
 
 /// What the rules of an organization say to a token: for each rule of its issuer, what it says where it is let in, else
 /// why it is not. Empty where no rule names the issuer, or where it is no token at all.
-pub(crate) fn judge(server: &Server, scope: &OrgScope, token: &Secret) -> Answer<Vec<(Rule, Option<Told>, Option<String>)>> {
+pub(crate) fn judge(
+    server: &Server,
+    scope: &OrgScope,
+    token: &Secret,
+) -> Answer<Vec<(Rule, Option<Told>, Option<String>)>> {
     // Nothing is believed here but whom to ask, and only issuers that an administrator named are asked.
     let unverified = id_token::unverified_claims(token);
     let Some(issuer) = unverified.as_ref().and_then(|claims| claims["iss"].as_str()) else { return Ok(Vec::new()) };

@@ -8,12 +8,12 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
 use crate::auth::federated;
-use crate::auth::{Notice, Reply};
 use crate::auth::grant::Client;
 use crate::auth::login::{self, Fresh, Login};
 use crate::auth::loopback::{Host, Redirect};
 use crate::auth::service::Service;
 use crate::auth::session::{Place, Session, timestamp};
+use crate::auth::{Notice, Reply};
 use crate::cli::access::{expiry, waiting_for};
 use crate::cli::argv::{Place as ArgvPlace, Visible};
 use crate::cli::{Doors, active, argv, given};
@@ -229,7 +229,12 @@ impl Args {
 
     /// No flag says what to do, so a person may be asked.
     fn is_bare(&self) -> bool {
-        self.service.is_none() && self.issuer.is_none() && !self.web && !self.device && !self.federated && !self.gives_token()
+        self.service.is_none()
+            && self.issuer.is_none()
+            && !self.web
+            && !self.device
+            && !self.federated
+            && !self.gives_token()
     }
 
     fn gives_token(&self) -> bool {

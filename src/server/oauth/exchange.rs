@@ -103,7 +103,8 @@ pub(super) fn exchange(
             }
             let name = trust::job(told);
             if rule.mode == Mode::Audit {
-                let event = Event { detail: &name, outcome: Outcome::Denied, ..Event::done("job.would-sign-in", &rule.id) };
+                let event =
+                    Event { detail: &name, outcome: Outcome::Denied, ..Event::done("job.would-sign-in", &rule.id) };
                 audit::append(rows, &server.keys, &chain, &source.actor(), &event, now())?;
                 continue;
             }
@@ -121,6 +122,7 @@ pub(super) fn exchange(
                 permissions: permissions.clone(),
                 family: rule.id.clone(),
             };
+            attempt.succeeded(rows)?;
             let life = TimeDelta::seconds(rule.life);
             let minted = bearer::issue(rows, Kind::Job, &grant, &name, life, now())?;
             let actor = Actor { person: format!("job {name}"), token: minted.id.clone(), ..source.actor() };

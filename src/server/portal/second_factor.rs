@@ -149,7 +149,8 @@ fn page(signed_in: &SignedIn, shown: &Shown) -> Page {
             format!("{about}\n{}", form("begin", "", "Set up a second factor"))
         }
         Shown::On => {
-            let about = "<p>A second factor is in force. To take it away, type a code of your app, or a recovery code.</p>";
+            let about =
+                "<p>A second factor is in force. To take it away, type a code of your app, or a recovery code.</p>";
             format!("{about}\n{}", form("remove", FIELD, "Take it away"))
         }
         Shown::New(secret) => {

@@ -25,7 +25,11 @@ impl Pattern {
         let pattern = Self::read(text)?;
         let owner = text.split_once('/').map_or(text, |(owner, _)| owner);
         let fixed = if text.contains('/') { !owner.contains('*') } else { !text.starts_with('*') };
-        if fixed { Ok(pattern) } else { Err("a subject begins with whose job it is, and a wildcard cannot stand for that") }
+        if fixed {
+            Ok(pattern)
+        } else {
+            Err("a subject begins with whose job it is, and a wildcard cannot stand for that")
+        }
     }
 
     /// The pattern as it was written.
@@ -101,7 +105,9 @@ mod tests {
 
     #[test]
     fn a_subject_says_whose_job_it_is() {
-        for good in ["repo:acme/*:ref:refs/heads/main", "project_path:acme/web:*", "system:serviceaccount:ci:*", "alice"] {
+        for good in
+            ["repo:acme/*:ref:refs/heads/main", "project_path:acme/web:*", "system:serviceaccount:ci:*", "alice"]
+        {
             assert!(Pattern::of_subject(good).is_ok(), "{good}");
         }
         for bad in ["*", "repo:*/web:ref:refs/heads/main", "repo:acme*/web", "*:acme", "", "a\u{202e}b", "a\nb"] {

@@ -12,12 +12,8 @@ use crate::server::db::{DbError, OrgScope, Row, Rows, values};
 use crate::server::permission::{Permission, Permissions};
 
 /// What a job can be given. It can make nothing that outlives it.
-const GRANTED: [Permission; 4] = [
-    Permission::CredentialsRead,
-    Permission::CredentialsWrite,
-    Permission::CredentialsVerify,
-    Permission::SecretsRead,
-];
+const GRANTED: [Permission; 4] =
+    [Permission::CredentialsRead, Permission::CredentialsWrite, Permission::CredentialsVerify, Permission::SecretsRead];
 /// The life of a job's token in seconds: the usual, and the least and the most there is.
 const USUAL: i64 = 900;
 const LEAST: i64 = 60;
@@ -326,11 +322,18 @@ mod tests {
             let scratch = Scratch::new();
             let rule = read(|_| ()).unwrap();
             let left = scratch.db.write(|rows| {
-                rows.execute("INSERT INTO people (id, login, passphrase, created) VALUES ('alice', 'alice', '-', 0)", &[])?;
+                rows.execute(
+                    "INSERT INTO people (id, login, passphrase, created) VALUES ('alice', 'alice', '-', 0)",
+                    &[],
+                )?;
                 rule.keep(rows, &scratch.org)?;
                 let before = Rule::all(rows, &scratch.org)?.len();
                 rows.batch(&format!("UPDATE trust_rules SET {damage}"))?;
-                Ok::<_, DbError>((before, Rule::all(rows, &scratch.org)?.len(), Rule::one(rows, &scratch.org, "rule_1")?.is_some()))
+                Ok::<_, DbError>((
+                    before,
+                    Rule::all(rows, &scratch.org)?.len(),
+                    Rule::one(rows, &scratch.org, "rule_1")?.is_some(),
+                ))
             });
             assert_eq!(left.unwrap(), (1, 0, false), "{damage}");
         }
