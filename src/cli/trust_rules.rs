@@ -105,11 +105,10 @@ impl Failure for TrustError {
     fn code(&self) -> Code {
         match self {
             Self::NoServer { .. } => Code::Config,
-            Self::Unknown { .. } => Code::Failed,
             Self::Forbidden { .. } => Code::Forbidden,
             Self::Refused { status: 401, .. } => Code::SignedOut,
             Self::Refused { status: 429 | 500.., .. } | Self::Malformed(_) => Code::Unreachable,
-            Self::Refused { .. } => Code::Failed,
+            Self::Unknown { .. } | Self::Refused { .. } => Code::Failed,
             Self::Token(_) => Code::Usage,
         }
     }
@@ -254,19 +253,13 @@ fn delete(asked: &Asked<'_>, rule: &str) -> Result<()> {
 }
 
 fn attempt(asked: &Asked<'_>, file: Option<PathBuf>, json: bool) -> Result<()> {
-    let token = match file {
-        Some(path) => {
-            let read = if path.as_os_str() == "-" {
-                std::io::read_to_string(std::io::stdin())
-            } else {
-                std::fs::read_to_string(path)
-            };
-            clean_token(&Secret::new(read.map_err(TrustError::Token)?))?
-        }
-        None => {
-            let service = Access::new(asked.doors, asked.config, asked.profile)?.service()?;
-            federated::job_token(asked.doors.env, service.address(), asked.doors.http)?
-        }
+    let token = if let Some(path) = file {
+        let is_stdin = path.as_os_str() == "-";
+        let read = if is_stdin { std::io::read_to_string(std::io::stdin()) } else { std::fs::read_to_string(path) };
+        clean_token(&Secret::new(read.map_err(TrustError::Token)?))?
+    } else {
+        let service = Access::new(asked.doors, asked.config, asked.profile)?.service()?;
+        federated::job_token(asked.doors.env, service.address(), asked.doors.http)?
     };
     let told = asked.ask(Method::POST, "/trust-rules/try", Some(&json!({ "token": token.expose() })))?;
     if json {

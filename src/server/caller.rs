@@ -149,7 +149,7 @@ async fn look_up(
 fn caller(server: &Server, known: &Known, source: &Source) -> Answer<Caller> {
     let now = now();
     let scope = known.grant.scope.clone();
-    let job = Job::of(&known);
+    let job = Job::of(known);
     // What a job does is told of the job, and not of whoever stands for its rule.
     let doer = job.as_ref().map_or_else(|| known.grant.person.clone(), |job| format!("job {}", job.name));
     let actor = Actor { person: doer, token: known.id.clone(), ..source.actor() };

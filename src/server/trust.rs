@@ -53,13 +53,17 @@ pub(crate) fn routes() -> Vec<Route> {
 /// What a job's token says, once the issuer's signature holds.
 pub(crate) type Told = Map<String, Value>;
 
-/// What the rules of an organization say to a token: for each rule of its issuer, what it says where it is let in, else
-/// why it is not. Empty where no rule names the issuer, or where it is no token at all.
-pub(crate) fn judge(
-    server: &Server,
-    scope: &OrgScope,
-    token: &Secret,
-) -> Answer<Vec<(Rule, Option<Told>, Option<String>)>> {
+/// What a rule says to a token.
+pub(crate) struct Judged {
+    pub(crate) rule: Rule,
+    /// What the token says, where it holds.
+    pub(crate) told: Option<Told>,
+    /// Why it is not let in; nothing where it is.
+    pub(crate) why: Option<String>,
+}
+
+/// What the rules of an organization say to a token, for each rule of its issuer. Empty where no rule names the issuer, or where it is no token at all.
+pub(crate) fn judge(server: &Server, scope: &OrgScope, token: &Secret) -> Answer<Vec<Judged>> {
     // Nothing is believed here but whom to ask, and only issuers that an administrator named are asked.
     let unverified = id_token::unverified_claims(token);
     let Some(issuer) = unverified.as_ref().and_then(|claims| claims["iss"].as_str()) else { return Ok(Vec::new()) };
@@ -68,14 +72,14 @@ pub(crate) fn judge(
     if rules.is_empty() {
         return Ok(Vec::new());
     }
-    let judged = |rule: Rule| match verified(server, token, &rule) {
-        Err(why) => (rule, None, Some(why)),
-        Ok(()) => {
-            // The signature over just this text was found to hold.
-            let told = unverified.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
-            let why = rule.admits(&told).err();
-            (rule, Some(told), why)
+    let judged = |rule: Rule| {
+        if let Err(why) = verified(server, token, &rule) {
+            return Judged { rule, told: None, why: Some(why) };
         }
+        // The signature over just this text was found to hold.
+        let told = unverified.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+        let why = rule.admits(&told).err();
+        Judged { rule, told: Some(told), why }
     };
     Ok(rules.into_iter().map(judged).collect())
 }
@@ -256,12 +260,12 @@ async fn attempt(State(server): State<Arc<Server>>, caller: Caller, Json(tried):
     let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     blocking(&server, move |server| {
         let judged = judge(server, &caller.scope, &tried.token)?;
-        let subject = judged.iter().find_map(|(_, told, _)| told.as_ref()).map(job);
-        let outcome = if judged.iter().any(|(.., why)| why.is_none()) { Outcome::Done } else { Outcome::Failed };
+        let subject = judged.iter().find_map(|one| one.told.as_ref()).map(job);
+        let outcome = if judged.iter().any(|one| one.why.is_none()) { Outcome::Done } else { Outcome::Failed };
         let detail = subject.clone().unwrap_or_default();
         let event = Event { outcome, detail: &detail, ..Event::done("trust-rule.try", "") };
         server.tell(&caller.scope, &caller.actor, &event)?;
-        let said = |(rule, _, why): (Rule, Option<Told>, Option<String>)| {
+        let said = |Judged { rule, why, .. }: Judged| {
             json!({ "id": rule.id, "name": rule.name, "mode": rule.mode, "admits": why.is_none(), "why": why })
         };
         Ok(Json(json!({ "job": subject, "rules": judged.into_iter().map(said).collect::<Vec<_>>() })))

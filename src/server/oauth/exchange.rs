@@ -21,7 +21,7 @@ use crate::server::permission::Permissions;
 use crate::server::problem::Answer;
 use crate::server::state::{Server, now};
 use crate::server::token::{Kind, Minted};
-use crate::server::trust::{self, Mode, Rule, Told};
+use crate::server::trust::{self, Judged, Mode, Rule, Told};
 
 /// The grant.
 pub(super) const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -95,7 +95,7 @@ pub(super) fn exchange(
     // What is found out is kept, though the answer is a refusal.
     server.db.write(|rows| -> Given<Given<Exchanged>> {
         let mut near: Option<(&Rule, &Told)> = None;
-        for (rule, told, why) in &judged {
+        for Judged { rule, told, why } in &judged {
             let Some(told) = told else { continue };
             near = near.or(Some((rule, told)));
             if why.is_some() {

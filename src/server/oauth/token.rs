@@ -68,10 +68,8 @@ pub(super) async fn give(
         Err(refusal) => return refusal.into_response(),
     };
     // A job's own service may have to be asked for its keys.
-    let turn = match asked.grant_type == exchange::EXCHANGE {
-        true => server.asking.acquire().await.ok(),
-        false => None,
-    };
+    let is_exchange = asked.grant_type == exchange::EXCHANGE;
+    let turn = if is_exchange { server.asking.acquire().await.ok() } else { None };
     let given = blocking(&server, move |server| {
         let tokens = match asked.grant_type.as_str() {
             "authorization_code" => by_code(server, client, &asked, &source),

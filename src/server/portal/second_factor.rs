@@ -97,19 +97,17 @@ fn step(server: &Server, signed_in: &SignedIn, given: &Given, source: &Source) -
                 Some(secret) => Ok(Shown::New(secret)),
                 None => Ok(Shown::On),
             },
-            "confirm" => match totp::confirm(rows, &server.keys, person, code, now)? {
-                Some(codes) => {
+            "confirm" => {
+                if let Some(codes) = totp::confirm(rows, &server.keys, person, code, now)? {
                     attempt.succeeded(rows)?;
                     tell(rows, "second-factor.add", Outcome::Done)?;
-                    Ok(Shown::Done(codes))
+                    return Ok(Shown::Done(codes));
                 }
-                None => {
-                    attempt.failed(rows, now)?;
-                    tell(rows, "second-factor.add", Outcome::Denied)?;
-                    let again = totp::unconfirmed(rows, &server.keys, person)?.map_or(Shown::Off, Shown::New);
-                    Ok(Shown::Wrong(Box::new(again)))
-                }
-            },
+                attempt.failed(rows, now)?;
+                tell(rows, "second-factor.add", Outcome::Denied)?;
+                let again = totp::unconfirmed(rows, &server.keys, person)?.map_or(Shown::Off, Shown::New);
+                Ok(Shown::Wrong(Box::new(again)))
+            }
             "remove" if totp::accept(rows, &server.keys, person, code, now)? => {
                 attempt.succeeded(rows)?;
                 totp::remove(rows, person)?;

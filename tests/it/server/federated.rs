@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::postgres::Postgres;
 use super::served::{Browser, Served};
 use crate::double::{Answer, Double, Seen};
 use crate::idp::keys::{self, Signing};
@@ -55,7 +56,10 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let served = Served::new(&["--allow-host", "127.0.0.1"]);
+        Self::on(Served::new(&["--allow-host", "127.0.0.1"]))
+    }
+
+    fn on(served: Served) -> Self {
         let stage = Stage::new();
         stage.write_config("[defaults]\nstorage = \"plain\"\n");
         served.sign_in_with(&stage, "credentials.read,credentials.write,secrets.read,trust.manage");
@@ -204,19 +208,10 @@ fn what_does_not_fit_is_not_let_in_and_is_told() {
 
 #[test]
 fn only_issuers_of_rules_are_asked_and_no_private_ones() {
-    let served = Served::new(&[]);
-    let stage = Stage::new();
-    stage.write_config("[defaults]\nstorage = \"plain\"\n");
-    served.sign_in_with(&stage, "credentials.read,trust.manage");
-    let admin = super::served::token(&stage);
-    let me = served.api("GET", "/userinfo", &admin, "").json();
-    let organization = me["organization"]["id"].as_str().unwrap().to_owned();
-    let issuer = issuer();
-    let own = issuer.url().trim_end_matches('/').to_owned();
-    let scene = Scene { served, issuer, admin, organization };
+    let scene = Scene::on(Served::new(&[]));
     assert_eq!(scene.exchange(&scene.token(&json!({})), &[]).status(), 400, "no rule names it");
     let made = scene.rule(&json!({ "permissions": ["credentials.read"] }));
-    assert_eq!(made.status(), 201, "{own}: {}", made.text());
+    assert_eq!(made.status(), 201, "{}", made.text());
     assert_eq!(scene.exchange(&scene.token(&json!({})), &[]).status(), 400, "it stands at a private address");
     assert!(scene.issuer.requests().is_empty());
 }
@@ -288,6 +283,22 @@ fn whoever_stands_for_a_rule_gives_what_they_have_now() {
     scene.served.sql("DELETE FROM members");
     assert_eq!(scene.served.api("GET", "/userinfo", &token, "").status(), 401);
     assert_eq!(scene.exchange(&scene.token(&json!({})), &[]).status(), 400);
+}
+
+#[test]
+fn a_job_signs_in_on_postgresql_as_well() {
+    let postgres = Postgres::start();
+    let scene = Scene::on(Served::new(&["--allow-host", "127.0.0.1", "--database", &postgres.url()]));
+    let made = scene.rule(&json!({})).json();
+    let token = scene.exchange(&scene.token(&json!({})), &[]).json()["access_token"].as_str().unwrap().to_owned();
+    assert_eq!(scene.served.api("GET", "/credential-configs", &token, "").status(), 200);
+    assert_eq!(scene.exchange(&scene.token(&json!({ "ref_protected": "false" })), &[]).status(), 400);
+    let path = format!("/trust-rules/{}", made["id"].as_str().unwrap());
+    assert_eq!(scene.served.api("PATCH", &path, &scene.admin, "{\"mode\":\"audit\"}").status(), 200);
+    assert_eq!(scene.served.api("GET", "/credential-configs", &token, "").status(), 401);
+    assert_eq!(scene.served.api("GET", &path, &scene.admin, "").json()["mode"], "audit");
+    assert_eq!(scene.served.api("DELETE", &path, &scene.admin, "").status(), 204);
+    super::identity::has_a_second_factor(&scene.served);
 }
 
 #[test]

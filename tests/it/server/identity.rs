@@ -172,6 +172,18 @@ fn a_recovery_code_lets_in_once_and_guessing_is_slow() {
     assert!(entries.iter().any(|entry| entry["action"] == "sign-in" && entry["detail"] == "second factor"));
 }
 
+/// Sets a second factor up, signs in with it, and takes it away.
+pub fn has_a_second_factor(served: &Served) {
+    let (_, codes) = set_up(&served.browser());
+    let asked = Browser::new(&served.url).sign_in(LOGIN, PASSPHRASE);
+    let half = hidden(&asked.text()).into_iter().find(|(name, _)| name == "half").unwrap().1;
+    let mut browser = Browser::new(&served.url);
+    assert_eq!(browser.post("/sign-in/code", &[("half", &half), ("code", "000000")]).status(), 403);
+    browser.enter(&half, &codes[0]);
+    assert_eq!(step(&browser, "remove", &codes[0]).status(), 403, "once");
+    assert_eq!(step(&browser, "remove", &codes[1]).status(), 200);
+}
+
 #[test]
 fn a_second_factor_is_taken_away_with_itself_alone() {
     let served = Served::new(&[]);

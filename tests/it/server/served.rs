@@ -223,6 +223,13 @@ impl Browser {
         done
     }
 
+    /// Sends the code of a second factor, and is in.
+    pub fn enter(&mut self, half: &str, code: &str) {
+        let done = self.post("/sign-in/code", &[("half", half), ("code", code)]);
+        assert_eq!(done.status(), 303, "{}", done.text());
+        self.cookie = done.header("set-cookie").and_then(|cookie| cookie.split(';').next()).map(str::to_owned);
+    }
+
     /// The page of an authorization, as far as the form: its hidden fields.
     pub fn form(&self, path: &str) -> Vec<(String, String)> {
         let page = self.get(path);
