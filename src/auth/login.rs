@@ -162,7 +162,7 @@ impl Login<'_> {
 
     /// Makes a session of the tokens once it is clear whose they are. Tokens that are refused are given back.
     #[expect(clippy::too_many_arguments, reason = "what the token endpoint gave, and the doors to check it with")]
-    fn session(
+    pub(super) fn session(
         &self,
         grant: Grant,
         client: Client,

@@ -56,6 +56,14 @@ pub fn find(config: &Config, name: &str) -> Result<Service, ServiceError> {
     Ok(Service::of_table(name, user.unwrap_or(&ServiceTable::default())))
 }
 
+/// The keys of an issuer that is known by its address alone: by its discovery document, which must be its own.
+#[cfg(feature = "server")]
+pub fn keys_of(issuer: &str, http: &dyn Http) -> crate::error::Result<super::jwks::Keys> {
+    let metadata = discover(issuer, issuer, http)?;
+    let none = || super::id_token::IdTokenError::Keys("its document names none");
+    super::jwks::Keys::fetch(http, &metadata.jwks_uri.ok_or_else(none)?)
+}
+
 impl Service {
     /// A service as its table says, over the preset that the table or the name chooses.
     pub fn of_table(name: &str, table: &ServiceTable) -> Self {

@@ -67,6 +67,8 @@ pub enum Grant {
     Device,
     /// A pasted token.
     Token,
+    /// The token of a job, exchanged.
+    Federated,
 }
 
 /// The addresses of a service that a session goes on using.
@@ -150,6 +152,7 @@ impl Grant {
             Self::Web => "web",
             Self::Device => "device",
             Self::Token => "token",
+            Self::Federated => "federated",
         }
     }
 }

@@ -65,6 +65,7 @@ mod serve;
 mod setup;
 mod store;
 mod team;
+mod trust_rules;
 pub mod ui;
 mod vault;
 mod vault_door;
@@ -157,6 +158,9 @@ enum Command {
     /// Make and manage workspaces on a lanyard server: lists of the credentials that work is done with
     #[command(subcommand, after_help = "Example:\n  lanyard workspaces create deploy aws-prod registry")]
     Workspaces(team::workspaces::Command),
+    /// Decide which CI jobs sign in to the lanyard server without a secret
+    #[command(subcommand, after_help = "Example:\n  lanyard trust-rules list")]
+    TrustRules(trust_rules::Command),
     Run(run::Args),
     Inject(inject::Args),
     Api(api::Args),
@@ -235,6 +239,7 @@ impl Command {
             Self::Projects(command) => command.run(doors),
             Self::Members(command) => command.run(doors),
             Self::Workspaces(command) => command.run(doors),
+            Self::TrustRules(command) => command.run(doors),
             Self::Run(args) => args.run(doors),
             Self::Inject(args) => args.run(doors),
             Self::Api(args) => args.run(doors),

@@ -29,6 +29,8 @@ pub(crate) struct Known {
     pub(crate) id: String,
     pub(crate) kind: Kind,
     pub(crate) grant: Grant,
+    /// The name of an API key or of a job; else empty.
+    pub(crate) name: String,
     pub(crate) created: i64,
     pub(crate) expires: i64,
     pub(crate) used: Option<i64>,
@@ -79,7 +81,7 @@ pub(crate) fn issue_pair(rows: &mut dyn Rows, grant: &Grant, now: DateTime<Utc>)
 
 /// What is known of a token, whether it still counts or not; `None` for one that was never made here.
 pub(crate) fn find(rows: &mut dyn Rows, parsed: &Parsed) -> Result<Option<Known>, DbError> {
-    let one = "SELECT org, kind, hash, person, client, permissions, family, created, expires, used, revoked \
+    let one = "SELECT org, kind, hash, person, client, permissions, family, created, expires, used, revoked, name \
                FROM tokens WHERE id = $1";
     let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(None) };
     let (org, kind, hash, person) = (row.text(0)?, row.text(1)?, row.bytes(2)?, row.text(3)?);
@@ -95,7 +97,8 @@ pub(crate) fn find(rows: &mut dyn Rows, parsed: &Parsed) -> Result<Option<Known>
     };
     let (created, expires, used) = (row.int(7)?, row.int(8)?, row.maybe_int(9)?);
     let revoked = row.maybe_int(10)?.is_some();
-    Ok(Some(Known { id: parsed.id.clone(), kind: parsed.kind, grant, created, expires, used, revoked }))
+    let name = row.text(11)?;
+    Ok(Some(Known { id: parsed.id.clone(), kind: parsed.kind, grant, name, created, expires, used, revoked }))
 }
 
 /// Spends a refresh token: `false` where it was spent before.
@@ -112,6 +115,20 @@ pub(crate) fn revoke_family(rows: &mut dyn Rows, grant: &Grant, now: DateTime<Ut
     rows.execute(
         "UPDATE tokens SET revoked = $3 WHERE org = $1 AND family = $2 AND revoked IS NULL",
         values![grant.scope.id(), &grant.family, now.timestamp_millis()],
+    )?;
+    Ok(())
+}
+
+/// Ends every token that jobs got under a rule.
+pub(crate) fn revoke_jobs(
+    rows: &mut dyn Rows,
+    scope: &OrgScope,
+    rule: &str,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    rows.execute(
+        "UPDATE tokens SET revoked = $4 WHERE org = $1 AND family = $2 AND kind = $3 AND revoked IS NULL",
+        values![scope.id(), rule, Kind::Job.word(), now.timestamp_millis()],
     )?;
     Ok(())
 }

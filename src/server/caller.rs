@@ -64,6 +64,25 @@ pub(crate) struct Caller {
     pub(crate) projects: Vec<(String, Role)>,
     /// The same for the audit.
     pub(crate) actor: Actor,
+    /// The job that it is, where no person calls.
+    pub(crate) job: Option<Job>,
+}
+
+/// A job that was let in by a trust rule.
+#[derive(Debug, Clone)]
+pub(crate) struct Job {
+    /// The rule.
+    pub(crate) rule: String,
+    /// Its subject at its own service, and its run.
+    pub(crate) name: String,
+}
+
+impl Job {
+    /// The job that has a token, where it is one that has it.
+    pub(crate) fn of(known: &Known) -> Option<Self> {
+        let job = || Self { rule: known.grant.family.clone(), name: known.name.clone() };
+        (known.kind == Kind::Job).then(job)
+    }
 }
 
 impl Caller {
@@ -142,7 +161,7 @@ async fn look_up(
     source: Source,
     needed: Option<Access>,
 ) -> Answer<Caller> {
-    let parsed = token.filter(|parsed| matches!(parsed.kind, Kind::Key | Kind::Access));
+    let parsed = token.filter(|parsed| matches!(parsed.kind, Kind::Key | Kind::Access | Kind::Job));
     let parsed = parsed.ok_or_else(Problem::unauthenticated)?;
     blocking(server, move |server| {
         let known = server.db.read(|rows| bearer::find(rows, &parsed))?.ok_or_else(Problem::unauthenticated)?;
@@ -164,7 +183,10 @@ async fn look_up(
 fn caller(server: &Server, known: &Known, source: &Source) -> Answer<Caller> {
     let now = now();
     let scope = known.grant.scope.clone();
-    let actor = Actor { person: known.grant.person.clone(), token: known.id.clone(), ..source.actor() };
+    let job = Job::of(known);
+    // What a job does is told of the job, and not of whoever stands for its rule.
+    let doer = job.as_ref().map_or_else(|| known.grant.person.clone(), |job| format!("job {}", job.name));
+    let actor = Actor { person: doer, token: known.id.clone(), ..source.actor() };
     let found = server.db.read(|rows| -> Result<_, DbError> {
         Ok((
             people::role(rows, &scope, &known.grant.person)?,
@@ -184,5 +206,5 @@ fn caller(server: &Server, known: &Known, source: &Source) -> Answer<Caller> {
     }
     let granted = known.grant.permissions.clone();
     let permissions = granted.and(&role.permissions());
-    Ok(Caller { scope, person, role, permissions, granted, projects: found.2, actor })
+    Ok(Caller { scope, person, role, permissions, granted, projects: found.2, actor, job })
 }

@@ -33,11 +33,14 @@ mod random;
 mod routes;
 mod serve;
 mod settings;
+mod signing;
 mod state;
 mod sweep;
 mod team;
 mod tls;
 mod token;
+mod totp;
+mod trust;
 mod vault;
 mod workspaces;
 

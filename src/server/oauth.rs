@@ -1,6 +1,6 @@
 //! The server as an OAuth 2.0 authorization server: how a command line, or any other program, is let in.
 //!
-//! RFC 6749 with PKCE (RFC 7636, S256 alone), RFC 8628, 7009, 7662, 8414 and 9207; what RFC 9700 asks for is not left to
+//! RFC 6749 with PKCE (RFC 7636, S256 alone), RFC 8628, 7009, 7662, 8414, 8693 and 9207, and OpenID Connect; what RFC 9700 asks for is not left to
 //! choice. Scopes are permissions; a token has at most what its person has in the organization at that moment.
 
 use axum::http::Method;
@@ -14,6 +14,8 @@ mod consent;
 mod device;
 mod device_page;
 mod error;
+mod exchange;
+mod id_token;
 mod introspect;
 mod metadata;
 mod revoke;
@@ -22,6 +24,8 @@ mod token;
 pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/.well-known/oauth-authorization-server", Access::Anyone, metadata::show),
+        Route::new(Method::GET, "/.well-known/openid-configuration", Access::Anyone, metadata::show),
+        Route::new(Method::GET, "/.well-known/jwks.json", Access::Anyone, id_token::keys),
         Route::new(Method::GET, "/authorize", Access::Page, authorize::show),
         Route::new(Method::POST, "/authorize", Access::Page, authorize::submit),
         Route::new(Method::POST, "/token", Access::Anyone, token::give),

@@ -186,6 +186,12 @@ pub(crate) fn session(
     Ok(by_id(rows, &person)?.map(|person| (person, parsed.id)))
 }
 
+/// When a session began.
+pub(crate) fn signed_in_at(rows: &mut dyn Rows, id: &str) -> Result<Option<i64>, DbError> {
+    let row = rows.first("SELECT created FROM sessions WHERE id = $1", values![id])?;
+    row.map(|mut row| row.int(0)).transpose()
+}
+
 /// Notes that a session is in use, if that was last noted longer ago than `every` milliseconds.
 pub(crate) fn note_session(rows: &mut dyn Rows, id: &str, now: DateTime<Utc>, every: i64) -> Result<(), DbError> {
     let at = now.timestamp_millis();

@@ -25,11 +25,13 @@ pub(crate) enum Permission {
     WorkspacesWrite,
     /// Make further organizations on this server.
     OrganizationsCreate,
+    /// Decide which jobs of outside services are let in.
+    TrustManage,
 }
 
 impl Permission {
     /// Every permission.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::CredentialsRead,
         Self::CredentialsWrite,
         Self::CredentialsVerify,
@@ -40,6 +42,7 @@ impl Permission {
         Self::ProjectsManage,
         Self::WorkspacesWrite,
         Self::OrganizationsCreate,
+        Self::TrustManage,
     ];
 
     /// The word.
@@ -55,6 +58,7 @@ impl Permission {
             Self::ProjectsManage => "projects.manage",
             Self::WorkspacesWrite => "workspaces.write",
             Self::OrganizationsCreate => "organizations.create",
+            Self::TrustManage => "trust.manage",
         }
     }
 
@@ -71,6 +75,7 @@ impl Permission {
             Self::ProjectsManage => "Make, rename and delete projects, and say who works in them",
             Self::WorkspacesWrite => "Make, change and delete workspaces",
             Self::OrganizationsCreate => "Make further organizations",
+            Self::TrustManage => "Decide which jobs of outside services are let in",
         }
     }
 
@@ -86,6 +91,7 @@ impl Permission {
             Self::MembersManage => Role::Admin,
             Self::ProjectsManage => Role::Admin,
             Self::WorkspacesWrite => Role::Member,
+            Self::TrustManage => Role::Admin,
             Self::OrganizationsCreate => Role::Owner,
         }
     }

@@ -8,8 +8,10 @@ use axum::http::Method;
 use super::caller::Access;
 use super::routes::Route;
 
+mod half;
 mod home;
 pub(crate) mod page;
+mod second_factor;
 mod session;
 mod set_up;
 mod sign_in;
@@ -23,6 +25,9 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new(Method::POST, "/setup", Access::Page, set_up::submit),
         Route::new(Method::GET, "/sign-in", Access::Page, sign_in::show),
         Route::new(Method::POST, "/sign-in", Access::Page, sign_in::submit),
+        Route::new(Method::POST, "/sign-in/code", Access::Page, half::submit),
         Route::new(Method::POST, "/sign-out", Access::Page, sign_in::sign_out),
+        Route::new(Method::GET, second_factor::PATH, Access::Page, second_factor::show),
+        Route::new(Method::POST, second_factor::PATH, Access::Page, second_factor::submit),
     ]
 }

@@ -12,7 +12,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::caller::{Access, admit};
 use super::state::Server;
 use super::{
-    api_keys, credential_configs, edge, health, invitations, members, oauth, organizations, portal, projects,
+    api_keys, credential_configs, edge, health, invitations, members, oauth, organizations, portal, projects, trust,
     workspaces,
 };
 
@@ -52,6 +52,7 @@ fn all() -> Vec<Route> {
         invitations::routes(),
         projects::routes(),
         workspaces::routes(),
+        trust::routes(),
     ]
     .into_iter()
     .flatten()

@@ -13,9 +13,12 @@ use super::routes::router;
 use super::settings::Settings;
 use super::state::{Server, now, room};
 use super::{listen, people, sweep, tls};
+use crate::error::Failure as _;
 use crate::os::files;
 use crate::secret::{Secret, SecretStore};
+use crate::server::signing::SigningKey;
 use crate::server::token::{self, Kind};
+use crate::server::trust::Issuers;
 
 /// The link that makes the first owner is good for so long.
 const LINK: TimeDelta = TimeDelta::hours(1);
@@ -81,6 +84,7 @@ pub fn serve(
         proxies: settings.proxies.clone(),
         allowed_hosts: settings.allowed_hosts.clone(),
         env: settings.surroundings(),
+        issuers: Issuers::default(),
         stretching,
         asking,
     };
@@ -122,6 +126,11 @@ fn open(settings: &Settings, store: &dyn SecretStore) -> Result<(Database, Keys)
         None => Master::Store(store),
     };
     let keys = Keys::open(&db, &place)?;
+    // There is a key to sign with from the start, so that whoever asks for keys finds it.
+    db.write(|rows| SigningKey::in_force(rows, &keys, now())).map_err(|failure| {
+        let (code, mend) = (failure.code(), failure.mend());
+        ServeError::Database(Box::new(failure), code, mend)
+    })?;
     Ok((db, keys))
 }
 

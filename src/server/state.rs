@@ -9,6 +9,7 @@ use super::db::{Database, OrgScope};
 use super::keys::Keys;
 use super::problem::Answer;
 use super::settings::Proxies;
+use super::trust::Issuers;
 use super::vault::OrgVault;
 use crate::os::Env;
 
@@ -31,6 +32,8 @@ pub(crate) struct Server {
     pub(crate) allowed_hosts: Vec<String>,
     /// The surroundings of providers: nothing is set in them.
     pub(crate) env: Env,
+    /// The keys of outside issuers, as they were fetched last.
+    pub(crate) issuers: Issuers,
     /// Who may stretch a passphrase now.
     pub(crate) stretching: Semaphore,
     /// Who may ask a provider now.

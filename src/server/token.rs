@@ -32,11 +32,24 @@ pub(crate) enum Kind {
     Session,
     /// A link that is good once.
     Invitation,
+    /// An access token of a job.
+    Job,
+    /// A passphrase that was right, while the second factor is asked for.
+    Half,
 }
 
 impl Kind {
-    const ALL: [Self; 7] =
-        [Self::Key, Self::Access, Self::Refresh, Self::Code, Self::Device, Self::Session, Self::Invitation];
+    const ALL: [Self; 9] = [
+        Self::Key,
+        Self::Access,
+        Self::Refresh,
+        Self::Code,
+        Self::Device,
+        Self::Session,
+        Self::Invitation,
+        Self::Job,
+        Self::Half,
+    ];
 
     /// The word in the token and in the database.
     pub(crate) fn word(self) -> &'static str {
@@ -48,6 +61,8 @@ impl Kind {
             Self::Device => "dev",
             Self::Session => "sess",
             Self::Invitation => "inv",
+            Self::Job => "job",
+            Self::Half => "half",
         }
     }
 }

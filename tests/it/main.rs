@@ -109,7 +109,10 @@ mod secure;
 mod server {
     mod crashes;
     mod credentials;
+    mod federated;
     mod grants;
+    mod identity;
+    mod other_client;
     mod pages;
     mod places;
     mod postgres;

@@ -7,12 +7,13 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::Serialize;
 
-use crate::auth::Notice;
+use crate::auth::federated;
 use crate::auth::grant::Client;
 use crate::auth::login::{self, Fresh, Login};
 use crate::auth::loopback::{Host, Redirect};
 use crate::auth::service::Service;
 use crate::auth::session::{Place, Session, timestamp};
+use crate::auth::{Notice, Reply};
 use crate::cli::access::{expiry, waiting_for};
 use crate::cli::argv::{Place as ArgvPlace, Visible};
 use crate::cli::{Doors, active, argv, given};
@@ -71,6 +72,12 @@ pub(crate) struct Args {
     /// Read the token from this file
     #[arg(long, group = "way", value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     token_file: Option<PathBuf>,
+    /// Sign a CI job in by the token that its own service makes for it; no secret is stored anywhere
+    #[arg(long, group = "way")]
+    federated: bool,
+    /// The organization at the lanyard server that a job works for [default: LANYARD_ORGANIZATION]
+    #[arg(long, value_name = "ID", requires = "federated")]
+    organization: Option<String>,
     /// Print the address instead of opening a browser
     #[arg(long)]
     no_browser: bool,
@@ -105,6 +112,7 @@ enum Way {
     Web,
     Device,
     Token,
+    Federated,
 }
 
 /// Why a sign-in ended without a session, beyond what the domain says.
@@ -116,12 +124,16 @@ enum LoginFailure {
     /// stdin or the token's file could not be read.
     #[error("cannot read the secret")]
     Input(#[source] std::io::Error),
+    /// A job does not say for whom it works.
+    #[error("the organization that the job works for is not named")]
+    NoOrganization,
 }
 
 impl Failure for LoginFailure {
     fn code(&self) -> Code {
         match self {
             Self::OtherAccount { .. } | Self::Input(_) => Code::Failed,
+            Self::NoOrganization => Code::Usage,
         }
     }
 
@@ -131,6 +143,7 @@ impl Failure for LoginFailure {
                 "choose the right account in the browser, name another profile with `--profile NAME`, or accept it with `--switch-account`"
                     .into()
             }
+            Self::NoOrganization => "give --organization ID; `lanyard trust-rules create` told it".into(),
             Self::Input(_) => "pipe the value into the command, or name a file that you may read".into(),
         })
     }
@@ -152,7 +165,7 @@ impl Args {
         let way = self.way(doors, &service)?;
         let client_id = match way {
             Way::Token => None,
-            Way::Web | Way::Device => Some(self.client_id(doors, &service)?),
+            Way::Web | Way::Device | Way::Federated => Some(self.client_id(doors, &service)?),
         };
         let store = keep::proven_store(doors, &self, &target)?;
         let given = self.read_secret(doors, way)?;
@@ -160,10 +173,10 @@ impl Args {
 
         let metadata = match way {
             Way::Token => service.known_metadata()?,
-            Way::Web | Way::Device => service.metadata(doors.http)?,
+            Way::Web | Way::Device | Way::Federated => service.metadata(doors.http)?,
         };
         let login = Login {
-            scopes: self.scopes(&target, &service),
+            scopes: self.scopes(&target, &service, way),
             service: &service,
             metadata: &metadata,
             endpoint: target.endpoint(&service),
@@ -172,7 +185,7 @@ impl Args {
         };
         let _one_at_a_time = match way {
             Way::Web => Some(self.wait_for_others(doors)?),
-            Way::Device | Way::Token => None,
+            Way::Device | Way::Token | Way::Federated => None,
         };
         if way == Way::Web
             && let Some(session) = keep::signed_in_meanwhile(&target.place(doors), &*store, before)
@@ -182,6 +195,10 @@ impl Args {
         }
         let fresh = match (way, given) {
             (Way::Token, Given::Token(token)) => self.keep_token(doors, &login, token)?,
+            (Way::Federated, _) => {
+                let client = Self::client(client_id, &login, &target.place(doors), &*store, None)?;
+                self.sign_job_in(doors, &login, client)?
+            }
             (way, given) => {
                 let client = Self::client(client_id, &login, &target.place(doors), &*store, given.client_secret())?;
                 self.sign_in(doors, &login, way, client, json)?
@@ -189,12 +206,14 @@ impl Args {
         };
         let kept = keep::keep(doors, &self, &target, &service, &*store, fresh)?;
         // Who carries a sign-in out was told the one object already; a pasted token has none before this.
-        tell(doors, json && way == Way::Token, &kept.profile, &kept.session, store.choice())
+        tell(doors, json && matches!(way, Way::Token | Way::Federated), &kept.profile, &kept.session, store.choice())
     }
 
     fn way(&self, doors: &Doors<'_>, service: &Service) -> Result<Way> {
         if self.web {
             Ok(Way::Web)
+        } else if self.federated {
+            Ok(Way::Federated)
         } else if self.device {
             Ok(Way::Device)
         } else if self.gives_token() || service.is_token_only() {
@@ -210,16 +229,23 @@ impl Args {
 
     /// No flag says what to do, so a person may be asked.
     fn is_bare(&self) -> bool {
-        self.service.is_none() && self.issuer.is_none() && !self.web && !self.device && !self.gives_token()
+        self.service.is_none()
+            && self.issuer.is_none()
+            && !self.web
+            && !self.device
+            && !self.federated
+            && !self.gives_token()
     }
 
     fn gives_token(&self) -> bool {
         self.with_token || self.token.is_some() || self.token_file.is_some()
     }
 
-    fn scopes(&self, target: &Target, service: &Service) -> Vec<String> {
+    fn scopes(&self, target: &Target, service: &Service, way: Way) -> Vec<String> {
         match &self.scopes {
             Some(scopes) => login::scopes(scopes),
+            // A job gets what the rule gives that lets it in.
+            None if way == Way::Federated => Vec::new(),
             None => target.scopes().unwrap_or_else(|| service.scopes()),
         }
     }
@@ -260,6 +286,20 @@ impl Args {
     fn keep_token(&self, doors: &Doors<'_>, login: &Login<'_>, token: Secret) -> Result<Fresh> {
         doors.ui.mask(&token)?;
         login.token(token, !self.no_verify, doors.http, doors.env.now())
+    }
+
+    fn sign_job_in(&self, doors: &Doors<'_>, login: &Login<'_>, client: Client) -> Result<Fresh> {
+        let named = self.organization.as_deref().or_else(|| doors.env.var("LANYARD_ORGANIZATION"));
+        let organization = named.ok_or(LoginFailure::NoOrganization)?;
+        let job = federated::job_token(doors.env, login.service.address(), doors.http)?;
+        doors.ui.mask(&job)?;
+        let warn = &mut |notice: Notice<'_>| {
+            if let Notice::Warning(text) = notice {
+                doors.ui.warn(&text);
+            }
+            Reply::GoOn
+        };
+        login.federated(client, organization, &job, doors.http, doors.env.now(), warn)
     }
 
     fn sign_in(&self, doors: &Doors<'_>, login: &Login<'_>, way: Way, client: Client, json: bool) -> Result<Fresh> {

@@ -12,12 +12,13 @@ use serde::Deserialize;
 use super::client::{self, Client};
 use super::consent;
 use super::error::OauthError;
+use super::id_token;
 use crate::http::Url;
 use crate::secret::Secret;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::db::values;
-use crate::server::people::Member;
+use crate::server::people::{self, Member};
 use crate::server::permission::Permissions;
 use crate::server::portal::page::{Page, Text, sent_on};
 use crate::server::portal::{Visitor, same_origin, sign_in_first};
@@ -28,7 +29,7 @@ use crate::server::token::{self, Kind};
 
 /// A code is exchanged at once, or never.
 const LIFE: TimeDelta = TimeDelta::seconds(60);
-/// The longest state that is carried through.
+/// The longest state or nonce that is carried through.
 const STATE: usize = 2048;
 
 /// What a program asks.
@@ -41,6 +42,7 @@ pub(super) struct Asked {
     scope: Option<String>,
     code_challenge: Option<String>,
     code_challenge_method: Option<String>,
+    nonce: Option<String>,
 }
 
 /// What a person says to it.
@@ -76,6 +78,9 @@ impl Asked {
         let state = self.state.clone().filter(|state| state.len() <= STATE);
         let refuse =
             |error| Box::new(sent_on(answer(server, &redirect, &[("error", error)], state.as_deref()).as_str(), None));
+        if self.nonce.as_ref().is_some_and(|nonce| nonce.len() > STATE) {
+            return Err(refuse("invalid_request"));
+        }
         if self.response_type.as_deref() != Some("code") {
             return Err(refuse("unsupported_response_type"));
         }
@@ -101,6 +106,7 @@ impl Asked {
             ("scope", &self.scope),
             ("code_challenge", &self.code_challenge),
             ("code_challenge_method", &self.code_challenge_method),
+            ("nonce", &self.nonce),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value.as_deref()?)))
@@ -181,10 +187,11 @@ pub(super) async fn submit(
                 return Ok(None);
             }
             let minted = token::mint(Kind::Code)?;
+            let began = people::signed_in_at(rows, &signed_in.session)?;
             let permissions = given(&question, &member);
             rows.execute(
-                "INSERT INTO codes (id, hash, org, person, client, redirect, challenge, permissions, family, expires) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                "INSERT INTO codes (id, hash, org, person, client, redirect, challenge, permissions, family, expires, \
+                 openid, nonce, signed_in) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
                 values![
                     &minted.id,
                     &minted.hash,
@@ -196,6 +203,9 @@ pub(super) async fn submit(
                     &permissions.words(),
                     random::base62(20)?.as_str(),
                     (now() + LIFE).timestamp_millis(),
+                    i64::from(id_token::is_wanted(decided.asked.scope.as_deref())),
+                    decided.asked.nonce.as_deref(),
+                    began,
                 ],
             )?;
             Ok(Some(minted.token))

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::consent;
 use super::error::{Given, OauthError, refused, settled};
+use super::id_token::{self, About};
 use super::token::{Tokens, first_tokens, known_client};
 use crate::secret::Secret;
 use crate::server::bearer::Grant;
@@ -52,8 +53,8 @@ fn make(server: &Server, asked: &Asked) -> Given<Response> {
         // Codes that nobody typed in time go; there are few of them at any moment.
         rows.execute("DELETE FROM devices WHERE expires < $1", values![at])?;
         rows.execute(
-            "INSERT INTO devices (id, hash, user_code, client, permissions, state, expires, polled, pace) \
-             VALUES ($1, $2, $3, $4, $5, 'waiting', $6, 0, $7)",
+            "INSERT INTO devices (id, hash, user_code, client, permissions, state, expires, polled, pace, openid) \
+             VALUES ($1, $2, $3, $4, $5, 'waiting', $6, 0, $7, $8)",
             values![
                 &minted.id,
                 &minted.hash,
@@ -61,7 +62,8 @@ fn make(server: &Server, asked: &Asked) -> Given<Response> {
                 client,
                 &permissions.words(),
                 at + LIFE.num_milliseconds(),
-                PACE
+                PACE,
+                i64::from(id_token::is_wanted(asked.scope.as_deref())),
             ],
         )?;
         Ok(())
@@ -85,12 +87,13 @@ pub(super) fn poll(server: &Server, client: &str, code: Option<&Secret>, source:
     let Some(parsed) = parsed.filter(|parsed| parsed.kind == Kind::Device) else { return bad() };
     // How often it asked is kept, though the answer is a refusal.
     server.db.write(|rows| -> Given<Given<Tokens>> {
-        let one =
-            "SELECT hash, client, permissions, state, org, person, expires, polled, pace FROM devices WHERE id = $1";
+        let one = "SELECT hash, client, permissions, state, org, person, expires, polled, pace, openid \
+                   FROM devices WHERE id = $1";
         let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(bad()) };
         let (hash, known, permissions, state) = (row.bytes(0)?, row.text(1)?, row.text(2)?, row.text(3)?);
         let (org, person) = (row.maybe_text(4)?, row.maybe_text(5)?);
         let (expires, polled, pace) = (row.int(6)?, row.int(7)?, row.int(8)?);
+        let about = (row.int(9)? == 1).then_some(About { nonce: None, signed_in: None });
         if !parsed.is(&hash) || known != client {
             return Ok(bad());
         }
@@ -114,7 +117,7 @@ pub(super) fn poll(server: &Server, client: &str, code: Option<&Secret>, source:
                     permissions: Permissions::parse(&permissions).unwrap_or_default(),
                     family: random::base62(20)?.to_string(),
                 };
-                settled(first_tokens(rows, server, &grant, "program.sign-in", source))
+                settled(first_tokens(rows, server, &grant, about.as_ref(), source))
             }
             ("denied", ..) => Ok(refused("access_denied", "the person said no")),
             ("waiting", ..) if too_soon && polled > 0 => Ok(refused("slow_down", "asked too soon")),

@@ -13,7 +13,7 @@ use super::token::known_client;
 use crate::secret::Secret;
 use crate::server::bearer;
 use crate::server::bridge::blocking;
-use crate::server::caller::Caller;
+use crate::server::caller::{Caller, Job};
 use crate::server::db::values;
 use crate::server::people;
 use crate::server::permission::Permission;
@@ -42,13 +42,18 @@ pub(super) async fn introspect(State(server): State<Arc<Server>>, Form(asked): F
             let grant = &known.grant;
             let role = people::role(rows, &grant.scope, &grant.person)?;
             let (Some(role), Some(person)) = (role, people::by_id(rows, &grant.person)?) else { return Ok(None) };
+            // A job is itself, and not whoever stands for its rule.
+            let (subject, name) = match Job::of(&known) {
+                Some(job) => (job.rule, job.name),
+                None => (person.id, person.login),
+            };
             Ok(Some(json!({
                 "active": true,
                 "scope": grant.permissions.and(&role.permissions()).words(),
                 "client_id": grant.client,
                 "token_type": "Bearer",
-                "sub": person.id,
-                "username": person.login,
+                "sub": subject,
+                "username": name,
                 "iss": server.issuer(),
                 "iat": known.created / 1000,
                 "exp": known.expires / 1000,
@@ -68,9 +73,13 @@ pub(super) async fn userinfo(State(server): State<Arc<Server>>, caller: Caller) 
             let one = "SELECT name FROM organizations WHERE id = $1";
             rows.first(one, values![caller.scope.id()])?.map(|mut row| row.text(0)).transpose()
         })?;
+        let (subject, login) = match caller.job {
+            Some(job) => (job.rule, job.name),
+            None => (caller.person.id, caller.person.login),
+        };
         Ok(Json(json!({
-            "sub": caller.person.id,
-            "preferred_username": caller.person.login,
+            "sub": subject,
+            "preferred_username": login,
             "organization": { "id": caller.scope.id(), "name": name, "role": caller.role.word() },
             "permissions": caller.permissions.iter().map(Permission::word).collect::<Vec<_>>(),
         })))

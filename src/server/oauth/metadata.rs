@@ -1,4 +1,4 @@
-//! What the server can do, as RFC 8414 has it.
+//! What the server can do, as RFC 8414 and OpenID Connect Discovery have it: one document under both names.
 
 use std::sync::Arc;
 
@@ -6,12 +6,14 @@ use axum::Json;
 use axum::extract::State;
 use serde_json::{Value, json};
 
+use super::exchange::EXCHANGE;
+use super::id_token::OPENID;
 use crate::auth::LANYARD_API;
 use crate::server::permission::Permission;
 use crate::server::state::Server;
 
 pub(super) async fn show(State(server): State<Arc<Server>>) -> Json<Value> {
-    let scopes: Vec<&str> = Permission::ALL.iter().map(|permission| permission.word()).collect();
+    let scopes: Vec<&str> = Permission::ALL.iter().map(|permission| permission.word()).chain([OPENID]).collect();
     let mut document = json!({
         "issuer": server.issuer(),
         "authorization_endpoint": server.address("/authorize"),
@@ -20,6 +22,7 @@ pub(super) async fn show(State(server): State<Arc<Server>>) -> Json<Value> {
         "revocation_endpoint": server.address("/revoke"),
         "introspection_endpoint": server.address("/introspect"),
         "userinfo_endpoint": server.address("/userinfo"),
+        "jwks_uri": server.address("/.well-known/jwks.json"),
         "scopes_supported": scopes,
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
@@ -27,11 +30,15 @@ pub(super) async fn show(State(server): State<Arc<Server>>) -> Json<Value> {
             "authorization_code",
             "refresh_token",
             "urn:ietf:params:oauth:grant-type:device_code",
+            EXCHANGE,
         ],
         "token_endpoint_auth_methods_supported": ["none"],
         "revocation_endpoint_auth_methods_supported": ["none"],
         "introspection_endpoint_auth_methods_supported": ["none"],
         "code_challenge_methods_supported": ["S256"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+        "claims_supported": ["sub", "preferred_username", "organization", "auth_time", "nonce", "at_hash"],
         "authorization_response_iss_parameter_supported": true,
     });
     document[LANYARD_API] = json!(1);

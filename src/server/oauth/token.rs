@@ -16,6 +16,8 @@ use zeroize::Zeroizing;
 use super::client;
 use super::device;
 use super::error::{Given, OauthError, refused, settled};
+use super::exchange;
+use super::id_token::{self, About};
 use crate::secret::Secret;
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bearer::{self, ACCESS, Grant};
@@ -39,6 +41,8 @@ pub(super) struct Asked {
     refresh_token: Option<Secret>,
     device_code: Option<Secret>,
     scope: Option<String>,
+    #[serde(flatten)]
+    exchange: exchange::Asked,
 }
 
 /// The tokens of a sign-in.
@@ -46,6 +50,7 @@ pub(super) struct Tokens {
     pub(super) access: Minted,
     pub(super) refresh: Minted,
     pub(super) permissions: Permissions,
+    pub(super) id_token: Option<Secret>,
 }
 
 pub(super) async fn give(
@@ -62,18 +67,28 @@ pub(super) async fn give(
         Ok(client) => client,
         Err(refusal) => return refusal.into_response(),
     };
+    // A job's own service may have to be asked for its keys.
+    let is_exchange = asked.grant_type == exchange::EXCHANGE;
+    let turn = if is_exchange { server.asking.acquire().await.ok() } else { None };
     let given = blocking(&server, move |server| {
-        Ok(match asked.grant_type.as_str() {
+        let tokens = match asked.grant_type.as_str() {
             "authorization_code" => by_code(server, client, &asked, &source),
             "refresh_token" => by_refresh(server, client, &asked, &source),
             "urn:ietf:params:oauth:grant-type:device_code" => {
                 device::poll(server, client, asked.device_code.as_ref(), &source)
             }
+            exchange::EXCHANGE => {
+                return Ok(exchange::exchange(server, client, &asked.exchange, asked.scope.as_deref(), &source)
+                    .map(IntoResponse::into_response));
+            }
             _ => refused("unsupported_grant_type", "this server does not know the grant"),
-        })
+        };
+        Ok(tokens.map(IntoResponse::into_response))
     });
-    match given.await {
-        Ok(Ok(tokens)) => tokens.into_response(),
+    let given = given.await;
+    drop(turn);
+    match given {
+        Ok(Ok(tokens)) => tokens,
         Ok(Err(refusal)) => refusal.into_response(),
         Err(problem) => OauthError::Other(problem).into_response(),
     }
@@ -91,7 +106,10 @@ impl IntoResponse for Tokens {
     fn into_response(self) -> Response {
         let (access, refresh) = (self.access.token.expose(), self.refresh.token.expose());
         // Letters, digits and blanks need no quoting; the room is enough, so that no copy is left behind.
-        let mut body = Zeroizing::new(String::with_capacity(512));
+        let mut body = Zeroizing::new(String::with_capacity(4096));
+        let openid = if self.id_token.is_some() { "openid " } else { "" };
+        let id_token = self.id_token.as_ref().map(Secret::expose);
+        let (before, after) = if id_token.is_some() { ("\",\"id_token\":\"", "\"}") } else { ("\"", "}") };
         for part in [
             "{\"access_token\":\"",
             access,
@@ -100,8 +118,11 @@ impl IntoResponse for Tokens {
             ",\"refresh_token\":\"",
             refresh,
             "\",\"scope\":\"",
+            openid,
             &self.permissions.words(),
-            "\"}",
+            before,
+            id_token.unwrap_or_default(),
+            after,
         ] {
             body.push_str(part);
         }
@@ -118,7 +139,7 @@ pub(super) fn first_tokens(
     rows: &mut dyn Rows,
     server: &Server,
     grant: &Grant,
-    action: &str,
+    about: Option<&About>,
     source: &Source,
 ) -> Given<Tokens> {
     if people::role(rows, &grant.scope, &grant.person)?.is_none() {
@@ -126,9 +147,13 @@ pub(super) fn first_tokens(
     }
     let (access, refresh) = bearer::issue_pair(rows, grant, now())?;
     let actor = Actor { person: grant.person.clone(), token: access.id.clone(), ..source.actor() };
-    let event = Event { detail: &grant.client, ..Event::done(action, &grant.family) };
+    let event = Event { detail: &grant.client, ..Event::done("program.sign-in", &grant.family) };
     audit::append(rows, &server.keys, &grant.scope, &actor, &event, now())?;
-    Ok(Tokens { access, refresh, permissions: grant.permissions.clone() })
+    let id_token = match about {
+        Some(about) => id_token::make(rows, server, grant, &access, about)?,
+        None => None,
+    };
+    Ok(Tokens { access, refresh, permissions: grant.permissions.clone(), id_token })
 }
 
 fn by_code(server: &Server, client: &str, asked: &Asked, source: &Source) -> Given<Tokens> {
@@ -137,8 +162,8 @@ fn by_code(server: &Server, client: &str, asked: &Asked, source: &Source) -> Giv
     let Some(parsed) = parsed.filter(|parsed| parsed.kind == Kind::Code) else { return bad() };
     // What is found out about a code that was stolen is kept, though the answer is a refusal.
     server.db.write(|rows| -> Given<Given<Tokens>> {
-        let one = "SELECT hash, org, person, client, redirect, challenge, permissions, family, expires, spent \
-                   FROM codes WHERE id = $1";
+        let one = "SELECT hash, org, person, client, redirect, challenge, permissions, family, expires, spent, \
+                   openid, nonce, signed_in FROM codes WHERE id = $1";
         let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(bad()) };
         let hash = row.bytes(0)?;
         let grant = Grant {
@@ -150,6 +175,8 @@ fn by_code(server: &Server, client: &str, asked: &Asked, source: &Source) -> Giv
         };
         let (redirect, challenge) = (row.text(4)?, row.text(5)?);
         let (expires, spent) = (row.int(8)?, row.maybe_int(9)?);
+        let about = About { nonce: row.maybe_text(11)?, signed_in: row.maybe_int(12)? };
+        let about = (row.int(10)? == 1).then_some(about);
         if !parsed.is(&hash) {
             return Ok(bad());
         }
@@ -168,7 +195,7 @@ fn by_code(server: &Server, client: &str, asked: &Asked, source: &Source) -> Giv
         if !proven || !fits || at >= expires {
             return Ok(bad());
         }
-        settled(first_tokens(rows, server, &grant, "program.sign-in", source))
+        settled(first_tokens(rows, server, &grant, about.as_ref(), source))
     })?
 }
 
@@ -203,7 +230,8 @@ fn by_refresh(server: &Server, client: &str, asked: &Asked, source: &Source) -> 
         let (access, refresh) = bearer::issue_pair(rows, &grant, now())?;
         let actor = Actor { person: grant.person.clone(), token: access.id.clone(), ..source.actor() };
         audit::append(rows, &server.keys, &grant.scope, &actor, &Event::done("token.renew", &grant.family), now())?;
-        Ok(Ok(Tokens { access, refresh, permissions: grant.permissions.and(&role.permissions()) }))
+        let permissions = grant.permissions.and(&role.permissions());
+        Ok(Ok(Tokens { access, refresh, permissions, id_token: None }))
     })?
 }
 

@@ -30,6 +30,7 @@ pub(super) async fn show(State(server): State<Arc<Server>>, visitor: Visitor) ->
     let body = format!(
         "<p>Signed in as <strong>{}</strong>.</p>\n<dl>{organizations}</dl>\n\
          <p class=\"hint\">In a terminal: <code>lanyard auth login --service {}</code></p>\n\
+         <p><a href=\"/second-factor\">Second factor</a></p>\n\
          <form method=\"post\" action=\"/sign-out\"><input type=\"hidden\" name=\"word\" value=\"{}\">\
          <button class=\"quiet\">Sign out</button></form>",
         Text(&signed_in.person.login),

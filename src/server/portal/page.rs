@@ -125,6 +125,8 @@ main {
 h1 { font-size: 26px; font-weight: 650; line-height: 1.25; letter-spacing: -.015em; text-wrap: balance; }
 p, form, ul, dl { margin-top: 16px; }
 ul { padding-left: 20px; }
+svg { display: block; margin: 16px auto 0; max-width: 100%; height: auto; border-radius: 10px; }
+a { color: var(--brand); }
 label { display: block; margin-top: 16px; font-weight: 600; font-size: 15px; }
 label small { display: block; font-weight: 400; color: var(--soft); }
 input {

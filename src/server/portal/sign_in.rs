@@ -8,16 +8,18 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::half;
 use super::page::{Page, Text, sent_on};
 use super::session::{Visitor, end_cookie, local_path, same_origin, set_cookie};
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bridge::blocking;
+use crate::server::db::Rows;
 use crate::server::edge::Source;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
-use crate::server::{passphrase, people};
+use crate::server::{passphrase, people, totp};
 
 /// What whoever is refused is told: not whether the login or the passphrase was wrong.
 const WRONG: &str = "Login and passphrase do not match.";
@@ -78,8 +80,9 @@ pub(super) async fn submit(
     let tried = blocking(&server, move |server| sign_in(server, &given, &visitor.source, former.as_deref())).await;
     drop(turn);
     Ok(match tried {
-        Ok(Some(session)) => sent_on(&next, Some(set_cookie(&server, &session))),
-        Ok(None) => form(&shown, &next, Some(WRONG)).status(StatusCode::FORBIDDEN).into_response(),
+        Ok(Tried::In(session)) => sent_on(&next, Some(set_cookie(&server, &session))),
+        Ok(Tried::Half(half)) => half::form(&half, &next, None).into_response(),
+        Ok(Tried::Wrong) => form(&shown, &next, Some(WRONG)).status(StatusCode::FORBIDDEN).into_response(),
         Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => {
             let page = form(&shown, &next, Some("Too many attempts. Wait a little, then try again."));
             page.status(problem.status()).into_response()
@@ -88,8 +91,17 @@ pub(super) async fn submit(
     })
 }
 
+/// What came of a passphrase.
+enum Tried {
+    Wrong,
+    /// The token of a new session.
+    In(Secret),
+    /// It was right, and the second factor is asked for.
+    Half(Secret),
+}
+
 /// The token of a new session, where login and passphrase match.
-fn sign_in(server: &Server, given: &Given, source: &Source, former: Option<&str>) -> Answer<Option<Secret>> {
+fn sign_in(server: &Server, given: &Given, source: &Source, former: Option<&str>) -> Answer<Tried> {
     let now = now();
     // What cannot be a login is counted as one name, and costs as much.
     let login = people::login(&given.login).unwrap_or_else(|| "?".into());
@@ -108,7 +120,7 @@ fn sign_in(server: &Server, given: &Given, source: &Source, former: Option<&str>
             // A login that nobody has may be a passphrase in the wrong field.
             let event = Event { outcome: Outcome::Denied, ..Event::done("sign-in", "") };
             audit::append(rows, &server.keys, &audit::server_scope(), &source.actor(), &event, now)?;
-            return Ok(None);
+            return Ok(Tried::Wrong);
         };
         attempt.succeeded(rows)?;
         if let Some(renewed) = &renewed {
@@ -117,13 +129,28 @@ fn sign_in(server: &Server, given: &Given, source: &Source, former: Option<&str>
         if let Some(former) = former {
             people::sign_out(rows, former)?;
         }
-        let session = people::sign_in(rows, &person.id, now)?;
-        let actor = Actor { person: person.id.clone(), token: session.id, ..source.actor() };
-        for member in people::memberships(rows, &person.id)? {
-            audit::append(rows, &server.keys, &member.scope, &actor, &Event::done("sign-in", &person.id), now)?;
+        if totp::is_on(rows, &person.id)? {
+            return Ok(Tried::Half(half::begin(rows, &person.id, now)?));
         }
-        Ok(Some(session.token))
+        Ok(Tried::In(begin(rows, server, &person.id, source, "")?))
     })
+}
+
+/// Begins a session, and tells it in every organization that the person is in.
+pub(super) fn begin(
+    rows: &mut dyn Rows,
+    server: &Server,
+    person: &str,
+    source: &Source,
+    detail: &str,
+) -> Answer<Secret> {
+    let session = people::sign_in(rows, person, now())?;
+    let actor = Actor { person: person.to_owned(), token: session.id, ..source.actor() };
+    for member in people::memberships(rows, person)? {
+        let event = Event { detail, ..Event::done("sign-in", person) };
+        audit::append(rows, &server.keys, &member.scope, &actor, &event, now())?;
+    }
+    Ok(session.token)
 }
 
 pub(super) async fn sign_out(

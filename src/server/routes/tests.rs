@@ -40,6 +40,8 @@ struct Played {
     project: String,
     invitation: String,
     workspace: String,
+    /// A trust rule of ours.
+    rule: String,
 }
 
 impl Played {
@@ -56,6 +58,7 @@ impl Played {
             proxies: crate::server::settings::Proxies::default(),
             allowed_hosts: Vec::new(),
             env: Env::empty(),
+            issuers: crate::server::trust::Issuers::default(),
             stretching,
             asking,
         });
@@ -73,6 +76,7 @@ impl Played {
             ours,
             theirs,
             id,
+            rule: String::new(),
             member: String::new(),
             project: text("proj_web"),
             invitation: text("invited"),
@@ -82,6 +86,11 @@ impl Played {
         played.member = played.person(&reader);
         played.projects(&["web"]);
         played.fill();
+        let owner = played.member(&played.ours, Role::Owner);
+        let (status, made) = played.call(&Method::POST, "/trust-rules", Some(&owner));
+        assert_eq!(status, StatusCode::CREATED);
+        let made: Value = serde_json::from_str(&played.body(made)).unwrap();
+        played.rule = made["id"].as_str().unwrap().to_owned();
         played
     }
 
@@ -131,6 +140,11 @@ impl Played {
             ("PATCH", _) if path.starts_with("/members") => json!({ "role": "reader" }),
             ("PATCH", _) if path.starts_with("/projects") => json!({ "name": "web" }),
             ("PATCH", _) if path.starts_with("/workspaces") => json!({ "credential_config_ids": [] }),
+            ("POST", "trust-rules") => json!({
+                "name": "n", "issuer": "https://id.example", "subject": "a", "permissions": ["credentials.read"],
+            }),
+            ("POST", "try") => json!({ "token": "none" }),
+            ("PATCH", _) if path.starts_with("/trust-rules") => json!({ "name": "changed" }),
             ("PATCH", _) => json!({ "note": "changed" }),
             _ => Value::Null,
         };
@@ -150,7 +164,7 @@ impl Played {
     fn state(&self) -> String {
         let vault = self.server.vault(self.ours.clone(), Actor::default());
         let mut state = format!("{:?}", vault.list().unwrap());
-        for table in ["members", "projects", "project_roles", "member_invitations", "workspaces"] {
+        for table in ["members", "projects", "project_roles", "member_invitations", "workspaces", "trust_rules"] {
             let all = format!("SELECT * FROM {table} WHERE org = $1 ORDER BY 2, 3");
             let rows = self.server.db.read(|rows| rows.query(&all, values![self.ours.id()])).unwrap();
             state.push_str(&format!("{rows:?}"));
@@ -168,8 +182,13 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("POST", "/setup", "page"),
     ("GET", "/sign-in", "page"),
     ("POST", "/sign-in", "page"),
+    ("POST", "/sign-in/code", "page"),
     ("POST", "/sign-out", "page"),
+    ("GET", "/second-factor", "page"),
+    ("POST", "/second-factor", "page"),
     ("GET", "/.well-known/oauth-authorization-server", "anyone"),
+    ("GET", "/.well-known/openid-configuration", "anyone"),
+    ("GET", "/.well-known/jwks.json", "anyone"),
     ("GET", "/authorize", "page"),
     ("POST", "/authorize", "page"),
     ("POST", "/token", "anyone"),
@@ -212,6 +231,12 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/workspaces/{id}", "credentials.read"),
     ("PATCH", "/workspaces/{id}", "workspaces.write"),
     ("DELETE", "/workspaces/{id}", "workspaces.write"),
+    ("GET", "/trust-rules", "trust.manage"),
+    ("POST", "/trust-rules", "trust.manage"),
+    ("POST", "/trust-rules/try", "trust.manage"),
+    ("GET", "/trust-rules/{id}", "trust.manage"),
+    ("PATCH", "/trust-rules/{id}", "trust.manage"),
+    ("DELETE", "/trust-rules/{id}", "trust.manage"),
 ];
 
 #[test]
@@ -292,8 +317,9 @@ fn a_permission_opens_its_own_routes_and_no_other() {
             let (status, response) = played.call(&method, &path, Some(&token));
             let told = played.body(response);
             // Noting a use needs more than the route does, and nobody makes a reader who has not what readers have.
-            let is_giving = method == Method::POST && path == "/invitations"
-                || method == Method::PATCH && path.starts_with("/members");
+            // No rule gives a job what its maker does not have.
+            let is_giving = method == Method::POST && ["/invitations", "/trust-rules"].contains(&path.as_str())
+                || method == Method::PATCH && (path.starts_with("/members") || path.starts_with("/trust-rules"));
             let is_refused = needed != permission || path.ends_with("/notes") || is_giving;
             assert_eq!(
                 status == StatusCode::FORBIDDEN,

@@ -37,15 +37,19 @@ fn asked(changes: &[(&str, &str)]) -> String {
     format!("/authorize?{}", wire::form(&fields))
 }
 
-/// A code, as the browser was sent on with it.
 fn code(browser: &Browser) -> String {
-    let to = url::Url::parse(&browser.decide(&asked(&[]), "allow")).unwrap();
+    code_for(browser, &[])
+}
+
+/// A code, as the browser was sent on with it, for an authorization with changes.
+pub fn code_for(browser: &Browser, changes: &[(&str, &str)]) -> String {
+    let to = url::Url::parse(&browser.decide(&asked(changes), "allow")).unwrap();
     let fields = wire::fields(to.query().unwrap().as_bytes());
     assert_eq!(wire::field(&fields, "state"), Some("a state & more"));
     wire::field(&fields, "code").unwrap().to_owned()
 }
 
-fn exchange(served: &Served, code: &str, changes: &[(&str, &str)]) -> Message {
+pub fn exchange(served: &Served, code: &str, changes: &[(&str, &str)]) -> Message {
     let mut fields = vec![
         ("grant_type", "authorization_code"),
         ("client_id", "lanyard"),
@@ -65,7 +69,7 @@ fn refresh(served: &Served, token: &str) -> Message {
     wire::post_form(&format!("{}/token", served.url), &fields).unwrap()
 }
 
-fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+pub fn text<'v>(value: &'v Value, name: &str) -> &'v str {
     value[name].as_str().unwrap_or_default()
 }
 

@@ -122,6 +122,25 @@ impl Served {
         wire::send(method, &format!("{}{path}", self.url), &headers, body).expect("an answer")
     }
 
+    /// Has a statement carried out on the database, behind the server's back; what it gives, a line for each row.
+    pub fn sql(&self, statement: &str) -> String {
+        let done = std::process::Command::new("sqlite3")
+            .arg("-cmd")
+            .arg(".timeout 5000")
+            .arg(self.data().join("server.db"))
+            .arg(statement)
+            .output()
+            .expect("sqlite3 is installed; tests/run does that");
+        assert!(done.status.success(), "{done:?}");
+        String::from_utf8(done.stdout).expect("text")
+    }
+
+    /// Every entry of the audit.
+    pub fn entries(&self) -> Vec<serde_json::Value> {
+        let lines = self.sql("SELECT entry FROM audit_events ORDER BY org, sequence");
+        lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    }
+
     /// Somebody's machine, signed in to this server.
     pub fn client(&self) -> Stage {
         let stage = Stage::new();
@@ -220,6 +239,13 @@ impl Browser {
             self.cookie = cookie.split(';').next().map(str::to_owned);
         }
         done
+    }
+
+    /// Sends the code of a second factor, and is in.
+    pub fn enter(&mut self, half: &str, code: &str) {
+        let done = self.post("/sign-in/code", &[("half", half), ("code", code)]);
+        assert_eq!(done.status(), 303, "{}", done.text());
+        self.cookie = done.header("set-cookie").and_then(|cookie| cookie.split(';').next()).map(str::to_owned);
     }
 
     /// The page of an authorization, as far as the form: its hidden fields.

@@ -39,6 +39,7 @@ impl Played {
             "projects" => &self.project,
             "invitations" => &self.invitation,
             "workspaces" => &self.workspace,
+            "trust-rules" => &self.rule,
             _ => &self.id,
         };
         path.replace("{id}", id)

@@ -1,0 +1,139 @@
+//! Token exchange (RFC 8693): a job shows the token that its own service made for it, and gets one of ours for a while.
+//!
+//! The job says which organization it works for: no other's rules are looked at, so that nobody else can write a rule
+//! that makes it theirs. Whether it is let in is for the rules of that organization (`trust.rs`).
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use chrono::TimeDelta;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::error::{Given, refused};
+use crate::secret::Secret;
+use crate::server::attempts::Attempt;
+use crate::server::audit::{self, Actor, Event, Outcome};
+use crate::server::bearer::{self, Grant};
+use crate::server::db::{OrgScope, values};
+use crate::server::edge::Source;
+use crate::server::people;
+use crate::server::permission::Permissions;
+use crate::server::problem::Answer;
+use crate::server::state::{Server, now};
+use crate::server::token::{Kind, Minted};
+use crate::server::trust::{self, Judged, Mode, Rule, Told};
+
+/// The grant.
+pub(super) const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+/// What a job's own token may be called.
+const SHOWN: [&str; 2] = ["urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token"];
+
+/// What a job asks.
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    subject_token: Option<Secret>,
+    subject_token_type: Option<String>,
+    requested_token_type: Option<String>,
+    /// The organization.
+    audience: Option<String>,
+    actor_token: Option<Secret>,
+}
+
+/// What a job gets.
+pub(super) struct Exchanged {
+    minted: Minted,
+    life: i64,
+    permissions: Permissions,
+}
+
+impl IntoResponse for Exchanged {
+    fn into_response(self) -> Response {
+        Json(json!({
+            "access_token": self.minted.token.expose(),
+            "issued_token_type": ACCESS_TOKEN,
+            "token_type": "Bearer",
+            "expires_in": self.life,
+            "scope": self.permissions.words(),
+        }))
+        .into_response()
+    }
+}
+
+pub(super) fn exchange(
+    server: &Server,
+    client: &str,
+    asked: &Asked,
+    scope: Option<&str>,
+    source: &Source,
+) -> Given<Exchanged> {
+    let Some(token) = &asked.subject_token else { return refused("invalid_request", "subject_token is missing") };
+    if !asked.subject_token_type.as_deref().is_some_and(|kind| SHOWN.contains(&kind)) {
+        return refused("invalid_request", "the subject token is shown as a JWT");
+    }
+    if asked.requested_token_type.as_deref().is_some_and(|kind| kind != ACCESS_TOKEN) || asked.actor_token.is_some() {
+        return refused("invalid_request", "a job gets an access token for itself");
+    }
+    let Some(organization) = &asked.audience else {
+        return refused("invalid_target", "audience names the organization");
+    };
+    let wanted = match scope {
+        Some(words) => Permissions::parse(words).filter(|wanted| !wanted.is_empty()),
+        None => Some(Permissions::default()),
+    };
+    let Some(wanted) = wanted else { return refused("invalid_scope", "a scope is unknown") };
+    let from = source.address.map(|address| address.to_string()).unwrap_or_default();
+    let attempt = Attempt::at("exchange", &from, source.address);
+    let org = OrgScope::of(organization.as_str());
+    let is_there = server.db.read(|rows| -> Answer<bool> {
+        attempt.refuse_early(rows, now())?;
+        Ok(rows.first("SELECT 1 FROM organizations WHERE id = $1", values![org.id()])?.is_some())
+    })?;
+    let judged = if is_there { trust::judge(server, &org, token)? } else { Vec::new() };
+    // What does not belong to an organization that there is belongs to the server.
+    let chain = if is_there { org.clone() } else { audit::server_scope() };
+    // What is found out is kept, though the answer is a refusal.
+    server.db.write(|rows| -> Given<Given<Exchanged>> {
+        let mut near: Option<(&Rule, &Told)> = None;
+        for Judged { rule, told, why } in &judged {
+            let Some(told) = told else { continue };
+            near = near.or(Some((rule, told)));
+            if why.is_some() {
+                continue;
+            }
+            let name = trust::job(told);
+            if rule.mode == Mode::Audit {
+                let event =
+                    Event { detail: &name, outcome: Outcome::Denied, ..Event::done("job.would-sign-in", &rule.id) };
+                audit::append(rows, &server.keys, &chain, &source.actor(), &event, now())?;
+                continue;
+            }
+            // Whoever stands for the rule may have less now than when they wrote it, or be gone.
+            let Some(role) = people::role(rows, &org, &rule.person)? else { continue };
+            let given = rule.permissions.and(&role.permissions());
+            if given.is_empty() || !wanted.within(&given) {
+                continue;
+            }
+            let permissions = if wanted.is_empty() { given } else { wanted.clone() };
+            let grant = Grant {
+                scope: org.clone(),
+                person: rule.person.clone(),
+                client: client.to_owned(),
+                permissions: permissions.clone(),
+                family: rule.id.clone(),
+            };
+            attempt.succeeded(rows)?;
+            let life = TimeDelta::seconds(rule.life);
+            let minted = bearer::issue(rows, Kind::Job, &grant, &name, life, now())?;
+            let actor = Actor { person: format!("job {name}"), token: minted.id.clone(), ..source.actor() };
+            let event = Event { detail: &permissions.words(), ..Event::done("job.sign-in", &rule.id) };
+            audit::append(rows, &server.keys, &org, &actor, &event, now())?;
+            return Ok(Ok(Exchanged { minted, life: rule.life, permissions }));
+        }
+        attempt.failed(rows, now())?;
+        let (object, name) = near.map_or(("", String::new()), |(rule, told)| (rule.id.as_str(), trust::job(told)));
+        let event = Event { detail: &name, outcome: Outcome::Denied, ..Event::done("job.sign-in", object) };
+        audit::append(rows, &server.keys, &chain, &source.actor(), &event, now())?;
+        Ok(refused("invalid_request", "no trust rule of the organization lets this token in"))
+    })?
+}

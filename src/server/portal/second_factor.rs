@@ -1,0 +1,201 @@
+//! The page on which a person sets up a second factor, and takes it away.
+
+use std::sync::Arc;
+
+use axum::Form;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use super::page::{Page, Text};
+use super::session::{SignedIn, Visitor, same_origin, sign_in_first};
+use crate::secret::Secret;
+use crate::server::attempts::Attempt;
+use crate::server::audit::{self, Event, Outcome};
+use crate::server::bridge::blocking;
+use crate::server::db::Rows;
+use crate::server::edge::Source;
+use crate::server::problem::{Answer, Problem};
+use crate::server::state::{Server, now};
+use crate::server::totp;
+
+/// Where it is.
+pub(super) const PATH: &str = "/second-factor";
+const WRONG: &str = "This code is not right, or was used already.";
+
+#[derive(Deserialize)]
+pub(super) struct Given {
+    word: String,
+    /// begin, confirm, remove
+    step: String,
+    code: Option<Secret>,
+}
+
+/// What the page shows.
+enum Shown {
+    Off,
+    On,
+    /// The secret, to be scanned.
+    New(Zeroizing<String>),
+    /// The recovery codes, once.
+    Done(Vec<Zeroizing<String>>),
+    /// A code that is not right.
+    Wrong(Box<Shown>),
+}
+
+pub(super) async fn show(State(server): State<Arc<Server>>, visitor: Visitor) -> Answer<Response> {
+    let Some(signed_in) = visitor.signed_in else { return Ok(sign_in_first(PATH)) };
+    let person = signed_in.person.id.clone();
+    let is_on = blocking(&server, move |server| Ok(server.db.read(|rows| totp::is_on(rows, &person))?)).await?;
+    let shown = if is_on { Shown::On } else { Shown::Off };
+    Ok(page(&signed_in, &shown).into_response())
+}
+
+pub(super) async fn submit(
+    State(server): State<Arc<Server>>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    Form(given): Form<Given>,
+) -> Answer<Response> {
+    if let Err(page) = same_origin(&server, &headers) {
+        return Ok(page.into_response());
+    }
+    let Some(signed_in) = visitor.signed_in.filter(|signed_in| signed_in.has_sent(&given.word)) else {
+        return Ok(sign_in_first(PATH));
+    };
+    let (source, of) = (visitor.source, signed_in.clone());
+    let done = blocking(&server, move |server| step(server, &of, &given, &source)).await;
+    Ok(match done {
+        Ok(shown) => {
+            let status = if matches!(shown, Shown::Wrong(_)) { StatusCode::FORBIDDEN } else { StatusCode::OK };
+            page(&signed_in, &shown).status(status).into_response()
+        }
+        Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => {
+            Page::refusal(problem.status(), "Too many attempts. Wait a little, then try again.").into_response()
+        }
+        Err(problem) => return Err(problem),
+    })
+}
+
+fn step(server: &Server, signed_in: &SignedIn, given: &Given, source: &Source) -> Answer<Shown> {
+    let (now, person) = (now(), signed_in.person.id.as_str());
+    let attempt = Attempt::at("second-factor", person, source.address);
+    let code = given.code.as_ref().map(Secret::expose).unwrap_or_default();
+    server.db.write(|rows| -> Answer<Shown> {
+        attempt.refuse_early(rows, now)?;
+        let tell = |rows: &mut dyn Rows, action: &str, outcome| -> Answer<()> {
+            for member in &signed_in.members {
+                let event = Event { outcome, ..Event::done(action, person) };
+                audit::append(rows, &server.keys, &member.scope, &signed_in.actor(source), &event, now)?;
+            }
+            Ok(())
+        };
+        match given.step.as_str() {
+            "begin" => match totp::begin(rows, &server.keys, person, now)? {
+                Some(secret) => Ok(Shown::New(secret)),
+                None => Ok(Shown::On),
+            },
+            "confirm" => {
+                if let Some(codes) = totp::confirm(rows, &server.keys, person, code, now)? {
+                    attempt.succeeded(rows)?;
+                    tell(rows, "second-factor.add", Outcome::Done)?;
+                    return Ok(Shown::Done(codes));
+                }
+                attempt.failed(rows, now)?;
+                tell(rows, "second-factor.add", Outcome::Denied)?;
+                let again = totp::unconfirmed(rows, &server.keys, person)?.map_or(Shown::Off, Shown::New);
+                Ok(Shown::Wrong(Box::new(again)))
+            }
+            "remove" if totp::accept(rows, &server.keys, person, code, now)? => {
+                attempt.succeeded(rows)?;
+                totp::remove(rows, person)?;
+                tell(rows, "second-factor.remove", Outcome::Done)?;
+                Ok(Shown::Off)
+            }
+            "remove" => {
+                attempt.failed(rows, now)?;
+                tell(rows, "second-factor.remove", Outcome::Denied)?;
+                Ok(Shown::Wrong(Box::new(Shown::On)))
+            }
+            _ => Err(Problem::bad("there is no such step")),
+        }
+    })
+}
+
+/// The field for a code.
+pub(super) const FIELD: &str = "<label class=\"code\">Code<input name=\"code\" required maxlength=\"32\" \
+                                autocomplete=\"one-time-code\" autocapitalize=\"characters\" spellcheck=\"false\"></label>";
+
+fn page(signed_in: &SignedIn, shown: &Shown) -> Page {
+    let form = |step: &str, inner: &str, button: &str| {
+        format!(
+            "<form method=\"post\" action=\"{PATH}\">\n<input type=\"hidden\" name=\"word\" value=\"{}\">\n\
+             <input type=\"hidden\" name=\"step\" value=\"{step}\">\n{inner}\n<button>{button}</button>\n</form>",
+            Text(&signed_in.form_word)
+        )
+    };
+    let (problem, shown) = match shown {
+        Shown::Wrong(inner) => (format!("<p role=\"alert\">{}</p>\n", Text(WRONG)), &**inner),
+        shown => (String::new(), shown),
+    };
+    let body = match shown {
+        Shown::Off | Shown::Wrong(_) => {
+            let about = "<p>Your passphrase alone lets you in. With a second factor, the portal asks for a code of an app \
+                         on your phone as well.</p>";
+            format!("{about}\n{}", form("begin", "", "Set up a second factor"))
+        }
+        Shown::On => {
+            let about =
+                "<p>A second factor is in force. To take it away, type a code of your app, or a recovery code.</p>";
+            format!("{about}\n{}", form("remove", FIELD, "Take it away"))
+        }
+        Shown::New(secret) => {
+            let address = address(&signed_in.person.login, secret);
+            let picture = picture(&address).unwrap_or_default();
+            format!(
+                "<p>Scan this with the app on your phone, or type the key into it. Then type the code that it shows.</p>\n\
+                 {picture}\n<dl><dt>Key</dt><dd><code>{}</code></dd></dl>\n{}",
+                Text(&grouped(secret)),
+                form("confirm", FIELD, "Put it in force")
+            )
+        }
+        Shown::Done(codes) => {
+            let list: String = codes.iter().map(|code| format!("<li><code>{}</code></li>", Text(code))).collect();
+            format!(
+                "<p>The second factor is in force. Keep these recovery codes where you will find them without your phone: \
+                 each lets you in once, and they are not shown again.</p>\n<ul>{list}</ul>\n<p><a href=\"/\">Go on</a></p>"
+            )
+        }
+    };
+    Page::new("Second factor", format!("{problem}{body}"))
+}
+
+/// What an app reads from the picture.
+fn address(login: &str, secret: &str) -> Zeroizing<String> {
+    let login: String = url::form_urlencoded::byte_serialize(login.as_bytes()).collect();
+    Zeroizing::new(format!("otpauth://totp/Lanyard:{login}?secret={secret}&issuer=Lanyard"))
+}
+
+/// A key as a person types it.
+fn grouped(secret: &str) -> Zeroizing<String> {
+    let letters = secret.chars().enumerate();
+    let spaced = letters.flat_map(|(at, letter)| (at > 0 && at % 4 == 0).then_some(' ').into_iter().chain([letter]));
+    Zeroizing::new(spaced.collect())
+}
+
+/// A text as a QR code: dark on light whatever the page's colours, with the quiet margin that readers need.
+fn picture(text: &str) -> Option<String> {
+    const MARGIN: usize = 4;
+    let code = qrcode::QrCode::with_error_correction_level(text, qrcode::EcLevel::M).ok()?;
+    let (width, side) = (code.width(), code.width() + 2 * MARGIN);
+    let dark = code.to_colors().into_iter().enumerate().filter(|(_, color)| *color == qrcode::Color::Dark);
+    let squares: String =
+        dark.map(|(at, _)| format!("M{} {}h1v1h-1z", at % width + MARGIN, at / width + MARGIN)).collect();
+    Some(format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {side} {side}\" width=\"240\" height=\"240\" role=\"img\" \
+         aria-label=\"The key as a QR code\" shape-rendering=\"crispEdges\"><rect width=\"{side}\" height=\"{side}\" \
+         fill=\"#fff\"/><path d=\"{squares}\" fill=\"#000\"/></svg>"
+    ))
+}

@@ -1,0 +1,274 @@
+//! Keyless sign-in of jobs: which jobs of which outside issuer an organization lets in, for how long, as what.
+//!
+//! A job shows the token that its own service made for it, and gets one of ours for some minutes (`oauth/exchange.rs`).
+//! The rules are an administrator's; a rule gives no more than whoever wrote it has, then and at every use.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::DateTime;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::audit::{self, Event, Outcome};
+use super::bearer;
+use super::bridge::blocking;
+use super::caller::{Access, Caller};
+use super::connector::Connector;
+use super::db::{OrgScope, values};
+use super::permission::Permission;
+use super::problem::{Answer, Problem};
+use super::routes::Route;
+use super::state::{Server, now};
+use crate::auth::id_token::{self, Expected, IdTokenError};
+use crate::secret::Secret;
+use crate::vault::id;
+
+mod issuers;
+mod pattern;
+mod rule;
+
+pub(crate) use issuers::Issuers;
+use rule::Written;
+pub(crate) use rule::{Mode, Rule};
+
+/// So many rules an organization has at most: each is tried for each job.
+const MOST: usize = 200;
+
+pub(crate) fn routes() -> Vec<Route> {
+    let needs = Access::Permission(Permission::TrustManage);
+    vec![
+        Route::new(Method::GET, "/trust-rules", needs, list),
+        Route::new(Method::POST, "/trust-rules", needs, create),
+        Route::new(Method::POST, "/trust-rules/try", needs, attempt),
+        Route::new(Method::GET, "/trust-rules/{id}", needs, show),
+        Route::new(Method::PATCH, "/trust-rules/{id}", needs, amend),
+        Route::new(Method::DELETE, "/trust-rules/{id}", needs, delete),
+    ]
+}
+
+/// What a job's token says, once the issuer's signature holds.
+pub(crate) type Told = Map<String, Value>;
+
+/// What a rule says to a token.
+pub(crate) struct Judged {
+    pub(crate) rule: Rule,
+    /// What the token says, where it holds.
+    pub(crate) told: Option<Told>,
+    /// Why it is not let in; nothing where it is.
+    pub(crate) why: Option<String>,
+}
+
+/// What the rules of an organization say to a token, for each rule of its issuer. Empty where no rule names the issuer, or where it is no token at all.
+pub(crate) fn judge(server: &Server, scope: &OrgScope, token: &Secret) -> Answer<Vec<Judged>> {
+    // Nothing is believed here but whom to ask, and only issuers that an administrator named are asked.
+    let unverified = id_token::unverified_claims(token);
+    let Some(issuer) = unverified.as_ref().and_then(|claims| claims["iss"].as_str()) else { return Ok(Vec::new()) };
+    let rules = server.db.read(|rows| Rule::all(rows, scope))?;
+    let rules: Vec<Rule> = rules.into_iter().filter(|rule| rule.issuer == issuer).collect();
+    if rules.is_empty() {
+        return Ok(Vec::new());
+    }
+    let judged = |rule: Rule| {
+        if let Err(why) = verified(server, token, &rule) {
+            return Judged { rule, told: None, why: Some(why) };
+        }
+        // The signature over just this text was found to hold.
+        let told = unverified.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
+        let why = rule.admits(&told).err();
+        Judged { rule, told: Some(told), why }
+    };
+    Ok(rules.into_iter().map(judged).collect())
+}
+
+/// Whether a token is of the rule's issuer, for the rule's audience, and valid now.
+fn verified(server: &Server, token: &Secret, rule: &Rule) -> Result<(), String> {
+    let http = Connector { allowed: &server.allowed_hosts };
+    let expected = Expected {
+        issuer: &rule.issuer,
+        client_id: &rule.audience,
+        nonce: None,
+        access_token: None,
+        max_age: None,
+        subject: None,
+    };
+    let check = |anew| -> Result<_, String> {
+        let keys = server.issuers.keys(&rule.issuer, &http, anew, now());
+        let keys = keys.ok_or_else(|| "the issuer gives no keys".to_owned())?;
+        Ok(id_token::verify(token, &keys, &expected, now()))
+    };
+    let checked = match check(false)? {
+        // Its keys may have changed since.
+        Err(IdTokenError::UnknownKey) => check(true)?,
+        checked => checked,
+    };
+    checked.map(|_| ()).map_err(|failure| failure.to_string())
+}
+
+/// A job by its subject and its run, for the audit.
+pub(crate) fn job(told: &Told) -> String {
+    let text = |name: &str| match told.get(name) {
+        Some(Value::String(text)) => Some(text.clone()),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        _ => None,
+    };
+    let subject = text("sub").unwrap_or_default();
+    match ["run_id", "job_id", "jti"].into_iter().find_map(text) {
+        Some(run) => format!("{subject} run {run}"),
+        None => subject,
+    }
+}
+
+fn shown(rule: &Rule) -> Answer<Value> {
+    let mut shown = serde_json::to_value(rule.written()).map_err(|failure| Problem::internal(&failure))?;
+    shown["id"] = json!(rule.id);
+    shown["created"] = json!(DateTime::from_timestamp_millis(rule.created));
+    Ok(shown)
+}
+
+fn answer(rule: &Rule, status: StatusCode) -> Answer<Response> {
+    let tag = format!("\"{}\"", rule.revision);
+    Ok((status, [(header::ETAG, tag)], Json(shown(rule)?)).into_response())
+}
+
+async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<Value>> {
+    blocking(&server, move |server| {
+        server.tell(&caller.scope, &caller.actor, &Event::done("trust-rule.list", ""))?;
+        let rules = server.db.read(|rows| Rule::all(rows, &caller.scope))?;
+        let items = rules.iter().map(shown).collect::<Answer<Vec<_>>>()?;
+        Ok(Json(json!({ "items": items })))
+    })
+    .await
+}
+
+async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Response> {
+    blocking(&server, move |server| {
+        let rule = server.db.read(|rows| Rule::one(rows, &caller.scope, &id))?.ok_or_else(Problem::not_found)?;
+        server.tell(&caller.scope, &caller.actor, &Event::done("trust-rule.read", &rule.id))?;
+        answer(&rule, StatusCode::OK)
+    })
+    .await
+}
+
+/// The rule that a caller may write: it gives no more than they have.
+fn allowed(server: &Server, caller: &Caller, id: &str, written: Written) -> Answer<Rule> {
+    let rule = written.rule(id, server.issuer(), &caller.person.id, now()).map_err(Problem::invalid)?;
+    if !rule.permissions.within(&caller.permissions) {
+        return Err(Problem::forbidden("a permission that the rule is to give"));
+    }
+    Ok(rule)
+}
+
+async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(written): Json<Written>) -> Answer<Response> {
+    blocking(&server, move |server| {
+        let rule = allowed(server, &caller, &id::new("rule", now())?, written)?;
+        server.db.write(|rows| -> Answer<()> {
+            if Rule::all(rows, &caller.scope)?.len() >= MOST {
+                return Err(Problem::invalid(format!("an organization has {MOST} rules at most")));
+            }
+            rule.keep(rows, &caller.scope)?;
+            let event = Event { detail: &rule.permissions.words(), ..Event::done("trust-rule.create", &rule.id) };
+            Ok(audit::append(rows, &server.keys, &caller.scope, &caller.actor, &event, now())?)
+        })?;
+        answer(&rule, StatusCode::CREATED)
+    })
+    .await
+}
+
+/// What is to be another. A rule is changed as a whole, so that no half of it is ever in force.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Amendment {
+    name: Option<String>,
+    issuer: Option<String>,
+    audience: Option<String>,
+    subject: Option<String>,
+    claims: Option<std::collections::BTreeMap<String, String>>,
+    permissions: Option<Vec<String>>,
+    lifetime: Option<i64>,
+    mode: Option<Mode>,
+}
+
+async fn amend(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(change): Json<Amendment>,
+) -> Answer<Response> {
+    let seen = headers.get(header::IF_MATCH).map(|tag| tag.to_str().unwrap_or_default().trim_matches('"').to_owned());
+    blocking(&server, move |server| {
+        let before = server.db.read(|rows| Rule::one(rows, &caller.scope, &id))?.ok_or_else(Problem::not_found)?;
+        if seen.is_some_and(|seen| seen != "*" && seen != before.revision.to_string()) {
+            return Err(Problem::changed());
+        }
+        let was = before.written();
+        let written = Written {
+            name: change.name.unwrap_or(was.name),
+            issuer: change.issuer.unwrap_or(was.issuer),
+            audience: change.audience.or(was.audience),
+            subject: change.subject.unwrap_or(was.subject),
+            claims: change.claims.unwrap_or(was.claims),
+            permissions: change.permissions.unwrap_or(was.permissions),
+            lifetime: change.lifetime.or(was.lifetime),
+            mode: change.mode.or(was.mode),
+        };
+        let mut rule = allowed(server, &caller, &before.id, written)?;
+        rule.created = before.created;
+        rule.revision = before.revision + 1;
+        server.db.write(|rows| -> Answer<()> {
+            if !rule.keep(rows, &caller.scope)? {
+                return Err(Problem::changed());
+            }
+            // Who came in under what it said before comes in again, if it still lets them.
+            bearer::revoke_jobs(rows, &caller.scope, &rule.id, now())?;
+            let event = Event { detail: &rule.permissions.words(), ..Event::done("trust-rule.change", &rule.id) };
+            Ok(audit::append(rows, &server.keys, &caller.scope, &caller.actor, &event, now())?)
+        })?;
+        answer(&rule, StatusCode::OK)
+    })
+    .await
+}
+
+async fn delete(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<StatusCode> {
+    blocking(&server, move |server| {
+        server.db.write(|rows| -> Answer<()> {
+            let gone = "DELETE FROM trust_rules WHERE org = $1 AND id = $2";
+            if rows.execute(gone, values![caller.scope.id(), &id])? == 0 {
+                return Err(Problem::not_found());
+            }
+            bearer::revoke_jobs(rows, &caller.scope, &id, now())?;
+            let event = Event::done("trust-rule.delete", &id);
+            Ok(audit::append(rows, &server.keys, &caller.scope, &caller.actor, &event, now())?)
+        })?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tried {
+    token: Secret,
+}
+
+/// What each rule says to a token, without letting anybody in.
+async fn attempt(State(server): State<Arc<Server>>, caller: Caller, Json(tried): Json<Tried>) -> Answer<Json<Value>> {
+    let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
+    blocking(&server, move |server| {
+        let judged = judge(server, &caller.scope, &tried.token)?;
+        let subject = judged.iter().find_map(|one| one.told.as_ref()).map(job);
+        let outcome = if judged.iter().any(|one| one.why.is_none()) { Outcome::Done } else { Outcome::Failed };
+        let detail = subject.clone().unwrap_or_default();
+        let event = Event { outcome, detail: &detail, ..Event::done("trust-rule.try", "") };
+        server.tell(&caller.scope, &caller.actor, &event)?;
+        let said = |Judged { rule, why, .. }: Judged| {
+            json!({ "id": rule.id, "name": rule.name, "mode": rule.mode, "admits": why.is_none(), "why": why })
+        };
+        Ok(Json(json!({ "job": subject, "rules": judged.into_iter().map(said).collect::<Vec<_>>() })))
+    })
+    .await
+}
