@@ -34,8 +34,12 @@ pub(super) fn is_on_a_server(config: &Config, profile: &Profile) -> bool {
     service.is_some_and(|service| service.table.vault == Some(true))
 }
 
-/// The vault of the server that the profile signs in to.
 fn server<'a>(doors: &'a Doors<'a>, config: &'a Config, profile: &'a Profile) -> Result<Box<dyn Vault + 'a>> {
+    Ok(Box::new(remote(doors, config, profile)?))
+}
+
+/// The server that the profile signs in to.
+pub(super) fn remote<'a>(doors: &'a Doors<'a>, config: &'a Config, profile: &'a Profile) -> Result<Remote<'a>> {
     let access = Access::new(doors, config, profile)?;
     let base = access.endpoint_for(&access.bearer()?)?;
     let bearer = move |refused| -> Result<Secret, Box<dyn Failure>> {
@@ -47,7 +51,7 @@ fn server<'a>(doors: &'a Doors<'a>, config: &'a Config, profile: &'a Profile) ->
         };
         Ok(bearer.token().duplicate())
     };
-    Ok(Box::new(Remote::new(base, doors.http, Box::new(bearer))))
+    Ok(Remote::new(base, doors.http, Box::new(bearer)))
 }
 
 /// The vault of this machine. Nothing is opened yet.

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Code, Failure};
 
+mod append;
 mod exchange;
 mod lock;
 
+pub use append::append;
 pub use exchange::exchange;
 pub use lock::Lock;
 

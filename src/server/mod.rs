@@ -7,6 +7,7 @@
 mod api_keys;
 mod attempts;
 mod audit;
+mod backup;
 mod bearer;
 mod bridge;
 mod caller;
@@ -25,6 +26,7 @@ mod permission;
 mod portal;
 mod problem;
 mod random;
+mod rotate;
 mod routes;
 mod serve;
 mod settings;
@@ -33,7 +35,9 @@ mod tls;
 mod token;
 mod vault;
 
+pub use backup::{Restored, backup, restore};
 pub use error::ServeError;
+pub use rotate::{Rotated, Wanted, rotate_key};
 pub use routes::table;
 pub use serve::{Notice, check, serve};
 pub use settings::{Given, Settings};

@@ -15,12 +15,20 @@ pub(crate) enum Permission {
     SecretsRead,
     /// Make, see and revoke API keys of one's own.
     KeysManage,
+    /// See what happened in the organization.
+    AuditRead,
 }
 
 impl Permission {
     /// Every permission.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::CredentialsRead, Self::CredentialsWrite, Self::CredentialsVerify, Self::SecretsRead, Self::KeysManage];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::CredentialsRead,
+        Self::CredentialsWrite,
+        Self::CredentialsVerify,
+        Self::SecretsRead,
+        Self::KeysManage,
+        Self::AuditRead,
+    ];
 
     /// The word.
     pub(crate) fn word(self) -> &'static str {
@@ -30,6 +38,7 @@ impl Permission {
             Self::CredentialsVerify => "credentials.verify",
             Self::SecretsRead => "secrets.read",
             Self::KeysManage => "keys.manage",
+            Self::AuditRead => "audit.read",
         }
     }
 
@@ -41,6 +50,7 @@ impl Permission {
             Self::CredentialsVerify => "Ask providers whether credentials are good",
             Self::SecretsRead => "Read secrets",
             Self::KeysManage => "Make and revoke your API keys",
+            Self::AuditRead => "See what happened in the organization, and who did it",
         }
     }
 }
@@ -127,7 +137,10 @@ impl Role {
     /// What it may do.
     pub(crate) fn permissions(self) -> Permissions {
         Permissions(match self {
-            Self::Owner | Self::Admin | Self::Member => return Permissions::all(),
+            Self::Owner | Self::Admin => return Permissions::all(),
+            Self::Member => {
+                Permission::ALL.into_iter().filter(|permission| *permission != Permission::AuditRead).collect()
+            }
             Self::Reader => [Permission::CredentialsRead, Permission::KeysManage].into_iter().collect(),
         })
     }

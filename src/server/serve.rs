@@ -46,6 +46,9 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<(), ServeEr
     let listener = bind(settings.listen)?;
     drop(listener);
     let (db, keys) = open(settings, store)?;
+    if let Some(file) = &settings.checkpoints.file {
+        audit::hold_against(&db, &keys, file)?;
+    }
     db.read(|rows| {
         for mut row in rows.query("SELECT org FROM audit_heads ORDER BY org", &[])? {
             let org = row.text(0)?;
@@ -94,16 +97,29 @@ pub fn serve(
         .enable_all()
         .build()
         .map_err(ServeError::System)?;
+    let mut asked = server.keys.asked();
     let server = Arc::new(server);
     runtime
         .block_on(async {
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let stop = asked_to_end()?;
-            listen::listen(listener, tls, router(Arc::clone(&server)), stop).await;
+            let instance = server.keys.instance().to_owned();
+            // The secret store is this thread's alone: here the master key is read again when it was replaced.
+            let answering = async {
+                while let Some(asked) = asked.recv().await {
+                    asked.answer(&place(settings, store), &instance);
+                }
+            };
+            tokio::select! {
+                () = listen::listen(listener, tls, router(Arc::clone(&server)), stop) => {}
+                () = answering => {}
+                () = settings.checkpoints.make(&server) => {}
+            }
             std::io::Result::Ok(())
         })
         .map_err(ServeError::System)?;
+    settings.checkpoints.finish(&server);
     // Whoever still asks a provider is not waited for; what was acknowledged is on the disk.
     runtime.shutdown_background();
     Ok(())
@@ -113,15 +129,20 @@ fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).map_err(|cause| ServeError::Listen { address, cause })
 }
 
-fn open(settings: &Settings, store: &dyn SecretStore) -> Result<(Database, Keys), ServeError> {
+/// Opens the database and the keys of a server.
+pub(super) fn open(settings: &Settings, store: &dyn SecretStore) -> Result<(Database, Keys), ServeError> {
     files::create_private_dir(&settings.data).map_err(DbError::File)?;
     let db = Database::open(&settings.database)?;
-    let place = match &settings.master_key_file {
+    let keys = Keys::open(&db, &place(settings, store))?;
+    Ok((db, keys))
+}
+
+/// Where the master key rests.
+pub(super) fn place<'m>(settings: &'m Settings, store: &'m dyn SecretStore) -> Master<'m> {
+    match &settings.master_key_file {
         Some(file) => Master::File(file),
         None => Master::Store(store),
-    };
-    let keys = Keys::open(&db, &place)?;
-    Ok((db, keys))
+    }
 }
 
 /// A new link for the first owner, where there is none. A link that was made before does not count any more.

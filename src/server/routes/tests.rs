@@ -216,6 +216,10 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/api-keys", "keys.manage"),
     ("POST", "/api-keys", "keys.manage"),
     ("DELETE", "/api-keys/{id}", "keys.manage"),
+    ("GET", "/audit", "audit.read"),
+    ("GET", "/audit/export", "audit.read"),
+    ("GET", "/audit/verify", "audit.read"),
+    ("GET", "/audit/key", "audit.read"),
 ];
 
 #[test]
