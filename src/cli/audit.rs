@@ -111,7 +111,9 @@ impl Failure for AuditError {
     fn mend(&self) -> Option<String> {
         Some(match self {
             Self::NoServer(_) => "lanyard auth login --service https://…".into(),
-            Self::Broken(_) => "somebody changed it past the server: compare it with a backup, and ask who could".into(),
+            Self::Broken(_) => {
+                "somebody changed it past the server: compare it with a backup, and ask who could".into()
+            }
             Self::Unread { .. } => "name the file that `lanyard audit export` printed, or that the server wrote".into(),
             Self::BadKey => "give what `lanyard audit key` prints".into(),
             Self::Malformed => "check the address of the server in the configuration".into(),
@@ -152,7 +154,10 @@ impl Command {
 }
 
 /// Asks the server of the profile, again and again until there is nothing more to ask.
-fn ask(doors: &Doors<'_>, see: &mut dyn FnMut(&dyn Fn(&str) -> Result<Response, VaultError>) -> Result<()>) -> Result<()> {
+fn ask(
+    doors: &Doors<'_>,
+    see: &mut dyn FnMut(&dyn Fn(&str) -> Result<Response, VaultError>) -> Result<()>,
+) -> Result<()> {
     let (config, profile) = active::active(doors)?;
     if !vault_door::is_on_a_server(&config, &profile) {
         return Err(AuditError::NoServer(profile.name.value).into());
@@ -181,8 +186,7 @@ fn list(doors: &Doors<'_>, filters: &[(&str, Option<String>)], limit: usize) -> 
             if let Some(cursor) = &cursor {
                 query.append_pair("cursor", cursor);
             }
-            let page: Value =
-                get(&format!("/audit?{}", query.finish()))?.json().map_err(|_| AuditError::Malformed)?;
+            let page: Value = get(&format!("/audit?{}", query.finish()))?.json().map_err(|_| AuditError::Malformed)?;
             let items = page["items"].as_array().ok_or(AuditError::Malformed)?;
             entries.extend(items.iter().cloned());
             match page["next"].as_str() {

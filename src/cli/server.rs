@@ -125,11 +125,8 @@ impl Command {
 
 fn told(doors: &Doors<'_>, json: bool, rotated: &server::Rotated, wanted: Wanted) -> Result<()> {
     if json {
-        let organizations: Vec<_> = rotated
-            .organizations
-            .iter()
-            .map(|(id, version)| json!({ "id": id, "key_version": version }))
-            .collect();
+        let organizations: Vec<_> =
+            rotated.organizations.iter().map(|(id, version)| json!({ "id": id, "key_version": version })).collect();
         return doors.ui.answer_json(&json!({
             "resumed": rotated.resumed,
             "organizations": organizations,

@@ -195,7 +195,10 @@ mod tests {
         let cut = "DELETE FROM audit_events WHERE sequence > 3; UPDATE audit_heads SET sequence = 3, hash = \
                    (SELECT hash FROM audit_events WHERE sequence = 3)";
         for (change, expected) in [
-            ("UPDATE audit_events SET actor = 'person-7' WHERE sequence = 2", broken(2, "the entry is listed as another")),
+            (
+                "UPDATE audit_events SET actor = 'person-7' WHERE sequence = 2",
+                broken(2, "the entry is listed as another"),
+            ),
             ("UPDATE audit_events SET at = 7 WHERE sequence = 4", broken(4, "the entry is listed as another")),
             ("DELETE FROM audit_heads", broken(6, "the end of the chain is missing")),
             // The end with its record: what was signed tells.

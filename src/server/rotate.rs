@@ -15,7 +15,7 @@ use super::serve::{open, place};
 use super::settings::Settings;
 use super::state::now;
 use super::vault::OrgVault;
-use crate::os::files::Lock;
+use crate::os::files::{self, Lock};
 use crate::secret::SecretStore;
 use crate::vault::VaultError;
 
@@ -48,9 +48,10 @@ pub struct Rotated {
 
 /// Replaces the keys of a server, or ends what was begun before.
 pub fn rotate_key(settings: &Settings, store: &dyn SecretStore, wanted: Wanted) -> Result<Rotated, ServeError> {
+    files::create_private_dir(&settings.data).map_err(DbError::File)?;
+    let _lock = Lock::acquire(&settings.data.join("rotate.lock"), WAIT, &mut |_| {}).map_err(DbError::File)?;
     let (db, keys) = open(settings, store)?;
-    let lock = settings.data.join("rotate.lock");
-    let _lock = Lock::acquire(&lock, WAIT, &mut |_| {}).map_err(DbError::File)?;
+    keys.settle(&db, &place(settings, store))?;
     let mut unfinished = unfinished(&db)?;
     let resumed = !unfinished.is_empty();
     if !resumed {
@@ -100,7 +101,7 @@ fn operator() -> Actor {
 
 /// Makes the new keys, all of them or none.
 fn begin(db: &Database, keys: &Keys, place: &Master<'_>, wanted: Wanted) -> Result<(), ServeError> {
-    let next = if wanted.master { Some(Replacement::make(keys, place)?) } else { None };
+    let next = if wanted.master { Some(Replacement::make(db, keys, place)?) } else { None };
     let (now, actor) = (now(), operator());
     db.write(|rows| -> Result<(), KeyError> {
         if let Some(next) = &next {

@@ -297,7 +297,8 @@ impl Walk<'_> {
         // What was seen before this was exported was there already.
         let longer = |seen: &&Statement| seen.is_of(head) && seen.at() <= head.at() && seen.sequence() > self.last;
         if let Some(seen) = self.seen.iter().find(longer) {
-            let problem = format!("the end of the chain is missing: there were {} entries at {}", seen.sequence(), seen.at());
+            let problem =
+                format!("the end of the chain is missing: there were {} entries at {}", seen.sequence(), seen.at());
             return self.broken(self.last + 1, &problem);
         }
         let (from, to) = (self.first, self.last);
@@ -356,9 +357,8 @@ mod tests {
             let whole = exported(10, part);
             let held = checked(&whole).unwrap();
             assert_eq!((held.from, held.to), (1, 10));
-            let place_of = |sequence: i64| {
-                whole.iter().position(|line| line.contains(&format!("\"a{sequence}\""))).unwrap()
-            };
+            let place_of =
+                |sequence: i64| whole.iter().position(|line| line.contains(&format!("\"a{sequence}\""))).unwrap();
             for sequence in 1..=10 {
                 let at = place_of(sequence);
                 let mut altered = whole.clone();
@@ -379,7 +379,10 @@ mod tests {
         }
         // At the end of a part, too, and with a head that was made up.
         let parts = exported(10, 5);
-        assert_eq!(checked(&parts[..6]).unwrap_err(), Broken { sequence: 6, problem: "the end of the export is missing".into() });
+        assert_eq!(
+            checked(&parts[..6]).unwrap_err(),
+            Broken { sequence: 6, problem: "the end of the export is missing".into() }
+        );
         let mut forged = exported(10, 10);
         forged[0] = forged[0].replace("\"end\":10", "\"end\":9").replace("\"sequence\":10", "\"sequence\":9");
         assert_eq!(checked(&forged).unwrap_err().sequence, 1);

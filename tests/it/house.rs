@@ -88,7 +88,7 @@ const BORDERS: [&str; 51] = [
     "secret/memory.rs",
     "secret/mod.rs",
     "server/api_keys.rs",
-    "server/keys.rs",
+    "server/keys/place.rs",
     "server/oauth/",
     "server/passphrase.rs",
     "server/portal/",

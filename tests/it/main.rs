@@ -101,11 +101,14 @@ mod scene;
 mod second_host;
 mod secure;
 mod server {
+    mod audit;
+    mod backup;
     mod crashes;
     mod credentials;
     mod grants;
     mod pages;
     mod postgres;
+    mod rotation;
     mod running;
     mod served;
 }

@@ -66,7 +66,13 @@ impl Asked {
     }
 
     /// The entries before a number, the newest first: one more than the limit, where there are.
-    fn page(&self, rows: &mut dyn Rows, scope: &OrgScope, before: i64, limit: i64) -> Result<Vec<(i64, String)>, DbError> {
+    fn page(
+        &self,
+        rows: &mut dyn Rows,
+        scope: &OrgScope,
+        before: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, String)>, DbError> {
         let actor = self.actor.as_deref().map(|actor| person(rows, scope, actor)).transpose()?;
         let (since, until) = (self.since.map(|at| at.timestamp_millis()), self.until.map(|at| at.timestamp_millis()));
         let mut sql = "SELECT sequence, entry FROM audit_events WHERE org = $1 AND sequence < $2".to_owned();
@@ -101,7 +107,11 @@ fn login(rows: &mut dyn Rows, person: &str) -> Result<Option<String>, DbError> {
     rows.first("SELECT login FROM people WHERE id = $1", values![person])?.map(|mut row| row.text(0)).transpose()
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<axum::Json<Json>> {
+async fn list(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Answer<axum::Json<Json>> {
     let limit = asked.limit.unwrap_or(USUAL);
     if !(1..=MOST).contains(&limit) {
         return Err(Problem::bad(format!("a limit is a number from 1 to {MOST}")));
@@ -151,7 +161,11 @@ async fn export(State(server): State<Arc<Server>>, caller: Caller, Query(part): 
         return Err(Problem::bad(format!("the first entry is 1, and a limit a number from 1 to {EXPORTED}")));
     }
     blocking(&server, move |server| {
-        server.tell(&caller.scope, &caller.actor, &Event { detail: &from.to_string(), ..Event::done("audit.export", "") })?;
+        server.tell(
+            &caller.scope,
+            &caller.actor,
+            &Event { detail: &from.to_string(), ..Event::done("audit.export", "") },
+        )?;
         let (entries, end) = server.db.read(|rows| -> Result<_, DbError> {
             let some = "SELECT sequence, entry, hash FROM audit_events WHERE org = $1 AND sequence >= $2 \
                         ORDER BY sequence LIMIT $3";

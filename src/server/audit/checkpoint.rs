@@ -131,9 +131,7 @@ impl Checkpoints {
 fn waiting(rows: &mut dyn Rows) -> Result<Vec<(OrgScope, i64)>, DbError> {
     let all = "SELECT h.org, h.sequence, (SELECT MAX(c.sequence) FROM audit_checkpoints c WHERE c.org = h.org) \
                FROM audit_heads h ORDER BY h.org";
-    let of = |mut row: Row| {
-        Ok((OrgScope::of(row.text(0)?), row.int(1)? - row.maybe_int(2)?.unwrap_or_default()))
-    };
+    let of = |mut row: Row| Ok((OrgScope::of(row.text(0)?), row.int(1)? - row.maybe_int(2)?.unwrap_or_default()));
     rows.query(all, &[])?.into_iter().map(of).collect()
 }
 
@@ -164,7 +162,9 @@ pub(crate) fn hold_against(db: &Database, keys: &Keys, file: &Path) -> Result<()
             let hash = found.map(|mut row| row.bytes(0)).transpose()?;
             match hash {
                 Some(hash) if hex(&hash) == statement.hash() => {}
-                Some(_) => return Err(broken(org.id(), statement.sequence(), "it was another entry when it was signed")),
+                Some(_) => {
+                    return Err(broken(org.id(), statement.sequence(), "it was another entry when it was signed"));
+                }
                 None => return Err(broken(org.id(), statement.sequence(), "it was there when it was signed")),
             }
         }

@@ -3,8 +3,7 @@
 use super::{DbError, Rows, values};
 
 /// What brings the tables from each version to the next. One that was published is never changed.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_server.sql"), include_str!("migrations/0020_audit.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_server.sql"), include_str!("migrations/0020_audit.sql")];
 
 /// Makes what is missing, as far as a version or all of it. A database of a newer program is refused.
 pub(super) fn migrate(rows: &mut dyn Rows, to: Option<usize>) -> Result<(), DbError> {
@@ -34,7 +33,8 @@ pub(super) fn is_ours(table: &str) -> bool {
     let makes = |text: &str| {
         ["CREATE TABLE ", "RENAME TO "].iter().any(|before| {
             text.split(before).skip(1).any(|rest| {
-                rest.strip_prefix(table).is_some_and(|rest| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_'))
+                rest.strip_prefix(table)
+                    .is_some_and(|rest| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_'))
             })
         })
     };

@@ -1,7 +1,8 @@
 //! Where the master key rests, and how another one takes its place.
 //!
 //! The next master key is kept beside the present one before the database knows of it, and takes its place once the
-//! database does. Whoever dies on the way leaves both, and the proof in the database says which of them counts.
+//! database does. Whoever dies on the way leaves both, and the proof in the database says which of them counts: a server
+//! looks at both. Only who replaces keys moves them, one at a time.
 
 use std::path::{Path, PathBuf};
 
@@ -56,7 +57,7 @@ impl Master<'_> {
         }
     }
 
-    /// The key that the proof in the database is of: the present one, or the next one, which then is the present one.
+    /// The key that the proof in the database is of: the present one, or the next one.
     pub(super) fn proven(&self, instance: &str, proof: &str) -> Result<Key, ServeError> {
         let present = self.read(instance, Which::Present)?;
         let is_known = present.is_some();
@@ -64,11 +65,23 @@ impl Master<'_> {
             return Ok(key);
         }
         if let Some(next) = self.read(instance, Which::Next)?.filter(|key| is_proven(key, instance, proof)) {
-            self.promote(instance, &next)?;
             return Ok(next);
+        }
+        // It may have been moved between the two looks.
+        let present = self.read(instance, Which::Present)?;
+        if let Some(key) = present.filter(|key| is_proven(key, instance, proof)) {
+            return Ok(key);
         }
         let place = self.in_words();
         Err(if is_known { ServeError::OtherMasterKey { place } } else { ServeError::NoMasterKey { place } })
+    }
+
+    /// Puts a next key that is in force already in the place of the present one: whoever was to do that has died.
+    pub(super) fn settle(&self, instance: &str, proof: &str) -> Result<(), ServeError> {
+        match self.read(instance, Which::Next)?.filter(|key| is_proven(key, instance, proof)) {
+            Some(next) => self.promote(instance, &next),
+            None => Ok(()),
+        }
     }
 
     /// The key that rests there.

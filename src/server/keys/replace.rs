@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::place::{self, Which};
 use super::{KeyError, Keys, Master, OWN, PROOF, keep_setting, setting};
-use crate::server::db::{DbError, OrgScope, Rows, values};
+use crate::server::db::{Database, DbError, OrgScope, Rows, values};
 use crate::server::error::ServeError;
 use crate::vault::seal::Key;
 
@@ -14,8 +14,10 @@ use crate::vault::seal::Key;
 pub(crate) struct Replacement(Key);
 
 impl Replacement {
-    /// Makes one, and keeps it. One that was made before and never came into force is overwritten.
-    pub(crate) fn make(keys: &Keys, place: &Master<'_>) -> Result<Self, ServeError> {
+    /// Makes one, and keeps it. One that was made before is moved to its place where it is in force, and is overwritten
+    /// where it never came into force.
+    pub(crate) fn make(db: &Database, keys: &Keys, place: &Master<'_>) -> Result<Self, ServeError> {
+        keys.settle(db, place)?;
         let next = Key::random().map_err(|_| ServeError::NoRandom)?;
         place.keep(&keys.instance, &next, Which::Next)?;
         Ok(Self(next))
@@ -63,6 +65,12 @@ impl Replacement {
 }
 
 impl Keys {
+    /// Ends what somebody who replaced the master key has left.
+    pub(crate) fn settle(&self, db: &Database, place: &Master<'_>) -> Result<(), ServeError> {
+        let proof = db.read(|rows| setting(rows, PROOF))?;
+        proof.map_or(Ok(()), |proof| place.settle(&self.instance, &proof))
+    }
+
     /// Makes the next key of an organization, under which everything new is sealed from now on. Gives its version.
     pub(crate) fn next(&self, rows: &mut dyn Rows, scope: &OrgScope, now: DateTime<Utc>) -> Result<i64, KeyError> {
         let newest = "SELECT MAX(version) FROM organization_keys WHERE org = $1";
@@ -79,7 +87,8 @@ impl Keys {
         let audit = self.of_audit(rows, scope, version)?;
         let proof = setting(rows, PROOF)?.ok_or(KeyError::None)?;
         let master = self.proven(&proof)?;
-        let wrapped = master.wrap(&audit, &self.audit_place(scope, &version.to_string())).map_err(|_| KeyError::NoRandom)?;
+        let wrapped =
+            master.wrap(&audit, &self.audit_place(scope, &version.to_string())).map_err(|_| KeyError::NoRandom)?;
         let whose = values![scope.id(), version];
         rows.execute(
             "INSERT INTO audit_keys (org, version, wrapped) VALUES ($1, $2, $3)",

@@ -14,8 +14,7 @@ use super::TargetError;
 
 /// The client that a lanyard server knows without being told, and what it asks for.
 const CLIENT: &str = "lanyard";
-const SCOPES: [&str; 5] =
-    ["credentials.read", "credentials.write", "credentials.verify", "secrets.read", "audit.read"];
+const SCOPES: [&str; 5] = ["credentials.read", "credentials.write", "credentials.verify", "secrets.read", "audit.read"];
 
 /// The service at an address: one that is configured already, a lanyard server, or any other issuer.
 pub(super) fn find(
