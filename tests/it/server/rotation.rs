@@ -111,7 +111,7 @@ fn whoever_dies_on_the_way_leaves_a_server_that_goes_on() {
     let bearer = token(&stage);
     let ids: Vec<String> = (0..60).map(|number| store(&served.url, &bearer, &format!("n{number}"))).collect();
     let mut blows = 0;
-    for call in ["renameat", "fsync", "unlink"] {
+    for call in ["renameat", "fsync", "unlink", "pwrite64"] {
         blows += at_every(
             call,
             Blow::Kill,
