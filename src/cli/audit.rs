@@ -153,11 +153,11 @@ impl Command {
     }
 }
 
+/// The way to what is at a path of the server.
+type Get<'g> = &'g dyn Fn(&str) -> Result<Response, VaultError>;
+
 /// Asks the server of the profile, again and again until there is nothing more to ask.
-fn ask(
-    doors: &Doors<'_>,
-    see: &mut dyn FnMut(&dyn Fn(&str) -> Result<Response, VaultError>) -> Result<()>,
-) -> Result<()> {
+fn ask(doors: &Doors<'_>, see: &mut dyn FnMut(Get<'_>) -> Result<()>) -> Result<()> {
     let (config, profile) = active::active(doors)?;
     if !vault_door::is_on_a_server(&config, &profile) {
         return Err(AuditError::NoServer(profile.name.value).into());

@@ -21,7 +21,7 @@ const DATABASE: &str = "sqlite:server.db";
 /// The file of settings in the configuration folder.
 const FILE: &str = "server.toml";
 /// How often a server that is told nothing signs the end of the audit.
-const EVERY: Duration = Duration::from_secs(60);
+const EVERY: Duration = Duration::from_mins(1);
 
 /// Settings as they were given in one place. All are texts, so that one function reads them all.
 #[derive(Debug, Clone, Default, Deserialize)]

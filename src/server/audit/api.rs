@@ -87,10 +87,10 @@ impl Asked {
         for (condition, value) in filters {
             let Some(value) = value else { continue };
             bound.push(value);
-            sql.push_str(&format!(" AND {condition} ${}", bound.len()));
+            sql = format!("{sql} AND {condition} ${}", bound.len());
         }
         bound.push((limit + 1).into());
-        sql.push_str(&format!(" ORDER BY sequence DESC LIMIT ${}", bound.len()));
+        let sql = format!("{sql} ORDER BY sequence DESC LIMIT ${}", bound.len());
         rows.query(&sql, &bound)?.into_iter().map(|mut row| Ok((row.int(0)?, row.text(1)?))).collect()
     }
 }
