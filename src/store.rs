@@ -19,7 +19,7 @@ mod hosts;
 mod issued;
 mod keys;
 
-pub use change::{Amendment, Opened, Written};
+pub use change::{Amendment, Checked, Opened, Written};
 pub use credentials::{CredentialRow, Page, SealedRows, SecretRow};
 pub use error::RowError;
 pub use hosts::ByHost;
@@ -31,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("store/migrations/0001_vault.sql"),
     include_str!("store/migrations/0002_hosts.sql"),
     include_str!("store/migrations/0003_issued.sql"),
+    include_str!("store/migrations/0004_scopes.sql"),
 ];
 /// How long to wait for another process that writes.
 const BUSY: Duration = Duration::from_secs(15);

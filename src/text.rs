@@ -1,4 +1,10 @@
-//! Text from outside: the one filter it passes before a person sees it.
+//! Text from outside: the one filter it passes before a person sees it; and bytes as text.
+
+use std::fmt::Write as _;
+
+use zeroize::Zeroizing;
+
+pub mod json;
 
 /// The longest piece of outside text shown, in characters.
 pub const MAX_SHOWN: usize = 200;
@@ -36,6 +42,42 @@ pub fn clean_into(text: &str, shown: &mut String) {
     if shown.ends_with(' ') && shown.len() > start {
         shown.pop();
     }
+}
+
+/// Bytes as hexadecimal digits, put together without a copy of them on the way.
+pub fn hex(bytes: &[u8]) -> String {
+    let mut digits = String::with_capacity(2 * bytes.len());
+    for digit in bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+        digits.push(char::from_digit(digit.into(), 16).unwrap_or_default());
+    }
+    digits
+}
+
+/// A text percent-encoded behind other text, but for the bytes that are kept as they are. Where there is room for it, no
+/// copy is left on the way.
+pub fn percent_into(text: &str, encoded: &mut String, is_kept: impl Fn(u8) -> bool) {
+    for byte in text.bytes() {
+        if is_kept(byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing into a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+}
+
+/// The text behind percent-encoding; `None` where a `%` is not followed by two hexadecimal digits, or it is no text.
+pub fn percent_decoded(encoded: &str) -> Option<Zeroizing<String>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let mut plain = Zeroizing::new(Vec::with_capacity(encoded.len()));
+    let mut bytes = encoded.bytes();
+    while let Some(byte) = bytes.next() {
+        plain.push(match byte {
+            b'%' => digit(bytes.next()?)? << 4 | digit(bytes.next()?)?,
+            other => other,
+        });
+    }
+    Some(Zeroizing::new(std::str::from_utf8(&plain).ok()?.to_owned()))
 }
 
 /// Whether it can be seen at a glance that [`clean`] would change nothing.

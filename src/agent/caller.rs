@@ -3,15 +3,15 @@
 use std::time::{Duration, Instant};
 
 use super::frame::{LONGEST, Question, Request, Response};
-use super::is_told;
 use super::line::{Broken, Frame, Line};
 use super::peer;
 use super::place::Place;
+use super::{is_told, way_out};
 use crate::helper::Reply;
 use crate::os::Env;
 
 /// An agent that can answer does so at once; on a machine under load, within this.
-const SOON: Duration = Duration::from_secs(2);
+pub(super) const SOON: Duration = Duration::from_secs(2);
 /// An agent that asks others over the network says so, and has this long.
 const LATER: Duration = Duration::from_secs(90);
 
@@ -37,6 +37,7 @@ impl<'e> Caller<'e> {
             variables: told.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             working_dir: self.env.working_dir().to_str()?.to_owned(),
             config_dir: self.env.config_dir().to_str()?.to_owned(),
+            way_out: way_out(self.env),
         };
         match said(line, &Request::Call(question)).ok()? {
             Response::Reply(reply) => Some(reply),

@@ -5,6 +5,7 @@
 
 use zeroize::Zeroizing;
 
+use super::fields::Reader;
 use crate::helper::Reply;
 use crate::secret::Secret;
 
@@ -15,7 +16,7 @@ const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 /// The longest frame, its length left out: the longest question or answer of a tool, and what belongs to it.
 pub(super) const LONGEST: usize = 4 << 20;
 /// More words or variables than this has no call.
-const MOST: usize = 4096;
+const MOST: u32 = 4096;
 
 /// What an agent is asked.
 pub(super) enum Request {
@@ -47,6 +48,8 @@ pub(super) struct Question {
     pub(super) working_dir: String,
     /// The folder of the caller's configuration. An agent of another one does not answer.
     pub(super) config_dir: String,
+    /// The digest of what [`super::way_out`] reads. An agent of another one asks nobody over the network.
+    pub(super) way_out: String,
 }
 
 /// What an agent answers.
@@ -97,35 +100,10 @@ impl Writer {
     }
 }
 
-/// The fields of a frame, one after the other; `None` where there is no such field.
-struct Reader<'f>(&'f [u8]);
-
-impl<'f> Reader<'f> {
-    fn number(&mut self) -> Option<usize> {
-        let (number, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        usize::try_from(u32::from_be_bytes(*number)).ok()
-    }
-
-    fn bytes(&mut self) -> Option<&'f [u8]> {
-        let length = self.number()?;
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(bytes)
-    }
-
-    fn text(&mut self) -> Option<&'f str> {
-        std::str::from_utf8(self.bytes()?).ok()
-    }
-
-    fn several<T>(&mut self, mut one: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
-        let count = self.number().filter(|count| *count <= MOST)?;
-        (0..count).map(|_| one(self)).collect()
-    }
-
-    fn end<T>(&self, whole: T) -> Option<T> {
-        self.0.is_empty().then_some(whole)
-    }
+/// So many of something as a number says, each read by `one`.
+fn several<'f, T>(fields: &mut Reader<'f>, mut one: impl FnMut(&mut Reader<'f>) -> Option<T>) -> Option<Vec<T>> {
+    let count = fields.number().filter(|count| *count <= MOST)?;
+    (0..count).map(|_| one(fields)).collect()
 }
 
 /// The kind of a frame and its fields; `None` where it is of another version.
@@ -167,7 +145,7 @@ impl Question {
     fn encode(&self) -> Option<Zeroizing<Vec<u8>>> {
         let words: usize = self.words.iter().map(|word| word.len() + 4).sum();
         let variables: usize = self.variables.iter().map(|(name, value)| name.len() + value.len() + 8).sum();
-        let room = words + variables + self.text.len() + self.working_dir.len() + self.config_dir.len() + 128;
+        let room = words + variables + self.text.len() + self.working_dir.len() + self.config_dir.len() + 256;
         let mut frame = Writer::new(1, room).bytes(PROGRAM.as_bytes()).bytes(self.helper.as_bytes());
         frame = frame.number(self.words.len());
         for word in &self.words {
@@ -177,18 +155,20 @@ impl Question {
         for (name, value) in &self.variables {
             frame = frame.bytes(name.as_bytes()).bytes(value.as_bytes());
         }
-        frame.bytes(self.working_dir.as_bytes()).bytes(self.config_dir.as_bytes()).done()
+        frame = frame.bytes(self.working_dir.as_bytes()).bytes(self.config_dir.as_bytes());
+        frame.bytes(self.way_out.as_bytes()).done()
     }
 
     fn decode(fields: &mut Reader<'_>) -> Option<Self> {
         fields.text().filter(|program| *program == PROGRAM)?;
         Some(Self {
             helper: fields.text()?.to_owned(),
-            words: fields.several(|fields| fields.text().map(str::to_owned))?,
+            words: several(fields, |fields| fields.text().map(str::to_owned))?,
             text: Zeroizing::new(fields.text()?.to_owned()),
-            variables: fields.several(|fields| Some((fields.text()?.to_owned(), fields.text()?.to_owned())))?,
+            variables: several(fields, |fields| Some((fields.text()?.to_owned(), fields.text()?.to_owned())))?,
             working_dir: fields.text()?.to_owned(),
             config_dir: fields.text()?.to_owned(),
+            way_out: fields.text()?.to_owned(),
         })
     }
 }
@@ -245,9 +225,10 @@ mod tests {
         #[test]
         fn a_question_arrives_as_it_was_sent(
             helper in ".*", words in prop::collection::vec(".*", 0..5), text in ".*",
-            variables in prop::collection::vec((".*", ".*"), 0..5), working_dir in ".*", config_dir in ".*",
+            variables in prop::collection::vec((".*", ".*"), 0..5), working_dir in ".*", config_dir in ".*", way_out in ".*",
         ) {
-            let sent = Question { helper, words, text: Zeroizing::new(text), variables, working_dir, config_dir };
+            let text = Zeroizing::new(text);
+            let sent = Question { helper, words, text, variables, working_dir, config_dir, way_out };
             let told = format!("{sent:?}");
             let frame = Request::Call(sent).encode().unwrap();
             let Some(Request::Call(read)) = Request::decode(body(&frame)) else { panic!("another request") };

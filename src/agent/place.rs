@@ -106,8 +106,7 @@ fn is_own(folder: &Path) -> bool {
 }
 
 fn is_private(folder: &Path) -> bool {
-    let private = |found: std::fs::Metadata| found.is_dir() && found.uid() == me() && found.mode() & 0o777 == 0o700;
-    std::fs::symlink_metadata(folder).is_ok_and(private)
+    std::fs::symlink_metadata(folder).is_ok_and(|found| files::is_private_folder(&found))
 }
 
 #[cfg(test)]

@@ -11,15 +11,19 @@ use std::time::Duration;
 use super::AgentError;
 use super::place::Place;
 use super::ssh;
-use super::state::State;
-use super::work::work;
+use super::state::{State, Told};
+use super::work::{Calls, answer, take};
 use crate::os::Env;
+use crate::os::clock;
 use crate::os::files::{FileError, Lock};
 use crate::vault::Unlocked;
 
-/// How many callers are answered at the same time. More of them wait, and do it themselves if that takes too long.
+/// How many callers are listened to at the same time. What a person tells the agent is done there and then.
+const TAKERS: usize = 8;
+/// How many questions of tools are answered at the same time. More of them wait, and the callers do it themselves if
+/// that takes too long.
 const WORKERS: usize = 12;
-/// How often the clock on the wall is looked at.
+/// How often the clocks are looked at: no wait counts the time that the machine sleeps.
 const LOOK: Duration = Duration::from_secs(30);
 
 /// How long an agent goes on.
@@ -56,26 +60,30 @@ impl Agent {
 
     /// Begins to answer.
     pub fn start(self, key: Unlocked, life: Life) -> Running {
-        let (end, ended) = channel();
-        let state = Arc::new(State::new(&self.env, self.place.clone(), key, life, end.clone()));
+        let (tell, told) = channel();
+        let state = State::new(&self.env, self.place.clone(), key, life, clock::since_boot, tell.clone());
+        let state = Arc::new(state);
         // Without a handler a signal ends the process at once, and the next agent removes the sockets.
-        let _ = ctrlc::set_handler(move || end.send(()).unwrap_or_default());
-        let calls = Arc::new(self.calls);
-        for _ in 0..WORKERS {
-            let (state, calls) = (Arc::clone(&state), Arc::clone(&calls));
+        let _ = ctrlc::set_handler(move || tell.send(Told::End).unwrap_or_default());
+        let (listener, calls) = (Arc::new(self.calls), Arc::new(Calls::default()));
+        for number in 0..TAKERS + WORKERS {
+            let (state, listener, calls) = (Arc::clone(&state), Arc::clone(&listener), Arc::clone(&calls));
+            let work = move || {
+                if number < TAKERS { take(&state, &listener, &calls) } else { answer(&state, &calls) }
+            };
             // A panic ends one conversation, and the caller does it itself.
-            std::thread::spawn(move || while catch_unwind(AssertUnwindSafe(|| work(&state, &calls))).is_err() {});
+            std::thread::spawn(move || while catch_unwind(AssertUnwindSafe(&work)).is_err() {});
         }
         let (ssh, for_ssh) = (self.ssh, Arc::clone(&state));
         std::thread::spawn(move || ssh::listen(&for_ssh, &ssh));
-        Running { state, ended, place: self.place, _lock: self.lock }
+        Running { state, told, place: self.place, _lock: self.lock }
     }
 }
 
 /// An agent that answers.
 pub struct Running {
     state: Arc<State>,
-    ended: Receiver<()>,
+    told: Receiver<Told>,
     place: Place,
     _lock: Lock,
 }
@@ -83,7 +91,7 @@ pub struct Running {
 impl Running {
     /// Waits until its time is over or it is told to end, by a request or a signal. Removes its sockets.
     pub fn wait(self) {
-        wait(&self.state, &self.ended);
+        wait(&self.state, &self.told);
         self.state.lock();
         for socket in [&self.place.calls, &self.place.ssh] {
             // One that is gone already needs no removal.
@@ -92,12 +100,13 @@ impl Running {
     }
 }
 
-/// Waits for the end.
-fn wait(state: &State, ended: &Receiver<()>) {
+/// Waits for the end, and forgets keys of ssh whose time ends before.
+fn wait(state: &State, told: &Receiver<Told>) {
     while let Some(left) = state.left() {
-        match ended.recv_timeout(left.min(LOOK)) {
-            Err(RecvTimeoutError::Timeout) => {}
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
+        let next = state.ssh_keys.forget_old().unwrap_or(left);
+        match told.recv_timeout(left.min(next).min(LOOK)) {
+            Err(RecvTimeoutError::Timeout) | Ok(Told::Look) => {}
+            Ok(Told::End) | Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }

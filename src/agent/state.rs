@@ -1,17 +1,19 @@
 //! What all threads of an agent share: the key, the clock, and how long it goes on.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::control::Status;
+use super::held;
 use super::place::Place;
 use super::serve::Life;
 use super::ssh::Keys;
 use crate::os::Env;
+use crate::os::clock::Clock;
 use crate::vault::Unlocked;
 
 /// What all threads share.
@@ -24,32 +26,39 @@ pub(super) struct State {
     key: Mutex<Option<Unlocked>>,
     /// SSH keys that are not in the vault.
     pub(super) ssh_keys: Keys,
-    started: Instant,
+    clock: Clock,
+    /// When it was started, by that clock and by the one on the wall.
+    started: Duration,
     started_at: DateTime<Utc>,
     /// When it was last asked, in milliseconds since the start.
     asked: AtomicU64,
     answered: AtomicU64,
-    end: Mutex<Sender<()>>,
+    told: Mutex<Sender<Told>>,
 }
 
-/// A mutex that a panic has poisoned holds nothing half-done here.
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// What the thread is told that waits for the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Told {
+    /// To end the agent.
+    End,
+    /// To look again how long it may wait.
+    Look,
 }
 
 impl State {
-    /// An agent that has just started. Whoever waits at the other end of `end` is told to end it.
-    pub(super) fn new(env: &Env, place: Place, key: Unlocked, life: Life, end: Sender<()>) -> Self {
+    /// An agent that has just started. Whoever waits at the other end of `told` ends it.
+    pub(super) fn new(env: &Env, place: Place, key: Unlocked, life: Life, clock: Clock, told: Sender<Told>) -> Self {
         Self {
             place,
             life,
             key: Mutex::new(Some(key)),
-            ssh_keys: Keys::default(),
-            started: Instant::now(),
+            ssh_keys: Keys::new(clock),
+            clock,
+            started: clock(),
             started_at: env.now(),
             asked: AtomicU64::new(0),
             answered: AtomicU64::new(0),
-            end: Mutex::new(end),
+            told: Mutex::new(told),
             env: env.clone(),
         }
     }
@@ -72,7 +81,7 @@ impl State {
 
     /// Notes that somebody asks.
     pub(super) fn note_asked(&self) {
-        let since = self.started.elapsed().as_millis();
+        let since = self.elapsed().as_millis();
         self.asked.store(u64::try_from(since).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
@@ -84,7 +93,16 @@ impl State {
     /// Has the agent end.
     pub(super) fn end(&self) {
         // Where nobody waits, it is ending.
-        let _ = held(&self.end).send(());
+        let _ = held(&self.told).send(Told::End);
+    }
+
+    /// Has the thread that waits look how long it may wait now.
+    pub(super) fn look(&self) {
+        let _ = held(&self.told).send(Told::Look);
+    }
+
+    fn elapsed(&self) -> Duration {
+        (self.clock)().saturating_sub(self.started)
     }
 
     /// How long it goes on if nobody asks; `None` where its time is over.
@@ -94,14 +112,14 @@ impl State {
     }
 
     fn until_end(&self) -> Duration {
-        // A machine that sleeps stops one clock, and whoever sets the time moves the other.
+        // Where sleep stops the one clock, the other one goes on.
         let by_wall = (self.env.now() - self.started_at).to_std().unwrap_or_default();
-        self.life.timeout.saturating_sub(by_wall.max(self.started.elapsed()))
+        self.life.timeout.saturating_sub(by_wall.max(self.elapsed()))
     }
 
     fn until_idle(&self) -> Option<Duration> {
         let asked = Duration::from_millis(self.asked.load(Ordering::Relaxed));
-        self.life.idle.map(|idle| idle.saturating_sub(self.started.elapsed().saturating_sub(asked)))
+        self.life.idle.map(|idle| idle.saturating_sub(self.elapsed().saturating_sub(asked)))
     }
 
     /// How it stands.
@@ -118,5 +136,40 @@ impl State {
             idle_ends_in: self.until_idle().map(|left| left.as_secs()),
             ssh_socket: self.place.ssh.clone(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::secret::Secret;
+
+    static SECONDS: AtomicU64 = AtomicU64::new(1000);
+
+    fn clock() -> Duration {
+        Duration::from_secs(SECONDS.load(Ordering::SeqCst))
+    }
+
+    #[test]
+    fn time_that_the_machine_sleeps_counts() {
+        let env = Env::empty();
+        let key = Unlocked::from_secret(&Secret::new(format!("id\n1\nfile\nid\nstore\n1\n\n{}=", "A".repeat(43))));
+        let idle = Some(Duration::from_mins(10));
+        let life = Life { timeout: Duration::from_hours(1), idle };
+        let place = Place::coming(&env);
+        let state = State::new(&env, place, key.expect("a key"), life, clock, channel().0);
+        SECONDS.fetch_add(500, Ordering::SeqCst);
+        assert_eq!(state.left(), Some(Duration::from_secs(100)));
+        state.note_asked();
+        SECONDS.fetch_add(599, Ordering::SeqCst);
+        assert_eq!(state.left(), Some(Duration::from_secs(1)));
+        // A lid that is closed: no thread runs meanwhile, and the clock goes on.
+        SECONDS.fetch_add(1, Ordering::SeqCst);
+        assert_eq!(state.left(), None);
+        state.note_asked();
+        SECONDS.fetch_add(3600, Ordering::SeqCst);
+        assert_eq!(state.until_end(), Duration::ZERO);
     }
 }

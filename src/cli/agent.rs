@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use crate::agent::{self, AgentError, Status};
 use crate::cli::{Doors, active};
 use crate::error::Result;
+use crate::text::clean;
 
 mod shell;
 mod start;
@@ -18,7 +19,7 @@ pub(super) enum Command {
     ///
     /// Whoever can ask the agent is you: another user is refused by the system. The key of the vault lies in memory
     /// that is never written to a disk, as far as the system allows that (`ulimit -l`). An agent that was locked is
-    /// unlocked.
+    /// unlocked, and one of another version is replaced.
     #[command(after_help = "Examples:\n  lanyard agent start\n  lanyard agent start --timeout 1h --idle 15m")]
     Start(start::Args),
     /// Show whether an agent runs, whether it is locked and when it ends
@@ -94,8 +95,13 @@ fn lines(status: &Status) -> Vec<String> {
     if let Some(idle) = status.idle_ends_in.filter(|idle| *idle < status.ends_in) {
         ends = format!("in {} if nobody asks, at the latest {ends}", span(idle));
     }
+    let other = match status.version.as_str() {
+        env!("CARGO_PKG_VERSION") => String::new(),
+        // It answers no helper of this version.
+        other => format!(" of version {}, which `lanyard agent start` replaces", clean(other)),
+    };
     vec![
-        format!("agent    process {}, {locked}", status.pid),
+        format!("agent    process {}{other}, {locked}", status.pid),
         format!("key      {memory}"),
         format!("ends     {ends}"),
         format!("answered {}", status.answered),
@@ -114,11 +120,17 @@ fn span(seconds: u64) -> String {
 }
 
 fn stop(doors: &Doors<'_>) -> Result<()> {
+    stopped(doors)?;
+    doors.ui.done("The agent has ended");
+    Ok(())
+}
+
+/// Ends the agent, and waits until it has ended.
+fn stopped(doors: &Doors<'_>) -> Result<()> {
     agent::stop(doors.env)?;
     let deadline = Instant::now() + ENDING;
     while Instant::now() < deadline {
-        if !matches!(agent::status(doors.env), Ok(Some(_)) | Err(_)) {
-            doors.ui.done("The agent has ended");
+        if matches!(agent::status(doors.env), Ok(None)) {
             return Ok(());
         }
         std::thread::sleep(Duration::from_millis(5));

@@ -180,7 +180,9 @@ fn answer(helper: &dyn Helper, words: &[String], env: &Env, ui: &Ui, http: &dyn 
     let vault = &*vault;
     let sign_in = |want: &Want, over: Option<&Metadata>| sign_in::sign_in(env, http, want, over);
     let net = Net { http, env, now: env.now() };
-    let desk = Desk { vault, net, env, sign_in: helper.signs_in().then_some(&sign_in) };
+    // A sign-in that a tool begins is kept on this machine.
+    let signs_in = helper.signs_in() && on_a_server.is_none();
+    let desk = Desk { vault, net, env, sign_in: signs_in.then_some(&sign_in) };
     if ui.answer_bytes(helper.greeting()).is_err() {
         return Code::Failed as u8;
     }
@@ -207,11 +209,12 @@ fn answer(helper: &dyn Helper, words: &[String], env: &Env, ui: &Ui, http: &dyn 
             Served { reply, used: None }
         } else {
             let call = Call { arguments: words, text: &text, env };
-            if on_a_server.is_none() && matches!(helper.ask(&call), Ok(Ask::Get(_))) && Local::is_in(&env.data_dir()) {
+            let ask = helper.ask(&call);
+            if on_a_server.is_none() && matches!(ask, Ok(Ask::Get(_))) && Local::is_in(&env.data_dir()) {
                 // Most of the answer's time is the way to the keychain: it begins while the database is asked.
                 secret::keychain::begin(env.var("DBUS_SESSION_BUS_ADDRESS").is_some());
             }
-            helper::serve(helper, &call, &desk)
+            helper::serve(helper, &call, ask, &desk)
         };
         if let Some(talk) = &served.reply.talk {
             ui.say(talk);

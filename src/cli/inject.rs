@@ -3,12 +3,11 @@
 use std::path::PathBuf;
 
 use crate::cli::credentials::named;
-use crate::cli::{Doors, active, given, vault_door};
+use crate::cli::{Doors, active, announce, given, vault_door};
 use crate::error::Result;
 use crate::os::files;
 use crate::run::resolve::Resolver;
 use crate::run::{RunError, dotenv, reference};
-use crate::vault::Vault;
 
 /// Fill a template: every reference in it becomes the value it stands for
 ///
@@ -32,17 +31,19 @@ pub(crate) struct Args {
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
-        let find = |name: &str| named::find(&vault, &profile, name);
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
+        let find = |name: &str| named::find(vault, &profile, name);
         let (place, text) = given::file(doors.env, &self.template)?;
         let pieces = reference::parse(text.expose(), 1).map_err(|reference::Malformed { line }| {
             RunError::Template { place: place.clone(), line, problem: dotenv::NO_REFERENCE }
         })?;
-        let mut resolver = Resolver::new(&vault, vault_door::net(doors), &find);
+        let mut resolver = Resolver::new(vault, vault_door::net(doors), &find);
         let filled = resolver.fill(&pieces, &place)?;
         let used: Vec<_> = resolver.used().cloned().collect();
+        announce::announce(doors.ui, &resolver.handed_out().0)?;
         if let Some(path) = &self.out {
             let path = doors.env.working_dir().join(path);
             files::replace(&path, filled.expose().as_bytes(), false)?;
@@ -53,9 +54,6 @@ impl Args {
         } else {
             if reference::has_any(&pieces) && doors.ui.answer_is_a_file() {
                 doors.ui.warn("the output goes to a file, which then holds secrets in plain text");
-            }
-            for secret in resolver.handed_out().0 {
-                doors.ui.mask(&secret)?;
             }
             doors.ui.answer_bytes(filled.expose().as_bytes())?;
         }

@@ -46,6 +46,7 @@ mod access;
 mod active;
 #[cfg(unix)]
 mod agent;
+mod announce;
 mod api;
 mod argv;
 mod audit;

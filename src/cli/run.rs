@@ -1,6 +1,5 @@
 //! `lanyard run`: starts a command with the credentials it needs in its environment, and masks them in its output.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -10,7 +9,7 @@ use clap_complete::ArgValueCandidates;
 
 use crate::cli::credentials::named::{self, typed};
 use crate::cli::ui::Ui;
-use crate::cli::{Doors, active, completions, given, vault_door};
+use crate::cli::{Doors, active, announce, completions, given, vault_door};
 use crate::credential::{Issued, Material, Variable};
 use crate::error::{Failure, Result};
 use crate::os::Env;
@@ -19,13 +18,13 @@ use crate::run::child::{self, Program};
 use crate::run::dotenv::{self, Line};
 use crate::run::endpoint::Endpoint;
 use crate::run::folder;
-use crate::run::mask::{Masks, forms};
+use crate::run::mask::Masks;
 use crate::run::resolve::Resolver;
 use crate::run::variables::Changes;
 use crate::run::watch::Watch;
 use crate::run::{RunError, reference};
 use crate::secret::Secret;
-use crate::vault::{Vault, usable};
+use crate::vault::usable;
 
 mod supervise;
 
@@ -95,11 +94,12 @@ impl Args {
         // Before the keychain or the network starts a thread.
         let watch = Watch::start(Ui::leave)?;
         folder::sweep_all(doors.env);
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
-        let find = |name: &str| named::find(&vault, &profile, name);
-        let mut resolver = Resolver::new(&vault, vault_door::net(doors), &find);
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
+        let find = |name: &str| named::find(vault, &profile, name);
+        let mut resolver = Resolver::new(vault, vault_door::net(doors), &find);
         let template = self.env.as_deref().map(|path| template(doors, path)).transpose()?;
         let lines = template.as_ref().map(|(_, lines)| lines.as_slice()).unwrap_or_default();
         // What cannot be run is told before anybody is asked for anything.
@@ -108,8 +108,8 @@ impl Args {
             .transpose()?;
         let mut changes = Changes::default();
         let session = |name: &str| -> Result<Issued> {
-            let metadata = named::find(&vault, &profile, name)?;
-            Ok(usable::short(&vault, &metadata, &vault_door::net(doors))?.1)
+            let metadata = named::find(vault, &profile, name)?;
+            Ok(usable::short(vault, &metadata, &vault_door::net(doors))?.1)
         };
         let keys = self.credentials(&mut resolver, &mut changes, doors.env.now(), &session)?;
         if let Some((place, lines)) = &template {
@@ -130,7 +130,7 @@ impl Args {
         }
         let (mut secrets, plain) = resolver.handed_out();
         secrets.extend(changes.secrets().iter().map(Secret::duplicate));
-        announce(doors.ui, &secrets)?;
+        announce::announce(doors.ui, &secrets)?;
         let masked = self.masked(doors.env);
         let masks = if masked.output || masked.errors { Some(Masks::of(&secrets, &plain)) } else { None };
         let masks = masks.filter(|masks| !masks.is_empty());
@@ -167,7 +167,9 @@ impl Args {
                 let endpoint = Endpoint::open(&shown)?;
                 changes.add(&shown, endpoint.variables())?;
                 // Who asks at an address expects keys that end: of those that stay, a session is made.
-                keys.push(Keys::at(endpoint, &shown, &session(name)?, now)?);
+                let session = session(name)?;
+                resolver.know_material(&session.material);
+                keys.push(Keys::at(endpoint, &shown, &session, now)?);
             }
         }
         match (self.aws_endpoint, keys.len()) {
@@ -194,23 +196,6 @@ fn is_ci(env: &Env) -> bool {
         .into_iter()
         .any(says_so)
         || (env.var("BUILD_ID").is_some() && env.var("JENKINS_HOME").is_some())
-}
-
-/// Tells the runner of GitHub Actions what it is to mask from here on, in every form.
-fn announce(ui: &Ui, secrets: &[Secret]) -> Result<()> {
-    if !ui.announces_masks() {
-        return Ok(());
-    }
-    let mut forms: Vec<_> = secrets.iter().flat_map(|secret| forms::of(secret, &BTreeSet::new())).collect();
-    forms.sort_by(|one, other| one.as_slice().cmp(other));
-    forms.dedup_by(|one, other| one.as_slice() == other.as_slice());
-    for form in forms {
-        // The runner masks line by line, and the lines of a secret are forms themselves.
-        if let Some(text) = std::str::from_utf8(&form).ok().filter(|text| !text.contains('\n')) {
-            ui.mask(&Secret::new(text.to_owned()))?;
-        }
-    }
-    Ok(())
 }
 
 /// Reads a template of an environment; with it, the name of its place.

@@ -1,17 +1,17 @@
 //! `lanyard setup`: tells the tools on this machine to ask lanyard.
 
-use std::collections::BTreeSet;
-
 use serde::Serialize;
 
 use crate::cli::{Doors, active, vault_door};
 use crate::config::{Output, Profile};
-use crate::credential::Metadata;
+use crate::credential::{Address, Metadata};
 use crate::error::Result;
 use crate::provider;
 use crate::setup::{self, Done, Edit, Plan, SetupError, Site, TOOLS, Tool};
-use crate::text::{clean, printable};
-use crate::vault::{Vault, usable};
+use crate::text::clean;
+use crate::vault::usable;
+
+mod show;
 
 /// Set a tool up so that it asks lanyard for its credentials
 ///
@@ -31,8 +31,8 @@ pub(crate) struct Args {
     #[arg(long, requires = "tool")]
     dry_run: bool,
     /// Set it up for this host as well; may be given several times
-    #[arg(long, value_name = "HOST", requires = "tool")]
-    host: Vec<String>,
+    #[arg(long, value_name = "HOST", requires = "tool", value_parser = host)]
+    host: Vec<Address>,
     /// Set it up for this credential alone
     #[arg(long, value_name = "NAME", requires = "tool", add = clap_complete::ArgValueCandidates::new(crate::cli::completions::credentials))]
     credential: Option<String>,
@@ -46,17 +46,28 @@ fn tools() -> clap::builder::PossibleValuesParser {
     PossibleValuesParser::new(TOOLS.iter().map(|tool| PossibleValue::new(tool.name()).help(tool.title())))
 }
 
+fn host(text: &str) -> std::result::Result<Address, &'static str> {
+    Address::named(text).ok_or("it is no host, such as github.com or localhost:8443")
+}
+
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        let (_, profile) = active::active(doors)?;
+        let tool = self.tool.as_deref().and_then(setup::by_name);
+        if let (Some(tool), true) = (tool, self.undo) {
+            // Nothing of it is in the vault or the configuration, which may be what is broken.
+            return undo(doors, tool);
+        }
+        let (config, profile) = active::active(doors)?;
+        let Some(tool) = tool else { return list(doors, &profile) };
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
         let credentials = vault.list()?;
         let net = vault_door::net(doors);
         let exported = |metadata: &Metadata, format: &str| {
             let (credential, issued) =
-                usable::usable(&vault, metadata, &net).map_err(|failure| SetupError::Closed(Box::new(failure)))?;
+                usable::usable(vault, metadata, &net).map_err(|failure| SetupError::Closed(Box::new(failure)))?;
             Ok(provider::of(metadata).and_then(|provider| provider.file(format, &credential, &issued)))
         };
         let site = Site {
@@ -67,12 +78,6 @@ impl Args {
             hosts: &self.host,
             credential: self.credential.as_deref(),
         };
-        let Some(tool) = self.tool.as_deref().and_then(setup::by_name) else {
-            return list(doors, &site, &profile);
-        };
-        if self.undo {
-            return undo(doors, tool);
-        }
         let plan = tool.plan(&site)?;
         self.change(doors, tool, &plan, &site)
     }
@@ -87,7 +92,9 @@ impl Args {
             return confirm(doors, tool, site);
         }
         for edit in &due {
-            show(doors, edit);
+            for line in show::lines(edit) {
+                doors.ui.say(&line);
+            }
         }
         if self.dry_run {
             return Ok(());
@@ -100,7 +107,7 @@ impl Args {
                 doors.ui.done(&format!("{} is changed", path.display()));
             }
         }
-        if !site.has(tool) {
+        if !setup::is_here(doors.env, tool) {
             doors.ui.note(&format!("{} is not on this machine yet", tool.name()));
             return Ok(());
         }
@@ -117,7 +124,14 @@ fn confirm(doors: &Doors<'_>, tool: &dyn Tool, site: &Site<'_>) -> Result<()> {
 }
 
 fn undo(doors: &Doors<'_>, tool: &dyn Tool) -> Result<()> {
-    let undone = setup::undo(doors.env, tool)?;
+    let undone = setup::undo(doors.env, tool);
+    let saved = setup::saved(doors.env, tool).unwrap_or_default();
+    for saved in saved {
+        let (path, copy) = (saved.path.display(), saved.copy.display());
+        let then = if saved.goes_back { "" } else { "; remove it when nothing of it is missing" };
+        doors.ui.note(&format!("{copy} holds {path} as it was before, with any secret in it{then}"));
+    }
+    let undone = undone?;
     if undone.is_empty() {
         doors.ui.say(&format!("{} was not set up here", tool.name()));
     }
@@ -133,40 +147,6 @@ fn undo(doors: &Doors<'_>, tool: &dyn Tool) -> Result<()> {
     Ok(())
 }
 
-/// Shows a change: the lines that go and the lines that come. What goes may hold a secret, so its values are hidden.
-fn show(doors: &Doors<'_>, edit: &Edit) {
-    match edit {
-        Edit::File { path, before, after } => {
-            let before: Vec<&str> = before.as_deref().unwrap_or_default().lines().collect();
-            let after: Vec<&str> = after.lines().collect();
-            let same = before.iter().zip(&after).take_while(|(old, new)| old == new).count();
-            let longest = before.len().min(after.len()) - same;
-            let same_end =
-                before.iter().rev().zip(after.iter().rev()).take(longest).take_while(|(old, new)| old == new).count();
-            doors.ui.say(&format!("{}:", path.display()));
-            for line in before.get(same..before.len() - same_end).unwrap_or_default() {
-                doors.ui.say(&format!("  - {}", hidden(line)));
-            }
-            // A tool that writes its whole file anew moves lines about, and what was in them is not ours to show either.
-            let theirs: BTreeSet<&str> = before.iter().map(|line| line.trim()).collect();
-            for line in after.get(same..after.len() - same_end).unwrap_or_default() {
-                let moved = theirs.contains(line.trim());
-                let line = if moved { hidden(line) } else { printable(&line.replace('\t', "    ")) };
-                doors.ui.say(&format!("  + {line}"));
-            }
-        }
-        Edit::Link { path, to } => doors.ui.say(&format!("{} -> {}", path.display(), to.display())),
-    }
-}
-
-/// A line of somebody's file with its value hidden.
-fn hidden(line: &str) -> String {
-    match line.find(['=', ':']) {
-        Some(at) if line.len() > at + 1 => format!("{} ****", clean(line.get(..=at).unwrap_or_default())),
-        _ => clean(line),
-    }
-}
-
 /// A tool as JSON.
 #[derive(Serialize)]
 struct Told {
@@ -178,11 +158,11 @@ struct Told {
 }
 
 /// The tools of this machine: which are set up, and what need not lie around for them.
-fn list(doors: &Doors<'_>, site: &Site<'_>, profile: &Profile) -> Result<()> {
+fn list(doors: &Doors<'_>, profile: &Profile) -> Result<()> {
     let mut rows = Vec::new();
     for tool in TOOLS {
         let left_over = setup::left_over(doors.env, *tool);
-        rows.push((*tool, site.has(*tool), setup::is_set_up(doors.env, *tool)?, left_over));
+        rows.push((*tool, setup::is_here(doors.env, *tool), setup::is_set_up(doors.env, *tool)?, left_over));
     }
     if profile.output.value == Output::Json {
         let told: Vec<Told> = rows
@@ -207,12 +187,13 @@ fn list(doors: &Doors<'_>, site: &Site<'_>, profile: &Profile) -> Result<()> {
         .collect();
     doors.ui.table(&["tool", "what it gets", "found", "set up", "in plain text"], &cells)?;
     for (tool, _, set_up, left) in &rows {
-        let mut files: Vec<String> = left.iter().map(|left| left.path.display().to_string()).collect();
+        let mut files: Vec<_> = left.iter().map(|left| (left.path.display().to_string(), left.provider)).collect();
         files.dedup();
-        for file in files {
+        for (file, provider) in files {
             let first = if *set_up { String::new() } else { format!("lanyard setup {}, then ", tool.name()) };
+            // Without a path: only where the tool itself keeps it does a token say which host it is for.
             doors.ui.note(&format!(
-                "{} reads {file}: {first}lanyard credentials scan {file} --import --remove-original",
+                "{} reads {file}: {first}lanyard credentials scan --kind {provider} --import --remove-original",
                 tool.name()
             ));
         }

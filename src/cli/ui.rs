@@ -36,6 +36,8 @@ const FAINT: Style = Style::new().dimmed();
 /// The terminal, or what stands in for it.
 pub struct Ui {
     answer: RefCell<Box<dyn Write>>,
+    /// The same without the filter for colours, which reads each byte and would eat control sequences.
+    bare: RefCell<Box<dyn Write>>,
     talk: RefCell<Box<dyn Write>>,
     interactive: bool,
     github_actions: bool,
@@ -92,6 +94,7 @@ impl Ui {
         }
         Self {
             answer: RefCell::new(Box::new(anstream::stdout())),
+            bare: RefCell::new(Box::new(io::stdout())),
             talk: RefCell::new(Box::new(anstream::stderr())),
             interactive: env.interactive,
             github_actions: env.var("GITHUB_ACTIONS") == Some("true"),
@@ -111,36 +114,35 @@ impl Ui {
 
     /// Bytes of the answer as they are, on stdout.
     pub fn answer_bytes(&self, bytes: &[u8]) -> Result<()> {
-        // The colour filter of `answer` would eat control sequences, and these bytes are not ours to change.
-        Ok(write_whole(&mut io::stdout().lock(), bytes, false)?)
+        self.answer_bare(bytes, false)
     }
 
     /// The answer as JSON, on stdout. Control characters leave as `\u` escapes.
     pub fn answer_json(&self, value: &impl Serialize) -> Result<()> {
-        answer_printable(&json::pretty(value)?)
+        self.answer_bare(&json::pretty(value)?, true)
     }
 
     /// The answer as a JSON array, on stdout, once `fill` has put its elements in.
     pub fn answer_json_list(&self, fill: impl FnOnce(&mut JsonList<'_, '_>) -> Result<()>) -> Result<()> {
-        answer_printable(&json::list(fill)?)
+        self.answer_bare(&json::list(fill)?, true)
     }
 
     /// The answer as JSON on a single line, for a program that reads line by line while the command goes on.
     pub fn answer_json_line(&self, value: &impl Serialize) -> Result<()> {
-        answer_printable(&json::line(value)?)
+        self.answer_bare(&json::line(value)?, true)
     }
 
     /// A secret that the user asked for by name, on stdout, after `prefix`. In GitHub Actions it is masked first.
     pub fn answer_secret(&self, prefix: &str, secret: &Secret) -> Result<()> {
         self.mask(secret)?;
         let line = Zeroizing::new([prefix, secret.expose(), "\n"].concat());
-        Ok(write_whole(&mut io::stdout().lock(), line.as_bytes(), false)?)
+        self.answer_bare(line.as_bytes(), false)
     }
 
     /// Lines that hold secrets the user asked for, on stdout. In GitHub Actions they are masked first.
     pub fn answer_lines(&self, lines: &Secret) -> Result<()> {
         self.mask(lines)?;
-        Ok(write_whole(&mut io::stdout().lock(), lines.expose().as_bytes(), !lines.expose().ends_with('\n'))?)
+        self.answer_bare(lines.expose().as_bytes(), !lines.expose().ends_with('\n'))
     }
 
     /// Whether what is answered lands in a file.
@@ -187,7 +189,12 @@ impl Ui {
 
     /// A table that was filled row by row, on stdout.
     pub fn answer_table(&self, table: &Table) -> Result<()> {
-        answer_printable(table.lines().trim_end_matches('\n').as_bytes())
+        self.answer_bare(table.lines().trim_end_matches('\n').as_bytes(), true)
+    }
+
+    /// Answers with what holds nothing that a terminal acts on, or what is not ours to change.
+    fn answer_bare(&self, bytes: &[u8], newline: bool) -> Result<()> {
+        Ok(write_whole(&mut *self.bare.borrow_mut(), bytes, newline)?)
     }
 
     /// A line of talk, on stderr.
@@ -326,11 +333,6 @@ fn ask_failed(error: &impl std::error::Error) -> UiError {
     UiError::Interrupted
 }
 
-/// Writes a long answer that holds nothing a terminal acts on, past the filter for colours that reads each byte.
-fn answer_printable(text: &[u8]) -> Result<()> {
-    Ok(write_whole(&mut io::stdout().lock(), text, true)?)
-}
-
 fn write_whole(to: &mut dyn Write, bytes: &[u8], newline: bool) -> Result<(), UiError> {
     let written =
         to.write_all(bytes).and_then(|()| if newline { to.write_all(b"\n") } else { Ok(()) }).and_then(|()| to.flush());
@@ -370,4 +372,51 @@ fn start_log(verbosity: u8) {
         tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).without_time().with_filter(own);
     // A second call in one process keeps the first log.
     let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+
+    /// A place that a test can look at.
+    #[derive(Clone, Default)]
+    struct Sheet(Rc<RefCell<Vec<u8>>>);
+
+    impl Write for Sheet {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.borrow_mut().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_answer_goes_where_answers_go() {
+        let (answer, bare) = (Sheet::default(), Sheet::default());
+        let ui = Ui {
+            answer: RefCell::new(Box::new(answer.clone())),
+            bare: RefCell::new(Box::new(bare.clone())),
+            talk: RefCell::new(Box::new(io::sink())),
+            interactive: false,
+            github_actions: false,
+            stderr_is_terminal: false,
+        };
+        ui.answer("line").unwrap();
+        ui.answer_bytes(b"bytes\n").unwrap();
+        ui.answer_json_line(&1).unwrap();
+        ui.answer_json(&2).unwrap();
+        ui.answer_secret("secret ", &Secret::new("three".into())).unwrap();
+        ui.answer_lines(&Secret::new("four".into())).unwrap();
+        ui.table(&["five"], &[]).unwrap();
+        assert_eq!(*answer.0.borrow(), b"line\n");
+        let bare = String::from_utf8(bare.0.borrow().clone()).unwrap();
+        assert!(
+            bare.starts_with("bytes\n1\n2\nsecret three\nfour\n") && bare.to_lowercase().contains("five"),
+            "{bare}"
+        );
+    }
 }

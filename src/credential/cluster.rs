@@ -1,10 +1,9 @@
 //! A cluster of Kubernetes as a client knows it.
 
-use std::fmt::Write as _;
-
 use sha2::{Digest, Sha256};
 
 use crate::http::Url;
+use crate::text::hex;
 
 /// By what a client knows a cluster: a client of another one must not be given what proves a user to this one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,12 +38,7 @@ impl Cluster {
 }
 
 fn digest(text: &str) -> String {
-    let mut hex = "sha256:".to_owned();
-    for byte in Sha256::digest(text.as_bytes()) {
-        // Writing into a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
+    format!("sha256:{}", hex(&Sha256::digest(text.as_bytes())))
 }
 
 /// What is no address is compared as its digest, since it may hold a password.

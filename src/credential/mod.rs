@@ -25,7 +25,7 @@ pub use fields::{FieldError, Fields, Raw};
 pub use kind::{Class, Field, Kind, Rule, rules};
 pub use mask::{mask_identifier, mask_secret};
 pub use material::{Content, Issued, Material, Variable};
-pub use want::{Address, Power, Want};
+pub use want::{Address, DOCKER_HUB, Power, Want, docker_key};
 
 /// A credential that has less life left than this expires soon.
 const SOON: Duration = Duration::days(7);

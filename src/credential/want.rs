@@ -32,7 +32,7 @@ impl Address {
     }
 
     /// The address that a tool names by scheme, host (with its port, as the tool writes it) and path. `None` where the
-    /// host is no host.
+    /// host is no host, or the path leads out of where it seems to lead.
     pub fn asked(scheme: Option<&str>, host: &str, path: Option<&str>) -> Option<Self> {
         let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
         if host.is_empty() || !host.bytes().all(is_host) {
@@ -45,8 +45,22 @@ impl Address {
         };
         let lower = host.to_ascii_lowercase();
         let host = lower.strip_suffix(usual).filter(|rest| !rest.is_empty()).unwrap_or(&lower);
+        if path.is_some_and(climbs) {
+            return None;
+        }
         let path = path.map(|path| path.trim_matches('/').to_owned());
         Some(Self { scheme: scheme.map(str::to_owned), host: host.to_owned(), path })
+    }
+
+    /// The address of a host that a person names: `github.com`, `localhost:8443`, `https://github.com/`.
+    pub fn named(text: &str) -> Option<Self> {
+        let (scheme, rest) = match text.split_once("://") {
+            Some((scheme, rest)) => (scheme.to_ascii_lowercase(), rest),
+            None => ("https".to_owned(), text),
+        };
+        let host = rest.strip_suffix('/').unwrap_or(rest);
+        let is_known = ["https", "http"].contains(&scheme.as_str());
+        is_known.then(|| Self::asked(Some(&scheme), host, None)).flatten()
     }
 
     /// The host with its port where that is not 443: the form in which a vault finds credentials.
@@ -78,6 +92,31 @@ impl Address {
     pub fn reach(&self) -> usize {
         self.path.as_ref().map_or(0, String::len)
     }
+}
+
+/// Whether a path has a segment `.` or `..`, however it is written: a server would look for something else than what the
+/// path begins with.
+fn climbs(path: &str) -> bool {
+    let mut path = path.to_ascii_lowercase();
+    loop {
+        if path.split(['/', '\\']).any(|segment| segment == "." || segment == "..") {
+            return true;
+        }
+        let decoded = path.replace("%2e", ".").replace("%2f", "/").replace("%5c", "\\").replace("%25", "%");
+        // What is encoded more than once becomes shorter each time.
+        if decoded == path {
+            return false;
+        }
+        path = decoded;
+    }
+}
+
+/// The names of Docker Hub. Nothing else is an alias of anything.
+pub const DOCKER_HUB: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
+
+/// What docker's files call the registry at a host.
+pub fn docker_key(host: &str) -> String {
+    if DOCKER_HUB.contains(&host) { "https://index.docker.io/v1/" } else { host }.to_owned()
 }
 
 fn port_of(host: &str) -> Option<&str> {
@@ -177,6 +216,47 @@ mod tests {
         assert!(!own.covers(&Address::asked(Some("https"), "127.0.0.1:5001", None).unwrap()));
         assert_eq!(url("http://127.0.0.1").place(), "127.0.0.1:80");
         assert_eq!(url("https://registry.example").place(), "registry.example");
+    }
+
+    #[test]
+    fn a_path_that_leads_elsewhere_is_none() {
+        let asked = |path| Address::asked(Some("https"), "git.example.com", Some(path));
+        for other in [
+            "org/app/../../evil/app",
+            "org/app/..",
+            "./org/app",
+            "org/app/%2e%2e/evil",
+            "org/app/%2E./evil",
+            "org/app/..%2f..%2Fevil",
+            "org/app/%252e%252e/evil",
+            "org/app/..\\evil",
+            "org/app/%2e",
+        ] {
+            assert_eq!(asked(other), None, "{other}");
+        }
+        for plain in ["org/..app", "org/app..", "org/a%2eb", "org/100%", "org/%zz/...", ""] {
+            assert!(asked(plain).is_some(), "{plain}");
+        }
+    }
+
+    #[test]
+    fn a_person_may_write_a_host_as_an_address() {
+        let named =
+            |text| Address::named(text).map(|address| format!("{}://{}", address.scheme.unwrap(), address.host));
+        for (text, host) in [
+            ("github.com", "https://github.com"),
+            ("https://GitHub.com/", "https://github.com"),
+            ("HTTPS://github.com:443", "https://github.com"),
+            ("localhost:8443", "https://localhost:8443"),
+            ("http://localhost:8080", "http://localhost:8080"),
+        ] {
+            assert_eq!(named(text).as_deref(), Some(host), "{text}");
+        }
+        for other in
+            ["", "https://", "https://u@github.com", "https://github.com/org", "ssh://github.com", "a b", "x\ny"]
+        {
+            assert_eq!(named(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crate::credential::{Address, Material, Want};
 use crate::helper::{Answer, Ask, Call, Framing, Helper, Reply, told};
+use crate::text::percent_decoded;
 
 mod key;
 
@@ -20,6 +21,7 @@ pub(super) static HELPER: Askpass = Askpass;
 /// What stands for an account at a git host.
 const GIT: [&str; 3] = ["git", "username_password", "oauth"];
 const SSH: [&str; 1] = ["ssh_key"];
+const ALL: [&str; 4] = ["git", "username_password", "oauth", "ssh_key"];
 /// The user beside a token, at a host that wants none in particular.
 const TOKEN_USER: &str = "oauth2";
 
@@ -30,6 +32,10 @@ impl Helper for Askpass {
 
     fn title(&self) -> &'static str {
         "git and ssh, where they ask for a password"
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        &ALL
     }
 
     fn programs(&self) -> &'static [&'static str] {
@@ -144,18 +150,7 @@ fn address(url: &str) -> Option<(Address, Option<String>)> {
 
 /// A text without its percent-encoding; `None` where it is not well encoded or is no line of text.
 fn decoded(text: &str) -> Option<String> {
-    let mut bytes = text.bytes();
-    let mut plain = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        plain.push(match byte {
-            b'%' => {
-                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-                digit(bytes.next())? << 4 | digit(bytes.next())?
-            }
-            other => other,
-        });
-    }
-    String::from_utf8(plain).ok().filter(|plain| !plain.chars().any(char::is_control))
+    percent_decoded(text).filter(|plain| !plain.chars().any(char::is_control)).map(|plain| plain.to_string())
 }
 
 #[cfg(test)]

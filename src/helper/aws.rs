@@ -11,7 +11,7 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::Serialize;
 
 use crate::credential::{Material, Metadata, Want};
-use crate::helper::{Answer, Ask, Call, Framing, Helper, Reply, told};
+use crate::helper::{Answer, Ask, Call, Framing, Helper, Reply, json, told};
 use crate::text::clean;
 
 /// AWS CLI and SDKs.
@@ -48,6 +48,10 @@ impl Helper for Aws {
         "the AWS CLI and SDKs (credential_process)"
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        &KINDS
+    }
+
     fn framing(&self, _: &[String]) -> Framing {
         Framing::Nothing
     }
@@ -76,14 +80,7 @@ impl Helper for Aws {
                     expiration: end.to_rfc3339_opts(SecondsFormat::Secs, true),
                     account_id: account(metadata),
                 };
-                let mut text = Vec::with_capacity(8 << 10);
-                match serde_json::to_writer(&mut text, &told) {
-                    Ok(()) => {
-                        text.push(b'\n');
-                        Reply::of(text)
-                    }
-                    Err(_) => Reply::refusal(1, "lanyard: the answer cannot be written"),
-                }
+                json::line(&told).unwrap_or_else(|| Reply::refusal(1, "lanyard: the answer cannot be written"))
             }
             Answer::Failed(failure) => Reply::refusal(1, told(*failure)),
             Answer::Missing | Answer::Listed(_) | Answer::Done => Reply::refusal(

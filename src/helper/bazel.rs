@@ -36,6 +36,10 @@ impl Helper for Bazel {
         "Bazel and other build tools"
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        &KINDS
+    }
+
     fn programs(&self) -> &'static [&'static str] {
         &["lanyard-bazel"]
     }

@@ -89,6 +89,10 @@ impl Helper for Cargo {
         "cargo and its registries"
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        &KINDS
+    }
+
     fn programs(&self) -> &'static [&'static str] {
         &["cargo-credential-lanyard"]
     }

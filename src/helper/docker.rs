@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::credential::{Address, Material, Metadata, Raw, Want};
+use crate::credential::{Address, Material, Metadata, Raw, Want, docker_key};
 use crate::error::Code;
-use crate::helper::{Answer, Ask, Call, Framing, Helper, Keep, Reply, told};
+use crate::helper::{Answer, Ask, Call, Framing, Helper, Keep, Reply, json, told};
 use crate::secret::Secret;
 
 /// Registries.
@@ -25,9 +25,6 @@ const NOT_FOUND: &str = "credentials not found in native keychain";
 const NO_SERVER: &str = "no credentials server URL";
 const NO_USER: &str = "no credentials username";
 const USAGE: &str = "Usage: docker-credential-lanyard <store|get|erase|list|version>";
-
-/// What docker's own files call Docker Hub.
-const HUB: &str = "https://index.docker.io/v1/";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -55,6 +52,10 @@ impl Helper for Docker {
 
     fn title(&self) -> &'static str {
         "docker and other clients of registries"
+    }
+
+    fn kinds(&self) -> &'static [&'static str] {
+        &KINDS
     }
 
     fn programs(&self) -> &'static [&'static str] {
@@ -95,17 +96,16 @@ impl Helper for Docker {
                     Material::Bearer(token) => ("<token>", token),
                     _ => return error(NOT_FOUND),
                 };
-                json(&Told { server: call.text.trim(), username, secret: secret.expose() })
+                line(&Told { server: call.text.trim(), username, secret: secret.expose() })
             }
             Answer::Listed(all) => {
-                let key = |address: &Address| if address.host == "docker.io" { HUB.into() } else { address.host.clone() };
                 let made = |metadata: &Metadata| USERS.iter().find(|(kind, _)| *kind == metadata.kind.id).map(|(_, user)| *user);
                 let user = |metadata: &Metadata| metadata.field("username").or(made(metadata)).unwrap_or("").to_owned();
                 let entries: BTreeMap<String, String> = all
                     .iter()
-                    .filter_map(|(metadata, addresses)| Some((key(addresses.first()?), user(metadata))))
+                    .filter_map(|(metadata, addresses)| Some((docker_key(&addresses.first()?.host), user(metadata))))
                     .collect();
-                json(&entries)
+                line(&entries)
             }
             Answer::Done => Reply::default(),
             // Logging out of what was never logged in to is no error.
@@ -125,15 +125,8 @@ fn error(sentence: &str) -> Reply {
     Reply::joined(&[sentence, "\n"]).ending(1)
 }
 
-fn json(value: &impl Serialize) -> Reply {
-    let mut text = Vec::with_capacity(16 << 10);
-    match serde_json::to_writer(&mut text, value) {
-        Ok(()) => {
-            text.push(b'\n');
-            Reply::of(text)
-        }
-        Err(_) => error("the answer cannot be written"),
-    }
+fn line(value: &impl Serialize) -> Reply {
+    json::line(value).unwrap_or_else(|| error("the answer cannot be written"))
 }
 
 /// The address that a client writes: a host, an `https://` address, or docker's own word for Docker Hub.
@@ -150,7 +143,7 @@ fn address(server: &str) -> Option<Address> {
 }
 
 fn store(text: &str) -> Result<Ask, Reply> {
-    let given: Given<'_> = serde_json::from_str(text).map_err(|_| error("the input is no credential"))?;
+    let given: Given<'_> = json::read(text).ok_or_else(|| error("the input is no credential"))?;
     if given.server.trim().is_empty() {
         return Err(error(NO_SERVER));
     }

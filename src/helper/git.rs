@@ -34,6 +34,10 @@ impl Helper for Git {
         "git over HTTPS"
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        &KINDS
+    }
+
     fn programs(&self) -> &'static [&'static str] {
         &["git-credential-lanyard"]
     }

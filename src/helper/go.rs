@@ -24,6 +24,10 @@ impl Helper for Go {
         "go and its private modules"
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        &KINDS
+    }
+
     fn framing(&self, _: &[String]) -> Framing {
         // go writes the answer of the server that refused. Nothing in it has a say.
         Framing::Nothing
@@ -69,7 +73,7 @@ fn found(url: &str, metadata: &Metadata, issued: &Issued) -> Option<Reply> {
         }
         material => material.header()?,
     };
-    let own = provider::of(metadata)?.addresses(metadata);
+    let own = provider::addresses(metadata);
     let own = own.into_iter().filter(|own| own.covers(&asked)).max_by_key(Address::reach)?;
     let path = own.path.filter(|path| !path.is_empty()).map(|path| format!("/{path}")).unwrap_or_default();
     let name = if name == "authorization" { "Authorization" } else { name };

@@ -49,6 +49,10 @@ impl Helper for Google {
         "Google's libraries, through a federated sign-in"
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        &KINDS
+    }
+
     fn framing(&self, _: &[String]) -> Framing {
         Framing::Nothing
     }

@@ -34,6 +34,10 @@ impl Helper for Keyring {
         "pip, uv and other users of Python's keyring"
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        &KINDS
+    }
+
     fn programs(&self) -> &'static [&'static str] {
         &["keyring"]
     }

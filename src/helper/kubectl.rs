@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::credential::{Cluster, Issued, Material, Want};
 use crate::secret::Secret;
-use crate::helper::{Answer, Ask, Call, Framing, Helper, Reply, told};
+use crate::helper::{Answer, Ask, Call, Framing, Helper, Reply, json, told};
 
 /// Kubernetes.
 pub(super) struct Kubectl;
@@ -93,6 +93,10 @@ impl Helper for Kubectl {
         "kubectl and other clients of Kubernetes"
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        &KINDS
+    }
+
     fn framing(&self, _: &[String]) -> Framing {
         Framing::Nothing
     }
@@ -134,7 +138,7 @@ fn refused(problem: &str) -> Reply {
 fn question(call: &Call<'_>) -> Result<Question, Reply> {
     let text = call.env.var(QUESTION).filter(|text| (1..=LONGEST).contains(&text.len()));
     let text = text.ok_or_else(|| refused("KUBERNETES_EXEC_INFO is not set: this is for kubectl to call"))?;
-    let question = serde_json::from_str::<Question>(text).ok().filter(|question| question.kind == KIND);
+    let question = json::read::<Question>(text).filter(|question| question.kind == KIND);
     let question = question.ok_or_else(|| refused("KUBERNETES_EXEC_INFO is no question of kubectl's"))?;
     if VERSIONS.contains(&question.api_version.as_str()) {
         return Ok(question);
@@ -181,11 +185,7 @@ fn found(question: &Question, issued: &Issued, now: DateTime<Utc>) -> Result<Rep
         client_certificate_data: certificate,
         client_key_data: key,
     };
-    let mut text = Vec::with_capacity(64 << 10);
-    let told = Told { kind: KIND, api_version: &question.api_version, status };
-    serde_json::to_writer(&mut text, &told).map_err(|_| "the answer cannot be written")?;
-    text.push(b'\n');
-    Ok(Reply::of(text))
+    json::line(&Told { kind: KIND, api_version: &question.api_version, status }).ok_or("the answer cannot be written")
 }
 
 #[cfg(test)]

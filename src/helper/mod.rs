@@ -54,6 +54,9 @@ pub trait Helper: Sync {
     /// What it serves, for a list: `git over HTTPS`.
     fn title(&self) -> &'static str;
 
+    /// The kinds of credential that its tool is given; of several that fit, the one that stands first.
+    fn kinds(&self) -> &'static [&'static str];
+
     /// The names under which its tool looks for the program, such as `docker-credential-lanyard`.
     fn programs(&self) -> &'static [&'static str] {
         &[]

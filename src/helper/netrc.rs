@@ -22,6 +22,10 @@ impl Helper for Netrc {
         "curl and other readers of netrc files"
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        &KINDS
+    }
+
     fn framing(&self, _: &[String]) -> Framing {
         Framing::Nothing
     }

@@ -1,6 +1,6 @@
 //! From a question to its reply: find what is bound, make it usable, hand it over.
 
-use crate::credential::{Check, Credential, Fields, Issued, Material, Metadata, Scope, Want};
+use crate::credential::{Check, Credential, Fields, Issued, Material, Metadata, Want};
 use crate::error::{Code, Failure, Result};
 use crate::helper::{Answer, Ask, Call, Helper, Keep, Reply};
 use crate::os::Env;
@@ -8,10 +8,7 @@ use crate::provider::{self, Here, Net, ProviderError, Verdict};
 use crate::secret::Secret;
 use crate::vault::bound::{STORED_BY, bound, listed};
 use crate::vault::session::{self, Doubt};
-use crate::vault::{New, Vault, VaultError, name_from, usable};
-
-/// So many credentials of one usual name are told apart by a number.
-const MOST_NAMESAKES: usize = 100;
+use crate::vault::{New, Vault, VaultError, free_name, usable};
 
 /// What helpers are served with.
 pub struct Desk<'d> {
@@ -45,9 +42,9 @@ pub struct Served {
     pub used: Option<Metadata>,
 }
 
-/// Answers one question.
-pub fn serve(helper: &dyn Helper, call: &Call<'_>, desk: &Desk<'_>) -> Served {
-    let ask = match helper.ask(call) {
+/// Answers one question, which the helper has understood as `ask`.
+pub fn serve(helper: &dyn Helper, call: &Call<'_>, ask: std::result::Result<Ask, Reply>, desk: &Desk<'_>) -> Served {
+    let ask = match ask {
         Ok(ask) => ask,
         Err(reply) => return Served { reply, used: None },
     };
@@ -156,19 +153,14 @@ fn store(helper: &dyn Helper, keep: Keep, desk: &Desk<'_>) -> Result<bool> {
         }
         return Err(VaultError::Taken { name: present.name.clone() }.into());
     }
-    let usual = name_from(&provider.default_name(&fields));
     // The usual name may belong to something else, such as the same host's credential for another tool.
-    let mut name = usual.clone();
-    for number in 1..MOST_NAMESAKES {
-        if desk.vault.find(&Scope::Organization, &name)?.is_none() {
-            break;
-        }
-        name = match number {
-            1 => format!("{usual}-{}", helper.name()),
-            _ => format!("{usual}-{}-{number}", helper.name()),
-        };
-    }
+    let name = free_name(desk.vault, &provider.default_name(&fields), Some(helper.name()))?;
     let mut new = New::named(&name, fields);
+    if let Some(present) = &present {
+        // The user's own words for it stay.
+        new.tags.clone_from(&present.tags);
+        new.note.clone_from(&present.note);
+    }
     new.tags.insert(tag);
     new.replaces = present;
     Ok(desk.vault.put(new).map(|_| true)?)

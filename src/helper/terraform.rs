@@ -44,6 +44,10 @@ impl Helper for Terraform {
         "Terraform and its registries"
     }
 
+    fn kinds(&self) -> &'static [&'static str] {
+        &KINDS
+    }
+
     fn programs(&self) -> &'static [&'static str] {
         &["terraform-credentials-lanyard"]
     }

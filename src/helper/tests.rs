@@ -11,7 +11,7 @@ use crate::http::{Request, Response, Unreachable};
 use crate::provider::{self, Net};
 use crate::secret::memory::Memory;
 use crate::secret::{Choice, Reason, SecretStore, Slot, StoreError};
-use crate::vault::{Local, New, Vault};
+use crate::vault::{Change, Local, New, Vault};
 
 /// The secret that is stored, and that nobody may see who asks for something else.
 pub(super) const CANARY: &str = "LNYCANARY-s3cr3t";
@@ -117,7 +117,8 @@ impl Bench {
         let arguments: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         let served = self.with_vault(|vault| {
             let desk = Desk { vault, net: Net { http: &http, env: &env, now: now() }, env: &env, sign_in: None };
-            serve(by_name(tool).unwrap(), &Call { arguments: &arguments, text, env: &env }, &desk)
+            let (helper, call) = (by_name(tool).unwrap(), Call { arguments: &arguments, text, env: &env });
+            serve(helper, &call, helper.ask(&call), &desk)
         });
         let Reply { stdout, talk, code } = served.reply;
         (code, String::from_utf8(stdout.to_vec()).unwrap(), talk.unwrap_or_default())
@@ -292,5 +293,35 @@ fn what_is_bound_is_handed_over() {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let (code, bytes, talk) = bench.ask(row.tool, &words, &text);
         assert!(code == 0 && !bytes.is_empty() && bytes != row.nothing.1, "{}: {bytes} {talk}", row.tool);
+    }
+}
+
+#[test]
+fn signing_in_once_more_keeps_the_users_own_words() {
+    let bench = Bench::new();
+    let login = |secret: &str| {
+        let text = format!(r#"{{"ServerURL":"good.example","Username":"alice","Secret":"{secret}"}}"#);
+        bench.answers("docker", &["store"], &text, 0, "");
+    };
+    login("one");
+    bench.with_vault(|vault| {
+        let stored = vault.list().unwrap().remove(0);
+        let change = Change { tag: BTreeSet::from(["work".into()]), note: Some("mine".into()), ..Change::default() };
+        vault.amend(&stored, &change).unwrap();
+    });
+    login("two");
+    let all = bench.with_vault(|vault| vault.list().unwrap());
+    let words: Vec<(&str, Vec<&str>)> =
+        all.iter().map(|one| (one.note.as_str(), one.tags.iter().map(String::as_str).collect())).collect();
+    assert_eq!(words, [("mine", vec!["stored-by-docker", "work"])]);
+}
+
+#[test]
+fn every_kind_that_a_tool_is_given_is_one() {
+    for helper in HELPERS {
+        assert!(!helper.kinds().is_empty(), "{}", helper.name());
+        for kind in helper.kinds() {
+            assert!(provider::by_kind(kind).is_some(), "{}: {kind}", helper.name());
+        }
     }
 }

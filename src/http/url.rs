@@ -4,6 +4,8 @@ use std::net::IpAddr;
 
 use url::Url;
 
+use crate::text::percent_into;
+
 /// Why a text is no address that lanyard will talk to. Never quotes the text, which may hold a password.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadUrl {
@@ -78,19 +80,11 @@ pub fn below(base: &Url, path: &str) -> Result<Url, BadUrl> {
 /// A text as one segment of a path: everything but letters, digits and `-_~.` is percent-encoded, and the dots of a name
 /// that is nothing else, so that no name can climb.
 pub fn segment(text: &str) -> String {
-    use std::fmt::Write as _;
+    let climbs = text.bytes().all(|byte| byte == b'.');
     let mut encoded = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric()
-            || b"-_~".contains(&byte)
-            || (byte == b'.' && text.bytes().any(|byte| byte != b'.'))
-        {
-            encoded.push(char::from(byte));
-        } else {
-            // Writing into a String cannot fail.
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-    }
+    percent_into(text, &mut encoded, |byte| {
+        byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) || (byte == b'.' && !climbs)
+    });
     encoded
 }
 

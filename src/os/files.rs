@@ -3,19 +3,27 @@
 //! A file is replaced by writing beside it, fsync, rename, and fsync of the folder, so a crash at any instant leaves
 //! the old content or the new one. Modes are given at creation, never afterwards.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
 
 use crate::error::{Code, Failure};
 
 mod append;
+mod beside;
 mod exchange;
 mod lock;
+mod owner;
 
 pub use append::append;
 pub use exchange::exchange;
 pub use lock::Lock;
+#[cfg(unix)]
+pub use owner::is_private_folder;
+use owner::{check_private, refuse_foreign_home};
+pub use owner::{loose_mode, others_could_write};
 
 /// The largest file this module reads, in bytes. Configuration and token files are kilobytes.
 const MAX_FILE: u64 = 4 << 20;
@@ -119,29 +127,6 @@ pub fn create_private_dir(dir: &Path) -> Result<(), FileError> {
     builder.create(dir).map_err(io_error("create", dir))
 }
 
-/// The nearest existing ancestor of `dir` belongs to another user while we are the superuser: `sudo` with a kept HOME.
-#[cfg(unix)]
-fn refuse_foreign_home(dir: &Path) -> Result<(), FileError> {
-    use std::os::unix::fs::MetadataExt;
-    if !rustix::process::geteuid().is_root() {
-        return Ok(());
-    }
-    let owner = dir.ancestors().find_map(|ancestor| std::fs::metadata(ancestor).ok()).map(|found| found.uid());
-    match owner {
-        Some(uid) if uid != 0 => Err(FileError::Unsafe {
-            path: dir.to_owned(),
-            problem: format!("it belongs to user {uid}, and lanyard runs as root"),
-            mend: "run lanyard without sudo, or with `sudo -H`".into(),
-        }),
-        _ => Ok(()),
-    }
-}
-
-#[cfg(not(unix))]
-fn refuse_foreign_home(_: &Path) -> Result<(), FileError> {
-    Ok(())
-}
-
 /// The whole content of a small file, or `None` where there is no such file. Refuses folders, pipes and devices.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>, FileError> {
     match open_to_read(path, false)? {
@@ -208,14 +193,9 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), FileError> {
 
 /// Copies a file to a new one of its owner alone, which is there whole or not at all. Durable when it returns.
 pub fn publish(from: &Path, path: &Path) -> Result<(), FileError> {
-    sweep(path);
     let write = |action| io_error(action, path);
     let folder = path.parent().unwrap_or(Path::new("."));
-    let mut beside = tempfile::Builder::new()
-        .prefix(&temporary_prefix(path))
-        .suffix(TEMPORARY_SUFFIX)
-        .tempfile_in(folder)
-        .map_err(write("create"))?;
+    let mut beside = beside::make(path).map_err(write("create"))?;
     let mut source = File::open(from).map_err(io_error("read", from))?;
     io::copy(&mut source, &mut beside).map_err(write("write"))?;
     beside.as_file().sync_all().map_err(write("write"))?;
@@ -264,85 +244,32 @@ fn open_to_read(path: &Path, private: bool) -> Result<Option<File>, FileError> {
     Ok(Some(file))
 }
 
-fn read_all(file: File, path: &Path) -> Result<Vec<u8>, FileError> {
-    let mut bytes = Vec::new();
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(io_error("read", path))?;
-    if bytes.len() as u64 > MAX_FILE {
-        return Err(FileError::TooLarge { path: path.to_owned() });
+fn read_all(mut file: File, path: &Path) -> Result<Vec<u8>, FileError> {
+    let length = file.metadata().map_err(io_error("read", path))?.len().min(MAX_FILE);
+    // One byte more than there is, so that the end is seen without growing.
+    let mut bytes = Zeroizing::new(vec![0; usize::try_from(length).unwrap_or_default() + 1]);
+    let mut read = 0;
+    loop {
+        if read == bytes.len() {
+            // The file grows meanwhile. Growing in place would leave a copy of a secret behind.
+            let mut larger = Zeroizing::new(vec![0; 2 * read]);
+            if let Some(begun) = larger.get_mut(..read) {
+                begun.copy_from_slice(&bytes);
+            }
+            bytes = larger;
+        }
+        match file.read(bytes.get_mut(read..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(io_error("read", path)(cause)),
+        }
+        if read as u64 > MAX_FILE {
+            return Err(FileError::TooLarge { path: path.to_owned() });
+        }
     }
-    Ok(bytes)
-}
-
-#[cfg(unix)]
-fn check_private(found: &Metadata, path: &Path) -> Result<(), FileError> {
-    use std::os::unix::fs::MetadataExt;
-    let me = rustix::process::geteuid().as_raw();
-    let problem = if found.uid() != me {
-        Some((format!("it belongs to user {}", found.uid()), format!("move {} away and sign in again", path.display())))
-    } else if found.mode() & 0o077 != 0 {
-        let mode = found.mode() & 0o777;
-        Some((format!("others can reach it (mode {mode:04o})"), format!("chmod 600 {}", path.display())))
-    } else if found.nlink() > 1 {
-        Some((
-            "it has a second name (hard link)".into(),
-            format!("find the other name: find / -samefile {}", path.display()),
-        ))
-    } else {
-        None
-    };
-    match problem.or_else(|| folder_problem(path, me)) {
-        Some((problem, mend)) => Err(FileError::Unsafe { path: path.to_owned(), problem, mend }),
-        None => Ok(()),
-    }
-}
-
-#[cfg(unix)]
-fn folder_problem(path: &Path, me: u32) -> Option<(String, String)> {
-    use std::os::unix::fs::MetadataExt;
-    let folder = path.parent()?;
-    let found = std::fs::metadata(folder).ok()?;
-    if found.uid() != me && found.uid() != 0 {
-        return Some((
-            format!("its folder belongs to user {}", found.uid()),
-            format!("chown \"$USER\" {}", folder.display()),
-        ));
-    }
-    (found.mode() & 0o022 != 0)
-        .then(|| ("others can write to its folder".into(), format!("chmod 700 {}", folder.display())))
-}
-
-#[cfg(not(unix))]
-fn check_private(_: &Metadata, _: &Path) -> Result<(), FileError> {
-    Ok(())
-}
-
-/// The mode bits that let others reach `path`, where there are any: for a warning, not for a refusal.
-#[cfg(unix)]
-pub fn loose_mode(path: &Path) -> Option<u32> {
-    use std::os::unix::fs::MetadataExt;
-    let mode = std::fs::metadata(path).ok()?.mode() & 0o777;
-    (mode & 0o077 != 0).then_some(mode)
-}
-
-/// The mode bits that let others reach `path`; Windows keeps the user's folder private by itself.
-#[cfg(not(unix))]
-pub fn loose_mode(_: &Path) -> Option<u32> {
-    None
-}
-
-/// Whether somebody else than this user and the superuser could have written the file. One that is not there says
-/// nothing.
-#[cfg(unix)]
-pub fn others_could_write(path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let me = rustix::process::geteuid().as_raw();
-    std::fs::metadata(path).is_ok_and(|found| (found.uid() != me && found.uid() != 0) || found.mode() & 0o022 != 0)
-}
-
-/// Whether somebody else could have written the file; Windows keeps the user's folder private by itself.
-#[cfg(not(unix))]
-pub fn others_could_write(_: &Path) -> bool {
-    false
+    bytes.truncate(read);
+    Ok(std::mem::take(&mut *bytes))
 }
 
 /// Replaces `path` by `content` as a whole, with mode 0600, durable when it returns.
@@ -374,14 +301,8 @@ fn replace_with(
     let folder = target.parent().unwrap_or(Path::new("."));
     create_private_dir(folder)?;
     refuse_foreign_home(folder)?;
-    sweep(&target);
     let write = |action| io_error(action, &target);
-    // The temporary file is made with mode 0600 and O_EXCL under a random name.
-    let mut beside = tempfile::Builder::new()
-        .prefix(&temporary_prefix(&target))
-        .suffix(TEMPORARY_SUFFIX)
-        .tempfile_in(folder)
-        .map_err(write("write"))?;
+    let mut beside = beside::make(&target).map_err(write("write"))?;
     beside.write_all(content).map_err(write("write"))?;
     if let Some(mode) = mode {
         beside.as_file().set_permissions(mode).map_err(write("write"))?;
@@ -400,26 +321,6 @@ pub fn remove(path: &Path) -> Result<bool, FileError> {
     }
 }
 
-const TEMPORARY_SUFFIX: &str = ".tmp";
-
-fn temporary_prefix(target: &Path) -> String {
-    format!(".{}.", target.file_name().unwrap_or_default().to_string_lossy())
-}
-
-/// Removes what a killed writer left beside `target`. Writers hold the lock, so nobody else is writing now.
-fn sweep(target: &Path) {
-    let prefix = temporary_prefix(target);
-    let Some(entries) = target.parent().and_then(|folder| std::fs::read_dir(folder).ok()) else { return };
-    for entry in entries.flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with(&prefix) && name.ends_with(TEMPORARY_SUFFIX) {
-            // A leftover that cannot be removed harms nobody: it is private and the next writer tries again.
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
-}
-
 #[cfg(unix)]
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
@@ -428,4 +329,18 @@ fn sync_folder(folder: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_longer_than_it_says_is_read_whole() {
+        // The kernel's own files say that they are empty.
+        let path = Path::new("/proc/self/limits");
+        assert_eq!(std::fs::metadata(path).unwrap().len(), 0);
+        let text = String::from_utf8(read(path).unwrap().unwrap()).unwrap();
+        assert!(text.starts_with("Limit ") && text.contains("Max realtime timeout") && text.ends_with('\n'), "{text}");
+    }
 }

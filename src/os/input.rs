@@ -117,11 +117,13 @@ impl Input {
         }
     }
 
-    /// The next line without its end; `None` after the last one. Waits for as long as it takes: between two questions
-    /// a caller may think.
+    /// The next line without its end; `None` after the last one. Waits for its beginning for as long as it takes, since
+    /// a caller may think between two questions; what has begun has to end in time.
     pub fn line(&mut self) -> Result<Option<Zeroizing<String>>, InputError> {
-        let far = Instant::now() + Duration::from_hours(24);
-        let end = self.line_end(0, far)?.unwrap_or(self.held.len());
+        if self.held.is_empty() {
+            self.more(Instant::now() + Duration::from_hours(24))?;
+        }
+        let end = self.line_end(0, Instant::now() + self.patience)?.unwrap_or(self.held.len());
         if end == 0 {
             return Ok(None);
         }
@@ -262,5 +264,21 @@ mod tests {
         let (reader, _writer) = io::pipe().unwrap();
         let mut input = Input::new(reader, Duration::from_millis(20));
         assert_eq!(input.paragraph().unwrap_err(), InputError::TooSlow);
+    }
+
+    #[test]
+    fn a_line_may_begin_late_and_has_to_end_in_time() {
+        use std::io::Write;
+        let (reader, mut writer) = io::pipe().unwrap();
+        let mut input = Input::new(reader, Duration::from_millis(20));
+        let begun = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            writer.write_all(b"one\ntw").unwrap();
+            writer
+        });
+        assert_eq!(&**input.line().unwrap().unwrap(), "one");
+        let writer = begun.join().unwrap();
+        assert_eq!(input.line().unwrap_err(), InputError::TooSlow);
+        drop(writer);
     }
 }

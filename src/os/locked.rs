@@ -20,6 +20,9 @@ impl Locked {
     /// Copies bytes into locked memory; `None` where they do not fit into a page. Where the system locks no more
     /// memory (`ulimit -l`), they lie in memory like any other, and [`Locked::is_locked`] says so.
     pub fn of(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() > PAGE {
+            return None;
+        }
         let mut page = Box::new(Page([0; PAGE]));
         let start = (&raw mut page.0).cast();
         // SAFETY: the range is this box's own allocation, and neither call changes what is in it.

@@ -11,6 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, Utc};
 
+#[cfg(unix)]
+pub mod clock;
+#[cfg(unix)]
+pub mod descriptors;
 pub mod files;
 pub mod harden;
 pub mod input;

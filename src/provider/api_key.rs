@@ -328,4 +328,4 @@ fn own_header(credential: &Credential) -> Carried {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -29,6 +29,8 @@ pub struct Input {
 pub enum Place {
     /// `--name VALUE`.
     Flag,
+    /// `--name FILE`, where `-` is the content of a field from stdin, and `@FILE` the same as `FILE`.
+    File(&'static str),
     /// `--name` alone.
     Switch,
     /// Without a flag, after the provider.
@@ -41,6 +43,11 @@ impl Input {
     /// `--name VALUE`.
     pub const fn flag(name: &'static str, value: &'static str, help: &'static str) -> Self {
         Self { name, value, help, place: Place::Flag }
+    }
+
+    /// `--name FILE`: a file with the value of `field`, which may come from stdin as well.
+    pub const fn file(name: &'static str, field: &'static str, help: &'static str) -> Self {
+        Self { name, value: "FILE", help, place: Place::File(field) }
     }
 
     /// `--name`.

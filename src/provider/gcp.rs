@@ -62,7 +62,7 @@ static KINDS: [Kind; 3] = [
     Kind::new("gcp_api_key", "Google API key", "gcp", &API_KEY),
 ];
 static INPUTS: [Input; 2] = [
-    Input::flag("service-account", "FILE", "The key file of a service account, or any credential file of gcloud"),
+    Input::file("service-account", "key_file", "The key file of a service account, or any credential file of gcloud"),
     Input::flag("project", "PROJECT", "Google's project, instead of the one that gcloud or the key file names"),
 ];
 static MARKS: [Mark; 3] = [

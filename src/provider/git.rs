@@ -7,7 +7,6 @@ use self::host::{Flavour, Written};
 use super::api::host_of;
 use super::{Discovered, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, api};
 use crate::credential::{Address, Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules};
-use crate::http::Url;
 use crate::secret::Secret;
 
 mod ask;
@@ -190,7 +189,7 @@ impl Provider for Git {
         let token = credential.secret("token")?;
         let (user, root) = (git_user(credential, token), host::root(&credential.metadata).ok()?);
         match format {
-            "git-credentials" => Some(lines::write(root.scheme(), &authority(&root)?, user, token)),
+            "git-credentials" => Some(lines::write(root.scheme(), &Address::of_url(&root)?.host, user, token)),
             "netrc" => netrc::write(root.host_str()?, user, token),
             _ => None,
         }
@@ -201,11 +200,5 @@ impl Provider for Git {
     }
 }
 
-/// A host with its port where the address has one.
-fn authority(url: &Url) -> Option<String> {
-    let host = url.host_str()?.to_lowercase();
-    Some(url.port().map_or(host.clone(), |port| format!("{host}:{port}")))
-}
-
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

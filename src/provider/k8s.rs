@@ -107,7 +107,7 @@ static KINDS: [Kind; 3] = [
 ];
 static INPUTS: [Input; 3] = [
     Input::flag("context", "CONTEXT", "The context, instead of the current one"),
-    Input::flag("kubeconfig", "FILE", "The file, instead of those that kubectl reads"),
+    Input::file("kubeconfig", "kubeconfig", "The file, instead of those that kubectl reads"),
     Input::flag("namespace", "NAMESPACE", "The namespace, instead of the context's"),
 ];
 

@@ -22,12 +22,14 @@ mod echo;
 mod error;
 mod find;
 mod foreign;
+mod guide;
 mod verdict;
 
 pub use change::changed;
 pub use echo::verify;
 pub use error::ProviderError;
 pub use find::{Broken, Discovered, Found, Here, Input, Mark, Origin, Place};
+pub use guide::Guide;
 pub use verdict::{Outcome, Verdict};
 
 /// Declares the modules of the providers and lists them, so that adding one is one word in one place.
@@ -118,6 +120,12 @@ pub trait Provider: Sync {
             .find(knows)
             .or_else(|| self.kinds().first())
             .ok_or(ProviderError::Unsupported { provider: self.name(), what: "storing" })
+    }
+
+    /// How a person is led to the values that are missing after [`Provider::complete`].
+    fn guide(&self, raw: &Raw) -> Guide {
+        let _ = raw;
+        Guide::default()
     }
 
     /// The name that a credential gets when the user gives none.
@@ -311,6 +319,11 @@ pub fn of(metadata: &Metadata) -> Option<&'static dyn Provider> {
 /// The hosts that a credential may be sent to, as its provider names them; none where nobody knows its kind.
 pub fn hosts(metadata: &Metadata) -> Vec<String> {
     of(metadata).map_or_else(Vec::new, |provider| provider.hosts(metadata))
+}
+
+/// The addresses for which tools may have it, as its provider names them; none where nobody knows its kind.
+pub fn addresses(metadata: &Metadata) -> Vec<Address> {
+    of(metadata).map_or_else(Vec::new, |provider| provider.addresses(metadata))
 }
 
 #[cfg(test)]

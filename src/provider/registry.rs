@@ -8,7 +8,7 @@ use crate::credential::{
 };
 use crate::http::parse_url;
 use crate::provider::api::{host_at, host_of};
-use crate::provider::{Discovered, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, aws};
+use crate::provider::{Discovered, Guide, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict, aws};
 use crate::secret::Secret;
 
 mod address;
@@ -16,6 +16,7 @@ mod asked;
 mod challenge;
 mod docker;
 mod find;
+mod guide;
 mod helm;
 mod own;
 mod replace;
@@ -114,25 +115,31 @@ impl Provider for Registry {
         let [with_password, from_keys, of_google] = &KINDS;
         let kind = if raw.has("source") { from_keys } else { with_password };
         let Some(address) = understood(raw, kind)? else { return Ok(kind) };
-        let kind = if raw.has("source") && address.flavour == Flavour::Gar { of_google } else { kind };
         raw.plain("url", address.text());
         raw.fill("flavour", Secret::new(address.flavour.word().to_owned()));
-        if raw.has("source") {
-            // What lies around for this registry is not wanted: the password is made from the keys.
+        // Without a password, Amazon's is made from keys, whether or not it is known from which yet.
+        let is_made = raw.has("source") || (address.flavour == Flavour::Ecr && !raw.has("password"));
+        if is_made {
+            // What lies around for this registry is not wanted.
             raw.take("username");
             raw.take("password");
-            if let Some(ecr) = Ecr::of_host(&address.host()).filter(|_| kind.id == ECR) {
+            if address.flavour == Flavour::Gar {
+                return Ok(of_google);
+            }
+            if let Some(ecr) = Ecr::of_host(&address.host()) {
                 raw.fill("region", Secret::new(ecr.region.to_owned()));
             }
-            return Ok(kind);
-        }
-        if address.flavour == Flavour::Ecr && !raw.has("password") {
-            return Err(FieldError::Missing { kind: from_keys.title, field: "source".into() }.into());
+            return Ok(from_keys);
         }
         if let Some(user) = raw.get("password").and_then(|password| user_for(address.flavour, password)) {
             raw.fill("username", Secret::new(user.to_owned()));
         }
         Ok(kind)
+    }
+
+    fn guide(&self, raw: &Raw) -> Guide {
+        let address = understood(raw, &KINDS[0]).ok().flatten();
+        address.map_or_else(Guide::default, |address| guide::of(&address, raw))
     }
 
     fn default_name(&self, fields: &Fields) -> String {
@@ -349,4 +356,4 @@ fn username(name: &str) -> Result<(), &'static str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

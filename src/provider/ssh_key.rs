@@ -34,7 +34,7 @@ static FIELDS: [Field; 8] = [
 ];
 static KINDS: [Kind; 1] = [Kind::new("ssh_key", "SSH key", "ssh-key", &FIELDS)];
 static INPUTS: [Input; 5] = [
-    Input::flag("private-key", "FILE", "The file of a private key; its public half is taken from it"),
+    Input::file("private-key", "private_key", "The file of a private key; its public half is taken from it"),
     Input::flag("public-key", "KEY|FILE", "A public key as a line or a file; alone, only the public half is kept"),
     Input::switch("generate", "Make a new Ed25519 key"),
     Input::switch("print-private", "Print the private key once it is stored"),

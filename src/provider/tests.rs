@@ -10,6 +10,7 @@ use crate::http::Unreachable;
 
 mod broken;
 mod changed;
+mod endpoints;
 mod failures;
 mod foreign_files;
 
@@ -91,6 +92,21 @@ fn names_are_unique_and_belong_to_their_owner() {
         assert_eq!((found.name(), same.id), (provider.name(), kind.id));
     }
     assert!(by_name("nobody").is_none() && by_kind("nothing").is_none());
+}
+
+#[test]
+fn a_guide_names_what_there_is() {
+    for (provider, kind) in kinds() {
+        let mut raw = Raw::new();
+        for field in kind.fields.iter().filter(|field| field.name != "source" && field.class != Class::Secret) {
+            raw.plain(field.name, field.example);
+        }
+        let Guide { hint, file, sources } = provider.guide(&raw);
+        assert!(hint.is_none_or(|hint| !hint.ends_with('.') && !hint.contains('\n')), "{}", kind.id);
+        assert!(file.is_none_or(|(name, _)| provider.kinds().iter().any(|kind| kind.field(name).is_some())));
+        assert!(sources.iter().all(|id| by_kind(id).is_some()), "{}", kind.id);
+        assert!(sources.is_empty() || kind.field("source").is_some(), "{}", kind.id);
+    }
 }
 
 #[test]

@@ -6,27 +6,33 @@
 //! and `Expiration`.
 //!
 //! Every user of the machine can connect, and a web page can have a browser connect. So whoever lacks the token of this
-//! run, or names another host than the one in the address, is told no, and no more than that.
+//! run, or names another host than the one in the address, is told no, and no more than that. Whoever connects and says
+//! nothing keeps nobody else from being answered: where there are too many of them, the first gives way.
 
+use std::collections::VecDeque;
 use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use zeroize::Zeroizing;
 
 use crate::credential::{Issued, Material, Variable};
+use crate::http::segment;
 use crate::run::RunError;
 use crate::secret::Secret;
+use crate::text::hex;
 
 /// The longest head of a request, in bytes.
 const LONGEST: usize = 8 << 10;
 /// So long a request may take to come.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// So many requests are waited for at once.
+const MOST_SILENT: usize = 64;
 /// So many are answered at once.
-const MOST: usize = 16;
+const MOST: usize = 256;
 /// The SDKs ask for new keys a quarter of an hour before the end.
 const EARLY: TimeDelta = TimeDelta::minutes(16);
 /// When they shall ask again where the end is not known.
@@ -75,15 +81,8 @@ impl Endpoint {
         let host = listener.local_addr().map_err(failed)?.to_string();
         let mut random = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *random).map_err(|_| failed(io::ErrorKind::Other.into()))?;
-        let mut token = Zeroizing::new(String::with_capacity(64));
-        for byte in *random {
-            for digit in [byte >> 4, byte & 15] {
-                token.push(char::from_digit(u32::from(digit), 16).unwrap_or_default());
-            }
-        }
-        let name: String = name.bytes().map(in_path).collect();
-        let token = Secret::new(std::mem::take(&mut *token));
-        Ok(Self { listener, door: Door { host, path: format!("/creds/{name}"), token } })
+        let token = Secret::new(hex(&*random));
+        Ok(Self { listener, door: Door { host, path: format!("/creds/{}", segment(name)), token } })
     }
 
     /// What a command is given instead of keys.
@@ -105,9 +104,10 @@ impl Endpoint {
     pub fn serve(self, keys: impl Fn() -> Option<Secret> + Send + Sync + 'static) -> Result<(), RunError> {
         let Self { listener, door } = self;
         let (door, keys, busy) = (Arc::new(door), Arc::new(keys), Arc::new(AtomicUsize::new(0)));
+        let silent = Silent::default();
         let accept = move || {
             for stream in listener.incoming() {
-                let Ok(stream) = stream else {
+                let Some((stream, place)) = stream.ok().and_then(|stream| silent.admit(stream)) else {
                     // Too many open files, say: waiting helps, and asking at once again does not.
                     std::thread::sleep(Duration::from_millis(50));
                     continue;
@@ -119,7 +119,7 @@ impl Endpoint {
                 let (door, keys, one) = (Arc::clone(&door), Arc::clone(&keys), Arc::clone(&busy));
                 let answer = move || {
                     // Whoever does not wait for the answer gets none.
-                    let _ = converse(stream, &door, &*keys);
+                    let _ = converse(stream, place, &door, &*keys);
                     one.fetch_sub(1, Ordering::SeqCst);
                 };
                 if std::thread::Builder::new().spawn(answer).is_err() {
@@ -132,18 +132,53 @@ impl Endpoint {
     }
 }
 
-/// A byte of a name as it stands in a path.
-fn in_path(byte: u8) -> String {
-    if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-        char::from(byte).to_string()
-    } else {
-        format!("%{byte:02X}")
+/// The connections whose request has not come yet, the first one first.
+#[derive(Clone, Default)]
+struct Silent(Arc<Mutex<Waiting>>);
+
+/// Connections, each with a number of its own.
+#[derive(Default)]
+struct Waiting {
+    admitted: u64,
+    all: VecDeque<(u64, TcpStream)>,
+}
+
+/// The place of one connection among the silent ones, given up when it is dropped.
+struct Place {
+    silent: Silent,
+    number: u64,
+}
+
+impl Silent {
+    /// Takes one in; where there are too many, the one that has been silent for longest is closed. `None` where the
+    /// system gives no more descriptors.
+    fn admit(&self, stream: TcpStream) -> Option<(TcpStream, Place)> {
+        let watched = stream.try_clone().ok()?;
+        let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.all.len() >= MOST_SILENT
+            && let Some((_, first)) = waiting.all.pop_front()
+        {
+            // Its thread reads the end, and ends. One that is gone needs no closing.
+            let _ = first.shutdown(Shutdown::Both);
+        }
+        waiting.admitted += 1;
+        let number = waiting.admitted;
+        waiting.all.push_back((number, watched));
+        Some((stream, Place { silent: self.clone(), number }))
     }
 }
 
-fn converse(mut stream: TcpStream, door: &Door, keys: &dyn Fn() -> Option<Secret>) -> io::Result<()> {
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut waiting = self.silent.0.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.all.retain(|(number, _)| *number != self.number);
+    }
+}
+
+fn converse(mut stream: TcpStream, place: Place, door: &Door, keys: &dyn Fn() -> Option<Secret>) -> io::Result<()> {
     stream.set_write_timeout(Some(PATIENCE))?;
     let head = read_head(&mut stream)?;
+    drop(place);
     let (status, body) = match head.as_deref().map_or(Answer::Forbidden, |head| door.answer(head)) {
         Answer::Forbidden => ("403 Forbidden", None),
         Answer::NotThere => ("404 Not Found", None),
@@ -166,7 +201,7 @@ fn converse(mut stream: TcpStream, door: &Door, keys: &dyn Fn() -> Option<Secret
         .concat(),
     );
     stream.write_all(page.as_bytes())?;
-    stream.shutdown(std::net::Shutdown::Write)
+    stream.shutdown(Shutdown::Write)
 }
 
 /// The head of a request; `None` where it is too long or no text.
@@ -293,6 +328,23 @@ mod tests {
             assert_eq!(answer("GET /creds/a HTTP/1.1", headers), Answer::Forbidden, "{headers:?}");
             assert_eq!(answer("GET /other HTTP/1.1", headers), Answer::Forbidden, "{headers:?}");
         }
+    }
+
+    #[test]
+    fn who_says_nothing_keeps_nobody_from_being_answered() {
+        let endpoint = Endpoint::open("a").unwrap();
+        let (address, token) = (endpoint.door.host.clone(), endpoint.door.token.duplicate());
+        endpoint.serve(|| Some(secret("keys"))).unwrap();
+        let silent: Vec<TcpStream> = (0..3 * MOST_SILENT).map(|_| TcpStream::connect(&address).unwrap()).collect();
+        let started = Instant::now();
+        let mut asked = TcpStream::connect(&address).unwrap();
+        let head = format!("GET /creds/a HTTP/1.1\r\nHost: {address}\r\nAuthorization: {}\r\n\r\n", token.expose());
+        asked.write_all(head.as_bytes()).unwrap();
+        let mut told = String::new();
+        asked.read_to_string(&mut told).unwrap();
+        assert!(told.starts_with("HTTP/1.1 200 OK\r\n") && told.ends_with("\r\n\r\nkeys"), "{told}");
+        assert!(started.elapsed() < PATIENCE / 2, "{:?}", started.elapsed());
+        drop(silent);
     }
 
     #[test]

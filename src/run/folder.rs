@@ -108,6 +108,7 @@ fn plain_name(name: &str) -> &str {
 /// The folder in memory in which folders can be made: the user's own, else the machine's.
 #[cfg(target_os = "linux")]
 fn memory(env: &Env) -> Option<PathBuf> {
+    let is_private = |path: &Path| fs::metadata(path).is_ok_and(|found| crate::os::files::is_private_folder(&found));
     let own = env.var("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute() && is_private(path));
     own.into_iter().chain([PathBuf::from("/dev/shm")]).find(|path| is_in_memory(path))
 }
@@ -116,12 +117,6 @@ fn memory(env: &Env) -> Option<PathBuf> {
 #[cfg(not(target_os = "linux"))]
 fn memory(_: &Env) -> Option<PathBuf> {
     None
-}
-
-#[cfg(target_os = "linux")]
-fn is_private(path: &Path) -> bool {
-    let me = rustix::process::geteuid().as_raw();
-    fs::metadata(path).is_ok_and(|found| found.is_dir() && found.uid() == me && found.mode() & 0o777 == 0o700)
 }
 
 #[cfg(target_os = "linux")]

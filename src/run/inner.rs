@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::os::descriptors;
 use crate::run::child::Program;
 use crate::run::{RunError, folder, watch};
 
@@ -21,6 +22,8 @@ pub fn answer() -> Option<Result<(), RunError>> {
     let mut arguments = std::env::args_os();
     let name = arguments.next()?;
     if name == GUARD {
+        // Whoever reads what another process writes into one of them waits until nobody has it any more.
+        descriptors::close_inherited();
         let path = PathBuf::from(arguments.next()?);
         // What ends a terminal or a session must not end the guard before its time.
         watch::block();

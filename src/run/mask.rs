@@ -5,6 +5,8 @@
 //! is left because another one began before it. Bytes are held back only while they could be the beginning of a secret:
 //! never more of them than the longest form has.
 //!
+//! Programs that write base64 break it into lines, wherever that cuts a secret: see [`broken`].
+//!
 //! Secrets of fewer than [`SHORTEST`] bytes are not masked: they would be found in every other word.
 
 use std::collections::{BTreeSet, HashMap};
@@ -15,6 +17,7 @@ use aho_corasick::{Anchored, MatchKind, dfa, nfa};
 
 use crate::secret::Secret;
 
+mod broken;
 pub mod forms;
 
 /// What stands for a secret.
@@ -27,16 +30,22 @@ const FEW: usize = 48 << 10;
 /// The secrets to mask, made ready for looking.
 pub struct Masks {
     finder: Option<Finder>,
+    /// Finds what is broken into lines.
+    broken: Option<Finder>,
 }
 
 impl Masks {
     /// Every form of every one of these secrets. What is known to be none is not taken for one where it stands alone in
     /// a line of a longer one.
     pub fn of<'s>(secrets: impl IntoIterator<Item = &'s Secret>, plain: &BTreeSet<String>) -> Self {
-        let mut all: Vec<_> = secrets.into_iter().flat_map(|secret| forms::of(secret, plain)).collect();
-        all.sort_by(|one, other| one.as_slice().cmp(other));
-        all.dedup_by(|one, other| one.as_slice() == other.as_slice());
-        Self { finder: Finder::of(&all) }
+        let secrets: Vec<&Secret> = secrets.into_iter().collect();
+        let finder = |forms: fn(&Secret, &BTreeSet<String>) -> Vec<forms::Form>| {
+            let mut all: Vec<_> = secrets.iter().flat_map(|secret| forms(secret, plain)).collect();
+            all.sort_by(|one, other| one.as_slice().cmp(other));
+            all.dedup_by(|one, other| one.as_slice() == other.as_slice());
+            Finder::of(&all)
+        };
+        Self { finder: finder(forms::of), broken: finder(forms::in_base64) }
     }
 
     /// Whether there is nothing to mask.
@@ -102,6 +111,7 @@ fn depths(automaton: &impl Automaton, forms: &[zeroize::Zeroizing<Vec<u8>>]) -> 
 pub struct Stream {
     masks: Arc<Masks>,
     state: Option<StateID>,
+    broken: broken::Place,
     /// What has come and not left: the bytes from `left` to `come`.
     held: Vec<u8>,
     come: u64,
@@ -115,8 +125,8 @@ pub struct Stream {
 impl Stream {
     /// A stream at its beginning.
     pub fn new(masks: Arc<Masks>) -> Self {
-        let state = None;
-        Self { masks, state, held: Vec::new(), come: 0, left: 0, found: Vec::new(), masked: None }
+        let (state, broken) = (None, broken::Place::default());
+        Self { masks, state, broken, held: Vec::new(), come: 0, left: 0, found: Vec::new(), masked: None }
     }
 
     /// Looks for more than before from now on: `masks` are the ones so far and others. What is held back is looked
@@ -130,6 +140,7 @@ impl Stream {
         self.found.clear();
         self.come = self.left.min(self.come);
         let held = std::mem::take(&mut self.held);
+        self.broken.go_back(&held);
         self.push(&held, out);
     }
 
@@ -143,7 +154,12 @@ impl Stream {
             Either::Few(automaton) => find(automaton, &mut self.state, bytes, self.come, &mut self.found, begins),
             Either::Many(automaton) => find(automaton, &mut self.state, bytes, self.come, &mut self.found, begins),
         }
-        let undecided = self.state.and_then(|state| depths.get(&state)).map_or(0, |depth| *depth as u64);
+        let mut undecided = self.state.and_then(|state| depths.get(&state)).map_or(0, |depth| *depth as u64);
+        if let Some(finder) = &self.masks.broken {
+            let (more, its) = self.broken.find(finder, bytes, self.come);
+            undecided = undecided.max(its);
+            self.found = united(std::mem::take(&mut self.found), more);
+        }
         self.come += bytes.len() as u64;
         self.held.extend_from_slice(bytes);
         self.leave(self.come - undecided, out);
@@ -196,6 +212,23 @@ impl Stream {
     }
 }
 
+/// The stretches of both, in order, none touching another.
+fn united(one: Vec<(u64, u64)>, other: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
+    if other.is_empty() {
+        return one;
+    }
+    let mut all = [one, other].concat();
+    all.sort_unstable();
+    let mut united: Vec<(u64, u64)> = Vec::with_capacity(all.len());
+    for (start, end) in all {
+        match united.last_mut() {
+            Some((_, reach)) if *reach >= start => *reach = end.max(*reach),
+            _ => united.push((start, end)),
+        }
+    }
+    united
+}
+
 /// Runs the automaton over some bytes, which begin at `from`, and puts what it finds together with what was found.
 fn find<A: Automaton>(
     automaton: &A,
@@ -215,12 +248,8 @@ fn find<A: Automaton>(
         now = automaton.next_state(Anchored::No, now, *byte);
         next = at + 1;
         if automaton.is_special(now) && automaton.is_match(now) {
-            let lengths = (0..automaton.match_len(now)).map(|index| {
-                let pattern = automaton.match_pattern(now, index);
-                automaton.pattern_len(pattern)
-            });
             let end = from + next as u64;
-            let mut start = end - lengths.max().unwrap_or(0) as u64;
+            let mut start = end - longest(automaton, now) as u64;
             while let Some((earlier, _)) = found.pop_if(|(_, reach)| *reach >= start) {
                 start = start.min(earlier);
             }
@@ -228,6 +257,15 @@ fn find<A: Automaton>(
         }
     }
     *state = Some(now);
+}
+
+/// The length of the longest form that ends at a state.
+fn longest(automaton: &impl Automaton, state: StateID) -> usize {
+    let lengths = (0..automaton.match_len(state)).map(|index| {
+        let pattern = automaton.match_pattern(state, index);
+        automaton.pattern_len(pattern)
+    });
+    lengths.max().unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -161,6 +161,11 @@ impl<'r> Resolver<'r> {
         self.plain.extend(credential.metadata.fields.values().cloned());
     }
 
+    /// Notes that this is handed out as well, and what of it nobody may see.
+    pub fn know_material(&mut self, material: &Material) {
+        self.secrets.extend(secrets_of(material));
+    }
+
     /// Every credential that was opened.
     pub fn used(&self) -> impl Iterator<Item = &Metadata> {
         self.open.values().map(|open| &open.credential.metadata)
@@ -207,65 +212,63 @@ const OF_USABLE: [&str; 11] = [
     "content",
 ];
 
+/// What a part of a usable form holds.
+enum Part<'m> {
+    Secret(&'m Secret),
+    Plain(&'m str),
+}
+
+/// The parts of a usable form with their names; variables have names of their own, and are stored under them.
+fn parts(material: &Material) -> Vec<(Option<&'static str>, Part<'_>)> {
+    use Part::{Plain, Secret};
+    let parts = match material {
+        Material::Bearer(token) => vec![("token", Secret(token))],
+        Material::Basic { username, password } => vec![("username", Plain(username)), ("password", Secret(password))],
+        Material::Header { value, .. } => vec![("header", Secret(value))],
+        Material::AwsKeys { access_key_id, secret_access_key, session_token } => {
+            let keys = [("access_key_id", Plain(access_key_id)), ("secret_access_key", Secret(secret_access_key))];
+            keys.into_iter().chain(session_token.iter().map(|token| ("session_token", Secret(token)))).collect()
+        }
+        Material::ClientCert { certificate, key, token, .. } => {
+            let pair = [("certificate", Plain(certificate)), ("key", Secret(key))];
+            pair.into_iter().chain(token.iter().map(|token| ("token", Secret(token)))).collect()
+        }
+        Material::SshKey { private_key, public_key, .. } => {
+            vec![("private_key", Secret(private_key)), ("public_key", Plain(public_key))]
+        }
+        Material::File { content: Content::Text(text) | Content::Base64(text), .. } => vec![("content", Secret(text))],
+        Material::Variables(variables) => {
+            return variables.iter().map(|(_, value)| (None, Secret(value))).collect();
+        }
+    };
+    parts.into_iter().map(|(name, part)| (Some(name), part)).collect()
+}
+
 /// A part of the usable form, by its name.
 fn of_material(material: &Material, field: &str) -> Option<Value> {
     let field = field.replace('-', "_");
-    match (material, field.as_str()) {
-        (Material::Bearer(token), "token" | "access_token") => Some(Value::secret(token)),
-        (Material::Basic { username, .. }, "username") => Some(Value::plain(username)),
-        (Material::Basic { password, .. }, "password") => Some(Value::secret(password)),
-        (Material::Header { value, .. }, "header") => Some(Value::secret(value)),
-        (Material::AwsKeys { access_key_id, .. }, "access_key_id") => Some(Value::plain(access_key_id)),
-        (Material::AwsKeys { secret_access_key, .. }, "secret_access_key") => Some(Value::secret(secret_access_key)),
-        (Material::AwsKeys { session_token, .. }, "session_token") => session_token.as_ref().map(Value::secret),
-        (Material::ClientCert { certificate, .. }, "certificate") => Some(Value::plain(certificate)),
-        (Material::ClientCert { key, .. }, "key") => Some(Value::secret(key)),
-        (Material::ClientCert { token, .. }, "token") => token.as_ref().map(Value::secret),
-        (Material::SshKey { private_key, .. }, "private_key") => Some(Value::secret(private_key)),
-        (Material::SshKey { public_key, .. }, "public_key") => Some(Value::plain(public_key)),
-        (Material::File { content: Content::Text(text), .. }, "content") => Some(Value::secret(text)),
-        _ => None,
-    }
-}
-
-/// The names that [`of_material`] knows.
-fn names_of(material: &Material) -> &'static [&'static str] {
-    match material {
-        Material::Bearer(_) => &["token"],
-        Material::Basic { .. } => &["username", "password"],
-        Material::Header { .. } => &["header"],
-        Material::AwsKeys { .. } => &["access_key_id", "secret_access_key", "session_token"],
-        Material::ClientCert { .. } => &["certificate", "key", "token"],
-        Material::SshKey { .. } => &["private_key", "public_key"],
-        Material::File { .. } => &["content"],
-        Material::Variables(_) => &[],
-    }
+    let name = if field == "access_token" { "token" } else { &field };
+    let (_, part) = parts(material).into_iter().find(|(own, _)| *own == Some(name))?;
+    Some(match part {
+        Part::Secret(text) => Value::secret(text),
+        Part::Plain(text) => Value::plain(text),
+    })
 }
 
 /// What nobody may see of a usable form.
 pub fn secrets_of(material: &Material) -> Vec<Secret> {
-    let secrets: Vec<&Secret> = match material {
-        Material::Bearer(token) => vec![token],
-        Material::Basic { password, .. } => vec![password],
-        Material::Header { value, .. } => vec![value],
-        Material::AwsKeys { secret_access_key, session_token, .. } => {
-            std::iter::once(secret_access_key).chain(session_token).collect()
-        }
-        Material::ClientCert { key, token, .. } => std::iter::once(key).chain(token).collect(),
-        Material::SshKey { private_key, .. } => vec![private_key],
-        Material::Variables(variables) => variables.iter().map(|(_, value)| value).collect(),
-        Material::File { content: Content::Text(text) | Content::Base64(text), .. } => vec![text],
-    };
-    secrets.into_iter().map(Secret::duplicate).collect()
+    let secret = |(_, part)| if let Part::Secret(text) = part { Some(text.duplicate()) } else { None };
+    parts(material).into_iter().filter_map(secret).collect()
 }
 
 fn no_field(open: &Open, reference: &Reference) -> RunError {
     let metadata = &open.credential.metadata;
     let own = metadata.fields.keys().chain(&metadata.secret_names).filter(|name| *name != Credential::SESSION);
     let mut known: Vec<String> = own.cloned().collect();
-    for name in open.issued.iter().flat_map(|issued| names_of(&issued.material)) {
+    let parts = open.issued.iter().flat_map(|issued| parts(&issued.material));
+    for name in parts.filter_map(|(name, _)| name) {
         if !known.iter().any(|own| own == name) {
-            known.push((*name).to_owned());
+            known.push(name.to_owned());
         }
     }
     RunError::NoField { name: reference.credential.clone(), field: reference.field.clone(), known }

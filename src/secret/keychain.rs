@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use super::{Choice, Reason, Secret, SecretStore, Slot, StoreError};
 
 mod item;
+#[cfg(all(unix, not(any(target_os = "macos", target_os = "ios", target_os = "android"))))]
+mod session;
 
 /// How long a keychain has to answer when nobody needs to do anything: to open the connection, and for the whole call
 /// when nobody could answer its question.
@@ -37,9 +39,10 @@ impl Keychain {
         Self { patience: if interactive { PATIENT } else { QUICK } }
     }
 
-    /// Runs `work` on the opened keychain, and gives up waiting for it when the time is over.
+    /// Opens the keychain, runs `work` on it, and gives up waiting for either when the time is over.
     fn within<T: Send + 'static>(
         &self,
+        open: fn() -> Result<(), StoreError>,
         work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         if let Some(after) = STUCK.get() {
@@ -47,7 +50,7 @@ impl Keychain {
         }
         let (tell, told) = mpsc::channel();
         let worker = move || {
-            let opened = item::open();
+            let opened = open();
             let is_open = opened.is_ok();
             // The waiting side may have given up; then nobody wants the answer, and nothing new should be begun.
             if tell.send(Step::Opened(opened)).is_ok() && is_open {
@@ -84,7 +87,7 @@ impl Keychain {
 pub fn begin(has_bus: bool) {
     if cfg!(target_os = "linux") && has_bus {
         // Without a thread the call goes the whole way by itself.
-        let _ = std::thread::Builder::new().name("keychain".into()).spawn(|| drop(item::open()));
+        let _ = std::thread::Builder::new().name("keychain".into()).spawn(|| drop(item::open_to_read()));
     }
 }
 
@@ -105,21 +108,21 @@ fn absent(error: &dyn std::error::Error) -> StoreError {
 impl SecretStore for Keychain {
     fn get(&self, slot: &Slot) -> Result<Option<Secret>, StoreError> {
         let slot = slot.clone();
-        self.within(move || item::Items.get(&slot))
+        self.within(item::open_to_read, move || item::read_now(&slot))
     }
 
     fn set(&self, slot: &Slot, value: &Secret) -> Result<(), StoreError> {
         let (slot, value) = (slot.clone(), value.duplicate());
-        self.within(move || item::Items.set(&slot, &value))
+        self.within(item::open, move || item::Items.set(&slot, &value))
     }
 
     fn remove(&self, slot: &Slot) -> Result<bool, StoreError> {
         let slot = slot.clone();
-        self.within(move || item::Items.remove(&slot))
+        self.within(item::open, move || item::Items.remove(&slot))
     }
 
     fn probe(&self, size: usize) -> Result<(), StoreError> {
-        self.within(move || item::Items.probe(size))
+        self.within(item::open, move || item::Items.probe(size))
     }
 
     fn choice(&self) -> Choice {

@@ -31,6 +31,7 @@ mod routes;
 mod serve;
 mod settings;
 mod state;
+mod sweep;
 mod tls;
 mod token;
 mod vault;

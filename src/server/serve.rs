@@ -12,7 +12,7 @@ use super::keys::{Keys, Master};
 use super::routes::router;
 use super::settings::Settings;
 use super::state::{Server, now, room};
-use super::{listen, people, tls};
+use super::{listen, people, sweep, tls};
 use crate::os::files;
 use crate::secret::{Secret, SecretStore};
 use crate::server::token::{self, Kind};
@@ -111,6 +111,7 @@ pub fn serve(
                     asked.answer(&place(settings, store), &instance);
                 }
             };
+            tokio::spawn(sweep::sweeping(Arc::clone(&server)));
             tokio::select! {
                 () = listen::listen(listener, tls, router(Arc::clone(&server)), stop) => {}
                 () = answering => {}

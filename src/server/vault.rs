@@ -23,7 +23,7 @@ const PAGE: i64 = 500;
 macro_rules! columns {
     () => {
         "id, project, name, kind, fields, secret_names, tags, note, created, updated, used, verified, expires, \
-         checked, version, rotating, retiring, revision"
+         checked, version, rotating, retiring, revision, scopes"
     };
 }
 
@@ -44,6 +44,8 @@ pub(crate) struct Stored {
     pub(crate) metadata: Metadata,
     pub(crate) rotation: Unfinished,
     pub(crate) revision: i64,
+    /// What it may do, as its provider said when it last answered.
+    pub(crate) scopes: Vec<String>,
 }
 
 impl From<DbError> for VaultError {
@@ -132,7 +134,9 @@ impl Vault for OrgVault<'_> {
             let page = self.page(&after, PAGE)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = (last.metadata.scope.project().unwrap_or_default().to_owned(), last.metadata.name.clone());
-            page.into_iter().for_each(|stored| see(stored.metadata));
+            for stored in page {
+                see(stored.metadata);
+            }
         }
     }
 
@@ -162,15 +166,14 @@ impl Vault for OrgVault<'_> {
     }
 
     fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
-        let opened = self.db.write(|rows| -> Result<Result<Credential, VaultError>, VaultError> {
+        self.db.write(|rows| -> Result<Result<Credential, VaultError>, VaultError> {
             let opened = self.open_in(rows, metadata);
             // What does not open is told as well, and the telling is kept.
             let outcome = if opened.is_ok() { Outcome::Done } else { Outcome::Failed };
             let event = Event { outcome, ..Event::done("secret.read", &metadata.id) };
             self.tell(rows, &event)?;
             Ok(opened)
-        })?;
-        opened
+        })?
     }
 
     fn put(&self, new: New) -> Result<Metadata, VaultError> {
@@ -190,7 +193,7 @@ impl Vault for OrgVault<'_> {
         self.change(&event, |rows| {
             let Some(check) = verdict.outcome.check() else { return Ok(()) };
             rows.execute(
-                "UPDATE credentials SET checked = $4, verified = $5, expires = COALESCE($6, expires) \
+                "UPDATE credentials SET checked = $4, verified = $5, expires = COALESCE($6, expires), scopes = $7 \
                  WHERE org = $1 AND id = $2 AND updated = $3",
                 values![
                     self.scope.id(),
@@ -199,10 +202,15 @@ impl Vault for OrgVault<'_> {
                     check.word(),
                     at.timestamp_millis(),
                     verdict.expires.map(|at| at.timestamp_millis()),
+                    &metadata::scopes(&verdict.scopes),
                 ],
             )?;
             Ok(())
         })
+    }
+
+    fn scopes(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
+        Ok(self.by_id(&metadata.id)?.map(|stored| stored.scopes).unwrap_or_default())
     }
 
     fn note_use(&self, metadata: &Metadata, at: DateTime<Utc>) -> Result<(), VaultError> {
@@ -259,10 +267,11 @@ fn stored(mut row: Row) -> Result<Stored, VaultError> {
         version: row.int(14)?,
         rotating: row.maybe_int(15)?,
         retiring: row.maybe_text(16)?,
+        scopes: None,
     };
     let metadata = metadata::read(&read)?;
     let rotation = Unfinished { since: read.rotating.and_then(metadata::time), retiring: read.retiring };
-    Ok(Stored { metadata, rotation, revision: row.int(17)? })
+    Ok(Stored { metadata, rotation, revision: row.int(17)?, scopes: metadata::read_scopes(&row.text(18)?) })
 }
 
 #[cfg(test)]

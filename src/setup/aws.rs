@@ -11,7 +11,6 @@ pub(super) struct Aws;
 /// The tool.
 pub(super) static TOOL: Aws = Aws;
 
-const KINDS: [&str; 2] = ["aws_static", "aws_assume_role"];
 
 impl Tool for Aws {
     fn name(&self) -> &'static str {
@@ -33,7 +32,7 @@ impl Tool for Aws {
         let command = command(site.program);
         let mut plan = Plan::default();
         let mut lines = Vec::new();
-        for metadata in site.of_kinds(&KINDS) {
+        for metadata in site.served_by("aws") {
             let name = &metadata.name;
             let section = section(name);
             if theirs.lines().any(|line| heads(line, &section)) {
@@ -56,7 +55,7 @@ impl Tool for Aws {
     }
 
     fn check(&self, site: &Site<'_>) -> Result<Option<String>, SetupError> {
-        let Some(first) = site.of_kinds(&KINDS).next() else { return Ok(None) };
+        let Some(first) = site.served_by("aws").next() else { return Ok(None) };
         let asked = ["configure", "get", "credential_process", "--profile", &first.name];
         let Ok(told) = program::output(site.env, "aws", &asked, 20) else { return Ok(None) };
         if told.expose().contains("helper aws") {

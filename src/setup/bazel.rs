@@ -11,7 +11,6 @@ pub(super) struct Bazel;
 /// The tool.
 pub(super) static TOOL: Bazel = Bazel;
 
-const KINDS: [&str; 5] = ["api_key", "username_password", "oauth", "git", "registry"];
 /// The name under which the program answers Bazel, which passes it no words of ours.
 const PROGRAM: &str = "lanyard-bazel";
 
@@ -47,11 +46,10 @@ impl Tool for Bazel {
 
 /// The hosts without their ports, as Bazel's patterns have them.
 fn hosts(site: &Site<'_>) -> BTreeSet<String> {
-    let addresses = site.of_kinds(&KINDS).flat_map(|metadata| {
-        provider::of(metadata).map(|provider| provider.addresses(metadata)).unwrap_or_default()
-    });
-    let own = addresses.filter(|address| address.scheme.as_deref() == Some("https")).map(|address| address.host);
-    own.chain(site.hosts.iter().cloned())
-        .map(|host| host.split(':').next().unwrap_or_default().to_owned())
+    site.served_by("bazel")
+        .flat_map(provider::addresses)
+        .chain(site.hosts.iter().cloned())
+        .filter(|address| address.scheme.as_deref() == Some("https"))
+        .map(|address| address.host.split(':').next().unwrap_or_default().to_owned())
         .collect()
 }

@@ -1,5 +1,9 @@
 //! A block of lines in somebody else's file that is ours: put in, found again, taken out without a trace.
 
+use std::path::Path;
+
+use super::SetupError;
+
 /// The line that our block begins with, behind the file's comment sign.
 const BEGIN: &str = "lanyard: begin (made by `lanyard setup`, taken out by `lanyard setup --undo`)";
 /// The line that it ends with.
@@ -39,6 +43,26 @@ pub(super) fn without(text: &str) -> String {
     [before, text.get(end..).unwrap_or_default()].concat()
 }
 
+/// The text without our block, to be undone with.
+///
+/// # Errors
+/// [`SetupError::Unclear`] when the block has lost its end: nobody knows then which lines are ours.
+pub(super) fn taken_out(path: &Path, text: &str) -> Result<String, SetupError> {
+    let rest = without(text);
+    if rest == text && text.lines().any(begins) {
+        return Err(SetupError::Unclear {
+            path: path.to_owned(),
+            problem: format!("lanyard's lines in it begin, but no line says `{END}`"),
+            mend: format!("take them out of {} by hand, from `lanyard: begin` on", path.display()),
+        });
+    }
+    Ok(rest)
+}
+
+fn begins(line: &str) -> bool {
+    line.trim_end().ends_with(BEGIN)
+}
+
 /// Whether there is a block of ours.
 pub(super) fn stands(text: &str) -> bool {
     find(text).is_some()
@@ -59,7 +83,8 @@ fn find(text: &str) -> Option<(usize, usize, bool)> {
     for line in text.split_inclusive('\n') {
         let next = at + line.len();
         match (start, end) {
-            (None, _) if line.trim_end().ends_with(BEGIN) => start = Some(at),
+            // One that begins anew has lost its end before, and what is between is somebody else's.
+            (_, None) if begins(line) => start = Some(at),
             (Some(_), None) if line.trim_end().ends_with(END) => end = Some(next),
             (Some(_), Some(_)) => {
                 lacked_break = line.contains(END) && line.contains("no line break");
@@ -89,6 +114,15 @@ mod tests {
         assert!(!with(&once, "#", At::Bottom, "c = 3\n").contains("b = 2"));
         assert_eq!(with(&once, "#", At::Bottom, ""), "a = 1\n");
         assert!(stands(&once) && !stands("a = 1\n"));
+    }
+
+    #[test]
+    fn a_block_that_has_lost_its_end_takes_nothing_of_others_with_it() {
+        let cut = with("", "#", At::Bottom, "b = 2\n").replace("# lanyard: end\n", "theirs = 1\n");
+        let once = with(&cut, "#", At::Bottom, "c = 3\n");
+        assert_eq!(without(&once), cut);
+        assert_eq!(lines(&once).collect::<Vec<_>>(), ["c = 3"]);
+        assert!(taken_out(Path::new("x"), &cut).is_err() && taken_out(Path::new("x"), &once).is_ok());
     }
 
     proptest! {

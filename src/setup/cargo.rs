@@ -40,8 +40,8 @@ impl Tool for Cargo {
         Ok(plan)
     }
 
-    fn without(&self, _: &Env, _: &Path, text: &str) -> String {
-        without(text).unwrap_or_else(|| text.to_owned())
+    fn without(&self, _: &Env, path: &Path, text: &str, before: &str) -> Result<String, SetupError> {
+        without(text, before).ok_or_else(|| unclear(path))
     }
 
     fn check(&self, site: &Site<'_>) -> Result<Option<String>, SetupError> {
@@ -69,9 +69,11 @@ fn with(text: &str, program: &Path) -> Option<String> {
     let aliases = document.entry("credential-alias").or_insert(Item::Table(Table::new())).as_table_like_mut()?;
     let mut command = Array::new();
     command.push(program.display().to_string());
-    let is_same = aliases.get(ALIAS).is_some_and(|present| present.to_string().trim() == command.to_string().trim());
-    if !is_same {
-        aliases.insert(ALIAS, Item::Value(Value::Array(command)));
+    match aliases.get_mut(ALIAS) {
+        Some(present) if present.to_string().trim() == command.to_string().trim() => {}
+        // In its place, so that what is said above it stays.
+        Some(present) => *present = toml_edit::value(command),
+        None => drop(aliases.insert(ALIAS, toml_edit::value(command))),
     }
     let registry = document.entry("registry").or_insert(Item::Table(Table::new())).as_table_like_mut()?;
     let usual = || Item::Value(Value::Array(std::iter::once(USUAL).collect()));
@@ -84,22 +86,31 @@ fn with(text: &str, program: &Path) -> Option<String> {
     Some(document.to_string())
 }
 
-fn without(text: &str) -> Option<String> {
+/// The file without the provider, and with what it replaced; `None` where it is no TOML.
+fn without(text: &str, before: &str) -> Option<String> {
     let mut document: DocumentMut = text.parse().ok()?;
+    let before: DocumentMut = before.parse().unwrap_or_default();
+    let old = |table: &str, key: &str| before.get(table).and_then(|table| table.get(key));
     if let Some(registry) = document.get_mut("registry").and_then(Item::as_table_like_mut) {
-        if let Some(listed) = registry.get_mut(PROVIDERS).and_then(Item::as_array_mut) {
+        let theirs = old("registry", PROVIDERS).and_then(Item::as_array);
+        let was_listed = theirs.is_some_and(|theirs| theirs.iter().any(|entry| entry.as_str() == Some(ALIAS)));
+        if let Some(listed) = registry.get_mut(PROVIDERS).and_then(Item::as_array_mut).filter(|_| !was_listed) {
             listed.retain(|entry| entry.as_str() != Some(ALIAS));
-            if listed.iter().filter_map(Value::as_str).eq([USUAL]) || listed.is_empty() {
+            // What cargo uses by itself was listed because of ours.
+            if theirs.is_none() && (listed.iter().filter_map(Value::as_str).eq([USUAL]) || listed.is_empty()) {
                 registry.remove(PROVIDERS);
             }
         }
-        if registry.is_empty() {
+        if registry.is_empty() && before.get("registry").is_none() {
             document.remove("registry");
         }
     }
     if let Some(aliases) = document.get_mut("credential-alias").and_then(Item::as_table_like_mut) {
-        aliases.remove(ALIAS);
-        if aliases.is_empty() {
+        match (old("credential-alias", ALIAS), aliases.get_mut(ALIAS)) {
+            (Some(theirs), Some(present)) => *present = theirs.clone(),
+            _ => drop(aliases.remove(ALIAS)),
+        }
+        if aliases.is_empty() && before.get("credential-alias").is_none() {
             document.remove("credential-alias");
         }
     }
@@ -138,7 +149,19 @@ mod tests {
         assert!(once.contains("global-credential-providers = [\"cargo:token\", \"lanyard\"]"), "{once}");
         assert!(once.contains("lanyard = [\"/opt/with blank/lanyard\"]"), "{once}");
         assert_eq!(with(&once, program).unwrap(), once);
-        assert_eq!(without(&once).unwrap(), THEIRS);
+        assert_eq!(without(&once, THEIRS).unwrap(), THEIRS);
+    }
+
+    #[test]
+    fn what_was_replaced_comes_back() {
+        for theirs in [
+            "[registry]\nglobal-credential-providers = [\"cargo:token\"]\n",
+            "[registry]\n",
+            "[credential-alias]\nlanyard = [\"/another\", \"word\"]\n\n[registry]\nglobal-credential-providers = [\"lanyard\"]\n",
+        ] {
+            let once = with(theirs, Path::new("/l")).unwrap();
+            assert_eq!(without(&once, theirs).unwrap(), theirs, "{once}");
+        }
     }
 
     #[test]
@@ -146,7 +169,8 @@ mod tests {
         let theirs = "[registry]\nglobal-credential-providers = [\"cargo:libsecret\"]\n";
         let once = with(theirs, Path::new("/l")).unwrap();
         assert!(once.contains("[\"cargo:libsecret\", \"lanyard\"]"), "{once}");
-        assert_eq!(without(&once).unwrap(), theirs);
+        assert_eq!(without(&once, theirs).unwrap(), theirs);
+        assert_eq!(without("not toml [", ""), None);
         assert_eq!(with("registry = 1", Path::new("/l")), None);
         assert_eq!(with("not toml [", Path::new("/l")), None);
     }

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{Plan, SetupError, Site, Tool, json, links, read};
+use crate::credential::docker_key;
 use crate::os::{Env, program};
 use crate::provider;
 
@@ -12,13 +13,10 @@ pub(super) struct Docker;
 /// The tool.
 pub(super) static TOOL: Docker = Docker;
 
-const KINDS: [&str; 2] = ["registry", "registry_ecr"];
 /// The program that clients start for `"lanyard"` in their file.
 const PROGRAM: &str = "docker-credential-lanyard";
 const HELPERS: &str = "credHelpers";
 const OURS: &str = "lanyard";
-/// What docker's own file calls Docker Hub.
-const HUB: &str = "https://index.docker.io/v1/";
 
 impl Tool for Docker {
     fn name(&self) -> &'static str {
@@ -42,15 +40,10 @@ impl Tool for Docker {
         let mut plan = Plan::default();
         links::plan(&mut plan, site, PROGRAM)?;
         plan.file(path.clone(), |text| {
-            let unclear = || SetupError::Unclear {
-                path: path.clone(),
-                problem: "it is no JSON object, or its credHelpers are none".into(),
-                mend: format!("mend {}, then run the command once more", path.display()),
-            };
             hosts
                 .iter()
                 .try_fold(text.to_owned(), |text, host| json::set(&text, HELPERS, host, OURS))
-                .ok_or_else(unclear)
+                .ok_or_else(|| unclear(&path))
         })?;
         if read(&path)?.is_some_and(|text| json::has(&text, "credsStore")) {
             plan.notes.push("other registries still go to the store named in credsStore".into());
@@ -58,8 +51,8 @@ impl Tool for Docker {
         Ok(plan)
     }
 
-    fn without(&self, _: &Env, _: &Path, text: &str) -> String {
-        json::without(text, HELPERS, OURS)
+    fn without(&self, _: &Env, path: &Path, text: &str, before: &str) -> Result<String, SetupError> {
+        json::without(text, HELPERS, OURS, before).ok_or_else(|| unclear(path))
     }
 
     fn check(&self, site: &Site<'_>) -> Result<Option<String>, SetupError> {
@@ -80,13 +73,20 @@ impl Tool for Docker {
     }
 }
 
+fn unclear(path: &Path) -> SetupError {
+    SetupError::Unclear {
+        path: path.to_owned(),
+        problem: "it is no JSON object, or its credHelpers are none".into(),
+        mend: format!("mend {}, then run the command once more", path.display()),
+    }
+}
+
 /// The registries, as docker's file names them.
 fn hosts(site: &Site<'_>) -> Vec<String> {
-    let own = site.of_kinds(&KINDS).filter_map(|metadata| provider::of(metadata)?.addresses(metadata).into_iter().next());
-    let own = own.map(|address| address.host);
+    let own = site.served_by("docker").filter_map(|metadata| provider::addresses(metadata).into_iter().next());
     let mut hosts: Vec<String> = own
         .chain(site.hosts.iter().cloned())
-        .map(|host| if host == "docker.io" { HUB.to_owned() } else { host })
+        .map(|address| docker_key(&address.host))
         .collect();
     hosts.sort_unstable();
     hosts.dedup();
@@ -97,5 +97,38 @@ fn configuration(site: &Site<'_>) -> Result<PathBuf, SetupError> {
     match site.env.var("DOCKER_CONFIG") {
         Some(folder) => Ok(site.env.working_dir().join(folder).join("config.json")),
         None => site.home(".docker/config.json"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::credential::tests::credential;
+    use crate::credential::{Address, Fields, Raw};
+
+    #[test]
+    fn every_registry_that_the_helper_knows_is_set_up() {
+        let stored = |kind: &str, values: &[(&str, &str)]| {
+            let mut raw = Raw::new();
+            for (name, value) in values {
+                raw.plain(name, value);
+            }
+            credential(kind, Fields::parse(provider::by_kind(kind).unwrap().1, raw).unwrap()).metadata
+        };
+        let credentials = [
+            stored("registry", &[("url", "https://docker.io"), ("username", "u"), ("password", "p")]),
+            stored("registry_gar", &[("url", "https://europe-docker.pkg.dev"), ("source", "gcp"), ("flavour", "gar")]),
+        ];
+        let env = Env::empty();
+        let named = ["r.example:5000", "index.docker.io"].map(|host| Address::named(host).unwrap());
+        let site = Site {
+            env: &env,
+            program: Path::new("/opt/lanyard"),
+            credentials: &credentials,
+            exported: &|_, _| Ok(None),
+            hosts: &named,
+            credential: None,
+        };
+        assert_eq!(hosts(&site), ["europe-docker.pkg.dev", "https://index.docker.io/v1/", "r.example:5000"]);
     }
 }

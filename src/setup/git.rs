@@ -14,7 +14,6 @@ pub(super) struct Git;
 /// The tool.
 pub(super) static TOOL: Git = Git;
 
-const KINDS: [&str; 2] = ["git", "oauth"];
 
 impl Tool for Git {
     fn name(&self) -> &'static str {
@@ -71,14 +70,12 @@ impl Tool for Git {
 
 /// The hosts that git is to ask lanyard for.
 fn origins(site: &Site<'_>) -> BTreeSet<String> {
-    let named = site.hosts.iter().map(|host| format!("https://{host}"));
-    addresses(site).map(|address| origin(&address)).chain(named).collect()
+    addresses(site).chain(site.hosts.iter().cloned()).map(|address| origin(&address)).collect()
 }
 
 /// What is stored for git.
 fn addresses<'s>(site: &'s Site<'_>) -> impl Iterator<Item = Address> + 's {
-    site.of_kinds(&KINDS)
-        .flat_map(|metadata| provider::of(metadata).map(|provider| provider.addresses(metadata)).unwrap_or_default())
+    site.served_by("git").flat_map(provider::addresses)
 }
 
 fn origin(address: &Address) -> String {

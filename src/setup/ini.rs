@@ -18,24 +18,37 @@ pub(super) fn set(text: &str, section: &str, key: &str, value: &str) -> String {
     lines.concat()
 }
 
-/// The text without `key = value` in a section, and without the section where that leaves nothing in it.
-pub(super) fn without(text: &str, section: &str, key: &str, value: &str) -> String {
+/// The text without `key = value` in a section, or with the line that stood for it in the text `before`; without the
+/// section where that leaves nothing in it and it was not there before.
+pub(super) fn without(text: &str, section: &str, key: &str, value: &str, before: &str) -> String {
+    let old = line_of(before, section, key);
     let mut is_inside = false;
     let kept: String = text
         .split_inclusive('\n')
-        .filter(|line| {
+        .map(|line| {
             if let Some(name) = head(line) {
                 is_inside = name == section;
             }
-            let is_value = line.split_once('=').is_some_and(|(_, own)| own.trim() == value);
-            !(is_inside && is_key(line, key) && is_value)
+            let is_ours = is_inside && is_key(line, key) && value_of(line) == Some(value);
+            if is_ours { old.unwrap_or_default() } else { line }
         })
         .collect();
+    let was_there = before.lines().any(|line| head(line) == Some(section));
     let empty = format!("[{section}]\n");
     match kept.strip_suffix(&empty) {
-        Some(rest) if kept != text => rest.to_owned(),
+        Some(rest) if kept != text && !was_there => rest.to_owned(),
         _ => kept,
     }
+}
+
+/// The line with a key in a section.
+fn line_of<'t>(text: &'t str, section: &str, key: &str) -> Option<&'t str> {
+    let mut lines = text.split_inclusive('\n').skip_while(|line| head(line) != Some(section)).skip(1);
+    lines.by_ref().take_while(|line| head(line).is_none()).find(|line| is_key(line, key))
+}
+
+fn value_of(line: &str) -> Option<&str> {
+    line.split_once('=').map(|(_, value)| value.trim())
 }
 
 /// The name in a section's head.
@@ -58,11 +71,14 @@ mod tests {
         {
             let once = set(theirs, "global", "keyring-provider", "subprocess");
             assert_eq!(set(&once, "global", "keyring-provider", "subprocess"), once);
-            let back = without(&once, "global", "keyring-provider", "subprocess");
+            let back = without(&once, "global", "keyring-provider", "subprocess", theirs);
             assert_eq!(back, theirs, "{once}");
         }
         let other = "[global]\na = 1\nkeyring-provider = import\n[x]\nkeyring-provider = mine\n";
         let once = set(other, "global", "keyring-provider", "subprocess");
         assert_eq!(once, "[global]\na = 1\nkeyring-provider = subprocess\n[x]\nkeyring-provider = mine\n");
+        assert_eq!(without(&once, "global", "keyring-provider", "subprocess", other), other);
+        let theirs = "[global]\nkeyring-provider=subprocess\n";
+        assert_eq!(without(theirs, "global", "keyring-provider", "subprocess", theirs), theirs);
     }
 }

@@ -2,182 +2,124 @@
 
 use std::ops::Range;
 
-/// A member of an object, by where it stands in the text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Member {
-    key: String,
-    /// From the key's first quote to the end of the value.
-    whole: Range<usize>,
-    value: Range<usize>,
-}
+use crate::text::json::{Member, Value, read};
 
 /// The text with the string `value` under `object`.`key` at the top level, both made if need be; `None` where the text
 /// is no object, or `object` is something else.
 pub(super) fn set(text: &str, object: &str, key: &str, value: &str) -> Option<String> {
     let text = if text.trim().is_empty() { "{}\n" } else { text };
-    let top = members(text, start_of(text)?)?;
+    let whole = read(text)?;
+    let top = whole.members()?;
     let quoted = quote(value);
-    let Some(outer) = top.iter().find(|member| member.key == object) else {
-        let indent = indent_of(text, &top);
+    let indent = indent_of(text, top);
+    let Some(outer) = member(top, object) else {
         let inner = format!("{{\n{indent}{indent}{}: {quoted}\n{indent}}}", quote(key));
-        return Some(insert(text, start_of(text)?, &top, &format!("{}: {inner}", quote(object)), &indent));
+        return Some(insert(text, &whole, top, &format!("{}: {inner}", quote(object)), &indent));
     };
-    let inner = members(text, outer.value.start)?;
-    if let Some(member) = inner.iter().find(|member| member.key == key) {
-        return Some(replaced(text, member.value.clone(), &quoted));
+    let inner = outer.value.members()?;
+    if let Some(member) = member(inner, key) {
+        return Some(replaced(text, member.value.range.clone(), &quoted));
     }
-    let indent = indent_of(text, &top).repeat(2);
-    Some(insert(text, outer.value.start, &inner, &format!("{}: {quoted}", quote(key)), &indent))
+    Some(insert(text, &outer.value, inner, &format!("{}: {quoted}", quote(key)), &indent.repeat(2)))
 }
 
-/// The text without the members of `object` whose value is the string `value`, and without `object` when that leaves
-/// nothing in it. The text itself where it cannot be read.
-pub(super) fn without(text: &str, object: &str, value: &str) -> String {
+/// The text without the members of `object` whose value is the string `value`, or with the values that they had in the
+/// text `before`; without `object` when that leaves nothing in it and it was not there before. `None` where the text is no
+/// object.
+pub(super) fn without(text: &str, object: &str, value: &str, before: &str) -> Option<String> {
+    if text.trim().is_empty() {
+        return Some(text.to_owned());
+    }
+    read(text)?.members()?;
     let quoted = quote(value);
+    let was_there = has(before, object);
     let mut rest = text.to_owned();
     loop {
         let step = || {
-            let top = members(&rest, start_of(&rest)?)?;
-            let outer = top.iter().position(|member| member.key == object)?;
-            let inner = members(&rest, top.get(outer)?.value.start)?;
-            let ours = inner.iter().position(|member| rest.get(member.value.clone()) == Some(&quoted))?;
-            if inner.len() == 1 {
-                return Some(removed(&rest, &top, outer));
+            let whole = read(&rest)?;
+            let top = whole.members()?;
+            let outer = top.iter().position(|member| *member.name == object)?;
+            let inner = top.get(outer)?.value.members()?;
+            let replaced_by_us = |member: &Member| raw(before, object, &member.name);
+            let is_ours = |member: &Member| rest.get(member.value.range.clone()) == Some(&quoted);
+            let ours = inner.iter().position(|member| is_ours(member) && replaced_by_us(member) != Some(&quoted))?;
+            let member = inner.get(ours)?;
+            if let Some(old) = replaced_by_us(member) {
+                return Some(replaced(&rest, member.value.range.clone(), old));
             }
-            Some(removed(&rest, &inner, ours))
+            if inner.len() == 1 && !was_there {
+                return Some(removed(&rest, top, outer));
+            }
+            Some(removed(&rest, inner, ours))
         };
         match step() {
             Some(less) => rest = less,
-            None => return rest,
+            None => return Some(rest),
         }
     }
 }
 
 /// The string under `object`.`key`, as it stands in the text without its quotes.
 pub(super) fn get<'t>(text: &'t str, object: &str, key: &str) -> Option<&'t str> {
-    let top = members(text, start_of(text)?)?;
-    let outer = top.iter().find(|member| member.key == object)?;
-    let inner = members(text, outer.value.start)?;
-    let member = inner.into_iter().find(|member| member.key == key)?;
-    text.get(member.value)?.strip_prefix('"')?.strip_suffix('"')
+    raw(text, object, key)?.strip_prefix('"')?.strip_suffix('"')
 }
 
-/// A key by which an object is sure to hold a member of that key at the top level.
+/// The value under `object`.`key`, letter by letter.
+fn raw<'t>(text: &'t str, object: &str, key: &str) -> Option<&'t str> {
+    let whole = read(text)?;
+    let found = member(member(whole.members()?, object)?.value.members()?, key)?;
+    text.get(found.value.range.clone())
+}
+
+/// Whether a text is an object with a member of that key.
 pub(super) fn has(text: &str, key: &str) -> bool {
-    let found = || Some(members(text, start_of(text)?)?.iter().any(|member| member.key == key));
-    found().unwrap_or(false)
+    read(text).is_some_and(|whole| whole.members().is_some_and(|top| member(top, key).is_some()))
+}
+
+fn member<'m>(members: &'m [Member], key: &str) -> Option<&'m Member> {
+    members.iter().find(|member| *member.name == key)
 }
 
 fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Where the object begins that is the whole text; `None` where the text is no JSON object.
-fn start_of(text: &str) -> Option<usize> {
-    serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).ok()?;
-    text.find('{')
-}
-
-/// The members of the object that begins at `at`. The text is known to be JSON.
-fn members(text: &str, at: usize) -> Option<Vec<Member>> {
-    let bytes = text.as_bytes();
-    if bytes.get(at) != Some(&b'{') {
-        return None;
-    }
-    let mut found = Vec::new();
-    let mut at = blank(bytes, at + 1);
-    while bytes.get(at) == Some(&b'"') {
-        let key_end = string(bytes, at)?;
-        let key: String = serde_json::from_str(text.get(at..key_end)?).ok()?;
-        let colon = blank(bytes, key_end);
-        let start = blank(bytes, colon + 1);
-        let end = value(bytes, start)?;
-        found.push(Member { key, whole: at..end, value: start..end });
-        at = blank(bytes, end);
-        if bytes.get(at) == Some(&b',') {
-            at = blank(bytes, at + 1);
-        }
-    }
-    Some(found)
-}
-
-/// The end of the blanks that begin at `at`.
-fn blank(bytes: &[u8], at: usize) -> usize {
-    let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
-}
-
-/// The end of the string that begins at `at`.
-fn string(bytes: &[u8], at: usize) -> Option<usize> {
-    let mut escaped = false;
-    for (offset, byte) in bytes.get(at + 1..)?.iter().enumerate() {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            b'"' => return Some(at + offset + 2),
-            _ => {}
-        }
-    }
-    None
-}
-
-/// The end of the value that begins at `at`.
-fn value(bytes: &[u8], at: usize) -> Option<usize> {
-    let mut depth = 0_usize;
-    let mut at = at;
-    loop {
-        match bytes.get(at)? {
-            b'"' => at = string(bytes, at)?,
-            b'{' | b'[' => {
-                depth += 1;
-                at += 1;
-            }
-            b'}' | b']' if depth > 0 => {
-                depth -= 1;
-                at += 1;
-            }
-            b',' | b'}' | b']' if depth == 0 => return Some(at),
-            byte if depth == 0 && byte.is_ascii_whitespace() => return Some(at),
-            _ => at += 1,
-        }
-        let is_closed = matches!(bytes.get(at - 1), Some(b'"' | b'}' | b']'));
-        if depth == 0 && is_closed {
-            return Some(at);
-        }
-    }
-}
-
 /// The blanks before the first member, two where there is none that tells.
 fn indent_of(text: &str, top: &[Member]) -> String {
-    let line = top.first().and_then(|first| text.get(..first.whole.start)?.rsplit('\n').next());
+    let line = top.first().and_then(|first| text.get(..first.range.start)?.rsplit('\n').next());
     let indent = line.filter(|line| !line.is_empty() && line.bytes().all(|byte| byte == b' ' || byte == b'\t'));
     indent.unwrap_or("  ").to_owned()
 }
 
-/// The text with one more member, behind the last one of the object that begins at `object`.
-fn insert(text: &str, object: usize, present: &[Member], member: &str, indent: &str) -> String {
+/// The text with one more member, behind the last one of an object.
+fn insert(text: &str, object: &Value, present: &[Member], member: &str, indent: &str) -> String {
     if let Some(last) = present.last() {
-        return replaced(text, last.whole.end..last.whole.end, &format!(",\n{indent}{member}"));
+        return replaced(text, last.range.end..last.range.end, &format!(",\n{indent}{member}"));
     }
-    let end = blank(text.as_bytes(), object + 1);
     let outer = indent.get(..indent.len() / 2).unwrap_or_default();
     let outer = if indent.len() > 2 || indent == "\t\t" { outer } else { "" };
-    replaced(text, object + 1..end, &format!("\n{indent}{member}\n{outer}"))
+    // All that is between its brackets is blanks.
+    replaced(text, object.range.start + 1..object.range.end - 1, &format!("\n{indent}{member}\n{outer}"))
 }
 
 /// The text without a member, and without the comma that parted it from the others.
 fn removed(text: &str, members: &[Member], at: usize) -> String {
     let range = match (at.checked_sub(1).and_then(|before| members.get(before)), members.get(at), members.get(at + 1)) {
-        (Some(before), Some(member), _) => before.whole.end..member.whole.end,
-        (None, Some(member), Some(after)) => member.whole.start..after.whole.start,
+        (Some(before), Some(member), _) => before.range.end..member.range.end,
+        (None, Some(member), Some(after)) => member.range.start..after.range.start,
         // The only one: what is left is an empty object.
         (None, Some(member), None) => {
-            let open = text.get(..member.whole.start).map_or(0, |before| before.trim_end().len());
-            open..blank(text.as_bytes(), member.whole.end)
+            let open = text.get(..member.range.start).map_or(0, |before| before.trim_end().len());
+            open..end_of_blanks(text, member.range.end)
         }
         _ => return text.to_owned(),
     };
     replaced(text, range, "")
+}
+
+fn end_of_blanks(text: &str, at: usize) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    at + rest.len() - rest.trim_start().len()
 }
 
 fn replaced(text: &str, range: Range<usize>, by: &str) -> String {
@@ -202,19 +144,36 @@ mod tests {
         let twice = set(&once, "credHelpers", "r.example:5000", "lanyard").unwrap();
         assert!(twice.contains("\t\t\"ghcr.io\": \"lanyard\",\n\t\t\"r.example:5000\": \"lanyard\"\n\t}"), "{twice}");
         assert_eq!(set(&twice, "credHelpers", "ghcr.io", "lanyard").unwrap(), twice);
-        assert_eq!(without(&twice, "credHelpers", "lanyard"), DOCKER);
+        assert_eq!(without(&twice, "credHelpers", "lanyard", DOCKER).unwrap(), DOCKER);
         assert_eq!(get(&twice, "credHelpers", "ghcr.io"), Some("lanyard"));
     }
 
     #[test]
     fn what_belongs_to_others_stays() {
         let text = r#"{"credHelpers": {"a": "osxkeychain", "b": "lanyard", "c": "ecr-login"}, "x": [1, {"y": "}"}]}"#;
-        let rest = without(text, "credHelpers", "lanyard");
+        let rest = without(text, "credHelpers", "lanyard", "").unwrap();
         assert_eq!(rest, r#"{"credHelpers": {"a": "osxkeychain", "c": "ecr-login"}, "x": [1, {"y": "}"}]}"#);
+        assert_eq!(without("[1]", "credHelpers", "lanyard", ""), None);
+        assert_eq!(without(" \n", "credHelpers", "lanyard", "").unwrap(), " \n");
         assert_eq!(set(text, "x", "k", "v"), None);
         assert_eq!(set("[1]", "x", "k", "v"), None);
         assert_eq!(set("{\"a\": 1} trailing", "x", "k", "v"), None);
         assert_eq!(set("", "o", "k", "v").unwrap(), "{\n  \"o\": {\n    \"k\": \"v\"\n  }\n}\n");
+    }
+
+    #[test]
+    fn what_was_replaced_comes_back() {
+        for theirs in [
+            r#"{"credHelpers": {"a": "ecr-login", "b": "gcr"}}"#,
+            r#"{"credHelpers": {"a": "lanyard"}}"#,
+            r#"{"credHelpers": {}, "x": 1}"#,
+            r#"{"credHelpers": {"a": null}}"#,
+        ] {
+            let ours = set(theirs, "credHelpers", "a", "lanyard").unwrap();
+            let rest = without(&ours, "credHelpers", "lanyard", theirs).unwrap();
+            let [rest, theirs] = [&rest, theirs].map(|text| serde_json::from_str::<serde_json::Value>(text).unwrap());
+            assert_eq!(rest, theirs);
+        }
     }
 
     fn json() -> impl Strategy<Value = serde_json::Value> {
@@ -244,7 +203,7 @@ mod tests {
             let put = set(&text, "credHelpers", "h", "lanyard").unwrap();
             let read: serde_json::Value = serde_json::from_str(&put).unwrap();
             prop_assert_eq!(&read["credHelpers"]["h"], "lanyard");
-            let back: serde_json::Value = serde_json::from_str(&without(&put, "credHelpers", "lanyard")).unwrap();
+            let back: serde_json::Value = serde_json::from_str(&without(&put, "credHelpers", "lanyard", &text).unwrap()).unwrap();
             prop_assert_eq!(back, value);
         }
     }

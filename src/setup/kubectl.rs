@@ -5,8 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
+use super::change::WORKING_COPY;
 use super::{Plan, SetupError, Site, Tool, read};
 use crate::credential::Metadata;
+use crate::http::Url;
 use crate::os::{Env, files, program};
 
 /// Kubernetes.
@@ -14,10 +16,12 @@ pub(super) struct Kubectl;
 /// The tool.
 pub(super) static TOOL: Kubectl = Kubectl;
 
-const KINDS: [&str; 3] = ["kubeconfig", "kubeconfig_eks", "kubeconfig_gke"];
 /// How the names of our entries begin.
 const OURS: &str = "lanyard-";
 const API: &str = "client.authentication.k8s.io/v1";
+/// How kubectl lists what is in a kubeconfig, and how it removes one of these.
+const LISTS: [(&str, &str); 3] =
+    [("get-contexts", "delete-context"), ("get-users", "delete-user"), ("get-clusters", "delete-cluster")];
 /// kubectl is asked for so long, in seconds.
 const PATIENCE: u64 = 20;
 
@@ -35,47 +39,57 @@ impl Tool for Kubectl {
     }
 
     fn plan(&self, site: &Site<'_>) -> Result<Plan, SetupError> {
-        let credentials: Vec<&Metadata> = site.of_kinds(&KINDS).collect();
+        let credentials: Vec<&Metadata> = site.served_by("kubectl").collect();
         if credentials.is_empty() {
             return Err(SetupError::NothingToServe { tool: self.name(), store: "`lanyard credentials store k8s`" });
         }
-        if !site.has(self) {
+        if !super::is_here(site.env, self) {
             return Err(SetupError::NoTool { tool: self.name() });
         }
         let path = configuration(site.env)?;
+        let clusters =
+            credentials.iter().map(|metadata| Known::of(site, metadata, &path)).collect::<Result<Vec<_>, _>>()?;
         let mut plan = Plan::default();
-        plan.file(path, |text| {
+        plan.file(path.clone(), |text| {
             let copy = Copy::of(site.env, text)?;
             // A client that has another context in use goes on with it.
-            for metadata in &credentials {
-                entries(&copy, site, metadata)?;
+            for known in &clusters {
+                known.refuse_anothers(&copy, &path)?;
+                known.put(&copy, site)?;
             }
             copy.text()
         })?;
-        for metadata in credentials {
-            plan.notes.push(format!("use it: kubectl --context {OURS}{} get namespaces", metadata.name));
+        for known in clusters {
+            let name = &known.metadata.name;
+            if known.has_proxy_user {
+                plan.notes.push(format!(
+                    "the proxy of {name} asks for a user and a password, which are left out: kubectl's file is no place \
+                     for them"
+                ));
+            }
+            plan.notes.push(format!("use it: kubectl --context {OURS}{name} get namespaces"));
         }
         Ok(plan)
     }
 
-    fn without(&self, env: &Env, _: &Path, text: &str) -> String {
-        let removed = || -> Result<String, SetupError> {
-            let copy = Copy::of(env, text)?;
-            for (list, delete) in
-                [("get-contexts", "delete-context"), ("get-users", "delete-user"), ("get-clusters", "delete-cluster")]
-            {
-                let told = if list == "get-contexts" { copy.run(&[list, "-o", "name"])? } else { copy.run(&[list])? };
-                for name in told.lines().filter(|name| name.starts_with(OURS)) {
-                    copy.run(&[delete, name])?;
-                }
+    fn without(&self, env: &Env, _: &Path, text: &str, before: &str) -> Result<String, SetupError> {
+        if !text.contains(OURS) {
+            return Ok(text.to_owned());
+        }
+        let copy = Copy::of(env, text)?;
+        let old = Copy::of(env, before)?;
+        for (list, delete) in LISTS {
+            // What had such a name before is somebody else's.
+            let theirs = old.names(list)?;
+            for name in copy.names(list)?.iter().filter(|name| name.starts_with(OURS) && !theirs.contains(name)) {
+                copy.run(&[delete, name])?;
             }
-            copy.text()
-        };
-        removed().unwrap_or_else(|_| text.to_owned())
+        }
+        copy.text()
     }
 
     fn check(&self, site: &Site<'_>) -> Result<Option<String>, SetupError> {
-        let Some(first) = site.of_kinds(&KINDS).next() else { return Ok(None) };
+        let Some(first) = site.served_by("kubectl").next() else { return Ok(None) };
         let user = format!("{OURS}{}", first.name);
         let asked = ["config", "view", "-o", "jsonpath={.users[*].name}"];
         let Ok(told) = program::output(site.env, "kubectl", &asked, PATIENCE) else { return Ok(None) };
@@ -86,52 +100,106 @@ impl Tool for Kubectl {
     }
 }
 
-/// Puts the entries for one credential into the copy.
-fn entries(copy: &Copy<'_>, site: &Site<'_>, metadata: &Metadata) -> Result<(), SetupError> {
-    let written = (site.exported)(metadata, "kubeconfig")?;
-    let text = written.as_ref().map(crate::secret::Secret::expose).unwrap_or_default();
-    let own = |key: &str| {
-        let value = text.lines().find_map(|line| line.trim_start().strip_prefix(key)?.strip_prefix(':'));
-        value.map(|value| value.trim().trim_matches(['"', '\'']).to_owned()).filter(|value| !value.is_empty())
-    };
-    let Some(server) = own("server") else {
-        return Err(SetupError::Unclear {
-            path: copy.path(),
-            problem: format!("credential {} names no server", metadata.name),
+/// A cluster of a credential by what kubectl has to know of it. None of it is a secret: it stands in a command line.
+struct Known<'m> {
+    metadata: &'m Metadata,
+    server: String,
+    server_name: Option<String>,
+    /// Without user and password.
+    proxy: Option<String>,
+    has_proxy_user: bool,
+    authority: Option<String>,
+}
+
+impl<'m> Known<'m> {
+    fn of(site: &Site<'_>, metadata: &'m Metadata, path: &Path) -> Result<Self, SetupError> {
+        let written = (site.exported)(metadata, "kubeconfig")?;
+        let text = written.as_ref().map(crate::secret::Secret::expose).unwrap_or_default();
+        let own = |key: &str| {
+            let value = text.lines().find_map(|line| line.trim_start().strip_prefix(key)?.strip_prefix(':'));
+            value.map(|value| value.trim().trim_matches(['"', '\'']).to_owned()).filter(|value| !value.is_empty())
+        };
+        let unclear = |what: &str| SetupError::Unclear {
+            path: path.to_owned(),
+            problem: format!("credential {} {what}", metadata.name),
             mend: format!("store it again: lanyard credentials update {}", metadata.name),
-        });
-    };
-    let name = format!("{OURS}{}", metadata.name);
-    let mut cluster = vec!["set-cluster".to_owned(), name.clone(), format!("--server={server}")];
-    if let Some(server_name) = own("tls-server-name") {
-        cluster.push(format!("--tls-server-name={server_name}"));
+        };
+        let server = own("server").ok_or_else(|| unclear("names no server"))?;
+        if without_user(&server).is_some_and(|(_, has_user)| has_user) {
+            return Err(unclear("has a user in its server's address"));
+        }
+        let proxy = own("proxy-url").map(|proxy| without_user(&proxy).ok_or_else(|| unclear("names no proxy by its address")));
+        let proxy = proxy.transpose()?;
+        Ok(Self {
+            metadata,
+            server,
+            server_name: own("tls-server-name"),
+            has_proxy_user: proxy.as_ref().is_some_and(|(_, has_user)| *has_user),
+            proxy: proxy.map(|(address, _)| address),
+            authority: own("certificate-authority-data"),
+        })
     }
-    if let Some(proxy) = own("proxy-url") {
-        cluster.push(format!("--proxy-url={proxy}"));
+
+    fn name(&self) -> String {
+        format!("{OURS}{}", self.metadata.name)
     }
-    if let Some(authority) = own("certificate-authority-data") {
-        cluster.push(format!("--certificate-authority={}", copy.authority(&authority)?.display()));
-        cluster.push("--embed-certs=true".to_owned());
+
+    /// Refuses where somebody else has given a user of theirs the name that ours would have.
+    fn refuse_anothers(&self, copy: &Copy<'_>, path: &Path) -> Result<(), SetupError> {
+        let name = self.name();
+        if !copy.names("get-users")?.contains(&name) {
+            return Ok(());
+        }
+        let arguments = format!("-o=jsonpath={{.users[?(@.name==\"{name}\")].user.exec.args}}");
+        if copy.run(&["view", &arguments])?.contains("kubectl") {
+            return Ok(());
+        }
+        Err(SetupError::Unclear {
+            path: path.to_owned(),
+            problem: format!("it has a user {name} that lanyard did not put there"),
+            mend: format!("give that user another name in {}, or the credential", path.display()),
+        })
     }
-    copy.run(&words(&cluster))?;
-    copy.run(&[
-        "set-credentials",
-        &name,
-        &format!("--exec-api-version={API}"),
-        &format!("--exec-command={}", site.program.display()),
-        "--exec-arg=helper",
-        "--exec-arg=kubectl",
-        &format!("--exec-arg={}", metadata.name),
-        "--exec-interactive-mode=IfAvailable",
-        "--exec-provide-cluster-info=true",
-    ])?;
-    let mut context =
-        vec!["set-context".to_owned(), name.clone(), format!("--cluster={name}"), format!("--user={name}")];
-    if let Some(namespace) = metadata.field("namespace") {
-        context.push(format!("--namespace={namespace}"));
+
+    /// Puts the entries into the copy.
+    fn put(&self, copy: &Copy<'_>, site: &Site<'_>) -> Result<(), SetupError> {
+        let name = self.name();
+        let mut cluster = vec!["set-cluster".to_owned(), name.clone(), format!("--server={}", self.server)];
+        cluster.extend(self.server_name.as_ref().map(|server_name| format!("--tls-server-name={server_name}")));
+        cluster.extend(self.proxy.as_ref().map(|proxy| format!("--proxy-url={proxy}")));
+        if let Some(authority) = &self.authority {
+            cluster.push(format!("--certificate-authority={}", copy.authority(authority)?.display()));
+            cluster.push("--embed-certs=true".to_owned());
+        }
+        copy.run(&words(&cluster))?;
+        copy.run(&[
+            "set-credentials",
+            &name,
+            &format!("--exec-api-version={API}"),
+            &format!("--exec-command={}", site.program.display()),
+            "--exec-arg=helper",
+            "--exec-arg=kubectl",
+            &format!("--exec-arg={}", self.metadata.name),
+            "--exec-interactive-mode=IfAvailable",
+            "--exec-provide-cluster-info=true",
+        ])?;
+        let mut context =
+            vec!["set-context".to_owned(), name.clone(), format!("--cluster={name}"), format!("--user={name}")];
+        context.extend(self.metadata.field("namespace").map(|namespace| format!("--namespace={namespace}")));
+        copy.run(&words(&context))?;
+        Ok(())
     }
-    copy.run(&words(&context))?;
-    Ok(())
+}
+
+/// An address without user and password, and whether it had any; `None` where it is no address, and might be anything.
+fn without_user(address: &str) -> Option<(String, bool)> {
+    let mut url = Url::parse(address).ok().filter(Url::has_host)?;
+    if url.username().is_empty() && url.password().is_none() {
+        return Some((address.to_owned(), false));
+    }
+    url.set_username("").ok()?;
+    url.set_password(None).ok()?;
+    Some((url.to_string(), true))
 }
 
 fn words(owned: &[String]) -> Vec<&str> {
@@ -149,7 +217,7 @@ impl<'e> Copy<'e> {
         let parent = env.data_dir().join("setup");
         files::create_private_dir(&parent)?;
         let io = |cause| files::FileError::Io { action: "write", path: parent.clone(), cause };
-        let folder = tempfile::Builder::new().prefix("kubeconfig-").tempdir_in(&parent).map_err(io)?;
+        let folder = tempfile::Builder::new().prefix(WORKING_COPY).tempdir_in(&parent).map_err(io)?;
         let copy = Self { env, folder };
         files::replace(&copy.path(), text.as_bytes(), false)?;
         Ok(copy)
@@ -172,11 +240,21 @@ impl<'e> Copy<'e> {
     fn run(&self, words: &[&str]) -> Result<String, SetupError> {
         let file = format!("--kubeconfig={}", self.path().display());
         let all: Vec<&str> = ["config", &file].into_iter().chain(words.iter().copied()).collect();
+        if program::find(self.env, "kubectl").is_none() {
+            return Err(SetupError::NoTool { tool: "kubectl" });
+        }
         let told = program::output(self.env, "kubectl", &all, PATIENCE);
         told.map(|told| told.expose().to_owned()).map_err(|cause| SetupError::NotAsked {
             tool: "kubectl",
             problem: format!("its own `kubectl config` failed: {cause}"),
         })
+    }
+
+    /// The names that kubectl lists.
+    fn names(&self, list: &str) -> Result<Vec<String>, SetupError> {
+        // Only contexts are listed with more than their names, unless one says so.
+        let told = if list == "get-contexts" { self.run(&[list, "-o", "name"])? } else { self.run(&[list])? };
+        Ok(told.lines().map(str::to_owned).collect())
     }
 
     fn text(&self) -> Result<String, SetupError> {
@@ -190,5 +268,19 @@ fn configuration(env: &Env) -> Result<PathBuf, SetupError> {
     match listed.into_iter().find(|path| !path.as_os_str().is_empty()) {
         Some(first) => Ok(env.working_dir().join(first)),
         None => Ok(env.home().ok_or(SetupError::NoHome)?.join(".kube/config")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_does_not_come_along_with_an_address() {
+        let bare = |address| without_user(address);
+        assert_eq!(bare("http://proxy:8080"), Some(("http://proxy:8080".into(), false)));
+        assert_eq!(bare("http://u:LNYCANARY@proxy:8080/"), Some(("http://proxy:8080/".into(), true)));
+        assert_eq!(bare("socks5://LNYCANARY@proxy:1"), Some(("socks5://proxy:1".into(), true)));
+        assert_eq!(bare("u:LNYCANARY@proxy"), None);
     }
 }

@@ -8,8 +8,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::credential::Metadata;
+use crate::credential::{Address, Metadata};
 use crate::error::{Code, Failure};
+use crate::helper;
 use crate::os::files::{self, FileError};
 use crate::os::{Env, program};
 use crate::provider::{self, Here};
@@ -22,7 +23,7 @@ mod ini;
 mod json;
 mod links;
 
-pub use change::{Done, apply, is_set_up, undo};
+pub use change::{Done, Saved, apply, is_set_up, saved, undo};
 
 /// Declares the modules of the tools and lists them, so that adding one is one word in one place.
 macro_rules! tools {
@@ -62,10 +63,14 @@ pub trait Tool: Sync {
     /// What its files have to hold. Reads them, and writes nothing.
     fn plan(&self, site: &Site<'_>) -> Result<Plan, SetupError>;
 
-    /// The content of one of its files without what [`Tool::plan`] puts there.
-    fn without(&self, env: &Env, path: &Path, text: &str) -> String {
-        let _ = (env, path);
-        block::without(text)
+    /// The content of one of its files without what [`Tool::plan`] puts there. What that replaced comes back out of
+    /// `before`, what the file held before.
+    ///
+    /// # Errors
+    /// [`SetupError::Unclear`] when the file is in a form in which our part cannot be told from the others'.
+    fn without(&self, env: &Env, path: &Path, text: &str, before: &str) -> Result<String, SetupError> {
+        let _ = (env, before);
+        block::taken_out(path, text)
     }
 
     /// Asks the tool itself whether it would ask lanyard; `None` where it cannot be asked, else what it says.
@@ -95,7 +100,7 @@ pub struct Site<'s> {
     /// The content of an official tool's file that a credential can be written as.
     pub exported: &'s Exported<'s>,
     /// The hosts that the user named beyond those of the credentials.
-    pub hosts: &'s [String],
+    pub hosts: &'s [Address],
     /// The credential that the user named.
     pub credential: Option<&'s str>,
 }
@@ -106,16 +111,21 @@ impl Site<'_> {
         Ok(self.env.home().ok_or(SetupError::NoHome)?.join(path))
     }
 
+    /// The credentials that the helper of that name hands out; the named one alone, where one was named.
+    pub fn served_by(&self, helper: &str) -> impl Iterator<Item = &Metadata> {
+        self.of_kinds(helper::by_name(helper).map_or(&[], |helper| helper.kinds()))
+    }
+
     /// The credentials of these kinds; the named one alone, where one was named.
     pub fn of_kinds<'a>(&'a self, kinds: &'a [&str]) -> impl Iterator<Item = &'a Metadata> {
         let named = |metadata: &&Metadata| self.credential.is_none_or(|name| metadata.name == name);
         self.credentials.iter().filter(|metadata| kinds.contains(&metadata.kind.id)).filter(named)
     }
+}
 
-    /// Whether the tool is on this machine.
-    pub fn has(&self, tool: &dyn Tool) -> bool {
-        tool.programs().iter().any(|name| program::find(self.env, name).is_some())
-    }
+/// Whether a tool is on this machine.
+pub fn is_here(env: &Env, tool: &dyn Tool) -> bool {
+    tool.programs().iter().any(|name| program::find(env, name).is_some())
 }
 
 /// What is to be changed.
@@ -129,14 +139,12 @@ pub struct Plan {
 
 impl Plan {
     /// Plans a new content for a file, made from the present one.
-    pub fn file(
-        &mut self,
-        path: PathBuf,
-        make: impl FnOnce(&str) -> Result<String, SetupError>,
-    ) -> Result<(), SetupError> {
+    pub fn file(&mut self, path: PathBuf, make: impl Fn(&str) -> Result<String, SetupError>) -> Result<(), SetupError> {
         let before = read(&path)?;
         let after = make(before.as_deref().unwrap_or_default())?;
-        self.edits.push(Edit::File { path, before, after });
+        // What is made of nothing is lanyard's, every word of it.
+        let own = make("")?;
+        self.edits.push(Edit::File { path, before, after, own });
         Ok(())
     }
 
@@ -163,6 +171,8 @@ pub enum Edit {
         before: Option<String>,
         /// What it is to hold.
         after: String,
+        /// What it would hold if lanyard's part were all: of the rest, no value is shown to anybody.
+        own: String,
     },
     /// The program gets another name.
     Link {
@@ -178,7 +188,7 @@ impl Edit {
     pub fn is_due(&self) -> bool {
         match self {
             Self::File { before, after, .. } => before.as_deref().unwrap_or_default() != after,
-            Self::Link { path, to } => std::fs::read_link(path).ok().as_ref() != Some(to),
+            Self::Link { path, to } => !links::leads(path, to),
         }
     }
 
@@ -289,6 +299,8 @@ pub fn by_name(name: &str) -> Option<&'static dyn Tool> {
 /// A place where a tool keeps a credential that need not lie there any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeftOver {
+    /// The provider that finds it there.
+    pub provider: &'static str,
     /// The place as a person reads it.
     pub place: String,
     /// The file.
@@ -304,7 +316,9 @@ pub fn left_over(env: &Env, tool: &dyn Tool) -> Vec<LeftOver> {
         let Some(provider) = provider::by_name(name) else { continue };
         let origins = provider.discover(&here).found.into_iter().map(|found| found.origin);
         let plain = origins.filter(|origin| origin.plain_text && origin.place.contains(part));
-        found.extend(plain.filter_map(|origin| Some(LeftOver { place: origin.place, path: origin.path? })));
+        found.extend(plain.filter_map(|origin| {
+            Some(LeftOver { provider: provider.name(), place: origin.place, path: origin.path? })
+        }));
     }
     found.dedup();
     found

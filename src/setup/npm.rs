@@ -46,7 +46,7 @@ impl Tool for Npm {
 
 /// Where a registry's token counts: its host and path.
 fn place(metadata: &Metadata) -> Option<String> {
-    let address = provider::of(metadata)?.addresses(metadata).into_iter().next()?;
+    let address = provider::addresses(metadata).into_iter().next()?;
     (metadata.service() == "npm").then(|| match address.path {
         Some(path) => format!("{}/{path}", address.host),
         None => address.host,

@@ -1,6 +1,6 @@
 //! pip: the provider `subprocess` in `pip.conf`, and the program under the name `keyring`, which pip starts.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::{Plan, SetupError, Site, Tool, ini, links};
 use crate::os::{Env, program};
@@ -10,8 +10,6 @@ pub(super) struct Pip;
 /// The tool.
 pub(super) static TOOL: Pip = Pip;
 
-/// The program that pip, uv and twine start.
-pub(super) const PROGRAM: &str = "keyring";
 const KEY: &str = "keyring-provider";
 
 impl Tool for Pip {
@@ -29,14 +27,14 @@ impl Tool for Pip {
 
     fn plan(&self, site: &Site<'_>) -> Result<Plan, SetupError> {
         let mut plan = Plan::default();
-        keyring(&mut plan, site)?;
+        links::keyring(&mut plan, site)?;
         let path = configuration(site)?;
         plan.file(path, |text| Ok(ini::set(text, "global", KEY, "subprocess")))?;
         Ok(plan)
     }
 
-    fn without(&self, _: &Env, _: &std::path::Path, text: &str) -> String {
-        ini::without(text, "global", KEY, "subprocess")
+    fn without(&self, _: &Env, _: &Path, text: &str, before: &str) -> Result<String, SetupError> {
+        Ok(ini::without(text, "global", KEY, "subprocess", before))
     }
 
     fn check(&self, site: &Site<'_>) -> Result<Option<String>, SetupError> {
@@ -50,15 +48,6 @@ impl Tool for Pip {
 
     fn replaces(&self) -> &'static [(&'static str, &'static str)] {
         &[("api-key", "pypirc"), ("password", "netrc"), ("password", "pip")]
-    }
-}
-
-/// Plans the link `keyring`. Another program of that name is not hidden: it may hold what its owner needs.
-pub(super) fn keyring(plan: &mut Plan, site: &Site<'_>) -> Result<(), SetupError> {
-    let real = site.program.canonicalize().ok();
-    match program::find(site.env, PROGRAM) {
-        Some(found) if found.canonicalize().ok() != real => Err(SetupError::InTheWay { path: found }),
-        _ => links::plan(plan, site, PROGRAM),
     }
 }
 

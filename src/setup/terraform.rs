@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use super::block::{self, At};
-use super::{Plan, SetupError, Site, Tool, read};
+use super::{Plan, SetupError, Site, Tool, links, read};
 
 /// Terraform's registries and back ends.
 pub(super) struct Terraform;
@@ -37,7 +37,8 @@ impl Tool for Terraform {
             });
         }
         let mut plan = Plan::default();
-        plan.link(site.home(".terraform.d/plugins/terraform-credentials-lanyard")?, site.program);
+        let plugins = site.home(".terraform.d/plugins")?;
+        plan.link(plugins.join(links::named("terraform-credentials-lanyard")), site.program);
         plan.file(path, |text| Ok(block::with(text, "#", At::Bottom, LINES)))?;
         plan.notes.push("a TF_TOKEN_… variable and a token that `terraform login` wrote to a file still win".into());
         Ok(plan)

@@ -34,6 +34,19 @@ pub enum Written {
     Rekeyed,
 }
 
+/// What a provider said of a credential.
+#[derive(Debug, Clone, Copy)]
+pub struct Checked<'c> {
+    /// The word for it.
+    pub word: &'c str,
+    /// When it was said.
+    pub at: i64,
+    /// When it expires; `None` leaves what is known.
+    pub expires: Option<i64>,
+    /// What it may do, as JSON.
+    pub scopes: &'c str,
+}
+
 /// A change of what is no field; `None` leaves it.
 #[derive(Debug, Default)]
 pub struct Amendment<'a> {
@@ -65,7 +78,8 @@ impl Store {
                 concat!(
                     "INSERT INTO credentials (vault, ",
                     columns!(),
-                    ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)"
+                    ", scopes) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, \
+                     COALESCE(?19, '[]'))"
                 ),
                 params![
                     opened.vault,
@@ -86,6 +100,7 @@ impl Store {
                     row.version,
                     row.rotating,
                     row.retiring,
+                    row.scopes,
                 ],
             )?;
             put_hosts(transaction, &row.id, hosts)?;
@@ -109,7 +124,7 @@ impl Store {
             let changed = transaction.execute(
                 "UPDATE credentials SET kind = ?3, fields = ?4, secret_names = ?5, tags = COALESCE(?6, tags), \
                  note = COALESCE(?7, note), updated = ?8, verified = ?9, expires = ?10, checked = ?11, version = ?12, rotating = ?13, \
-                 retiring = COALESCE(?14, retiring) WHERE id = ?1 AND version = ?2",
+                 retiring = COALESCE(?14, retiring), scopes = COALESCE(?15, '[]') WHERE id = ?1 AND version = ?2",
                 params![
                     row.id,
                     expected,
@@ -125,6 +140,7 @@ impl Store {
                     row.version,
                     row.rotating,
                     row.retiring,
+                    row.scopes,
                 ],
             )?;
             if changed > 0 {
@@ -185,18 +201,12 @@ impl Store {
 
     /// Notes what a provider said of a credential, if its values are still those of that time; a session that was
     /// renewed meanwhile is still the same.
-    pub fn note_check(
-        &self,
-        id: &str,
-        updated: i64,
-        checked: &str,
-        at: i64,
-        expires: Option<i64>,
-    ) -> Result<(), RowError> {
+    pub fn note_check(&self, id: &str, updated: i64, checked: Checked<'_>) -> Result<(), RowError> {
+        let Checked { word, at, expires, scopes } = checked;
         self.change(
-            "UPDATE credentials SET checked = ?3, verified = ?4, expires = COALESCE(?5, expires) \
+            "UPDATE credentials SET checked = ?3, verified = ?4, expires = COALESCE(?5, expires), scopes = ?6 \
              WHERE id = ?1 AND updated = ?2",
-            params![id, updated, checked, at, expires],
+            params![id, updated, word, at, expires, scopes],
         )
     }
 

@@ -27,6 +27,8 @@ pub struct CredentialRow {
     pub version: i64,
     pub rotating: Option<i64>,
     pub retiring: Option<String>,
+    /// Written together with `verified`, and read by [`Store::scopes`] alone: no list shows it.
+    pub scopes: Option<String>,
 }
 
 /// A sealed secret of a credential.
@@ -166,6 +168,12 @@ impl Store {
                 concat!("SELECT ", columns!(), " FROM credentials WHERE vault = ?1 AND project = ?2 AND name = ?3");
             connection.prepare_cached(one)?.query_row([vault, project, name], credential).optional()
         })
+    }
+
+    /// What a credential may do, as JSON; `None` where it is gone.
+    pub fn scopes(&self, credential: &str) -> Result<Option<String>, RowError> {
+        let scopes = "SELECT scopes FROM credentials WHERE id = ?1";
+        self.with(|connection| connection.query_row(scopes, [credential], |row| row.get(0)).optional())
     }
 
     /// The wrapped data key of a credential and its sealed secrets, as they were at one instant.

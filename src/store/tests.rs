@@ -44,6 +44,7 @@ fn row(project: &str, name: &str) -> CredentialRow {
         version: 1,
         rotating: None,
         retiring: None,
+        scopes: None,
     }
 }
 
@@ -285,6 +286,32 @@ fn hosts_are_found_by_index_and_a_database_of_the_first_form_gets_them() {
         steps.len() >= 4 && !steps.iter().any(|step| step.starts_with("SCAN")),
         "no row is read in vain: {steps:?}"
     );
+}
+
+#[test]
+fn a_database_of_the_third_form_keeps_its_rows_and_gets_scopes() {
+    let (_dir, path) = folder();
+    std::fs::create_dir(path.parent().unwrap()).unwrap();
+    sql(&path, &MIGRATIONS[..3].concat());
+    sql(
+        &path,
+        &format!(
+            "PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 3; \
+             INSERT INTO vaults VALUES ('v', 1, 'plain'); \
+             INSERT INTO credentials (id, vault, project, name, kind, fields, secret_names, tags, note, created, updated, \
+             verified, checked, version) VALUES ('one', 'v', '', 'a', 'git', '{{}}', '[]', '[]', '', 1, 2, 3, 'valid', 1)"
+        ),
+    );
+    chmod(path.parent().unwrap(), 0o700);
+    chmod(&path, 0o600);
+    let store = Store::open(&path).unwrap();
+    assert_eq!(store.credential("v", "", "a").unwrap().unwrap().verified, Some(3));
+    assert_eq!(store.scopes("one").unwrap().as_deref(), Some("[]"));
+    store.note_check("one", 2, Checked { word: "valid", at: 4, expires: None, scopes: "[\"repo\"]" }).unwrap();
+    assert_eq!(store.scopes("one").unwrap().as_deref(), Some("[\"repo\"]"));
+    store.note_check("one", 1, Checked { word: "valid", at: 5, expires: None, scopes: "[]" }).unwrap();
+    assert_eq!(store.scopes("one").unwrap().as_deref(), Some("[\"repo\"]"), "of other values");
+    assert_eq!(store.scopes("two").unwrap(), None);
 }
 
 #[test]

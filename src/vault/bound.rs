@@ -42,7 +42,8 @@ pub fn bound(vault: &dyn Vault, want: &Want) -> Result<Option<Metadata>, VaultEr
     }
     let kind = want.kinds.iter().find(|kind| fitting.iter().any(|metadata| metadata.kind.id == **kind));
     fitting.retain(|metadata| kind.is_none_or(|kind| metadata.kind.id == *kind));
-    // What is stored for the project that a vault is asked about stands before what is everybody's.
+    // No tool says which project it works for, and the folder that it stands in has no say: what is for everything goes
+    // before what is for one project.
     if fitting.len() > 1 && fitting.iter().any(|metadata| metadata.scope == Scope::Organization) {
         fitting.retain(|metadata| metadata.scope == Scope::Organization);
     }
@@ -70,7 +71,7 @@ pub fn listed(vault: &dyn Vault, kinds: &[&str]) -> Result<Vec<(Metadata, Vec<Ad
     let all = vault.list()?.into_iter().filter(|metadata| kinds.contains(&metadata.kind.id));
     Ok(all
         .map(|metadata| {
-            let addresses = addresses(&metadata);
+            let addresses = provider::addresses(&metadata);
             (metadata, addresses)
         })
         .filter(|(_, addresses)| !addresses.is_empty())
@@ -111,9 +112,5 @@ fn may_publish(metadata: &Metadata) -> bool {
 
 /// How much of the path asked for the credential names; `None` where it was not stored for that address.
 fn reach(metadata: &Metadata, asked: &Address) -> Option<usize> {
-    addresses(metadata).iter().filter(|own| own.covers(asked)).map(Address::reach).max()
-}
-
-fn addresses(metadata: &Metadata) -> Vec<Address> {
-    provider::of(metadata).map(|provider| provider.addresses(metadata)).unwrap_or_default()
+    provider::addresses(metadata).iter().filter(|own| own.covers(asked)).map(Address::reach).max()
 }

@@ -259,12 +259,17 @@ fn notes_verdicts_and_uses(vault: &dyn Vault) {
         let read = found(vault, "db");
         assert_eq!((read.check, read.verified), (Check::Never, None), "{silent:?}");
     }
-    vault.note_verdict(&old, &Verdict::valid("me").expiring(Some(at(100))), at(2)).unwrap();
+    assert!(vault.scopes(&old).unwrap().is_empty());
+    let said = Verdict::valid("me").expiring(Some(at(100))).with_scopes(["repo", "read \"all\""]);
+    vault.note_verdict(&old, &said, at(2)).unwrap();
+    vault.note_verdict(&old, &Verdict::failed(Outcome::Unreachable, "why", "what"), at(2)).unwrap();
     let read = found(vault, "db");
+    assert_eq!(vault.scopes(&read).unwrap(), ["repo", "read \"all\""], "silence takes nothing back");
     assert_eq!((read.check, read.verified, read.expires), (Check::Valid, Some(at(2)), Some(at(100))));
     vault.note_verdict(&old, &Verdict::invalid("why", "what"), at(3)).unwrap();
     let read = found(vault, "db");
     assert_eq!((read.check, read.verified, read.expires), (Check::Invalid, Some(at(3)), Some(at(100))));
+    assert!(vault.scopes(&read).unwrap().is_empty(), "what is refused may do nothing");
 
     for (time, known) in [(10, 10), (5, 10), (11, 11)] {
         vault.note_use(&old, at(time)).unwrap();
@@ -273,14 +278,23 @@ fn notes_verdicts_and_uses(vault: &dyn Vault) {
 
     // What is said of old values is not said of new ones.
     let early = Metadata { updated: old.updated - Duration::seconds(1), ..old.clone() };
-    vault.note_verdict(&early, &Verdict::valid("me"), at(20)).unwrap();
+    vault.note_verdict(&early, &Verdict::valid("me").with_scopes(["old"]), at(20)).unwrap();
     assert_eq!(found(vault, "db").check, Check::Invalid);
-    let fresh = Some(Verdict::valid("me").expiring(Some(at(200))));
+    assert!(vault.scopes(&old).unwrap().is_empty());
+    let fresh = Some(Verdict::valid("me").expiring(Some(at(200))).with_scopes(["new"]));
     let new =
         vault.put(New { verdict: fresh, replaces: Some(old), ..New::named("", variables(&[("A", "2")])) }).unwrap();
     assert_eq!((new.check, new.verified, new.expires), (Check::Valid, Some(new.updated), Some(at(200))));
+    assert_eq!(vault.scopes(&new).unwrap(), ["new"]);
     let unasked = vault.put(New { replaces: Some(new), ..New::named("", variables(&[("A", "3")])) }).unwrap();
     assert_eq!((unasked.check, found(vault, "db").check, unasked.verified), (Check::Never, Check::Never, None));
+    assert!(vault.scopes(&unasked).unwrap().is_empty());
+    let first =
+        New { verdict: Some(Verdict::valid("me").with_scopes(["first"])), ..New::named("x", variables(&[("A", "1")])) };
+    let first = vault.put(first).unwrap();
+    assert_eq!(vault.scopes(&first).unwrap(), ["first"]);
+    let renamed = vault.amend(&first, &Change { name: Some("y".into()), ..Change::default() }).unwrap();
+    assert_eq!(vault.scopes(&renamed).unwrap(), ["first"]);
 }
 
 fn notes_rotations(vault: &dyn Vault) {

@@ -79,6 +79,9 @@ pub trait Vault {
     /// nothing that was made from it before is handed out again.
     fn note_verdict(&self, metadata: &Metadata, verdict: &Verdict, at: DateTime<Utc>) -> Result<(), VaultError>;
 
+    /// What it may do, as its provider said when it last answered; empty where it did not say.
+    fn scopes(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError>;
+
     /// Notes that it was handed out.
     fn note_use(&self, metadata: &Metadata, at: DateTime<Utc>) -> Result<(), VaultError>;
 
@@ -202,6 +205,13 @@ pub struct Change {
     pub note: Option<String>,
 }
 
+impl Change {
+    /// The tags, where they were these.
+    pub fn tags(&self, old: &BTreeSet<String>) -> BTreeSet<String> {
+        old.union(&self.tag).filter(|tag| !self.untag.contains(*tag)).cloned().collect()
+    }
+}
+
 /// Where a rotation stands that did not end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unfinished {
@@ -226,6 +236,21 @@ pub fn name_from(text: &str) -> String {
     let name: String = text.chars().map(allowed).take(100).collect();
     let name = name.trim_start_matches(|c: char| !c.is_ascii_alphanumeric()).trim_end_matches('-');
     if name.is_empty() { "credential".into() } else { name.to_owned() }
+}
+
+/// A name for everything's use that no credential has yet: `wanted`, else with the word `by` behind it, else with a number
+/// behind that.
+pub fn free_name(vault: &dyn Vault, wanted: &str, by: Option<&str>) -> Result<String, VaultError> {
+    let wanted = name_from(wanted);
+    let told_apart = by.map(|by| name_from(&format!("{wanted}-{by}")));
+    let base = told_apart.clone().unwrap_or_else(|| wanted.clone());
+    let numbered = (2_u32..).map(|number| format!("{base}-{number}"));
+    for name in std::iter::once(wanted.clone()).chain(told_apart).chain(numbered) {
+        if vault.find(&Scope::Organization, &name)?.is_none() {
+            return Ok(name);
+        }
+    }
+    Err(VaultError::Taken { name: wanted })
 }
 
 #[cfg(test)]

@@ -317,6 +317,10 @@ impl Vault for Remote<'_> {
         }
     }
 
+    fn scopes(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
+        Ok(self.shown(metadata)?.scopes.unwrap_or_default())
+    }
+
     fn users(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
         Ok(self.shown(metadata)?.used_by.unwrap_or_default())
     }

@@ -52,6 +52,7 @@ pub(crate) fn write(metadata: &Metadata) -> CredentialRow {
         version: metadata.version,
         rotating: None,
         retiring: None,
+        scopes: None,
     }
 }
 
@@ -64,6 +65,16 @@ pub(crate) fn fields(fields: &BTreeMap<String, String>) -> String {
 /// Words as a row keeps them.
 pub(crate) fn words(words: &BTreeSet<String>) -> String {
     words.iter().map(String::as_str).collect::<serde_json::Value>().to_string()
+}
+
+/// What a credential may do as a row keeps it.
+pub(crate) fn scopes(scopes: &[String]) -> String {
+    scopes.iter().map(String::as_str).collect::<serde_json::Value>().to_string()
+}
+
+/// The scopes in a row. What cannot be read was not written here, and says nothing.
+pub(crate) fn read_scopes(json: &str) -> Vec<String> {
+    serde_json::from_str(json).unwrap_or_default()
 }
 
 /// A kind that a newer program stored. It is listed and can be removed; nobody is asked about it, and every field that

@@ -1,6 +1,6 @@
 //! A sign-in's session that rests in a credential: renewed by one process for all, stored before it is used.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use chrono::{DateTime, Duration, TimeDelta, Utc};
 
@@ -48,7 +48,7 @@ pub(super) fn access_token(
 ) -> Result<Option<Issued>, VaultError> {
     let Some(session) = of(credential)? else { return Ok(None) };
     let is_stored = !credential.metadata.id.is_empty();
-    let session = if is_stored { renewed(vault, &credential.metadata, Want::Fresh(None), net)? } else { session };
+    let session = if is_stored { renewed(vault, credential, Want::Fresh(None), net)? } else { session };
     Ok(Some(Issued { material: Material::Bearer(session.access_token), expires: session.expires_at }))
 }
 
@@ -56,14 +56,15 @@ pub(super) fn access_token(
 /// is nearly over, but not more than once a minute: a service may answer a renewal without one.
 pub fn id_token(vault: &dyn Vault, metadata: &Metadata, net: &Net<'_>) -> Result<Issued, VaultError> {
     let none = |why| VaultError::NoIdToken { name: metadata.name.clone(), why };
-    let mut session = of(&open_newest(vault, metadata)?)?.ok_or_else(|| none("it is disconnected"))?;
+    let credential = open_newest(vault, metadata)?;
+    let mut session = of(&credential)?.ok_or_else(|| none("it is disconnected"))?;
     let good = |session: &Session| {
         let token = session.id_token.as_ref()?;
         let expires = expiry(token).filter(|at| *at - net.now > LEAST_LIFE)?;
         Some(Issued { material: Material::Bearer(token.duplicate()), expires: Some(expires) })
     };
     if good(&session).is_none() && net.now - session.issued_at > LEAST_LIFE {
-        session = renewed(vault, metadata, Want::Renewed(&[]), net)?;
+        session = renewed(vault, &credential, Want::Renewed(&[]), net)?;
     }
     let why = if session.id_token.is_some() { "its time is over" } else { "the service gives none" };
     good(&session).ok_or_else(|| none(why))
@@ -77,21 +78,31 @@ fn expiry(token: &Secret) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(second as i64, 0)
 }
 
-fn renewed(vault: &dyn Vault, metadata: &Metadata, want: Want<'_>, net: &Net<'_>) -> Result<Session, VaultError> {
+/// The session of a credential that was just opened, as `want` asks for it.
+fn renewed(vault: &dyn Vault, opened: &Credential, want: Want<'_>, net: &Net<'_>) -> Result<Session, VaultError> {
+    let metadata = &opened.metadata;
     let place = Place::of(net.env, &metadata.id);
-    let store = Held { vault, metadata: metadata.clone(), failure: RefCell::new(None) };
     let locks = net.env.config_dir().join("locks");
     let now = || net.env.now();
-    let renewal = Renewal { place: &place, store: &store, http: net.http, locks: &locks, now: &now, wait: renew::WAIT };
-    let session = renewal.session(want, &mut |holder| tracing::debug!(?holder, "waiting for a renewal"));
-    told(metadata, session, &store)
+    let mut waiting = |holder| tracing::debug!(?holder, "waiting for a renewal");
+    let mut once = |first: Option<&Credential>, want: Want<'_>| {
+        let store = Held { first: RefCell::new(first.and_then(read)), ..Held::of(vault, metadata) };
+        let (place, http) = (&place, net.http);
+        let renewal = Renewal { place, store: &store, http, locks: &locks, now: &now, wait: renew::WAIT };
+        told(metadata, renewal.session(want, &mut waiting), &store)
+    };
+    match once(Some(opened), want) {
+        // Somebody has signed in anew while the old session was renewed. Theirs is the one.
+        Err(VaultError::Changed { .. }) => once(None, Want::Fresh(None)),
+        done => done,
+    }
 }
 
 /// Notes that the access token of a session did not work, so that it is renewed before it is handed out again: at most
 /// once a minute, however often it is refused.
 pub fn doubt(vault: &dyn Vault, metadata: &Metadata, refused: &Secret, net: &Net<'_>) -> Result<Doubt, VaultError> {
     let place = Place::of(net.env, &metadata.id);
-    let store = Held { vault, metadata: metadata.clone(), failure: RefCell::new(None) };
+    let store = Held::of(vault, metadata);
     let lock = net.env.config_dir().join("locks").join(place.lock_name());
     let noted = || -> Result<Doubt, RenewError> {
         let _lock = Lock::acquire(&lock, renew::WAIT, &mut |_| ())?;
@@ -110,7 +121,11 @@ pub fn doubt(vault: &dyn Vault, metadata: &Metadata, refused: &Secret, net: &Net
         place.save(&store, &session)?;
         Ok(Doubt::Renews)
     };
-    told(metadata, noted(), &store)
+    match told(metadata, noted(), &store) {
+        // Replaced just now: what was refused is gone.
+        Err(VaultError::Changed { .. }) => Ok(Doubt::Another),
+        done => done,
+    }
 }
 
 /// What came of work on a session: where the vault said no, its own words.
@@ -122,15 +137,31 @@ fn told<T>(metadata: &Metadata, outcome: Result<T, RenewError>, store: &Held<'_>
     }
 }
 
+/// A session's item, and the version of the credential that it was read from.
+type Read = (Secret, i64);
+
+fn read(credential: &Credential) -> Option<Read> {
+    Some((credential.secret(Credential::SESSION)?.duplicate(), credential.metadata.version))
+}
+
 /// The one session of a credential, in the form in which renewing knows sessions: the item of a store.
 struct Held<'v> {
     vault: &'v dyn Vault,
     metadata: Metadata,
+    /// What is read first, where the credential was just opened.
+    first: RefCell<Option<Read>>,
+    /// The version of the credential whose session was read last.
+    seen: Cell<Option<i64>>,
     /// What the vault said, where it said no: more than a store's error can tell.
     failure: RefCell<Option<VaultError>>,
 }
 
-impl Held<'_> {
+impl<'v> Held<'v> {
+    fn of(vault: &'v dyn Vault, metadata: &Metadata) -> Self {
+        let (first, seen, failure) = Default::default();
+        Self { vault, metadata: metadata.clone(), first, seen, failure }
+    }
+
     /// The credential as it is now: another process may have renewed it.
     fn current(&self) -> Result<Option<Credential>, VaultError> {
         let found = self.vault.find(&self.metadata.scope, &self.metadata.name)?;
@@ -151,8 +182,12 @@ impl Held<'_> {
 
 impl SecretStore for Held<'_> {
     fn get(&self, _: &Slot) -> Result<Option<Secret>, StoreError> {
-        let credential = self.told("read", self.current())?;
-        Ok(credential.and_then(|mut credential| credential.secrets.remove(Credential::SESSION)))
+        let found = match self.first.take() {
+            Some(first) => Some(first),
+            None => self.told("read", self.current())?.as_ref().and_then(read),
+        };
+        self.seen.set(found.as_ref().map(|(_, version)| *version));
+        Ok(found.map(|(item, _)| item))
     }
 
     fn set(&self, _: &Slot, value: &Secret) -> Result<(), StoreError> {
@@ -177,8 +212,14 @@ impl Held<'_> {
     fn save(&self, value: &Secret) -> Result<(), VaultError> {
         let unknown = || VaultError::Unknown { name: self.metadata.name.clone(), nearest: None };
         let mut credential = self.current()?.ok_or_else(unknown)?;
+        if self.seen.get().is_some_and(|seen| seen != credential.metadata.version) {
+            // Not renewed, which takes the lock, but replaced: what was read is over, and what is there must stay.
+            return Err(VaultError::Changed { name: credential.metadata.name });
+        }
         credential.secrets.insert(Credential::SESSION.into(), value.duplicate());
         let expires = Session::from_item(value).and_then(|session| session.expires_at);
-        self.vault.renew(&credential, expires).map(|_| ())
+        let renewed = self.vault.renew(&credential, expires)?;
+        self.seen.set(Some(renewed.version));
+        Ok(())
     }
 }

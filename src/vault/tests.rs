@@ -18,6 +18,7 @@ mod kept;
 mod keys;
 mod links;
 mod restore;
+mod session;
 mod together;
 
 /// A data folder with the secret stores of one machine.

@@ -37,6 +37,9 @@ pub struct Shown {
     /// Who uses it, where one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used_by: Option<Vec<String>>,
+    /// What it may do, where one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Vec<String>>,
 }
 
 /// What is left of an interrupted rotation.
@@ -109,6 +112,8 @@ pub struct Amendment {
 pub struct Told {
     pub outcome: String,
     pub expires: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub scopes: Vec<String>,
 }
 
 /// What is noted of a credential beside its values. One of the three.
@@ -153,6 +158,7 @@ impl Shown {
             version: metadata.version,
             rotation: Rotation::of(rotation),
             used_by: None,
+            scopes: None,
         }
     }
 
@@ -176,6 +182,7 @@ impl Shown {
             version: self.version,
             rotating: None,
             retiring: None,
+            scopes: None,
         })
     }
 }
@@ -195,13 +202,14 @@ impl Rotation {
 impl Told {
     /// The part of a verdict that is remembered.
     pub fn of(verdict: &Verdict) -> Self {
-        Self { outcome: verdict.outcome.word().to_owned(), expires: verdict.expires }
+        Self { outcome: verdict.outcome.word().to_owned(), expires: verdict.expires, scopes: verdict.scopes.clone() }
     }
 
     /// The verdict; `None` for an outcome that this program does not know.
     pub fn verdict(&self) -> Option<Verdict> {
         let outcome = Outcome::ALL.into_iter().find(|outcome| outcome.word() == self.outcome)?;
-        Some(Verdict { outcome, ..Verdict::valid_unnamed() }.expiring(self.expires))
+        let verdict = Verdict { outcome, scopes: self.scopes.clone(), ..Verdict::valid_unnamed() };
+        Some(verdict.expiring(self.expires))
     }
 }
 
@@ -250,6 +258,6 @@ mod tests {
             let told = Told::of(&Verdict::failed(outcome, "why", "next"));
             assert_eq!(told.verdict().unwrap().outcome, outcome);
         }
-        assert!(Told { outcome: "splendid".into(), expires: None }.verdict().is_none());
+        assert!(Told { outcome: "splendid".into(), expires: None, scopes: Vec::new() }.verdict().is_none());
     }
 }

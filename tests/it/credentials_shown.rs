@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
@@ -120,4 +121,95 @@ fn an_export_that_lands_in_a_file_warns() {
     assert!(warned(File::create(&file).unwrap().into()));
     assert!(std::fs::read_to_string(file).unwrap().contains("DATABASE_URL='postgres://h/db'"));
     assert!(!warned(Stdio::piped()));
+}
+
+#[test]
+fn what_nobody_can_be_asked_about_is_skipped_and_is_no_failure() {
+    let double = Double::start(|seen| {
+        if seen.bears(&"0123456789abcdef".repeat(4)) {
+            Answer::json(200, r#"{"locations":[]}"#)
+        } else {
+            Answer::json(401, r#"{"error":{"code":"unauthorized","message":"no"}}"#)
+        }
+    });
+    let mut stage = vaulted::stage();
+    stage.set("HCLOUD_ENDPOINT", format!("{}/v1", double.url()));
+    store_env(&stage, "db", "DATABASE_URL", "postgres://h/db");
+    std::fs::write(stage.home().join("key.p12"), [1, 2, 3]).unwrap();
+    stage.run(&["credentials", "store", "file", "key.p12", "--name", "key"]).ends(0);
+    let alone = stage.run(&["credentials", "test", "db"]).ends(0);
+    assert_eq!(alone.stdout(), "db  SKIPPED: nobody can be asked whether it works\n");
+    assert!(alone.stderr().starts_with("0 passed, 0 failed, 1 skipped, in "), "{alone}");
+
+    let hetzner = |name: &str, token: &str| {
+        let store = ["credentials", "store", "hetzner", "--api-token", "-", "--no-verify", "--name", name];
+        stage.run_with(&store, token.repeat(4).as_bytes()).ends(0);
+    };
+    hetzner("good", "0123456789abcdef");
+    let all = stage.run(&["credentials", "test"]).ends(0);
+    assert!(all.stderr().starts_with("1 passed, 0 failed, 2 skipped, in "), "{all}");
+    hetzner("wrong", "fedcba9876543210");
+    let all = stage.run(&["credentials", "test"]).ends(8);
+    assert!(all.stderr().starts_with("1 passed, 1 failed, 2 skipped, in "), "{all}");
+    assert!(all.stderr().contains("error: 1 of 4 did not pass\n"), "{all}");
+    let told = stage.run(&["credentials", "test", "--json"]).ends(8).json();
+    let told: Vec<_> =
+        told.as_array().unwrap().iter().map(|one| json!([one["name"], one["passed"], one["skipped"]])).collect();
+    assert_eq!(
+        told,
+        [
+            json!(["db", false, true]),
+            json!(["good", true, false]),
+            json!(["key", false, true]),
+            json!(["wrong", false, false])
+        ]
+    );
+    // Where none is skipped the line says nothing of it.
+    let good = stage.run(&["credentials", "test", "good"]).ends(0);
+    assert!(good.stderr().starts_with("1 passed, 0 failed, in "), "{good}");
+}
+
+#[test]
+fn the_detail_tells_the_scopes_of_the_last_verification() {
+    let scopes = Arc::new(Mutex::new(Some("repo, read:packages")));
+    let double = Double::start({
+        let scopes = Arc::clone(&scopes);
+        move |_| {
+            let answer = Answer::json(200, r#"{"login":"octocat"}"#);
+            match *scopes.lock().unwrap() {
+                Some(scopes) => answer.header(&format!("X-OAuth-Scopes: {scopes}")),
+                None => answer,
+            }
+        }
+    });
+    let stage = vaulted::stage();
+    let url = double.url();
+    let store = |more: &[&str]| {
+        let words = ["credentials", "store", "git", "git.corp.example", "--service", "github", "--endpoint", &url];
+        let rest = ["--username", "octocat", "--token", "-", "--name", "gh"];
+        stage.run_with(&[&words[..], &rest, more].concat(), b"ghp_0123456789abcdefghijklmnopqrstuvwxyz").ends(0);
+    };
+    let told = || {
+        let shown = stage.run(&["credentials", "show", "gh"]).ends(0).stdout();
+        let line = shown.lines().find_map(|line| line.strip_prefix("Scopes: ")).map(str::to_owned);
+        (line, stage.run(&["credentials", "show", "gh", "--json"]).ends(0).json()["scopes"].clone())
+    };
+    store(&[]);
+    assert_eq!(told(), (Some("repo, read:packages".into()), json!(["repo", "read:packages"])));
+    *scopes.lock().unwrap() = Some("gist");
+    stage.run(&["credentials", "test"]).ends(0);
+    assert_eq!(told(), (Some("gist".into()), json!(["gist"])));
+    assert!(list(&stage)[0].get("scopes").is_none(), "a list does not read them");
+    let many = "repo, admin:org, admin:public_key, admin:repo_hook, admin:org_hook, gist, notifications, user, project, \
+                delete_repo, write:packages, delete:packages, admin:gpg_key, codespace, copilot, write:network_configurations";
+    *scopes.lock().unwrap() = Some(many);
+    stage.run(&["credentials", "test"]).ends(0);
+    assert_eq!(told().0.as_deref(), Some(many), "none is left out");
+    *scopes.lock().unwrap() = None;
+    stage.run(&["credentials", "test"]).ends(0);
+    assert_eq!(told(), (None, json!([])));
+    *scopes.lock().unwrap() = Some("repo");
+    stage.run(&["credentials", "test"]).ends(0);
+    store(&["--replace", "--no-verify"]);
+    assert_eq!(told(), (None, json!([])), "nobody was asked about the new one");
 }

@@ -59,8 +59,11 @@ mod leaks_credentials {
     mod answers;
     mod commands;
     mod echo;
+    mod exported;
     mod kept;
+    mod outlets;
     mod processes;
+    mod set_up;
     mod signed_in;
     mod surroundings;
     mod trouble;
@@ -76,6 +79,7 @@ mod providers {
     mod cloudflare;
     pub mod clouds;
     mod file;
+    mod files_given;
     pub mod foreground;
     mod gcp;
     mod git;
@@ -85,6 +89,7 @@ mod providers {
     mod ovh;
     mod password;
     pub mod registry;
+    mod registry_asked;
     mod ssh_key;
     mod vercel;
     mod verda;
@@ -100,6 +105,7 @@ mod scan;
 mod scene;
 mod second_host;
 mod secure;
+#[cfg(feature = "server")]
 mod server {
     mod audit;
     mod backup;
@@ -108,6 +114,7 @@ mod server {
     mod grants;
     mod pages;
     mod postgres;
+    mod real_browser;
     mod rotation;
     mod running;
     mod served;
@@ -123,6 +130,7 @@ mod terminal;
 mod tls;
 mod tools {
     mod agent;
+    mod agent_starts;
     mod askpass;
     mod aws;
     mod bazel;
@@ -130,6 +138,7 @@ mod tools {
     mod container;
     mod docker;
     mod git;
+    mod git_cases;
     mod git_sign_in;
     mod git_trouble;
     mod go;

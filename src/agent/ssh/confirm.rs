@@ -1,17 +1,15 @@
 //! Asking a person whether a key may be used, through the program that ssh itself asks with.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::Duration;
 
+use crate::agent::held;
 use crate::os::{Env, program};
 
 /// How long a person has to answer.
 const PATIENCE: Duration = Duration::from_mins(1);
-/// More than any answer.
-const MOST: u64 = 1024;
 
 /// Whether a person says yes. Nobody is asked two things at once; where nobody can be asked, the answer is no.
 ///
@@ -20,31 +18,14 @@ const MOST: u64 = 1024;
 pub(super) fn ask(env: &Env, question: &str) -> bool {
     static ONE: Mutex<()> = Mutex::new(());
     let Some(program) = asker(env) else { return false };
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one = held(&ONE);
     let mut command = Command::new(program);
     command.arg(question).env_clear().envs(env.variables().filter(|(name, _)| !name.starts_with("LANYARD_")));
-    command.env("SSH_ASKPASS_PROMPT", "confirm").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let Ok(mut child) = command.spawn() else { return false };
-    let answer = child.stdout.take().map(|pipe| {
-        std::thread::spawn(move || {
-            let mut answer = String::new();
-            pipe.take(MOST).read_to_string(&mut answer).map(|_| answer)
-        })
-    });
-    let deadline = Instant::now() + PATIENCE;
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(20)),
-            _ => {
-                let _ = child.kill();
-                let _ = child.wait();
-                return false;
-            }
-        }
-    };
-    let answer = answer.and_then(|answer| answer.join().ok()).and_then(Result::ok);
-    status.success() && answer.is_some_and(|answer| ["", "yes"].contains(&answer.trim().to_lowercase().as_str()))
+    command.env("SSH_ASKPASS_PROMPT", "confirm");
+    program::said(&mut command, "", PATIENCE).is_ok_and(|said| {
+        let answer = String::from_utf8_lossy(&said.text).trim().to_lowercase();
+        said.status.success() && ["", "yes"].contains(&answer.as_str())
+    })
 }
 
 /// The program that asks: the one of `SSH_ASKPASS`, else the usual one where there is a screen.

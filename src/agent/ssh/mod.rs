@@ -14,7 +14,7 @@ use super::door::Door;
 use super::line::{Frame, Line};
 use super::peer;
 use super::state::State;
-use crate::provider::ssh_key::{Signer, fingerprint, is_signed};
+use crate::provider::ssh_key::{fingerprint, is_signed};
 use crate::vault::Vault;
 use wire::{Bind, EXTENSION_FAILURE, FAILURE, Message, SUCCESS, bare};
 
@@ -23,6 +23,7 @@ mod confirm;
 mod stored;
 mod wire;
 
+use added::Identity;
 pub(super) use added::Keys;
 
 /// The longest message, as in OpenSSH.
@@ -125,7 +126,12 @@ impl Session<'_> {
             Message::Sign { key, data, flags } => {
                 self.sign(key, data, flags).map_or_else(|| bare(FAILURE), |signature| wire::signature(&signature))
             }
-            Message::Add { key, constrained } => done(keys.add(key, constrained)),
+            Message::Add { key, constrained } => {
+                let added = keys.add(key, constrained);
+                // Its time may end before that of all others.
+                self.state.look();
+                done(added)
+            }
             Message::Remove(key) => done(keys.remove(key)),
             Message::RemoveAll => {
                 keys.clear();
@@ -154,8 +160,8 @@ impl Session<'_> {
 
     /// A signature, where the key is here, opens, and a person agrees who is to be asked.
     fn sign(&mut self, public: &[u8], data: &[u8], flags: u32) -> Option<Vec<u8>> {
-        if let Some((signer, comment, confirm)) = self.state.ssh_keys.signer(public) {
-            return self.signed(&signer, public, &comment, confirm, data, flags);
+        if let Some(key) = self.state.ssh_keys.get(public) {
+            return self.sign_with_added(&key, public, data, flags);
         }
         let stored = stored::all(self.door.closed()).into_iter().find(|key| key.public == public)?;
         // Nobody is asked about a key that cannot be used.
@@ -177,17 +183,15 @@ impl Session<'_> {
         Some(signature)
     }
 
-    fn signed(
-        &self,
-        signer: &Signer,
-        public: &[u8],
-        comment: &str,
-        confirm: bool,
-        data: &[u8],
-        flags: u32,
-    ) -> Option<Vec<u8>> {
-        let agreed = !confirm || self.agreed(public, comment);
-        if agreed { signer.sign(data, flags) } else { None }
+    /// A signature with a key that was handed over. While a person was asked it may have been taken back, or its time
+    /// may have ended.
+    fn sign_with_added(&self, key: &Identity, public: &[u8], data: &[u8], flags: u32) -> Option<Vec<u8>> {
+        if key.confirm && !self.agreed(public, &key.comment) {
+            return None;
+        }
+        let now = self.state.ssh_keys.get(public)?;
+        let may = key.confirm || !now.confirm;
+        if may { self.state.ssh_keys.signer(public)?.sign(data, flags) } else { None }
     }
 
     /// Whether a person agrees that a key is used.
@@ -198,7 +202,8 @@ impl Session<'_> {
             let way = if bound.forwarded { "Forwarded through" } else { "To sign in to" };
             question = format!("{question}\n{way} the server with host key {}.", bound.host);
         }
-        confirm::ask(&self.state.env, &question)
+        // Whoever locks the agent meanwhile has the last word.
+        confirm::ask(&self.state.env, &question) && !self.state.ssh_keys.is_locked()
     }
 
     /// Notes that the connection belongs to a session with a server, which its host key has signed.

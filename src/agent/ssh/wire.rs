@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use crate::agent::fields::Reader;
+
 /// `SSH_AGENT_FAILURE`.
 pub(super) const FAILURE: u8 = 5;
 /// `SSH_AGENT_SUCCESS`.
@@ -59,34 +61,6 @@ pub(super) struct Bind<'m> {
     pub(super) forwarded: bool,
 }
 
-/// The fields of a message, one after the other; `None` where there is no such field.
-pub(super) struct Reader<'m>(pub(super) &'m [u8]);
-
-impl<'m> Reader<'m> {
-    pub(super) fn byte(&mut self) -> Option<u8> {
-        let (byte, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(*byte)
-    }
-
-    pub(super) fn number(&mut self) -> Option<u32> {
-        let (number, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(u32::from_be_bytes(*number))
-    }
-
-    pub(super) fn string(&mut self) -> Option<&'m [u8]> {
-        let length = usize::try_from(self.number()?).ok()?;
-        let (string, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(string)
-    }
-
-    fn end<T>(&self, whole: T) -> Option<T> {
-        self.0.is_empty().then_some(whole)
-    }
-}
-
 impl<'m> Message<'m> {
     /// Reads a message, its length left out; `None` for one that is not known or does not read as it should.
     pub(super) fn read(message: &'m [u8]) -> Option<Self> {
@@ -94,20 +68,20 @@ impl<'m> Message<'m> {
         let message = match fields.byte()? {
             11 => Self::List,
             13 => {
-                let (key, data) = (fields.string()?, fields.string()?);
+                let (key, data) = (fields.bytes()?, fields.bytes()?);
                 Self::Sign { key, data, flags: fields.number()? }
             }
             kind @ (17 | 25) => {
                 return Some(Self::Add { key: fields.0, constrained: kind == 25 });
             }
-            18 => Self::Remove(fields.string()?),
+            18 => Self::Remove(fields.bytes()?),
             19 => Self::RemoveAll,
-            22 => Self::Lock(fields.string()?),
-            23 => Self::Unlock(fields.string()?),
-            27 => match fields.string()? {
+            22 => Self::Lock(fields.bytes()?),
+            23 => Self::Unlock(fields.bytes()?),
+            27 => match fields.bytes()? {
                 b"query" => Self::Query,
                 b"session-bind@openssh.com" => {
-                    let (host, session, signature) = (fields.string()?, fields.string()?, fields.string()?);
+                    let (host, session, signature) = (fields.bytes()?, fields.bytes()?, fields.bytes()?);
                     Self::Bind(Bind { host, session, signature, forwarded: fields.byte()? != 0 })
                 }
                 _ => return Some(Self::Extension),
@@ -131,7 +105,7 @@ pub(super) struct Constraints {
 /// since a key with it must not be taken.
 pub(super) fn comment_and_constraints(rest: &[u8], constrained: bool) -> Option<(String, Constraints)> {
     let mut fields = Reader(rest);
-    let comment = crate::text::clean(&String::from_utf8_lossy(fields.string()?));
+    let comment = crate::text::clean(&String::from_utf8_lossy(fields.bytes()?));
     let mut constraints = Constraints::default();
     while constrained && !fields.0.is_empty() {
         match fields.byte()? {

@@ -6,20 +6,21 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use crate::agent::{self, Agent, AgentError, Life};
+use crate::agent::{self, Agent, AgentError, Life, Status};
 use crate::cli::auth::token::parse_duration;
 use crate::cli::{Doors, active, vault_door};
 use crate::error::Result;
-use crate::os::{CONFIG_DIR, DATA_DIR, Env};
+use crate::os::{CONFIG_DIR, DATA_DIR, Env, descriptors};
 use crate::secret::Secret;
 use crate::vault::Unlocked;
 
-/// The variables that the agent is started with; any other may hold a secret, and the agent runs for hours.
-const VARIABLES: [&str; 26] = [
+/// The variables that the agent is started with, besides those that say how it goes to the network; any other may hold a
+/// secret, and the agent runs for hours.
+const VARIABLES: [&str; 17] = [
     "PATH",
     "HOME",
     "USER",
@@ -37,23 +38,16 @@ const VARIABLES: [&str; 26] = [
     "WAYLAND_DISPLAY",
     "XAUTHORITY",
     "SSH_ASKPASS",
-    "HTTP_PROXY",
-    "HTTPS_PROXY",
-    "ALL_PROXY",
-    "NO_PROXY",
-    "http_proxy",
-    "https_proxy",
-    "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
 ];
 /// More than any key.
 const MOST: u64 = 16 << 10;
 
-/// How to start it.
 /// How long an agent that is ending may take.
 const ENDING: Duration = Duration::from_millis(200);
+/// How long one that has just been started may take until it answers.
+const BEGINNING: Duration = Duration::from_secs(5);
 
+/// How to start it.
 #[derive(clap::Args, Debug)]
 pub(in crate::cli) struct Args {
     /// End it after this: seconds, or 30m, 8h, 1d
@@ -81,46 +75,69 @@ impl Args {
             agent::status(doors.env)
         });
         match present? {
-            Some(status) if status.locked && !self.foreground => {
+            Some(status) if self.foreground => return Err(AgentError::Runs { pid: Some(status.pid) }.into()),
+            Some(status) if status.version != env!("CARGO_PKG_VERSION") => return self.replace(doors, &status),
+            Some(status) if status.locked => {
                 agent::unlock(doors.env, &unlocked(doors)?)?;
                 doors.ui.done(&format!("Unlocked the agent (process {})", status.pid));
                 return Ok(());
             }
-            Some(status) if !self.foreground => {
-                doors.ui.done(&format!("The agent runs already (process {})", status.pid));
+            Some(status) => {
+                runs_already(doors, &status);
                 return Ok(());
             }
-            Some(status) => return Err(AgentError::Runs { pid: Some(status.pid) }.into()),
             None => {}
         }
+        self.begin(doors, &unlocked(doors)?.to_secret())
+    }
+
+    /// Ends an agent of another version, which answers no helper of this one, and starts one in its place.
+    fn replace(&self, doors: &Doors<'_>, old: &Status) -> Result<()> {
+        // Nobody is left without an agent because the vault does not open.
         let key = unlocked(doors)?.to_secret();
+        super::stopped(doors)?;
+        let (version, pid) = (crate::text::clean(&old.version), old.pid);
+        doors.ui.note(&format!("ended the agent of version {version} (process {pid})"));
+        self.begin(doors, &key)
+    }
+
+    fn begin(&self, doors: &Doors<'_>, key: &Secret) -> Result<()> {
         let mut command = self.command(doors.env)?;
+        // Files and sockets of whoever started this command are not for a process that runs for hours.
+        descriptors::keep_from_children();
         if self.foreground {
-            return Err(replaced(command, &key).into());
+            return Err(replaced(command, key).into());
         }
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().map_err(died)?;
         if let Some(mut pipe) = child.stdin.take() {
             pipe.write_all(key.expose().as_bytes()).map_err(died)?;
         }
-        let mut ready = String::new();
+        let mut said = String::new();
         if let Some(pipe) = child.stdout.take() {
-            BufReader::new(pipe.take(64)).read_line(&mut ready).map_err(died)?;
+            BufReader::new(pipe.take(64)).read_line(&mut said).map_err(died)?;
         }
-        let status = agent::status(doors.env).ok().flatten().filter(|status| status.pid == child.id());
-        let Some(status) = status.filter(|_| ready == READY) else {
+        let present = if [READY, RUNS].contains(&said.as_str()) { beginning(doors.env) } else { None };
+        if said != READY {
+            // It has ended, or is about to.
             let _ = child.wait();
-            return Err(AgentError::Died { cause: None }.into());
-        };
-        if !status.memory_locked {
-            doors.ui.warn("the system locks no memory for the key (`ulimit -l`), so it may be written to swap");
         }
-        doors.ui.done(&format!(
-            "Started the agent (process {}), which ends in {}",
-            status.pid,
-            super::span(status.ends_in)
-        ));
-        doors.ui.note("ssh asks it after `eval \"$(lanyard agent env)\"`");
-        Ok(())
+        match present {
+            // Somebody else was faster.
+            Some(status) if said == RUNS => {
+                runs_already(doors, &status);
+                return Ok(());
+            }
+            None if said == RUNS => return Err(AgentError::Silent.into()),
+            Some(status) if status.pid == child.id() => {
+                started(doors, &status);
+                return Ok(());
+            }
+            _ => {}
+        }
+        // One that says that it is ready and does not answer is of no use to anybody.
+        let _ = child.kill();
+        let _ = child.wait();
+        Err(AgentError::Died { cause: None }.into())
     }
 
     /// The agent's own command.
@@ -134,12 +151,37 @@ impl Args {
             command.arg("--foreground");
         }
         command.env_clear();
-        command.envs(VARIABLES.iter().filter_map(|name| Some((name, env.var(name)?))));
+        command.envs(VARIABLES.iter().chain(&agent::WAY_OUT).filter_map(|name| Some((name, env.var(name)?))));
         // Both as they are in force here, whatever flags and folders that comes from.
         command.env(DATA_DIR, absolute(&env.data_dir())).env(CONFIG_DIR, absolute(env.config_dir()));
         command.current_dir("/");
         Ok(command)
     }
+}
+
+/// How an agent stands that has just been started, as soon as it answers.
+fn beginning(env: &Env) -> Option<Status> {
+    let deadline = Instant::now() + BEGINNING;
+    loop {
+        let status = agent::status(env).ok().flatten();
+        if status.is_some() || Instant::now() >= deadline {
+            return status;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn runs_already(doors: &Doors<'_>, status: &Status) {
+    doors.ui.done(&format!("The agent runs already (process {})", status.pid));
+}
+
+fn started(doors: &Doors<'_>, status: &Status) {
+    if !status.memory_locked {
+        doors.ui.warn("the system locks no memory for the key (`ulimit -l`), so it may be written to swap");
+    }
+    let span = super::span(status.ends_in);
+    doors.ui.done(&format!("Started the agent (process {}), which ends in {span}", status.pid));
+    doors.ui.note("ssh asks it after `eval \"$(lanyard agent env)\"`");
 }
 
 /// A path that means the same everywhere.
@@ -171,8 +213,10 @@ fn replaced(mut command: Command, key: &Secret) -> AgentError {
     }
 }
 
-/// What the agent says to the process that has started it.
+/// What the agent says to the process that has started it: that it answers.
 const READY: &str = "ready\n";
+/// And this, where another one runs already.
+const RUNS: &str = "runs\n";
 
 /// The agent itself; the key stands on stdin.
 #[derive(clap::Args, Debug)]
@@ -191,7 +235,11 @@ impl Serve {
         let mut key = Zeroizing::new(String::with_capacity(4 << 10));
         std::io::stdin().take(MOST).read_to_string(&mut key).map_err(died)?;
         let key = Unlocked::from_secret(&Secret::new(std::mem::take(&mut *key))).ok_or(AgentError::NoKey)?;
-        let agent = Agent::listen(doors.env)?.start(key, Life { timeout: self.timeout, idle: self.idle });
+        let agent = match Agent::listen(doors.env) {
+            // Whoever has started this one tells it.
+            Err(AgentError::Runs { .. }) if !self.foreground => return doors.ui.answer(RUNS.trim_end()),
+            agent => agent?.start(key, Life { timeout: self.timeout, idle: self.idle }),
+        };
         if self.foreground {
             doors.ui.note("the agent answers; Ctrl-C ends it");
         } else {

@@ -1,12 +1,14 @@
 //! `lanyard credentials scan`: what lies around on this machine, and the way of it into the vault.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crate::cli::{Doors, active, vault_door};
 use crate::error::{Code, Failure, Result};
 use crate::provider::{PROVIDERS, Provider};
 use crate::scan::{self, Scan, Wanted};
+use crate::setup::{self, TOOLS};
 use crate::vault::{Vault, VaultError};
 
 mod import;
@@ -93,9 +95,10 @@ impl Failure for ScanFailure {
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
         let started = Instant::now();
         let mut found = self.look(doors)?;
         if self.verify || (self.import && !self.no_verify) {
@@ -106,10 +109,10 @@ impl Args {
         let took = started.elapsed();
         let json = active::output_json(&profile);
         let (fates, broken) = if self.import {
-            self.confirm(doors, &vault, &found, json)?;
-            self.import(doors, &vault, &found)
+            self.confirm(doors, vault, &found, json)?;
+            self.import(doors, vault, &found)
         } else {
-            (known_to(&vault, &found)?, None)
+            (known_to(vault, &found)?, None)
         };
         let shown = Shown { doors, found: &found, fates: &fates, took, is_verified: self.verify || self.import };
         if json {
@@ -118,6 +121,7 @@ impl Args {
         } else {
             shown.table()?;
         }
+        tell_copies(doors, &found, &fates);
         if let Some(failure) = broken {
             return Err(failure.into());
         }
@@ -200,6 +204,32 @@ impl Args {
         doors.ui.end_countdown();
         fates.resize_with(found.findings.len(), Fate::not_tried);
         (fates, broken)
+    }
+}
+
+/// Warns of copies that `lanyard setup` made of files out of which something was removed: they hold it still.
+fn tell_copies(doors: &Doors<'_>, found: &Scan, fates: &[Fate]) {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let pairs = found.findings.iter().zip(fates);
+    let removed = pairs.flat_map(|(finding, fate)| {
+        finding
+            .spots
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| fate.is_removed(*at))
+            .filter_map(|(_, spot)| spot.path.as_ref())
+    });
+    let files: BTreeSet<PathBuf> = removed.map(|path| real(path)).collect();
+    for tool in TOOLS {
+        let saved = setup::saved(doors.env, *tool).unwrap_or_default();
+        for saved in saved.iter().filter(|saved| files.contains(&real(&saved.path))) {
+            doors.ui.warn(&format!(
+                "{} is a copy of {} from before `lanyard setup {}`, and may hold what was removed: remove it as well",
+                saved.copy.display(),
+                saved.path.display(),
+                tool.name()
+            ));
+        }
     }
 }
 

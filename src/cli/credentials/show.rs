@@ -12,7 +12,7 @@ use crate::cli::{Doors, active, vault_door};
 use crate::credential::{Class, Metadata, mask_secret};
 use crate::error::{Code, Failure, Result};
 use crate::secret::Secret;
-use crate::text::{clean, nearest};
+use crate::text::{clean, nearest, printable};
 use crate::vault::Vault;
 
 /// Show one credential; its secrets stay masked unless one is asked for by name
@@ -59,6 +59,7 @@ struct Detail<'m> {
     #[serde(flatten)]
     shown: Shown<'m>,
     secrets: BTreeMap<&'m str, String>,
+    scopes: Vec<String>,
     used_by: Vec<String>,
     version: i64,
 }
@@ -75,12 +76,18 @@ impl Args {
             return self.reveal(doors, vault, &metadata, field);
         }
         let secrets = secrets(doors, vault, &metadata);
-        let used_by = vault.users(&metadata)?;
+        let (scopes, used_by) = (vault.scopes(&metadata)?, vault.users(&metadata)?);
         let now = doors.env.now();
         if active::output_json(&profile) {
             let secrets = secrets.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
             let version = metadata.version;
-            return doors.ui.answer_json(&Detail { shown: Shown::of(&metadata, now), secrets, used_by, version });
+            return doors.ui.answer_json(&Detail {
+                shown: Shown::of(&metadata, now),
+                secrets,
+                scopes,
+                used_by,
+                version,
+            });
         }
         let line = |title: &str, value: &str| doors.ui.answer(&format!("{title}: {}", clean(value)));
         line("Name", &typed(&metadata))?;
@@ -93,6 +100,10 @@ impl Args {
         line("Last used", &metadata.used.map_or_else(|| "never".into(), shown_time))?;
         line("Last verified", &metadata.verified.map_or_else(|| "never".into(), shown_time))?;
         line("Expires", &metadata.expires.map_or_else(|| "not known".into(), |at| expiry(at, now)))?;
+        if !scopes.is_empty() {
+            // All of them, however many there are.
+            doors.ui.answer(&format!("Scopes: {}", printable(&scopes.join(", "))))?;
+        }
         if !metadata.tags.is_empty() {
             line("Tags", &metadata.tags.iter().map(String::as_str).collect::<Vec<_>>().join(", "))?;
         }

@@ -10,13 +10,14 @@ use crate::auth::session::timestamp;
 use crate::cli::argv::{self, Visible};
 use crate::cli::given::{Form, Given, Values};
 use crate::cli::{Doors, active, vault_door};
-use crate::credential::{Check, Class, Credential, Field, Fields, Kind, Metadata, Raw, Scope};
+use crate::credential::{Check, Class, Credential, Field, Fields, Metadata, Raw, Scope};
 use crate::error::{Code, Failure, Result, with_causes};
-use crate::provider::{self, Broken, Found, Here, Outcome, Provider, ProviderError, Verdict};
+use crate::provider::{self, Broken, Found, Here, Input, Outcome, Provider, ProviderError, Verdict};
 use crate::secret::Secret;
 use crate::text::clean;
 use crate::vault::{New, Vault, VaultError, name_from, usable};
 
+mod ask;
 mod form;
 
 /// What was given on the command line.
@@ -25,6 +26,8 @@ pub(crate) struct Args {
     inputs: BTreeMap<String, Vec<String>>,
     /// `NAME=VALUE` words.
     words: Vec<Given>,
+    /// The inputs that are files and come from stdin, each with the field that it gives.
+    piped: Vec<(&'static Input, &'static Field)>,
     fields: Vec<(&'static Field, Given)>,
     name: Option<String>,
     replace: bool,
@@ -98,8 +101,8 @@ impl Args {
         let vault = vault_door::of(doors, &config, &profile, &clock)?;
         let vault = &*vault;
         let here = Here { env: doors.env, given: &self.inputs };
-        let (fields, found) = self.gather(doors, &here)?;
         let scope = self.project.clone().map_or(Scope::Organization, Scope::Project);
+        let (fields, found) = self.gather(doors, vault, &scope, &here)?;
         let name = self.name.clone().unwrap_or_else(|| {
             let found_name = found.as_ref().and_then(|found| found.name.clone());
             name_from(&found_name.unwrap_or_else(|| self.provider.default_name(&fields)))
@@ -160,7 +163,13 @@ impl Args {
     }
 
     /// The values: from the flags, else from what the official tool has, else asked for.
-    fn gather(&self, doors: &Doors<'_>, here: &Here<'_>) -> Result<(Fields, Option<Found>)> {
+    fn gather(
+        &self,
+        doors: &Doors<'_>,
+        vault: &dyn Vault,
+        scope: &Scope,
+        here: &Here<'_>,
+    ) -> Result<(Fields, Option<Found>)> {
         let mut raw = self.given(doors)?;
         let provider = self.provider;
         if provider.signs_in() {
@@ -183,9 +192,7 @@ impl Args {
         {
             kind = found.kind;
         }
-        for name in raw.missing(kind) {
-            ask(doors, kind, name, &mut raw)?;
-        }
+        ask::Asker { doors, vault, scope, provider, here }.fill(kind, &mut raw)?;
         let kind = if found.is_some() { kind } else { provider.complete(&mut raw, here)? };
         Ok((Fields::parse(kind, raw)?, found))
     }
@@ -195,6 +202,10 @@ impl Args {
         let mut raw = Raw::new();
         for (field, given) in &self.fields {
             raw.set(field.name, values.read(&format!("--{}", field.flag()), given, Form::of(Some(field)))?);
+        }
+        for (input, field) in &self.piped {
+            let stdin = Given::new("-".into());
+            raw.set(field.name, values.read(&format!("--{}", input.name), &stdin, Form::of(Some(field)))?);
         }
         for word in &self.words {
             let (name, given) = assignment(word).ok_or(StoreFailure::NoAssignment)?;
@@ -251,18 +262,6 @@ fn discovered(doors: &Doors<'_>, provider: &dyn Provider, here: &Here<'_>) -> Re
 fn assignment(word: &Given) -> Option<(String, Given)> {
     let (name, value) = word.as_it_is().expose().split_once('=')?;
     Some((name.to_owned(), Given::new(value.to_owned())))
-}
-
-/// Asks for a value that is missing.
-fn ask(doors: &Doors<'_>, kind: &'static Kind, name: &str, raw: &mut Raw) -> Result<()> {
-    let Some(field) = kind.field(name) else { return Ok(()) };
-    let flag = format!("--{0} VALUE, --{0} - or --{0} @FILE", field.flag());
-    let value = match field.class {
-        Class::Secret => doors.ui.hidden(field.title, &flag)?,
-        Class::Plain | Class::Identifier => Secret::new(doors.ui.input(field.title, None, &flag)?),
-    };
-    raw.set(name, value);
-    Ok(())
 }
 
 /// A credential that is not stored yet.

@@ -16,7 +16,7 @@ use crate::vault::{Vault, VaultError, verify};
 
 /// Ask the providers whether the credentials work
 ///
-/// All are asked at the same time. Exits with 8 if any does not pass.
+/// All are asked at the same time; those about which nobody can be asked are skipped. Exits with 8 if any fails.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:\n  lanyard credentials test\n  lanyard credentials test aws github.com --json")]
 pub(crate) struct Args {
@@ -32,6 +32,8 @@ struct Tested<'v> {
     kind: &'static str,
     provider: &'v str,
     passed: bool,
+    /// Whether nobody could be asked, so that it neither passed nor failed.
+    skipped: bool,
     outcome: &'static str,
     identity: Option<&'v str>,
     error: Option<&'v str>,
@@ -82,6 +84,7 @@ impl Args {
         ui.end_countdown();
         let verdicts = verdicts?;
         let failed = verdicts.iter().filter(|verdict| !verdict.outcome.passes()).count();
+        let skipped = verdicts.iter().filter(|verdict| is_skipped(verdict)).count();
         if json {
             let tested: Vec<Tested<'_>> =
                 chosen.iter().zip(&verdicts).map(|(of, verdict)| tested(of, verdict)).collect();
@@ -91,8 +94,10 @@ impl Args {
             for (metadata, verdict) in chosen.iter().zip(&verdicts) {
                 ui.answer(&format!("{:width$}  {}", clean(&typed(metadata)), sentence(verdict)))?;
             }
-            let passed = chosen.len() - failed;
-            ui.note(&format!("{passed} passed, {failed} failed, in {:.1} s", started.elapsed().as_secs_f64()));
+            let passed = chosen.len() - failed - skipped;
+            let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
+            let seconds = started.elapsed().as_secs_f64();
+            ui.note(&format!("{passed} passed, {failed} failed{skipped}, in {seconds:.1} s"));
         }
         if failed == 0 { Ok(()) } else { Err(NotAllPassed { failed, tested: chosen.len() }.into()) }
     }
@@ -132,7 +137,8 @@ fn tested<'v>(metadata: &'v Metadata, verdict: &'v Verdict) -> Tested<'v> {
         name: typed(metadata),
         kind: metadata.kind.id,
         provider: metadata.service(),
-        passed: verdict.outcome.passes(),
+        passed: verdict.outcome.passes() && !is_skipped(verdict),
+        skipped: is_skipped(verdict),
         outcome: verdict.outcome.word(),
         identity: verdict.identity.as_deref(),
         error: verdict.error.as_deref(),
@@ -143,7 +149,12 @@ fn tested<'v>(metadata: &'v Metadata, verdict: &'v Verdict) -> Tested<'v> {
     }
 }
 
-/// `PASSED: Account 123456789012`, or `FAILED: why, next step`.
+/// Whether nobody could be asked.
+fn is_skipped(verdict: &Verdict) -> bool {
+    verdict.outcome == Outcome::CannotBeAsked
+}
+
+/// `PASSED: Account 123456789012`, `SKIPPED: why`, or `FAILED: why, next step`.
 pub(crate) fn sentence(verdict: &Verdict) -> String {
     let parts = |first: Option<&String>, second: Option<&String>| {
         [first, second].into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join(", ")
@@ -151,7 +162,7 @@ pub(crate) fn sentence(verdict: &Verdict) -> String {
     match verdict.outcome {
         Outcome::Valid => format!("PASSED: {}", verdict.identity.as_deref().unwrap_or("it works")),
         Outcome::Insufficient => format!("PASSED: {}", parts(verdict.reason.as_ref(), verdict.next.as_ref())),
-        Outcome::CannotBeAsked => format!("PASSED: {}", verdict.reason.as_deref().unwrap_or("not asked")),
+        Outcome::CannotBeAsked => format!("SKIPPED: {}", verdict.reason.as_deref().unwrap_or("not asked")),
         _ => format!("FAILED: {}", parts(verdict.reason.as_ref(), verdict.next.as_ref())),
     }
 }

@@ -143,20 +143,19 @@ impl Args {
         let draft = draft(&metadata.name, metadata.scope.clone(), fields, expires, doors);
         let verdict = if self.no_verify { None } else { Some(asked(doors, vault, provider, &draft)?) };
         let who = verdict.as_ref().and_then(|verdict| verdict.identity.clone());
-        let mut stored = vault.put(New {
+        let change = self.change();
+        // In one piece: nobody ever sees the new values with the old words.
+        let stored = vault.put(New {
             name: metadata.name.clone(),
             scope: metadata.scope.clone(),
             fields: Fields { kind: metadata.kind, plain: draft.metadata.fields, secrets: draft.secrets },
             expires,
-            tags: metadata.tags.clone(),
-            note: metadata.note.clone(),
+            tags: change.tags(&metadata.tags),
+            note: change.note.unwrap_or_else(|| metadata.note.clone()),
             verdict,
             replaces: Some(metadata),
             retiring: None,
         })?;
-        if words {
-            stored = vault.amend(&stored, &self.change())?;
-        }
         let who = who.map_or_else(String::new, |who| format!(": {who}"));
         doors.ui.done(&format!("Updated {}, {}{who}", typed(&stored), stored.status(doors.env.now()).word()));
         Ok(())

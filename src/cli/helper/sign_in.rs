@@ -24,7 +24,7 @@ use crate::os::{Env, program};
 use crate::provider::{Verdict, by_kind};
 use crate::text::clean;
 use crate::vault::bound::bound;
-use crate::vault::{New, Vault, VaultError, name_from, usable};
+use crate::vault::{New, Vault, VaultError, free_name, usable};
 
 /// The kind of credential that a sign-in makes.
 const KIND: &str = "oauth";
@@ -62,15 +62,20 @@ pub(super) fn sign_in(env: &Env, http: &dyn Http, want: &Want, over: Option<&Met
     let obstacle = obstacle(env);
     let env = env.behind_a_tool();
     let config = Config::load(&env)?;
-    let Some(service) = service_for(&config, at, over)? else { return Ok(None) };
-    let obstacle = obstacle.or_else(|| switched_off(&env));
-    let ui = match (obstacle, Ui::behind_a_tool()) {
-        (None, Some(ui)) => ui,
-        (why, _) => {
-            tracing::debug!(why = why.unwrap_or("there is no terminal"), "nobody is asked to sign in");
+    let services = services_for(&config, at, over);
+    if services.is_empty() {
+        return Ok(None);
+    }
+    // git is asked last: it is a program to be started.
+    let person = obstacle.map_or_else(|| Ui::behind_a_tool().ok_or("there is no terminal"), Err);
+    let ui = match person.and_then(|ui| switched_off(&env).map_or(Ok(ui), Err)) {
+        Ok(ui) => ui,
+        Err(why) => {
+            tracing::debug!(why, "nobody is asked to sign in");
             return Ok(None);
         }
     };
+    let Some(service) = the_one(services, at)? else { return Ok(None) };
     let doors = Doors { env: &env, ui: &ui, http, flags: &Global::default() };
     let (_, profile) = active::active(&doors)?;
     let clock = || env.now();
@@ -166,19 +171,6 @@ fn keep(
     })?)
 }
 
-/// The service's name, or one beside it where a credential has that.
-fn free_name(vault: &dyn Vault, service: &str, account: Option<&str>) -> Result<String> {
-    let with_account = account.map(|account| format!("{service}-{account}"));
-    let numbered = (2..100).map(|number| format!("{service}-{number}"));
-    for name in std::iter::once(service.to_owned()).chain(with_account).chain(numbered) {
-        let name = name_from(&name);
-        if vault.find(&Scope::Organization, &name)?.is_none() {
-            return Ok(name);
-        }
-    }
-    Err(VaultError::Taken { name: service.to_owned() }.into())
-}
-
 /// The scopes that the service is used with, and those that git needs.
 fn scopes(service: &Service) -> String {
     let mut scopes = service.scopes();
@@ -187,19 +179,23 @@ fn scopes(service: &Service) -> String {
     scopes.join(" ")
 }
 
-/// The service whose git host is asked for, where one can be signed in to. A sign-in that is over is renewed at the
+/// The services whose git host is asked for, where one can be signed in to. A sign-in that is over is renewed at the
 /// service that it was for.
-fn service_for(config: &Config, at: &Address, over: Option<&Metadata>) -> Result<Option<Service>> {
+fn services_for(config: &Config, at: &Address, over: Option<&Metadata>) -> Vec<Service> {
     let fits = |service: &Service| {
         let git = service.table.git.as_ref().and_then(|git| git.address.as_deref()).and_then(Address::of_text);
         let is_meant = over.is_none_or(|over| over.service() == service.name);
         is_meant && service.client_id().is_ok() && git.is_some_and(|git| git.scheme == at.scheme && git.covers(at))
     };
     let known = service::names(config).into_iter().filter_map(|name| service::find(config, &name).ok());
-    let mut fitting: Vec<Service> = known.filter(fits).collect();
+    known.filter(fits).collect()
+}
+
+/// The only one of the services that fit.
+fn the_one(mut fitting: Vec<Service>, at: &Address) -> Result<Option<Service>, SignInFailure> {
     if fitting.len() > 1 {
         let names = fitting.into_iter().map(|service| service.name).collect();
-        return Err(SignInFailure::Several { host: shown(at), names }.into());
+        return Err(SignInFailure::Several { host: shown(at), names });
     }
     Ok(fitting.pop())
 }

@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 
 use super::Masked;
 use crate::cli::Doors;
+use crate::cli::announce::announce_meanwhile;
 use crate::cli::ui::{Relay, is_one_stream};
 use crate::credential::Issued;
 use crate::error::{Result, with_causes};
@@ -32,6 +33,8 @@ const QUIET: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(10);
 /// So long whoever asks for keys waits for them.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Where fresh keys were not to be had while the old ones are good, it is tried again after this.
+const PAUSE: Duration = Duration::from_secs(30);
 
 /// AWS keys that are handed over at an address.
 pub(super) struct Keys {
@@ -41,13 +44,27 @@ pub(super) struct Keys {
     body: Secret,
     made: DateTime<Utc>,
     expires: Option<DateTime<Utc>>,
+    /// When fresh ones were last not to be had.
+    failed: Option<Instant>,
 }
 
 impl Keys {
     /// The keys of a usable form, at an address that is opened for them.
     pub(super) fn at(endpoint: Endpoint, name: &str, issued: &Issued, now: DateTime<Utc>) -> Result<Self, RunError> {
         let body = endpoint::body(name, issued, now)?;
-        Ok(Self { name: name.to_owned(), endpoint: Some(endpoint), body, made: now, expires: issued.expires })
+        let (name, endpoint) = (name.to_owned(), Some(endpoint));
+        Ok(Self { name, endpoint, body, made: now, expires: issued.expires, failed: None })
+    }
+
+    fn are_good(&self, now: DateTime<Utc>) -> bool {
+        self.expires.is_none_or(|at| at > now)
+    }
+
+    /// Whether fresh ones are to be made. Whoever asks waits meanwhile, so that while the old ones are good, a service
+    /// that does not answer is left alone for a while.
+    fn are_due(&self, now: DateTime<Utc>) -> bool {
+        let is_paused = self.failed.is_some_and(|at| at.elapsed() < PAUSE) && self.are_good(now);
+        endpoint::is_due(self.made, self.expires, now) && !is_paused
     }
 }
 
@@ -200,21 +217,27 @@ impl Beside {
     fn answer(&mut self, doors: &Doors<'_>, renew: &dyn Fn(&str) -> Result<Issued>) -> Option<Secret> {
         let keys = self.keys.as_mut()?;
         let now = doors.env.now();
-        if endpoint::is_due(keys.made, keys.expires, now) {
+        if keys.are_due(now) {
             match renew(&keys.name).and_then(|issued| Ok((endpoint::body(&keys.name, &issued, now)?, issued))) {
                 Ok((body, issued)) => {
-                    (keys.body, keys.made, keys.expires) = (body, now, issued.expires);
+                    (keys.body, keys.made, keys.expires, keys.failed) = (body, now, issued.expires, None);
+                    let new = resolve::secrets_of(&issued.material);
+                    if let Err(failure) = announce_meanwhile(doors.ui, &new) {
+                        // Nobody reads stderr any more; the keys are good all the same.
+                        tracing::debug!(%failure, "the new keys are not announced");
+                    }
                     if let Some(masks) = &self.masks {
-                        self.secrets.extend(resolve::secrets_of(&issued.material));
+                        self.secrets.extend(new);
                         masks.extend(Masks::of(&self.secrets, &self.plain));
                     }
                 }
                 Err(failure) => {
+                    keys.failed = Some(Instant::now());
                     doors.ui.warn(&format!("no fresh keys for {}: {}", keys.name, with_causes(&*failure)));
                 }
             }
         }
-        keys.expires.is_none_or(|at| at > now).then(|| keys.body.duplicate())
+        keys.are_good(doors.env.now()).then(|| keys.body.duplicate())
     }
 }
 
@@ -236,5 +259,26 @@ impl Streams {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    #[test]
+    fn good_keys_are_handed_out_while_fresh_ones_are_not_to_be_had() {
+        let made = DateTime::UNIX_EPOCH;
+        let at = |minutes| made + TimeDelta::minutes(minutes);
+        let body = Secret::new("{}".into());
+        let mut keys = Keys { name: "a".into(), endpoint: None, body, made, expires: Some(at(60)), failed: None };
+        assert!(!keys.are_due(at(1)) && keys.are_due(at(50)));
+        keys.failed = Some(Instant::now());
+        assert!(!keys.are_due(at(50)) && keys.are_good(at(50)));
+        assert!(keys.are_due(at(61)) && !keys.are_good(at(61)), "there is nothing else to hand out");
+        keys.failed = Instant::now().checked_sub(PAUSE);
+        assert!(keys.are_due(at(50)));
     }
 }

@@ -19,6 +19,7 @@ impl Ui {
         let terminal = behind().ok()?;
         Some(Self {
             answer: RefCell::new(Box::new(io::sink())),
+            bare: RefCell::new(Box::new(io::sink())),
             talk: RefCell::new(Box::new(anstream::AutoStream::auto(terminal))),
             interactive: true,
             github_actions: false,

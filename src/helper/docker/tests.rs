@@ -1,5 +1,7 @@
 use std::path::Path;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::credential::tests::credential;
 use crate::credential::{Fields, Issued};
@@ -148,4 +150,30 @@ fn nothing_found_is_told_in_the_one_sentence_that_clients_know() {
     let managed = VaultError::Managed { name: "reg".into() };
     let (code, told) = replied(&["erase"], "x", &Answer::Failed(&managed));
     assert!(code == 1 && told.contains("`lanyard credentials delete reg`"), "{told}");
+}
+
+#[test]
+fn what_is_nested_as_no_client_writes_is_no_credential() {
+    let nested = |depth: usize| {
+        let (open, close) = ("[".repeat(depth), "]".repeat(depth));
+        format!(r#"{{"ServerURL":"r.example","Username":"alice","Secret":"s","more":{open}{close}}}"#)
+    };
+    assert!(matches!(asked(&["store"], &nested(31)), Ok(Ask::Store(_))));
+    for depth in [32, 100, 1 << 16] {
+        assert_eq!(asked(&["store"], &nested(depth)).unwrap_err(), (1, "the input is no credential\n".into()));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_server_or_not(text in "(\\PC|https?://|/v1|/v2|:[0-9]|docker\\.io|\n){0,20}") {
+        for verb in ["get", "erase"] {
+            let _ = asked(&[verb], &text);
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_credential_or_not(text in "(\\PC|\"|\\{|\\}|,|\"ServerURL\":|\"Username\":|\"Secret\":){0,20}") {
+        let _ = asked(&["store"], &text);
+    }
 }

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
@@ -113,4 +114,26 @@ fn the_answer_is_of_the_version_that_was_asked_for() {
     assert_eq!(certificate["status"], json!({ "clientCertificateData": "C\n", "clientKeyData": "K\n" }));
     let password = Material::Basic { username: "u".into(), password: secret("p") };
     assert_eq!(told(&Issued::lasting(password)), Err(1));
+}
+
+#[test]
+fn what_is_nested_as_no_client_writes_is_no_question() {
+    let nested = |depth: usize| {
+        let config = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        of(VERSIONS[0], &json!({ "server": SERVER, "config": 0 })).replace("\"config\":0", &format!("\"config\":{config}"))
+    };
+    assert!(asked(&nested(29)).is_ok());
+    for depth in [30, 100, 1 << 16] {
+        let told = asked(&nested(depth)).unwrap_err();
+        assert_eq!(told, "lanyard: KUBERNETES_EXEC_INFO is no question of kubectl's");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_question_or_not(
+        text in "(\\PC|\"|\\{|\\}|,|\"kind\":\"ExecCredential\"|\"spec\":|\"cluster\":|\"server\":|https://){0,20}",
+    ) {
+        let _ = asked(&text);
+    }
 }

@@ -4,20 +4,14 @@ use std::fs::Metadata;
 use std::io::Write;
 use std::path::Path;
 
-use super::{FileError, io_error, sync_folder};
-
-/// What is left behind by a writer that was killed ends so.
-const LEFTOVER: &str = ".lanyard.tmp";
+use super::{FileError, beside, io_error, sync_folder};
 
 /// Replaces the content of a file that was `found` to be a regular one, with its mode and its owner kept; durable when
 /// it returns. A file that was changed or replaced since `found` is left alone.
 pub fn exchange(path: &Path, found: &Metadata, content: &[u8]) -> Result<(), FileError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let prefix = format!(".{}.", path.file_name().unwrap_or_default().to_string_lossy());
-    sweep(folder, &prefix);
     let write = || io_error("write", path);
     // Private until it has the rights of the file whose place it takes.
-    let mut beside = tempfile::Builder::new().prefix(&prefix).suffix(LEFTOVER).tempfile_in(folder).map_err(write())?;
+    let mut beside = beside::make(path).map_err(write())?;
     beside.write_all(content).map_err(write())?;
     keep_rights(beside.as_file(), found).map_err(write())?;
     beside.as_file().sync_all().map_err(write())?;
@@ -30,7 +24,7 @@ pub fn exchange(path: &Path, found: &Metadata, content: &[u8]) -> Result<(), Fil
         });
     }
     beside.persist(path).map_err(|failed| write()(failed.error))?;
-    sync_folder(folder).map_err(write())
+    sync_folder(path.parent().unwrap_or(Path::new("."))).map_err(write())
 }
 
 #[cfg(unix)]
@@ -58,18 +52,6 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
 #[cfg(not(unix))]
 fn is_same(one: &Metadata, other: &Metadata) -> bool {
     one.len() == other.len() && one.modified().ok() == other.modified().ok()
-}
-
-/// Removes what a killed writer left.
-fn sweep(folder: &Path, prefix: &str) {
-    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with(prefix) && name.ends_with(LEFTOVER) {
-            // One that cannot be removed harms nobody: it is private.
-            let _ = std::fs::remove_file(entry.path());
-        }
-    }
 }
 
 #[cfg(all(test, unix))]

@@ -15,6 +15,11 @@ use crate::secret::Reason;
 mod places;
 mod registries;
 
+/// The names of all services.
+pub(in crate::provider) fn services() -> impl Iterator<Item = &'static str> {
+    services::SERVICES.iter().map(|service| service.name)
+}
+
 fn credential(service: &str, key: &str, more: &[(&str, &str)]) -> Credential {
     let mut raw = Raw::new();
     raw.plain("service", service).plain("api_key", key);

@@ -1,9 +1,8 @@
 //! Temporary keys that the official tools keep: of roles, of sign-ins through SSO, and of `aws login`.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use aws_lc_rs::digest::{self, Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
+use aws_lc_rs::digest::{self, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -14,6 +13,7 @@ use crate::http::parse_json;
 use crate::os::files;
 use crate::provider::{Found, Here, Origin};
 use crate::secret::Secret;
+use crate::text::hex;
 
 /// Keys as the official tools write them, in caches and as the answer of a `credential_process`.
 #[derive(Debug, Deserialize)]
@@ -85,7 +85,7 @@ pub(super) fn of_sso(here: &Here<'_>, account: &str, role: &str, sign_in: (&str,
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let (account, role, kind, value) = (quoted(account), quoted(role), quoted(sign_in.0), quoted(sign_in.1));
     let asked = format!("{{\"accountId\":{account},\"roleName\":{role},{kind}:{value}}}");
-    let name = format!("{}.json", hex(&SHA1_FOR_LEGACY_USE_ONLY, &asked));
+    let name = format!("{}.json", hex(digest::digest(&SHA1_FOR_LEGACY_USE_ONLY, asked.as_bytes()).as_ref()));
     let path = below_aws(here, "cli/cache")?.join(name);
     let entry: Entry = read(&path)?;
     found(here, &path, entry.keys, None).map(whole)
@@ -95,7 +95,8 @@ pub(super) fn of_sso(here: &Here<'_>, account: &str, role: &str, sign_in: (&str,
 pub(super) fn of_login(here: &Here<'_>, session: &str) -> Option<Found> {
     let chosen = here.env.var("AWS_LOGIN_CACHE_DIRECTORY").map(|path| here.env.expand_home(path));
     let folder = chosen.or_else(|| below_aws(here, "login/cache"))?;
-    let path = here.env.working_dir().join(folder).join(format!("{}.json", hex(&SHA256, session)));
+    let name = format!("{}.json", hex(digest::digest(&SHA256, session.as_bytes()).as_ref()));
+    let path = here.env.working_dir().join(folder).join(name);
     let entry: SignIn = read(&path)?;
     found(here, &path, entry.keys, None)
 }
@@ -133,13 +134,4 @@ fn found(here: &Here<'_>, path: &Path, keys: Keys, name: Option<String>) -> Opti
 /// The file holds nothing else.
 fn whole(found: Found) -> Found {
     Found { origin: found.origin.whole(), ..found }
-}
-
-fn hex(algorithm: &'static Algorithm, text: &str) -> String {
-    let mut hex = String::new();
-    for byte in digest::digest(algorithm, text.as_bytes()).as_ref() {
-        // Writing into a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
 }

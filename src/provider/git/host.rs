@@ -23,7 +23,7 @@ pub(super) enum Flavour {
 
 /// The word of each flavour in the field `service`, its title, its public host, and the user name that git gives there
 /// beside a token, where any does.
-const FLAVOURS: [(Flavour, &str, &str, &str, Option<&str>); 6] = [
+pub(super) const FLAVOURS: [(Flavour, &str, &str, &str, Option<&str>); 6] = [
     (Flavour::GitHub, "github", "GitHub", "github.com", Some("x-access-token")),
     (Flavour::GitLab, "gitlab", "GitLab", "", Some("oauth2")),
     (Flavour::Bitbucket, "bitbucket", "Bitbucket", "bitbucket.org", None),

@@ -1,10 +1,9 @@
 //! The file of git-credential-store(1): one address a line, with the user and the password in it, percent-encoded.
 
-use std::fmt::Write as _;
-
 use zeroize::Zeroizing;
 
 use crate::secret::Secret;
+use crate::text::{percent_decoded, percent_into};
 
 /// A line of the file.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,7 +38,7 @@ fn address(line: &str) -> Result<Option<Line>, NoAddress> {
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     let Some((pair, host)) = authority.rsplit_once('@') else { return Ok(None) };
     let Some((username, password)) = pair.split_once(':') else { return Ok(None) };
-    let plain = |text: &str| decoded(text).map(|text| String::clone(&text)).ok_or(NoAddress);
+    let plain = |text: &str| percent_decoded(text).map(|text| String::clone(&text)).ok_or(NoAddress);
     let line = Line {
         scheme: scheme.to_ascii_lowercase(),
         host: plain(host)?.to_lowercase(),
@@ -48,24 +47,6 @@ fn address(line: &str) -> Result<Option<Line>, NoAddress> {
         password: Secret::new(plain(password)?),
     };
     Ok((!line.password.expose().is_empty() && !line.host.is_empty()).then_some(line))
-}
-
-/// The text behind percent-encoding; `None` where a `%` is not followed by two hexadecimal digits, or the text is none.
-fn decoded(text: &str) -> Option<Zeroizing<String>> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        if *first != b'%' {
-            bytes.push(*first);
-            continue;
-        }
-        let (digits, after) = rest.split_at_checked(2)?;
-        let digits = std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|d| d.is_ascii_hexdigit()))?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        rest = after;
-    }
-    Some(Zeroizing::new(std::str::from_utf8(&bytes).ok()?.to_owned()))
 }
 
 /// The line for a login.
@@ -85,14 +66,7 @@ pub(super) fn write(scheme: &str, host: &str, username: &str, password: &Secret)
 }
 
 fn encode(text: &str, into: &mut String) {
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            into.push(char::from(byte));
-        } else {
-            // Writing into a String cannot fail.
-            let _ = write!(into, "%{byte:02X}");
-        }
-    }
+    percent_into(text, into, |byte| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte));
 }
 
 #[cfg(test)]

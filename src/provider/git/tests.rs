@@ -15,6 +15,11 @@ use crate::secret::Reason;
 
 mod places;
 
+/// The words of all flavours.
+pub(in crate::provider) fn flavours() -> impl Iterator<Item = &'static str> {
+    host::FLAVOURS.iter().map(|row| row.1)
+}
+
 fn completed(given: Option<&str>, values: &[(&str, &str)]) -> Result<Raw, ProviderError> {
     let given = given.map(|host| ("host".to_owned(), vec![host.to_owned()])).into_iter().collect::<BTreeMap<_, _>>();
     let mut raw = Raw::new();

@@ -6,6 +6,7 @@ use crate::credential::Credential;
 use crate::http::Request;
 use crate::provider::{ProviderError, api};
 use crate::secret::Secret;
+use crate::text::hex;
 
 /// Puts the keys and the signature on a request that is to be sent at `now`, in seconds since 1970.
 pub(super) fn sign(request: &mut Request, credential: &Credential, now: i64) -> Result<(), ProviderError> {
@@ -31,12 +32,7 @@ pub(super) fn sign(request: &mut Request, credential: &Credential, now: i64) -> 
         }
         digest.update(part);
     }
-    let mut signature = "$1$".to_owned();
-    for byte in digest.finish().as_ref() {
-        for digit in [byte >> 4, byte & 0xf] {
-            signature.extend(char::from_digit(digit.into(), 16));
-        }
-    }
+    let signature = format!("$1${}", hex(digest.finish().as_ref()));
     request.set_secret_header("x-ovh-application", &Secret::new(key.to_owned()));
     request.set_secret_header("x-ovh-consumer", consumer);
     request.set_secret_header("x-ovh-timestamp", &Secret::new(now));

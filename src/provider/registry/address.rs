@@ -2,12 +2,8 @@
 
 use url::Url;
 
+use crate::credential::{DOCKER_HUB, docker_key};
 use crate::http::{BadUrl, is_loopback, parse_url};
-
-/// What docker's files call Docker Hub.
-pub(super) const HUB_KEY: &str = "https://index.docker.io/v1/";
-/// The names of Docker Hub. Nothing else is an alias of anything.
-const HUB: [&str; 3] = ["docker.io", "index.docker.io", "registry-1.docker.io"];
 
 /// A sort of registry: whom to ask about a credential, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,7 +71,7 @@ impl Flavour {
             "ghcr.io" => Self::Ghcr,
             "public.ecr.aws" => Self::Ecr,
             "gcr.io" => Self::Gar,
-            _ if HUB.contains(&host) => Self::DockerHub,
+            _ if DOCKER_HUB.contains(&host) => Self::DockerHub,
             _ if Ecr::of_host(host).is_some() => Self::Ecr,
             _ if below(&["pkg.dev", "gcr.io"]) => Self::Gar,
             _ if below(&["azurecr.io", "azurecr.cn", "azurecr.us"]) => Self::Acr,
@@ -123,7 +119,7 @@ impl Address {
         if flavour != Flavour::Helm {
             url.set_path("");
             url.set_query(None);
-            if HUB.contains(&url.host_str().unwrap_or_default()) {
+            if DOCKER_HUB.contains(&url.host_str().unwrap_or_default()) {
                 // Of a name to a name: a host that parsed once.
                 let _ = url.set_host(Some("docker.io"));
             }
@@ -144,15 +140,14 @@ impl Address {
 
     /// What docker's files call it.
     pub(super) fn key(&self) -> String {
-        let host = self.host();
-        if HUB.contains(&host.as_str()) { HUB_KEY.to_owned() } else { host }
+        docker_key(&self.host())
     }
 
     /// The other names of the same registry. Docker Hub has some, nothing else does.
     pub(super) fn aliases(&self) -> impl Iterator<Item = &'static str> {
         let own = self.host();
-        let is_hub = HUB.contains(&own.as_str());
-        HUB.into_iter().filter(move |alias| is_hub && *alias != own)
+        let is_hub = DOCKER_HUB.contains(&own.as_str());
+        DOCKER_HUB.into_iter().filter(move |alias| is_hub && *alias != own)
     }
 
     /// Where its protocol is spoken: Docker Hub's name is not its registry's.

@@ -18,6 +18,11 @@ mod finding;
 mod own;
 mod protocol;
 
+/// The words of all sorts.
+pub(in crate::provider) fn flavours() -> impl Iterator<Item = &'static str> {
+    Flavour::ALL.into_iter().map(Flavour::word)
+}
+
 /// A credential of these values, through the same door as the user's.
 fn credential(values: &[(&str, &str)]) -> Credential {
     let env = Env::invented(Path::new("/none"), Path::new("/"), &[]);
@@ -158,7 +163,9 @@ fn an_ecr_registry_takes_its_region_from_its_address_and_its_password_from_keys(
     let env = Env::invented(Path::new("/none"), Path::new("/"), &[]);
     let mut raw = Raw::new();
     raw.plain("url", url);
-    let refused = PROVIDER.complete(&mut raw, &Here { env: &env, given: &BTreeMap::new() }).unwrap_err();
+    let kind = PROVIDER.complete(&mut raw, &Here { env: &env, given: &BTreeMap::new() }).unwrap();
+    assert_eq!(raw.missing(kind), ["source"], "nothing else is to be asked for");
+    let refused = Fields::parse(kind, raw).unwrap_err();
     assert_eq!(refused.to_string(), "the ECR registry lacks source");
     // Without its keys it fails as that, and not as an invalid credential.
     let (verdict, sent) = verify(&found, |_| panic!("nothing is sent"));

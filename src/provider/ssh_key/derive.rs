@@ -24,8 +24,14 @@ pub(super) fn take_inputs(raw: &mut Raw, here: &Here<'_>) -> Result<(), Provider
     if let Some(public) = public {
         raw.fill("public_key", Secret::new(public_text(public, here)?));
     }
-    if raw.has("private_key") {
-        return Ok(());
+    if let Some(text) = raw.get("private_key") {
+        // What came through stdin is refused in the same words as a file, before anything is asked for.
+        let foreign = |problem: &str| ProviderError::Foreign {
+            place: "stdin".into(),
+            what: "SSH private key",
+            problem: problem.to_owned(),
+        };
+        return if private == Some("-") { key::read(text.expose()).map(|_| ()).map_err(foreign) } else { Ok(()) };
     }
     if let Some(file) = private {
         let (path, text) = private_file(file, here)?;

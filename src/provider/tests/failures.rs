@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::*;
 use crate::credential::tests::credential;
 use crate::http::{HeaderMap, HeaderName, Unreachable};
-use crate::provider::gcp;
+use crate::provider::{api_key, gcp, git, registry};
 use crate::secret::Reason;
 
 mod rows;
@@ -256,4 +256,61 @@ fn every_kind_is_in_the_table() {
     let without = |gap: fn(&Row) -> bool| rows::all().filter(|row| gap(row)).map(|row| row.name).collect::<Vec<_>>();
     assert_eq!(without(|row| row.expired.is_none() && !row.dated && !row.ends), rows::TELLS_NO_END);
     assert_eq!(without(|row| row.insufficient.is_none()), rows::KNOWS_NO_LIMITS);
+}
+
+/// Kinds that have no word for their end in any way of asking.
+const WITHOUT_AN_END: [&str; 6] = [
+    "gcp_service_account",
+    "hetzner_api_token",
+    "verda_oauth_client",
+    "kubeconfig_eks",
+    "kubeconfig_gke",
+    "registry_gar",
+];
+/// Kinds of which no more is asked than anybody may do.
+const WITHOUT_LIMITS: [&str; 3] = ["gcp_service_account", "gcp_authorized_user", "gcp_api_key"];
+/// Kinds that a refusal ends: one signs in anew.
+const WITHOUT_A_REFUSAL: [&str; 1] = ["oauth"];
+
+/// Limits, silence and broken connections come in every row; the classes that each system words itself are counted here,
+/// by provider, so that a new one is not forgotten.
+#[test]
+fn every_provider_has_a_row_for_every_class() {
+    let asked = || kinds().filter(|(_, kind)| !NOT_OVER_HTTP.contains(&kind.id));
+    let without = |has: fn(&Row) -> bool| -> Vec<&str> {
+        let lacks = |kind: &&'static Kind| !rows::all().any(|row| row.kind == kind.id && has(row));
+        asked().map(|(_, kind)| kind).filter(lacks).map(|kind| kind.id).collect()
+    };
+    assert_eq!(without(|row| row.invalid.0 > 0 && !row.ends), WITHOUT_A_REFUSAL, "invalid");
+    assert_eq!(without(|row| row.expired.is_some() || row.dated || row.ends), WITHOUT_AN_END, "expired");
+    assert_eq!(without(|row| row.insufficient.is_some()), WITHOUT_LIMITS, "lacking a permission");
+    let common: BTreeSet<&str> = no_answer().iter().map(|(_, _, outcome)| outcome.word()).collect();
+    assert_eq!(common, BTreeSet::from(["tls", "unreachable"]));
+    assert!(FROM_ANYBODY.iter().any(|(_, said, outcome)| said.0 == 429 && *outcome == Outcome::RateLimited));
+    for provider in PROVIDERS {
+        let over_http = provider.kinds().iter().any(|kind| rows::all().any(|row| row.kind == kind.id));
+        let otherwise = provider.kinds().iter().all(|kind| NOT_OVER_HTTP.contains(&kind.id));
+        assert!(over_http != otherwise, "{} is asked in one way or the other", provider.name());
+    }
+}
+
+/// Within a kind, each system that is known by name refuses in words of its own.
+#[test]
+fn every_system_that_is_known_by_name_is_in_the_table() {
+    let is_there = |kind: &str, field: &'static str, word: &'static str| {
+        rows::all().any(|row| row.kind == kind && row.fields.contains(&(field, word)))
+    };
+    for word in registry::tests::flavours() {
+        // Those whose passwords are made of another credential are kinds of their own.
+        let own = format!("registry_{word}");
+        let is_own = rows::all().any(|row| row.kind == own);
+        assert!(is_own || is_there("registry", "flavour", word), "registry {word}");
+    }
+    for word in git::tests::flavours() {
+        assert!(is_there("git", "service", word), "git host {word}");
+    }
+    for word in api_key::tests::services() {
+        // Nobody can be asked about a token of PyPI but by an upload.
+        assert!(word == "pypi" || is_there("api_key", "service", word), "service {word}");
+    }
 }

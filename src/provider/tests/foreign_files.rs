@@ -13,7 +13,7 @@ use super::*;
 
 /// A file of another tool: who reads it, where it lies below the home, and what is in it. <X> stands for a secret, <B> for a
 /// user and the secret in base64.
-const FILES: [(&str, &str, &str); 36] = [
+const FILES: [(&str, &str, &str); 42] = [
     ("aws", ".aws/credentials", "[default]\naws_access_key_id = AKIAIOSFODNN7ABCDEFG\naws_secret_access_key = <X>\n"),
     (
         "aws",
@@ -21,6 +21,18 @@ const FILES: [(&str, &str, &str); 36] = [
         "[profile a]\nregion = eu-west-1\ncredential_process = sh -c <X>\n[default]\ns3 =\n  a = <X>\n",
     ),
     ("aws", ".aws/sso/cache/a.json", r#"{"accessToken": "<X>", "expiresAt": "2026-01-01T00:00:00Z"}"#),
+    (
+        "aws",
+        ".aws/cli/cache/a.json",
+        r#"{"Credentials": {"AccessKeyId": "ASIAIOSFODNN7ABCDEFG", "SecretAccessKey": "<X>", "SessionToken": "<X>",
+            "Expiration": "2999-01-01T00:00:00Z"}, "AssumedRoleUser": {"Arn": "arn:aws:sts::1:assumed-role/a/b"}}"#,
+    ),
+    (
+        "aws",
+        SIGN_IN,
+        r#"{"accessToken": {"accessKeyId": "ASIAIOSFODNN7ABCDEFG", "secretAccessKey": "<X>",
+        "sessionToken": "<X>", "expiresAt": "2999-01-01T00:00:00Z"}, "refreshToken": "<X>"}"#,
+    ),
     ("gcp", ".config/gcloud/application_default_credentials.json", SERVICE_ACCOUNT),
     ("gcp", ".config/gcloud/legacy_credentials/a@b.example/adc.json", AUTHORIZED_USER),
     ("gcp", ".config/gcloud/configurations/config_default", "[core]\nproject = a\naccount = b\n[auth]\ntoken = <X>\n"),
@@ -33,6 +45,7 @@ const FILES: [(&str, &str, &str); 36] = [
     ("hetzner", ".config/hcloud/cli.toml", "active_context = \"a\"\n[[contexts]]\nname = \"a\"\ntoken = \"<X>\"\n"),
     ("vercel", ".local/share/com.vercel.cli/auth.json", r#"{"token": "<X>", "refreshToken": "<X>"}"#),
     ("vercel", ".local/share/com.vercel.cli/config.json", r#"{"currentTeam": "a", "secret": "<X>"}"#),
+    ("vercel", ".now/auth.json", r#"{"token": "<X>"}"#),
     ("verda", ".verda/credentials", "[default]\nverda_client_id = a\nverda_client_secret = <X>\n"),
     ("verda", ".verda/config.yaml", "auth:\n  profile: default\n  secret: <X>\n"),
     (
@@ -55,6 +68,7 @@ const FILES: [(&str, &str, &str); 36] = [
     ),
     ("git", ".netrc", "machine g.example login alice password <X>\nmacdef init\n<X>\n\n"),
     ("git", ".git-credentials", "https://alice:<X>@g.example\n"),
+    ("git", ".config/git/credentials", "https://alice:<X>@g.example\n"),
     ("git", ".config/gh/hosts.yml", "github.com:\n    user: alice\n    oauth_token: <X>\n"),
     ("git", ".config/glab-cli/config.yml", "hosts:\n  gitlab.com:\n    token: <X>\n    user: alice\n"),
     ("git", ".config/tea/config.yml", "logins:\n- name: a\n  url: https://g.example\n  token: <X>\n  user: alice\n"),
@@ -72,8 +86,23 @@ const FILES: [(&str, &str, &str); 36] = [
     ("api-key", ".cache/huggingface/token", "<X>\n"),
     ("api-key", ".cache/huggingface/stored_tokens", "[a]\nhf_token = <X>\n"),
     ("api-key", ".slack/credentials.json", r#"{"T0": {"token": "<X>", "refresh_token": "<X>", "team_id": "T0"}}"#),
+    ("api-key", ".cargo/credentials.toml", "[registry]\ntoken = \"<X>\"\n[registries.corp]\ntoken = \"<X>\"\n"),
+    (
+        "api-key",
+        ".cargo/config.toml",
+        "[registries.corp]\nindex = \"sparse+https://c.example/index/\"\ntoken = \"<X>\"\n",
+    ),
     ("password", ".msmtprc", "account a\nhost h.example\nuser u\npassword <X>\n"),
     ("password", ".config/msmtp/config", "defaults\ntls on\naccount a\nhost h.example\nuser u\npassword \"<X>\"\n"),
+];
+
+/// The cache of `aws login` for the session that the configuration below names.
+const SIGN_IN: &str = ".aws/login/cache/b7d71d383b9557a9bad4c3346c50365819226484c6824a0fdef66637be339db0.json";
+/// Files that are read only because of another one, which lies beside them whole.
+const BESIDE: [(&str, &str, &str); 3] = [
+    (SIGN_IN, ".aws/config", "[default]\nlogin_session = arn:aws:iam::123456789012:user/alice\n"),
+    (".cargo/config.toml", ".cargo/credentials.toml", "[registries.corp]\ntoken = \"t\"\n"),
+    (".local/share/com.vercel.cli/config.json", ".local/share/com.vercel.cli/auth.json", "{\"token\": \"t\"}"),
 ];
 
 const SERVICE_ACCOUNT: &str = r#"{"type": "service_account", "project_id": "p", "private_key_id": "k", "private_key":
@@ -183,19 +212,29 @@ impl Home {
         Self { _folder: folder, env, path }
     }
 
-    /// What the provider finds when this is in the file. Fails where that takes long, or tells of the secret.
-    fn read(&self, provider: &str, path: &str, text: &str) -> usize {
+    fn write(&self, path: &str, text: &str) -> std::path::PathBuf {
         let file = self.path.join(path);
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, text).unwrap();
         std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        file
+    }
+
+    /// What the provider finds when this is in the file. Fails where that takes long, or tells of the secret.
+    fn read(&self, provider: &str, path: &str, text: &str) -> usize {
+        let beside = BESIDE.iter().filter(|(of, ..)| *of == path).map(|(_, path, text)| (*path, *text));
+        let files: Vec<_> = beside.chain([(path, text)]).map(|(path, text)| self.write(path, text)).collect();
         let given = BTreeMap::new();
         let here = Here { env: &self.env, given: &given };
         let started = Instant::now();
         let found = by_name(provider).unwrap().discover(&here);
         // Generous: what does not end early takes hours, and this machine may be busy.
         assert!(started.elapsed() < Duration::from_secs(20), "{path} took {:?}: {text:?}", started.elapsed());
-        std::fs::remove_file(&file).unwrap();
+        for file in files {
+            std::fs::remove_file(&file).unwrap();
+            // An empty folder of a tool makes it look elsewhere no more; one that holds others stays.
+            let _ = std::fs::remove_dir(file.parent().unwrap());
+        }
         let shown: Vec<String> = found.found.iter().map(|found| format!("{:?}{:?}", found.raw, found.kind)).collect();
         assert!(!shown.concat().contains(&CANARY[..17]), "{path}: {shown:?}");
         for broken in &found.broken {
@@ -277,7 +316,6 @@ fn the_files_are_where_they_are_looked_for() {
         ".aws/sso/cache/a.json",
         ".config/gcloud/configurations/config_default",
         ".config/gcloud/active_config",
-        ".local/share/com.vercel.cli/config.json",
         ".verda/config.yaml",
         ".ssh/id_ed25519",
         ".ssh/config",

@@ -10,30 +10,60 @@ use base64::engine::{GeneralPurpose, general_purpose};
 use zeroize::Zeroizing;
 
 use super::SHORTEST;
+use super::broken::LENGTHS;
 use crate::secret::Secret;
 
 /// The shortest line of a secret of many lines that is masked for itself: shorter ones are words like others.
 const SHORTEST_LINE: usize = 8;
 
-type Form = Zeroizing<Vec<u8>>;
+/// A secret as it may stand in output.
+pub type Form = Zeroizing<Vec<u8>>;
 
 /// Every form of a secret, some more than once. None where it is too short to be masked.
 pub fn of(secret: &Secret, plain: &BTreeSet<String>) -> Vec<Form> {
-    let whole = secret.expose();
-    let trimmed = whole.trim_end_matches(['\n', '\r']);
+    let mut forms = Vec::new();
+    for text in texts(secret, plain) {
+        written(text, &mut forms);
+    }
+    whole_in_base64(secret, &mut forms);
+    forms
+}
+
+/// Those forms of a secret that programs break into lines: the ones in base64.
+pub(super) fn in_base64(secret: &Secret, plain: &BTreeSet<String>) -> Vec<Form> {
+    let mut forms = Vec::new();
+    for text in texts(secret, plain) {
+        base64(text.as_bytes(), &mut forms);
+    }
+    whole_in_base64(secret, &mut forms);
+    forms
+}
+
+/// The lines in which programs write a secret in base64 that stands alone there, where it takes more than one: for
+/// whoever masks line by line.
+pub fn lines_in_base64(secret: &Secret) -> Vec<Form> {
+    let mut lines = Vec::new();
+    for text in [trimmed(secret), secret.expose()] {
+        let encoded = Zeroizing::new(general_purpose::STANDARD.encode(text).into_bytes());
+        for length in LENGTHS.into_iter().filter_map(|length| usize::try_from(length).ok()) {
+            let telling = encoded.chunks(length).filter(|line| encoded.len() > length && line.len() >= SHORTEST_LINE);
+            lines.extend(telling.map(|line| Zeroizing::new(line.to_vec())));
+        }
+    }
+    lines
+}
+
+/// A secret without the line break at its end, and those of its lines that say something.
+fn texts<'s>(secret: &'s Secret, plain: &BTreeSet<String>) -> Vec<&'s str> {
+    let trimmed = trimmed(secret);
     if trimmed.len() < SHORTEST || trimmed.trim().is_empty() {
         return Vec::new();
     }
-    let mut forms = Vec::new();
-    written(trimmed, &mut forms);
-    if trimmed.len() < whole.len() {
-        // Of a text with its line break, the last letters in base64 are others.
-        base64(whole.as_bytes(), &mut forms);
-    }
+    let mut texts = vec![trimmed];
     if trimmed.contains('\n') {
-        let mut telling = |text: &str| {
+        let mut telling = |text: &'s str| {
             if is_telling(text) && !plain.contains(text) {
-                written(text, &mut forms);
+                texts.push(text);
             }
         };
         for line in trimmed.lines().map(str::trim) {
@@ -46,7 +76,19 @@ pub fn of(secret: &Secret, plain: &BTreeSet<String>) -> Vec<Form> {
             value.split(r"\n").filter(|part| part.len() < value.len()).for_each(&mut telling);
         }
     }
-    forms
+    texts
+}
+
+fn trimmed(secret: &Secret) -> &str {
+    secret.expose().trim_end_matches(['\n', '\r'])
+}
+
+/// Of a text with its line break, the last letters in base64 are others.
+fn whole_in_base64(secret: &Secret, forms: &mut Vec<Form>) {
+    let trimmed = trimmed(secret);
+    if trimmed.len() < secret.expose().len() && trimmed.len() >= SHORTEST && !trimmed.trim().is_empty() {
+        base64(secret.expose().as_bytes(), forms);
+    }
 }
 
 /// Whether a line says something: the borders of a key block and lone brackets do not.

@@ -165,6 +165,56 @@ fn large_secrets_take_the_other_automaton() {
     assert_eq!(String::from_utf8(out).unwrap(), format!("x***y *** {}", &large[..39_999]));
 }
 
+/// A text in base64 as programs write it: in lines of this length, each with this end.
+fn in_lines(text: &str, length: usize, end: &str) -> String {
+    let encoded = STANDARD.encode(text);
+    let lines = encoded.as_bytes().chunks(length).map(|line| std::str::from_utf8(line).unwrap());
+    lines.map(|line| format!("{line}{end}")).collect()
+}
+
+#[test]
+fn base64_that_is_broken_into_lines_is_found() {
+    let long: String = (0..150u32).map(|number| char::from(b'!' + (number * 7919 % 90) as u8)).collect();
+    let masks = masks(&[&long, "a-short-s3cr3t"]);
+    for (length, end) in [(64, "\n"), (76, "\n"), (76, "\r\n")] {
+        let alone = in_lines(&long, length, end);
+        let out = masked(&masks, format!("cert:\n{alone}next\n").as_bytes(), &[1]);
+        assert_eq!(String::from_utf8(out).unwrap(), format!("cert:\n***{end}next\n"));
+        for secret in [&long, "a-short-s3cr3t"] {
+            for before in 0..90 {
+                let text = format!("{}{secret}{}", "u".repeat(before), "z".repeat(50));
+                let lines = in_lines(&text, length, end);
+                let out = masked(&masks, lines.as_bytes(), &[7, 80]);
+                assert_eq!(out, masked(&masks, lines.as_bytes(), &[usize::MAX]));
+                let out = String::from_utf8(out).unwrap();
+                let rest: String = out.chars().filter(char::is_ascii_alphanumeric).collect();
+                assert!(out.contains("***") && rest.len() <= (before + 50) * 4 / 3 + 6, "{before}: {out}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_line_does_not_wait_for_the_next_one() {
+    let masks = masks(&["a-short-s3cr3t"]);
+    let begun = &STANDARD.encode("a-short-s3cr3t")[..9];
+    for before in [0, 30, 66, 68] {
+        let mut stream = Stream::new(Arc::clone(&masks));
+        let mut out = Vec::new();
+        let line = format!("{}{begun}\n", " ".repeat(before));
+        stream.push(line.as_bytes(), &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), line);
+    }
+    // Behind a whole line it does, and comes with the next one as it is.
+    let mut stream = Stream::new(Arc::clone(&masks));
+    let mut out = Vec::new();
+    let line = format!("{}{begun}\n", " ".repeat(76 - begun.len()));
+    stream.push(line.as_bytes(), &mut out);
+    assert_eq!(out, line.as_bytes()[..76 - begun.len()]);
+    stream.push(b"x", &mut out);
+    assert_eq!(String::from_utf8_lossy(&out), format!("{line}x"));
+}
+
 /// The outcome by the definition: every place that any form covers, in one stretch each.
 fn by_definition(forms: &[Vec<u8>], text: &[u8]) -> Vec<u8> {
     let mut covered = vec![false; text.len()];

@@ -1,6 +1,7 @@
 //! Items of the keychain, through the `keyring` library, without a deadline.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use keyring_core::{Entry, Error};
 use zeroize::Zeroizing;
@@ -12,12 +13,39 @@ use super::super::{Choice, Reason, Secret, SecretStore, Slot, StoreError, round_
 /// The attribute that all items of lanyard share.
 const SERVICE: &str = "lanyard";
 
+/// Whether the library has opened the keychain in this process.
+static IS_OPEN: AtomicBool = AtomicBool::new(false);
+
 /// Opens the platform's keychain, once per process.
 pub(super) fn open() -> Result<(), StoreError> {
     match keyring::Entry::store_status() {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            IS_OPEN.store(true, Ordering::Release);
+            Ok(())
+        }
         Err(error) => Err(StoreError::Absent { store: Choice::Keychain.title(), cause: Some(reason(error)) }),
     }
+}
+
+/// Opens whatever way there is to read items, once per process.
+pub(super) fn open_to_read() -> Result<(), StoreError> {
+    #[cfg(all(unix, not(any(target_os = "macos", target_os = "ios", target_os = "android"))))]
+    if !IS_OPEN.load(Ordering::Acquire) && super::session::open() {
+        return Ok(());
+    }
+    open()
+}
+
+/// The item of a slot, by the way that [`open_to_read`] opened, or by the library where that finds nothing.
+pub(super) fn read_now(slot: &Slot) -> Result<Option<Secret>, StoreError> {
+    #[cfg(all(unix, not(any(target_os = "macos", target_os = "ios", target_os = "android"))))]
+    if !IS_OPEN.load(Ordering::Acquire)
+        && let Some(found) = super::session::read(&attributes(slot))
+    {
+        return text(found, slot).map(Some);
+    }
+    open()?;
+    Items.get(slot)
 }
 
 /// All items of lanyard in the opened keychain.
@@ -30,14 +58,7 @@ impl SecretStore for Items {
         let found = parts::read(&Parts { action: "read", slot }, &slot.name)?;
         #[cfg(not(windows))]
         let found = read(slot).map_err(|error| failure(&error, "read", slot))?;
-        let Some(mut bytes) = found else { return Ok(None) };
-        match String::from_utf8(std::mem::take(&mut *bytes)) {
-            Ok(text) => Ok(Some(Secret::new(text))),
-            Err(error) => {
-                drop(Zeroizing::new(error.into_bytes()));
-                Err(damaged(slot))
-            }
-        }
+        found.map(|bytes| text(bytes, slot)).transpose()
     }
 
     fn set(&self, slot: &Slot, value: &Secret) -> Result<(), StoreError> {
@@ -62,6 +83,20 @@ impl SecretStore for Items {
     fn choice(&self) -> Choice {
         Choice::Keychain
     }
+}
+
+/// What an item holds is text; all that is kept there is.
+fn text(mut bytes: Zeroizing<Vec<u8>>, slot: &Slot) -> Result<Secret, StoreError> {
+    String::from_utf8(std::mem::take(&mut *bytes)).map(Secret::new).map_err(|error| {
+        drop(Zeroizing::new(error.into_bytes()));
+        damaged(slot)
+    })
+}
+
+/// What an item is found by.
+#[cfg(all(unix, not(any(target_os = "macos", target_os = "ios", target_os = "android"))))]
+fn attributes(slot: &Slot) -> HashMap<&'static str, &str> {
+    HashMap::from([("service", SERVICE), ("username", slot.name.as_str())])
 }
 
 /// The items that one value of `slot` is spread over.

@@ -190,6 +190,53 @@ fn a_read_asks_the_keychain_for_nothing_more_than_it_needs() {
     });
 }
 
+/// Has another program store what this process has never touched.
+fn store_elsewhere(value: &str) {
+    let script = format!("printf %s '{value}' | secret-tool store --label=x service lanyard username work");
+    assert!(run(&["sh", "-c", &script]).1);
+}
+
+#[test]
+fn a_first_read_opens_a_session_and_no_more() {
+    with_keyring("a_first_read_opens_a_session_and_no_more", None, || {
+        store_elsewhere("canary-in-the-mine");
+        let mut monitor = Monitor::start();
+        let (keychain, work) = (Keychain::new(false), slot("work"));
+        assert_eq!(keychain.get(&work).unwrap(), Some(secret("canary-in-the-mine")));
+        assert_eq!(keychain.get(&work).unwrap(), Some(secret("canary-in-the-mine")));
+        let seen = monitor.stop();
+        let calls: Vec<&str> = seen
+            .lines()
+            .filter(|line| line.starts_with("method call") && line.contains("/org/freedesktop/secrets"))
+            .filter_map(|line| line.rsplit_once("member=").map(|(_, member)| member))
+            .collect();
+        assert_eq!(calls, ["OpenSession", "SearchItems", "GetSecret", "SearchItems", "GetSecret"]);
+        assert!(!seen.contains("canary"), "{seen}");
+        // What is not there, and what was made since by the library, is told all the same.
+        assert_eq!(keychain.get(&slot("other")).unwrap(), None);
+        keychain.set(&work, &secret("another")).unwrap();
+        assert_eq!(keychain.get(&work).unwrap(), Some(secret("another")));
+    });
+}
+
+#[test]
+fn a_keychain_that_dies_in_the_middle_of_a_first_read_is_told() {
+    with_keyring("a_keychain_that_dies_in_the_middle_of_a_first_read_is_told", None, || {
+        store_elsewhere("x");
+        assert!(run(&["kill", "-STOP", &keyring_pid()]).1);
+        let killer = std::thread::spawn(|| {
+            std::thread::sleep(Duration::from_millis(300));
+            run(&["kill", "-KILL", &keyring_pid()]);
+        });
+        let start = Instant::now();
+        // The bus may start another one, which nobody unlocks.
+        let error = Keychain::new(false).get(&slot("work")).unwrap_err();
+        killer.join().unwrap();
+        assert!(matches!(error, StoreError::Absent { .. } | StoreError::Locked { .. }), "{error:?}");
+        assert!(start.elapsed() < QUICK);
+    });
+}
+
 /// `dbus-monitor`, for as long as a test wants to listen.
 struct Monitor {
     child: Child,

@@ -17,6 +17,8 @@ impl OrgVault<'_> {
         let New { name, scope, fields, expires, tags, note, verdict, replaces, retiring } = new;
         let Fields { kind, plain, secrets } = fields;
         let check = verdict.as_ref().and_then(|verdict| verdict.outcome.check());
+        let scopes = verdict.as_ref().filter(|_| check.is_some()).map_or(&[][..], |verdict| &verdict.scopes[..]);
+        let scopes = written::scopes(scopes);
         if replaces.is_none() {
             check_name(&name)?;
         }
@@ -45,8 +47,8 @@ impl OrgVault<'_> {
         let event = Event { detail: kind.id, ..Event::done(action, &id) };
         self.change(&event, |rows| {
             match &replaces {
-                None => self.insert(rows, &metadata, retiring.as_deref())?,
-                Some(old) => self.replace(rows, old, &mut metadata, retiring.as_deref())?,
+                None => self.insert(rows, &metadata, retiring.as_deref(), &scopes)?,
+                Some(old) => self.replace(rows, old, &mut metadata, retiring.as_deref(), &scopes)?,
             }
             self.put_hosts(rows, &metadata)?;
             self.seal_in(rows, &metadata, &secrets)
@@ -55,12 +57,18 @@ impl OrgVault<'_> {
         Ok(metadata)
     }
 
-    fn insert(&self, rows: &mut dyn Rows, metadata: &Metadata, retiring: Option<&str>) -> Result<(), VaultError> {
+    fn insert(
+        &self,
+        rows: &mut dyn Rows,
+        metadata: &Metadata,
+        retiring: Option<&str>,
+        scopes: &str,
+    ) -> Result<(), VaultError> {
         let row = written::write(metadata);
         rows.execute(
             "INSERT INTO credentials (org, id, project, name, kind, fields, secret_names, tags, note, created, \
-             updated, used, verified, expires, checked, version, rotating, retiring, revision) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, NULL, $17, 1)",
+             updated, used, verified, expires, checked, version, rotating, retiring, revision, scopes) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, NULL, $17, 1, $18)",
             values![
                 self.scope.id(),
                 &row.id,
@@ -79,6 +87,7 @@ impl OrgVault<'_> {
                 &row.checked,
                 row.version,
                 retiring,
+                scopes,
             ],
         )?;
         Ok(())
@@ -92,6 +101,7 @@ impl OrgVault<'_> {
         old: &Metadata,
         metadata: &mut Metadata,
         retiring: Option<&str>,
+        scopes: &str,
     ) -> Result<(), VaultError> {
         let row = written::write(metadata);
         let tags = (metadata.tags != old.tags).then_some(&row.tags);
@@ -99,7 +109,7 @@ impl OrgVault<'_> {
         let changed = rows.execute(
             "UPDATE credentials SET kind = $4, fields = $5, secret_names = $6, tags = COALESCE($7, tags), \
              note = COALESCE($8, note), updated = $9, verified = $10, expires = $11, checked = $12, version = $13, \
-             rotating = NULL, retiring = COALESCE($14, retiring), revision = revision + 1 \
+             rotating = NULL, retiring = COALESCE($14, retiring), scopes = $15, revision = revision + 1 \
              WHERE org = $1 AND id = $2 AND version = $3",
             values![
                 self.scope.id(),
@@ -116,6 +126,7 @@ impl OrgVault<'_> {
                 &row.checked,
                 row.version,
                 retiring,
+                scopes,
             ],
         )?;
         if changed == 0 {
@@ -233,7 +244,7 @@ impl OrgVault<'_> {
 
     /// Removes a credential with its secrets; with a revision, only while the row is of it.
     pub(crate) fn remove_if(&self, metadata: &Metadata, revision: Option<i64>) -> Result<bool, VaultError> {
-        self.change(&Event::done("credential.delete", &metadata.id), |rows| {
+        let removed = self.change(&Event::done("credential.delete", &metadata.id), |rows| {
             if revision.is_some() {
                 self.standing(rows, metadata, revision)?;
             }
@@ -242,7 +253,9 @@ impl OrgVault<'_> {
             rows.execute("DELETE FROM data_keys WHERE org = $1 AND credential = $2", whose)?;
             rows.execute("DELETE FROM secrets WHERE org = $1 AND credential = $2", whose)?;
             Ok(rows.execute("DELETE FROM credentials WHERE org = $1 AND id = $2", whose)? > 0)
-        })
+        })?;
+        self.db.forget();
+        Ok(removed)
     }
 }
 

@@ -39,6 +39,7 @@ forward! {
     rotation(metadata: &Metadata) -> Result<Unfinished, VaultError>;
     note_rotation(metadata: &Metadata, unfinished: &Unfinished) -> Result<(), VaultError>;
     remove(metadata: &Metadata) -> Result<bool, VaultError>;
+    scopes(metadata: &Metadata) -> Result<Vec<String>, VaultError>;
     users(metadata: &Metadata) -> Result<Vec<String>, VaultError>;
 }
 
@@ -110,6 +111,28 @@ fn what_is_moved_in_the_database_does_not_open() {
         let told = entry.contains("secret.read") && entry.contains("failed");
         assert!(told || change.contains("organization_keys"), "{entry}");
     }
+}
+
+#[test]
+fn what_is_deleted_is_overwritten() {
+    let scratch = Scratch::new();
+    let mine = Whole::of(&scratch);
+    let stored = mine.put(New::named("db", variables(&[("A", "1")]))).unwrap();
+    let rests = |rows: &mut dyn Rows| {
+        let mut key = rows.first("SELECT wrapped FROM data_keys", &[])?.unwrap();
+        let mut secret = rows.first("SELECT sealed FROM secrets", &[])?.unwrap();
+        Ok::<_, DbError>([key.bytes(0)?, secret.bytes(0)?])
+    };
+    let rested = scratch.db.read(rests).unwrap();
+    let is_there = |bytes: &[u8]| {
+        ["server.db", "server.db-wal"].iter().any(|file| {
+            let held = std::fs::read(scratch.dir.path().join(file)).unwrap_or_default();
+            held.windows(bytes.len()).any(|part| part == bytes)
+        })
+    };
+    assert!(rested.iter().all(|bytes| is_there(bytes)), "what is looked for is found while it is there");
+    assert!(mine.remove(&stored).unwrap());
+    assert!(!rested.iter().any(|bytes| is_there(bytes)));
 }
 
 #[test]

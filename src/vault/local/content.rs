@@ -9,7 +9,7 @@ use super::{Local, MOST_CHANGES, Place, SOURCE, data_key_place, seal};
 use crate::credential::{Check, Credential, Fields, Issued, Metadata, Scope};
 use crate::provider::{self, Verdict};
 use crate::secret::Secret;
-use crate::store::{Amendment, CredentialRow, RowError, SealedRows};
+use crate::store::{Amendment, Checked, CredentialRow, RowError, SealedRows};
 use crate::vault::seal::DoesNotOpen;
 use crate::vault::{Change, Form, Kept, New, Unfinished, Vault, VaultError, check_name, id, in_words, rows};
 
@@ -61,6 +61,7 @@ impl Vault for Local<'_> {
         let New { name, scope, fields, expires, tags, note, verdict, replaces, retiring } = new;
         let Fields { kind, plain, secrets } = fields;
         let check = verdict.as_ref().and_then(|verdict| verdict.outcome.check());
+        let scopes = verdict.as_ref().filter(|_| check.is_some()).map(|verdict| rows::scopes(&verdict.scopes));
         if replaces.is_none() {
             check_name(&name)?;
         }
@@ -90,7 +91,7 @@ impl Vault for Local<'_> {
         for time in [&mut metadata.verified, &mut metadata.expires] {
             *time = time.map(kept);
         }
-        let row = CredentialRow { retiring, ..rows::write(&metadata) };
+        let row = CredentialRow { retiring, scopes, ..rows::write(&metadata) };
         let hosts = provider::hosts(&metadata);
         self.sealing(&metadata.name, |store, open| {
             let sealed = seal(open, &metadata, &secrets)?;
@@ -140,7 +141,14 @@ impl Vault for Local<'_> {
         }
         let expires = verdict.expires.map(|at| at.timestamp_millis());
         let updated = metadata.updated.timestamp_millis();
-        Ok(store.note_check(&metadata.id, updated, check.word(), at.timestamp_millis(), expires)?)
+        let scopes = rows::scopes(&verdict.scopes);
+        let checked = Checked { word: check.word(), at: at.timestamp_millis(), expires, scopes: &scopes };
+        Ok(store.note_check(&metadata.id, updated, checked)?)
+    }
+
+    fn scopes(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
+        let Some((store, _)) = self.existing()? else { return Ok(Vec::new()) };
+        Ok(store.scopes(&metadata.id)?.as_deref().map_or_else(Vec::new, rows::read_scopes))
     }
 
     fn note_use(&self, metadata: &Metadata, at: DateTime<Utc>) -> Result<(), VaultError> {
@@ -223,8 +231,7 @@ impl Local<'_> {
         let row = store.credential(&vault.id, project, &metadata.name)?.filter(|row| row.id == metadata.id);
         let mut amended = rows::read(&row.ok_or_else(gone)?)?;
         let (old_tags, old_name) = (rows::words(&amended.tags), amended.name.clone());
-        amended.tags.extend(change.tag.iter().cloned());
-        amended.tags.retain(|tag| !change.untag.contains(tag));
+        amended.tags = change.tags(&amended.tags);
         amended.name = change.name.clone().unwrap_or(amended.name);
         amended.scope = change.scope.clone().unwrap_or(amended.scope);
         amended.note = change.note.clone().unwrap_or(amended.note);

@@ -5,17 +5,17 @@ use std::sync::Mutex;
 use super::*;
 
 /// What several threads share of a machine: its folder and its keychain.
-struct Machine {
-    dir: tempfile::TempDir,
+pub(super) struct Machine {
+    pub(super) dir: tempfile::TempDir,
     keychain: Memory,
 }
 
 impl Machine {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap(), keychain: Memory::new() }
     }
 
-    fn vault(&self) -> Local<'_> {
+    pub(super) fn vault(&self) -> Local<'_> {
         let opener = |_| -> Result<Box<dyn SecretStore>, StoreError> { Ok(Box::new(Shared(&self.keychain))) };
         Local::new(self.dir.path(), Choice::Keychain, Box::new(opener), &now)
     }

@@ -80,8 +80,8 @@ impl Given {
     }
 }
 
-/// The kinds whose secret comes of a sign-in, which no flag gives, and has tests of its own; or is another credential's.
-pub const OF_A_SIGN_IN: [&str; 3] = ["oauth", "kubeconfig_eks", "kubeconfig_gke"];
+/// The kind whose secret comes of a sign-in, which no flag gives, and has tests of its own.
+pub const OF_A_SIGN_IN: [&str; 1] = ["oauth"];
 
 /// Credentials of every kind that values make, all of which are asked about at `url`.
 pub fn all(url: &str, given: &Given) -> Vec<Kept> {
@@ -152,16 +152,23 @@ fn hosts(url: &str, given: &Given) -> Vec<Kept> {
         ("old-cluster", format!("{{username: admin, password: {}}}", password.text()), vec![password]),
         ("certified", certified, key),
     ] {
-        let text = format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: dev\nclusters: [{{name: c, cluster: {{server: \"{url}\"}}}}]\n\
-             contexts: [{{name: dev, context: {{cluster: c, user: u}}}}]\nusers: [{{name: u, user: {user}}}]\n"
-        );
+        let text = kubeconfig(url, &user);
         let file = given.file(&text).display().to_string();
         hosts.push(Kept::new("kubeconfig", name, &["k8s", "--kubeconfig", &file]).holds(
             "kubeconfig",
             &text,
             &canaries,
         ));
+    }
+    let of_aws = ["--source", "sts", "--eks-cluster", "dev", "--region", "eu-west-1"];
+    for (kind, name, words) in
+        [("kubeconfig_eks", "eks", &of_aws[..]), ("kubeconfig_gke", "gke", &["--source", "robot"])]
+    {
+        // Proved by another credential, it takes along nothing of what the file proves its user with.
+        let dropped = canary(40);
+        let file = given.file(&kubeconfig(url, &format!("{{token: {}}}", dropped.text()))).display().to_string();
+        let words = [&["k8s", "--kubeconfig", &file], words].concat();
+        hosts.push(Kept::new(kind, name, &words).holds("kubeconfig", &without_a_user(url), &[dropped]));
     }
     for (name, flavour) in [("registry", "oci"), ("harbor", "harbor"), ("artifactory", "jfrog"), ("charts", "helm")] {
         hosts.push(Kept::new("registry", name, &["registry", url, "--username", "alice", "--flavour", flavour]).piped(
@@ -191,6 +198,22 @@ fn hosts(url: &str, given: &Given) -> Vec<Kept> {
         ));
     }
     hosts
+}
+
+/// A kubeconfig of one context with this user.
+fn kubeconfig(url: &str, user: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: dev\nclusters: [{{name: c, cluster: {{server: \"{url}\"}}}}]\n\
+         contexts: [{{name: dev, context: {{cluster: c, user: u}}}}]\nusers: [{{name: u, user: {user}}}]\n"
+    )
+}
+
+/// The same as it is stored where tokens are made of another credential.
+fn without_a_user(url: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: \"dev\"\nclusters:\n- name: \"c\"\n  cluster:\n    server: \"{url}\"\n\
+         contexts:\n- name: \"dev\"\n  context:\n    cluster: \"c\"\n    user: \"u\"\nusers:\n- name: \"u\"\n  user:\n"
+    )
 }
 
 fn keys_and_files(given: &Given) -> Vec<Kept> {

@@ -106,3 +106,64 @@ fn a_sign_in_is_told_to_nobody_whatever_the_service_repeats() {
     stage.sweep(&mut sweep);
     sweep.assert_clean();
 }
+
+const AUDIENCE: &str = "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/corp";
+
+/// The commands that hand a token of the sign-in out, and what each is told on stdin.
+const HANDED: [(&str, &str); 9] = [
+    ("helper git get", "protocol=https\nhost=git.example\n\n"),
+    ("helper git get", "capability[]=authtype\nprotocol=https\nhost=git.example\n\n"),
+    ("helper go https://git.example/m", ""),
+    ("helper bazel get", "{\"uri\":\"https://git.example/x\"}"),
+    ("helper google corp", ""),
+    ("credentials export corp --format env", ""),
+    ("run --credential corp -- env", ""),
+    ("inject -", "lanyard://corp/token"),
+    ("helper git erase", "protocol=https\nhost=git.example\nusername=oauth2\npassword=x\n\n"),
+];
+
+#[test]
+fn what_renews_a_sign_in_is_handed_to_nobody() {
+    let idp = Idp::honest();
+    let mut stage = stage_for(&idp);
+    let git = "[services.corp.git]\naddress = \"https://git.example\"\nusername = \"oauth2\"\n";
+    let config = stage.config();
+    stage.write_config(&format!("{config}{git}"));
+    stage.set("GOOGLE_EXTERNAL_ACCOUNT_AUDIENCE", AUDIENCE);
+    stage.set("GOOGLE_EXTERNAL_ACCOUNT_TOKEN_TYPE", "urn:ietf:params:oauth:token-type:jwt");
+    connect(&stage, &["store", "oauth", "corp", "--no-browser"]).ends(0);
+    stage.run(&["credentials", "update", "corp", "--field", &format!("google_audience={AUDIENCE}")]).ends(0);
+    let of = |name: &str| Canary::of(session(&stage)[name].as_str().expect("a token"));
+    let mut refresh = vec![of("refresh_token")];
+    let mut handed = vec![of("access_token"), of("id_token")];
+    let mut told = Vec::new();
+    for hours in ["+0h", "+2h"] {
+        // Later, it is renewed first.
+        stage.at(hours);
+        for (command, text) in HANDED {
+            let words: Vec<&str> = ["-vvv"].into_iter().chain(command.split(' ')).collect();
+            let mut asking = stage.command(&words);
+            asking.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut asking = asking.spawn().expect("it starts");
+            let _ = std::io::Write::write_all(&mut asking.stdin.take().expect("a pipe"), text.as_bytes());
+            told.push((format!("{command}, {hours}"), asking.wait_with_output().expect("it ends")));
+        }
+        let now = session(&stage);
+        let now = |name: &str| Canary::of(now[name].as_str().expect("a token"));
+        refresh.push(now("refresh_token"));
+        handed.extend([now("access_token"), now("id_token")]);
+    }
+    assert_ne!(refresh[1], refresh[2], "it was renewed");
+    let mut nobody = Sweep::for_canaries(&[&refresh[..], &handed].concat());
+    let mut answers = 0;
+    for (what, output) in &told {
+        nobody.bytes(&format!("stderr of {what}"), &output.stderr);
+        let (mut stdout, mut answer) = (Sweep::for_canaries(&refresh), Sweep::for_canaries(&handed));
+        stdout.bytes(&format!("stdout of {what}"), &output.stdout).assert_clean();
+        answer.bytes("stdout", &output.stdout);
+        answers += usize::from(!answer.traces().is_empty());
+    }
+    assert!(answers >= 14, "only {answers} of {} answers held a token", told.len());
+    nobody.tree(stage.root());
+    nobody.assert_clean();
+}

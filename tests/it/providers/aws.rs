@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::clouds::{assert_unseen, at_file};
 use super::foreground::Foreground;
+use crate::double::{Answer, Double};
 use crate::peers::free_port;
 use crate::stage::{Outcome, Stage};
 use crate::vaulted::{self, list, reveal};
@@ -255,6 +256,42 @@ fn a_role_is_assumed_through_its_source_and_through_another_role() {
     assert!(denied.stderr().contains("sts:AssumeRole"), "{denied}");
     let rotate = stage.run(&["credentials", "rotate", "deploy"]).ends(1);
     assert!(rotate.stderr().contains("lanyard credentials rotate dev"), "{rotate}");
+}
+
+#[test]
+fn the_session_and_the_external_id_of_a_role_reach_the_service() {
+    let arn = "arn:aws:iam::123456789012:role/deploy";
+    let sts = Double::start(|seen| {
+        let form = seen.message.text();
+        let who = "arn:aws:sts::123456789012:assumed-role/deploy/ci@laptop";
+        let made = format!(
+            "<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASIAIOSFODNN7EXAMPLE</AccessKeyId>\
+             <SecretAccessKey>role-secret</SecretAccessKey><SessionToken>role-token</SessionToken>\
+             <Expiration>2999-01-01T00:00:00Z</Expiration></Credentials><AssumedRoleUser><Arn>{who}</Arn>\
+             </AssumedRoleUser></AssumeRoleResult></AssumeRoleResponse>"
+        );
+        let is_right = ["RoleSessionName=ci%40laptop", "ExternalId=of%20theirs", "Action=AssumeRole"];
+        if is_right.iter().all(|part| form.replace('+', "%20").split('&').any(|field| field == *part)) {
+            Answer::text(200, "text/xml", &made)
+        } else {
+            Answer::text(403, "text/xml", "<E><Error><Code>AccessDenied</Code><Message>no</Message></Error></E>")
+        }
+    });
+    let mut stage = vaulted::stage();
+    stage.set("AWS_ENDPOINT_URL_STS", sts.url());
+    let keys = ["credentials", "store", "aws", "--access-key-id", "AKIAIOSFODNN7EXAMPLE", "--secret-access-key", "-"];
+    let keys = [&keys[..], &["--name", "keys", "--no-verify"]].concat();
+    stage.run_with(&keys, b"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY").ends(0);
+    let role = ["credentials", "store", "aws", "--role-arn", arn, "--source", "keys", "--name"];
+    let told = ["deploy", "--external-id", "of theirs", "--session-name", "ci@laptop"];
+    stage.run(&[&role[..], &["none"]].concat()).ends(8);
+    let stored = stage.run(&[&role[..], &told].concat()).ends(0);
+    assert!(stored.stderr().contains("Stored deploy (AWS role), active: Account 123456789012"), "{stored}");
+    let shown = stage.run(&["credentials", "show", "deploy", "--json"]).ends(0).json();
+    let fields = (&shown["fields"]["external_id"], &shown["fields"]["session_name"]);
+    assert_eq!(fields, (&"of theirs".into(), &"ci@laptop".into()));
+    let malformed = stage.run(&[&role[..], &["bad", "--session-name", "a b"]].concat()).ends(2);
+    assert!(malformed.stderr().contains("session_name of the AWS role is malformed"), "{malformed}");
 }
 
 #[test]

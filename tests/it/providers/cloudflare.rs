@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::clouds::{assert_cases, assert_unseen, secret, store, tested};
+use super::clouds::{assert_a_kill_leaves_a_working_one, assert_cases, assert_unseen, fresh_id, secret, store, tested};
 use crate::double::{Answer, Double, Seen};
 use crate::stage::Stage;
 use crate::vaulted::{self, list, reveal};
@@ -107,7 +107,7 @@ impl Tokens {
             ("POST", "") => {
                 let body = seen.message.json();
                 let token = Token {
-                    id: format!("t{}", all.len() + 100),
+                    id: fresh_id(),
                     name: body["name"].as_str().unwrap().to_owned(),
                     value: secret(&own.value[..5], 53),
                     policies: body["policies"].clone(),
@@ -174,6 +174,16 @@ fn a_rotation_that_lost_its_token_is_ended_by_the_next_one() {
         assert_eq!(left, [reveal(&stage, "cloudflare", "api_token")]);
         assert_ne!(left[0], old);
     }
+}
+
+#[test]
+fn killed_at_any_moment_the_stored_token_works() {
+    let old = secret("cfut_", 53);
+    let tokens = Tokens::with(&old);
+    let double = tokens.start("/user/tokens");
+    let stage = stored(&old, &double, &[]);
+    assert_a_kill_leaves_a_working_one(&stage, "cloudflare");
+    assert_eq!(tokens.values(), [reveal(&stage, "cloudflare", "api_token")], "what was lost is gone");
 }
 
 #[test]

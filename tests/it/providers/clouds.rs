@@ -1,10 +1,12 @@
 //! What the tests of providers with a plain API have in common, and the failures that all of them have to tell apart.
 
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
 use crate::canary::{Canary, Sweep};
+use crate::crash::{self, Blow};
 use crate::double::{Answer, Double};
 use crate::secure::{Authority, NAMES, Tls};
 use crate::stage::{Outcome, Stage};
@@ -14,6 +16,12 @@ use crate::vaulted;
 pub fn secret(prefix: &str, length: usize) -> String {
     let canary = Canary::new();
     format!("{prefix}{}{}", "x".repeat(length - prefix.len() - canary.text().len()), canary.text())
+}
+
+/// An identifier that a double gives nothing else.
+pub fn fresh_id() -> String {
+    static MADE: AtomicUsize = AtomicUsize::new(100);
+    format!("t{}", MADE.fetch_add(1, Ordering::Relaxed))
 }
 
 /// Puts a secret into a file, and gives the word that stands for it on a command line.
@@ -47,6 +55,26 @@ pub fn store(stage: &Stage, provider: &str, flags: &[&str]) -> Outcome {
 /// What `credentials test` tells of the only credential.
 pub fn tested(stage: &Stage) -> Value {
     stage.run(&["credentials", "test", "--json"]).json()[0].clone()
+}
+
+/// Kills `credentials rotate NAME` again and again, before each request, before each answer, and around each change of
+/// the vault. After each time, what is stored works; and in the end the rotation is done.
+#[track_caller]
+pub fn assert_a_kill_leaves_a_working_one(stage: &Stage, name: &str) {
+    let mut struck = 0;
+    for call in ["connect", "recvfrom", "pwrite64", "fdatasync", "unlink"] {
+        struck += crash::at_every(
+            call,
+            Blow::Kill,
+            || stage.command(&["credentials", "rotate", name]),
+            |time| {
+                let told = tested(stage);
+                assert_eq!(told["outcome"], "valid", "killed at {call} {time}: {told}");
+            },
+        );
+    }
+    assert!(struck > 30, "{struck} kills are no test");
+    stage.run(&["credentials", "rotate", name]).ends(0);
 }
 
 /// One answer of a provider, what is told of it, and the provider's own word.

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::clouds::{assert_unseen, secret, tested};
+use super::clouds::{assert_a_kill_leaves_a_working_one, assert_unseen, secret, tested};
 use crate::double::{Answer, Double, Seen};
 use crate::stage::{Outcome, Stage};
 use crate::vaulted::{self, list, reveal};
@@ -315,6 +315,17 @@ fn a_rotation_leaves_one_key_that_works_wherever_it_breaks_off() {
     let kept: Value = serde_json::from_str(&reveal(&stage, "work", "key_file")).unwrap();
     assert_eq!(kept["private_key_id"], "key4");
     assert_unseen(&stage, &[&line_of(&first)]);
+}
+
+#[test]
+fn killed_at_any_moment_the_stored_key_works() {
+    let (google, double) = Google::start();
+    let stage = stage(&double);
+    let path = given(&stage, "key.json", &google.state().make_key());
+    store(&stage, &["--service-account", &path, "--name", "work"]).ends(0);
+    assert_a_kill_leaves_a_working_one(&stage, "work");
+    let kept: Value = serde_json::from_str(&reveal(&stage, "work", "key_file")).unwrap();
+    assert_eq!(google.state().keys.keys().collect::<Vec<_>>(), [kept["private_key_id"].as_str().unwrap()]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
-use super::clouds::{assert_cases, assert_unseen, secret, store, tested};
+use super::clouds::{assert_a_kill_leaves_a_working_one, assert_cases, assert_unseen, fresh_id, secret, store, tested};
 use crate::double::{Answer, Double, Seen};
 use crate::vaulted::{self, list, reveal};
 
@@ -53,16 +53,53 @@ fn a_refusal_after_the_end_is_an_end() {
     assert_eq!(list(&stage)[0]["status"], "expired");
 }
 
+#[test]
+fn a_team_that_is_given_is_kept_handed_over_and_compared() {
+    let answer = Arc::new(Mutex::new(current()));
+    let double = Double::start({
+        let answer = Arc::clone(&answer);
+        move |_| Answer::json(200, &*answer.lock().unwrap())
+    });
+    let stage = vaulted::stage();
+    let token = secret("vcp_", 60);
+    let flags =
+        [&format!("secret:{token}"), "--endpoint", &double.url(), "--team-id", "team_a", "--project-id", "prj_c"];
+    store(&stage, "vercel", &[&["--api-token"], &flags[..]].concat()).ends(0);
+    assert_eq!(list(&stage)[0]["fields"]["team_id"], "team_a");
+    let expected =
+        format!("export VERCEL_TOKEN='{token}'\nexport VERCEL_ORG_ID='team_a'\nexport VERCEL_PROJECT_ID='prj_c'\n");
+    assert_eq!(stage.run(&["credentials", "export", "vercel", "--format", "env"]).ends(0).stdout(), expected);
+    let teams = |ids: &[&str]| {
+        let scopes: Vec<Value> = ids.iter().map(|id| json!({"type": "team", "teamId": id})).collect();
+        answer.lock().unwrap()["token"]["scopes"] = json!(scopes);
+        tested(&stage)
+    };
+    assert_eq!(teams(&["team_a", "team_b"])["outcome"], "valid");
+    let told = teams(&["team_b"]);
+    assert_eq!(
+        (&told["outcome"], &told["reason"]),
+        (&json!("insufficient"), &json!("the token is not for team team_a"))
+    );
+}
+
 type Tokens = Arc<Mutex<Vec<(String, String, String)>>>;
 
 /// A double that keeps tokens: id, name, value. The first answer to a new token may get `lost`.
 fn api(tokens: &Tokens, lost: Option<Answer>) -> Double {
-    let (tokens, lost) = (Arc::clone(tokens), Mutex::new(lost));
+    api_that_doubts(tokens, lost, &Arc::default())
+}
+
+/// The same, which answers every token but the first with what is `doubted`, where there is something.
+fn api_that_doubts(tokens: &Tokens, lost: Option<Answer>, doubted: &Arc<Mutex<Option<Answer>>>) -> Double {
+    let (tokens, lost, doubted) = (Arc::clone(tokens), Mutex::new(lost), Arc::clone(doubted));
     Double::start(move |seen: &Seen| {
         let mut all = tokens.lock().unwrap();
         let Some(own) = all.iter().find(|(_, _, value)| seen.bears(value)).cloned() else {
             return Answer::json(403, &fault(&json!({"invalidToken": true})));
         };
+        if let Some(doubt) = doubted.lock().unwrap().as_ref().filter(|_| own.0 != "t0") {
+            return doubt.clone();
+        }
         match (seen.method.as_str(), seen.path()) {
             ("GET", "/v5/user/tokens/current") => {
                 let mut told = current();
@@ -75,7 +112,7 @@ fn api(tokens: &Tokens, lost: Option<Answer>) -> Double {
             }
             ("POST", "/v3/user/tokens") => {
                 let name = seen.message.json()["name"].as_str().unwrap().to_owned();
-                let (id, value) = (format!("t{}", all.len() + 100), secret("vcp_", 60));
+                let (id, value) = (fresh_id(), secret("vcp_", 60));
                 all.push((id.clone(), name, value.clone()));
                 let made = json!({"token": {"id": id}, "bearerToken": value});
                 lost.lock().unwrap().take().unwrap_or_else(|| Answer::json(200, &made))
@@ -114,6 +151,47 @@ fn a_rotation_leaves_one_new_token_even_when_it_was_interrupted() {
         assert_unseen(&stage, &[&old, &left[1].2]);
         assert_eq!(reveal(&stage, "vercel", "api_token"), left[1].2);
         assert_eq!(tested(&stage)["outcome"], "valid");
+    }
+}
+
+#[test]
+fn killed_at_any_moment_the_stored_token_works() {
+    let old = secret("vcp_", 60);
+    let tokens: Tokens = Arc::new(Mutex::new(vec![("t0".into(), "deploy".into(), old.clone())]));
+    let double = api(&tokens, None);
+    let stage = vaulted::stage();
+    store(&stage, "vercel", &["--api-token", &format!("secret:{old}"), "--endpoint", &double.url()]).ends(0);
+    assert_a_kill_leaves_a_working_one(&stage, "vercel");
+    let left = tokens.lock().unwrap().clone();
+    assert_eq!(left.len(), 1, "what was lost is gone: {left:?}");
+    assert_eq!(reveal(&stage, "vercel", "api_token"), left[0].2);
+}
+
+#[test]
+fn a_new_token_that_does_not_verify_leaves_the_old_one_working_and_stored() {
+    let refused = fault(&json!({"invalidToken": true}));
+    for (answer, code) in [(Answer::json(403, &refused), 8), (Answer::json(200, "{}"), 6)] {
+        let old = secret("vcp_", 60);
+        let tokens: Tokens = Arc::new(Mutex::new(vec![("t0".into(), "deploy".into(), old.clone())]));
+        let doubted = Arc::new(Mutex::new(Some(answer)));
+        let double = api_that_doubts(&tokens, None, &doubted);
+        let stage = vaulted::stage();
+        store(&stage, "vercel", &["--api-token", &format!("secret:{old}"), "--endpoint", &double.url()]).ends(0);
+        let broken = stage.run(&["credentials", "rotate", "vercel"]).ends(code);
+        assert!(broken.stderr().contains("trying the new one") && broken.stderr().contains("next: "), "{broken}");
+        assert!(!broken.stderr().contains("the new one is in the vault"), "{broken}");
+        assert_eq!(reveal(&stage, "vercel", "api_token"), old);
+        assert_eq!(tested(&stage)["outcome"], "valid", "the old one works");
+        assert!(tokens.lock().unwrap().iter().any(|(id, ..)| id == "t0"), "and was not revoked");
+        assert_eq!(list(&stage)[0]["status"], "active");
+        // Once new ones are known, the next rotation ends it and removes the one that came to nothing.
+        *doubted.lock().unwrap() = None;
+        stage.run(&["credentials", "rotate", "vercel"]).ends(0);
+        let left = tokens.lock().unwrap().clone();
+        assert_eq!(
+            left.iter().map(|token| token.2.clone()).collect::<Vec<_>>(),
+            [reveal(&stage, "vercel", "api_token")]
+        );
     }
 }
 

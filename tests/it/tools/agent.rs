@@ -18,7 +18,7 @@ use crate::{scene, wire};
 
 const QUESTION: &[u8] = b"protocol=https\nhost=git.example.com\n\n";
 
-fn store(stage: &Stage, token: &str) {
+pub fn store(stage: &Stage, token: &str) {
     let words = ["credentials", "store", "git", "git.example.com", "--username", "alice", "--token", "-"];
     let rest = ["--name", "git", "--no-verify", "--replace"];
     stage.run_with(&[&words[..], &rest].concat(), token.as_bytes()).ends(0);
@@ -29,14 +29,14 @@ fn ask(stage: &Stage) -> Outcome {
 }
 
 #[track_caller]
-fn gives(stage: &Stage, token: &str) {
+pub fn gives(stage: &Stage, token: &str) {
     let told = ask(stage).ends(0);
     assert_eq!(told.stdout(), format!("username=alice\npassword={token}\n"), "{told}");
 }
 
 /// Whether the next question is answered by the agent.
 #[track_caller]
-fn by_agent(stage: &Stage, question: impl FnOnce()) -> bool {
+pub fn by_agent(stage: &Stage, question: impl FnOnce()) -> bool {
     let before = status(stage)["answered"].as_u64().expect("a number");
     question();
     // It is counted once the caller has its answer.

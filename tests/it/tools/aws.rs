@@ -46,7 +46,7 @@ fn before(url: &str) -> Double {
 }
 
 /// An STS that gives keys which end after `life`, each time others.
-fn sts(life: TimeDelta, pause: Duration, mark: &str) -> Double {
+pub fn sts(life: TimeDelta, pause: Duration, mark: &str) -> Double {
     let mark = mark.to_owned();
     let made = std::sync::atomic::AtomicUsize::new(0);
     Double::start(move |seen| {
@@ -54,8 +54,8 @@ fn sts(life: TimeDelta, pause: Duration, mark: &str) -> Double {
         let number = made.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
         let ends = (Utc::now() + life).to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
         let keys = format!(
-            "<Credentials><AccessKeyId>ASIA{number}</AccessKeyId><SecretAccessKey>{mark}</SecretAccessKey>\
-             <SessionToken>token{mark}</SessionToken><Expiration>{ends}</Expiration></Credentials>"
+            "<Credentials><AccessKeyId>ASIA{number}</AccessKeyId><SecretAccessKey>{mark}{number}</SecretAccessKey>\
+             <SessionToken>token{mark}{number}</SessionToken><Expiration>{ends}</Expiration></Credentials>"
         );
         let who = "<AssumedRoleUser><Arn>arn:aws:sts::123456789012:assumed-role/deploy/lanyard</Arn></AssumedRoleUser>";
         let name = action(seen);

@@ -1,7 +1,13 @@
 //! The container-credentials endpoint: boto3 fetches keys from it, and whoever is not the command is told nothing.
 
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::aws::sts;
 use crate::providers::aws::{Moto, venv};
 use crate::stage::{Outcome, Stage};
+use crate::vaulted;
 use crate::wire::send_raw;
 
 /// A home in which `dev` may assume the role `deploy`, and whose own profile is somebody else's.
@@ -104,8 +110,54 @@ fn a_session_is_made_of_lasting_keys_and_nothing_else_is_served() {
     assert!(told["Token"].as_str().is_some_and(|token| !token.is_empty()), "{told}");
     assert!(told["SecretAccessKey"].as_str().is_some_and(|secret| secret != moto.key("dev").1), "{told}");
     assert!(told["Expiration"].is_string(), "{told}");
-    crate::vaulted::store_env(&stage, "app", "API_KEY", "s3cr3t-value");
+    vaulted::store_env(&stage, "app", "API_KEY", "s3cr3t-value");
     let refused = run(&["--credential", "app"]).ends(2);
     assert!(refused.stderr().contains("none is given"), "{refused}");
     assert!(!stage.home().join("started").exists());
+}
+
+#[test]
+fn keys_that_are_made_for_the_endpoint_are_masked_and_announced() {
+    let moto = Moto::start();
+    let mut stage = stage(&moto);
+    // Of lasting keys a session is made, whose keys are others than those that are stored.
+    let ask =
+        "curl -s -H \"Authorization: $AWS_CONTAINER_AUTHORIZATION_TOKEN\" \"$AWS_CONTAINER_CREDENTIALS_FULL_URI\"";
+    let words = |flag: &'static str| ["run", "--aws-endpoint", flag, "--credential", "dev", "--", "sh", "-c", ask];
+    let masked = stage.run(&words("--mask")).ends(0).json();
+    assert_eq!((&masked["SecretAccessKey"], &masked["Token"]), (&"***".into(), &"***".into()), "{masked}");
+    stage.set("GITHUB_ACTIONS", "true");
+    let announced = stage.run(&words("--no-mask")).ends(0);
+    for field in ["SecretAccessKey", "Token"] {
+        let told = announced.json()[field].as_str().unwrap().to_owned();
+        let command = format!("::add-mask::{}\n", told.replace('%', "%25"));
+        assert!(announced.stderr().contains(&command), "{field}: {announced}");
+    }
+}
+
+#[test]
+fn keys_that_are_made_anew_are_masked_and_announced_as_well() {
+    let sts = sts(TimeDelta::seconds(6), Duration::ZERO, "s3cr3t/mark");
+    let mut stage = vaulted::stage();
+    stage.set("AWS_ENDPOINT_URL", sts.url()).set("GITHUB_ACTIONS", "true");
+    let keys = ["credentials", "store", "aws", "--access-key-id", "AKIAIOSFODNN7EXAMPLE", "--secret-access-key", "-"];
+    stage.run_with(&[&keys[..], &["--no-verify", "--name", "dev"]].concat(), b"LONGLIVEDSECRETACCESSKEY").ends(0);
+    let ask = "ask() { curl -s -H \"Authorization: $AWS_CONTAINER_AUTHORIZATION_TOKEN\" \"$AWS_CONTAINER_CREDENTIALS_FULL_URI\"; }; \
+         ask; echo; printf 'half a line: ' >&2; sleep 4; ask";
+    let told = stage.run(&["run", "--aws-endpoint", "--credential", "dev", "--", "sh", "-c", ask]).ends(0);
+    let lines: Vec<serde_json::Value> =
+        told.stdout().lines().map(|line| serde_json::from_str(line).expect("an answer")).collect();
+    let ids: Vec<&serde_json::Value> = lines.iter().map(|line| &line["AccessKeyId"]).collect();
+    assert_eq!(ids.len(), 2, "{told}");
+    assert_ne!(ids[0], ids[1], "they were made anew: {told}");
+    for line in &lines {
+        assert_eq!((&line["SecretAccessKey"], &line["Token"]), (&"***".into(), &"***".into()), "{told}");
+    }
+    for line in &lines {
+        let number = line["AccessKeyId"].as_str().unwrap().trim_start_matches("ASIA");
+        for secret in [format!("s3cr3t/mark{number}"), format!("tokens3cr3t/mark{number}")] {
+            assert!(told.stderr().lines().any(|line| line == format!("::add-mask::{secret}")), "{secret}: {told}");
+        }
+    }
+    assert!(told.stderr().contains("half a line: \n"), "a command begins a line of its own: {told}");
 }

@@ -176,6 +176,12 @@ fn nobody_is_asked_where_nobody_can_or_wants_to_answer() {
     let started = Instant::now();
     helper(&scene.stage, "get", &asked).shows(0, "", "");
     assert!(started.elapsed() < Duration::from_secs(5));
+    // Which of several services is meant matters to nobody then.
+    let config = scene.stage.config();
+    let (_, corp) = config.split_once("[services.corp]").unwrap();
+    let other = format!("[services.other]{}", corp.replace("[services.corp.", "[services.other."));
+    scene.stage.write_config(&format!("{config}\n{other}"));
+    helper(&scene.stage, "get", &asked).shows(0, "", "");
     assert_eq!(scene.sign_ins(), 0);
     assert!(list(&scene.stage).is_empty());
 }

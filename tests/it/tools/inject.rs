@@ -2,6 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::run::{stage, store_file};
 use crate::vaulted;
 
@@ -27,8 +30,15 @@ fn a_template_is_filled_and_nothing_else_is_touched() {
     std::fs::write(stage.home().join("plain"), "no newline").unwrap();
     stage.run(&["inject", "plain"]).shows(0, "no newline", "");
     stage.set("GITHUB_ACTIONS", "true");
-    let masked = stage.run(&["inject", "template"]).ends(0);
-    assert_eq!((masked.stdout(), masked.stderr()), (filled.to_owned(), "::add-mask::s3cr3t-value\n".to_owned()));
+    for out in [&[][..], &["--out", "settings.xml"]] {
+        let masked = stage.run(&[&["inject", "template"], out].concat()).ends(0);
+        assert_eq!(masked.stdout(), if out.is_empty() { filled } else { "" });
+        let said = masked.stderr();
+        for form in ["s3cr3t-value", &STANDARD.encode("s3cr3t-value"), &STANDARD.encode("xs3cr3t-value")[2..]] {
+            assert!(said.contains(&format!("::add-mask::{form}\n")), "{form}: {said}");
+        }
+        assert!(said.lines().all(|line| line.starts_with("::add-mask::") || !out.is_empty()), "{said}");
+    }
 }
 
 #[test]

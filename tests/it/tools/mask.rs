@@ -65,6 +65,21 @@ fn github_is_told_before_anything_is_printed() {
 }
 
 #[test]
+fn base64_in_lines_is_masked_and_github_is_told_of_them() {
+    let secret: String = (0..40).map(|number| format!("{number:03}-")).collect();
+    let mut stage = stage(&secret);
+    let script = "printf '%s' \"$API_KEY\" | base64; printf 'user:%s' \"$API_KEY\" | base64; printf '%s' \"$API_KEY\" | openssl base64";
+    let masked = stage.run(&["run", "--credential", "app", "--mask", "--", "sh", "-c", script]).ends(0);
+    assert_eq!(masked.stdout(), "***\ndXNlcjo***\n***\n");
+    stage.set("GITHUB_ACTIONS", "true");
+    let told = stage.run(&["run", "--credential", "app", "--no-mask", "--", "sh", "-c", script]).ends(0);
+    let lines: Vec<String> = told.stdout().lines().map(str::to_owned).collect();
+    for line in lines[..3].iter().chain(&lines[6..]) {
+        assert!(told.stderr().contains(&format!("::add-mask::{line}\n")), "{line}: {told}");
+    }
+}
+
+#[test]
 fn a_prompt_is_not_held_back() {
     let stage = stage("s3cr3t-value");
     let script =

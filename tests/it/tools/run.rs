@@ -397,3 +397,18 @@ fn a_credential_without_variables_is_told_so() {
     let refused = run(&stage, &["--credential", "deploy", "--", "true"]).ends(2);
     assert!(refused.stderr().contains("there are no variables for credential deploy"), "{refused}");
 }
+
+#[test]
+fn the_guard_of_files_has_no_file_of_whoever_started_it_and_the_command_has() {
+    let mut stage = vaulted::stage();
+    store_file(&stage, "content");
+    let place = memory(&mut stage);
+    stage.wrap(&["sh", "-c", "exec 9</dev/null; exec \"$@\"", "sh"]);
+    let script = "[ -e /proc/self/fd/9 ] && echo it has; cat >/dev/null";
+    let mut running = stage.start(&["run", "--credential", "thefile", "--", "sh", "-c", script]);
+    assert_eq!(running.answer_line(), "it has");
+    let file = folders(place.path()).remove(0).join("0/file");
+    let guard = Path::new("/proc").join(guard_of(&file));
+    eventually("the guard lets go of it", || !guard.join("fd/9").exists());
+    running.finish().ends(0);
+}

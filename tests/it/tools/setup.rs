@@ -154,6 +154,49 @@ fn docker_finds_its_helper_and_gets_the_login() {
 }
 
 #[test]
+fn copies_that_hold_a_secret_are_named() {
+    let stage = stage();
+    let config = stage.home().join(".docker/config.json");
+    std::fs::create_dir_all(config.parent().unwrap()).unwrap();
+    // alice:correct-horse-battery
+    std::fs::write(&config, r#"{"auths": {"r.example": {"auth": "YWxpY2U6Y29ycmVjdC1ob3JzZS1iYXR0ZXJ5"}}}"#).unwrap();
+    let outcome = stage.run(&["setup", "docker", "--host", "https://r.example/", "--yes"]).ends(0);
+    assert!(!outcome.stderr().contains("YWxpY2U6"), "{outcome}");
+    let scan = ["credentials", "scan", "--kind", "registry", "--import", "--remove-original", "--no-verify", "--yes"];
+    let outcome = stage.run(&scan).ends(0);
+    let copy = vaulted::data_dir(&stage).join("setup/docker.0.before");
+    let named = copy.file_name().unwrap().to_str().unwrap();
+    assert!(outcome.stderr().contains(named) && outcome.stderr().contains("remove it as well"), "{outcome}");
+    // The file is another one since, so the copy does not go back, and stays.
+    let outcome = stage.run(&["setup", "docker", "--undo"]).ends(0);
+    assert!(outcome.stderr().contains(named) && outcome.stderr().contains("with any secret in it"), "{outcome}");
+    assert!(copy.exists() && !text(&config).contains("lanyard"), "{}", text(&config));
+}
+
+#[test]
+fn a_set_up_is_undone_while_the_vault_cannot_be_read() {
+    let stage = stage();
+    let config = stage.home().join(".gitconfig");
+    std::fs::write(&config, "[user]\n\tname = A\n").unwrap();
+    stage.run(&["setup", "git", "--yes", "--host", "https://github.com"]).ends(0);
+    assert!(text(&config).contains("[credential \"https://github.com\"]"), "{}", text(&config));
+    std::fs::write(vaulted::data_dir(&stage).join("vault.db"), "no database").unwrap();
+    stage.write_config("not toml [");
+    stage.run(&["setup", "git", "--undo"]).ends(0);
+    assert_eq!(text(&config), "[user]\n\tname = A\n");
+}
+
+#[test]
+fn a_host_that_is_none_is_refused() {
+    let stage = stage();
+    for host in ["https://github.com/team", "ssh://github.com", "git hub", "https://me@github.com"] {
+        let outcome = stage.run(&["setup", "git", "--yes", "--host", host]).ends(2);
+        assert!(outcome.stderr().contains("it is no host"), "{outcome}");
+    }
+    assert!(!stage.home().join(".gitconfig").exists());
+}
+
+#[test]
 fn each_tool_that_needs_nothing_in_the_vault_is_set_up_and_undone_to_the_byte() {
     let stage = stage();
     for (tool, file, theirs) in [
@@ -191,6 +234,11 @@ fn the_list_names_what_need_not_lie_around() {
     assert!(git["plain_text"][0].as_str().unwrap().contains(".git-credentials"), "{git}");
     let table = stage.run(&["setup"]).ends(0);
     assert!(table.stderr().contains("lanyard setup git, then lanyard credentials scan"), "{table}");
+    // What it says to type does what it says.
+    let told = table.stderr().lines().find_map(|line| line.split_once("then lanyard ")).unwrap().1.to_owned();
+    let words: Vec<&str> = told.split_whitespace().chain(["--no-verify", "--yes"]).collect();
+    stage.run(&words).ends(0);
+    assert_eq!((text(&file).as_str(), vaulted::list(&stage).len()), ("", 1));
 }
 
 #[test]
@@ -207,13 +255,18 @@ fn a_file_that_cannot_be_written_is_left_alone() {
     assert_eq!(std::fs::read(&config).unwrap(), b"\xff\xfe");
 }
 
-#[test]
-fn kubectl_gets_a_context_and_what_was_in_its_file_is_not_shown() {
+/// A stage that has kubectl, which comes with the peers where the system has none.
+fn stage_with_kubectl() -> Stage {
     let mut stage = stage();
-    // kubectl comes with the peers where the system has none.
     let path = stage.command(&[]).get_envs().find(|(name, _)| *name == "PATH").unwrap().1.unwrap().to_owned();
     let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/test-peers/k8s");
     stage.set("PATH", format!("{}:{}", path.to_str().unwrap(), peers.display()));
+    stage
+}
+
+#[test]
+fn kubectl_gets_a_context_and_what_was_in_its_file_is_not_shown() {
+    let stage = stage_with_kubectl();
     let text_of = |user: &str| {
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: mine\nusers:\n- name: me\n  user:\n    token: {user}\n\
@@ -243,6 +296,102 @@ fn kubectl_gets_a_context_and_what_was_in_its_file_is_not_shown() {
     let rest = text(&config);
     assert!(!rest.contains("lanyard") && rest.contains("https://moved.example"), "{rest}");
     assert!(rest.contains("s3cr3t-value-of-another"), "{rest}");
+}
+
+/// What another program says in this home.
+fn said(stage: &Stage, mut command: Command) -> String {
+    let like = stage.command(&[]);
+    command.env_clear().current_dir(stage.home()).stdin(Stdio::null());
+    command.envs(like.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = command.output().expect("it starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_program_in_a_folder_with_blanks_is_called_all_the_same() {
+    let mut stage = stage();
+    let bin = stage.home().join("my own 'programs'");
+    std::fs::create_dir(&bin).unwrap();
+    std::fs::rename(stage.home().join(".local/bin/lanyard"), bin.join("lanyard")).unwrap();
+    stage.set("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()));
+    store_git(&stage, "git.example.com");
+    let keys = ["credentials", "store", "aws", "--access-key-id", "ASIAIOSFODNN7EXAMPLE", "--name", "keys"];
+    let secrets = ["--secret-access-key", "@secret", "--session-token", "-", "--no-verify"];
+    std::fs::write(stage.home().join("secret"), "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY").unwrap();
+    stage.run_with(&[&keys[..], &secrets].concat(), b"token").ends(0);
+    std::fs::remove_file(stage.home().join("secret")).unwrap();
+    for tool in ["git", "aws"] {
+        stage.run(&["setup", tool, "--yes"]).ends(0);
+    }
+    assert!(fill(&stage, "git.example.com").contains(TOKEN));
+    let config = text(&stage.home().join(".aws/config"));
+    let expected = format!("credential_process = \"{}/lanyard\" helper aws keys\n", bin.display());
+    assert!(config.contains(&expected) && !config.contains("wJalr") && !config.contains("token"), "{config}");
+    let mut boto = Command::new(crate::providers::aws::venv().join("bin/python"));
+    boto.args(["-c", "import boto3; print(boto3.Session(profile_name='keys').get_credentials().access_key)"]);
+    assert_eq!(said(&stage, boto), "ASIAIOSFODNN7EXAMPLE\n");
+}
+
+#[test]
+fn no_helper_beside_lanyards_is_told_what_git_was_given() {
+    let stage = stage();
+    store_git(&stage, "git.example.com");
+    std::fs::write(stage.home().join(".gitconfig"), "[credential]\n\thelper = store\n").unwrap();
+    stage.run(&["setup", "git", "--yes"]).ends(0);
+    let git = |words: &[&str]| {
+        let mut git = Command::new("git");
+        git.args(words);
+        said(&stage, git)
+    };
+    let helpers = git(&["config", "--get-all", "credential.https://git.example.com.helper"]);
+    assert!(helpers.starts_with('\n') && helpers.lines().count() == 2, "the list begins anew: {helpers:?}");
+    let filled = fill(&stage, "git.example.com");
+    assert!(filled.contains(TOKEN));
+    // What git says after a success.
+    std::fs::write(stage.home().join("filled"), &filled).unwrap();
+    git(&["-c", "alias.approve=!git credential approve < filled", "approve"]);
+    assert!(!stage.home().join(".git-credentials").exists(), "the other helper wrote it down");
+}
+
+#[test]
+fn no_secret_of_a_kubeconfig_is_shown_told_to_kubectl_or_taken_away() {
+    use std::os::unix::fs::PermissionsExt;
+    let stage = stage_with_kubectl();
+    // A kubectl that notes its words, before the real one.
+    let (wrapper, words) = (stage.home().join(".local/bin/kubectl"), stage.home().join("words"));
+    let real = "for dir in $(echo \"$PATH\" | tr : '\\n'); do case $dir in *.local/bin) ;; *) \
+                [ -x \"$dir/kubectl\" ] && exec \"$dir/kubectl\" \"$@\" ;; esac; done";
+    std::fs::write(&wrapper, format!("#!/bin/sh\necho \"$@\" >> '{}'\n{real}\n", words.display())).unwrap();
+    std::fs::set_permissions(&wrapper, PermissionsExt::from_mode(0o755)).unwrap();
+    let stored = "apiVersion: v1\nkind: Config\ncurrent-context: c\nusers:\n- name: u\n  user:\n    token: s3cr3t-stored\n\
+                  contexts:\n- name: c\n  context:\n    cluster: c\n    user: u\nclusters:\n- name: c\n  cluster:\n    \
+                  server: https://c.example\n    proxy-url: http://me:s3cr3t-proxy@127.0.0.1:3128\n";
+    std::fs::write(stage.home().join("stored.yaml"), stored).unwrap();
+    let store = ["credentials", "store", "k8s", "--kubeconfig", "stored.yaml", "--name", "dev", "--no-verify"];
+    stage.run(&store).ends(0);
+    let config = stage.home().join(".kube/config");
+    std::fs::create_dir_all(config.parent().unwrap()).unwrap();
+    let theirs = "apiVersion: v1\nkind: Config\nusers: [{name: me, user: {token: s3cr3t-flow, \"password\": \"s3cr3t-quoted\"}}, \
+                  {name: lanyard-mine, user: {token: \"s3cr3t-\\x65scaped\"}}]\n";
+    std::fs::write(&config, theirs).unwrap();
+    let outcome = stage.run(&["setup", "kubectl", "--yes"]).ends(0);
+    assert!(!outcome.stderr().contains("s3cr3t") && outcome.stderr().contains("left out"), "{outcome}");
+    assert!(outcome.stderr().contains("server: https://c.example"), "{outcome}");
+    let said = text(&words);
+    assert!(said.contains("--proxy-url=http://127.0.0.1:3128") && !said.contains("s3cr3t"), "{said}");
+    assert!(stage.run(&["setup", "kubectl", "--yes"]).ends(0).stderr().contains("set up already"));
+    // Edited since: what is theirs stays, even under a name like ours.
+    std::fs::write(&config, text(&config) + "# mine\n").unwrap();
+    stage.run(&["setup", "kubectl", "--undo"]).ends(0);
+    let rest = text(&config);
+    assert!(rest.contains("name: lanyard-mine") && rest.contains("s3cr3t-escaped"), "{rest}");
+    assert!(!rest.contains("lanyard-dev") && !rest.contains("c.example"), "{rest}");
+
+    std::fs::write(&config, theirs.replace("lanyard-mine", "lanyard-dev")).unwrap();
+    let outcome = stage.run(&["setup", "kubectl", "--yes"]).ends(3);
+    assert!(outcome.stderr().contains("lanyard did not put there"), "{outcome}");
+    assert_eq!(text(&config), theirs.replace("lanyard-mine", "lanyard-dev"));
 }
 
 /// The page and the program name the same tools.

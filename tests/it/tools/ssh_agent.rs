@@ -12,6 +12,7 @@ use crate::canary::{Canary, Sweep};
 use crate::peers::free_port;
 use crate::providers::foreground::Foreground;
 use crate::stage::Stage;
+use crate::tools::run::eventually;
 use crate::vaulted::list;
 
 /// A client of the agent, in the surroundings of the stage.
@@ -203,16 +204,20 @@ fn a_person_is_asked_where_the_key_says_so() {
         ("echo no", false),
         ("echo yes; exit 1", false),
         ("kill -9 $$", false),
+        // What it leaves running is not waited for.
+        ("sleep 30 & echo yes", true),
     ] {
         let askpass = asker(&stage, then);
         stage.set("SSH_ASKPASS", &askpass);
         let agent = Agent::start(&stage, &[]);
+        let started = Instant::now();
         assert_eq!(signs(&stage, &agent, &key), agrees, "{then}");
+        assert!(started.elapsed() < Duration::from_secs(15), "{then}");
     }
     let fingerprint = list(&stage)[0]["fields"]["fingerprint"].as_str().unwrap().to_owned();
     let asked = asked(&stage);
     assert!(asked.starts_with("confirm Allow use of key careful?\nKey fingerprint "), "{asked}");
-    assert!(asked.contains(&fingerprint) && asked.matches("confirm ").count() == 6, "{asked}");
+    assert!(asked.contains(&fingerprint) && asked.matches("confirm ").count() == 7, "{asked}");
 
     // A person who is asked while the key is taken away agrees to nothing.
     let delete = format!("{} credentials delete careful --yes >/dev/null 2>&1", crate::stage::LANYARD);
@@ -229,6 +234,66 @@ fn a_person_is_asked_where_the_key_says_so() {
     assert!(!signs(&stage, &agent, &public(&path)));
     stage.run(&["credentials", "update", "again", "--unset", "confirm"]).ends(0);
     assert!(signs(&stage, &agent, &public(&path)));
+}
+
+#[test]
+fn what_is_taken_away_while_a_person_is_asked_does_not_sign() {
+    let mut stage = agents::stage();
+    let stored = keygen(&stage, "stored", &["ed25519"], "RFC4716", "");
+    store(&stage, &stored, &["--confirm"]);
+    let added = keygen(&stage, "added", &["ed25519"], "RFC4716", "");
+    let askpass = asker(&stage, "exit 0");
+    stage.set("SSH_ASKPASS", &askpass);
+    let agent = Agent::start(&stage, &[]);
+    let add = || {
+        let told = run(&stage, &agent, "ssh-add", &["-q", "-c", added.to_str().unwrap()]);
+        assert!(told.status.success(), "{told:?}");
+    };
+    add();
+    assert!(signs(&stage, &agent, &public(&added)) && signs(&stage, &agent, &public(&stored)));
+    let ssh_add = format!("SSH_AUTH_SOCK='{}' ssh-add -q", agent.ssh_socket.display());
+    for then in [format!("{ssh_add} -D"), format!("{ssh_add} -d '{}'", public(&added).display())] {
+        asker(&stage, &format!("{then}; exit 0"));
+        assert!(!signs(&stage, &agent, &public(&added)), "{then}");
+        add();
+    }
+    asker(&stage, &format!("{} agent lock; exit 0", crate::stage::LANYARD));
+    assert!(!signs(&stage, &agent, &public(&added)));
+    stage.run(&["agent", "start"]).ends(0);
+    assert!(!signs(&stage, &agent, &public(&stored)));
+    stage.run(&["agent", "start"]).ends(0);
+    add();
+
+    // `ssh-add -x`, while the question is open.
+    asker(&stage, "touch \"$HOME/open\"; while [ -e \"$HOME/open\" ]; do sleep 0.02; done; exit 0");
+    let open = stage.home().join("open");
+    let tell = |kind: u8| {
+        let mut stream = UnixStream::connect(&agent.ssh_socket).unwrap();
+        assert_eq!(talk(&mut stream, &[&[kind], string(b"word").as_slice()].concat()), [6]);
+    };
+    for key in [&added, &stored] {
+        std::thread::scope(|scope| {
+            let signing = scope.spawn(|| signs(&stage, &agent, &public(key)));
+            eventually("a person is asked", || open.exists());
+            tell(22);
+            std::fs::remove_file(&open).unwrap();
+            assert!(!signing.join().unwrap(), "{}", key.display());
+        });
+        tell(23);
+    }
+}
+
+#[test]
+fn keys_whose_time_is_over_are_wiped_without_being_asked_for() {
+    let stage = agents::stage();
+    let stored = keygen(&stage, "stored", &["ed25519"], "RFC4716", "");
+    store(&stage, &stored, &[]);
+    let added = keygen(&stage, "added", &["ed25519"], "RFC4716", "");
+    let agent = Agent::start(&stage, &[]);
+    let locked = agent.told("VmLck");
+    assert!(run(&stage, &agent, "ssh-add", &["-q", "-t", "2", added.to_str().unwrap()]).status.success());
+    assert_ne!(agent.told("VmLck"), locked);
+    eventually("its memory is given back", || agent.told("VmLck") == locked);
 }
 
 #[test]

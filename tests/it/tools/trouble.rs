@@ -2,6 +2,8 @@
 //! questions that no honest tool asks.
 
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::keyring::Keyring;
@@ -165,6 +167,141 @@ fn a_question_that_no_honest_tool_asks_has_no_answer() {
             assert!(outcome.code != Some(0), "{outcome}");
             assert_eq!(outcome.stdout(), greeting);
             assert!(started.elapsed() < Duration::from_secs(11), "{words:?} took {:?}", started.elapsed());
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure() {
+    let mut stage = vaulted::stage();
+    fill(&mut stage);
+    for row in &ROWS {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = stage.command(&row.words());
+        command.stdin(Stdio::piped()).stdout(full).stderr(Stdio::piped());
+        let mut asking = command.spawn().unwrap();
+        let _ = asking.stdin.take().unwrap().write_all(row.text.as_bytes());
+        let told = asking.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&told.stderr);
+        assert!(told.status.code().is_some_and(|code| code != 0 && code != 101), "{:?}: {said}", row.words);
+        assert!(!said.contains(SECRET), "{:?}: {said}", row.words);
+    }
+}
+
+#[test]
+fn a_question_that_comes_too_slowly_is_not_waited_for() {
+    let mut stage = vaulted::stage();
+    fill(&mut stage);
+    let asking: Vec<_> = ENDLESS
+        .iter()
+        .map(|(words, _)| {
+            let mut asking = stage.start(&[&["helper"], *words].concat());
+            let mut pipe = asking.stdin.take().unwrap();
+            std::thread::spawn(move || {
+                while pipe.write_all(b"x").is_ok() {
+                    std::thread::sleep(Duration::from_secs(1));
+                }
+            });
+            (words, asking)
+        })
+        .collect();
+    for (words, asking) in asking {
+        let outcome = asking.finish().ends(1);
+        let greeting = if words[0] == "cargo" { "{\"v\":[1]}\n" } else { "" };
+        assert_eq!(outcome.stdout(), greeting, "{words:?}");
+        assert!(outcome.stderr().starts_with("lanyard: ") && !outcome.stderr().contains(SECRET), "{outcome}");
+    }
+}
+
+/// Words that a file in a clone can have a tool say besides its own.
+const ADDED: [&[&str]; 5] = [
+    &["--profile", "prod"],
+    &["--url", "https://good.example/"],
+    &["--index", "sparse+https://good.example/"],
+    &["--credential", "web"],
+    &["web"],
+];
+
+#[test]
+fn what_lies_where_a_tool_is_started_has_no_say() {
+    let mut stage = vaulted::stage();
+    fill(&mut stage);
+    stage.enter("clone");
+    let answers: Vec<String> = ROWS.iter().map(|row| row.ask(&stage).stdout()).collect();
+    let clone = stage.home().join("clone");
+    for program in ["git", "xdg-open", "lanyard", "secret-tool", "docker-credential-x", "gpg", "aws"] {
+        std::fs::write(clone.join(program), "#!/bin/sh\ntouch \"$HOME/pwned\"\n").unwrap();
+        std::fs::set_permissions(clone.join(program), PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    stage.set("PATH", ".::/usr/bin:/bin");
+    for text in [
+        "profile = \"x\"\nproject = \"y\"\nurl = \"https://evil.example\"\n",
+        "helper = \"!touch pwned\"\nstorage = \"keychain\"\n[services.x]\nissuer = \"https://evil.example\"\n",
+        "no TOML at all [",
+    ] {
+        std::fs::write(clone.join(".lanyard.toml"), text).unwrap();
+        for (row, answer) in ROWS.iter().zip(&answers) {
+            let told = row.ask(&stage);
+            // Google's names the moment in its answer.
+            assert!(told.stdout() == *answer || row.words[0] == "google", "{told}");
+            for added in ADDED {
+                // The same for a host that nothing is bound to.
+                let words = row.words().into_iter().map(|word| word.replace("good.example", "evil.example"));
+                let words: Vec<String> = words.chain(added.iter().map(|word| (*word).to_owned())).collect();
+                let words: Vec<&str> = words.iter().map(String::as_str).collect();
+                let text = row.text.replace("good.example", "evil.example");
+                let told = stage.run_with(&words, text.as_bytes());
+                assert!(!told.stdout().contains(SECRET) && !told.stderr().contains(SECRET), "{told}");
+            }
+        }
+    }
+    assert!(!stage.home().join("pwned").exists() && !clone.join("pwned").exists(), "a program of the clone's was run");
+}
+
+/// Words of a helper, and the questions without an end that it may be asked: each a piece that comes again and again.
+const ENDLESS: [(&[&str], &[&str]); 8] = [
+    (&["git", "get"], &["x", "protocol=https\n", "wwwauth[]=x\n", "\n"]),
+    (&["git", "erase"], &["x", "password=x\n"]),
+    (&["docker", "get"], &["x", "good.example\n", " "]),
+    (&["docker", "store"], &["x", "[", "{\"Secret\":\"x\"}"]),
+    (&["cargo", "--cargo-plugin"], &["x", "[", "\"x\","]),
+    (&["bazel", "get"], &["x", "[", "{\"uri\":"]),
+    (&["terraform", "store", "good.example"], &["x", "["]),
+    (&["keyring", "set", "https://good.example/", "alice"], &["x", " "]),
+];
+
+/// So much a helper may have in memory, in kilobytes.
+const MOST_MEMORY: u64 = 32 << 10;
+
+#[test]
+fn a_question_of_a_gigabyte_is_refused_from_little_memory() {
+    const GIGABYTE: usize = 1 << 30;
+    let mut stage = vaulted::stage();
+    fill(&mut stage);
+    let log = stage.root().join("memory");
+    stage.wrap(&["/usr/bin/time", "-q", "-f", "%M", "-o", log.to_str().unwrap(), "--"]);
+    for (words, pieces) in ENDLESS {
+        for piece in pieces {
+            let what = format!("{words:?} asked {piece:?}");
+            let mut asking = stage.start(&[&["helper"], words].concat());
+            let mut pipe = asking.stdin.take().unwrap();
+            let block = piece.repeat((1 << 20) / piece.len());
+            let writer = std::thread::spawn(move || {
+                (0..GIGABYTE / block.len()).take_while(|_| pipe.write_all(block.as_bytes()).is_ok()).count()
+            });
+            let outcome = asking.finish();
+            // It stops reading long before the end, and git's question ends with an empty line.
+            let read = writer.join().unwrap();
+            assert!(read < 16, "{what}: it read {read} MB");
+            let is_whole = words[0] == "git" && *piece == "\n";
+            assert!(is_whole || outcome.code == Some(1), "{what}: {outcome}");
+            let greeting = if words[0] == "cargo" { "{\"v\":[1]}\n" } else { "" };
+            assert_eq!(outcome.stdout(), greeting, "{what}");
+            let said = outcome.stderr();
+            assert!(is_whole || said.starts_with("lanyard: ") && said.lines().count() == 1, "{what}: {outcome}");
+            let peak = std::fs::read_to_string(&log).unwrap();
+            let peak: u64 = peak.trim().parse().unwrap_or_else(|_| panic!("{what}: {peak}"));
+            assert!(peak < MOST_MEMORY, "{what}: {peak} kB");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::json;
 
 use crate::canary::{Canary, Sweep, Watch};
-use crate::stage::Stage;
+use crate::stage::{Outcome, Stage};
 use crate::terminal::Terminal;
 use crate::vaulted::{self, data_dir, list, reveal, store_env};
 
@@ -101,6 +101,55 @@ fn rekeying_replaces_the_keys_and_moves_them() {
     let wrong = stage.run(&["credentials", "show", "db", "--reveal", "A", "--yes"]).ends(7);
     assert!(wrong.stderr().contains("the vault stays closed") && wrong.stderr().contains("recovery key"), "{wrong}");
     assert_eq!(list(&stage).len(), 1, "the list opens nothing");
+}
+
+#[test]
+fn the_root_key_moves_into_the_kernel_and_back_or_stays_where_it_is() {
+    let stage = vaulted::stage();
+    let canary = Canary::new();
+    store_env(&stage, "db", "A", canary.text());
+    let keys = stage.config_dir().join("sessions.plain.json");
+    let before = std::fs::read(&keys).unwrap();
+    let moved = stage.run(&["vault", "rekey", "--storage", "keyutils"]);
+    if moved.code == Some(0) {
+        assert!(!moved.stderr().contains("plain file"), "{moved}");
+        assert!(!keys.exists(), "the former root key is gone");
+        assert!(stage.run(&["vault", "status"]).ends(0).stdout().contains("kernel"));
+        assert_eq!(reveal(&stage, "db", "A"), canary.text());
+        stage.run(&["vault", "rekey"]).ends(0);
+        assert!(!keys.exists(), "it stays in the kernel");
+        assert_eq!(reveal(&stage, "db", "A"), canary.text());
+        let back = stage.run(&["vault", "rekey", "--storage", "plain"]).ends(0);
+        assert!(back.stderr().contains("warning: the root key is in a plain file"), "{back}");
+        assert_ne!(std::fs::read(&keys).unwrap(), before, "it is a new one");
+    } else {
+        assert_says_that_the_kernel_refused(&moved.ends(7));
+        assert_eq!(std::fs::read(&keys).unwrap(), before);
+    }
+    assert_eq!(reveal(&stage, "db", "A"), canary.text());
+}
+
+#[track_caller]
+fn assert_says_that_the_kernel_refused(refused: &Outcome) {
+    let said = refused.stderr();
+    assert!(refused.stdout.is_empty() && said.contains("kernel keyring") && said.contains("next: "), "{refused}");
+}
+
+#[test]
+fn a_kernel_without_keyrings_is_named_and_the_vault_stays_open() {
+    let mut stage = vaulted::stage();
+    store_env(&stage, "db", "A", "x");
+    let log = stage.root().join("calls").display().to_string();
+    for (error, why) in [("ENOSYS", "this kernel has no keyrings"), ("EPERM", "the system forbids keyrings here")] {
+        let injected = format!("inject=keyctl,add_key:error={error}");
+        stage.wrap(&["strace", "-f", "-qq", "-o", &log, "-e", "trace=keyctl,add_key", "-e", &injected, "--"]);
+        let refused = stage.run(&["vault", "rekey", "--storage", "keyutils"]).ends(7);
+        stage.wrap(&[]);
+        assert_says_that_the_kernel_refused(&refused);
+        assert!(refused.stderr().contains(why), "{refused}");
+        assert_eq!(reveal(&stage, "db", "A"), "x");
+        stage.run(&["vault", "rekey"]).ends(0);
+    }
 }
 
 #[test]

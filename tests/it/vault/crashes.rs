@@ -326,3 +326,26 @@ fn a_full_disk_is_named() {
     assert!(full.stderr().contains("next: free some disk space"), "{full}");
     assert!(Path::new(&data_dir(&scene.stage)).exists());
 }
+
+#[test]
+fn new_values_and_new_words_come_together_or_not_at_all() {
+    let scene = Scene::new();
+    let words =
+        ["credentials", "update", "db", "--field", "A=@../value", "--tag", "new", "--note", "why", "--no-verify"];
+    let old = scene.held("before")["db"].clone();
+    for call in ["pwrite64", "unlink"] {
+        let struck = crash::at_every(
+            call,
+            Blow::Kill,
+            || scene.stage.command(&words),
+            |time| {
+                let is_new = scene.held(&format!("{call} {time}"))["db"] != old;
+                let told = vaulted::list(&scene.stage).into_iter().find(|one| one["name"] == "db").unwrap();
+                let seen = (told["tags"] == serde_json::json!(["new"]), told["note"] == "why");
+                assert_eq!(seen, (is_new, is_new), "{call} {time}: {told}");
+                scene.reset();
+            },
+        );
+        assert!(struck > 0, "{call}");
+    }
+}

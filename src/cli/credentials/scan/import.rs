@@ -4,10 +4,10 @@
 use chrono::{DateTime, Utc};
 
 use crate::cli::credentials::named::typed;
-use crate::credential::{Class, Fields, Metadata, Scope};
+use crate::credential::{Class, Fields, Metadata};
 use crate::scan::cut::{self, Left, Removed};
 use crate::scan::{Finding, Life};
-use crate::vault::{New, Vault, VaultError, check_name, name_from};
+use crate::vault::{New, Vault, VaultError, free_name};
 
 /// The way into the vault.
 pub(super) struct Import<'v> {
@@ -74,22 +74,8 @@ impl Import<'_> {
     }
 
     fn store(&self, finding: &Finding, fields: Fields) -> Result<Metadata, VaultError> {
-        let name = self.free_name(&finding.name)?;
+        let name = free_name(self.vault, &finding.name, None)?;
         self.vault.put(New { expires: finding.expires, verdict: finding.verdict.clone(), ..New::named(&name, fields) })
-    }
-
-    /// A name that nobody has yet: the one that fits, else that with a number behind it.
-    fn free_name(&self, wanted: &str) -> Result<String, VaultError> {
-        let wanted = name_from(wanted);
-        check_name(&wanted)?;
-        let mut name = wanted.clone();
-        for number in 2_u32.. {
-            if self.vault.find(&Scope::Organization, &name)?.is_none() {
-                break;
-            }
-            name = format!("{wanted}-{number}");
-        }
-        Ok(name)
     }
 
     /// The credential in the vault with the same secrets. The vault is opened for an import in any case.

@@ -119,6 +119,7 @@ fn argument(input: &'static Input) -> Arg {
     let argument = Arg::new(id(input)).help(input.help);
     match input.place {
         Place::Flag => argument.long(input.name).value_name(input.value),
+        Place::File(_) => argument.long(input.name).value_name(format!("{0}|-|@{0}", input.value)),
         Place::Switch => argument.long(input.name).action(ArgAction::SetTrue),
         Place::Argument => argument.value_name(input.value).required(true),
         Place::Arguments => argument.value_name(input.value).required(true).num_args(1..).value_parser(given::parser()),
@@ -132,12 +133,22 @@ impl FromArgMatches for Args {
         let provider = provider::by_name(name).ok_or_else(missing)?;
         let text = |name: &str| matches.get_one::<String>(name).cloned();
         let mut inputs: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        let mut words = Vec::new();
+        let (mut words, mut piped) = (Vec::new(), Vec::new());
         for input in provider.inputs() {
             let id = id(input);
             match input.place {
                 Place::Flag | Place::Argument => {
                     inputs.extend(text(id).map(|value| (input.name.to_owned(), vec![value])));
+                }
+                Place::File(field) => {
+                    let Some(given) = text(id) else { continue };
+                    if given == "-" {
+                        piped.extend(
+                            provider.kinds().iter().find_map(|kind| kind.field(field)).map(|field| (input, field)),
+                        );
+                    }
+                    let path = given.strip_prefix('@').unwrap_or(&given).to_owned();
+                    inputs.insert(input.name.to_owned(), vec![path]);
                 }
                 Place::Switch if matches.get_flag(id) => {
                     inputs.insert(input.name.to_owned(), vec![String::new()]);
@@ -151,6 +162,7 @@ impl FromArgMatches for Args {
             provider,
             inputs,
             words,
+            piped,
             fields: fields(provider).into_iter().filter_map(given).collect(),
             name: text("name"),
             replace: matches.get_flag("replace"),

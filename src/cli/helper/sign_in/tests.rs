@@ -18,6 +18,10 @@ fn asked(scheme: &str, host: &str) -> Address {
     Address::asked(Some(scheme), host, Some("team/app.git")).unwrap()
 }
 
+fn service_for(config: &Config, at: &Address, over: Option<&Metadata>) -> Result<Option<Service>, SignInFailure> {
+    the_one(services_for(config, at, over), at)
+}
+
 fn service(config: &Config, scheme: &str, host: &str) -> Option<String> {
     service_for(config, &asked(scheme, host), None).unwrap().map(|service| service.name)
 }

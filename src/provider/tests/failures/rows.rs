@@ -5,7 +5,7 @@ use super::{Row, Said};
 mod services;
 
 /// Ways of asking in which the end of a credential is told like any other refusal, or has no end at all.
-pub(super) const TELLS_NO_END: [&str; 18] = [
+pub(super) const TELLS_NO_END: [&str; 21] = [
     "Google service account",
     "Hetzner Cloud",
     "Verda's token",
@@ -14,6 +14,8 @@ pub(super) const TELLS_NO_END: [&str; 18] = [
     "GKE",
     "registry with a password",
     "registry with tokens",
+    "Azure's registry",
+    "Azure's registry, past its token server",
     "Docker Hub",
     "GitHub's packages",
     "Artifactory",
@@ -23,16 +25,19 @@ pub(super) const TELLS_NO_END: [&str; 18] = [
     "GitHub",
     "Bitbucket",
     "Gitea",
+    "Azure DevOps",
     "git itself",
 ];
 /// Ways of asking that need no permission, or where the question about one comes after the proof.
-pub(super) const KNOWS_NO_LIMITS: [&str; 7] = [
+pub(super) const KNOWS_NO_LIMITS: [&str; 9] = [
     "Google service account",
     "Google sign-in",
     "Google API key",
     "Kubernetes, past its end",
     "registry with tokens",
     "registry with a token of its own",
+    "Azure's registry",
+    "Azure's registry with a token of its own",
     "Artifactory",
 ];
 
@@ -62,6 +67,12 @@ const UNAUTHORIZED: Said = (401, &[], r#"{"message":"Bad credentials","error":"u
 const FORBIDDEN: Said = (403, &[], r#"{"message":"no","error":"forbidden"}"#);
 const BASIC: Said = (401, &[("www-authenticate", "Basic realm=r")], "");
 const BEARER: Said = (401, &[("www-authenticate", r#"Bearer realm="https://r.example/token",service="r""#)], "");
+
+const AZURE: Said = (
+    401,
+    &[("www-authenticate", r#"Bearer realm="https://corp.azurecr.io/oauth2/token",service="corp.azurecr.io""#)],
+    r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#,
+);
 
 /// Every row.
 pub(super) fn all() -> impl Iterator<Item = &'static Row> {
@@ -239,6 +250,37 @@ const ROWS: &[Row] = &[
         ..NO_ROW
     },
     Row {
+        name: "Azure's registry",
+        kind: "registry",
+        fields: &[("url", "https://corp.azurecr.io"), ("flavour", "acr")],
+        before: &[AZURE],
+        invalid: (401, &[], r#"{"errors":[{"code":"UNAUTHORIZED","message":"authentication required"}]}"#),
+        ..NO_ROW
+    },
+    Row {
+        name: "Azure's registry, past its token server",
+        kind: "registry",
+        fields: &[("url", "https://corp.azurecr.io"), ("flavour", "acr")],
+        before: &[AZURE, (200, &[], r#"{"access_token":"x"}"#)],
+        invalid: (0, &[], ""),
+        insufficient: Some((403, &[], r#"{"errors":[{"code":"DENIED","message":"no"}]}"#)),
+        ..NO_ROW
+    },
+    Row {
+        name: "Azure's registry with a token of its own",
+        kind: "registry",
+        fields: &[
+            ("url", "https://corp.azurecr.io"),
+            ("flavour", "acr"),
+            ("username", "00000000-0000-0000-0000-000000000000"),
+            ("password", JWT_ENDED),
+        ],
+        before: &[AZURE],
+        invalid: (401, &[], r#"{"errors":[{"code":"UNAUTHORIZED","message":"no"}]}"#),
+        ends: true,
+        ..NO_ROW
+    },
+    Row {
         name: "Docker Hub",
         kind: "registry",
         fields: &[("url", "https://docker.io"), ("flavour", "dockerhub")],
@@ -334,6 +376,15 @@ const ROWS: &[Row] = &[
         fields: &[("host", "codeberg.org"), ("service", "gitea")],
         invalid: UNAUTHORIZED,
         insufficient: Some(FORBIDDEN),
+        ..NO_ROW
+    },
+    Row {
+        name: "Azure DevOps",
+        kind: "git",
+        fields: &[("host", "dev.azure.com"), ("service", "azure"), ("repository", "team/shop/_git/app")],
+        before: &[(401, &[("www-authenticate", r#"Basic realm="https://tfsproduks1.visualstudio.com/""#)], "")],
+        invalid: (401, &[("www-authenticate", r#"Basic realm="https://tfsproduks1.visualstudio.com/""#)], ""),
+        insufficient: Some((403, &[], "")),
         ..NO_ROW
     },
     Row {

@@ -137,6 +137,8 @@ CREATE TABLE credentials (
     verified BIGINT,
     expires BIGINT,
     checked TEXT NOT NULL,
+    -- What it may do, as its provider said then.
+    scopes TEXT NOT NULL,
     -- How often fields or secrets were replaced; the secrets are sealed for this version.
     version BIGINT NOT NULL,
     -- How often anything was changed; what an ETag is made of.

@@ -81,6 +81,21 @@ pub(super) const ROWS: &[Row] = &[
         ..OF_A_SERVICE
     },
     Row {
+        name: "cargo registry",
+        fields: &[("service", "cargo"), ("index", "sparse+https://cargo.example.com/index/")],
+        before: &[(401, &[("www-authenticate", r#"Cargo login_url="https://cargo.example.com/me""#)], "")],
+        invalid: (401, &[], r#"{"errors":[{"detail":"authentication failed"}]}"#),
+        insufficient: Some((403, &[], r#"{"errors":[{"detail":"this token may not do that"}]}"#)),
+        ..OF_A_SERVICE
+    },
+    Row {
+        name: "HCP Terraform",
+        fields: &[("service", "terraform")],
+        invalid: (401, &[], r#"{"errors":[{"status":"401","title":"unauthorized"}]}"#),
+        insufficient: Some((403, &[], r#"{"errors":[{"status":"403","title":"forbidden"}]}"#)),
+        ..OF_A_SERVICE
+    },
+    Row {
         name: "a service of one's own",
         fields: &[("service", "corp"), ("endpoint", "https://api.example.com/me")],
         formless: true,
