@@ -50,6 +50,7 @@ mod agent;
 mod announce;
 mod api;
 mod argv;
+mod audit;
 mod browser;
 pub mod completions;
 mod config;
@@ -62,6 +63,8 @@ mod project;
 mod run;
 #[cfg(feature = "server")]
 mod serve;
+#[cfg(feature = "server")]
+mod server;
 mod setup;
 mod store;
 mod team;
@@ -166,6 +169,13 @@ enum Command {
     Api(api::Args),
     #[cfg(feature = "server")]
     Serve(serve::Args),
+    /// Look after the team's server: its backups and its keys
+    #[cfg(feature = "server")]
+    #[command(subcommand, after_help = "Example:\n  lanyard server backup /var/backups/lanyard-2026-01-31")]
+    Server(server::Command),
+    /// See what happened on a lanyard server, and check that it is all there
+    #[command(subcommand, after_help = "Example:\n  lanyard audit list --action secret.read")]
+    Audit(audit::Command),
     Which(which::Args),
     Doctor(doctor::Args),
     Setup(setup::Args),
@@ -245,6 +255,9 @@ impl Command {
             Self::Api(args) => args.run(doors),
             #[cfg(feature = "server")]
             Self::Serve(args) => args.run(doors),
+            #[cfg(feature = "server")]
+            Self::Server(command) => command.run(doors),
+            Self::Audit(command) => command.run(doors),
             Self::Which(args) => args.run(doors),
             Self::Doctor(args) => args.run(doors),
             Self::Setup(args) => args.run(doors),

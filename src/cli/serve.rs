@@ -47,6 +47,12 @@ pub(super) struct Args {
     /// The key of the certificate, in PEM
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     tls_key: Option<String>,
+    /// Append what the server signs of the end of the audit to this file as well, so that nobody cuts it off unnoticed
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    audit_checkpoints: Option<String>,
+    /// How often it signs [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    audit_checkpoint_every: Option<String>,
     /// A proxy does TLS, and its word about who asks is believed: its address; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     behind_proxy: Vec<String>,
@@ -127,6 +133,8 @@ impl Args {
             master_key_file: self.master_key_file,
             tls_certificate: self.tls_certificate,
             tls_key: self.tls_key,
+            audit_checkpoints: self.audit_checkpoints,
+            audit_checkpoint_every: self.audit_checkpoint_every,
             behind_proxy: self.behind_proxy,
             allow_host: self.allow_host,
         }

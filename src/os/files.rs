@@ -11,11 +11,13 @@ use zeroize::Zeroizing;
 
 use crate::error::{Code, Failure};
 
+mod append;
 mod beside;
 mod exchange;
 mod lock;
 mod owner;
 
+pub use append::append;
 pub use exchange::exchange;
 pub use lock::Lock;
 #[cfg(unix)]

@@ -16,6 +16,15 @@ use super::db::{DbError, OrgScope, Rows, values};
 use super::keys::{KeyError, Keys};
 use crate::text::clean;
 use crate::vault::seal::Key;
+use crate::vault::trail::hex;
+
+mod api;
+mod checkpoint;
+mod verify;
+
+pub(crate) use api::routes;
+pub(crate) use checkpoint::{Checkpoints, hold_against, signer};
+pub(crate) use verify::{Broken, verify};
 
 /// The version of the form of an entry.
 const FORM: i64 = 1;
@@ -131,9 +140,21 @@ pub(crate) fn append(
     }
     let entry = serde_json::to_string(&entry).map_err(|_| DbError::Shape)?;
     let hash = digest(&SHA256, entry.as_bytes());
+    let found_by = |text: &str| clean(text).chars().take(LONGEST).collect::<String>();
     rows.execute(
-        "INSERT INTO audit_events (org, sequence, entry, hash, mac) VALUES ($1, $2, $3, $4, $5)",
-        values![scope.id(), sequence, &entry, hash.as_ref(), &key.code(&[entry.as_bytes()])],
+        "INSERT INTO audit_events (org, sequence, entry, hash, mac, at, actor, action, object) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        values![
+            scope.id(),
+            sequence,
+            &entry,
+            hash.as_ref(),
+            &key.code(&[entry.as_bytes()]),
+            now.timestamp_millis(),
+            &found_by(&actor.person),
+            event.action,
+            &found_by(event.object),
+        ],
     )?;
     rows.execute("UPDATE audit_heads SET hash = $2 WHERE org = $1", values![scope.id(), hash.as_ref()])?;
     Ok(())
@@ -146,70 +167,6 @@ fn key(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope) -> Result<(i64, Key),
     }
     let (version, key) = keys.newest(rows, scope)?;
     Ok((version, key.derived("audit").ok_or(KeyError::None)?))
-}
-
-/// Where a chain is broken, and how.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Broken {
-    /// The number of the entry.
-    pub(crate) sequence: i64,
-    /// What is wrong with it.
-    pub(crate) problem: &'static str,
-}
-
-/// Goes through a chain from its beginning. `Ok` tells how many entries hold.
-pub(crate) fn verify(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope) -> Result<Result<i64, Broken>, KeyError> {
-    const PAGE: i64 = 500;
-    let head = rows.first("SELECT sequence, hash FROM audit_heads WHERE org = $1", values![scope.id()])?;
-    let (mut last, mut previous) = (0, vec![0; 32]);
-    loop {
-        let page = rows.query(
-            "SELECT sequence, entry, hash, mac FROM audit_events WHERE org = $1 AND sequence > $2 \
-             ORDER BY sequence LIMIT $3",
-            values![scope.id(), last, PAGE],
-        )?;
-        if page.is_empty() {
-            break;
-        }
-        for mut row in page {
-            let (sequence, entry) = (row.int(0)?, row.text(1)?);
-            let (hash, mac) = (row.bytes(2)?, row.bytes(3)?);
-            let broken = |problem| Ok(Err(Broken { sequence: last + 1, problem }));
-            if sequence != last + 1 {
-                return broken("an entry is missing");
-            }
-            let told: BTreeMap<String, Json> = serde_json::from_str(&entry).unwrap_or_default();
-            let is = |name: &str, value: Json| told.get(name) == Some(&value);
-            if !is("sequence", sequence.into()) || !is("organization", scope.id().into()) {
-                return broken("an entry is of another place");
-            }
-            if !is("previous", hex(&previous).into()) {
-                return broken("the entry before it was changed");
-            }
-            let version = told.get("key").and_then(Json::as_i64).unwrap_or_default();
-            let key = if scope.id() == SERVER {
-                keys.derived("audit")
-            } else {
-                keys.of(rows, scope, version)?.derived("audit")
-            };
-            let code = key.ok_or(KeyError::None)?.code(&[entry.as_bytes()]);
-            if digest(&SHA256, entry.as_bytes()).as_ref() != hash || code.as_slice() != mac {
-                return broken("the entry was changed");
-            }
-            (last, previous) = (sequence, hash);
-        }
-    }
-    let end = head.map(|mut row| Ok::<_, DbError>((row.int(0)?, row.bytes(1)?))).transpose()?;
-    if end.is_some_and(|(sequence, hash)| sequence != last || hash != previous) {
-        return Ok(Err(Broken { sequence: last + 1, problem: "the end of the chain is missing" }));
-    }
-    Ok(Ok(last))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let digit = |nibble: u8| char::from(DIGITS[usize::from(nibble & 15)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
 #[cfg(test)]
@@ -235,7 +192,17 @@ mod tests {
     #[test]
     fn what_is_done_to_a_chain_is_noticed_at_its_place() {
         let broken = |sequence, problem| Err(Broken { sequence, problem });
+        let cut = "DELETE FROM audit_events WHERE sequence > 3; UPDATE audit_heads SET sequence = 3, hash = \
+                   (SELECT hash FROM audit_events WHERE sequence = 3)";
         for (change, expected) in [
+            (
+                "UPDATE audit_events SET actor = 'person-7' WHERE sequence = 2",
+                broken(2, "the entry is listed as another"),
+            ),
+            ("UPDATE audit_events SET at = 7 WHERE sequence = 4", broken(4, "the entry is listed as another")),
+            ("DELETE FROM audit_heads", broken(6, "the end of the chain is missing")),
+            // The end with its record: what was signed tells.
+            (cut, broken(4, "the end of the chain is missing")),
             ("DELETE FROM audit_events WHERE sequence = 3", broken(3, "an entry is missing")),
             ("DELETE FROM audit_events WHERE sequence = 5", broken(5, "the end of the chain is missing")),
             (
@@ -251,6 +218,7 @@ mod tests {
         ] {
             let scratch = Scratch::new();
             chain(&scratch, 5);
+            checkpoint::sign(&scratch.db, &scratch.keys, &scratch.org, DateTime::UNIX_EPOCH).unwrap().unwrap();
             assert_eq!(checked(&scratch), Ok(5));
             scratch.db.write(|rows| rows.batch(change)).unwrap();
             assert_eq!(checked(&scratch), expected, "{change}");

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 
 use super::db::DbError;
+use super::keys::KeyError;
 use crate::error::{Code, Failure};
 use crate::secret::{Reason, StoreError};
+use crate::vault::VaultError;
 
 /// Why the server does not start. No variant holds a secret.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +54,20 @@ pub enum ServeError {
     /// The database did not do it.
     #[error("the database cannot be used")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>, Code, Option<String>),
+    /// Keys or secrets did not do it.
+    #[error("the keys of the server cannot be used")]
+    Keys(#[source] Box<dyn std::error::Error + Send + Sync>, Code, Option<String>),
+    /// There is a server already where a backup is to be brought back.
+    #[error("the database holds a server already")]
+    Occupied,
+    /// A backup is not whole, or none at all.
+    #[error("{file} cannot be brought back: {problem}")]
+    Backup {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// The secret store did not give or take the master key.
     #[error("the master key is out of reach")]
     Store(#[from] StoreError),
@@ -98,17 +114,32 @@ impl From<DbError> for ServeError {
     }
 }
 
+impl From<KeyError> for ServeError {
+    fn from(failure: KeyError) -> Self {
+        let (code, mend) = (failure.code(), failure.mend());
+        Self::Keys(Box::new(failure), code, mend)
+    }
+}
+
+impl From<VaultError> for ServeError {
+    fn from(failure: VaultError) -> Self {
+        let (code, mend) = (failure.code(), failure.mend());
+        Self::Keys(Box::new(failure), code, mend)
+    }
+}
+
 impl Failure for ServeError {
     fn code(&self) -> Code {
         match self {
             Self::Setting { .. } | Self::SettingsFile { .. } | Self::Readable { .. } | Self::Certificate { .. } => {
                 Code::Config
             }
-            Self::Database(_, code, _) => *code,
+            Self::Database(_, code, _) | Self::Keys(_, code, _) => *code,
+            Self::Backup { .. } => Code::Invalid,
             Self::Store(failure) => failure.code(),
             Self::NoMasterKey { .. } | Self::OtherMasterKey { .. } | Self::BadMasterKey { .. } => Code::Store,
             Self::Audit { .. } => Code::Invalid,
-            Self::Listen { .. } | Self::NoRandom | Self::System(_) => Code::Failed,
+            Self::Listen { .. } | Self::Occupied | Self::NoRandom | Self::System(_) => Code::Failed,
         }
     }
 
@@ -123,7 +154,9 @@ impl Failure for ServeError {
             }
             Self::Listen { .. } => "end the program that listens there, or choose another address: `--listen`".into(),
             Self::Certificate { .. } => "give a chain and its key in PEM, the key readable by you alone".into(),
-            Self::Database(_, _, mend) => return mend.clone(),
+            Self::Database(_, _, mend) | Self::Keys(_, _, mend) => return mend.clone(),
+            Self::Occupied => "give `--replace` to put the backup in its place, or another `--data`".into(),
+            Self::Backup { .. } => "take another backup; nothing was changed".into(),
             Self::Store(failure) => {
                 let own = failure.mend().unwrap_or_default();
                 format!("{own}; or keep the key in a file: `--master-key-file FILE`")

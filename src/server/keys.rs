@@ -1,112 +1,255 @@
 //! The keys: the master key opens the keys of the organizations, each of which opens the data keys of its credentials.
 //!
 //! The master key rests in the secret store, or in a file that only its owner reads. What proves that it is the right
-//! one is in the database, so that a server with another one refuses to start before it writes anything.
+//! one is in the database, so that a server with another one refuses to start before it writes anything. It opens one
+//! key more, the server's own, from which every purpose that belongs to no organization has its key: that one stays
+//! when the master key is replaced.
+//!
+//! A key of an organization that was replaced is kept until nothing rests under it. Whatever rests under one refers to
+//! it by a foreign key in the database, so that it cannot go before.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::db::{Database, DbError, OrgScope, Rows, values};
 use super::error::ServeError;
 use super::random;
 use crate::error::{Code, Failure};
-use crate::os::files;
-use crate::secret::{Secret, SecretStore, Slot};
 use crate::vault::seal::Key;
+
+mod place;
+mod replace;
+
+pub(crate) use place::Master;
+pub(crate) use replace::Replacement;
+
+use place::Which;
 
 /// The version of the encoding of what keys and secrets are bound to.
 pub(crate) const FORM: &str = "lanyard-server-1";
 
-/// Where the master key rests.
-pub(crate) enum Master<'m> {
-    /// In the user's secret store.
-    Store(&'m dyn SecretStore),
-    /// In a file.
-    File(&'m Path),
-}
+/// The setting that proves which master key counts, and the one that holds the server's own key.
+const PROOF: &str = "master-key-proof";
+const OWN: &str = "server-key";
+/// So long is waited for a master key that was replaced meanwhile.
+const READING: Duration = Duration::from_secs(5);
+/// So many master keys are held: the one in force, and the one before, under which a reader may still see rows.
+const HELD: usize = 2;
 
 /// The keys of a server.
 pub(crate) struct Keys {
-    master: Key,
+    /// The master keys that are known, the last one in force.
+    masters: Mutex<Vec<Arc<Key>>>,
+    own: Key,
     instance: String,
-    known: Mutex<HashMap<(String, i64), Arc<Key>>>,
+    /// Keys of organizations that were opened, each with the form that it was opened from.
+    known: Mutex<HashMap<(String, i64), (Vec<u8>, Arc<Key>)>>,
+    asks: Mutex<Option<UnboundedSender<Asked>>>,
+}
+
+/// Somebody who waits for the master key that this proof is of.
+pub(crate) struct Asked {
+    proof: String,
+    reply: SyncSender<Option<Key>>,
 }
 
 impl Keys {
     /// Reads the master key, and makes one for a database that has none yet.
     pub(crate) fn open(database: &Database, place: &Master<'_>) -> Result<Self, ServeError> {
         let instance = instance(database)?;
-        let proof = database.read(|rows| setting(rows, "master-key-proof"))?;
-        let master = match (read(place, &instance)?, &proof) {
-            (Some(master), _) => master,
-            (None, Some(_)) => return Err(ServeError::NoMasterKey { place: place.in_words() }),
-            (None, None) => {
-                let master = Key::random().map_err(|_| ServeError::NoRandom)?;
-                keep(place, &instance, &master)?;
+        let proof = database.read(|rows| setting(rows, PROOF))?;
+        let master = match proof {
+            Some(proof) => place.proven(&instance, &proof)?,
+            None => {
+                let master = match place.read(&instance, Which::Present)? {
+                    Some(master) => master,
+                    None => {
+                        let master = Key::random().map_err(|_| ServeError::NoRandom)?;
+                        place.keep(&instance, &master, Which::Present)?;
+                        master
+                    }
+                };
+                let proof = place::prove(&master, &instance).map_err(|_| ServeError::NoRandom)?;
+                database.write(|rows| keep_setting(rows, PROOF, &proof))?;
                 master
             }
         };
-        let parts = [FORM, "master-key-proof", instance.as_str()];
-        if let Some(proof) = proof {
-            let sealed = STANDARD.decode(proof).map_err(|_| DbError::Shape)?;
-            master.open(&sealed, &parts).map_err(|_| ServeError::OtherMasterKey { place: place.in_words() })?;
-        } else {
-            let sealed = master.seal(b"lanyard", &parts).map_err(|_| ServeError::NoRandom)?;
-            let proof = STANDARD.encode(sealed);
-            database.write(|rows| keep_setting(rows, "master-key-proof", &proof))?;
-        }
-        Ok(Self { master, instance, known: Mutex::default() })
+        let own = own(database, &master, &instance, place)?;
+        let masters = Mutex::new(vec![Arc::new(master)]);
+        Ok(Self { masters, own, instance, known: Mutex::default(), asks: Mutex::default() })
+    }
+
+    /// The identifier of this server.
+    pub(crate) fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// Those who find that the master key was replaced ask here. Whoever listens answers with [`Asked::answer`].
+    pub(crate) fn asked(&self) -> UnboundedReceiver<Asked> {
+        let (sender, receiver) = unbounded_channel();
+        *self.asks.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        receiver
     }
 
     /// A key for a purpose of the server's own.
     pub(crate) fn derived(&self, purpose: &str) -> Option<Key> {
-        self.master.derived(purpose)
+        self.own.derived(purpose)
+    }
+
+    /// Those of a database that is just being written, whose master key is known.
+    pub(crate) fn within(rows: &mut dyn Rows, master: Key, instance: &str) -> Result<Self, KeyError> {
+        let kept = setting(rows, OWN)?.ok_or(KeyError::None)?;
+        let wrapped = STANDARD.decode(kept).map_err(|_| DbError::Shape)?;
+        let own = master.unwrap(&wrapped, &[FORM, OWN, instance]).map_err(|_| KeyError::DoesNotOpen)?;
+        let (masters, instance) = (Mutex::new(vec![Arc::new(master)]), instance.to_owned());
+        Ok(Self { masters, own, instance, known: Mutex::default(), asks: Mutex::default() })
+    }
+
+    /// Wraps a key under the master key in force.
+    pub(crate) fn wrap(&self, rows: &mut dyn Rows, key: &Key, parts: &[&str]) -> Result<Vec<u8>, KeyError> {
+        let proof = setting(rows, PROOF)?.ok_or(KeyError::None)?;
+        self.proven(&proof)?.wrap(key, parts).map_err(|_| KeyError::NoRandom)
     }
 
     /// Makes the first key of a new organization.
     pub(crate) fn make(&self, rows: &mut dyn Rows, scope: &OrgScope, now: DateTime<Utc>) -> Result<(), KeyError> {
+        // Holds the proof until the transaction ends: nobody replaces the master key meanwhile.
+        let hold = "UPDATE settings SET value = value WHERE name = $1 RETURNING value";
+        let proof = rows.first(hold, values![PROOF])?.ok_or(KeyError::None)?.text(0)?;
+        let master = self.proven(&proof)?;
+        self.add(rows, scope, 1, &master, now)
+    }
+
+    fn add(
+        &self,
+        rows: &mut dyn Rows,
+        scope: &OrgScope,
+        version: i64,
+        master: &Key,
+        now: DateTime<Utc>,
+    ) -> Result<(), KeyError> {
         let key = Key::random().map_err(|_| KeyError::NoRandom)?;
-        let wrapped = self.master.wrap(&key, &self.place(scope, "1")).map_err(|_| KeyError::NoRandom)?;
+        let wrapped = master.wrap(&key, &self.place(scope, &version.to_string())).map_err(|_| KeyError::NoRandom)?;
         rows.execute(
             "INSERT INTO organization_keys (org, version, wrapped, created) VALUES ($1, $2, $3, $4)",
-            values![scope.id(), 1, &wrapped, now.timestamp_millis()],
+            values![scope.id(), version, &wrapped, now.timestamp_millis()],
         )?;
         Ok(())
     }
 
     /// The key under which an organization's new secrets are sealed, and its version.
     pub(crate) fn newest(&self, rows: &mut dyn Rows, scope: &OrgScope) -> Result<(i64, Arc<Key>), KeyError> {
-        let newest = "SELECT MAX(version) FROM organization_keys WHERE org = $1";
-        let row = rows.first(newest, values![scope.id()])?;
-        let version = row.map(|mut row| row.maybe_int(0)).transpose()?.flatten().ok_or(KeyError::None)?;
-        Ok((version, self.of(rows, scope, version)?))
+        let newest = "SELECT version, wrapped FROM organization_keys WHERE org = $1 ORDER BY version DESC LIMIT 1";
+        let mut row = rows.first(newest, values![scope.id()])?.ok_or(KeyError::None)?;
+        let (version, wrapped) = (row.int(0)?, row.bytes(1)?);
+        Ok((version, self.opened(rows, scope, version, wrapped)?))
     }
 
     /// A key of an organization.
     pub(crate) fn of(&self, rows: &mut dyn Rows, scope: &OrgScope, version: i64) -> Result<Arc<Key>, KeyError> {
-        let name = (scope.id().to_owned(), version);
-        if let Some(key) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&name) {
-            return Ok(Arc::clone(key));
-        }
         let one = "SELECT wrapped FROM organization_keys WHERE org = $1 AND version = $2";
         let wrapped = rows.first(one, values![scope.id(), version])?.ok_or(KeyError::None)?.bytes(0)?;
-        let key = self
-            .master
-            .unwrap(&wrapped, &self.place(scope, &version.to_string()))
-            .map_err(|_| KeyError::DoesNotOpen)?;
-        let key = Arc::new(key);
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(name, Arc::clone(&key));
+        self.opened(rows, scope, version, wrapped)
+    }
+
+    /// The key of an organization's audit that goes with a version of its key, also of one that is not there any more.
+    pub(crate) fn of_audit(&self, rows: &mut dyn Rows, scope: &OrgScope, version: i64) -> Result<Key, KeyError> {
+        match self.of(rows, scope, version) {
+            Ok(key) => key.derived("audit").ok_or(KeyError::None),
+            Err(KeyError::None) => {
+                let one = "SELECT wrapped FROM audit_keys WHERE org = $1 AND version = $2";
+                let wrapped = rows.first(one, values![scope.id(), version])?.ok_or(KeyError::None)?.bytes(0)?;
+                self.unwrapped(rows, &wrapped, &self.audit_place(scope, &version.to_string()))
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn opened(
+        &self,
+        rows: &mut dyn Rows,
+        scope: &OrgScope,
+        version: i64,
+        wrapped: Vec<u8>,
+    ) -> Result<Arc<Key>, KeyError> {
+        let name = (scope.id().to_owned(), version);
+        // What was opened from another form is of before the master key was replaced, or a backup was brought back.
+        if let Some((from, key)) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&name)
+            && *from == wrapped
+        {
+            return Ok(Arc::clone(key));
+        }
+        let key = Arc::new(self.unwrapped(rows, &wrapped, &self.place(scope, &version.to_string()))?);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(name, (wrapped, Arc::clone(&key)));
         Ok(key)
+    }
+
+    /// Unwraps what the master key wraps. Where it was replaced since this program started, the new one is asked for.
+    fn unwrapped(&self, rows: &mut dyn Rows, wrapped: &[u8], parts: &[&str]) -> Result<Key, KeyError> {
+        let held = self.held();
+        if let Some(key) = held.iter().rev().find_map(|master| master.unwrap(wrapped, parts).ok()) {
+            return Ok(key);
+        }
+        let proof = setting(rows, PROOF)?.ok_or(KeyError::None)?;
+        self.proven(&proof)?.unwrap(wrapped, parts).map_err(|_| KeyError::DoesNotOpen)
+    }
+
+    /// The master key that a proof is of.
+    fn proven(&self, proof: &str) -> Result<Arc<Key>, KeyError> {
+        let is_proven = |master: &Arc<Key>| place::is_proven(master, &self.instance, proof);
+        if let Some(master) = self.held().into_iter().rev().find(is_proven) {
+            return Ok(master);
+        }
+        let (reply, answer) = sync_channel(1);
+        let asked = Asked { proof: proof.to_owned(), reply };
+        let asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        asks.and_then(|asks| asks.send(asked).ok()).ok_or(KeyError::Replaced)?;
+        let key = answer.recv_timeout(READING).ok().flatten().ok_or(KeyError::Replaced)?;
+        tracing::info!("the master key was replaced");
+        Ok(self.hold(key))
+    }
+
+    fn held(&self) -> Vec<Arc<Key>> {
+        self.masters.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn hold(&self, master: Key) -> Arc<Key> {
+        let master = Arc::new(master);
+        let mut masters = self.masters.lock().unwrap_or_else(PoisonError::into_inner);
+        masters.push(Arc::clone(&master));
+        let surplus = masters.len().saturating_sub(HELD);
+        masters.drain(..surplus);
+        master
     }
 
     /// What the key of an organization is bound to.
     fn place<'p>(&'p self, scope: &'p OrgScope, version: &'p str) -> [&'p str; 5] {
         [FORM, "organization-key", &self.instance, scope.id(), version]
+    }
+
+    /// What the key of its audit is bound to.
+    fn audit_place<'p>(&'p self, scope: &'p OrgScope, version: &'p str) -> [&'p str; 5] {
+        [FORM, "audit-key", &self.instance, scope.id(), version]
+    }
+}
+
+impl Asked {
+    /// Reads the master key anew, where it rests.
+    pub(crate) fn answer(self, place: &Master<'_>, instance: &str) {
+        let found = place.proven(instance, &self.proof);
+        if let Err(failure) = &found {
+            tracing::error!(%failure, "the master key was replaced");
+        }
+        // Whoever asked may have given up.
+        let _ = self.reply.send(found.ok());
     }
 }
 
@@ -122,6 +265,9 @@ pub(crate) enum KeyError {
     /// It does not open: damaged, moved, or of another server.
     #[error("the key of the organization does not open")]
     DoesNotOpen,
+    /// Another master key is in force, and it is not where this program looks.
+    #[error("the master key was replaced, and the new one is not here")]
+    Replaced,
     /// The system gave no random numbers.
     #[error("the system gave no random numbers")]
     NoRandom,
@@ -132,7 +278,7 @@ impl Failure for KeyError {
         match self {
             Self::Db(failure) => failure.code(),
             Self::None | Self::DoesNotOpen => Code::Store,
-            Self::NoRandom => Code::Failed,
+            Self::Replaced | Self::NoRandom => Code::Failed,
         }
     }
 
@@ -140,6 +286,7 @@ impl Failure for KeyError {
         Some(match self {
             Self::Db(failure) => return failure.mend(),
             Self::None | Self::DoesNotOpen => "bring a backup of the server's database back".into(),
+            Self::Replaced => "put the new master key in the place of the old one".into(),
             Self::NoRandom => "try again".into(),
         })
     }
@@ -147,17 +294,28 @@ impl Failure for KeyError {
 
 /// The identifier of this server, made at the first start.
 fn instance(database: &Database) -> Result<String, ServeError> {
-    if let Some(known) = database.read(|rows| setting(rows, "instance"))? {
+    let made = random::base62(20).map_err(|_| ServeError::NoRandom)?;
+    first(database, "instance", &made)
+}
+
+/// The server's own key, made at the first start.
+fn own(database: &Database, master: &Key, instance: &str, place: &Master<'_>) -> Result<Key, ServeError> {
+    let parts = [FORM, OWN, instance];
+    let made = Key::random().and_then(|key| master.wrap(&key, &parts)).map_err(|_| ServeError::NoRandom)?;
+    let kept = first(database, OWN, &STANDARD.encode(made))?;
+    let wrapped = STANDARD.decode(kept).map_err(|_| DbError::Shape)?;
+    master.unwrap(&wrapped, &parts).map_err(|_| ServeError::OtherMasterKey { place: place.in_words() })
+}
+
+/// What is kept under a name; where nothing is, `made`. Another instance may be faster: then its word counts.
+fn first(database: &Database, name: &str, made: &str) -> Result<String, ServeError> {
+    if let Some(known) = database.read(|rows| setting(rows, name))? {
         return Ok(known);
     }
-    let made = random::base62(20).map_err(|_| ServeError::NoRandom)?;
     database.write(|rows| -> Result<String, ServeError> {
-        // Another instance may have been faster; then its word counts.
-        rows.execute(
-            "INSERT INTO settings (name, value) VALUES ('instance', $1) ON CONFLICT (name) DO NOTHING",
-            values![made.as_str()],
-        )?;
-        Ok(setting(rows, "instance")?.ok_or(DbError::Shape)?)
+        let keep = "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+        rows.execute(keep, values![name, made])?;
+        Ok(setting(rows, name)?.ok_or(DbError::Shape)?)
     })
 }
 
@@ -166,44 +324,9 @@ pub(crate) fn setting(rows: &mut dyn Rows, name: &str) -> Result<Option<String>,
 }
 
 fn keep_setting(rows: &mut dyn Rows, name: &str, value: &str) -> Result<(), DbError> {
-    rows.execute("INSERT INTO settings (name, value) VALUES ($1, $2)", values![name, value]).map(|_| ())
-}
-
-impl Master<'_> {
-    /// Where it is, for a person.
-    fn in_words(&self) -> String {
-        match self {
-            Self::Store(store) => format!("the {}", store.choice().title()),
-            Self::File(path) => path.display().to_string(),
-        }
-    }
-}
-
-fn slot(instance: &str) -> Slot {
-    Slot { name: format!("server:{instance}"), label: "lanyard: master key of the server".into() }
-}
-
-fn read(place: &Master<'_>, instance: &str) -> Result<Option<Key>, ServeError> {
-    let held = match place {
-        Master::Store(store) => store.get(&slot(instance))?,
-        Master::File(path) => {
-            let bytes = files::read_private(path).map_err(DbError::File)?.map(zeroize::Zeroizing::new);
-            let text = bytes.map(|bytes| String::from_utf8_lossy(&bytes).trim().to_owned());
-            text.map(Secret::new)
-        }
-    };
-    let read = |held: Secret| Key::from_secret(&held).ok_or(ServeError::BadMasterKey { place: place.in_words() });
-    held.map(read).transpose()
-}
-
-fn keep(place: &Master<'_>, instance: &str, key: &Key) -> Result<(), ServeError> {
-    let secret = key.to_secret();
-    match place {
-        Master::Store(store) => store.set(&slot(instance), &secret)?,
-        Master::File(path) => {
-            let line = zeroize::Zeroizing::new([secret.expose(), "\n"].concat());
-            files::replace(path, line.as_bytes(), false).map_err(DbError::File)?;
-        }
-    }
-    Ok(())
+    rows.execute(
+        "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = $2",
+        values![name, value],
+    )
+    .map(|_| ())
 }

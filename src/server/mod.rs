@@ -7,6 +7,7 @@
 mod api_keys;
 mod attempts;
 mod audit;
+mod backup;
 mod bearer;
 mod bridge;
 mod caller;
@@ -30,6 +31,7 @@ mod portal;
 mod problem;
 mod projects;
 mod random;
+mod rotate;
 mod routes;
 mod serve;
 mod settings;
@@ -44,7 +46,9 @@ mod trust;
 mod vault;
 mod workspaces;
 
+pub use backup::{Restored, backup, restore};
 pub use error::ServeError;
+pub use rotate::{Rotated, Wanted, rotate_key};
 pub use routes::table;
 pub use serve::{Notice, check, serve};
 pub use settings::{Given, Settings};

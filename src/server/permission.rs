@@ -27,11 +27,13 @@ pub(crate) enum Permission {
     OrganizationsCreate,
     /// Decide which jobs of outside services are let in.
     TrustManage,
+    /// See what happened in the organization.
+    AuditRead,
 }
 
 impl Permission {
     /// Every permission.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::CredentialsRead,
         Self::CredentialsWrite,
         Self::CredentialsVerify,
@@ -43,6 +45,7 @@ impl Permission {
         Self::WorkspacesWrite,
         Self::OrganizationsCreate,
         Self::TrustManage,
+        Self::AuditRead,
     ];
 
     /// The word.
@@ -59,6 +62,7 @@ impl Permission {
             Self::WorkspacesWrite => "workspaces.write",
             Self::OrganizationsCreate => "organizations.create",
             Self::TrustManage => "trust.manage",
+            Self::AuditRead => "audit.read",
         }
     }
 
@@ -76,6 +80,7 @@ impl Permission {
             Self::WorkspacesWrite => "Make, change and delete workspaces",
             Self::OrganizationsCreate => "Make further organizations",
             Self::TrustManage => "Decide which jobs of outside services are let in",
+            Self::AuditRead => "See what happened in the organization, and who did it",
         }
     }
 
@@ -92,6 +97,7 @@ impl Permission {
             Self::ProjectsManage => Role::Admin,
             Self::WorkspacesWrite => Role::Member,
             Self::TrustManage => Role::Admin,
+            Self::AuditRead => Role::Admin,
             Self::OrganizationsCreate => Role::Owner,
         }
     }

@@ -142,6 +142,10 @@ impl From<KeyError> for Problem {
     fn from(failure: KeyError) -> Self {
         match failure {
             KeyError::Db(failure) => failure.into(),
+            KeyError::Replaced => {
+                tracing::error!(%failure, "the keys");
+                Self::unavailable()
+            }
             _ => Self::internal(&failure),
         }
     }

@@ -12,8 +12,8 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::caller::{Access, admit};
 use super::state::Server;
 use super::{
-    api_keys, credential_configs, edge, health, invitations, members, oauth, organizations, portal, projects, trust,
-    workspaces,
+    api_keys, audit, credential_configs, edge, health, invitations, members, oauth, organizations, portal, projects,
+    trust, workspaces,
 };
 
 /// The longest body: the largest secrets there are.
@@ -53,6 +53,7 @@ fn all() -> Vec<Route> {
         projects::routes(),
         workspaces::routes(),
         trust::routes(),
+        audit::routes(),
     ]
     .into_iter()
     .flatten()

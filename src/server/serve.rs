@@ -49,6 +49,9 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<(), ServeEr
     let listener = bind(settings.listen)?;
     drop(listener);
     let (db, keys) = open(settings, store)?;
+    if let Some(file) = &settings.checkpoints.file {
+        audit::hold_against(&db, &keys, file)?;
+    }
     db.read(|rows| {
         for mut row in rows.query("SELECT org FROM audit_heads ORDER BY org", &[])? {
             let org = row.text(0)?;
@@ -98,17 +101,30 @@ pub fn serve(
         .enable_all()
         .build()
         .map_err(ServeError::System)?;
+    let mut asked = server.keys.asked();
     let server = Arc::new(server);
     runtime
         .block_on(async {
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let stop = asked_to_end()?;
+            let instance = server.keys.instance().to_owned();
+            // The secret store is this thread's alone: here the master key is read again when it was replaced.
+            let answering = async {
+                while let Some(asked) = asked.recv().await {
+                    asked.answer(&place(settings, store), &instance);
+                }
+            };
             tokio::spawn(sweep::sweeping(Arc::clone(&server)));
-            listen::listen(listener, tls, router(Arc::clone(&server)), stop).await;
+            tokio::select! {
+                () = listen::listen(listener, tls, router(Arc::clone(&server)), stop) => {}
+                () = answering => {}
+                () = settings.checkpoints.make(&server) => {}
+            }
             std::io::Result::Ok(())
         })
         .map_err(ServeError::System)?;
+    settings.checkpoints.finish(&server);
     // Whoever still asks a provider is not waited for; what was acknowledged is on the disk.
     runtime.shutdown_background();
     Ok(())
@@ -118,20 +134,25 @@ fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).map_err(|cause| ServeError::Listen { address, cause })
 }
 
-fn open(settings: &Settings, store: &dyn SecretStore) -> Result<(Database, Keys), ServeError> {
+/// Opens the database and the keys of a server.
+pub(super) fn open(settings: &Settings, store: &dyn SecretStore) -> Result<(Database, Keys), ServeError> {
     files::create_private_dir(&settings.data).map_err(DbError::File)?;
     let db = Database::open(&settings.database)?;
-    let place = match &settings.master_key_file {
-        Some(file) => Master::File(file),
-        None => Master::Store(store),
-    };
-    let keys = Keys::open(&db, &place)?;
+    let keys = Keys::open(&db, &place(settings, store))?;
     // There is a key to sign with from the start, so that whoever asks for keys finds it.
     db.write(|rows| SigningKey::in_force(rows, &keys, now())).map_err(|failure| {
         let (code, mend) = (failure.code(), failure.mend());
         ServeError::Database(Box::new(failure), code, mend)
     })?;
     Ok((db, keys))
+}
+
+/// Where the master key rests.
+pub(super) fn place<'m>(settings: &'m Settings, store: &'m dyn SecretStore) -> Master<'m> {
+    match &settings.master_key_file {
+        Some(file) => Master::File(file),
+        None => Master::Store(store),
+    }
 }
 
 /// A new link for the first owner, where there is none. A link that was made before does not count any more.

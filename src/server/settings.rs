@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 use url::Url;
 
+use super::audit::Checkpoints;
 use super::db::Address;
 use super::error::ServeError;
 use crate::http::{is_loopback, parse_url};
@@ -18,6 +20,8 @@ const LISTEN: &str = "127.0.0.1:7447";
 const DATABASE: &str = "sqlite:server.db";
 /// The file of settings in the configuration folder.
 const FILE: &str = "server.toml";
+/// How often a server that is told nothing signs the end of the audit.
+const EVERY: Duration = Duration::from_mins(1);
 
 /// Settings as they were given in one place. All are texts, so that one function reads them all.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -31,6 +35,8 @@ pub struct Given {
     pub master_key_file: Option<String>,
     pub tls_certificate: Option<String>,
     pub tls_key: Option<String>,
+    pub audit_checkpoints: Option<String>,
+    pub audit_checkpoint_every: Option<String>,
     #[serde(default)]
     pub behind_proxy: Vec<String>,
     #[serde(default)]
@@ -51,6 +57,7 @@ pub struct Settings {
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
     pub(crate) proxies: Proxies,
     pub(crate) allowed_hosts: Vec<String>,
+    pub(crate) checkpoints: Checkpoints,
 }
 
 /// The proxies that are believed when they say for whom they ask.
@@ -152,6 +159,15 @@ impl Settings {
         };
         let proxies = list("behind-proxy", |given| &given.behind_proxy).iter().map(proxy).collect::<Result<_, _>>()?;
         let hosts = list("allow-host", |given| &given.allow_host);
+        let every = find("audit-checkpoint-every", |given| given.audit_checkpoint_every.as_ref());
+        let seconds = |found: &Found| match found.value.parse() {
+            Ok(seconds @ 1..=86_400) => Ok(Duration::from_secs(seconds)),
+            _ => Err(found.bad("it is no number of seconds from 1 to 86400")),
+        };
+        let checkpoints = Checkpoints {
+            file: find("audit-checkpoints", |given| given.audit_checkpoints.as_ref()).map(|found| found.path()),
+            every: every.as_ref().map_or(Ok(EVERY), seconds)?,
+        };
         let settings = Self {
             listen,
             data,
@@ -161,6 +177,7 @@ impl Settings {
             tls,
             proxies: Proxies(proxies),
             allowed_hosts: hosts.into_iter().map(|found| found.value.to_ascii_lowercase()).collect(),
+            checkpoints,
         };
         settings.refuse_readable_tokens()?;
         Ok(settings)

@@ -22,6 +22,7 @@ pub mod rotate;
 pub(crate) mod rows;
 pub(crate) mod seal;
 pub mod session;
+pub mod trail;
 pub mod usable;
 pub mod verify;
 pub mod wire;

@@ -138,6 +138,11 @@ impl<'a> Remote<'a> {
         }
     }
 
+    /// Asks the server for what is at a path.
+    pub fn get(&self, path: &str) -> Result<Response, VaultError> {
+        self.ask(&Method::GET, path, &Body::None, "")
+    }
+
     /// Asks the server; what it refuses is said in the vault's words, of the credential `name`.
     fn ask(&self, method: &Method, path: &str, body: &Body, name: &str) -> Result<Response, VaultError> {
         let answer = self.send(method, path, body)?;

@@ -92,7 +92,7 @@ const BORDERS: [&str; 55] = [
     "server/api_keys.rs",
     "server/invitations.rs",
     "server/invitations/",
-    "server/keys.rs",
+    "server/keys/place.rs",
     "server/oauth/",
     "server/passphrase.rs",
     "server/portal/",

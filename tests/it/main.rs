@@ -107,6 +107,8 @@ mod second_host;
 mod secure;
 #[cfg(feature = "server")]
 mod server {
+    mod audit;
+    mod backup;
     mod crashes;
     mod credentials;
     mod federated;
@@ -117,6 +119,7 @@ mod server {
     mod places;
     mod postgres;
     mod real_browser;
+    mod rotation;
     mod running;
     mod served;
     mod team;

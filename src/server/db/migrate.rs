@@ -6,27 +6,42 @@ use super::{DbError, Rows, values};
 const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_server.sql"),
     include_str!("migrations/0010_team.sql"),
+    include_str!("migrations/0020_audit.sql"),
     include_str!("migrations/0040_identity.sql"),
 ];
 
-/// Makes what is missing. A database of a newer program is refused.
-pub(super) fn migrate(rows: &mut dyn Rows) -> Result<(), DbError> {
+/// Makes what is missing, as far as a version or all of it. A database of a newer program is refused.
+pub(super) fn migrate(rows: &mut dyn Rows, to: Option<usize>) -> Result<(), DbError> {
+    let to = to.unwrap_or(MIGRATIONS.len());
     rows.batch("CREATE TABLE IF NOT EXISTS schema_versions (program TEXT PRIMARY KEY, version BIGINT NOT NULL)")?;
     let known = rows.first("SELECT version FROM schema_versions WHERE program = $1", values!["lanyard-server"])?;
     let present = known.map(|mut row| row.int(0)).transpose()?;
     let present = usize::try_from(present.unwrap_or_default()).map_err(|_| DbError::Shape)?;
-    let missing = MIGRATIONS.get(present..).ok_or(DbError::Newer)?;
+    let missing = MIGRATIONS.get(present..to).ok_or(DbError::Newer)?;
     if missing.is_empty() {
         return Ok(());
     }
     for migration in missing {
         rows.batch(migration)?;
     }
-    let version = i64::try_from(MIGRATIONS.len()).map_err(|_| DbError::Shape)?;
+    let version = i64::try_from(to).map_err(|_| DbError::Shape)?;
     rows.execute(
         "INSERT INTO schema_versions (program, version) VALUES ($1, $2) \
          ON CONFLICT (program) DO UPDATE SET version = $2",
         values!["lanyard-server", version],
     )?;
     Ok(())
+}
+
+/// Whether a table is one that a migration makes. Others in the same database are somebody else's.
+pub(super) fn is_ours(table: &str) -> bool {
+    let makes = |text: &str| {
+        ["CREATE TABLE ", "RENAME TO "].iter().any(|before| {
+            text.split(before).skip(1).any(|rest| {
+                rest.strip_prefix(table)
+                    .is_some_and(|rest| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_'))
+            })
+        })
+    };
+    table == "schema_versions" || MIGRATIONS.iter().any(|text| makes(text))
 }

@@ -13,10 +13,12 @@ mod migrate;
 mod postgres;
 mod scope;
 mod sqlite;
+mod table;
 mod value;
 
 pub(crate) use error::DbError;
 pub(crate) use scope::OrgScope;
+pub(crate) use table::Table;
 pub(crate) use value::{Row, Value, values};
 
 /// Where the database is.
@@ -62,6 +64,20 @@ pub(crate) trait Rows {
     /// Runs several statements that take no values.
     fn batch(&mut self, sql: &str) -> Result<(), DbError>;
 
+    /// Sees every row that a statement without values gives, one after the other.
+    fn each(&mut self, sql: &str, see: &mut dyn FnMut(&Row)) -> Result<(), DbError>;
+    /// The tables of the server that there are.
+    fn tables(&mut self) -> Result<Vec<Table>, DbError>;
+    /// Brings the tables to a version, or up to date.
+    fn migrate_to(&mut self, version: Option<usize>) -> Result<(), DbError>;
+
+    /// The version of the tables.
+    fn schema(&mut self) -> Result<usize, DbError> {
+        let known = "SELECT version FROM schema_versions WHERE program = 'lanyard-server'";
+        let version = self.first(known, &[])?.ok_or(DbError::Shape)?.int(0)?;
+        usize::try_from(version).map_err(|_| DbError::Shape)
+    }
+
     /// The first row that a statement gives.
     fn first(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Option<Row>, DbError> {
         Ok(self.query(sql, values)?.into_iter().next())
@@ -86,7 +102,7 @@ impl Database {
             Address::Postgres(url) => Engine::Postgres(postgres::Postgres::open(url)?),
         };
         let database = Self { engine };
-        database.write(|rows| migrate::migrate(rows))?;
+        database.write(|rows| rows.migrate_to(None))?;
         Ok(database)
     }
 

@@ -5,12 +5,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use postgres::config::{Host, SslMode};
+use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::{FromSql, IsNull, ToSql, Type, private::BytesMut, to_sql_checked};
 use postgres::{Client, Config, NoTls};
 use url::Url;
 
 use super::value::{Cell, Row, Value};
-use super::{DbError, Rows};
+use super::{DbError, Rows, Table, migrate};
 use crate::secret::Reason;
 use crate::text::clean;
 
@@ -109,6 +110,10 @@ fn is_on_loopback(config: &Config) -> bool {
     config.get_hosts().iter().all(is_near) && config.get_hostaddrs().iter().all(IpAddr::is_loopback)
 }
 
+fn read(row: &postgres::Row) -> Result<Row, postgres::Error> {
+    (0..row.len()).map(|column| row.try_get(column)).collect::<Result<_, _>>().map(Row)
+}
+
 /// A transaction that is open.
 struct Within<'t>(&'t mut Client);
 
@@ -116,9 +121,6 @@ impl Rows for Within<'_> {
     fn query(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, DbError> {
         let bound: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
         let found = self.0.query(sql, &bound).map_err(|cause| told(&cause))?;
-        let read = |row: &postgres::Row| -> Result<Row, postgres::Error> {
-            (0..row.len()).map(|column| row.try_get(column)).collect::<Result<_, _>>().map(Row)
-        };
         found.iter().map(read).collect::<Result<_, _>>().map_err(|cause| told(&cause))
     }
 
@@ -133,6 +135,43 @@ impl Rows for Within<'_> {
         // SQLite sorts by bytes; so shall this, whatever the database's own language is.
         let sql = sql.replace(" TEXT", " TEXT COLLATE \"C\"");
         self.0.batch_execute(&sql).map_err(|cause| told(&cause))
+    }
+
+    fn each(&mut self, sql: &str, see: &mut dyn FnMut(&Row)) -> Result<(), DbError> {
+        let none: [&(dyn ToSql + Sync); 0] = [];
+        let mut found = self.0.query_raw(sql, none).map_err(|cause| told(&cause))?;
+        while let Some(row) = found.next().map_err(|cause| told(&cause))? {
+            see(&read(&row).map_err(|cause| told(&cause))?);
+        }
+        Ok(())
+    }
+
+    fn tables(&mut self) -> Result<Vec<Table>, DbError> {
+        let names = "SELECT relname::text FROM pg_class \
+                     WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace ORDER BY 1";
+        let mut list = |sql: &str, values: &[Value<'_>]| -> Result<Vec<String>, DbError> {
+            self.query(sql, values)?.into_iter().map(|mut row| row.text(0)).collect()
+        };
+        let mut tables = Vec::new();
+        for name in list(names, &[])?.into_iter().filter(|name| migrate::is_ours(name)) {
+            let of = &[Value::Text(&name)];
+            let columns = list(
+                "SELECT attname::text FROM pg_attribute \
+                 WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum",
+                of,
+            )?;
+            let refers = list(
+                "SELECT DISTINCT confrelid::regclass::text FROM pg_constraint \
+                 WHERE contype = 'f' AND conrelid = to_regclass($1)",
+                of,
+            )?;
+            tables.push(Table { name, columns, refers });
+        }
+        Ok(tables)
+    }
+
+    fn migrate_to(&mut self, version: Option<usize>) -> Result<(), DbError> {
+        migrate::migrate(self, version)
     }
 }
 

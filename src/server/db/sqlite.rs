@@ -8,7 +8,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, Transaction, TransactionBehavior, params_from_iter};
 
 use super::value::{Cell, Row, Value};
-use super::{DbError, Rows};
+use super::{DbError, Rows, Table, migrate};
 use crate::os::files;
 use crate::secret::Reason;
 use crate::text::clean;
@@ -144,6 +144,38 @@ impl Rows for Within<'_> {
 
     fn batch(&mut self, sql: &str) -> Result<(), DbError> {
         self.0.execute_batch(sql).map_err(|cause| told(&cause))
+    }
+
+    fn each(&mut self, sql: &str, see: &mut dyn FnMut(&Row)) -> Result<(), DbError> {
+        let mut ask = || -> rusqlite::Result<()> {
+            let mut statement = self.0.prepare(sql)?;
+            let columns = statement.column_count();
+            let mut found = statement.query([])?;
+            while let Some(row) = found.next()? {
+                see(&Row((0..columns).map(|column| cell(row.get_ref(column)?)).collect::<Result<_, _>>()?));
+            }
+            Ok(())
+        };
+        ask().map_err(|cause| told(&cause))
+    }
+
+    fn tables(&mut self) -> Result<Vec<Table>, DbError> {
+        let names = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name";
+        let mut list = |sql: &str, values: &[Value<'_>]| -> Result<Vec<String>, DbError> {
+            self.query(sql, values)?.into_iter().map(|mut row| row.text(0)).collect()
+        };
+        let mut tables = Vec::new();
+        for name in list(names, &[])?.into_iter().filter(|name| migrate::is_ours(name)) {
+            let of = &[Value::Text(&name)];
+            let columns = list("SELECT name FROM pragma_table_info($1) ORDER BY cid", of)?;
+            let refers = list("SELECT DISTINCT \"table\" FROM pragma_foreign_key_list($1)", of)?;
+            tables.push(Table { name, columns, refers });
+        }
+        Ok(tables)
+    }
+
+    fn migrate_to(&mut self, version: Option<usize>) -> Result<(), DbError> {
+        migrate::migrate(self, version)
     }
 }
 

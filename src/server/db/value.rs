@@ -82,6 +82,16 @@ impl Row {
         Ok(std::mem::replace(cell, Cell::Null))
     }
 
+    /// Each value, as it would be bound to a statement.
+    pub(crate) fn values(&self) -> impl Iterator<Item = Value<'_>> {
+        self.0.iter().map(|cell| match cell {
+            Cell::Null => Value::Null,
+            Cell::Text(text) => Value::Text(text),
+            Cell::Int(number) => Value::Int(*number),
+            Cell::Bytes(bytes) => Value::Bytes(bytes),
+        })
+    }
+
     /// The text in a column, which is taken out.
     pub(crate) fn text(&mut self, column: usize) -> Result<String, DbError> {
         self.maybe_text(column)?.ok_or(DbError::Shape)

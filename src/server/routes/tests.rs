@@ -237,6 +237,10 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/trust-rules/{id}", "trust.manage"),
     ("PATCH", "/trust-rules/{id}", "trust.manage"),
     ("DELETE", "/trust-rules/{id}", "trust.manage"),
+    ("GET", "/audit", "audit.read"),
+    ("GET", "/audit/export", "audit.read"),
+    ("GET", "/audit/verify", "audit.read"),
+    ("GET", "/audit/key", "audit.read"),
 ];
 
 #[test]

@@ -79,6 +79,68 @@ impl OrgVault<'_> {
     }
 }
 
+/// What came of a page of data keys.
+pub(crate) struct Rewrapped {
+    /// The last credential of the page.
+    pub(crate) last: String,
+    /// So many rest under the newest key now.
+    pub(crate) done: u64,
+    /// So many do not open, and stay as they are.
+    pub(crate) closed: u64,
+}
+
+impl OrgVault<'_> {
+    /// Wraps the data keys after a credential under the newest key of the organization, as far as they rest under an
+    /// older one; `None` where there are none.
+    pub(crate) fn rewrap(&self, rows: &mut dyn Rows, after: &str, limit: i64) -> Result<Option<Rewrapped>, VaultError> {
+        let (newest, key) = self.keys.newest(rows, &self.scope)?;
+        let some = "SELECT d.credential, d.version, d.key_version, d.wrapped, c.project FROM data_keys d \
+                    JOIN credentials c ON c.org = d.org AND c.id = d.credential \
+                    WHERE d.org = $1 AND d.key_version < $2 AND d.credential > $3 ORDER BY d.credential LIMIT $4";
+        let page = rows.query(some, values![self.scope.id(), newest, after, limit])?;
+        let mut page_of = Rewrapped { last: String::new(), done: 0, closed: 0 };
+        for mut row in page {
+            let (id, version, old) = (row.text(0)?, row.int(1)?, row.int(2)?);
+            let (wrapped, project) = (row.bytes(3)?, row.text(4)?);
+            let version = version.to_string();
+            let mut parts = [FORM, "data_keys", self.scope.id(), &project, &id, &version, ""];
+            let (old_version, new_version) = (old.to_string(), newest.to_string());
+            parts[6] = &old_version;
+            let data_key = self.keys.of(rows, &self.scope, old)?.unwrap(&wrapped, &parts);
+            parts[6] = &new_version;
+            let again = data_key.ok().map(|data_key| key.wrap(&data_key, &parts)).transpose()?;
+            let Some(again) = again else {
+                (page_of.closed, page_of.last) = (page_of.closed + 1, id);
+                continue;
+            };
+            // Whoever has stored new secrets meanwhile has sealed them under the newest key already.
+            rows.execute(
+                "UPDATE data_keys SET key_version = $4, wrapped = $5 \
+                 WHERE org = $1 AND credential = $2 AND wrapped = $3",
+                values![self.scope.id(), &id, &wrapped, newest, &again],
+            )?;
+            (page_of.done, page_of.last) = (page_of.done + 1, id);
+        }
+        Ok((!page_of.last.is_empty()).then_some(page_of))
+    }
+
+    /// Seals the secrets of a credential anew, under a new data key; `false` where they do not open.
+    pub(crate) fn seal_anew(&self, rows: &mut dyn Rows, id: &str) -> Result<bool, VaultError> {
+        let hold = "UPDATE credentials SET id = id WHERE org = $1 AND id = $2";
+        rows.execute(hold, values![self.scope.id(), id])?;
+        let has_keys = "SELECT 1 FROM data_keys WHERE org = $1 AND credential = $2";
+        let Some(stored) = self.row(rows, id)? else { return Ok(true) };
+        if rows.first(has_keys, values![self.scope.id(), id])?.is_none() && stored.metadata.secret_names.is_empty() {
+            return Ok(true);
+        }
+        match self.open_in(rows, &stored.metadata) {
+            Ok(opened) => self.seal_in(rows, &stored.metadata, &opened.secrets).map(|()| true),
+            Err(VaultError::DoesNotOpen { .. }) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+}
+
 /// What secrets are bound to.
 struct Place<'m> {
     org: &'m str,

@@ -1,5 +1,7 @@
 //! Sudden death under writes: what was acknowledged is there, and opens; what was not is whole or absent.
 
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,14 +11,20 @@ use serde_json::json;
 use super::served::{Served, token};
 use crate::wire;
 
-const ROUNDS: usize = 5;
+/// So many times the server dies, unless `LANYARD_CRASH_ROUNDS` says otherwise.
+const ROUNDS: usize = 8;
+
+fn rounds() -> usize {
+    std::env::var("LANYARD_CRASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS)
+}
 
 #[test]
 fn what_was_acknowledged_survives_a_kill() {
     let mut served = Served::new(&[]);
     let stage = served.client();
     let acknowledged = Mutex::new(Vec::new());
-    for round in 0..ROUNDS {
+    let rounds = rounds();
+    for round in 0..rounds {
         // A fresh one each time, so that it does not end on the way.
         stage.run(&["auth", "refresh"]).ends(0);
         let bearer = format!("Authorization: Bearer {}", token(&stage));
@@ -42,7 +50,7 @@ fn what_was_acknowledged_survives_a_kill() {
                     }
                 });
             }
-            std::thread::sleep(Duration::from_millis(200 + 70 * round as u64));
+            std::thread::sleep(Duration::from_millis(150 + 70 * (round % 8) as u64));
             served.end("KILL");
             ends.store(true, Ordering::SeqCst);
         });
@@ -51,7 +59,7 @@ fn what_was_acknowledged_survives_a_kill() {
         served.again();
     }
     let acknowledged = acknowledged.into_inner().unwrap();
-    assert!(acknowledged.len() >= ROUNDS, "only {} writes", acknowledged.len());
+    assert!(acknowledged.len() >= rounds, "only {} writes", acknowledged.len());
     stage.run(&["auth", "refresh"]).ends(0);
     let bearer = token(&stage);
     let (mut found, mut cursor) = (Vec::new(), String::new());
@@ -64,10 +72,45 @@ fn what_was_acknowledged_survives_a_kill() {
     for name in &acknowledged {
         assert!(found.iter().any(|one| one["name"] == name.as_str()), "{name} was lost");
     }
-    // Of a hundred, those that were acknowledged and those that were not: each opens.
-    for one in found.iter().take(100) {
+    // Those that were acknowledged and those that were not: each opens.
+    for one in &found {
         let id = one["id"].as_str().unwrap();
         let opened = served.api("GET", &format!("/credential-configs/{id}/secrets"), &bearer, "");
         assert_eq!((opened.status(), &opened.json()["data"]["A"]), (200, &one["name"]), "{one}");
     }
+}
+
+/// Whoever is being answered when the server is asked to end gets their answer, and nobody else is let in.
+#[test]
+fn who_is_being_answered_gets_the_answer() {
+    let mut served = Served::new(&[]);
+    let stage = served.client();
+    let bearer = token(&stage);
+    let address = served.url.strip_prefix("http://").unwrap().to_owned();
+    let body = json!({ "name": "slow", "kind": "generic_env", "data": { "A": "1" } }).to_string();
+    let (first, second) = body.split_at(20);
+    let mut slow = TcpStream::connect(&address).unwrap();
+    let head = format!(
+        "POST /credential-configs HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {bearer}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{first}",
+        body.len()
+    );
+    slow.write_all(head.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    let answer = std::thread::scope(|scope| {
+        let ending = scope.spawn(|| served.end("TERM"));
+        let until = std::time::Instant::now() + Duration::from_secs(5);
+        while TcpStream::connect(&address).is_ok() {
+            assert!(std::time::Instant::now() < until, "somebody is still let in");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        slow.write_all(second.as_bytes()).unwrap();
+        let answer = wire::Message::read(&slow, true).unwrap();
+        assert_eq!(ending.join().unwrap(), Some(0));
+        answer
+    });
+    assert_eq!(answer.status(), 201, "{}", answer.text());
+    served.again();
+    let listed = served.api("GET", "/credential-configs", &bearer, "").json();
+    assert_eq!(listed["items"][0]["name"], "slow");
 }

@@ -1,0 +1,154 @@
+//! `lanyard server …`: what whoever runs the team's server does at its own machine, while it goes on.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::cli::{Doors, active, store};
+use crate::error::Result;
+use crate::server::{self, Given, Settings, Wanted};
+
+/// Look after the team's server: its backups and its keys
+#[derive(clap::Subcommand, Debug)]
+pub(super) enum Command {
+    /// Write everything that the server keeps to a new file
+    ///
+    /// The server goes on meanwhile. The file is sealed as a whole and opens with the master key of its time alone,
+    /// which is not in it. With --json: an object with path and rows.
+    #[command(after_help = "Example:\n  lanyard server backup /var/backups/lanyard-2026-01-31")]
+    Backup {
+        /// The file to write
+        #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+        file: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Bring a backup back, into SQLite or PostgreSQL
+    ///
+    /// Nothing is written before the backup is found whole and of this master key. Everybody signs in again; API keys
+    /// are as they were when the backup was made, those that were revoked since among them. With --json: an object with
+    /// made and rows.
+    #[command(after_help = "Examples:\n  lanyard server restore lanyard-2026-01-31 --data /srv/lanyard\n  \
+lanyard server restore lanyard-2026-01-31 --replace")]
+    Restore {
+        /// The file that `lanyard server backup` wrote
+        #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+        file: PathBuf,
+        /// Put it in the place of all that the database holds
+        #[arg(long)]
+        replace: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Replace the master key and the key of every organization
+    ///
+    /// The server goes on meanwhile. If it breaks off, run it again: it goes on where it was. Backups of before open
+    /// with the master key of before alone. With --json: an object with resumed, organizations (each with id and
+    /// key_version), rewrapped and closed.
+    #[command(after_help = "Examples:\n  lanyard server rotate-key\n  lanyard server rotate-key --secrets")]
+    RotateKey {
+        /// Leave the master key: where several servers share a database, each has it in a place of its own
+        #[arg(long)]
+        keep_master: bool,
+        /// Seal every secret anew as well, as after somebody has seen the keys
+        #[arg(long)]
+        secrets: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Which server is meant: the flags, variables and settings of `lanyard serve`.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Server")]
+pub(super) struct Place {
+    /// The folder of its data [default: `server` in lanyard's data folder]
+    #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
+    data: Option<String>,
+    /// The database: `sqlite:FILE` or `postgres://…` [default: sqlite:server.db in the data folder]
+    #[arg(long, value_name = "URL")]
+    database: Option<String>,
+    /// The file of the master key, where it is not in the secret store
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    master_key_file: Option<String>,
+    /// Read settings from this file [default: server.toml in the configuration folder]
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    settings: Option<PathBuf>,
+}
+
+impl Place {
+    fn settings(self, doors: &Doors<'_>) -> Result<Settings> {
+        let given = Given {
+            data: self.data,
+            database: self.database,
+            master_key_file: self.master_key_file,
+            ..Given::default()
+        };
+        Ok(Settings::read(&given, self.settings.as_deref(), doors.env)?)
+    }
+}
+
+impl Command {
+    /// Runs the command.
+    pub(super) fn run(self, doors: &Doors<'_>) -> Result<()> {
+        let (_, profile) = active::active(doors)?;
+        let store = store::open(doors, profile.storage.value)?;
+        let json = active::output_json(&profile);
+        match self {
+            Self::Backup { file, place } => {
+                let path = doors.env.working_dir().join(file);
+                let rows = server::backup(&place.settings(doors)?, &*store, &path)?;
+                if json {
+                    return doors.ui.answer_json(&json!({ "path": path, "rows": rows }));
+                }
+                doors.ui.done(&format!("Wrote {rows} rows to {}", path.display()));
+                doors.ui.note("it opens with the master key alone: keep a copy of that apart from it");
+            }
+            Self::Restore { file, replace, place } => {
+                let path = doors.env.working_dir().join(file);
+                let restored = server::restore(&place.settings(doors)?, &*store, &path, replace)?;
+                if json {
+                    return doors.ui.answer_json(&json!({ "made": restored.made, "rows": restored.rows }));
+                }
+                doors.ui.done(&format!("Brought {} rows back, as they were at {}", restored.rows, restored.made));
+                doors.ui.warn("API keys that were revoked since then count again: revoke them once more");
+            }
+            Self::RotateKey { keep_master, secrets, place } => {
+                let wanted = Wanted { master: !keep_master, secrets };
+                let rotated = server::rotate_key(&place.settings(doors)?, &*store, wanted)?;
+                return told(doors, json, &rotated, wanted);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn told(doors: &Doors<'_>, json: bool, rotated: &server::Rotated, wanted: Wanted) -> Result<()> {
+    if json {
+        let organizations: Vec<_> =
+            rotated.organizations.iter().map(|(id, version)| json!({ "id": id, "key_version": version })).collect();
+        return doors.ui.answer_json(&json!({
+            "resumed": rotated.resumed,
+            "organizations": organizations,
+            "rewrapped": rotated.rewrapped,
+            "closed": rotated.closed,
+        }));
+    }
+    if rotated.resumed {
+        doors.ui.note("ended what was begun before; run it again to replace the keys once more");
+    } else if wanted.master {
+        doors.ui.done("Replaced the master key; keep a copy of the new one");
+    }
+    let count = rotated.organizations.len();
+    doors.ui.done(&format!(
+        "{count} organization{} a new key, and {} data key{} under {}",
+        if count == 1 { " has" } else { "s have" },
+        rotated.rewrapped,
+        if rotated.rewrapped == 1 { " rests" } else { "s rest" },
+        if count == 1 { "it" } else { "them" },
+    ));
+    if rotated.closed > 0 {
+        doors.ui.warn(&format!("{} credentials do not open, and stay under the key of before", rotated.closed));
+    }
+    Ok(())
+}

@@ -1,0 +1,235 @@
+//! The audit over the API: pages for people, an export for other systems, and whether it holds. Whoever looks at it is
+//! in it.
+
+use std::sync::Arc;
+
+use axum::extract::{Query, State};
+use axum::http::{Method, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Deserialize;
+use serde_json::{Map, Value as Json, json};
+use subtle::ConstantTimeEq;
+
+use super::{Broken, Event, Outcome, signer, verify};
+use crate::server::bridge::blocking;
+use crate::server::caller::{Access, Caller};
+use crate::server::db::{DbError, OrgScope, Rows, Value, values};
+use crate::server::keys::Keys;
+use crate::server::permission::Permission;
+use crate::server::problem::{Answer, Problem};
+use crate::server::routes::Route;
+use crate::server::state::{Server, now};
+use crate::vault::trail::Statement;
+
+/// So many come on a page unless fewer are asked for, and never more.
+const USUAL: i64 = 50;
+const MOST: i64 = 200;
+/// The same for an export.
+const EXPORTED: i64 = 5000;
+/// The length of the code in a cursor.
+const CODE: usize = 32;
+
+pub(crate) fn routes() -> Vec<Route> {
+    let needs = Access::Permission(Permission::AuditRead);
+    vec![
+        Route::new(Method::GET, "/audit", needs, list),
+        Route::new(Method::GET, "/audit/export", needs, export),
+        Route::new(Method::GET, "/audit/verify", needs, check),
+        Route::new(Method::GET, "/audit/key", needs, key),
+    ]
+}
+
+/// What is asked of the list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    limit: Option<i64>,
+    cursor: Option<String>,
+    /// A person's identifier or login.
+    actor: Option<String>,
+    action: Option<String>,
+    object: Option<String>,
+    /// From this time on.
+    since: Option<DateTime<Utc>>,
+    /// Before this time.
+    until: Option<DateTime<Utc>>,
+}
+
+impl Asked {
+    /// What a cursor is bound to besides the organization.
+    fn filter(&self) -> String {
+        let time = |at: Option<DateTime<Utc>>| at.map(|at| at.timestamp_millis());
+        json!([self.actor, self.action, self.object, time(self.since), time(self.until)]).to_string()
+    }
+
+    /// The entries before a number, the newest first: one more than the limit, where there are.
+    fn page(
+        &self,
+        rows: &mut dyn Rows,
+        scope: &OrgScope,
+        before: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, String)>, DbError> {
+        let actor = self.actor.as_deref().map(|actor| person(rows, scope, actor)).transpose()?;
+        let (since, until) = (self.since.map(|at| at.timestamp_millis()), self.until.map(|at| at.timestamp_millis()));
+        let mut sql = "SELECT sequence, entry FROM audit_events WHERE org = $1 AND sequence < $2".to_owned();
+        let mut bound: Vec<Value<'_>> = vec![scope.id().into(), before.into()];
+        let filters = [
+            ("actor =", actor.as_ref().map(Value::from)),
+            ("action =", self.action.as_ref().map(Value::from)),
+            ("object =", self.object.as_ref().map(Value::from)),
+            ("at >=", since.map(Value::from)),
+            ("at <", until.map(Value::from)),
+        ];
+        for (condition, value) in filters {
+            let Some(value) = value else { continue };
+            bound.push(value);
+            sql = format!("{sql} AND {condition} ${}", bound.len());
+        }
+        bound.push((limit + 1).into());
+        let sql = format!("{sql} ORDER BY sequence DESC LIMIT ${}", bound.len());
+        rows.query(&sql, &bound)?.into_iter().map(|mut row| Ok((row.int(0)?, row.text(1)?))).collect()
+    }
+}
+
+/// The identifier of a member of that login; anything else stands for itself.
+fn person(rows: &mut dyn Rows, scope: &OrgScope, named: &str) -> Result<String, DbError> {
+    let member = "SELECT p.id FROM people p JOIN members m ON m.person = p.id WHERE m.org = $1 AND p.login = $2";
+    let found = rows.first(member, values![scope.id(), &named.to_ascii_lowercase()])?;
+    Ok(found.map(|mut row| row.text(0)).transpose()?.unwrap_or_else(|| named.to_owned()))
+}
+
+/// The login of somebody who acted in an organization.
+fn login(rows: &mut dyn Rows, person: &str) -> Result<Option<String>, DbError> {
+    rows.first("SELECT login FROM people WHERE id = $1", values![person])?.map(|mut row| row.text(0)).transpose()
+}
+
+async fn list(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Answer<axum::Json<Json>> {
+    let limit = asked.limit.unwrap_or(USUAL);
+    if !(1..=MOST).contains(&limit) {
+        return Err(Problem::bad(format!("a limit is a number from 1 to {MOST}")));
+    }
+    blocking(&server, move |server| {
+        let filter = asked.filter();
+        let before = match &asked.cursor {
+            Some(text) => read_cursor(&server.keys, &caller.scope, &filter, text)?,
+            None => i64::MAX,
+        };
+        server.tell(&caller.scope, &caller.actor, &Event::done("audit.list", ""))?;
+        let (items, next) = server.db.read(|rows| -> Answer<_> {
+            let mut page = asked.page(rows, &caller.scope, before, limit)?;
+            let is_last = page.len() <= usize::try_from(limit).unwrap_or_default();
+            page.truncate(usize::try_from(limit).unwrap_or_default());
+            let mut items = Vec::new();
+            for (_, entry) in &page {
+                let mut item: Map<String, Json> = serde_json::from_str(entry).unwrap_or_default();
+                let login = match item.get("actor").and_then(Json::as_str) {
+                    Some(actor) => login(rows, actor)?,
+                    None => None,
+                };
+                item.extend(login.map(|login| ("login".to_owned(), login.into())));
+                items.push(Json::Object(item));
+            }
+            Ok((items, page.last().filter(|_| !is_last).map(|(sequence, _)| *sequence)))
+        })?;
+        let next = next.map(|last| write_cursor(&server.keys, &caller.scope, &filter, last)).transpose()?;
+        Ok(axum::Json(json!({ "items": items, "next": next })))
+    })
+    .await
+}
+
+/// What is asked of an export.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    /// The first entry.
+    from: Option<i64>,
+    limit: Option<i64>,
+}
+
+/// Entries from a number on, after a statement of which they are and how many there are in all.
+async fn export(State(server): State<Arc<Server>>, caller: Caller, Query(part): Query<Part>) -> Answer<Response> {
+    let (from, limit) = (part.from.unwrap_or(1), part.limit.unwrap_or(EXPORTED));
+    if from < 1 || !(1..=EXPORTED).contains(&limit) {
+        return Err(Problem::bad(format!("the first entry is 1, and a limit a number from 1 to {EXPORTED}")));
+    }
+    blocking(&server, move |server| {
+        server.tell(
+            &caller.scope,
+            &caller.actor,
+            &Event { detail: &from.to_string(), ..Event::done("audit.export", "") },
+        )?;
+        let (entries, end) = server.db.read(|rows| -> Result<_, DbError> {
+            let some = "SELECT sequence, entry, hash FROM audit_events WHERE org = $1 AND sequence >= $2 \
+                        ORDER BY sequence LIMIT $3";
+            let found = rows.query(some, values![caller.scope.id(), from, limit])?;
+            let head = "SELECT sequence FROM audit_heads WHERE org = $1";
+            let end = rows.first(head, values![caller.scope.id()])?.ok_or(DbError::Shape)?.int(0)?;
+            Ok((found, end))
+        })?;
+        let (mut last, mut lines) = (None, String::new());
+        for mut row in entries {
+            last = Some((row.int(0)?, row.bytes(2)?));
+            lines.push_str(&row.text(1)?);
+            lines.push('\n');
+        }
+        let (sequence, hash) = last.ok_or_else(|| Problem::bad("there are not so many entries"))?;
+        let at = now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        let statement = Statement::new(server.keys.instance(), caller.scope.id(), &at, sequence, &hash);
+        let signer = signer(&server.keys).ok_or_else(|| Problem::internal("no key for statements"))?;
+        let head = statement.of_export(from, end).signed(&signer);
+        let kind = [(header::CONTENT_TYPE, "application/jsonl")];
+        Ok((kind, format!("{head}\n{lines}")).into_response())
+    })
+    .await
+}
+
+/// Goes through the whole chain.
+async fn check(State(server): State<Arc<Server>>, caller: Caller) -> Answer<axum::Json<Json>> {
+    blocking(&server, move |server| {
+        let checked = server.db.read(|rows| verify(rows, &server.keys, &caller.scope))?;
+        let outcome = if checked.is_ok() { Outcome::Done } else { Outcome::Failed };
+        let event = Event { outcome, ..Event::done("audit.verify", "") };
+        server.tell(&caller.scope, &caller.actor, &event)?;
+        Ok(axum::Json(match checked {
+            Ok(entries) => json!({ "valid": true, "entries": entries }),
+            Err(Broken { sequence, problem }) => {
+                json!({ "valid": false, "broken": { "sequence": sequence, "problem": problem } })
+            }
+        }))
+    })
+    .await
+}
+
+/// The key with which an export is checked where no server is.
+async fn key(State(server): State<Arc<Server>>, _: Caller) -> Answer<axum::Json<Json>> {
+    let signer = signer(&server.keys).ok_or_else(|| Problem::internal("no key for statements"))?;
+    Ok(axum::Json(json!({ "algorithm": "Ed25519", "key": signer.public() })))
+}
+
+/// Where a page ends, as the next request says it: good for this organization and these filters alone.
+fn write_cursor(keys: &Keys, scope: &OrgScope, filter: &str, last: i64) -> Answer<String> {
+    let mut bytes = code(keys, scope, filter, last)?.to_vec();
+    bytes.extend_from_slice(&last.to_be_bytes());
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+fn read_cursor(keys: &Keys, scope: &OrgScope, filter: &str, text: &str) -> Answer<i64> {
+    let bad = || Problem::bad("the cursor is none of this list");
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad())?;
+    let (found, last) = bytes.split_at_checked(CODE).ok_or_else(bad)?;
+    let last = i64::from_be_bytes(last.try_into().map_err(|_| bad())?);
+    if bool::from(code(keys, scope, filter, last)?.as_slice().ct_eq(found)) { Ok(last) } else { Err(bad()) }
+}
+
+fn code(keys: &Keys, scope: &OrgScope, filter: &str, last: i64) -> Answer<[u8; CODE]> {
+    let key = keys.derived("cursor").ok_or_else(|| Problem::internal("no key for cursors"))?;
+    Ok(key.code(&[b"audit", scope.id().as_bytes(), filter.as_bytes(), &last.to_be_bytes()]))
+}

@@ -1,0 +1,173 @@
+//! Statements about the end of each chain that the server signs from time to time.
+//!
+//! Whoever can write to the database can cut a chain off at its end, and nothing that is left tells. A statement does,
+//! where it was appended to a file that they cannot write to. Before the server signs, it goes through what has come
+//! since the last statement, so that it says nothing of a chain that does not hold.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, SecondsFormat, Utc};
+
+use super::Broken;
+use super::verify::{End, go_through};
+use crate::os::files;
+use crate::server::db::{Database, DbError, OrgScope, Row, Rows, values};
+use crate::server::error::ServeError;
+use crate::server::keys::{KeyError, Keys};
+use crate::server::state::{Server, now};
+use crate::vault::trail::{self, Signer, Statement, hex};
+
+/// So many entries are never without a statement, however fast they come.
+const MANY: i64 = 1000;
+/// How often is looked whether a statement is due.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The key that signs. It comes of the server's own key, so that it stays when other keys are replaced.
+pub(crate) fn signer(keys: &Keys) -> Option<Signer> {
+    Signer::of(&keys.derived("audit-statements")?.code(&[b"seed"]))
+}
+
+/// Signs the end of a chain; `None` where nothing has come since the last time, and what is wrong where it is broken.
+pub(super) fn sign(
+    db: &Database,
+    keys: &Keys,
+    scope: &OrgScope,
+    now: DateTime<Utc>,
+) -> Result<Result<Option<String>, Broken>, KeyError> {
+    let (start, found) = db.read(|rows| {
+        let last = "SELECT c.sequence, e.hash FROM audit_checkpoints c JOIN audit_events e \
+                    ON e.org = c.org AND e.sequence = c.sequence WHERE c.org = $1 ORDER BY c.sequence DESC LIMIT 1";
+        let from = match rows.first(last, values![scope.id()])? {
+            Some(mut row) => End { sequence: row.int(0)?, hash: row.bytes(1)? },
+            None => End::nothing(),
+        };
+        Ok::<_, KeyError>((from.sequence, go_through(rows, keys, scope, from)?))
+    })?;
+    let end = match found {
+        Ok(end) => end,
+        Err(broken) => return Ok(Err(broken)),
+    };
+    if end.sequence == start {
+        return Ok(Ok(None));
+    }
+    let at = now.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let statement = Statement::new(keys.instance(), scope.id(), &at, end.sequence, &end.hash);
+    let line = statement.signed(&signer(keys).ok_or(KeyError::None)?);
+    // Another instance may have signed the same end meanwhile.
+    let keep = "INSERT INTO audit_checkpoints (org, sequence, statement) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
+    db.write(|rows| rows.execute(keep, values![scope.id(), end.sequence, &line]))?;
+    Ok(Ok(Some(line)))
+}
+
+/// Where and how often statements are made.
+#[derive(Debug, Clone)]
+pub(crate) struct Checkpoints {
+    /// The file that they are appended to as well.
+    pub(crate) file: Option<PathBuf>,
+    /// How often.
+    pub(crate) every: Duration,
+}
+
+impl Checkpoints {
+    /// Makes statements for as long as the server lives.
+    pub(crate) async fn make(&self, server: &Arc<Server>) {
+        let mut last = Instant::now();
+        loop {
+            tokio::time::sleep(LOOK.min(self.every)).await;
+            let all = last.elapsed() >= self.every;
+            if all {
+                last = Instant::now();
+            }
+            let (server, this) = (Arc::clone(server), self.clone());
+            if let Err(broken_off) = tokio::task::spawn_blocking(move || this.due(&server, all)).await {
+                tracing::error!(%broken_off, "no statement about the audit was made");
+            }
+        }
+    }
+
+    /// Makes one last statement of each chain.
+    pub(crate) fn finish(&self, server: &Server) {
+        self.due(server, true);
+    }
+
+    /// Signs those that are due. What goes wrong is told in the log, and tried again.
+    fn due(&self, server: &Server, all: bool) {
+        let heads = match server.db.read(|rows| waiting(rows)) {
+            Ok(heads) => heads,
+            Err(failure) => {
+                tracing::warn!(%failure, "no statement about the audit was made");
+                return;
+            }
+        };
+        for (scope, count) in heads {
+            // A chain that is shorter than what was signed of it is looked at as well, and told.
+            if count == 0 || (!all && (0..MANY).contains(&count)) {
+                continue;
+            }
+            match sign(&server.db, &server.keys, &scope, now()) {
+                Ok(Ok(None)) => {}
+                Ok(Ok(Some(line))) => {
+                    let told = self.file.as_ref().map_or(Ok(()), |file| files::append(file, &line));
+                    if let Err(failure) = told {
+                        tracing::error!(%failure, "a statement about the audit was not written to its file");
+                    }
+                }
+                Ok(Err(Broken { sequence, problem })) => {
+                    tracing::error!(organization = scope.id(), sequence, problem, "the audit is broken");
+                }
+                Err(failure) => tracing::warn!(%failure, "no statement about the audit was made"),
+            }
+        }
+    }
+}
+
+/// Every chain, and how many entries it has that no statement is about.
+fn waiting(rows: &mut dyn Rows) -> Result<Vec<(OrgScope, i64)>, DbError> {
+    let all = "SELECT h.org, h.sequence, (SELECT MAX(c.sequence) FROM audit_checkpoints c WHERE c.org = h.org) \
+               FROM audit_heads h ORDER BY h.org";
+    let of = |mut row: Row| Ok((OrgScope::of(row.text(0)?), row.int(1)? - row.maybe_int(2)?.unwrap_or_default()));
+    rows.query(all, &[])?.into_iter().map(of).collect()
+}
+
+/// Holds the chains against the statements in a file, which whoever wrote to the database could not change.
+pub(crate) fn hold_against(db: &Database, keys: &Keys, file: &Path) -> Result<(), ServeError> {
+    let broken = |org: &str, sequence, problem: &str| ServeError::Audit {
+        org: org.to_owned(),
+        problem: problem.to_owned(),
+        sequence,
+    };
+    let place = file.display().to_string();
+    let unread = |cause: std::io::Error| broken(&place, 0, &cause.to_string());
+    let opened = match File::open(file) {
+        Ok(opened) => opened,
+        // A server that has signed nothing yet has written none.
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(cause) => return Err(unread(cause)),
+    };
+    let key = signer(keys).and_then(|signer| STANDARD.decode(signer.public()).ok()).unwrap_or_default();
+    let statements = trail::statements(BufReader::new(opened), &key).map_err(unread)?;
+    let statements = statements
+        .map_err(|line| broken(&place, 0, &format!("line {line} is no statement that this server has signed")))?;
+    db.read(|rows| {
+        for statement in &statements {
+            let org = OrgScope::of(statement.organization());
+            let one = "SELECT hash FROM audit_events WHERE org = $1 AND sequence = $2";
+            let found = rows.first(one, values![org.id(), statement.sequence()])?;
+            let hash = found.map(|mut row| row.bytes(0)).transpose()?;
+            match hash {
+                Some(hash) if hex(&hash) == statement.hash() => {}
+                Some(_) => {
+                    return Err(broken(org.id(), statement.sequence(), "it was another entry when it was signed"));
+                }
+                None => return Err(broken(org.id(), statement.sequence(), "it was there when it was signed")),
+            }
+        }
+        Ok(())
+    })
+}

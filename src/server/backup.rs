@@ -1,0 +1,186 @@
+//! The whole server in one file, and back.
+//!
+//! A backup is what the tables hold at one instant: secrets as they rest there, sealed, and keys as they rest there,
+//! wrapped. All of it is sealed once more, piece by piece, under a key that the master key wraps, so that the file shows
+//! nothing and no byte of it can be changed, cut off or put elsewhere. It is brought back into either kind of database,
+//! by this program or a later one.
+
+use std::path::Path;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value as Json, json};
+
+use super::audit::{self, Actor, Event, server_scope};
+use super::db::{Database, DbError, OrgScope, Rows, Table, values};
+use super::error::ServeError;
+use super::keys::{KeyError, Keys, setting};
+use super::serve::{open, place};
+use super::settings::Settings;
+use super::state::now;
+use super::token::Kind;
+use crate::os::files;
+use crate::secret::SecretStore;
+
+mod pieces;
+mod rows;
+
+use pieces::{Head, Reader, Writer};
+
+/// What was brought back.
+#[derive(Debug, Clone)]
+pub struct Restored {
+    /// When the backup was made.
+    pub made: String,
+    /// How many rows it had.
+    pub rows: u64,
+}
+
+/// What stands before the rows of a table.
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Heading {
+    table: String,
+    columns: Vec<String>,
+}
+
+/// Writes a backup to a new file. The server goes on meanwhile. Gives how many rows it holds.
+pub fn backup(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Result<u64, ServeError> {
+    let (db, keys) = open(settings, store)?;
+    let told = |cause: std::io::Error| bad(file, &cause.to_string());
+    // Made beside, so that half of one never has the name of a whole one.
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut made = tempfile::Builder::new().prefix(".backup.").suffix(".tmp").tempfile_in(folder).map_err(told)?;
+    let count = db.read(|rows| -> Result<u64, ServeError> {
+        let schema = rows.schema()?;
+        let at = now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        let mut out = Writer::begin(made.as_file_mut(), &keys, rows, schema, &at)?;
+        let mut count = 0;
+        for table in in_order(rows.tables()?) {
+            let heading = Heading { table: table.name.clone(), columns: table.columns.clone() };
+            out.line(&json!(heading)).map_err(told)?;
+            let mut failure = None;
+            rows.each(&table.all(), &mut |row| {
+                count += 1;
+                // The first failure is told; what comes after it counts for nothing.
+                if failure.is_none() {
+                    failure = out.line(&rows::written(row)).err();
+                }
+            })?;
+            failure.map_or(Ok(()), |cause| Err(told(cause)))?;
+        }
+        out.end().map_err(told)?;
+        Ok(count)
+    })?;
+    made.as_file().sync_all().map_err(told)?;
+    made.persist_noclobber(file).map_err(|failed| told(failed.error))?;
+    let (actor, detail) = (operator(), format!("{count} rows"));
+    let event = Event { detail: &detail, ..Event::done("server.backup", "") };
+    db.write(|rows| audit::append(rows, &keys, &server_scope(), &actor, &event, now()))?;
+    Ok(count)
+}
+
+/// Brings a backup back. Nothing is written before the whole of it was found to be good and of this master key.
+///
+/// Whoever was signed in signs in again: what was ended since the backup was made would count again otherwise.
+pub fn restore(
+    settings: &Settings,
+    store: &dyn SecretStore,
+    file: &Path,
+    replace: bool,
+) -> Result<Restored, ServeError> {
+    let head = Head::read(file)?;
+    let place = place(settings, store);
+    let master = place.read_present(&head.instance)?;
+    let key = head.key(&master).ok_or_else(|| ServeError::OtherMasterKey { place: place.in_words() })?;
+    Reader::open(file, &head, &key)?.check()?;
+    files::create_private_dir(&settings.data).map_err(DbError::File)?;
+    let db = Database::open(&settings.database)?;
+    let is_there = db.read(|rows| setting(rows, "instance"))?.is_some();
+    if is_there && !replace {
+        return Err(ServeError::Occupied);
+    }
+    let mut reader = Reader::open(file, &head, &key)?;
+    let rows = db.write(|rows| -> Result<u64, ServeError> {
+        let count = put_back(rows, &head, &mut reader, file)?;
+        let keys = Keys::within(rows, master, &head.instance)?;
+        end_sign_ins(rows)?;
+        tell(rows, &keys, &head.made, now())?;
+        Ok(count)
+    })?;
+    Ok(Restored { made: head.made, rows })
+}
+
+/// Puts the rows of a backup in the place of all that is there, in tables of its own time, and then brings those up to
+/// date.
+fn put_back(rows: &mut dyn Rows, head: &Head, reader: &mut Reader<'_>, file: &Path) -> Result<u64, ServeError> {
+    for table in in_order(rows.tables()?).iter().rev() {
+        rows.batch(&format!("DROP TABLE \"{}\"", table.name))?;
+    }
+    rows.migrate_to(Some(head.schema))?;
+    let there = rows.tables()?;
+    for table in in_order(there.clone()).iter().rev().filter(|table| !table.is_schema()) {
+        rows.execute(&format!("DELETE FROM \"{}\"", table.name), &[])?;
+    }
+    let (mut into, mut count) = (None, 0);
+    while let Some(line) = reader.line()? {
+        let line: Json = serde_json::from_str(&line).map_err(|_| bad(file, "a row is none"))?;
+        if line.is_object() {
+            let heading: Heading = serde_json::from_value(line).map_err(|_| bad(file, "a table is none"))?;
+            let table = there.iter().find(|table| table.name == heading.table && table.columns == heading.columns);
+            let table = table.ok_or_else(|| bad(file, "it has a table that its version of lanyard did not have"))?;
+            into = Some((table.insert(), table.is_schema()));
+            continue;
+        }
+        count += 1;
+        let (sql, is_schema) = into.as_ref().ok_or_else(|| bad(file, "a row stands before its table"))?;
+        if !is_schema {
+            let cells = rows::read(&line).ok_or_else(|| bad(file, "a row is none"))?;
+            rows.execute(sql, &cells.iter().map(rows::Cell::value).collect::<Vec<_>>())?;
+        }
+    }
+    rows.migrate_to(None)?;
+    Ok(count)
+}
+
+/// The tables, those that others refer to first.
+fn in_order(mut left: Vec<Table>) -> Vec<Table> {
+    let mut ordered: Vec<Table> = Vec::new();
+    while !left.is_empty() {
+        let is_free = |table: &Table| {
+            let has_come = |name: &String| *name == table.name || ordered.iter().any(|before| before.name == *name);
+            table.refers.iter().all(has_come)
+        };
+        // Tables that refer to one another in a circle come as they are, and the database then refuses.
+        let next = left.iter().position(is_free).unwrap_or_default();
+        ordered.push(left.remove(next));
+    }
+    ordered
+}
+
+/// Ends every sign-in, and every link and code that is good once. API keys stay.
+fn end_sign_ins(rows: &mut dyn Rows) -> Result<(), DbError> {
+    for table in ["sessions", "codes", "devices", "invitations"] {
+        rows.execute(&format!("DELETE FROM {table}"), &[])?;
+    }
+    let end = "UPDATE tokens SET revoked = $2 WHERE kind <> $1 AND revoked IS NULL";
+    rows.execute(end, values![Kind::Key.word(), now().timestamp_millis()]).map(|_| ())
+}
+
+/// Tells it in every chain: from here on, it goes on from an older state.
+fn tell(rows: &mut dyn Rows, keys: &Keys, made: &str, now: DateTime<Utc>) -> Result<(), KeyError> {
+    let event = Event { detail: made, ..Event::done("server.restore", "") };
+    audit::append(rows, keys, &server_scope(), &operator(), &event, now)?;
+    for mut row in rows.query("SELECT id FROM organizations ORDER BY id", &[])? {
+        audit::append(rows, keys, &OrgScope::of(row.text(0)?), &operator(), &event, now)?;
+    }
+    Ok(())
+}
+
+/// Whoever sits at the server's own machine.
+fn operator() -> Actor {
+    Actor { agent: "lanyard server".into(), ..Actor::default() }
+}
+
+fn bad(file: &Path, problem: &str) -> ServeError {
+    ServeError::Backup { file: file.display().to_string(), problem: problem.to_owned() }
+}

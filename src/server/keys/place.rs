@@ -1,0 +1,152 @@
+//! Where the master key rests, and how another one takes its place.
+//!
+//! The next master key is kept beside the present one before the database knows of it, and takes its place once the
+//! database does. Whoever dies on the way leaves both, and the proof in the database says which of them counts: a server
+//! looks at both. Only who replaces keys moves them, one at a time.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::FORM;
+use crate::os::files;
+use crate::secret::{Secret, SecretStore, Slot};
+use crate::server::db::DbError;
+use crate::server::error::ServeError;
+use crate::vault::seal::Key;
+
+/// Where the master key rests.
+pub(crate) enum Master<'m> {
+    /// In the user's secret store.
+    Store(&'m dyn SecretStore),
+    /// In a file.
+    File(&'m Path),
+}
+
+/// Which of the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// The one in force.
+    Present,
+    /// The one that is to take its place.
+    Next,
+}
+
+/// What a proof is bound to.
+pub(super) fn proof_of(instance: &str) -> [&str; 3] {
+    [FORM, "master-key-proof", instance]
+}
+
+/// A proof that only this key opens.
+pub(super) fn prove(key: &Key, instance: &str) -> Result<String, getrandom::Error> {
+    Ok(STANDARD.encode(key.seal(b"lanyard", &proof_of(instance))?))
+}
+
+/// Whether a proof is of this key.
+pub(super) fn is_proven(key: &Key, instance: &str, proof: &str) -> bool {
+    STANDARD.decode(proof).is_ok_and(|sealed| key.open(&sealed, &proof_of(instance)).is_ok())
+}
+
+impl Master<'_> {
+    /// Where it is, for a person.
+    pub(crate) fn in_words(&self) -> String {
+        match self {
+            Self::Store(store) => format!("the {}", store.choice().title()),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+
+    /// The key that the proof in the database is of: the present one, or the next one.
+    pub(super) fn proven(&self, instance: &str, proof: &str) -> Result<Key, ServeError> {
+        let present = self.read(instance, Which::Present)?;
+        let is_known = present.is_some();
+        if let Some(key) = present.filter(|key| is_proven(key, instance, proof)) {
+            return Ok(key);
+        }
+        if let Some(next) = self.read(instance, Which::Next)?.filter(|key| is_proven(key, instance, proof)) {
+            return Ok(next);
+        }
+        // It may have been moved between the two looks.
+        let present = self.read(instance, Which::Present)?;
+        if let Some(key) = present.filter(|key| is_proven(key, instance, proof)) {
+            return Ok(key);
+        }
+        let place = self.in_words();
+        Err(if is_known { ServeError::OtherMasterKey { place } } else { ServeError::NoMasterKey { place } })
+    }
+
+    /// Puts a next key that is in force already in the place of the present one: whoever was to do that has died.
+    pub(super) fn settle(&self, instance: &str, proof: &str) -> Result<(), ServeError> {
+        match self.read(instance, Which::Next)?.filter(|key| is_proven(key, instance, proof)) {
+            Some(next) => self.promote(instance, &next),
+            None => Ok(()),
+        }
+    }
+
+    /// The key that rests there.
+    pub(crate) fn read_present(&self, instance: &str) -> Result<Key, ServeError> {
+        let place = || self.in_words();
+        self.read(instance, Which::Present)?.ok_or_else(|| ServeError::NoMasterKey { place: place() })
+    }
+
+    /// Puts the next key in the place of the present one.
+    pub(super) fn promote(&self, instance: &str, next: &Key) -> Result<(), ServeError> {
+        self.keep(instance, next, Which::Present)?;
+        match self {
+            Self::Store(store) => drop(store.remove(&slot(instance, Which::Next))?),
+            Self::File(path) => drop(files::remove(&file(path, Which::Next)).map_err(DbError::File)?),
+        }
+        Ok(())
+    }
+
+    /// The key that rests there, if there is one.
+    pub(super) fn read(&self, instance: &str, which: Which) -> Result<Option<Key>, ServeError> {
+        let held = match self {
+            Self::Store(store) => store.get(&slot(instance, which))?,
+            Self::File(path) => {
+                let bytes = files::read_private(&file(path, which)).map_err(DbError::File)?;
+                let bytes = bytes.map(zeroize::Zeroizing::new);
+                bytes.map(|bytes| Secret::new(String::from_utf8_lossy(&bytes).trim().to_owned()))
+            }
+        };
+        let read = |held: Secret| Key::from_secret(&held).ok_or(ServeError::BadMasterKey { place: self.in_words() });
+        held.map(read).transpose()
+    }
+
+    /// Keeps a key there. It is on the disk when this returns.
+    pub(super) fn keep(&self, instance: &str, key: &Key, which: Which) -> Result<(), ServeError> {
+        let secret = key.to_secret();
+        match self {
+            Self::Store(store) => store.set(&slot(instance, which), &secret)?,
+            Self::File(path) => {
+                let line = zeroize::Zeroizing::new([secret.expose(), "\n"].concat());
+                files::replace(&file(path, which), line.as_bytes(), false).map_err(DbError::File)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn file(path: &Path, which: Which) -> PathBuf {
+    match which {
+        Which::Present => path.to_owned(),
+        Which::Next => {
+            let mut name = path.file_name().unwrap_or_default().to_owned();
+            name.push(".next");
+            path.with_file_name(name)
+        }
+    }
+}
+
+fn slot(instance: &str, which: Which) -> Slot {
+    match which {
+        Which::Present => {
+            Slot { name: format!("server:{instance}"), label: "lanyard: master key of the server".into() }
+        }
+        Which::Next => Slot {
+            name: format!("server:{instance}:next"),
+            label: "lanyard: master key of the server that is to come".into(),
+        },
+    }
+}

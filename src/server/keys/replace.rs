@@ -1,0 +1,100 @@
+//! Another master key, and another key of an organization.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+
+use super::place::{self, Which};
+use super::{KeyError, Keys, Master, OWN, PROOF, keep_setting, setting};
+use crate::server::db::{Database, DbError, OrgScope, Rows, values};
+use crate::server::error::ServeError;
+use crate::vault::seal::Key;
+
+/// A master key that is to take the place of the one in force. It rests beside it already.
+pub(crate) struct Replacement(Key);
+
+impl Replacement {
+    /// Makes one, and keeps it. One that was made before is moved to its place where it is in force, and is overwritten
+    /// where it never came into force.
+    pub(crate) fn make(db: &Database, keys: &Keys, place: &Master<'_>) -> Result<Self, ServeError> {
+        keys.settle(db, place)?;
+        let next = Key::random().map_err(|_| ServeError::NoRandom)?;
+        place.keep(&keys.instance, &next, Which::Next)?;
+        Ok(Self(next))
+    }
+
+    /// Wraps everything under it that the master key wraps. It counts with the transaction, all of it or nothing.
+    pub(crate) fn rewrap(&self, rows: &mut dyn Rows, keys: &Keys) -> Result<(), KeyError> {
+        let hold = "UPDATE settings SET value = value WHERE name = $1 RETURNING value";
+        let proof = rows.first(hold, values![PROOF])?.ok_or(KeyError::None)?.text(0)?;
+        let present = keys.proven(&proof)?;
+        let again = |wrapped: &[u8], parts: &[&str]| -> Result<Vec<u8>, KeyError> {
+            let key = present.unwrap(wrapped, parts).map_err(|_| KeyError::DoesNotOpen)?;
+            self.0.wrap(&key, parts).map_err(|_| KeyError::NoRandom)
+        };
+        for mut row in rows.query("SELECT org, version, wrapped FROM organization_keys", &[])? {
+            let (scope, version, wrapped) = (OrgScope::of(row.text(0)?), row.int(1)?, row.bytes(2)?);
+            let wrapped = again(&wrapped, &keys.place(&scope, &version.to_string()))?;
+            rows.execute(
+                "UPDATE organization_keys SET wrapped = $3 WHERE org = $1 AND version = $2",
+                values![scope.id(), version, &wrapped],
+            )?;
+        }
+        for mut row in rows.query("SELECT org, version, wrapped FROM audit_keys", &[])? {
+            let (scope, version, wrapped) = (OrgScope::of(row.text(0)?), row.int(1)?, row.bytes(2)?);
+            let wrapped = again(&wrapped, &keys.audit_place(&scope, &version.to_string()))?;
+            rows.execute(
+                "UPDATE audit_keys SET wrapped = $3 WHERE org = $1 AND version = $2",
+                values![scope.id(), version, &wrapped],
+            )?;
+        }
+        let own = STANDARD.decode(setting(rows, OWN)?.ok_or(KeyError::None)?).map_err(|_| DbError::Shape)?;
+        let own = again(&own, &[super::FORM, OWN, &keys.instance])?;
+        keep_setting(rows, OWN, &STANDARD.encode(own))?;
+        let proof = place::prove(&self.0, &keys.instance).map_err(|_| KeyError::NoRandom)?;
+        keep_setting(rows, PROOF, &proof)?;
+        // From here on, what this transaction writes is opened with it.
+        keys.hold(Key::from_secret(&self.0.to_secret()).ok_or(KeyError::None)?);
+        Ok(())
+    }
+
+    /// Puts it in the place of the one before, now that the database knows it.
+    pub(crate) fn promote(&self, keys: &Keys, place: &Master<'_>) -> Result<(), ServeError> {
+        place.promote(&keys.instance, &self.0)
+    }
+}
+
+impl Keys {
+    /// Ends what somebody who replaced the master key has left.
+    pub(crate) fn settle(&self, db: &Database, place: &Master<'_>) -> Result<(), ServeError> {
+        let proof = db.read(|rows| setting(rows, PROOF))?;
+        proof.map_or(Ok(()), |proof| place.settle(&self.instance, &proof))
+    }
+
+    /// Makes the next key of an organization, under which everything new is sealed from now on. Gives its version.
+    pub(crate) fn next(&self, rows: &mut dyn Rows, scope: &OrgScope, now: DateTime<Utc>) -> Result<i64, KeyError> {
+        let newest = "SELECT MAX(version) FROM organization_keys WHERE org = $1";
+        let row = rows.first(newest, values![scope.id()])?;
+        let version = row.map(|mut row| row.maybe_int(0)).transpose()?.flatten().ok_or(KeyError::None)? + 1;
+        let proof = setting(rows, PROOF)?.ok_or(KeyError::None)?;
+        let master = self.proven(&proof)?;
+        self.add(rows, scope, version, &master, now)?;
+        Ok(version)
+    }
+
+    /// Takes a key of an organization away that nothing rests under any more. What proves the audit of its time stays.
+    pub(crate) fn retire(&self, rows: &mut dyn Rows, scope: &OrgScope, version: i64) -> Result<(), KeyError> {
+        let audit = self.of_audit(rows, scope, version)?;
+        let proof = setting(rows, PROOF)?.ok_or(KeyError::None)?;
+        let master = self.proven(&proof)?;
+        let wrapped =
+            master.wrap(&audit, &self.audit_place(scope, &version.to_string())).map_err(|_| KeyError::NoRandom)?;
+        let whose = values![scope.id(), version];
+        rows.execute(
+            "INSERT INTO audit_keys (org, version, wrapped) VALUES ($1, $2, $3)",
+            values![scope.id(), version, &wrapped],
+        )?;
+        rows.execute("DELETE FROM organization_keys WHERE org = $1 AND version = $2", whose)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,200 @@
+//! Other keys in the place of those in force, while the server goes on.
+//!
+//! One transaction makes the new keys: from then on everything new is sealed under them. What rests under the old ones
+//! is wrapped anew afterwards, a little at a time, so that others read and write in between; a note in the database says
+//! for which organizations that is not done yet, so that whoever runs this again goes on where it broke off. An old key
+//! goes when nothing rests under it any more.
+
+use std::time::Duration;
+
+use super::audit::{self, Actor, Event, server_scope};
+use super::db::{Database, DbError, OrgScope, values};
+use super::error::ServeError;
+use super::keys::{KeyError, Keys, Master, Replacement};
+use super::serve::{open, place};
+use super::settings::Settings;
+use super::state::now;
+use super::vault::OrgVault;
+use crate::os::files::{self, Lock};
+use crate::secret::SecretStore;
+use crate::vault::VaultError;
+
+/// So many are done in one transaction: others that write wait no longer than that takes.
+const PAGE: i64 = 50;
+/// How long another process that does the same is waited for.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// What is to be replaced besides the keys of the organizations.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// The master key, too.
+    pub master: bool,
+    /// The keys of the secrets themselves, too: everything is sealed anew.
+    pub secrets: bool,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rotated {
+    /// It was begun before, and only ended now.
+    pub resumed: bool,
+    /// Organizations whose key was replaced, each with the version of the new one.
+    pub organizations: Vec<(String, i64)>,
+    /// So many data keys rest under another key now.
+    pub rewrapped: u64,
+    /// So many credentials do not open. They stay as they are, and so does the key that they rest under.
+    pub closed: u64,
+}
+
+/// Replaces the keys of a server, or ends what was begun before.
+pub fn rotate_key(settings: &Settings, store: &dyn SecretStore, wanted: Wanted) -> Result<Rotated, ServeError> {
+    files::create_private_dir(&settings.data).map_err(DbError::File)?;
+    let _lock = Lock::acquire(&settings.data.join("rotate.lock"), WAIT, &mut |_| {}).map_err(DbError::File)?;
+    let (db, keys) = open(settings, store)?;
+    keys.settle(&db, &place(settings, store))?;
+    let mut unfinished = unfinished(&db)?;
+    let resumed = !unfinished.is_empty();
+    if !resumed {
+        begin(&db, &keys, &place(settings, store), wanted)?;
+        unfinished = self::unfinished(&db)?;
+    }
+    let mut rotated = Rotated { resumed, ..Rotated::default() };
+    for one in unfinished {
+        let version = one.version;
+        let org = one.scope.id().to_owned();
+        let work = Work { db: &db, keys: &keys, one };
+        let (done, closed) = work.finish()?;
+        rotated.organizations.push((org, version));
+        rotated.rewrapped += done;
+        rotated.closed += closed;
+    }
+    Ok(rotated)
+}
+
+/// An organization that has a new key, under which not everything rests yet.
+struct Unfinished {
+    scope: OrgScope,
+    version: i64,
+    anew: bool,
+    reached: String,
+}
+
+fn unfinished(db: &Database) -> Result<Vec<Unfinished>, DbError> {
+    db.read(|rows| {
+        let mut found = Vec::new();
+        for mut row in rows.query("SELECT org, version, anew, reached FROM key_rotations ORDER BY org", &[])? {
+            found.push(Unfinished {
+                scope: OrgScope::of(row.text(0)?),
+                version: row.int(1)?,
+                anew: row.int(2)? != 0,
+                reached: row.text(3)?,
+            });
+        }
+        Ok(found)
+    })
+}
+
+/// Whoever sits at the server's own machine.
+fn operator() -> Actor {
+    Actor { agent: "lanyard server".into(), ..Actor::default() }
+}
+
+/// Makes the new keys, all of them or none.
+fn begin(db: &Database, keys: &Keys, place: &Master<'_>, wanted: Wanted) -> Result<(), ServeError> {
+    let next = if wanted.master { Some(Replacement::make(db, keys, place)?) } else { None };
+    let (now, actor) = (now(), operator());
+    db.write(|rows| -> Result<(), KeyError> {
+        if let Some(next) = &next {
+            next.rewrap(rows, keys)?;
+            audit::append(rows, keys, &server_scope(), &actor, &Event::done("master-key.rotate", ""), now)?;
+        }
+        for mut row in rows.query("SELECT id FROM organizations ORDER BY id", &[])? {
+            let scope = OrgScope::of(row.text(0)?);
+            let version = keys.next(rows, &scope, now)?;
+            rows.execute(
+                "INSERT INTO key_rotations (org, version, anew, reached) VALUES ($1, $2, $3, '')",
+                values![scope.id(), version, i64::from(wanted.secrets)],
+            )?;
+            let event = Event { detail: &format!("version {version}"), ..Event::done("key.rotate", scope.id()) };
+            audit::append(rows, keys, &scope, &actor, &event, now)?;
+        }
+        Ok(())
+    })?;
+    // Whoever dies before this finds the new one beside the old one, and the proof in the database is of the new one.
+    next.map_or(Ok(()), |next| next.promote(keys, place))
+}
+
+struct Work<'w> {
+    db: &'w Database,
+    keys: &'w Keys,
+    one: Unfinished,
+}
+
+impl Work<'_> {
+    fn vault(&self) -> OrgVault<'_> {
+        OrgVault { db: self.db, keys: self.keys, scope: self.one.scope.clone(), actor: operator(), now }
+    }
+
+    /// Does what is left. Gives how many data keys were wrapped anew, and how many credentials do not open.
+    fn finish(&self) -> Result<(u64, u64), ServeError> {
+        let sealed = if self.one.anew { self.seal_anew()? } else { 0 };
+        let (done, closed) = self.rewrap()?;
+        self.retire()?;
+        Ok((done + sealed, closed))
+    }
+
+    fn seal_anew(&self) -> Result<u64, ServeError> {
+        let (vault, scope) = (self.vault(), &self.one.scope);
+        let (mut reached, mut done) = (self.one.reached.clone(), 0);
+        loop {
+            let some = "SELECT id FROM credentials WHERE org = $1 AND id > $2 ORDER BY id LIMIT $3";
+            let page = self.db.write(|rows| -> Result<Option<(String, u64)>, VaultError> {
+                let (mut last, mut count) = (None, 0);
+                for mut row in rows.query(some, values![scope.id(), &reached, PAGE])? {
+                    let id = row.text(0)?;
+                    count += u64::from(vault.seal_anew(rows, &id)?);
+                    last = Some(id);
+                }
+                if let Some(last) = &last {
+                    let note = "UPDATE key_rotations SET reached = $2 WHERE org = $1";
+                    rows.execute(note, values![scope.id(), last])?;
+                }
+                Ok(last.map(|last| (last, count)))
+            })?;
+            let Some((last, count)) = page else { return Ok(done) };
+            (reached, done) = (last, done + count);
+        }
+    }
+
+    fn rewrap(&self) -> Result<(u64, u64), ServeError> {
+        let vault = self.vault();
+        let (mut after, mut done, mut closed) = (String::new(), 0, 0);
+        while let Some(page) = self.db.write(|rows| vault.rewrap(rows, &after, PAGE))? {
+            after = page.last;
+            done += page.done;
+            closed += page.closed;
+        }
+        Ok((done, closed))
+    }
+
+    /// Takes those of the older keys away under which nothing rests, and notes that it is done.
+    fn retire(&self) -> Result<(), ServeError> {
+        let scope = &self.one.scope;
+        let (now, actor) = (now(), operator());
+        Ok(self.db.write(|rows| -> Result<(), KeyError> {
+            let older = "SELECT k.version, (SELECT COUNT(*) FROM data_keys d WHERE d.org = k.org \
+                         AND d.key_version = k.version) FROM organization_keys k WHERE k.org = $1 AND k.version < $2";
+            for mut row in rows.query(older, values![scope.id(), self.one.version])? {
+                let (version, count) = (row.int(0)?, row.int(1)?);
+                if count > 0 {
+                    continue;
+                }
+                self.keys.retire(rows, scope, version)?;
+                let event = Event { detail: &format!("version {version}"), ..Event::done("key.retire", scope.id()) };
+                audit::append(rows, self.keys, scope, &actor, &event, now)?;
+            }
+            rows.execute("DELETE FROM key_rotations WHERE org = $1", values![scope.id()])?;
+            Ok(())
+        })?)
+    }
+}
