@@ -95,6 +95,12 @@ impl Permission {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Permissions(BTreeSet<Permission>);
 
+impl FromIterator<Permission> for Permissions {
+    fn from_iter<I: IntoIterator<Item = Permission>>(all: I) -> Self {
+        Self(all.into_iter().collect())
+    }
+}
+
 impl Permissions {
     /// The permissions named in a list with blanks between; `None` where one is unknown.
     pub(crate) fn parse(words: &str) -> Option<Self> {
@@ -125,6 +131,11 @@ impl Permissions {
     /// What is in both.
     pub(crate) fn and(&self, other: &Self) -> Self {
         Self(self.0.intersection(&other.0).copied().collect())
+    }
+
+    /// What is in one of them at least.
+    pub(crate) fn or(&self, other: &Self) -> Self {
+        Self(self.0.union(&other.0).copied().collect())
     }
 
     /// Whether all of these are in `other`.

@@ -17,7 +17,7 @@ use crate::secret::Secret;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::db::values;
-use crate::server::people::Member;
+use crate::server::people;
 use crate::server::permission::Permissions;
 use crate::server::portal::page::{Page, Text, sent_on};
 use crate::server::portal::{Visitor, same_origin, sign_in_first};
@@ -181,7 +181,9 @@ pub(super) async fn submit(
                 return Ok(None);
             }
             let minted = token::mint(Kind::Code)?;
-            let permissions = given(&question, &member);
+            let most = people::most(rows, &member.scope, &signed_in.person.id, member.role)?;
+            // No more than its person has.
+            let permissions = question.permissions.and(&most);
             rows.execute(
                 "INSERT INTO codes (id, hash, org, person, client, redirect, challenge, permissions, family, expires) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
@@ -206,11 +208,6 @@ pub(super) async fn submit(
         None => answer(&server, &redirect, &[("error", "access_denied")], state.as_deref()),
     };
     Ok(sent_on(to.as_str(), None))
-}
-
-/// What the program is given: no more than its person has.
-fn given(question: &Question, member: &Member) -> Permissions {
-    question.permissions.and(&member.role.permissions())
 }
 
 impl std::convert::From<getrandom::Error> for OauthError {
