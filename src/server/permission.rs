@@ -77,15 +77,11 @@ impl Permission {
     /// The least role that has it.
     fn least(self) -> Role {
         match self {
-            Self::CredentialsRead => Role::Reader,
-            Self::CredentialsWrite => Role::Member,
-            Self::CredentialsVerify => Role::Member,
-            Self::SecretsRead => Role::Member,
-            Self::KeysManage => Role::Reader,
-            Self::MembersRead => Role::Reader,
-            Self::MembersManage => Role::Admin,
-            Self::ProjectsManage => Role::Admin,
-            Self::WorkspacesWrite => Role::Member,
+            Self::CredentialsRead | Self::KeysManage | Self::MembersRead => Role::Reader,
+            Self::CredentialsWrite | Self::CredentialsVerify | Self::SecretsRead | Self::WorkspacesWrite => {
+                Role::Member
+            }
+            Self::MembersManage | Self::ProjectsManage => Role::Admin,
             Self::OrganizationsCreate => Role::Owner,
         }
     }
