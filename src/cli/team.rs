@@ -52,15 +52,15 @@ impl<'t> Team<'t> {
         active::output_json(self.profile)
     }
 
-    fn call(&self, method: Method, path: &str, body: Option<Value>) -> Result<Value> {
-        Ok(self.remote.call(&method, path, body)?)
+    fn call(&self, method: &Method, path: &str, body: Option<Value>) -> Result<Value> {
+        Ok(self.remote.call(method, path, body)?)
     }
 
     /// Every item of a list, page by page.
     fn all(&self, path: &str) -> Result<Vec<Value>> {
         let (mut items, mut next) = (Vec::new(), String::new());
         loop {
-            let mut page = self.call(Method::GET, &format!("{path}?limit=200{next}"), None)?;
+            let mut page = self.call(&Method::GET, &format!("{path}?limit=200{next}"), None)?;
             let read = page.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
             let is_empty = read.is_empty();
             items.extend(read);
@@ -75,13 +75,11 @@ impl<'t> Team<'t> {
     fn find(&self, what: What, name: &str) -> Result<Value> {
         let all = self.all(what.path)?;
         let known: Vec<String> = all.iter().map(what.named).collect();
-        match known.iter().position(|known| known == name) {
-            Some(place) => Ok(all.into_iter().nth(place).unwrap_or_default()),
-            None => {
-                let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
-                Err(Unknown { what: what.word, name: name.to_owned(), nearest, list: what.list }.into())
-            }
+        if let Some(place) = known.iter().position(|known| known == name) {
+            return Ok(all.into_iter().nth(place).unwrap_or_default());
         }
+        let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+        Err(Unknown { what: what.word, name: name.to_owned(), nearest, list: what.list }.into())
     }
 
     /// Whether a person, or `yes`, wants what cannot be undone.

@@ -93,7 +93,7 @@ async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted):
     let permissions = Permissions::parse(&wanted.permissions.join(" "));
     let permissions = permissions.filter(|permissions| !permissions.is_empty());
     let permissions = permissions.ok_or_else(|| Problem::invalid("a key needs permissions that there are"))?;
-    if !permissions.within(&caller.permissions) {
+    if !permissions.within(&caller.most()) {
         return Err(Problem::forbidden("a permission that the key is to have"));
     }
     blocking(&server, move |server| {

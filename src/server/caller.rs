@@ -89,9 +89,16 @@ impl Caller {
     /// Whether they may do something to what is of a project, or of the organization.
     pub(crate) fn may(&self, permission: Permission, project: Option<&str>) -> bool {
         let in_project = |(name, role): &(String, Role)| {
-            Some(name.as_str()) == project && role.permissions().and(&self.granted).has(permission)
+            Some(name.as_str()) == project && people::in_a_project(*role).and(&self.granted).has(permission)
         };
         self.permissions.has(permission) || self.projects.iter().any(in_project)
+    }
+
+    /// What they may do somewhere, with this token.
+    pub(crate) fn most(&self) -> Permissions {
+        self.projects
+            .iter()
+            .fold(self.permissions.clone(), |most, (_, role)| most.or(&people::in_a_project(*role).and(&self.granted)))
     }
 
     /// Refuses what they may not do there, and tells it.

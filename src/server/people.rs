@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::db::{DbError, OrgScope, Rows, values};
 use super::keys::{KeyError, Keys};
-use super::permission::Role;
+use super::permission::{Permission, Permissions, Role};
 use super::token::{self, Kind, Minted};
 use crate::vault::id;
 
@@ -156,6 +156,25 @@ pub(crate) fn role(rows: &mut dyn Rows, scope: &OrgScope, person: &str) -> Resul
     let one = "SELECT role FROM members WHERE org = $1 AND person = $2";
     let row = rows.first(one, values![scope.id(), person])?;
     Ok(row.map(|mut row| row.text(0)).transpose()?.and_then(|word| Role::from_word(&word)))
+}
+
+/// What somebody of a role may do somewhere in an organization: in all of it, or in one of their projects. Where each of
+/// these counts is looked at when it is used.
+pub(crate) fn most(rows: &mut dyn Rows, scope: &OrgScope, person: &str, role: Role) -> Result<Permissions, DbError> {
+    let projects = project_roles(rows, scope, person)?;
+    Ok(projects.iter().fold(role.permissions(), |most, (_, role)| most.or(&in_a_project(*role))))
+}
+
+/// What a role in a project gives: what is done to what is in it.
+pub(crate) fn in_a_project(role: Role) -> Permissions {
+    const IN_A_PROJECT: [Permission; 5] = [
+        Permission::CredentialsWrite,
+        Permission::CredentialsVerify,
+        Permission::SecretsRead,
+        Permission::WorkspacesWrite,
+        Permission::ProjectsManage,
+    ];
+    role.permissions().and(&IN_A_PROJECT.into_iter().collect())
 }
 
 /// Begins a session.

@@ -87,17 +87,11 @@ impl Permission {
     /// The least role that has it.
     fn least(self) -> Role {
         match self {
-            Self::CredentialsRead => Role::Reader,
-            Self::CredentialsWrite => Role::Member,
-            Self::CredentialsVerify => Role::Member,
-            Self::SecretsRead => Role::Member,
-            Self::KeysManage => Role::Reader,
-            Self::MembersRead => Role::Reader,
-            Self::MembersManage => Role::Admin,
-            Self::ProjectsManage => Role::Admin,
-            Self::WorkspacesWrite => Role::Member,
-            Self::TrustManage => Role::Admin,
-            Self::AuditRead => Role::Admin,
+            Self::CredentialsRead | Self::KeysManage | Self::MembersRead => Role::Reader,
+            Self::CredentialsWrite | Self::CredentialsVerify | Self::SecretsRead | Self::WorkspacesWrite => {
+                Role::Member
+            }
+            Self::MembersManage | Self::ProjectsManage | Self::TrustManage | Self::AuditRead => Role::Admin,
             Self::OrganizationsCreate => Role::Owner,
         }
     }
@@ -106,6 +100,12 @@ impl Permission {
 /// A set of permissions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Permissions(BTreeSet<Permission>);
+
+impl FromIterator<Permission> for Permissions {
+    fn from_iter<I: IntoIterator<Item = Permission>>(all: I) -> Self {
+        Self(all.into_iter().collect())
+    }
+}
 
 impl Permissions {
     /// The permissions named in a list with blanks between; `None` where one is unknown.
@@ -137,6 +137,11 @@ impl Permissions {
     /// What is in both.
     pub(crate) fn and(&self, other: &Self) -> Self {
         Self(self.0.intersection(&other.0).copied().collect())
+    }
+
+    /// What is in one of them at least.
+    pub(crate) fn or(&self, other: &Self) -> Self {
+        Self(self.0.union(&other.0).copied().collect())
     }
 
     /// Whether all of these are in `other`.

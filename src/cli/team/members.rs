@@ -86,20 +86,20 @@ impl Command {
             Self::Invitations => invitations(&team),
             Self::Withdraw { id } => {
                 let invitation = team.find(INVITATIONS, &id)?;
-                team.call(Method::DELETE, &path_of(INVITATIONS, &invitation), None)?;
+                team.call(&Method::DELETE, &path_of(INVITATIONS, &invitation), None)?;
                 doors.ui.done("Withdrew the invitation");
                 Ok(())
             }
             Self::Role { login, role } => {
                 let member = team.find(MEMBERS, &login)?;
-                team.call(Method::PATCH, &path_of(MEMBERS, &member), Some(json!({ "role": role })))?;
+                team.call(&Method::PATCH, &path_of(MEMBERS, &member), Some(json!({ "role": role })))?;
                 doors.ui.done(&format!("{login} is {role} now"));
                 Ok(())
             }
             Self::Remove { login, yes } => {
                 let member = team.find(MEMBERS, &login)?;
                 if team.is_wanted(&format!("Remove {login} from the organization?"), yes)? {
-                    team.call(Method::DELETE, &path_of(MEMBERS, &member), None)?;
+                    team.call(&Method::DELETE, &path_of(MEMBERS, &member), None)?;
                     doors.ui.done(&format!("Removed {login}"));
                 }
                 Ok(())
@@ -121,7 +121,7 @@ fn list(team: &Team<'_>) -> Result<()> {
 }
 
 fn invite(team: &Team<'_>, role: &str, note: &str) -> Result<()> {
-    let mut made = team.call(Method::POST, INVITATIONS.path, Some(json!({ "role": role, "note": note })))?;
+    let mut made = team.call(&Method::POST, INVITATIONS.path, Some(json!({ "role": role, "note": note })))?;
     if team.wants_json() {
         return team.doors.ui.answer_json(&made);
     }

@@ -83,21 +83,21 @@ impl Command {
         match self {
             Self::List => list(&team),
             Self::Create { name } => {
-                team.call(Method::POST, PROJECTS.path, Some(json!({ "name": name })))?;
+                team.call(&Method::POST, PROJECTS.path, Some(json!({ "name": name })))?;
                 doors.ui.done(&format!("Made project {name}"));
                 doors.ui.note(&format!("Work on it: lanyard project use {name} --no-verify"));
                 Ok(())
             }
             Self::Rename { name, new } => {
                 let project = team.find(PROJECTS, &name)?;
-                team.call(Method::PATCH, &path_of(PROJECTS, &project), Some(json!({ "name": new })))?;
+                team.call(&Method::PATCH, &path_of(PROJECTS, &project), Some(json!({ "name": new })))?;
                 doors.ui.done(&format!("Renamed {name} to {new}"));
                 Ok(())
             }
             Self::Delete { name, yes } => {
                 let project = team.find(PROJECTS, &name)?;
                 if team.is_wanted(&format!("Delete project {name}?"), yes)? {
-                    team.call(Method::DELETE, &path_of(PROJECTS, &project), None)?;
+                    team.call(&Method::DELETE, &path_of(PROJECTS, &project), None)?;
                     doors.ui.done(&format!("Deleted project {name}"));
                 }
                 Ok(())
@@ -107,7 +107,7 @@ impl Command {
                 let path = format!("{}/members", path_of(PROJECTS, &team.find(PROJECTS, &name)?));
                 let member = team.find(MEMBERS, &login)?;
                 let given = Some(&role).filter(|role| *role != "none");
-                team.call(Method::PATCH, &path, Some(json!({ "person": member["id"], "role": given })))?;
+                team.call(&Method::PATCH, &path, Some(json!({ "person": member["id"], "role": given })))?;
                 match given {
                     Some(role) => doors.ui.done(&format!("{login} is {role} in {name} now")),
                     None => doors.ui.done(&format!("{login} is in {name} what they are in the organization")),

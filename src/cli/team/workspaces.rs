@@ -95,7 +95,7 @@ impl Command {
                     "project": for_project,
                     "credential_config_ids": identifiers(&team, &credentials)?,
                 });
-                let made = team.call(Method::POST, WORKSPACES.path, Some(body))?;
+                let made = team.call(&Method::POST, WORKSPACES.path, Some(body))?;
                 doors.ui.done(&format!("Made workspace {}", (WORKSPACES.named)(&made)));
                 Ok(())
             }
@@ -113,7 +113,7 @@ impl Command {
             Self::Delete { name, yes } => {
                 let workspace = find(&team, &name)?;
                 if team.is_wanted(&format!("Delete workspace {name}?"), yes)? {
-                    team.call(Method::DELETE, &path_of(WORKSPACES, &workspace), None)?;
+                    team.call(&Method::DELETE, &path_of(WORKSPACES, &workspace), None)?;
                     doors.ui.done(&format!("Deleted workspace {name}"));
                 }
                 Ok(())
@@ -135,7 +135,7 @@ fn find(team: &Team<'_>, name: &str) -> Result<Value> {
 
 fn amend(team: &Team<'_>, name: &str, body: Value) -> Result<()> {
     let workspace = find(team, name)?;
-    team.call(Method::PATCH, &path_of(WORKSPACES, &workspace), Some(body)).map(|_| ())
+    team.call(&Method::PATCH, &path_of(WORKSPACES, &workspace), Some(body)).map(|_| ())
 }
 
 fn identifiers(team: &Team<'_>, names: &[String]) -> Result<Vec<String>> {

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::permitted;
+use crate::credential::Metadata;
 use crate::provider::{self, Net, Outcome, Verdict};
 use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
@@ -15,7 +16,8 @@ use crate::server::connector::Connector;
 use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
-use crate::vault::verify;
+use crate::server::vault::OrgVault;
+use crate::vault::{Vault, verify};
 
 pub(super) async fn ask(
     State(server): State<Arc<Server>>,
@@ -26,6 +28,9 @@ pub(super) async fn ask(
     blocking(&server, move |server| {
         let (vault, stored) = permitted(server, &caller, &id, Permission::CredentialsVerify)?;
         let metadata = stored.metadata;
+        if reaches_out(&vault, &metadata)? {
+            caller.must(server, Permission::CredentialsVerify, None)?;
+        }
         if metadata.secret_names.is_empty() {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             return Err(Problem::new(status, "no-secrets", "no secrets are stored for this credential"));
@@ -43,6 +48,22 @@ pub(super) async fn ask(
         Ok(Json(told(&verdict)))
     })
     .await
+}
+
+/// Whether a project's credential is used through one of the organization: then that one is used as well, and whoever
+/// has a role in the project alone may not do that.
+fn reaches_out(vault: &OrgVault<'_>, metadata: &Metadata) -> Answer<bool> {
+    /// A longer way is a circle.
+    const LONGEST: usize = 8;
+    let mut at = metadata.clone();
+    for _ in 0..LONGEST {
+        let Some(source) = provider::of(&at).and_then(|provider| provider.source(&at)) else { return Ok(false) };
+        match vault.find(&metadata.scope, source)? {
+            Some(next) => at = next,
+            None => return Ok(true),
+        }
+    }
+    Ok(true)
 }
 
 fn cannot_be_asked() -> Problem {

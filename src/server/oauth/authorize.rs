@@ -18,7 +18,7 @@ use crate::secret::Secret;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::db::values;
-use crate::server::people::{self, Member};
+use crate::server::people;
 use crate::server::permission::Permissions;
 use crate::server::portal::page::{Page, Text, sent_on};
 use crate::server::portal::{Visitor, same_origin, sign_in_first};
@@ -188,7 +188,9 @@ pub(super) async fn submit(
             }
             let minted = token::mint(Kind::Code)?;
             let began = people::signed_in_at(rows, &signed_in.session)?;
-            let permissions = given(&question, &member);
+            let most = people::most(rows, &member.scope, &signed_in.person.id, member.role)?;
+            // No more than its person has.
+            let permissions = question.permissions.and(&most);
             rows.execute(
                 "INSERT INTO codes (id, hash, org, person, client, redirect, challenge, permissions, family, expires, \
                  openid, nonce, signed_in) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
@@ -216,11 +218,6 @@ pub(super) async fn submit(
         None => answer(&server, &redirect, &[("error", "access_denied")], state.as_deref()),
     };
     Ok(sent_on(to.as_str(), None))
-}
-
-/// What the program is given: no more than its person has.
-fn given(question: &Question, member: &Member) -> Permissions {
-    question.permissions.and(&member.role.permissions())
 }
 
 impl std::convert::From<getrandom::Error> for OauthError {

@@ -13,6 +13,7 @@ use super::{client, consent};
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
+use crate::server::people;
 use crate::server::portal::page::{Page, Text};
 use crate::server::portal::{Visitor, same_origin, sign_in_first};
 use crate::server::problem::Answer;
@@ -100,7 +101,9 @@ pub(super) async fn submit(
             );
             return Ok(Page::new("Let a program in?", body).into_response());
         };
-        let given = (decision == "allow").then(|| found.permissions.and(&member.role.permissions()));
+        let (scope, person) = (&member.scope, &signed_in.person.id);
+        let most = server.db.read(|rows| people::most(rows, scope, person, member.role))?;
+        let given = (decision == "allow").then(|| found.permissions.and(&most));
         let outcome = if given.is_some() { Outcome::Done } else { Outcome::Denied };
         let done = server.db.write(|rows| -> Answer<bool> {
             attempt.succeeded(rows)?;

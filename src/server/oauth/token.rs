@@ -227,11 +227,11 @@ fn by_refresh(server: &Server, client: &str, asked: &Asked, source: &Source) -> 
             }
             grant.permissions = grant.permissions.and(&narrower);
         }
+        let most = people::most(rows, &grant.scope, &grant.person, role)?;
         let (access, refresh) = bearer::issue_pair(rows, &grant, now())?;
         let actor = Actor { person: grant.person.clone(), token: access.id.clone(), ..source.actor() };
         audit::append(rows, &server.keys, &grant.scope, &actor, &Event::done("token.renew", &grant.family), now())?;
-        let permissions = grant.permissions.and(&role.permissions());
-        Ok(Ok(Tokens { access, refresh, permissions, id_token: None }))
+        Ok(Ok(Tokens { access, refresh, permissions: grant.permissions.and(&most), id_token: None }))
     })?
 }
 

@@ -13,6 +13,7 @@ use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
 use crate::server::db::values;
 use crate::server::paging::Asked;
+use crate::server::people;
 use crate::server::permission::{Permission, Role};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
@@ -73,8 +74,8 @@ pub(super) async fn amend(
                 return Err(Problem::forbidden(Permission::ProjectsManage.word()));
             }
             // Nobody gives what they do not have there themselves.
-            let given = role.map(Role::permissions).unwrap_or_default();
-            if let Some(lacks) = given.iter().filter(|one| counts_in_a_project(*one)).find(|one| !may(*one)) {
+            let given = role.map(people::in_a_project).unwrap_or_default();
+            if let Some(lacks) = given.iter().find(|one| !may(*one)) {
                 return Err(Problem::forbidden(lacks.word()));
             }
             member(rows, &caller.scope, &wanted.person)
@@ -94,18 +95,6 @@ pub(super) async fn amend(
         })
     })
     .await
-}
-
-/// What a role gives within a project: only what is done to what is in it.
-fn counts_in_a_project(permission: Permission) -> bool {
-    matches!(
-        permission,
-        Permission::CredentialsWrite
-            | Permission::CredentialsVerify
-            | Permission::SecretsRead
-            | Permission::WorkspacesWrite
-            | Permission::ProjectsManage
-    )
 }
 
 /// A role that adds something: a reader of the organization sees the whole of it already.

@@ -167,7 +167,7 @@ impl Played {
         for table in ["members", "projects", "project_roles", "member_invitations", "workspaces", "trust_rules"] {
             let all = format!("SELECT * FROM {table} WHERE org = $1 ORDER BY 2, 3");
             let rows = self.server.db.read(|rows| rows.query(&all, values![self.ours.id()])).unwrap();
-            state.push_str(&format!("{rows:?}"));
+            state = format!("{state}{rows:?}");
         }
         state
     }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::served::{Served, token};
+use super::team::join;
 use crate::stage::Stage;
 use crate::vaulted::{list, reveal, store_env};
 use crate::wire;
@@ -18,7 +19,10 @@ fn rows(stage: &Stage, words: &[&str]) -> Vec<Value> {
 
 #[test]
 fn a_project_holds_credentials_and_keeps_them_under_another_name() {
-    let served = Served::new(&[]);
+    work_with_a_project(&Served::new(&[]));
+}
+
+pub fn work_with_a_project(served: &Served) {
     let stage = served.manager();
     let unknown = stage.run_with(&["credentials", "store", "env", "A=-", "--for-project", "shop"], b"x").ends(2);
     assert!(unknown.stderr().contains("lanyard projects create"), "{unknown}");
@@ -47,7 +51,10 @@ fn a_project_holds_credentials_and_keeps_them_under_another_name() {
 
 #[test]
 fn a_workspace_has_the_whole_list_or_the_one_before() {
-    let served = Served::new(&[]);
+    work_with_a_workspace(&Served::new(&[]));
+}
+
+pub fn work_with_a_workspace(served: &Served) {
     let stage = served.manager();
     for project in ["shop", "api"] {
         stage.run(&["projects", "create", project]).ends(0);
@@ -106,10 +113,40 @@ fn a_workspace_has_the_whole_list_or_the_one_before() {
     stage.run(&["projects", "delete", "shop", "--yes"]).ends(0);
 }
 
+#[test]
+fn a_reader_works_in_the_project_that_they_were_given() {
+    let served = Served::new(&[]);
+    let alice = served.manager();
+    for project in ["shop", "api"] {
+        alice.run(&["projects", "create", project]).ends(0);
+        store_in(&alice, project, "db", "LNYCANARYvalue0123456789");
+    }
+    let link = alice.run(&["members", "invite", "--role", "reader"]).ends(0).stdout().trim().to_owned();
+    let browser = join(&served, &link, "bob@example.com");
+    alice.run(&["projects", "role", "shop", "bob@example.com", "member"]).ends(0);
+    let bob = served.client_of(&browser, None);
+    assert_eq!(reveal(&bob, "shop/db", "A"), "LNYCANARYvalue0123456789");
+    store_in(&bob, "shop", "own", "LNYCANARYown0123456789");
+    bob.run(&["workspaces", "create", "w", "shop/own", "--for-project", "shop"]).ends(0);
+    let show = ["credentials", "show", "api/db", "--reveal", "A", "--yes"];
+    assert!(bob.run(&show).ends(5).stderr().contains("secrets.read"));
+    for project in ["api", ""] {
+        let words = ["credentials", "store", "env", "A=-", "--name", "x", "--for-project", project];
+        let words = if project.is_empty() { &words[..6] } else { &words[..] };
+        bob.run_with(words, b"x").ends(5);
+    }
+    assert_eq!(rows(&alice, &["projects", "members", "shop"])[0]["role"], "member");
+    alice.run(&["projects", "role", "shop", "bob@example.com", "none"]).ends(0);
+    bob.run(&["credentials", "show", "shop/db", "--reveal", "A", "--yes"]).ends(5);
+}
+
 /// Of those who delete a credential and those who take it into use, at once, never both succeed.
 #[test]
 fn a_credential_is_not_deleted_while_it_is_taken_into_use() {
-    let served = Served::new(&[]);
+    delete_what_is_taken_into_use(&Served::new(&[]));
+}
+
+pub fn delete_what_is_taken_into_use(served: &Served) {
     let stage = served.manager();
     let bearer = token(&stage);
     let made = served.api("POST", "/workspaces", &bearer, r#"{"name":"w"}"#);

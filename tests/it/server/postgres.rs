@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::served::{Served, api, token};
+use super::{places, team};
 use crate::peers::free_port;
 use crate::vaulted::{list, reveal, store_env};
 
@@ -36,6 +37,17 @@ impl Drop for Postgres {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/postgres/down.sh");
         let _ = Command::new("bash").arg(script).arg(self.folder.path()).arg("immediate").output();
     }
+}
+
+#[test]
+fn a_team_works_on_postgresql_as_well() {
+    let postgres = Postgres::start();
+    let served = Served::new(&["--database", &postgres.url()]);
+    places::work_with_a_project(&served);
+    places::work_with_a_workspace(&served);
+    places::delete_what_is_taken_into_use(&served);
+    team::accept_at_once(&served);
+    team::take_from_a_member(&served);
 }
 
 #[test]

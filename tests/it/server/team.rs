@@ -24,7 +24,7 @@ fn secret(link: &str) -> &str {
 }
 
 /// Somebody new accepts; their browser.
-fn join(served: &Served, link: &str, login: &str) -> Browser {
+pub fn join(served: &Served, link: &str, login: &str) -> Browser {
     let mut browser = Browser::new(&served.url);
     let fields = [("token", secret(link)), ("login", login), ("passphrase", PASSPHRASE), ("again", PASSPHRASE)];
     let joined = browser.post("/invite", &fields);
@@ -86,7 +86,10 @@ fn an_invitation_makes_one_member_once() {
 
 #[test]
 fn of_many_who_accept_at_once_one_joins() {
-    let served = Served::new(&[]);
+    accept_at_once(&Served::new(&[]));
+}
+
+pub fn accept_at_once(served: &Served) {
     let alice = served.manager();
     let link = invite(&alice, "reader");
     let statuses: Vec<u16> = std::thread::scope(|scope| {
@@ -140,10 +143,13 @@ fn an_invitation_is_as_good_as_whoever_made_it() {
 
 #[test]
 fn what_is_taken_from_a_member_is_gone_at_once() {
-    let served = Served::new(&[]);
+    take_from_a_member(&Served::new(&[]));
+}
+
+pub fn take_from_a_member(served: &Served) {
     let alice = served.manager();
-    store_env(&alice, "db", "A", "LNYCANARYvalue0123456789");
-    let browser = join(&served, &invite(&alice, "member"), BOB);
+    store_env(&alice, "kept", "A", "LNYCANARYvalue0123456789");
+    let browser = join(served, &invite(&alice, "member"), BOB);
     let bob = served.client_of(&browser, None);
     let bearer = token(&bob);
     let key =
@@ -161,9 +167,9 @@ fn what_is_taken_from_a_member_is_gone_at_once() {
     bob.run(&["auth", "refresh"]).ends(4);
     // Whoever is invited again begins anew.
     let again = invite(&alice, "owner");
-    let page = browser.get(path(&served, &again));
+    let page = browser.get(path(served, &again));
     assert!(page.text().contains("Join as bob@example.com"), "{}", page.text());
-    let word = browser.form(path(&served, &again)).into_iter().find(|(name, _)| name == "word").unwrap().1;
+    let word = browser.form(path(served, &again)).into_iter().find(|(name, _)| name == "word").unwrap().1;
     assert_eq!(browser.post("/invite", &[("token", secret(&again)), ("word", "other")]).status(), 422);
     let joined = browser.post("/invite", &[("token", secret(&again)), ("word", &word)]);
     assert_eq!(joined.status(), 303, "{}", joined.text());

@@ -201,6 +201,14 @@ fn a_role_in_a_project_opens_that_project_alone() {
             expected == StatusCode::OK
         );
     }
+    // What is used through the organization's is not used by whoever has the project alone.
+    let through = json!({
+        "name": "through", "kind": "registry_ecr", "project": "web", "data": {},
+        "fields": { "url": "https://public.ecr.aws", "source": "db", "region": "us-east-1" },
+    });
+    let (status, made) = played.ask("POST", "/credential-configs", &token, &through);
+    assert_eq!(status, StatusCode::CREATED, "{made}");
+    assert_eq!(played.ask("POST", &format!("{}/verify", one(&made)), &token, &Value::Null).0, StatusCode::FORBIDDEN);
     // Out of the project and into it needs a right at both ends.
     assert_eq!(played.ask("PATCH", &web, &token, &json!({ "project": "api" })).0, StatusCode::FORBIDDEN);
     assert_eq!(played.ask("PATCH", &web, &token, &json!({ "project": "" })).0, StatusCode::FORBIDDEN);
