@@ -28,6 +28,7 @@ mod auth {
 }
 mod credentials {
     pub(super) mod connect;
+    pub(super) mod copy;
     pub(super) mod delete;
     pub(super) mod disconnect;
     pub(super) mod export;
@@ -63,6 +64,7 @@ mod run;
 mod serve;
 mod setup;
 mod store;
+mod team;
 mod trust_rules;
 pub mod ui;
 mod vault;
@@ -147,6 +149,15 @@ enum Command {
     /// Choose the project that commands work on
     #[command(subcommand, after_help = "Example:\n  lanyard project use web-shop")]
     Project(project::Command),
+    /// Make and manage the projects on a lanyard server (to choose one to work on: lanyard project)
+    #[command(subcommand, after_help = "Example:\n  lanyard projects create web-shop")]
+    Projects(team::projects::Command),
+    /// See, invite and manage the members of the organization on a lanyard server
+    #[command(subcommand, after_help = "Example:\n  lanyard members invite --role member")]
+    Members(team::members::Command),
+    /// Make and manage workspaces on a lanyard server: lists of the credentials that work is done with
+    #[command(subcommand, after_help = "Example:\n  lanyard workspaces create deploy aws-prod registry")]
+    Workspaces(team::workspaces::Command),
     /// Decide which CI jobs sign in to the lanyard server without a secret
     #[command(subcommand, after_help = "Example:\n  lanyard trust-rules list")]
     TrustRules(trust_rules::Command),
@@ -189,6 +200,8 @@ enum Credentials {
     Disconnect(credentials::disconnect::Args),
     Reconnect(credentials::reconnect::Args),
     Export(credentials::export::Args),
+    Push(credentials::copy::Push),
+    Pull(credentials::copy::Pull),
 }
 
 impl Command {
@@ -215,12 +228,17 @@ impl Command {
             Self::Credentials(Credentials::Disconnect(args)) => args.run(doors),
             Self::Credentials(Credentials::Reconnect(args)) => args.run(doors),
             Self::Credentials(Credentials::Export(args)) => args.run(doors),
+            Self::Credentials(Credentials::Push(args)) => args.run(doors),
+            Self::Credentials(Credentials::Pull(args)) => args.run(doors),
             Self::Vault(command) => command.run(doors),
             #[cfg(unix)]
             Self::Agent(command) => command.run(doors),
             Self::Config(command) => command.run(doors),
             Self::Profile(command) => command.run(doors),
             Self::Project(command) => command.run(doors),
+            Self::Projects(command) => command.run(doors),
+            Self::Members(command) => command.run(doors),
+            Self::Workspaces(command) => command.run(doors),
             Self::TrustRules(command) => command.run(doors),
             Self::Run(args) => args.run(doors),
             Self::Inject(args) => args.run(doors),

@@ -8,7 +8,7 @@ use crate::auth::service;
 use crate::cli::access::{Access, Bearer};
 use crate::cli::{Doors, store};
 use crate::config::{Config, Profile};
-use crate::error::{Failure, Result};
+use crate::error::{Code, Failure, Result};
 use crate::provider::Net;
 use crate::secret::Secret;
 use crate::vault::remote::{Refused, Remote};
@@ -22,7 +22,7 @@ pub(super) fn of<'a>(
     now: &'a dyn Fn() -> DateTime<Utc>,
 ) -> Result<Box<dyn Vault + 'a>> {
     if is_on_a_server(config, profile) {
-        server(doors, config, profile)
+        Ok(Box::new(server(doors, config, profile)?))
     } else {
         Ok(Box::new(local(doors, profile, now)))
     }
@@ -34,8 +34,28 @@ pub(super) fn is_on_a_server(config: &Config, profile: &Profile) -> bool {
     service.is_some_and(|service| service.table.vault == Some(true))
 }
 
-/// The vault of the server that the profile signs in to.
-fn server<'a>(doors: &'a Doors<'a>, config: &'a Config, profile: &'a Profile) -> Result<Box<dyn Vault + 'a>> {
+/// The profile signs in to no lanyard server.
+#[derive(Debug, thiserror::Error)]
+#[error("the service of profile {profile} is no lanyard server")]
+struct NoServer {
+    profile: String,
+}
+
+impl Failure for NoServer {
+    fn code(&self) -> Code {
+        Code::Config
+    }
+
+    fn mend(&self) -> Option<String> {
+        Some("sign in to one: `lanyard auth login --service https://…`, or choose its profile with `--profile`".into())
+    }
+}
+
+/// The server that the profile signs in to.
+pub(super) fn server<'a>(doors: &'a Doors<'a>, config: &'a Config, profile: &'a Profile) -> Result<Remote<'a>> {
+    if !is_on_a_server(config, profile) {
+        return Err(NoServer { profile: profile.name.value.clone() }.into());
+    }
     let access = Access::new(doors, config, profile)?;
     let base = access.endpoint_for(&access.bearer()?)?;
     let bearer = move |refused| -> Result<Secret, Box<dyn Failure>> {
@@ -47,7 +67,7 @@ fn server<'a>(doors: &'a Doors<'a>, config: &'a Config, profile: &'a Profile) ->
         };
         Ok(bearer.token().duplicate())
     };
-    Ok(Box::new(Remote::new(base, doors.http, Box::new(bearer))))
+    Ok(Remote::new(base, doors.http, Box::new(bearer)))
 }
 
 /// The vault of this machine. Nothing is opened yet.

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use super::audit::{Actor, Event, Outcome};
 use super::bearer::{self, Known};
 use super::bridge::blocking;
-use super::db::{DbError, OrgScope, values};
+use super::db::{DbError, OrgScope, Rows, values};
 use super::edge::Source;
 use super::people::{self, Person};
 use super::permission::{Permission, Permissions, Role};
@@ -29,8 +29,10 @@ pub(crate) enum Access {
     Page,
     /// Any token that counts.
     Token,
-    /// A token with this permission.
+    /// A token with this permission in the whole organization.
     Permission(Permission),
+    /// A token with this permission in some project at least: the handler asks in which, by [`Caller::must`].
+    InProject(Permission),
 }
 
 impl Access {
@@ -40,7 +42,7 @@ impl Access {
             Self::Anyone => "anyone",
             Self::Page => "page",
             Self::Token => "token",
-            Self::Permission(permission) => permission.word(),
+            Self::Permission(permission) | Self::InProject(permission) => permission.word(),
         }
     }
 }
@@ -54,8 +56,12 @@ pub(crate) struct Caller {
     pub(crate) person: Person,
     /// What they are in it.
     pub(crate) role: Role,
-    /// What they may do with this token.
+    /// What they may do with this token in the whole organization.
     pub(crate) permissions: Permissions,
+    /// What the token was given, at most.
+    pub(crate) granted: Permissions,
+    /// What they are in projects besides.
+    pub(crate) projects: Vec<(String, Role)>,
     /// The same for the audit.
     pub(crate) actor: Actor,
     /// The job that it is, where no person calls.
@@ -76,6 +82,33 @@ impl Job {
     pub(crate) fn of(known: &Known) -> Option<Self> {
         let job = || Self { rule: known.grant.family.clone(), name: known.name.clone() };
         (known.kind == Kind::Job).then(job)
+    }
+}
+
+impl Caller {
+    /// Whether they may do something to what is of a project, or of the organization.
+    pub(crate) fn may(&self, permission: Permission, project: Option<&str>) -> bool {
+        let in_project = |(name, role): &(String, Role)| {
+            Some(name.as_str()) == project && role.permissions().and(&self.granted).has(permission)
+        };
+        self.permissions.has(permission) || self.projects.iter().any(in_project)
+    }
+
+    /// Refuses what they may not do there, and tells it.
+    pub(crate) fn must(&self, server: &Server, permission: Permission, project: Option<&str>) -> Answer<()> {
+        if self.may(permission, project) {
+            return Ok(());
+        }
+        let event = Event { outcome: Outcome::Denied, ..Event::done("access", permission.word()) };
+        server.tell(&self.scope, &self.actor, &event)?;
+        Err(Problem::forbidden(permission.word()))
+    }
+
+    /// The same caller as they stand within a transaction: nobody acts as what they were a moment ago.
+    pub(crate) fn standing(&self, rows: &mut dyn Rows) -> Answer<Self> {
+        let role = people::role(rows, &self.scope, &self.person.id)?.ok_or_else(Problem::unauthenticated)?;
+        let projects = people::project_roles(rows, &self.scope, &self.person.id)?;
+        Ok(Self { role, permissions: self.granted.and(&role.permissions()), projects, ..self.clone() })
     }
 }
 
@@ -107,7 +140,7 @@ pub(crate) async fn admit(
     let needed = match access {
         Access::Anyone | Access::Page => return next.run(request).await,
         Access::Token => None,
-        Access::Permission(permission) => Some(permission),
+        Access::Permission(_) | Access::InProject(_) => Some(access),
     };
     let text = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     // A slip of the finger, or somebody else's token, asks no database.
@@ -126,7 +159,7 @@ async fn look_up(
     server: &Arc<Server>,
     token: Option<Parsed>,
     source: Source,
-    needed: Option<Permission>,
+    needed: Option<Access>,
 ) -> Answer<Caller> {
     let parsed = token.filter(|parsed| matches!(parsed.kind, Kind::Key | Kind::Access | Kind::Job));
     let parsed = parsed.ok_or_else(Problem::unauthenticated)?;
@@ -134,13 +167,14 @@ async fn look_up(
         let known = server.db.read(|rows| bearer::find(rows, &parsed))?.ok_or_else(Problem::unauthenticated)?;
         let caller = caller(server, &known, &source)?;
         match needed {
-            Some(permission) if !caller.permissions.has(permission) => {
-                let event = Event { outcome: Outcome::Denied, ..Event::done("access", permission.word()) };
-                server.tell(&caller.scope, &caller.actor, &event)?;
-                Err(Problem::forbidden(permission.word()))
+            Some(Access::Permission(permission)) => caller.must(server, permission, None)?,
+            Some(Access::InProject(permission)) => {
+                let somewhere = caller.projects.iter().find(|(project, _)| caller.may(permission, Some(project)));
+                caller.must(server, permission, somewhere.map(|(project, _)| project.as_str()))?;
             }
-            _ => Ok(caller),
+            _ => {}
         }
+        Ok(caller)
     })
     .await
 }
@@ -154,7 +188,11 @@ fn caller(server: &Server, known: &Known, source: &Source) -> Answer<Caller> {
     let doer = job.as_ref().map_or_else(|| known.grant.person.clone(), |job| format!("job {}", job.name));
     let actor = Actor { person: doer, token: known.id.clone(), ..source.actor() };
     let found = server.db.read(|rows| -> Result<_, DbError> {
-        Ok((people::role(rows, &scope, &known.grant.person)?, people::by_id(rows, &known.grant.person)?))
+        Ok((
+            people::role(rows, &scope, &known.grant.person)?,
+            people::by_id(rows, &known.grant.person)?,
+            people::project_roles(rows, &scope, &known.grant.person)?,
+        ))
     })?;
     let (Some(role), Some(person), true) = (found.0, found.1, known.is_alive(now)) else {
         let event = Event { outcome: Outcome::Denied, ..Event::done("access", &known.id) };
@@ -166,6 +204,7 @@ fn caller(server: &Server, known: &Known, source: &Source) -> Answer<Caller> {
         let note = "UPDATE tokens SET used = $3 WHERE org = $1 AND id = $2";
         server.db.write(|rows| rows.execute(note, values![scope.id(), &known.id, now.timestamp_millis()]))?;
     }
-    let permissions = known.grant.permissions.and(&role.permissions());
-    Ok(Caller { scope, person, role, permissions, actor, job })
+    let granted = known.grant.permissions.clone();
+    let permissions = granted.and(&role.permissions());
+    Ok(Caller { scope, person, role, permissions, granted, projects: found.2, actor, job })
 }

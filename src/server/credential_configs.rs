@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::audit::Event;
+use super::audit::{Event, Outcome};
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::permission::Permission;
@@ -32,11 +32,11 @@ const ALL: &str = "/credential-configs";
 const ONE: &str = "/credential-configs/{id}";
 
 pub(crate) fn routes() -> Vec<Route> {
-    let needs = Access::Permission;
+    let needs = Access::InProject;
     vec![
-        Route::new(Method::GET, ALL, needs(Permission::CredentialsRead), list),
+        Route::new(Method::GET, ALL, Access::Permission(Permission::CredentialsRead), list),
         Route::new(Method::POST, ALL, needs(Permission::CredentialsWrite), create),
-        Route::new(Method::GET, ONE, needs(Permission::CredentialsRead), show),
+        Route::new(Method::GET, ONE, Access::Permission(Permission::CredentialsRead), show),
         Route::new(Method::PATCH, ONE, needs(Permission::CredentialsWrite), amend),
         Route::new(Method::DELETE, ONE, needs(Permission::CredentialsWrite), delete),
         Route::new(Method::GET, "/credential-configs/{id}/secrets", needs(Permission::SecretsRead), secrets::read),
@@ -64,6 +64,19 @@ fn stored(vault: &OrgVault<'_>, id: &str) -> Answer<Stored> {
     vault.by_id(id)?.ok_or_else(Problem::not_found)
 }
 
+/// The vault of a caller, and the credential of that identifier, to which they may do this.
+fn permitted<'s>(
+    server: &'s Server,
+    caller: &Caller,
+    id: &str,
+    permission: Permission,
+) -> Answer<(OrgVault<'s>, Stored)> {
+    let vault = server.vault(caller.scope.clone(), caller.actor.clone());
+    let stored = stored(&vault, id)?;
+    caller.must(server, permission, stored.metadata.scope.project())?;
+    Ok((vault, stored))
+}
+
 /// A credential with its tag, as it stands.
 fn shown(vault: &OrgVault<'_>, id: &str, status: StatusCode) -> Answer<Response> {
     let stored = stored(vault, id)?;
@@ -74,12 +87,12 @@ fn shown(vault: &OrgVault<'_>, id: &str, status: StatusCode) -> Answer<Response>
     Ok((status, [(header::ETAG, tag)], Json(shown)).into_response())
 }
 
-fn tag(revision: i64) -> String {
+pub(super) fn tag(revision: i64) -> String {
     format!("\"{revision}\"")
 }
 
 /// The revision that a caller has seen, where they say so: `If-Match` (RFC 9110 section 13.1.1).
-fn seen(headers: &HeaderMap) -> Answer<Option<i64>> {
+pub(super) fn seen(headers: &HeaderMap) -> Answer<Option<i64>> {
     let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default().trim();
     if text == "*" {
@@ -124,6 +137,7 @@ async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Q
 
 async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(incoming): Json<Incoming>) -> Answer<Response> {
     blocking(&server, move |server| {
+        caller.must(server, Permission::CredentialsWrite, incoming.project.as_deref())?;
         let vault = server.vault(caller.scope, caller.actor);
         let name = incoming.name.clone().ok_or_else(|| Problem::invalid("a credential needs a name"))?;
         let scope = scope(incoming.project.as_deref());
@@ -170,8 +184,10 @@ async fn amend(
 ) -> Answer<Response> {
     let seen = seen(&headers)?;
     blocking(&server, move |server| {
-        let vault = server.vault(caller.scope, caller.actor);
-        let stored = stored(&vault, &id)?;
+        let (vault, stored) = permitted(server, &caller, &id, Permission::CredentialsWrite)?;
+        if let Some(project) = &wanted.project {
+            caller.must(server, Permission::CredentialsWrite, Some(project))?;
+        }
         let mut change = Change {
             name: wanted.name,
             scope: wanted.project.as_deref().map(|project| scope(Some(project))),
@@ -207,14 +223,13 @@ async fn delete(
 ) -> Answer<StatusCode> {
     let seen = seen(&headers)?;
     blocking(&server, move |server| {
-        let vault = server.vault(caller.scope, caller.actor);
-        let stored = stored(&vault, &id)?;
-        let users = vault.users(&stored.metadata)?;
-        if !force && !users.is_empty() {
-            let problem = Problem::new(StatusCode::CONFLICT, "in-use", "other credentials are used through it");
-            return Err(problem.with("used_by", users));
+        let (vault, stored) = permitted(server, &caller, &id, Permission::CredentialsWrite)?;
+        let removed = vault.remove_if(&stored.metadata, seen, force);
+        if let Err(VaultError::InUse { .. }) = removed {
+            let event = Event { outcome: Outcome::Denied, ..Event::done("credential.delete", &id) };
+            server.tell(&caller.scope, &caller.actor, &event)?;
         }
-        if vault.remove_if(&stored.metadata, seen)? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found()) }
+        if removed? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found()) }
     })
     .await
 }
@@ -230,12 +245,9 @@ async fn note(
         Note::Used { .. } => Permission::SecretsRead,
         Note::Verdict { .. } => Permission::CredentialsVerify,
     };
-    if !caller.permissions.has(needed) {
-        return Err(Problem::forbidden(needed.word()));
-    }
     blocking(&server, move |server| {
-        let vault = server.vault(caller.scope, caller.actor);
-        let mut metadata = stored(&vault, &id)?.metadata;
+        let (vault, stored) = permitted(server, &caller, &id, needed)?;
+        let mut metadata = stored.metadata;
         match note {
             Note::Used { at } => vault.note_use(&metadata, at)?,
             Note::Rotation(rotation) => vault.note_rotation(&metadata, &rotation.unfinished())?,

@@ -61,23 +61,79 @@ pub(crate) fn found(
     passphrase: &str,
     now: DateTime<Utc>,
 ) -> Result<(Person, OrgScope), KeyError> {
-    let made = |prefix| id::new(prefix, now).map_err(|_| KeyError::NoRandom);
-    let (org, person) = (OrgScope::of(made("org")?), made("person")?);
-    let at = now.timestamp_millis();
+    let person = new_person(rows, login, passphrase, now)?;
+    let org = new_organization(rows, keys, organization, &person.id, now)?;
+    Ok((person, org))
+}
+
+/// Makes an organization with its first key, of which a person is the owner.
+pub(crate) fn new_organization(
+    rows: &mut dyn Rows,
+    keys: &Keys,
+    name: &str,
+    owner: &str,
+    now: DateTime<Utc>,
+) -> Result<OrgScope, KeyError> {
+    let org = OrgScope::of(id::new("org", now).map_err(|_| KeyError::NoRandom)?);
     rows.execute(
         "INSERT INTO organizations (id, name, created) VALUES ($1, $2, $3)",
-        values![org.id(), organization, at],
+        values![org.id(), name, now.timestamp_millis()],
     )?;
     keys.make(rows, &org, now)?;
+    join(rows, &org, owner, Role::Owner, now)?;
+    Ok(org)
+}
+
+/// Makes somebody who can sign in, and is nowhere yet.
+pub(crate) fn new_person(
+    rows: &mut dyn Rows,
+    login: &str,
+    passphrase: &str,
+    now: DateTime<Utc>,
+) -> Result<Person, KeyError> {
+    let person = id::new("person", now).map_err(|_| KeyError::NoRandom)?;
     rows.execute(
         "INSERT INTO people (id, login, passphrase, created) VALUES ($1, $2, $3, $4)",
-        values![&person, login, passphrase, at],
+        values![&person, login, passphrase, now.timestamp_millis()],
     )?;
+    Ok(Person { id: person, login: login.to_owned() })
+}
+
+/// Keeps another hash of a person's passphrase.
+pub(crate) fn keep_passphrase(rows: &mut dyn Rows, person: &str, passphrase: &str) -> Result<(), DbError> {
+    rows.execute("UPDATE people SET passphrase = $2 WHERE id = $1", values![person, passphrase]).map(|_| ())
+}
+
+/// Makes a person a member.
+pub(crate) fn join(
+    rows: &mut dyn Rows,
+    scope: &OrgScope,
+    person: &str,
+    role: Role,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
     rows.execute(
         "INSERT INTO members (org, person, role, created) VALUES ($1, $2, $3, $4)",
-        values![org.id(), &person, Role::Owner.word(), at],
+        values![scope.id(), person, role.word(), now.timestamp_millis()],
     )?;
-    Ok((Person { id: person, login: login.to_owned() }, org))
+    Ok(())
+}
+
+/// What a person is in projects of an organization, by the names of the projects.
+pub(crate) fn project_roles(
+    rows: &mut dyn Rows,
+    scope: &OrgScope,
+    person: &str,
+) -> Result<Vec<(String, Role)>, DbError> {
+    let all = "SELECT projects.name, project_roles.role FROM project_roles \
+               JOIN projects ON projects.org = project_roles.org AND projects.id = project_roles.project \
+               WHERE project_roles.org = $1 AND project_roles.person = $2";
+    let mut found = Vec::new();
+    for mut row in rows.query(all, values![scope.id(), person])? {
+        let (project, role) = (row.text(0)?, row.text(1)?);
+        found.extend(Role::from_word(&role).map(|role| (project, role)));
+    }
+    Ok(found)
 }
 
 /// The organizations that a person is in, by name.

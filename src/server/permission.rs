@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 /// One thing that a caller may do. Its word is an OAuth scope, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Permission {
-    /// See credentials, without their secrets.
+    /// See credentials, without their secrets, and the projects and workspaces that they are in.
     CredentialsRead,
     /// Store, change and delete credentials.
     CredentialsWrite,
@@ -15,18 +15,33 @@ pub(crate) enum Permission {
     SecretsRead,
     /// Make, see and revoke API keys of one's own.
     KeysManage,
+    /// See who is in the organization.
+    MembersRead,
+    /// Invite, change and remove members.
+    MembersManage,
+    /// Make, rename and delete projects, and say who works in them.
+    ProjectsManage,
+    /// Make, change and delete workspaces.
+    WorkspacesWrite,
+    /// Make further organizations on this server.
+    OrganizationsCreate,
     /// Decide which jobs of outside services are let in.
     TrustManage,
 }
 
 impl Permission {
     /// Every permission.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::CredentialsRead,
         Self::CredentialsWrite,
         Self::CredentialsVerify,
         Self::SecretsRead,
         Self::KeysManage,
+        Self::MembersRead,
+        Self::MembersManage,
+        Self::ProjectsManage,
+        Self::WorkspacesWrite,
+        Self::OrganizationsCreate,
         Self::TrustManage,
     ];
 
@@ -38,6 +53,11 @@ impl Permission {
             Self::CredentialsVerify => "credentials.verify",
             Self::SecretsRead => "secrets.read",
             Self::KeysManage => "keys.manage",
+            Self::MembersRead => "members.read",
+            Self::MembersManage => "members.manage",
+            Self::ProjectsManage => "projects.manage",
+            Self::WorkspacesWrite => "workspaces.write",
+            Self::OrganizationsCreate => "organizations.create",
             Self::TrustManage => "trust.manage",
         }
     }
@@ -45,12 +65,34 @@ impl Permission {
     /// What a person is told who is asked to grant it.
     pub(crate) fn title(self) -> &'static str {
         match self {
-            Self::CredentialsRead => "See the credentials of the organization, without their secrets",
+            Self::CredentialsRead => "See credentials, projects and workspaces, without any secret",
             Self::CredentialsWrite => "Store, change and delete credentials",
             Self::CredentialsVerify => "Ask providers whether credentials are good",
             Self::SecretsRead => "Read secrets",
             Self::KeysManage => "Make and revoke your API keys",
+            Self::MembersRead => "See who is in the organization",
+            Self::MembersManage => "Invite members, change what they may do, and remove them",
+            Self::ProjectsManage => "Make, rename and delete projects, and say who works in them",
+            Self::WorkspacesWrite => "Make, change and delete workspaces",
+            Self::OrganizationsCreate => "Make further organizations",
             Self::TrustManage => "Decide which jobs of outside services are let in",
+        }
+    }
+
+    /// The least role that has it.
+    fn least(self) -> Role {
+        match self {
+            Self::CredentialsRead => Role::Reader,
+            Self::CredentialsWrite => Role::Member,
+            Self::CredentialsVerify => Role::Member,
+            Self::SecretsRead => Role::Member,
+            Self::KeysManage => Role::Reader,
+            Self::MembersRead => Role::Reader,
+            Self::MembersManage => Role::Admin,
+            Self::ProjectsManage => Role::Admin,
+            Self::WorkspacesWrite => Role::Member,
+            Self::OrganizationsCreate => Role::Owner,
+            Self::TrustManage => Role::Admin,
         }
     }
 }
@@ -102,8 +144,8 @@ impl Permissions {
     }
 }
 
-/// What a member is in an organization.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a member is in an organization, the one with the most rights first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Role {
     /// Whoever set it up, and whoever they name.
     Owner,
@@ -136,10 +178,11 @@ impl Role {
 
     /// What it may do.
     pub(crate) fn permissions(self) -> Permissions {
-        Permissions(match self {
-            Self::Owner | Self::Admin => return Permissions::all(),
-            Self::Member => Permission::ALL.into_iter().filter(|one| *one != Permission::TrustManage).collect(),
-            Self::Reader => [Permission::CredentialsRead, Permission::KeysManage].into_iter().collect(),
-        })
+        Permissions(Permission::ALL.into_iter().filter(|permission| self.covers(permission.least())).collect())
+    }
+
+    /// Whether it is no less than another.
+    pub(crate) fn covers(self, other: Self) -> bool {
+        self <= other
     }
 }

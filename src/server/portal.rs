@@ -16,7 +16,7 @@ mod session;
 mod set_up;
 mod sign_in;
 
-pub(crate) use session::{Visitor, same_origin, sign_in_first};
+pub(crate) use session::{SignedIn, Visitor, same_origin, set_cookie, sign_in_first};
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![

@@ -41,6 +41,11 @@ impl Problem {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail)
     }
 
+    /// What is named as a project is none of the organization's.
+    pub(crate) fn no_project() -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "no-project", "there is no project of that name")
+    }
+
     /// There is no such thing, or it is another organization's: nobody learns which.
     pub(crate) fn not_found() -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", "there is nothing at this address")
@@ -162,6 +167,11 @@ impl From<VaultError> for Problem {
                 Self::new(StatusCode::CONFLICT, "name-taken", "there is a credential of that name already")
             }
             VaultError::Changed { .. } => Self::changed(),
+            VaultError::InUse { users, .. } => {
+                let problem = Self::new(StatusCode::CONFLICT, "in-use", "the credential is in use");
+                problem.with("used_by", users.clone())
+            }
+            VaultError::NoProject => Self::no_project(),
             VaultError::BadName => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-name", "this cannot be the name of a credential")
             }

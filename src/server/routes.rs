@@ -11,7 +11,10 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::caller::{Access, admit};
 use super::state::Server;
-use super::{api_keys, credential_configs, edge, health, oauth, portal, trust};
+use super::{
+    api_keys, credential_configs, edge, health, invitations, members, oauth, organizations, portal, projects, trust,
+    workspaces,
+};
 
 /// The longest body: the largest secrets there are.
 const BODY: usize = 4 << 20;
@@ -44,6 +47,11 @@ fn all() -> Vec<Route> {
         oauth::routes(),
         credential_configs::routes(),
         api_keys::routes(),
+        organizations::routes(),
+        members::routes(),
+        invitations::routes(),
+        projects::routes(),
+        workspaces::routes(),
         trust::routes(),
     ]
     .into_iter()

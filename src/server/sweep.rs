@@ -21,6 +21,7 @@ fn sweep(db: &Database, now: DateTime<Utc>) -> Result<(), DbError> {
         // These belong to the server's own work and to no organization's: none of them is seen by anybody.
         rows.execute("DELETE FROM devices WHERE expires < $1", values![at])?;
         rows.execute("DELETE FROM invitations WHERE expires < $1", values![at])?;
+        rows.execute("DELETE FROM member_invitations WHERE expires < $1", values![at])?;
         rows.execute("DELETE FROM sessions WHERE expires < $1", values![at])?;
         rows.execute("DELETE FROM half_sessions WHERE expires < $1", values![at])?;
         rows.execute("DELETE FROM codes WHERE expires < $1", values![before])?;

@@ -15,6 +15,7 @@ use crate::store::CredentialRow;
 use crate::vault::{Change, New, Unfinished, Vault, VaultError, goes_to, in_words, is_through, rows as metadata};
 
 mod change;
+mod places;
 mod sealed;
 
 /// So many rows are read at a time.
@@ -161,8 +162,7 @@ impl Vault for OrgVault<'_> {
     }
 
     fn users(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
-        let followers = self.db.read(|rows| self.followers(rows, metadata))?;
-        Ok(followers.iter().map(in_words).collect())
+        self.db.read(|rows| self.users_in(rows, metadata))
     }
 
     fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
@@ -243,7 +243,7 @@ impl Vault for OrgVault<'_> {
     }
 
     fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError> {
-        self.remove_if(metadata, None)
+        self.remove_if(metadata, None, true)
     }
 }
 

@@ -62,6 +62,17 @@ pub enum VaultError {
         /// The name.
         name: String,
     },
+    /// Something uses the credential.
+    #[error("credential {} is used by {}", clean(.name), clean(&.users.join(", ")))]
+    InUse {
+        /// The name.
+        name: String,
+        /// What uses it, in words.
+        users: Vec<String>,
+    },
+    /// The place where the vault is knows no such project.
+    #[error("the server has no project of that name")]
+    NoProject,
     /// The name cannot be used.
     #[error("this cannot be the name of a credential")]
     BadName,
@@ -187,6 +198,7 @@ impl Failure for VaultError {
             Self::Session { cause, .. } => cause.code(),
             Self::NoRoot { .. } | Self::WrongKey | Self::BackupClosed { .. } => Code::Store,
             Self::BadName
+            | Self::NoProject
             | Self::Unknown { .. }
             | Self::Taken { .. }
             | Self::NotEmpty { .. }
@@ -197,6 +209,7 @@ impl Failure for VaultError {
             Self::NoIdToken { .. } => Code::SignedOut,
             Self::LookAlike { .. } => Code::Forbidden,
             Self::Changed { .. }
+            | Self::InUse { .. }
             | Self::BadBackup { .. }
             | Self::Foreign { .. }
             | Self::NoVault
@@ -235,6 +248,8 @@ impl Failure for VaultError {
             Self::Unknown { .. } => "`lanyard credentials list` shows what there is".into(),
             Self::Taken { .. } => "choose another name with `--name`, or replace it with `--replace`".into(),
             Self::Changed { .. } => "look at it again, then run the command once more".into(),
+            Self::InUse { .. } => "change or delete those first".into(),
+            Self::NoProject => "make it: `lanyard projects create NAME`; `lanyard projects list` shows all".into(),
             Self::BadName => "use letters, digits and . _ @ + : - in names of up to 128 characters".into(),
             Self::Foreign { .. } => "install the lanyard that stored it, or delete it".into(),
             Self::NoVault => "store a first credential: `lanyard credentials store --help`".into(),

@@ -79,10 +79,7 @@ pub trait Vault {
     fn note_verdict(&self, metadata: &Metadata, verdict: &Verdict, at: DateTime<Utc>) -> Result<(), VaultError>;
 
     /// What it may do, as its provider said when it last answered; empty where it did not say.
-    fn scopes(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
-        let _ = metadata;
-        Ok(Vec::new())
-    }
+    fn scopes(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError>;
 
     /// Notes that it was handed out.
     fn note_use(&self, metadata: &Metadata, at: DateTime<Utc>) -> Result<(), VaultError>;

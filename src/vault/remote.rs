@@ -81,7 +81,11 @@ impl Failure for RemoteError {
         Some(match self {
             Self::Unreachable(failure) => return failure.mend(),
             Self::SignedOut => "sign in again: `lanyard auth login`".into(),
-            Self::Forbidden(_) => "ask an administrator of the organization for the permission".into(),
+            Self::Forbidden(_) => {
+                "sign in with all that you may do: `lanyard auth login --scopes all`; if that is not \
+                                   enough, ask an administrator of the organization"
+                    .into()
+            }
             Self::Refused { status: 429, .. } => "wait a little, then run the command again".into(),
             Self::Refused { status: 500.., .. } => "try again; if it stays so, the server's log tells more".into(),
             Self::Refused { .. } => "change what was asked for".into(),
@@ -103,6 +107,9 @@ struct Problem {
     r#type: String,
     #[serde(default)]
     detail: String,
+    /// What uses it, where that is why.
+    #[serde(default)]
+    used_by: Vec<String>,
 }
 
 /// What is sent.
@@ -118,18 +125,36 @@ impl<'a> Remote<'a> {
         Self { base, http, bearer }
     }
 
+    /// Asks the server for what is no credential: a path of its API, with a body where there is one.
+    ///
+    /// # Errors
+    /// [`RemoteError`], inside, when the server does not do it.
+    pub fn call(&self, method: &Method, path: &str, body: Option<Value>) -> Result<Value, VaultError> {
+        let answer = self.send(method, path, &body.map_or(Body::None, Body::Json))?;
+        match answer.status {
+            204 => Ok(Value::Null),
+            200..=299 => Ok(read(&answer)?),
+            _ => Err(refused(&answer).into()),
+        }
+    }
+
     /// Asks the server; what it refuses is said in the vault's words, of the credential `name`.
     fn ask(&self, method: &Method, path: &str, body: &Body, name: &str) -> Result<Response, VaultError> {
+        let answer = self.send(method, path, body)?;
+        if (200..=299).contains(&answer.status) { Ok(answer) } else { Err(refusal(&answer, name)) }
+    }
+
+    /// The answer of the server, whatever it is.
+    fn send(&self, method: &Method, path: &str, body: &Body) -> Result<Response, VaultError> {
         let mut refused = Refused::No;
         loop {
             let token = (self.bearer)(refused).map_err(VaultError::Elsewhere)?;
             let request = self.request(method, path, body)?.bearer(&token);
             let answer = self.http.send(request).map_err(RemoteError::Unreachable)?;
-            match answer.status {
-                200..=299 => return Ok(answer),
-                401 if refused == Refused::No => refused = Refused::Yes,
-                _ => return Err(refusal(&answer, name)),
+            if answer.status != 401 || refused == Refused::Yes {
+                return Ok(answer);
             }
+            refused = Refused::Yes;
         }
     }
 
@@ -169,21 +194,39 @@ fn read<T: serde::de::DeserializeOwned>(answer: &Response) -> Result<T, RemoteEr
     answer.json().map_err(|cause| RemoteError::Malformed(Some(cause)))
 }
 
+fn problem(answer: &Response) -> Problem {
+    let is_problem = answer.header(&header::CONTENT_TYPE).is_some_and(|kind| kind.contains("problem+json"));
+    if is_problem { answer.json().unwrap_or_default() } else { Problem::default() }
+}
+
+/// Why the server did not do what was asked.
+fn refused(answer: &Response) -> RemoteError {
+    let problem = problem(answer);
+    let mut detail = clean(&problem.detail);
+    if !problem.used_by.is_empty() {
+        detail = format!("{detail}: {}", clean(&problem.used_by.join(", ")));
+    }
+    match (answer.status, problem.r#type.as_str()) {
+        (401, _) => RemoteError::SignedOut,
+        (403, _) => RemoteError::Forbidden(detail),
+        (_, "") => RemoteError::Malformed(None),
+        (status, _) => RemoteError::Refused { status, detail },
+    }
+}
+
 /// What a refusal means for the credential that was asked about.
 fn refusal(answer: &Response, name: &str) -> VaultError {
-    let is_problem = answer.header(&header::CONTENT_TYPE).is_some_and(|kind| kind.contains("problem+json"));
-    let problem: Problem = if is_problem { answer.json().unwrap_or_default() } else { Problem::default() };
+    let problem = problem(answer);
     let name = name.to_owned();
     match (answer.status, problem.r#type.rsplit(':').next().unwrap_or_default()) {
         (409, "name-taken") => VaultError::Taken { name },
         (412, "changed") => VaultError::Changed { name },
         (422, "bad-name") => VaultError::BadName,
+        (422, "no-project") => VaultError::NoProject,
         (404, "not-found") if !name.is_empty() => VaultError::Changed { name },
         (500, "does-not-open") => VaultError::DoesNotOpen { name },
-        (401, _) => RemoteError::SignedOut.into(),
-        (403, _) => RemoteError::Forbidden(clean(&problem.detail)).into(),
-        (_, "") => RemoteError::Malformed(None).into(),
-        (status, _) => RemoteError::Refused { status, detail: clean(&problem.detail) }.into(),
+        (409, "in-use") => VaultError::InUse { name, users: problem.used_by },
+        _ => refused(answer).into(),
     }
 }
 

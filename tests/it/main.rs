@@ -114,10 +114,12 @@ mod server {
     mod identity;
     mod other_client;
     mod pages;
+    mod places;
     mod postgres;
     mod real_browser;
     mod running;
     mod served;
+    mod team;
 }
 mod settings;
 mod shells;

@@ -9,10 +9,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{seen, shown, stored, values};
+use super::{permitted, seen, shown, values};
 use crate::credential::Credential;
 use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
+use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::Server;
 use crate::vault::wire::{Incoming, Told, with_data};
@@ -33,8 +34,8 @@ pub(super) async fn read(
     Query(Asked { version }): Query<Asked>,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        let vault = server.vault(caller.scope, caller.actor);
-        let metadata = stored(&vault, &id)?.metadata;
+        let (vault, stored) = permitted(server, &caller, &id, Permission::SecretsRead)?;
+        let metadata = stored.metadata;
         if version.is_some_and(|version| version != metadata.version) {
             return Err(Problem::changed());
         }
@@ -54,8 +55,7 @@ pub(super) async fn put(
 ) -> Answer<Response> {
     let seen = seen(&headers)?;
     blocking(&server, move |server| {
-        let vault = server.vault(caller.scope, caller.actor);
-        let stored = stored(&vault, &id)?;
+        let (vault, stored) = permitted(server, &caller, &id, Permission::CredentialsWrite)?;
         let version = incoming.version.is_some_and(|version| version != stored.metadata.version);
         if version || seen.is_some_and(|revision| revision != stored.revision) {
             return Err(Problem::changed());

@@ -7,11 +7,12 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::stored;
+use super::permitted;
 use crate::provider::{self, Net, Outcome, Verdict};
 use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
 use crate::server::connector::Connector;
+use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 use crate::vault::verify;
@@ -23,8 +24,8 @@ pub(super) async fn ask(
 ) -> Answer<Json<Value>> {
     let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     blocking(&server, move |server| {
-        let vault = server.vault(caller.scope, caller.actor);
-        let metadata = stored(&vault, &id)?.metadata;
+        let (vault, stored) = permitted(server, &caller, &id, Permission::CredentialsVerify)?;
+        let metadata = stored.metadata;
         if metadata.secret_names.is_empty() {
             let status = StatusCode::UNPROCESSABLE_ENTITY;
             return Err(Problem::new(status, "no-secrets", "no secrets are stored for this credential"));

@@ -24,6 +24,14 @@ impl Scratch {
         scratch
     }
 
+    /// Makes projects of the organization.
+    pub(crate) fn projects(&self, names: &[&str]) {
+        let make = "INSERT INTO projects (org, id, name, folded, created, revision) VALUES ($1, $2, $2, $2, 0, 1)";
+        for name in names {
+            self.db.write(|rows| rows.execute(make, values![self.org.id(), *name])).unwrap();
+        }
+    }
+
     /// Makes an organization.
     pub(crate) fn organization(&self, org: &OrgScope) {
         self.db

@@ -9,10 +9,16 @@ use crate::server::portal::page::Text;
 /// Scopes of other servers that mean nothing here and do no harm.
 const IDLE: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
+/// Everything that there is, in a word.
+const ALL: &str = "all";
+
 /// The permissions of a list of scopes. A program that names none asks for all that its person has.
 pub(super) fn wanted(scope: Option<&str>) -> Given<Permissions> {
     let words: Vec<&str> =
         scope.unwrap_or_default().split_ascii_whitespace().filter(|word| !IDLE.contains(word)).collect();
+    if words.contains(&ALL) {
+        return Ok(Permissions::all());
+    }
     let named = Permissions::parse(&words.join(" "));
     match named {
         Some(named) if named.is_empty() => Ok(Permissions::all()),
@@ -56,6 +62,7 @@ mod tests {
     #[test]
     fn a_program_asks_for_what_there_is() {
         assert_eq!(wanted(None).unwrap(), Permissions::all());
+        assert_eq!(wanted(Some("credentials.read all")).unwrap(), Permissions::all());
         assert_eq!(wanted(Some("openid offline_access")).unwrap(), Permissions::all());
         assert_eq!(wanted(Some("credentials.read offline_access")).unwrap().words(), "credentials.read");
         assert!(wanted(Some("credentials.read everything")).is_err());

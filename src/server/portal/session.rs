@@ -97,7 +97,7 @@ fn cookie(server: &Server, headers: &HeaderMap) -> Option<Secret> {
 }
 
 /// The header that gives a browser its session.
-pub(super) fn set_cookie(server: &Server, token: &Secret) -> String {
+pub(crate) fn set_cookie(server: &Server, token: &Secret) -> String {
     let secure = if server.public.scheme() == "https" { "; Secure" } else { "" };
     format!("{}={}; Path=/; HttpOnly; SameSite=Lax{secure}", cookie_name(server), token.expose())
 }
@@ -131,7 +131,8 @@ pub(crate) fn sign_in_first(to: &str) -> Response {
 /// The path to go on to after a sign-in: one of this server's own, or the first page.
 pub(crate) fn local_path(next: Option<&str>) -> &str {
     let is_local = |next: &&str| {
-        let known = ["/authorize?", "/device", "/second-factor"].iter().any(|known| next.starts_with(known));
+        let known =
+            ["/authorize?", "/device", "/invite?", "/second-factor"].iter().any(|known| next.starts_with(known));
         known && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
     };
     next.filter(is_local).unwrap_or("/")

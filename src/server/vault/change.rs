@@ -46,6 +46,9 @@ impl OrgVault<'_> {
         let id = metadata.id.clone();
         let event = Event { detail: kind.id, ..Event::done(action, &id) };
         self.change(&event, |rows| {
+            if replaces.is_none() {
+                self.hold_project(rows, &metadata.scope)?;
+            }
             match &replaces {
                 None => self.insert(rows, &metadata, retiring.as_deref(), &scopes)?,
                 Some(old) => self.replace(rows, old, &mut metadata, retiring.as_deref(), &scopes)?,
@@ -197,6 +200,10 @@ impl OrgVault<'_> {
             }
             // What is sealed is bound to the project.
             let moved = amended.scope != stored.metadata.scope;
+            if moved {
+                self.hold_project(rows, &amended.scope)?;
+                self.refuse_stranding(rows, &amended)?;
+            }
             let opened = if moved { Some(self.open_in(rows, &stored.metadata)?) } else { None };
             let row = written::write(&amended);
             rows.execute(
@@ -242,12 +249,26 @@ impl OrgVault<'_> {
         Ok(())
     }
 
-    /// Removes a credential with its secrets; with a revision, only while the row is of it.
-    pub(crate) fn remove_if(&self, metadata: &Metadata, revision: Option<i64>) -> Result<bool, VaultError> {
+    /// Removes a credential with its secrets; with a revision, only while the row is of it; without `force`, only while
+    /// nothing uses it.
+    pub(crate) fn remove_if(
+        &self,
+        metadata: &Metadata,
+        revision: Option<i64>,
+        force: bool,
+    ) -> Result<bool, VaultError> {
         let removed = self.change(&Event::done("credential.delete", &metadata.id), |rows| {
+            self.hold(rows, &metadata.id)?;
             if revision.is_some() {
                 self.standing(rows, metadata, revision)?;
             }
+            if !force {
+                let users = self.users_in(rows, metadata)?;
+                if !users.is_empty() {
+                    return Err(VaultError::InUse { name: metadata.name.clone(), users });
+                }
+            }
+            self.leave_workspaces(rows, &metadata.id)?;
             let whose = values![self.scope.id(), &metadata.id];
             // The keys go first: what is left of the secrets then opens for nobody.
             rows.execute("DELETE FROM data_keys WHERE org = $1 AND credential = $2", whose)?;

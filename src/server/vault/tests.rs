@@ -39,12 +39,17 @@ forward! {
     rotation(metadata: &Metadata) -> Result<Unfinished, VaultError>;
     note_rotation(metadata: &Metadata, unfinished: &Unfinished) -> Result<(), VaultError>;
     remove(metadata: &Metadata) -> Result<bool, VaultError>;
+    scopes(metadata: &Metadata) -> Result<Vec<String>, VaultError>;
     users(metadata: &Metadata) -> Result<Vec<String>, VaultError>;
 }
 
 #[test]
 fn it_keeps_the_contract() {
-    vault_contract(|| Whole(Scratch::new()));
+    vault_contract(|| {
+        let scratch = Scratch::new();
+        scratch.projects(&["shop", "b"]);
+        Whole(scratch)
+    });
 }
 
 #[test]

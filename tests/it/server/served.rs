@@ -159,10 +159,28 @@ impl Served {
         self.go_through(stage, &["auth", "login", "--service", &self.url, "--no-browser", "--scopes", scopes]);
     }
 
+    /// The machine of the owner who runs the organization with it.
+    pub fn manager(&self) -> Stage {
+        self.client_of(&self.browser(), None)
+    }
+
+    /// The machine of somebody else, signed in with all that they may do, with their browser; in this organization, where there are several.
+    pub fn client_of(&self, browser: &Browser, organization: Option<&str>) -> Stage {
+        let stage = Stage::new();
+        stage.write_config("[defaults]\nstorage = \"plain\"\n");
+        let login = ["auth", "login", "--service", &self.url, "--no-browser", "--scopes", "all"];
+        self.go_through_with(&stage, &login, browser, organization);
+        stage
+    }
+
     fn go_through(&self, stage: &Stage, login: &[&str]) {
+        self.go_through_with(stage, login, &self.browser(), None);
+    }
+
+    fn go_through_with(&self, stage: &Stage, login: &[&str], browser: &Browser, organization: Option<&str>) {
         let mut login = stage.start(login);
         let asked = login.url();
-        let callback = self.browser().allow(&asked);
+        let callback = browser.allow_in(&asked, organization);
         assert_eq!(wire::browse(&callback).answer.expect("a page").status(), 200);
         login.finish().ends(0);
     }
@@ -239,13 +257,23 @@ impl Browser {
 
     /// Allows what an address of `/authorize` asks for; the address that the browser is sent to.
     pub fn allow(&self, address: &str) -> String {
+        self.allow_in(address, None)
+    }
+
+    /// The same in one of several organizations.
+    pub fn allow_in(&self, address: &str, organization: Option<&str>) -> String {
         let path = address.strip_prefix(&self.base).expect("an address of the server");
-        self.decide(path, "allow")
+        self.decide_in(path, "allow", organization)
     }
 
     pub fn decide(&self, path: &str, decision: &str) -> String {
+        self.decide_in(path, decision, None)
+    }
+
+    fn decide_in(&self, path: &str, decision: &str, organization: Option<&str>) -> String {
         let mut fields = self.form(path);
         fields.push(("decision".into(), decision.into()));
+        fields.extend(organization.map(|id| ("organization".into(), id.into())));
         let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let answer = self.post("/authorize", &fields);
         assert_eq!(answer.status(), 303, "{}", answer.text());

@@ -14,7 +14,16 @@ use super::TargetError;
 
 /// The client that a lanyard server knows without being told, and what it asks for.
 const CLIENT: &str = "lanyard";
-const SCOPES: [&str; 5] = ["openid", "credentials.read", "credentials.write", "credentials.verify", "secrets.read"];
+/// Who runs the organization asks for more: `--scopes all`.
+const SCOPES: [&str; 7] = [
+    "openid",
+    "credentials.read",
+    "credentials.write",
+    "credentials.verify",
+    "secrets.read",
+    "members.read",
+    "workspaces.write",
+];
 
 /// The service at an address: one that is configured already, a lanyard server, or any other issuer.
 pub(super) fn find(

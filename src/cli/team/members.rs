@@ -1,0 +1,159 @@
+//! `lanyard members …`: who is in the organization on the server.
+
+use serde_json::{Value, json};
+
+use super::{Team, What, day, path_of, text};
+use crate::cli::ui::Table;
+use crate::cli::{Doors, active};
+use crate::error::Result;
+use crate::http::Method;
+use crate::secret::Secret;
+
+/// See, invite and manage the members of the organization on a lanyard server
+#[derive(clap::Subcommand, Debug)]
+pub(in crate::cli) enum Command {
+    /// List the members and what they are
+    ///
+    /// With --json: an array of objects with id, login, role and since.
+    #[command(after_help = "Example:\n  lanyard members list")]
+    List,
+    /// Make a link that makes somebody a member
+    ///
+    /// The link is printed once. It is good for seven days and for one person; whoever opens it chooses a login and a
+    /// passphrase, or joins with the ones they have. Nobody makes a member who may do more than they may themselves.
+    /// With --json: an object with id, role, note, created, expires and link.
+    #[command(after_help = "Example:\n  lanyard members invite --role member --note \"Bob of the web team\"")]
+    Invite {
+        /// What they become
+        #[arg(long, value_name = "ROLE", default_value = "member", value_parser = ["owner", "admin", "member", "reader"])]
+        role: String,
+        /// Whom it is for; shown in the list of invitations
+        #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+        note: String,
+    },
+    /// List the invitations that may still be accepted
+    ///
+    /// With --json: an array of objects with id, role, note, inviter, created and expires.
+    #[command(after_help = "Example:\n  lanyard members invitations")]
+    Invitations,
+    /// Withdraw an invitation
+    #[command(after_help = "Example:\n  lanyard members withdraw 4fX2mPq81LwVzt0K")]
+    Withdraw {
+        /// The invitation, as the list shows it
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Change what a member is; it counts at once, for the tokens that they have, too
+    #[command(after_help = "Example:\n  lanyard members role bob@example.com reader")]
+    Role {
+        /// The member
+        #[arg(value_name = "LOGIN")]
+        login: String,
+        /// What they become
+        #[arg(value_name = "ROLE", value_parser = ["owner", "admin", "member", "reader"])]
+        role: String,
+    },
+    /// Remove a member; their tokens and API keys end at once
+    #[command(after_help = "Example:\n  lanyard members remove bob@example.com --yes")]
+    Remove {
+        /// The member
+        #[arg(value_name = "LOGIN")]
+        login: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// The members, by login.
+pub(super) const MEMBERS: What =
+    What { word: "member", path: "/members", list: "lanyard members list", named: |item| text(item, "login") };
+const INVITATIONS: What = What {
+    word: "invitation",
+    path: "/invitations",
+    list: "lanyard members invitations",
+    named: |item| text(item, "id"),
+};
+
+impl Command {
+    /// Runs the command.
+    pub(in crate::cli) fn run(self, doors: &Doors<'_>) -> Result<()> {
+        let (config, profile) = active::active(doors)?;
+        let team = Team::new(doors, &config, &profile)?;
+        match self {
+            Self::List => list(&team),
+            Self::Invite { role, note } => invite(&team, &role, &note),
+            Self::Invitations => invitations(&team),
+            Self::Withdraw { id } => {
+                let invitation = team.find(INVITATIONS, &id)?;
+                team.call(Method::DELETE, &path_of(INVITATIONS, &invitation), None)?;
+                doors.ui.done("Withdrew the invitation");
+                Ok(())
+            }
+            Self::Role { login, role } => {
+                let member = team.find(MEMBERS, &login)?;
+                team.call(Method::PATCH, &path_of(MEMBERS, &member), Some(json!({ "role": role })))?;
+                doors.ui.done(&format!("{login} is {role} now"));
+                Ok(())
+            }
+            Self::Remove { login, yes } => {
+                let member = team.find(MEMBERS, &login)?;
+                if team.is_wanted(&format!("Remove {login} from the organization?"), yes)? {
+                    team.call(Method::DELETE, &path_of(MEMBERS, &member), None)?;
+                    doors.ui.done(&format!("Removed {login}"));
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn list(team: &Team<'_>) -> Result<()> {
+    let all = team.all(MEMBERS.path)?;
+    if team.wants_json() {
+        return team.doors.ui.answer_json(&all);
+    }
+    let mut table = Table::new(&["login", "role", "since"]);
+    for member in &all {
+        table.row([text(member, "login").as_str(), &text(member, "role"), &day(member, "since")]);
+    }
+    team.doors.ui.answer_table(&table)
+}
+
+fn invite(team: &Team<'_>, role: &str, note: &str) -> Result<()> {
+    let mut made = team.call(Method::POST, INVITATIONS.path, Some(json!({ "role": role, "note": note })))?;
+    if team.wants_json() {
+        return team.doors.ui.answer_json(&made);
+    }
+    let ui = team.doors.ui;
+    let expires = day(&made, "expires");
+    let link = match made.get_mut("link").map(Value::take) {
+        Some(Value::String(link)) => Secret::new(link),
+        _ => Secret::new(String::new()),
+    };
+    ui.answer_secret("", &link)?;
+    ui.note(&format!("Shown once: send it to one person. It is good until {expires} and makes one {role}"));
+    Ok(())
+}
+
+fn invitations(team: &Team<'_>) -> Result<()> {
+    let all = team.all(INVITATIONS.path)?;
+    if team.wants_json() {
+        return team.doors.ui.answer_json(&all);
+    }
+    if all.is_empty() {
+        team.doors.ui.say("No invitation is open");
+        return Ok(());
+    }
+    let mut table = Table::new(&["id", "role", "note", "invited by", "expires"]);
+    for one in &all {
+        table.row([
+            text(one, "id").as_str(),
+            &text(one, "role"),
+            &text(one, "note"),
+            &text(one, "inviter"),
+            &day(one, "expires"),
+        ]);
+    }
+    team.doors.ui.answer_table(&table)
+}

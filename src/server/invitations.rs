@@ -1,0 +1,135 @@
+//! Invitations: a link that makes one member, once, within seven days.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, TimeDelta};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::audit::Event;
+use super::bridge::blocking;
+use super::caller::{Access, Caller};
+use super::db::values;
+use super::paging::Asked;
+use super::permission::Permission;
+use super::problem::{Answer, Problem};
+use super::routes::Route;
+use super::state::{Server, now};
+use super::team::{alone, role};
+use super::token::{self, Kind};
+
+mod accept;
+mod page;
+
+/// A link is good for so long.
+const LIFE: TimeDelta = TimeDelta::days(7);
+const NOTE: usize = 128;
+
+pub(crate) fn routes() -> Vec<Route> {
+    let manage = Access::Permission(Permission::MembersManage);
+    vec![
+        Route::new(Method::GET, "/invitations", manage, list),
+        Route::new(Method::POST, "/invitations", manage, create),
+        Route::new(Method::DELETE, "/invitations/{id}", manage, withdraw),
+        Route::new(Method::GET, "/invite", Access::Page, page::show),
+        Route::new(Method::POST, "/invite", Access::Page, page::submit),
+    ]
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    role: String,
+    /// Whom it is for, in words.
+    #[serde(default)]
+    note: String,
+}
+
+async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted): Json<Wanted>) -> Answer<Response> {
+    let role = role(&wanted.role)?;
+    let note = wanted.note.trim().to_owned();
+    if note.chars().count() > NOTE || note.chars().any(crate::text::is_unprintable) {
+        return Err(Problem::invalid(format!("a note has at most {NOTE} characters, in one line")));
+    }
+    blocking(&server, move |server| {
+        let minted = token::mint(Kind::Invitation)?;
+        let (made, ends) = (now(), now() + LIFE);
+        let event = Event { detail: role.word(), ..Event::done("invitation.create", &minted.id) };
+        alone(server, &caller, &event, |rows, caller| {
+            caller.needs(Permission::MembersManage)?;
+            caller.may_make(role)?;
+            rows.execute(
+                "INSERT INTO member_invitations (org, id, hash, role, note, inviter, created, expires) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                values![
+                    caller.scope.id(),
+                    &minted.id,
+                    &minted.hash,
+                    role.word(),
+                    &note,
+                    &caller.person.id,
+                    made.timestamp_millis(),
+                    ends.timestamp_millis(),
+                ],
+            )?;
+            Ok(())
+        })?;
+        let link = [server.address("/invite?token=").as_str(), minted.token.expose()].concat();
+        let body = json!({
+            "id": minted.id,
+            "role": role.word(),
+            "note": note,
+            "created": made,
+            "expires": ends,
+            "link": link,
+        });
+        Ok((StatusCode::CREATED, Json(body)).into_response())
+    })
+    .await
+}
+
+/// Those that may still be accepted: never the links.
+async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Value>> {
+    blocking(&server, move |server| {
+        let page = asked.page(&server.keys, &caller.scope, "invitations")?;
+        server.tell(&caller.scope, &caller.actor, &Event::done("invitation.list", ""))?;
+        let open = "SELECT member_invitations.id, role, note, people.login, member_invitations.created, expires \
+                    FROM member_invitations JOIN people ON people.id = member_invitations.inviter \
+                    WHERE org = $1 AND member_invitations.id > $2 AND spent IS NULL AND expires > $3 \
+                    ORDER BY member_invitations.id LIMIT $4";
+        let at = now().timestamp_millis();
+        let found =
+            server.db.read(|rows| rows.query(open, values![caller.scope.id(), &page.after, at, page.limit()]))?;
+        let time = DateTime::from_timestamp_millis;
+        let mut items = Vec::new();
+        for mut row in found {
+            let (id, role, note, inviter) = (row.text(0)?, row.text(1)?, row.text(2)?, row.text(3)?);
+            let (created, expires) = (time(row.int(4)?), time(row.int(5)?));
+            let item = json!({
+                "id": id, "role": role, "note": note, "inviter": inviter, "created": created, "expires": expires,
+            });
+            items.push((id, item));
+        }
+        page.answer(items)
+    })
+    .await
+}
+
+async fn withdraw(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<StatusCode> {
+    blocking(&server, move |server| {
+        alone(server, &caller, &Event::done("invitation.withdraw", &id), |rows, caller| {
+            let one = "SELECT role FROM member_invitations WHERE org = $1 AND id = $2 AND spent IS NULL";
+            let whose = values![caller.scope.id(), &id];
+            let kept = rows.first(one, whose)?.ok_or_else(Problem::not_found)?.text(0)?;
+            caller.needs(Permission::MembersManage)?;
+            caller.may_touch(role(&kept)?)?;
+            rows.execute("DELETE FROM member_invitations WHERE org = $1 AND id = $2 AND spent IS NULL", whose)?;
+            Ok(StatusCode::NO_CONTENT)
+        })
+    })
+    .await
+}

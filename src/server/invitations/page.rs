@@ -1,0 +1,181 @@
+//! The page on which an invitation is accepted: by somebody new, or by whoever is signed in.
+
+use std::sync::Arc;
+
+use axum::Form;
+use axum::extract::{Query, State};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use chrono::DateTime;
+use serde::Deserialize;
+
+use super::accept::{Accepted, Invited, Who, accept, find, parsed};
+use crate::secret::Secret;
+use crate::server::attempts::Attempt;
+use crate::server::audit::{self, Event, Outcome};
+use crate::server::bridge::blocking;
+use crate::server::portal::page::{Page, Text, sent_on};
+use crate::server::portal::{SignedIn, Visitor, same_origin, set_cookie};
+use crate::server::problem::{Answer, Problem};
+use crate::server::state::{Server, now};
+use crate::server::{passphrase, people};
+
+#[derive(Deserialize)]
+pub(super) struct Link {
+    token: Secret,
+}
+
+/// The form: with a word from whoever is signed in, with a login and a passphrase from somebody new.
+#[derive(Deserialize)]
+pub(super) struct Given {
+    token: Secret,
+    word: Option<String>,
+    login: Option<String>,
+    passphrase: Option<Secret>,
+    again: Option<Secret>,
+}
+
+pub(super) async fn show(
+    State(server): State<Arc<Server>>,
+    visitor: Visitor,
+    Query(Link { token }): Query<Link>,
+) -> Answer<Response> {
+    blocking(&server, move |server| {
+        Ok(match server.db.read(|rows| find(rows, &token, now()))? {
+            Some(invited) => page(&invited, &token, visitor.signed_in.as_ref(), "", None).into_response(),
+            None => gone().into_response(),
+        })
+    })
+    .await
+}
+
+fn gone() -> Page {
+    let why = "This invitation was used, withdrawn, has expired, or is none. Ask whoever sent it for a new one.";
+    Page::refusal(StatusCode::CONFLICT, why)
+}
+
+fn page(invited: &Invited, token: &Secret, signed_in: Option<&SignedIn>, login: &str, problem: Option<&str>) -> Page {
+    let until = DateTime::from_timestamp_millis(invited.expires).map(|at| at.format("%Y-%m-%d").to_string());
+    let told = problem.map(|problem| format!("<p role=\"alert\">{}</p>", Text(problem))).unwrap_or_default();
+    let form = match signed_in {
+        Some(signed_in) => known(signed_in),
+        None => new(token, login),
+    };
+    let body = format!(
+        "<p>You are invited to <strong>{}</strong>, as <strong>{}</strong>, until {}.</p>\n{told}\n\
+         <form method=\"post\" action=\"/invite\">\n<input type=\"hidden\" name=\"token\" value=\"{}\">\n{form}",
+        Text(&invited.organization),
+        invited.role.word(),
+        until.unwrap_or_default(),
+        Text(token.expose()),
+    );
+    let page = Page::new("An invitation", body);
+    if problem.is_some() { page.status(StatusCode::UNPROCESSABLE_ENTITY) } else { page }
+}
+
+fn known(signed_in: &SignedIn) -> String {
+    format!(
+        "<input type=\"hidden\" name=\"word\" value=\"{}\">\n<button>Join as {}</button>\n</form>\n\
+         <p class=\"hint\">To join as somebody else, sign out on <a href=\"/\">the first page</a>, then open the \
+         link again.</p>",
+        Text(&signed_in.form_word),
+        Text(&signed_in.person.login),
+    )
+}
+
+fn new(token: &Secret, login: &str) -> String {
+    let back: String =
+        url::form_urlencoded::byte_serialize(["/invite?token=", token.expose()].concat().as_bytes()).collect();
+    format!(
+        "<label>Your login<small>An e-mail address or a name</small>\
+         <input name=\"login\" required maxlength=\"128\" autocomplete=\"username\" autocapitalize=\"none\" \
+         spellcheck=\"false\" value=\"{}\"></label>\n\
+         <label>Passphrase<small>12 characters at least; a few words are good</small>\
+         <input name=\"passphrase\" type=\"password\" required minlength=\"12\" maxlength=\"1024\" \
+         autocomplete=\"new-password\"></label>\n\
+         <label>The same again<input name=\"again\" type=\"password\" required maxlength=\"1024\" \
+         autocomplete=\"new-password\"></label>\n\
+         <button>Join</button>\n</form>\n\
+         <p class=\"hint\">You have a login here already? <a href=\"/sign-in?next={back}\">Sign in</a>, and join with \
+         it.</p>",
+        Text(login),
+    )
+}
+
+pub(super) async fn submit(
+    State(server): State<Arc<Server>>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    Form(given): Form<Given>,
+) -> Answer<Response> {
+    if let Err(page) = same_origin(&server, &headers) {
+        return Ok(page.into_response());
+    }
+    // Hashing has a queue of its own, and only who is new waits in it.
+    let turn = match visitor.signed_in {
+        None => Some(server.stretching.acquire().await.map_err(|closed| Problem::internal(&closed))?),
+        Some(_) => None,
+    };
+    let done = blocking(&server, move |server| decide(server, &visitor, &given)).await;
+    drop(turn);
+    done
+}
+
+fn decide(server: &Server, visitor: &Visitor, given: &Given) -> Answer<Response> {
+    let id = parsed(&given.token).map_or_else(|| "?".into(), |parsed| parsed.id);
+    let attempt = Attempt::at("invite", &id, visitor.source.address);
+    if server.db.read(|rows| attempt.refuse_early(rows, now())).is_err() {
+        let why = "Too many attempts. Wait a little, then open the link again.";
+        return Ok(Page::refusal(StatusCode::TOO_MANY_REQUESTS, why).into_response());
+    }
+    let refused = || -> Answer<Response> {
+        let actor =
+            visitor.signed_in.as_ref().map_or_else(|| visitor.source.actor(), |known| known.actor(&visitor.source));
+        let event = Event { outcome: Outcome::Denied, ..Event::done("invitation.accept", &id) };
+        server.db.write(|rows| -> Answer<()> {
+            attempt.failed(rows, now())?;
+            Ok(audit::append(rows, &server.keys, &audit::server_scope(), &actor, &event, now())?)
+        })?;
+        Ok(gone().into_response())
+    };
+    let Some(invited) = server.db.read(|rows| find(rows, &given.token, now()))? else { return refused() };
+    let typed = given.login.as_deref().unwrap_or_default();
+    let again = |why: &str| page(&invited, &given.token, visitor.signed_in.as_ref(), typed, Some(why)).into_response();
+    let accepted = match &visitor.signed_in {
+        Some(known) => {
+            if !given.word.as_deref().is_some_and(|word| known.has_sent(word)) {
+                return Ok(again("Your session has changed meanwhile. Send the form once more."));
+            }
+            accept(server, &given.token, &Who::Known(known), &visitor.source)?
+        }
+        None => match newcomer(given) {
+            Ok((login, passphrase)) => {
+                let hash = passphrase::hash(passphrase).ok_or_else(|| Problem::internal("no hash"))?;
+                accept(server, &given.token, &Who::New { login: &login, hash: &hash }, &visitor.source)?
+            }
+            Err(problem) => return Ok(again(problem)),
+        },
+    };
+    Ok(match accepted {
+        Accepted::Joined(session) => sent_on("/", Some(set_cookie(server, &session))),
+        Accepted::Gone => return refused(),
+        Accepted::AlreadyIn => again("You are in this organization already. The link is still good for somebody else."),
+        Accepted::LoginTaken => {
+            // Whoever has a link could otherwise try all logins that there may be.
+            server.db.write(|rows| attempt.failed(rows, now()))?;
+            again("This login cannot be taken. If it is yours, sign in with it, then open the link again.")
+        }
+    })
+}
+
+/// The login and the passphrase of somebody new; else why they cannot be used.
+fn newcomer(given: &Given) -> Result<(String, &Secret), &'static str> {
+    const LOGIN: &str = "A login has letters, digits and . _ @ + - and begins with a letter or a digit.";
+    let login = given.login.as_deref().and_then(people::login).ok_or(LOGIN)?;
+    let passphrase = given.passphrase.as_ref().ok_or("A passphrase is needed.")?;
+    if given.again.as_ref() != Some(passphrase) {
+        return Err("The two passphrases differ.");
+    }
+    passphrase::check(passphrase)?;
+    Ok((login, passphrase))
+}

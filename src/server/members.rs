@@ -1,0 +1,118 @@
+//! The members of an organization: who they are, and what they may do.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{Method, StatusCode};
+use chrono::DateTime;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::audit::Event;
+use super::bridge::blocking;
+use super::caller::{Access, Caller};
+use super::db::{DbError, OrgScope, Rows, values};
+use super::paging::Asked;
+use super::permission::{Permission, Role};
+use super::problem::Answer;
+use super::routes::Route;
+use super::state::{Server, now};
+use super::team::{alone, keep_an_owner, member, role};
+
+pub(crate) fn routes() -> Vec<Route> {
+    let (read, manage) = (Permission::MembersRead, Permission::MembersManage);
+    vec![
+        Route::new(Method::GET, "/members", Access::Permission(read), list),
+        Route::new(Method::PATCH, "/members/{id}", Access::Permission(manage), amend),
+        Route::new(Method::DELETE, "/members/{id}", Access::Permission(manage), remove),
+    ]
+}
+
+async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Value>> {
+    blocking(&server, move |server| {
+        let page = asked.page(&server.keys, &caller.scope, "members")?;
+        server.tell(&caller.scope, &caller.actor, &Event::done("member.list", ""))?;
+        let all = "SELECT members.person, people.login, members.role, members.created FROM members \
+                   JOIN people ON people.id = members.person \
+                   WHERE members.org = $1 AND members.person > $2 ORDER BY members.person LIMIT $3";
+        let found = server.db.read(|rows| rows.query(all, values![caller.scope.id(), &page.after, page.limit()]))?;
+        let mut items = Vec::new();
+        for mut row in found {
+            let (person, login, role, since) = (row.text(0)?, row.text(1)?, row.text(2)?, row.int(3)?);
+            let since = DateTime::from_timestamp_millis(since);
+            let item = json!({ "id": person, "login": login, "role": role, "since": since });
+            items.push((person, item));
+        }
+        page.answer(items)
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Amendment {
+    role: String,
+}
+
+async fn amend(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Json(wanted): Json<Amendment>,
+) -> Answer<Json<Value>> {
+    let role = role(&wanted.role)?;
+    blocking(&server, move |server| {
+        let event = Event { detail: role.word(), ..Event::done("member.role", &id) };
+        alone(server, &caller, &event, |rows, caller| {
+            let former = member(rows, &caller.scope, &id)?;
+            caller.needs(Permission::MembersManage)?;
+            caller.may_touch(former)?;
+            caller.may_make(role)?;
+            if former == Role::Owner && role != Role::Owner {
+                keep_an_owner(rows, &caller.scope, &id)?;
+            }
+            rows.execute(
+                "UPDATE members SET role = $3 WHERE org = $1 AND person = $2",
+                values![caller.scope.id(), &id, role.word()],
+            )?;
+            Ok(Json(json!({ "id": id, "role": role.word() })))
+        })
+    })
+    .await
+}
+
+async fn remove(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<StatusCode> {
+    blocking(&server, move |server| {
+        alone(server, &caller, &Event::done("member.remove", &id), |rows, caller| {
+            let former = member(rows, &caller.scope, &id)?;
+            caller.needs(Permission::MembersManage)?;
+            caller.may_touch(former)?;
+            if former == Role::Owner {
+                keep_an_owner(rows, &caller.scope, &id)?;
+            }
+            end(rows, &caller.scope, &id)?;
+            Ok(StatusCode::NO_CONTENT)
+        })
+    })
+    .await
+}
+
+/// Ends a membership with all that came of it: should the person be invited again, nothing of before is good.
+fn end(rows: &mut dyn Rows, scope: &OrgScope, person: &str) -> Result<(), DbError> {
+    let whose = values![scope.id(), person];
+    for end in [
+        "DELETE FROM project_roles WHERE org = $1 AND person = $2",
+        "DELETE FROM member_invitations WHERE org = $1 AND inviter = $2 AND spent IS NULL",
+        "DELETE FROM codes WHERE org = $1 AND person = $2",
+        "DELETE FROM devices WHERE org = $1 AND person = $2",
+        "DELETE FROM members WHERE org = $1 AND person = $2",
+    ] {
+        rows.execute(end, whose)?;
+    }
+    rows.execute(
+        "UPDATE tokens SET revoked = $3 WHERE org = $1 AND person = $2 AND revoked IS NULL",
+        values![scope.id(), person, now().timestamp_millis()],
+    )?;
+    Ok(())
+}

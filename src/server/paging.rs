@@ -1,0 +1,119 @@
+//! Lists in pages. Where a page ends is said by a word that only this server makes, for one list of one organization.
+
+use axum::Json;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use subtle::ConstantTimeEq;
+
+use super::db::OrgScope;
+use super::keys::Keys;
+use super::problem::{Answer, Problem};
+
+/// So many come on a page unless fewer are asked for, and never more.
+const USUAL: i64 = 50;
+const MOST: i64 = 200;
+const CODE: usize = 32;
+
+/// What is asked of a list.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Asked {
+    limit: Option<i64>,
+    cursor: Option<String>,
+}
+
+/// One page of a list that is sorted by one text.
+pub(crate) struct Paging<'p> {
+    keys: &'p Keys,
+    scope: &'p OrgScope,
+    /// Which list it is.
+    list: String,
+    shown: usize,
+    /// The text of the last one before.
+    pub(crate) after: String,
+}
+
+impl Asked {
+    /// The page that is asked for.
+    pub(crate) fn page<'p>(&self, keys: &'p Keys, scope: &'p OrgScope, list: &str) -> Answer<Paging<'p>> {
+        let limit = self.limit.unwrap_or(USUAL);
+        if !(1..=MOST).contains(&limit) {
+            return Err(Problem::bad(format!("a limit is a number from 1 to {MOST}")));
+        }
+        let shown = usize::try_from(limit).unwrap_or_default();
+        let mut paging = Paging { keys, scope, list: list.to_owned(), shown, after: String::new() };
+        if let Some(cursor) = &self.cursor {
+            paging.after = paging.read(cursor)?;
+        }
+        Ok(paging)
+    }
+}
+
+impl Paging<'_> {
+    /// So many rows are read: one more than are shown tells whether there is a next page.
+    pub(crate) fn limit(&self) -> i64 {
+        i64::try_from(self.shown).unwrap_or(MOST) + 1
+    }
+
+    /// The page, of what was read: each with the text that it is sorted by.
+    pub(crate) fn answer(&self, mut read: Vec<(String, Value)>) -> Answer<Json<Value>> {
+        let is_last = read.len() <= self.shown;
+        read.truncate(self.shown);
+        let next = match read.last() {
+            Some((last, _)) if !is_last => Some(self.write(last)?),
+            _ => None,
+        };
+        let items: Vec<Value> = read.into_iter().map(|(_, item)| item).collect();
+        Ok(Json(json!({ "items": items, "next": next })))
+    }
+
+    fn code(&self, place: &str) -> Answer<[u8; CODE]> {
+        let key = self.keys.derived("cursor").ok_or_else(|| Problem::internal("no key for cursors"))?;
+        Ok(key.code(&[self.list.as_bytes(), self.scope.id().as_bytes(), place.as_bytes()]))
+    }
+
+    fn write(&self, last: &str) -> Answer<String> {
+        let mut bytes = self.code(last)?.to_vec();
+        bytes.extend_from_slice(last.as_bytes());
+        Ok(URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    fn read(&self, cursor: &str) -> Answer<String> {
+        let bad = || Problem::bad("the cursor is none of this list");
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
+        let (found, place) = bytes.split_at_checked(CODE).ok_or_else(bad)?;
+        let place = std::str::from_utf8(place).map_err(|_| bad())?;
+        if !bool::from(self.code(place)?.as_slice().ct_eq(found)) {
+            return Err(bad());
+        }
+        Ok(place.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::db::tests::Scratch;
+
+    #[test]
+    fn a_cursor_is_of_one_list_of_one_organization() {
+        let scratch = Scratch::new();
+        let other = OrgScope::of("org_other");
+        let asked = |cursor: Option<String>| Asked { limit: Some(1), cursor };
+        let first = asked(None).page(&scratch.keys, &scratch.org, "projects").unwrap();
+        let rows = vec![("a".to_owned(), json!(1)), ("b".to_owned(), json!(2))];
+        let page = first.answer(rows).unwrap().0;
+        assert_eq!(page["items"], json!([1]));
+        let cursor = page["next"].as_str().unwrap().to_owned();
+        let again = |scope, list, cursor: &str| {
+            asked(Some(cursor.to_owned())).page(&scratch.keys, scope, list).map(|paging| paging.after)
+        };
+        assert_eq!(again(&scratch.org, "projects", &cursor).unwrap(), "a");
+        assert!(again(&other, "projects", &cursor).is_err() && again(&scratch.org, "members", &cursor).is_err());
+        let flipped = format!("{}A", &cursor[..cursor.len() - 1]);
+        assert!(again(&scratch.org, "projects", &flipped).is_err() && again(&scratch.org, "projects", "").is_err());
+        assert!(Asked { limit: Some(201), cursor: None }.page(&scratch.keys, &scratch.org, "projects").is_err());
+    }
+}

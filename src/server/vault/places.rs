@@ -1,0 +1,87 @@
+//! Where credentials are: the project that each is of, and the workspaces that use it.
+
+use super::{OrgVault, in_words, metadata as written};
+use crate::credential::{Metadata, Scope};
+use crate::server::db::{Rows, values};
+use crate::vault::VaultError;
+
+impl OrgVault<'_> {
+    /// Holds a project until the transaction ends: it stays what it is while something is put into it.
+    pub(super) fn hold_project(&self, rows: &mut dyn Rows, scope: &Scope) -> Result<(), VaultError> {
+        let Some(project) = scope.project() else { return Ok(()) };
+        let hold = "UPDATE projects SET created = created WHERE org = $1 AND name = $2";
+        if rows.execute(hold, values![self.scope.id(), project])? == 0 {
+            return Err(VaultError::NoProject);
+        }
+        Ok(())
+    }
+
+    /// Holds a credential until the transaction ends, so that nobody puts it into a workspace meanwhile.
+    pub(super) fn hold(&self, rows: &mut dyn Rows, id: &str) -> Result<(), VaultError> {
+        let hold = "UPDATE credentials SET revision = revision WHERE org = $1 AND id = $2";
+        rows.execute(hold, values![self.scope.id(), id])?;
+        Ok(())
+    }
+
+    /// Who uses a credential, in words: others that are used through it, and workspaces.
+    pub(super) fn users_in(&self, rows: &mut dyn Rows, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
+        let mut users: Vec<String> = self.followers(rows, metadata)?.iter().map(in_words).collect();
+        users.extend(self.workspaces_of(rows, &metadata.id)?.into_iter().map(|(name, _)| name));
+        Ok(users)
+    }
+
+    /// The workspaces with a credential, in words, and the name of the project of each, which may be empty.
+    fn workspaces_of(&self, rows: &mut dyn Rows, id: &str) -> Result<Vec<(String, String)>, VaultError> {
+        let with = "SELECT workspaces.name, COALESCE(projects.name, '') FROM workspace_credentials \
+                    JOIN workspaces ON workspaces.org = workspace_credentials.org \
+                    AND workspaces.id = workspace_credentials.workspace \
+                    LEFT JOIN projects ON projects.org = workspaces.org AND projects.id = workspaces.project \
+                    WHERE workspace_credentials.org = $1 AND workspace_credentials.credential = $2 \
+                    ORDER BY workspaces.name, workspaces.id";
+        let mut found = Vec::new();
+        for mut row in rows.query(with, values![self.scope.id(), id])? {
+            found.push((format!("workspace {}", row.text(0)?), row.text(1)?));
+        }
+        Ok(found)
+    }
+
+    /// Refuses to move a credential out of the project of a workspace that uses it.
+    pub(super) fn refuse_stranding(&self, rows: &mut dyn Rows, moved: &Metadata) -> Result<(), VaultError> {
+        self.hold(rows, &moved.id)?;
+        let Some(project) = moved.scope.project() else { return Ok(()) };
+        let workspaces = self.workspaces_of(rows, &moved.id)?;
+        let users: Vec<String> = workspaces.into_iter().filter(|(_, of)| of != project).map(|(name, _)| name).collect();
+        if users.is_empty() { Ok(()) } else { Err(VaultError::InUse { name: moved.name.clone(), users }) }
+    }
+
+    /// Takes a credential out of every workspace.
+    pub(super) fn leave_workspaces(&self, rows: &mut dyn Rows, id: &str) -> Result<(), VaultError> {
+        let whose = values![self.scope.id(), id];
+        rows.execute(
+            "UPDATE workspaces SET revision = revision + 1 WHERE org = $1 AND id IN \
+             (SELECT workspace FROM workspace_credentials WHERE org = $1 AND credential = $2)",
+            whose,
+        )?;
+        rows.execute("DELETE FROM workspace_credentials WHERE org = $1 AND credential = $2", whose)?;
+        Ok(())
+    }
+
+    /// Gives the credentials of a project to its new name, within the transaction that renames it: what is sealed is
+    /// bound to the name, and is sealed anew.
+    pub(crate) fn rename_project(&self, rows: &mut dyn Rows, from: &str, to: &str) -> Result<(), VaultError> {
+        let all = "SELECT id FROM credentials WHERE org = $1 AND project = $2 ORDER BY id";
+        for mut row in rows.query(all, values![self.scope.id(), from])? {
+            let id = row.text(0)?;
+            let Some(stored) = self.row(rows, &id)? else { continue };
+            let opened = self.open_in(rows, &stored.metadata)?;
+            let moved = Metadata { scope: Scope::Project(to.to_owned()), ..stored.metadata };
+            let written = written::write(&moved);
+            rows.execute(
+                "UPDATE credentials SET project = $3, revision = revision + 1 WHERE org = $1 AND id = $2",
+                values![self.scope.id(), &id, &written.project],
+            )?;
+            self.seal_in(rows, &moved, &opened.secrets)?;
+        }
+        Ok(())
+    }
+}
