@@ -204,7 +204,7 @@ impl Rule {
         } else {
             "UPDATE trust_rules SET name = $3, issuer = $4, audience = $5, subject = $6, claims = $7, permissions = $8, \
              life = $9, mode = $10, person = $11, created = $12, revision = $13 \
-             WHERE org = $1 AND id = $2 AND revision = $13 - 1"
+             WHERE org = $1 AND id = $2 AND revision + 1 = $13"
         };
         let kept = rows.execute(
             statement,
