@@ -90,8 +90,8 @@ const WITH_ALL: [&str; 44] = [
 ];
 
 /// Commands that have a test of their own: what they print is a secret, or they ask a person, or go on for long.
-const ELSEWHERE: [&str; 6] =
-    ["vault recovery-key", "credentials store", "auth login", "config edit", "agent serve", "serve"];
+const ELSEWHERE: [&str; 8] =
+    ["vault recovery-key", "credentials store", "auth login", "config edit", "agent serve", "serve", "server", "audit"];
 
 const FORMATS: [&[&str]; 2] = [&["-vvv"], &["--output", "json", "-v"]];
 
