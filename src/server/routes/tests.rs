@@ -81,7 +81,6 @@ impl Played {
             project: text("proj_web"),
             invitation: text("invited"),
             workspace: text("ws_ours"),
-            rule: String::new(),
         };
         let reader = played.member(&played.ours, Role::Reader);
         played.member = played.person(&reader);

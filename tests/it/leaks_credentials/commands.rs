@@ -90,8 +90,20 @@ const WITH_ALL: [&str; 44] = [
 ];
 
 /// Commands that have a test of their own: what they print is a secret, or they ask a person, or go on for long.
-const ELSEWHERE: [&str; 7] =
-    ["vault recovery-key", "credentials store", "auth login", "config edit", "agent serve", "serve", "trust-rules"];
+const ELSEWHERE: [&str; 12] = [
+    "vault recovery-key",
+    "credentials store",
+    "auth login",
+    "config edit",
+    "agent serve",
+    "serve",
+    "server",
+    "audit",
+    "trust-rules",
+    "members",
+    "projects",
+    "workspaces",
+];
 
 const FORMATS: [&[&str]; 2] = [&["-vvv"], &["--output", "json", "-v"]];
 
