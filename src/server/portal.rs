@@ -8,21 +8,27 @@ use axum::http::Method;
 use super::caller::Access;
 use super::routes::Route;
 
+mod account;
+mod credentials;
 mod home;
+pub(crate) mod inside;
+mod keys;
 pub(crate) mod page;
 mod session;
 mod set_up;
+mod shell;
 mod sign_in;
 
 pub(crate) use session::{Visitor, same_origin, sign_in_first};
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![
+    let own = vec![
         Route::new(Method::GET, "/", Access::Page, home::show),
         Route::new(Method::GET, "/setup", Access::Page, set_up::show),
         Route::new(Method::POST, "/setup", Access::Page, set_up::submit),
         Route::new(Method::GET, "/sign-in", Access::Page, sign_in::show),
         Route::new(Method::POST, "/sign-in", Access::Page, sign_in::submit),
         Route::new(Method::POST, "/sign-out", Access::Page, sign_in::sign_out),
-    ]
+    ];
+    [own, account::routes(), credentials::routes(), keys::routes()].into_iter().flatten().collect()
 }

@@ -8,12 +8,14 @@ use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::stored;
+use crate::credential::Metadata;
 use crate::provider::{self, Net, Outcome, Verdict};
 use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
 use crate::server::connector::Connector;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
+use crate::server::vault::OrgVault;
 use crate::vault::verify;
 
 pub(super) async fn ask(
@@ -25,23 +27,29 @@ pub(super) async fn ask(
     blocking(&server, move |server| {
         let vault = server.vault(caller.scope, caller.actor);
         let metadata = stored(&vault, &id)?.metadata;
-        if metadata.secret_names.is_empty() {
-            let status = StatusCode::UNPROCESSABLE_ENTITY;
-            return Err(Problem::new(status, "no-secrets", "no secrets are stored for this credential"));
-        }
-        let can_be_asked = provider::of(&metadata).is_some_and(|provider| provider.asks_by_http(&metadata));
-        if !can_be_asked {
-            return Err(cannot_be_asked());
-        }
-        let http = Connector { allowed: &server.allowed_hosts };
-        let net = Net { http: &http, env: &server.env, now: now() };
-        let verdict = verify::one(&vault, &metadata, &net)?;
-        if verdict.outcome == Outcome::CannotBeAsked {
-            return Err(cannot_be_asked());
-        }
+        let verdict = asked(server, &vault, &metadata)?;
         Ok(Json(told(&verdict)))
     })
     .await
+}
+
+/// Asks the provider about a credential, and notes what it says.
+pub(crate) fn asked(server: &Server, vault: &OrgVault<'_>, metadata: &Metadata) -> Answer<Verdict> {
+    if metadata.secret_names.is_empty() {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        return Err(Problem::new(status, "no-secrets", "no secrets are stored for this credential"));
+    }
+    let can_be_asked = provider::of(metadata).is_some_and(|provider| provider.asks_by_http(metadata));
+    if !can_be_asked {
+        return Err(cannot_be_asked());
+    }
+    let http = Connector { allowed: &server.allowed_hosts };
+    let net = Net { http: &http, env: &server.env, now: now() };
+    let verdict = verify::one(vault, metadata, &net)?;
+    if verdict.outcome == Outcome::CannotBeAsked {
+        return Err(cannot_be_asked());
+    }
+    Ok(verdict)
 }
 
 fn cannot_be_asked() -> Problem {
@@ -49,10 +57,15 @@ fn cannot_be_asked() -> Problem {
     Problem::new(status, "cannot-be-asked", "the server can ask nobody about this credential")
 }
 
+/// Whether a verdict is the provider's own, so that its reason may be told.
+pub(crate) fn is_telling(verdict: &Verdict) -> bool {
+    !matches!(verdict.outcome, Outcome::Unreachable | Outcome::Tls | Outcome::Unexpected)
+}
+
 /// What the provider said. Of an address that did not answer as it should, no more than that is told: a server is no
 /// eye for those who want to know what stands where.
 fn told(verdict: &Verdict) -> Value {
-    let is_telling = !matches!(verdict.outcome, Outcome::Unreachable | Outcome::Tls | Outcome::Unexpected);
+    let is_telling = is_telling(verdict);
     let valid = matches!(verdict.outcome, Outcome::Valid | Outcome::Insufficient);
     let mut told = json!({ "valid": valid, "outcome": verdict.outcome.word() });
     if valid {

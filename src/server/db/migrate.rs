@@ -3,7 +3,7 @@
 use super::{DbError, Rows, values};
 
 /// What brings the tables from each version to the next. One that was published is never changed.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_server.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_server.sql"), include_str!("migrations/0030_portal.sql")];
 
 /// Makes what is missing. A database of a newer program is refused.
 pub(super) fn migrate(rows: &mut dyn Rows) -> Result<(), DbError> {

@@ -131,7 +131,7 @@ pub(crate) fn sign_in_first(to: &str) -> Response {
 /// The path to go on to after a sign-in: one of this server's own, or the first page.
 pub(crate) fn local_path(next: Option<&str>) -> &str {
     let is_local = |next: &&str| {
-        let known = ["/authorize?", "/device"].iter().any(|known| next.starts_with(known));
+        let known = ["/authorize?", "/device", "/portal/", "/account"].iter().any(|known| next.starts_with(known));
         known && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
     };
     next.filter(is_local).unwrap_or("/")
@@ -144,6 +144,7 @@ mod tests {
     #[test]
     fn a_sign_in_goes_on_to_this_server_alone() {
         assert_eq!(local_path(Some("/authorize?client_id=lanyard")), "/authorize?client_id=lanyard");
+        assert_eq!(local_path(Some("/portal/org_1/credentials?q=a")), "/portal/org_1/credentials?q=a");
         assert_eq!(local_path(Some("/device?user_code=BCDF-GHJK")), "/device?user_code=BCDF-GHJK");
         for other in
             ["//evil.example", "https://evil.example", "/\\evil.example", "/authorize?\r\nx", "", "javascript:1"]

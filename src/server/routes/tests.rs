@@ -23,6 +23,8 @@ use crate::server::token::Kind;
 use crate::vault::contract::{variables, vault_contract};
 use crate::vault::{Change, New, Unfinished, Vault, VaultError};
 
+mod pages;
+
 /// A server with two organizations of one shape.
 struct Played {
     dir: tempfile::TempDir,
@@ -194,6 +196,24 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/sign-in", "page"),
     ("POST", "/sign-in", "page"),
     ("POST", "/sign-out", "page"),
+    ("GET", "/account", "page"),
+    ("POST", "/account/sessions/{id}/end", "page"),
+    ("POST", "/account/passphrase", "page"),
+    ("GET", "/portal/{org}/credentials", "page"),
+    ("GET", "/portal/{org}/credentials/new", "page"),
+    ("POST", "/portal/{org}/credentials/new", "page"),
+    ("GET", "/portal/{org}/credentials/{id}", "page"),
+    ("GET", "/portal/{org}/credentials/{id}/edit", "page"),
+    ("POST", "/portal/{org}/credentials/{id}/edit", "page"),
+    ("GET", "/portal/{org}/credentials/{id}/values", "page"),
+    ("POST", "/portal/{org}/credentials/{id}/values", "page"),
+    ("POST", "/portal/{org}/credentials/{id}/verify", "page"),
+    ("GET", "/portal/{org}/credentials/{id}/delete", "page"),
+    ("POST", "/portal/{org}/credentials/{id}/delete", "page"),
+    ("GET", "/portal/{org}/keys", "page"),
+    ("POST", "/portal/{org}/keys", "page"),
+    ("GET", "/portal/{org}/keys/{id}/revoke", "page"),
+    ("POST", "/portal/{org}/keys/{id}/revoke", "page"),
     ("GET", "/.well-known/oauth-authorization-server", "anyone"),
     ("GET", "/authorize", "page"),
     ("POST", "/authorize", "page"),

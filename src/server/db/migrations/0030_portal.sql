@@ -1,0 +1,2 @@
+-- What expires first, for the warnings above a list.
+CREATE INDEX credentials_expires ON credentials (org, expires);
