@@ -105,6 +105,8 @@ mod server {
     mod credentials;
     mod grants;
     mod pages;
+    mod portal;
+    mod portal_seen;
     mod postgres;
     mod running;
     mod served;

@@ -34,16 +34,28 @@ pub(super) fn routes() -> Vec<Route> {
 /// A session as its owner sees it. The identifier is the public part of its token.
 struct Session {
     id: String,
+    address: String,
+    agent: String,
     created: i64,
     used: i64,
     expires: i64,
 }
 
 fn sessions(rows: &mut dyn Rows, person: &str) -> Result<Vec<Session>, DbError> {
-    let own = "SELECT id, created, used, expires FROM sessions WHERE person = $1 AND expires > $2 ORDER BY used DESC, id";
-    let found = rows.query(own, values![person, now().timestamp_millis()])?;
+    let own = "SELECT id, created, used, expires, address, agent FROM sessions WHERE person = $1 AND expires > $2 \
+               AND used > $3 ORDER BY used DESC, id";
+    let now = now();
+    let idle = (now - people::IDLE).timestamp_millis();
+    let found = rows.query(own, values![person, now.timestamp_millis(), idle])?;
     let session = |mut row: crate::server::db::Row| {
-        Ok(Session { id: row.text(0)?, created: row.int(1)?, used: row.int(2)?, expires: row.int(3)? })
+        Ok(Session {
+            id: row.text(0)?,
+            created: row.int(1)?,
+            used: row.int(2)?,
+            expires: row.int(3)?,
+            address: row.text(4)?,
+            agent: row.text(5)?,
+        })
     };
     found.into_iter().map(session).collect()
 }
@@ -64,10 +76,12 @@ fn page(server: &Server, myself: &Myself, notice: Option<&str>) -> Answer<Page> 
             let is_this = session.id == signed_in.session;
             let this = if is_this { " <span class=\"status good\">this one</span>" } else { "" };
             format!(
-                "<tr><th scope=\"row\">{}{this}</th><td>{}</td><td>{}</td><td>{}</td><td>\
+                "<tr><th scope=\"row\">{}{this}<small>{}</small></th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>\
                  <form method=\"post\" action=\"/account/sessions/{0}/end\">{}<button class=\"plain\">End\
                  <span class=\"apart\"> {0}</span></button></form></td></tr>\n",
                 Text(&session.id),
+                Text(&session.agent),
+                Text(&session.address),
                 time(at(session.created), now, ""),
                 time(at(session.used), now, ""),
                 time(at(session.expires), now, ""),
@@ -77,7 +91,7 @@ fn page(server: &Server, myself: &Myself, notice: Option<&str>) -> Answer<Page> 
         .collect();
     let body = format!(
         "{}<p>You are <strong>{}</strong>.</p>\n<h2>Sessions</h2>\n\
-         <div class=\"table\"><table>\n<thead><tr><th scope=\"col\">Session</th><th scope=\"col\">Signed in</th>\
+         <div class=\"table\"><table>\n<thead><tr><th scope=\"col\">Session</th><th scope=\"col\">From</th><th scope=\"col\">Signed in</th>\
          <th scope=\"col\">Last used</th><th scope=\"col\">Ends</th><th scope=\"col\"><span class=\"apart\">End</span></th>\
          </tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n\
          <h2>Passphrase</h2>\n<form method=\"post\" action=\"/account/passphrase\">\n{}\n\

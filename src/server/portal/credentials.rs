@@ -84,7 +84,8 @@ async fn list(State(server): State<Arc<Server>>, inside: Inside, Query(asked): Q
     blocking(&server, move |server| {
         server.tell(&inside.caller.scope, &inside.caller.actor, &Event::done("credential.list", ""))?;
         let vault = vault(server, &inside);
-        let after = asked.after.as_deref().map(|text| cursor::read(&server.keys, &inside.caller.scope, text)).transpose()?;
+        let after =
+            asked.after.as_deref().map(|text| cursor::read(&server.keys, &inside.caller.scope, text)).transpose()?;
         let wanted = Narrowed { kind: &asked.kind, name: asked.q.trim() };
         let limit = i64::try_from(PAGE + 1).unwrap_or(i64::MAX);
         let mut page = vault.narrowed(&after.unwrap_or_default(), &wanted, limit)?;
@@ -120,7 +121,9 @@ fn page_of(inside: &Inside, asked: &Asked, page: &[Stored], next: Option<&str>, 
     let here = inside.path("credentials");
     let address = |after: Option<&str>| {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in [("kind", asked.kind.as_str()), ("q", asked.q.trim()), ("after", after.unwrap_or_default())] {
+        for (name, value) in
+            [("kind", asked.kind.as_str()), ("q", asked.q.trim()), ("after", after.unwrap_or_default())]
+        {
             if !value.is_empty() {
                 query.append_pair(name, value);
             }
@@ -132,7 +135,10 @@ fn page_of(inside: &Inside, asked: &Asked, page: &[Stored], next: Option<&str>, 
         links.push(format!("<a class=\"button quiet\" href=\"{}\">First page</a>", Text(&address(None))));
     }
     if let Some(next) = next {
-        links.push(format!("<a class=\"button quiet\" rel=\"next\" href=\"{}\">Next page</a>", Text(&address(Some(next)))));
+        links.push(format!(
+            "<a class=\"button quiet\" rel=\"next\" href=\"{}\">Next page</a>",
+            Text(&address(Some(next)))
+        ));
     }
     let pages = if links.is_empty() {
         String::new()
@@ -169,7 +175,7 @@ fn table(inside: &Inside, page: &[Stored]) -> String {
             format!(
                 "<tr><th scope=\"row\"><span class=\"named\">{}<span><a href=\"{}\">{}</a>{}</span></span></th><td>{}</td>\
                  <td>{}</td><td>{}</td><td>{}</td></tr>\n",
-                mark(metadata.kind.provider),
+                mark(metadata.kind.provider, metadata.service()),
                 Text(&inside.path(&format!("credentials/{}", metadata.id))),
                 Text(&metadata.name),
                 project.unwrap_or_default(),
@@ -213,7 +219,11 @@ fn tags(text: &str) -> Result<BTreeSet<String>, &'static str> {
     let tags: BTreeSet<String> =
         text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
     let fits = |tag: &String| tag.chars().count() <= 64 && !tag.chars().any(char::is_control);
-    if tags.len() <= 32 && tags.iter().all(fits) { Ok(tags) } else { Err("There are at most 32 tags, of at most 64 characters each.") }
+    if tags.len() <= 32 && tags.iter().all(fits) {
+        Ok(tags)
+    } else {
+        Err("There are at most 32 tags, of at most 64 characters each.")
+    }
 }
 
 /// A line for people, as a form has it.

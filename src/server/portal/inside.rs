@@ -108,12 +108,7 @@ macro_rules! put_by_admit {
 put_by_admit!(Inside, Myself, Sent);
 
 /// Goes before every handler of such a page. Without a permission, it is a page of the person's own.
-pub(crate) async fn admit(
-    server: &Arc<Server>,
-    needed: Option<Permission>,
-    request: Request,
-    next: Next,
-) -> Response {
+pub(crate) async fn admit(server: &Arc<Server>, needed: Option<Permission>, request: Request, next: Next) -> Response {
     match let_in(server, needed, request).await {
         Ok(request) => as_page(next.run(request).await).await,
         Err(response) => as_page(response).await,
@@ -181,12 +176,7 @@ async fn member(
     Ok(Inside { caller, organization: member.organization.clone(), signed_in: signed_in.clone() })
 }
 
-async fn form(
-    server: &Server,
-    signed_in: &SignedIn,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Sent, Page> {
+async fn form(server: &Server, signed_in: &SignedIn, headers: &HeaderMap, body: Body) -> Result<Sent, Page> {
     same_origin(server, headers)?;
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if kind.split(';').next().map(str::trim) != Some("application/x-www-form-urlencoded") {
@@ -197,7 +187,10 @@ async fn form(
     if signed_in.has_sent(sent.text("word")) {
         return Ok(sent);
     }
-    Err(Page::refusal(StatusCode::FORBIDDEN, "This form is of another session. Go back, load the page again, and try once more."))
+    Err(Page::refusal(
+        StatusCode::FORBIDDEN,
+        "This form is of another session. Go back, load the page again, and try once more.",
+    ))
 }
 
 /// Tells what was refused, and gives the page that says so; without the telling there is no page either.

@@ -157,11 +157,7 @@ fn once(inside: &Inside, made: &Made) -> Page {
     inside.page(Place::Keys, "A new API key", body).status(StatusCode::CREATED)
 }
 
-async fn ask(
-    State(server): State<Arc<Server>>,
-    inside: Inside,
-    Path(One { id }): Path<One>,
-) -> Answer<Response> {
+async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
     blocking(&server, move |server| {
         let keys = api_keys::all(server, &inside.caller)?;
         let key = keys.into_iter().find(|key| key.id == id).ok_or_else(Problem::not_found)?;
@@ -179,11 +175,7 @@ async fn ask(
     .await
 }
 
-async fn revoke(
-    State(server): State<Arc<Server>>,
-    inside: Inside,
-    Path(One { id }): Path<One>,
-) -> Answer<Response> {
+async fn revoke(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
     blocking(&server, move |server| {
         api_keys::end(server, &inside.caller, &id)?;
         Ok(sent_on(&inside.path("keys"), None))

@@ -27,14 +27,10 @@ impl Inside {
         if self.may(Permission::KeysManage) {
             links.push((Place::Keys, "keys", "API keys"));
         }
-        let links: String = links
-            .into_iter()
-            .map(|(place, rest, title)| link(&self.path(rest), title, place == at))
-            .collect();
-        let organization = format!(
-            "<nav aria-label=\"Organization\"><strong>{}</strong>{links}</nav>",
-            Text(&self.organization)
-        );
+        let links: String =
+            links.into_iter().map(|(place, rest, title)| link(&self.path(rest), title, place == at)).collect();
+        let organization =
+            format!("<nav aria-label=\"Organization\"><strong>{}</strong>{links}</nav>", Text(&self.organization));
         Page::new(title, body).within(bar(&self.signed_in, &organization, false))
     }
 
@@ -81,10 +77,10 @@ pub(super) fn alert(problem: Option<&str>) -> String {
     problem.map(|problem| format!("<p role=\"alert\">{}</p>\n", Text(problem))).unwrap_or_default()
 }
 
-/// The mark of a provider: the first letters of its name, in a colour of its own.
-pub(super) fn mark(provider: &str) -> String {
+/// The mark of a service: the first letters of its name, in a colour of its provider's.
+pub(super) fn mark(provider: &str, service: &str) -> String {
     let place = PROVIDERS.iter().position(|known| known.name() == provider).unwrap_or_default();
-    let letters: String = provider.chars().filter(char::is_ascii_alphanumeric).take(2).collect();
+    let letters: String = service.chars().filter(char::is_ascii_alphanumeric).take(2).collect();
     format!("<b class=\"mark mark-{}\" aria-hidden=\"true\">{}</b>", place % COLOURS, Text(&letters.to_uppercase()))
 }
 
@@ -163,7 +159,8 @@ mod tests {
     #[test]
     fn each_provider_has_a_mark() {
         for provider in PROVIDERS {
-            assert!(mark(provider.name()).starts_with("<b class=\"mark mark-"));
+            assert!(mark(provider.name(), provider.name()).starts_with("<b class=\"mark mark-"));
         }
+        assert!(mark("api-key", "<openai>").ends_with(">OP</b>"));
     }
 }

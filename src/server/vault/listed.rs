@@ -42,7 +42,8 @@ impl OrgVault<'_> {
             columns!(),
             " FROM credentials WHERE org = $1 AND expires <= $2 ORDER BY expires, id LIMIT $3"
         );
-        let found = self.db.read(|rows| rows.query(soon, values![self.scope.id(), before.timestamp_millis(), limit]))?;
+        let found =
+            self.db.read(|rows| rows.query(soon, values![self.scope.id(), before.timestamp_millis(), limit]))?;
         found.into_iter().map(stored).collect()
     }
 }

@@ -46,7 +46,7 @@ fn choose(inside: &Inside) -> Page {
                 "<li><a href=\"{}?kind={}\">{}<span>{}<small>{}</small></span></a></li>\n",
                 Text(&inside.path("credentials/new")),
                 Text(kind.id),
-                mark(kind.provider),
+                mark(kind.provider, kind.provider),
                 Text(&upper(kind.title)),
                 Text(provider.title()),
             ));
@@ -76,7 +76,7 @@ fn fill_in(inside: &Inside, kind: &Kind, sent: Option<&Sent>, problem: Option<&s
          <label>Note<input name=\"note\" maxlength=\"1000\" value=\"{}\"></label>\n\
          <button>Store</button>\n</form>",
         alert(problem),
-        mark(kind.provider),
+        mark(kind.provider, kind.provider),
         Text(&upper(kind.title)),
         Text(&inside.path("credentials/new")),
         inside.word(),

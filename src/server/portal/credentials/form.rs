@@ -37,8 +37,7 @@ fn input(field: &Field) -> String {
 
 /// The inputs for the values of a kind.
 pub(super) fn inputs(kind: &Kind, known: &Known, named: &[String]) -> String {
-    let mut html: String =
-        kind.fields.iter().filter(|field| !field.derived).map(|field| one(field, known)).collect();
+    let mut html: String = kind.fields.iter().filter(|field| !field.derived).map(|field| one(field, known)).collect();
     if kind.open.is_some() {
         for name in &known.stored {
             html.push_str(&format!(

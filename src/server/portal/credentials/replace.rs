@@ -28,7 +28,8 @@ pub(super) async fn show(
         let metadata = typeable(stored(&vault(server, &inside), &id)?.metadata)?;
         let known = Known { plain: metadata.fields.clone(), stored: metadata.secret_names.clone() };
         // A day that has passed is none of the new values.
-        let expires = metadata.expires.filter(|at| *at > now()).map(|at| at.format("%Y-%m-%d").to_string()).unwrap_or_default();
+        let expires =
+            metadata.expires.filter(|at| *at > now()).map(|at| at.format("%Y-%m-%d").to_string()).unwrap_or_default();
         Ok(fill_in(&inside, &metadata, &known, &[], &expires, None).into_response())
     })
     .await
@@ -80,8 +81,7 @@ pub(super) async fn submit(
             Err(problem) if problem.status() == StatusCode::UNPROCESSABLE_ENTITY => {
                 let known = Known::of(metadata.kind, &sent, metadata.secret_names.clone());
                 let why = sentence(problem.detail());
-                let page =
-                    fill_in(&inside, &metadata, &known, &form::named(&sent), sent.text("expires"), Some(&why));
+                let page = fill_in(&inside, &metadata, &known, &form::named(&sent), sent.text("expires"), Some(&why));
                 Ok(page.status(problem.status()).into_response())
             }
             Err(problem) => Err(problem),

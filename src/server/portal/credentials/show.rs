@@ -112,7 +112,7 @@ fn page(server: &Server, inside: &Inside, id: &str, notice: Option<Notice>) -> A
          <h2>Values</h2>\n<dl class=\"facts\">\n{}</dl>",
         notice.map(|(good, text)| said(good, &text)).unwrap_or_default(),
         warning(&metadata),
-        mark(metadata.kind.provider),
+        mark(metadata.kind.provider, metadata.service()),
         Text(metadata.kind.title),
         actions(inside, &metadata),
         values(&metadata),
@@ -129,7 +129,9 @@ fn warning(metadata: &Metadata) -> String {
     match metadata.status(now()) {
         Status::Expired => "<p class=\"notice bad\">It has expired. Replace its values.</p>\n".into(),
         Status::ExpiresSoon => "<p class=\"notice soon\">It expires soon. Replace its values before.</p>\n".into(),
-        Status::NeedsAttention => "<p class=\"notice bad\">Its provider refused it when it was last asked.</p>\n".into(),
+        Status::NeedsAttention => {
+            "<p class=\"notice bad\">Its provider refused it when it was last asked.</p>\n".into()
+        }
         Status::Active | Status::Unverified => String::new(),
     }
 }
@@ -169,9 +171,10 @@ fn values(metadata: &Metadata) -> String {
         };
         (title(name), format!("<dd>{}</dd>", Text(&seen)))
     });
-    let secret = metadata.secret_names.iter().map(|name| {
-        (title(name), "<dd><code>••••••••</code> <span class=\"none\">stored</span></dd>".to_owned())
-    });
+    let secret = metadata
+        .secret_names
+        .iter()
+        .map(|name| (title(name), "<dd><code>••••••••</code> <span class=\"none\">stored</span></dd>".to_owned()));
     let all: String = plain.chain(secret).map(|(title, value)| format!("<dt>{}</dt>{value}\n", Text(&title))).collect();
     if all.is_empty() { "<dt>Nothing</dt><dd>No values are stored yet.</dd>\n".into() } else { all }
 }

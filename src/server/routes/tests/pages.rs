@@ -33,7 +33,14 @@ impl Played {
         browser
     }
 
-    fn page(&self, method: &Method, path: &str, browser: Option<&Browser>, headers: &[(&str, &str)], body: &str) -> Response {
+    fn page(
+        &self,
+        method: &Method,
+        path: &str,
+        browser: Option<&Browser>,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Response {
         let mut request = Request::builder().method(method.clone()).uri(path);
         if let Some(browser) = browser {
             request = request.header(header::COOKIE, &browser.cookie);
@@ -125,7 +132,10 @@ fn a_role_sees_the_pages_that_it_may() {
             let told = played.body(response);
             let may = role.permissions().has(needed);
             assert_eq!(status == StatusCode::FORBIDDEN, !may, "{method} {path} as {}: {status} {told}", role.word());
-            assert!(!status.is_server_error() && told.is_empty() == status.is_redirection(), "{method} {path}: {status}");
+            assert!(
+                !status.is_server_error() && told.is_empty() == status.is_redirection(),
+                "{method} {path}: {status}"
+            );
             assert!(status.is_redirection() || told.starts_with("<!doctype html>"), "{method} {path}: {told}");
             if !may {
                 let entry = played.entries(&played.ours).pop().unwrap();
