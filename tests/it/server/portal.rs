@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::postgres::Postgres;
 use super::served::{Browser, LOGIN, PASSPHRASE, Served, hidden, token};
 use crate::canary::{Canary, Sweep};
 use crate::double::{Answer, Double};
@@ -309,4 +310,27 @@ fn sessions_end_and_a_passphrase_changes() {
     assert_eq!(Browser::new(&served.url).sign_in(LOGIN, PASSPHRASE).status(), 403);
     assert_eq!(Browser::new(&served.url).sign_in(LOGIN, fresh).status(), 303);
     Sweep::for_canaries(&[Canary::of(fresh), Canary::of("LNYCANARYnot this one")]).tree(&served.data()).assert_clean();
+}
+
+#[test]
+fn the_pages_are_the_same_on_postgresql() {
+    let postgres = Postgres::start();
+    let served = Served::new(&["--database", &postgres.url()]);
+    let portal = Portal::of(&served);
+    for (name, expires) in [("b_1", "2020-01-01"), ("B-2", ""), ("a", "")] {
+        portal.store("generic_env", &[("name", name), ("n-0", "A"), ("v-0", "1"), ("expires", expires)]);
+    }
+    let names = |query: &str| -> Vec<String> {
+        let page = portal.get(&format!("/credentials{query}")).text();
+        let rows = page.split("<tbody>").nth(1).unwrap_or_default().split("<tr>").skip(1);
+        rows.map(|row| row.split("</a>").next().unwrap().rsplit('>').next().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(""), ["B-2", "a", "b_1"], "by bytes, as everywhere");
+    assert_eq!(names("?q=b"), ["B-2", "b_1"]);
+    assert_eq!(names("?q=b_"), ["b_1"]);
+    assert_eq!((names("?kind=registry"), names("?kind=generic_env&q=a")), (vec![], vec!["a".to_owned()]));
+    assert!(portal.get("/credentials").text().contains("Expired:"));
+    assert!(portal.browser.get("/account").text().contains("127.0.0.1"));
+    let made = portal.send("/keys", "/keys", &[("name", "ci"), ("permission", "credentials.read"), ("days", "30")]);
+    assert_eq!(made.status(), 201, "{}", made.text());
 }

@@ -8,13 +8,13 @@ use crate::peers::free_port;
 use crate::vaulted::{list, reveal, store_env};
 
 /// A PostgreSQL of its own. Ends when dropped.
-struct Postgres {
+pub struct Postgres {
     folder: tempfile::TempDir,
     port: u16,
 }
 
 impl Postgres {
-    fn start() -> Self {
+    pub fn start() -> Self {
         let made = Self { folder: tempfile::tempdir().expect("a folder"), port: free_port() };
         made.script("up.sh", &[&made.port.to_string()]);
         made
@@ -26,7 +26,7 @@ impl Postgres {
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("url")).expect("its address").trim().to_owned()
     }
 }

@@ -220,3 +220,25 @@ fn looking_changes_nothing() {
     }
     assert_eq!(played.kept(), before);
 }
+
+#[test]
+fn what_somebody_does_to_their_account_is_told_where_they_are_a_member() {
+    let played = Played::new();
+    let (browser, other) = (played.browser(&played.ours, Role::Reader), played.browser(&played.ours, Role::Reader));
+    let session = |browser: &Browser| browser.cookie.split('_').nth(2).unwrap().to_owned();
+    let foreign = played.send(&Method::POST, &format!("/account/sessions/{}/end", session(&other)), &browser);
+    assert_eq!(foreign.status(), StatusCode::NOT_FOUND, "another person's");
+    assert_eq!(played.page(&Method::GET, "/account", Some(&other), &[], "").status(), StatusCode::OK);
+    let form = format!("word={}&old=x&new=a+new+passphrase&again=a+new+passphrase", browser.word);
+    let headers = [("content-type", FORM), ("origin", HERE)];
+    let wrong = played.page(&Method::POST, "/account/passphrase", Some(&browser), &headers, &form);
+    assert_eq!(wrong.status(), StatusCode::FORBIDDEN);
+    let own = session(&browser);
+    let ended = played.send(&Method::POST, &format!("/account/sessions/{own}/end"), &browser);
+    assert_eq!(ended.headers()[header::LOCATION], "/sign-in");
+    assert!(ended.headers()[header::SET_COOKIE].to_str().unwrap().contains("Max-Age=0"));
+    let told: Vec<_> = played.entries(&played.ours).into_iter().rev().take(2).collect();
+    assert_eq!((&told[0]["action"], &told[0]["object"]), (&json!("session.end"), &json!(own)));
+    assert_eq!((&told[1]["action"], &told[1]["outcome"]), (&json!("passphrase.change"), &json!("denied")));
+    assert_eq!(told[0]["actor"], json!(browser.person));
+}
