@@ -155,13 +155,11 @@ async fn change(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -
             let page = page(server, &myself, Some(&problem))?;
             return Ok(page.status(StatusCode::UNPROCESSABLE_ENTITY).into_response());
         }
-        match replace(server, &myself, typed("old"), typed("new"))? {
-            Some(session) => Ok(sent_on("/account", Some(set_cookie(server, &session)))),
-            None => {
-                let page = page(server, &myself, Some("The passphrase that you have is another one."))?;
-                Ok(page.status(StatusCode::FORBIDDEN).into_response())
-            }
+        if let Some(session) = replace(server, &myself, typed("old"), typed("new"))? {
+            return Ok(sent_on("/account", Some(set_cookie(server, &session))));
         }
+        let page = page(server, &myself, Some("The passphrase that you have is another one."))?;
+        Ok(page.status(StatusCode::FORBIDDEN).into_response())
     })
     .await
 }

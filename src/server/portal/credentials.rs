@@ -1,6 +1,7 @@
 //! The credentials of an organization: the list of them, and where each of the other pages is.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
@@ -154,7 +155,7 @@ fn filter(inside: &Inside, asked: &Asked) -> String {
     let mut options = String::from("<option value=\"\">Every type</option>");
     for kind in PROVIDERS.iter().flat_map(|provider| provider.kinds()) {
         let chosen = if kind.id == asked.kind { " selected" } else { "" };
-        options.push_str(&format!("<option value=\"{}\"{chosen}>{}</option>", Text(kind.id), Text(kind.title)));
+        let _ = write!(options, "<option value=\"{}\"{chosen}>{}</option>", Text(kind.id), Text(kind.title));
     }
     format!(
         "<form class=\"row\" role=\"search\" method=\"get\" action=\"{}\">\n\

@@ -1,6 +1,7 @@
 //! A new credential: first its type, then its values.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
@@ -42,14 +43,15 @@ fn choose(inside: &Inside) -> Page {
     let mut items = String::new();
     for provider in PROVIDERS.iter().filter(|provider| !provider.signs_in()) {
         for kind in provider.kinds() {
-            items.push_str(&format!(
+            let _ = write!(
+                items,
                 "<li><a href=\"{}?kind={}\">{}<span>{}<small>{}</small></span></a></li>\n",
                 Text(&inside.path("credentials/new")),
                 Text(kind.id),
                 mark(kind.provider, kind.provider),
                 Text(&upper(kind.title)),
                 Text(provider.title()),
-            ));
+            );
         }
     }
     let body = format!("<p>What is it?</p>\n<ul class=\"kinds\">\n{items}</ul>");

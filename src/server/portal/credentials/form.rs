@@ -1,6 +1,7 @@
 //! The inputs for the values of a kind, and what was typed into them. A secret goes one way: in.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 
 use crate::credential::{Class, Field, FieldError, Fields, Kind, Raw};
 use crate::os::Env;
@@ -40,22 +41,24 @@ pub(super) fn inputs(kind: &Kind, known: &Known, named: &[String]) -> String {
     let mut html: String = kind.fields.iter().filter(|field| !field.derived).map(|field| one(field, known)).collect();
     if kind.open.is_some() {
         for name in &known.stored {
-            html.push_str(&format!(
+            let _ = write!(
+                html,
                 "<fieldset><legend>{0}</legend><label>Value<small>Stored; it stays where nothing is typed</small>{1}</label>\
                  <label class=\"check\"><input type=\"checkbox\" name=\"gone\" value=\"{0}\">Take it out</label></fieldset>\n",
                 Text(name),
                 many_lines(&format!("s-{name}"), true, false),
-            ));
+            );
         }
         for row in 0..ROWS {
             let name = named.get(row).map_or("", String::as_str);
-            html.push_str(&format!(
+            let _ = write!(
+                html,
                 "<fieldset><legend>Variable {}</legend><label>Name<input name=\"n-{row}\" autocomplete=\"off\" \
                  autocapitalize=\"none\" spellcheck=\"false\" value=\"{}\"></label><label>Value{}</label></fieldset>\n",
                 row + 1,
                 Text(name),
                 many_lines(&format!("v-{row}"), true, false),
-            ));
+            );
         }
     }
     html

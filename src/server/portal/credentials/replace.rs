@@ -37,7 +37,7 @@ pub(super) async fn show(
 
 /// One that comes of a sign-in has no values to type.
 fn typeable(metadata: Metadata) -> Answer<Metadata> {
-    let signs_in = provider::of(&metadata).is_none_or(|provider| provider.signs_in());
+    let signs_in = provider::of(&metadata).is_none_or(provider::Provider::signs_in);
     if signs_in { Err(Problem::not_found()) } else { Ok(metadata) }
 }
 

@@ -1,5 +1,6 @@
 //! One credential: all that may be seen of it, and asking its provider.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
@@ -141,20 +142,21 @@ fn actions(inside: &Inside, metadata: &Metadata) -> String {
     let mut all = String::new();
     if inside.may(Permission::CredentialsVerify) && !metadata.secret_names.is_empty() {
         let verify = Text(&at("verify")).to_string();
-        all.push_str(&format!(
+        let _ = write!(
+            all,
             "<form method=\"post\" action=\"{verify}\">{}<button>Verify now</button></form>\n",
             inside.word()
-        ));
+        );
     }
     if inside.may(Permission::CredentialsWrite) {
-        let signs_in = provider::of(metadata).is_some_and(|provider| provider.signs_in());
+        let signs_in = provider::of(metadata).is_some_and(provider::Provider::signs_in);
         let mut links = vec![("edit", "Edit")];
         if !signs_in {
             links.push(("values", "Replace values"));
         }
         links.push(("delete", "Delete"));
         for (rest, title) in links {
-            all.push_str(&format!("<a class=\"button quiet\" href=\"{}\">{title}</a>\n", Text(&at(rest))));
+            let _ = write!(all, "<a class=\"button quiet\" href=\"{}\">{title}</a>\n", Text(&at(rest)));
         }
     }
     if all.is_empty() { all } else { format!("<div class=\"actions\">\n{all}</div>\n") }
