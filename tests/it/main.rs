@@ -105,6 +105,7 @@ mod server {
     mod crashes;
     mod credentials;
     mod grants;
+    mod members;
     mod pages;
     mod postgres;
     mod real_browser;
