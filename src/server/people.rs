@@ -62,6 +62,11 @@ pub(crate) fn make(rows: &mut dyn Rows, login: &str, passphrase: &str, now: Date
     Ok(person)
 }
 
+/// Keeps another hash of a person's passphrase.
+pub(crate) fn keep_passphrase(rows: &mut dyn Rows, person: &str, passphrase: &str) -> Result<(), DbError> {
+    rows.execute("UPDATE people SET passphrase = $2 WHERE id = $1", values![person, passphrase]).map(|_| ())
+}
+
 /// Makes an organization with its owner.
 pub(crate) fn found(
     rows: &mut dyn Rows,

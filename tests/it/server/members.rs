@@ -123,8 +123,8 @@ fn nobody_rises_above_themselves_and_the_last_owner_stays() {
     let link = invite(&served, &owner, "reader");
     let token = link.split("token=").nth(1).unwrap();
     let fields = [("token", token), ("login", "Carol"), ("passphrase", PASSPHRASE), ("again", PASSPHRASE)];
-    let taken = Browser::new(&served.url).post("/join", &fields);
-    assert!(taken.status() == 422 && taken.text().contains("taken"), "{}", taken.text());
+    let refused = Browser::new(&served.url).post("/join", &fields);
+    assert!(refused.status() == 422 && refused.text().contains("taken"), "{}", refused.text());
     assert_eq!(Browser::new(&served.url).get(link.strip_prefix(&served.url).unwrap()).status(), 200, "and stays good");
     assert_eq!(members(&served, &owner).len(), 2);
 }
