@@ -180,7 +180,9 @@ fn answer(helper: &dyn Helper, words: &[String], env: &Env, ui: &Ui, http: &dyn 
     let vault = &*vault;
     let sign_in = |want: &Want, over: Option<&Metadata>| sign_in::sign_in(env, http, want, over);
     let net = Net { http, env, now: env.now() };
-    let desk = Desk { vault, net, env, sign_in: helper.signs_in().then_some(&sign_in) };
+    // A sign-in that a tool begins is kept on this machine.
+    let here = helper.signs_in() && on_a_server.is_none();
+    let desk = Desk { vault, net, env, sign_in: here.then_some(&sign_in) };
     if ui.answer_bytes(helper.greeting()).is_err() {
         return Code::Failed as u8;
     }

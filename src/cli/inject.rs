@@ -8,7 +8,6 @@ use crate::error::Result;
 use crate::os::files;
 use crate::run::resolve::Resolver;
 use crate::run::{RunError, dotenv, reference};
-use crate::vault::Vault;
 
 /// Fill a template: every reference in it becomes the value it stands for
 ///
@@ -32,15 +31,16 @@ pub(crate) struct Args {
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
-        let find = |name: &str| named::find(&vault, &profile, name);
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
+        let find = |name: &str| named::find(vault, &profile, name);
         let (place, text) = given::file(doors.env, &self.template)?;
         let pieces = reference::parse(text.expose(), 1).map_err(|reference::Malformed { line }| {
             RunError::Template { place: place.clone(), line, problem: dotenv::NO_REFERENCE }
         })?;
-        let mut resolver = Resolver::new(&vault, vault_door::net(doors), &find);
+        let mut resolver = Resolver::new(vault, vault_door::net(doors), &find);
         let filled = resolver.fill(&pieces, &place)?;
         let used: Vec<_> = resolver.used().cloned().collect();
         if let Some(path) = &self.out {

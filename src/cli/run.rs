@@ -25,7 +25,7 @@ use crate::run::variables::Changes;
 use crate::run::watch::Watch;
 use crate::run::{RunError, reference};
 use crate::secret::Secret;
-use crate::vault::{Vault, usable};
+use crate::vault::usable;
 
 mod supervise;
 
@@ -95,11 +95,12 @@ impl Args {
         // Before the keychain or the network starts a thread.
         let watch = Watch::start(Ui::leave)?;
         folder::sweep_all(doors.env);
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
-        let find = |name: &str| named::find(&vault, &profile, name);
-        let mut resolver = Resolver::new(&vault, vault_door::net(doors), &find);
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
+        let find = |name: &str| named::find(vault, &profile, name);
+        let mut resolver = Resolver::new(vault, vault_door::net(doors), &find);
         let template = self.env.as_deref().map(|path| template(doors, path)).transpose()?;
         let lines = template.as_ref().map(|(_, lines)| lines.as_slice()).unwrap_or_default();
         // What cannot be run is told before anybody is asked for anything.
@@ -108,8 +109,8 @@ impl Args {
             .transpose()?;
         let mut changes = Changes::default();
         let session = |name: &str| -> Result<Issued> {
-            let metadata = named::find(&vault, &profile, name)?;
-            Ok(usable::short(&vault, &metadata, &vault_door::net(doors))?.1)
+            let metadata = named::find(vault, &profile, name)?;
+            Ok(usable::short(vault, &metadata, &vault_door::net(doors))?.1)
         };
         let keys = self.credentials(&mut resolver, &mut changes, doors.env.now(), &session)?;
         if let Some((place, lines)) = &template {

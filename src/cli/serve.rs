@@ -102,7 +102,7 @@ impl Args {
         let link = settings.data.join(LINK);
         let mut tell = |notice| match notice {
             Notice::Listening { address, public, database } => {
-                files::remove(&link).map_err(told)?;
+                files::remove(&link).map_err(|failure| told(&failure))?;
                 doors.ui.done(&format!("Serving {public} on {address}"));
                 doors.ui.note(&format!("database: {database}"));
                 Ok(())
@@ -135,12 +135,12 @@ impl Args {
 
 fn keep(doors: &Doors<'_>, file: &std::path::Path, address: &Secret) -> std::result::Result<(), ServeError> {
     let line = zeroize::Zeroizing::new([address.expose(), "\n"].concat());
-    files::replace(file, line.as_bytes(), false).map_err(told)?;
+    files::replace(file, line.as_bytes(), false).map_err(|failure| told(&failure))?;
     doors.ui.say(&format!("The link that makes the first owner, good for an hour, is in {}", file.display()));
     Ok(())
 }
 
-fn told(failure: files::FileError) -> ServeError {
+fn told(failure: &files::FileError) -> ServeError {
     ServeError::Database(Box::new(std::io::Error::other(failure.to_string())), failure.code(), failure.mend())
 }
 

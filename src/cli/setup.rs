@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::provider;
 use crate::setup::{self, Done, Edit, Plan, SetupError, Site, TOOLS, Tool};
 use crate::text::{clean, printable};
-use crate::vault::{Vault, usable};
+use crate::vault::usable;
 
 /// Set a tool up so that it asks lanyard for its credentials
 ///
@@ -49,14 +49,15 @@ fn tools() -> clap::builder::PossibleValuesParser {
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
         let credentials = vault.list()?;
         let net = vault_door::net(doors);
         let exported = |metadata: &Metadata, format: &str| {
             let (credential, issued) =
-                usable::usable(&vault, metadata, &net).map_err(|failure| SetupError::Closed(Box::new(failure)))?;
+                usable::usable(vault, metadata, &net).map_err(|failure| SetupError::Closed(Box::new(failure)))?;
             Ok(provider::of(metadata).and_then(|provider| provider.file(format, &credential, &issued)))
         };
         let site = Site {

@@ -120,7 +120,7 @@ async fn look_up(
     let parsed = parsed.ok_or_else(Problem::unauthenticated)?;
     blocking(server, move |server| {
         let known = server.db.read(|rows| bearer::find(rows, &parsed))?.ok_or_else(Problem::unauthenticated)?;
-        let caller = caller(server, known, &source)?;
+        let caller = caller(server, &known, &source)?;
         match needed {
             Some(permission) if !caller.permissions.has(permission) => {
                 let event = Event { outcome: Outcome::Denied, ..Event::done("access", permission.word()) };
@@ -134,7 +134,7 @@ async fn look_up(
 }
 
 /// Who has this token, and what they may do with it now.
-fn caller(server: &Server, known: Known, source: &Source) -> Answer<Caller> {
+fn caller(server: &Server, known: &Known, source: &Source) -> Answer<Caller> {
     let now = now();
     let scope = known.grant.scope.clone();
     let actor = Actor { person: known.grant.person.clone(), token: known.id.clone(), ..source.actor() };

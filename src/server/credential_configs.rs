@@ -16,8 +16,8 @@ use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::state::Server;
 use super::vault::{OrgVault, Stored};
-use crate::vault::wire::{Amendment, Incoming, Note, Page, Shown, scope};
-use crate::vault::{Change, New, Vault, VaultError};
+use crate::vault::wire::{Amendment, Incoming, Note, Page, Shown, Told, scope};
+use crate::vault::{Change, New, Unfinished, Vault, VaultError};
 
 pub(crate) mod cursor;
 mod secrets;
@@ -99,7 +99,7 @@ async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Q
     blocking(&server, move |server| {
         server.tell(&caller.scope, &caller.actor, &Event::done("credential.list", ""))?;
         let vault = server.vault(caller.scope.clone(), caller.actor.clone());
-        let of = |metadata| Ok::<_, VaultError>(Shown::of(&metadata, &Default::default()));
+        let of = |metadata| Ok::<_, VaultError>(Shown::of(&metadata, &Unfinished::default()));
         if let Some(host) = &asked.host {
             let items = vault.for_host(host)?.into_iter().map(of).collect::<Result<_, _>>()?;
             return Ok(Json(Page { items, next: None }));
@@ -131,7 +131,7 @@ async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(incoming
         let kind = incoming.kind.as_deref().ok_or_else(|| Problem::invalid("a credential needs a kind"))?;
         let kind = values::kind(kind)?;
         let fields = values::first(kind, incoming.fields.unwrap_or_default(), incoming.data)?;
-        let verdict = incoming.verdict.as_ref().and_then(|told| told.verdict());
+        let verdict = incoming.verdict.as_ref().and_then(Told::verdict);
         let metadata = vault.put(New {
             name,
             scope,

@@ -17,7 +17,7 @@ use super::state::Server;
 use crate::text::clean;
 
 /// How long a request may take.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// The other end of the connection.
 #[derive(Debug, Clone, Copy)]

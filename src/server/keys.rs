@@ -52,16 +52,13 @@ impl Keys {
             }
         };
         let parts = [FORM, "master-key-proof", instance.as_str()];
-        match proof {
-            Some(proof) => {
-                let sealed = STANDARD.decode(proof).map_err(|_| DbError::Shape)?;
-                master.open(&sealed, &parts).map_err(|_| ServeError::OtherMasterKey { place: place.in_words() })?;
-            }
-            None => {
-                let sealed = master.seal(b"lanyard", &parts).map_err(|_| ServeError::NoRandom)?;
-                let proof = STANDARD.encode(sealed);
-                database.write(|rows| keep_setting(rows, "master-key-proof", &proof))?;
-            }
+        if let Some(proof) = proof {
+            let sealed = STANDARD.decode(proof).map_err(|_| DbError::Shape)?;
+            master.open(&sealed, &parts).map_err(|_| ServeError::OtherMasterKey { place: place.in_words() })?;
+        } else {
+            let sealed = master.seal(b"lanyard", &parts).map_err(|_| ServeError::NoRandom)?;
+            let proof = STANDARD.encode(sealed);
+            database.write(|rows| keep_setting(rows, "master-key-proof", &proof))?;
         }
         Ok(Self { master, instance, known: Mutex::default() })
     }

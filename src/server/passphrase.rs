@@ -52,6 +52,11 @@ pub(crate) fn is_right(passphrase: &Secret, kept: Option<&str>) -> bool {
     compared && kept.is_some()
 }
 
+/// Whether a hash was made with less than what new ones are made with.
+pub(crate) fn is_outdated(kept: &str) -> bool {
+    !kept.starts_with(&format!("$argon2id$v=19$m={MEMORY},t={PASSES},p=1$"))
+}
+
 fn compare(passphrase: &Secret, kept: &str) -> Option<bool> {
     if passphrase.expose().len() > LONGEST {
         return None;
@@ -87,6 +92,7 @@ mod tests {
         for wrong in ["correct horse batterY", "", "correct horse battery "] {
             assert!(!is_right(&secret(wrong), Some(&kept)), "{wrong}");
         }
+        assert!(!is_outdated(&kept) && is_outdated("$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$x"));
         assert!(!is_right(&secret("correct horse battery"), None));
         assert!(!is_right(&secret("correct horse battery"), Some("$argon2id$v=19$m=1")));
         assert_eq!(compare(&secret("x"), NOBODY), Some(false), "as long as any other");

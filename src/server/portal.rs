@@ -12,7 +12,9 @@ mod account;
 mod credentials;
 mod home;
 pub(crate) mod inside;
+mod join;
 mod keys;
+mod own;
 pub(crate) mod page;
 mod session;
 mod set_up;
@@ -22,13 +24,15 @@ mod sign_in;
 pub(crate) use session::{Visitor, same_origin, sign_in_first};
 
 pub(crate) fn routes() -> Vec<Route> {
-    let own = vec![
+    let ways_in = vec![
         Route::new(Method::GET, "/", Access::Page, home::show),
         Route::new(Method::GET, "/setup", Access::Page, set_up::show),
         Route::new(Method::POST, "/setup", Access::Page, set_up::submit),
+        Route::new(Method::GET, "/join", Access::Page, join::show),
+        Route::new(Method::POST, "/join", Access::Page, join::submit),
         Route::new(Method::GET, "/sign-in", Access::Page, sign_in::show),
         Route::new(Method::POST, "/sign-in", Access::Page, sign_in::submit),
         Route::new(Method::POST, "/sign-out", Access::Page, sign_in::sign_out),
     ];
-    [own, account::routes(), credentials::routes(), keys::routes()].into_iter().flatten().collect()
+    [ways_in, own::routes(), credentials::routes(), keys::routes()].into_iter().flatten().collect()
 }

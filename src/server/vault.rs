@@ -135,7 +135,9 @@ impl Vault for OrgVault<'_> {
             let page = self.page(&after, PAGE)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = (last.metadata.scope.project().unwrap_or_default().to_owned(), last.metadata.name.clone());
-            page.into_iter().for_each(|stored| see(stored.metadata));
+            for stored in page {
+                see(stored.metadata);
+            }
         }
     }
 
@@ -165,15 +167,14 @@ impl Vault for OrgVault<'_> {
     }
 
     fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
-        let opened = self.db.write(|rows| -> Result<Result<Credential, VaultError>, VaultError> {
+        self.db.write(|rows| -> Result<Result<Credential, VaultError>, VaultError> {
             let opened = self.open_in(rows, metadata);
             // What does not open is told as well, and the telling is kept.
             let outcome = if opened.is_ok() { Outcome::Done } else { Outcome::Failed };
             let event = Event { outcome, ..Event::done("secret.read", &metadata.id) };
             self.tell(rows, &event)?;
             Ok(opened)
-        })?;
-        opened
+        })?
     }
 
     fn put(&self, new: New) -> Result<Metadata, VaultError> {

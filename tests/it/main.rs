@@ -100,14 +100,17 @@ mod scan;
 mod scene;
 mod second_host;
 mod secure;
+#[cfg(feature = "server")]
 mod server {
     mod crashes;
     mod credentials;
     mod grants;
+    mod members;
     mod pages;
     mod portal;
     mod portal_seen;
     mod postgres;
+    mod real_browser;
     mod running;
     mod served;
 }

@@ -8,7 +8,7 @@ use crate::credential::Credential;
 use crate::error::{Code, Failure, Result, with_causes};
 use crate::provider::Verdict;
 use crate::text::clean;
-use crate::vault::{Vault, session};
+use crate::vault::session;
 
 /// End a sign-in at its service and take its tokens out of the vault
 #[derive(clap::Args, Debug)]
@@ -43,10 +43,11 @@ impl Failure for NoSignIn {
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
-        let metadata = named::find(&vault, &profile, &self.name)?;
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
+        let metadata = named::find(vault, &profile, &self.name)?;
         let name = typed(&metadata);
         if metadata.kind.field(Credential::SESSION).is_none() {
             let instead = ("take it out of the vault", "delete");

@@ -12,7 +12,7 @@ use crate::error::{Code, Failure, Result};
 use crate::os::files;
 use crate::provider::{self, Provider};
 use crate::secret::Secret;
-use crate::vault::{Vault, usable};
+use crate::vault::usable;
 
 /// Print a credential as variables or as an official tool's file
 ///
@@ -79,10 +79,11 @@ impl Failure for ExportFailure {
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
-        let metadata = named::find(&vault, &profile, &self.name)?;
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
+        let metadata = named::find(vault, &profile, &self.name)?;
         let known = provider::of(&metadata);
         let files = known.map(Provider::files).unwrap_or_default();
         let formats = ["env", "json", "dotenv"].into_iter().chain(files.iter().map(|(word, _)| *word));
@@ -94,7 +95,7 @@ impl Args {
         if !formats.clone().any(|word| word == self.format) {
             return Err(no_format().into());
         }
-        let (credential, issued) = usable::fresh(&vault, &metadata, &vault_door::net(doors))?;
+        let (credential, issued) = usable::fresh(vault, &metadata, &vault_door::net(doors))?;
         let variables = known.map(|provider| provider.export(&credential, &issued)).unwrap_or_default();
         let content = match self.format.as_str() {
             "env" => Content::Text(shell(&variables, files)?),

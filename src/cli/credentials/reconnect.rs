@@ -9,7 +9,7 @@ use crate::credential::{Credential, Fields, Raw};
 use crate::error::{Code, Failure, Result};
 use crate::provider::Verdict;
 use crate::text::clean;
-use crate::vault::{New, Vault};
+use crate::vault::New;
 
 /// Sign in again to the service of a credential
 #[derive(clap::Args, Debug)]
@@ -51,10 +51,11 @@ impl Failure for OtherAccount {
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
-        let metadata = named::find(&vault, &profile, &self.name)?;
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
+        let metadata = named::find(vault, &profile, &self.name)?;
         let name = typed(&metadata);
         if metadata.kind.field(Credential::SESSION).is_none() {
             let instead = ("put in new values", "update");

@@ -21,10 +21,11 @@ pub(crate) struct Args {
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
-        let metadata = named::find(&vault, &profile, &self.name)?;
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
+        let metadata = named::find(vault, &profile, &self.name)?;
         let mut told = |step: Step| {
             doors.ui.note(match step {
                 Step::Resuming => "an earlier rotation was interrupted; ending it",
@@ -34,7 +35,7 @@ impl Args {
                 Step::Revoking => "revoking the old one",
             });
         };
-        let (rotated, left) = rotate::rotate(&vault, &metadata, &vault_door::net(doors), &mut told)?;
+        let (rotated, left) = rotate::rotate(vault, &metadata, &vault_door::net(doors), &mut told)?;
         if let Some(failure) = left {
             let name = typed(&rotated);
             doors.ui.warn(&format!(

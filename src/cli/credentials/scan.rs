@@ -93,9 +93,10 @@ impl Failure for ScanFailure {
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        let (_, profile) = active::active(doors)?;
+        let (config, profile) = active::active(doors)?;
         let clock = || doors.env.now();
-        let vault = vault_door::local(doors, &profile, &clock);
+        let vault = vault_door::of(doors, &config, &profile, &clock)?;
+        let vault = &*vault;
         let started = Instant::now();
         let mut found = self.look(doors)?;
         if self.verify || (self.import && !self.no_verify) {
@@ -106,10 +107,10 @@ impl Args {
         let took = started.elapsed();
         let json = active::output_json(&profile);
         let (fates, broken) = if self.import {
-            self.confirm(doors, &vault, &found, json)?;
-            self.import(doors, &vault, &found)
+            self.confirm(doors, vault, &found, json)?;
+            self.import(doors, vault, &found)
         } else {
-            (known_to(&vault, &found)?, None)
+            (known_to(vault, &found)?, None)
         };
         let shown = Shown { doors, found: &found, fates: &fates, took, is_verified: self.verify || self.import };
         if json {

@@ -15,7 +15,7 @@ use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::Server;
-use crate::vault::wire::{Incoming, with_data};
+use crate::vault::wire::{Incoming, Told, with_data};
 use crate::vault::{New, Vault};
 
 /// Which secrets are asked for.
@@ -78,7 +78,7 @@ pub(super) async fn put(
             expires: incoming.expires,
             tags: incoming.tags.unwrap_or_else(|| old.tags.clone()),
             note: incoming.note.unwrap_or_else(|| old.note.clone()),
-            verdict: incoming.verdict.as_ref().and_then(|told| told.verdict()),
+            verdict: incoming.verdict.as_ref().and_then(Told::verdict),
             replaces: Some(old),
             retiring: incoming.retiring,
         })?;

@@ -19,18 +19,15 @@ pub(super) fn first(
     data: Option<BTreeMap<String, Secret>>,
 ) -> Answer<Fields> {
     refuse_secrets(kind, &plain)?;
-    match data {
-        Some(data) => Ok(Fields::parse(kind, raw(plain, data)?)?),
-        None => {
-            for (name, value) in &plain {
-                let field = kind
-                    .field(name)
-                    .ok_or_else(|| Problem::invalid(format!("the {} has no such field", kind.title)))?;
-                (field.check)(value).map_err(|problem| Problem::invalid(format!("{name} is malformed: {problem}")))?;
-            }
-            Ok(Fields { kind, plain, secrets: BTreeMap::new() })
-        }
+    if let Some(data) = data {
+        return Ok(Fields::parse(kind, raw(plain, data)?)?);
     }
+    for (name, value) in &plain {
+        let field =
+            kind.field(name).ok_or_else(|| Problem::invalid(format!("the {} has no such field", kind.title)))?;
+        (field.check)(value).map_err(|problem| Problem::invalid(format!("{name} is malformed: {problem}")))?;
+    }
+    Ok(Fields { kind, plain, secrets: BTreeMap::new() })
 }
 
 /// New values in the place of old ones: fields that are not named stay.

@@ -36,7 +36,7 @@ impl Address {
             return (!file.is_empty()).then(|| Self::Sqlite(data.join(file)));
         }
         let url = Url::parse(text).ok()?;
-        (matches!(url.scheme(), "postgres" | "postgresql") && url.host_str().is_some()).then(|| Self::Postgres(url))
+        (matches!(url.scheme(), "postgres" | "postgresql") && url.host_str().is_some()).then_some(Self::Postgres(url))
     }
 
     /// What a person may read of it: never the password.
@@ -103,6 +103,14 @@ impl Database {
         match &self.engine {
             Engine::Sqlite(engine) => engine.read(work),
             Engine::Postgres(engine) => engine.transaction(true, work),
+        }
+    }
+
+    /// Overwrites what recent writes have left beside the rows, keys above all. Where somebody is reading, the next time
+    /// does it.
+    pub(crate) fn forget(&self) {
+        if let Engine::Sqlite(engine) = &self.engine {
+            engine.empty_log();
         }
     }
 

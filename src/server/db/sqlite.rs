@@ -60,6 +60,14 @@ impl Sqlite {
         Ok(done)
     }
 
+    /// Moves the log into the file and empties it.
+    pub(super) fn empty_log(&self) {
+        let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(cause) = connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)") {
+            tracing::debug!(%cause, "the log is not empty");
+        }
+    }
+
     pub(super) fn read<T, E: From<DbError>>(&self, work: impl FnOnce(&mut dyn Rows) -> Result<T, E>) -> Result<T, E> {
         let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut connection = match idle {

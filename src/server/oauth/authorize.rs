@@ -64,17 +64,18 @@ struct Question {
 
 impl Asked {
     /// What may be put to a person; else what the browser is shown, or where it is sent with an error.
-    fn check(&self, server: &Server) -> Result<Question, Response> {
-        let page = |why| Page::refusal(StatusCode::BAD_REQUEST, why).into_response();
+    fn check(&self, server: &Server) -> Result<Question, Box<Response>> {
+        let page = |why| Box::new(Page::refusal(StatusCode::BAD_REQUEST, why).into_response());
         // Until it is clear where an answer may go, none goes anywhere.
         let client = self.client_id.as_deref().and_then(client::find);
         let client = client.ok_or_else(|| page("The program that sent you here is not known to this server."))?;
         let given = self.redirect_uri.as_deref().unwrap_or_default();
-        let redirect = client.may_use(given);
+        let redirect = client::loopback(given);
         let redirect =
             redirect.ok_or_else(|| page("The program that sent you here names an address that is not its own."))?;
         let state = self.state.clone().filter(|state| state.len() <= STATE);
-        let refuse = |error| sent_on(answer(server, &redirect, &[("error", error)], state.as_deref()).as_str(), None);
+        let refuse =
+            |error| Box::new(sent_on(answer(server, &redirect, &[("error", error)], state.as_deref()).as_str(), None));
         if self.response_type.as_deref() != Some("code") {
             return Err(refuse("unsupported_response_type"));
         }
@@ -126,7 +127,7 @@ pub(super) async fn show(
 ) -> Response {
     let question = match asked.check(&server) {
         Ok(question) => question,
-        Err(response) => return response,
+        Err(response) => return *response,
     };
     let Some(signed_in) = visitor.signed_in else {
         return sign_in_first(uri.path_and_query().map_or("/", |path| path.as_str()));
@@ -157,7 +158,7 @@ pub(super) async fn submit(
     }
     let question = match decided.asked.check(&server) {
         Ok(question) => question,
-        Err(response) => return Ok(response),
+        Err(response) => return Ok(*response),
     };
     let member = visitor
         .signed_in

@@ -16,6 +16,7 @@ use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
 use crate::server::db::values;
 use crate::server::people;
+use crate::server::permission::Permission;
 use crate::server::problem::Answer;
 use crate::server::state::{Server, now};
 use crate::server::token;
@@ -71,7 +72,7 @@ pub(super) async fn userinfo(State(server): State<Arc<Server>>, caller: Caller) 
             "sub": caller.person.id,
             "preferred_username": caller.person.login,
             "organization": { "id": caller.scope.id(), "name": name, "role": caller.role.word() },
-            "permissions": caller.permissions.iter().map(|permission| permission.word()).collect::<Vec<_>>(),
+            "permissions": caller.permissions.iter().map(Permission::word).collect::<Vec<_>>(),
         })))
     })
     .await

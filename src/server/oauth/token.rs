@@ -153,9 +153,9 @@ fn by_code(server: &Server, client: &str, asked: &Asked, source: &Source) -> Giv
         if !parsed.is(&hash) {
             return Ok(bad());
         }
-        let spend = "UPDATE codes SET spent = $2 WHERE id = $1 AND spent IS NULL";
+        let claim = "UPDATE codes SET spent = $2 WHERE id = $1 AND spent IS NULL";
         let at = now().timestamp_millis();
-        if spent.is_some() || rows.execute(spend, values![&parsed.id, at])? == 0 {
+        if spent.is_some() || rows.execute(claim, values![&parsed.id, at])? == 0 {
             // Somebody else has it, too: what was given for it ends (RFC 6749 section 4.1.2).
             bearer::revoke_family(rows, &grant, now())?;
             tell_reuse(rows, server, &grant, source)?;

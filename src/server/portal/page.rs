@@ -168,6 +168,10 @@ button.quiet { color: var(--ink); background: none; border-color: var(--line); m
 :focus-visible { outline: 3px solid var(--brand); outline-offset: 2px; }
 [role=alert] { color: var(--bad); font-weight: 600; }
 .hint { font-size: 15px; color: var(--soft); }
+select {
+  width: 100%; margin-top: 6px; padding: 11px 12px; font: inherit; color: inherit; background: var(--ground);
+  border: 1px solid var(--line); border-radius: 10px;
+}
 dt { font-size: 15px; color: var(--soft); }
 dd { font-weight: 600; overflow-wrap: anywhere; }
 footer { display: flex; align-items: center; gap: 10px; font-size: 14px; font-weight: 600; color: var(--soft); }

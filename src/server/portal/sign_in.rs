@@ -99,6 +99,9 @@ fn sign_in(server: &Server, given: &Given, source: &Source, former: Option<&str>
         Ok(people::by_login(rows, &login)?)
     })?;
     let is_right = passphrase::is_right(&given.passphrase, found.as_ref().map(|(_, kept)| kept.as_str()));
+    let outdated = is_right && found.as_ref().is_some_and(|(_, kept)| passphrase::is_outdated(kept));
+    // Made with what was enough once; now is the one time that the passphrase is here to make it anew.
+    let renewed = if outdated { passphrase::hash(&given.passphrase) } else { None };
     server.db.write(|rows| {
         let Some((person, _)) = found.filter(|_| is_right) else {
             attempt.failed(rows, now)?;
@@ -108,6 +111,9 @@ fn sign_in(server: &Server, given: &Given, source: &Source, former: Option<&str>
             return Ok(None);
         };
         attempt.succeeded(rows)?;
+        if let Some(renewed) = &renewed {
+            people::keep_passphrase(rows, &person.id, renewed)?;
+        }
         if let Some(former) = former {
             people::sign_out(rows, former)?;
         }

@@ -233,7 +233,7 @@ impl OrgVault<'_> {
 
     /// Removes a credential with its secrets; with a revision, only while the row is of it.
     pub(crate) fn remove_if(&self, metadata: &Metadata, revision: Option<i64>) -> Result<bool, VaultError> {
-        self.change(&Event::done("credential.delete", &metadata.id), |rows| {
+        let removed = self.change(&Event::done("credential.delete", &metadata.id), |rows| {
             if revision.is_some() {
                 self.standing(rows, metadata, revision)?;
             }
@@ -242,7 +242,9 @@ impl OrgVault<'_> {
             rows.execute("DELETE FROM data_keys WHERE org = $1 AND credential = $2", whose)?;
             rows.execute("DELETE FROM secrets WHERE org = $1 AND credential = $2", whose)?;
             Ok(rows.execute("DELETE FROM credentials WHERE org = $1 AND id = $2", whose)? > 0)
-        })
+        })?;
+        self.db.forget();
+        Ok(removed)
     }
 }
 

@@ -113,6 +113,28 @@ fn what_is_moved_in_the_database_does_not_open() {
 }
 
 #[test]
+fn what_is_deleted_is_overwritten() {
+    let scratch = Scratch::new();
+    let mine = Whole::of(&scratch);
+    let stored = mine.put(New::named("db", variables(&[("A", "1")]))).unwrap();
+    let rests = |rows: &mut dyn Rows| {
+        let mut key = rows.first("SELECT wrapped FROM data_keys", &[])?.unwrap();
+        let mut secret = rows.first("SELECT sealed FROM secrets", &[])?.unwrap();
+        Ok::<_, DbError>([key.bytes(0)?, secret.bytes(0)?])
+    };
+    let rested = scratch.db.read(rests).unwrap();
+    let is_there = |bytes: &[u8]| {
+        ["server.db", "server.db-wal"].iter().any(|file| {
+            let held = std::fs::read(scratch.dir.path().join(file)).unwrap_or_default();
+            held.windows(bytes.len()).any(|part| part == bytes)
+        })
+    };
+    assert!(rested.iter().all(|bytes| is_there(bytes)), "what is looked for is found while it is there");
+    assert!(mine.remove(&stored).unwrap());
+    assert!(!rested.iter().any(|bytes| is_there(bytes)));
+}
+
+#[test]
 fn what_cannot_be_audited_is_not_done() {
     let scratch = Scratch::new();
     let mine = Whole::of(&scratch);

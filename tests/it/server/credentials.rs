@@ -37,6 +37,11 @@ fn a_command_line_works_on_the_server_as_on_its_own_vault() {
     assert_eq!(list(&stage).len(), 2);
     let taken = stage.run_with(&["credentials", "store", "env", "A=-", "--name", "db"], b"x");
     assert!(taken.code != Some(0) && taken.stderr().contains("db"), "{taken}");
+    let exported = stage.run(&["credentials", "export", "db", "--format", "env"]).ends(0).stdout();
+    assert!(exported.contains("LNYCANARYvalue0123456789"), "{exported}");
+    let told =
+        stage.run(&["run", "--credential", "db", "--no-mask", "--", "sh", "-c", "printf %s \"$PASSWORD\""]).ends(0);
+    assert_eq!(told.stdout(), "LNYCANARYvalue0123456789");
     stage.run(&["credentials", "rename", "db", "database"]).ends(0);
     stage.run(&["credentials", "delete", "database", "--yes"]).ends(0);
     assert_eq!(list(&other).len(), 1);
@@ -120,8 +125,8 @@ fn a_change_is_made_to_what_was_seen_alone() {
     assert_eq!(served.api("GET", &path, &key, "").json()["note"], "one");
     // One that is used through another is not deleted under it.
     let through = r#"{"name":"b","kind":"registry_ecr","fields":{"url":"https://public.ecr.aws","source":"a","region":"us-east-1"},"data":{}}"#;
-    let user = served.api("POST", "/credential-configs", &key, through);
-    assert_eq!(user.status(), 201, "{}", user.text());
+    let made = served.api("POST", "/credential-configs", &key, through);
+    assert_eq!(made.status(), 201, "{}", made.text());
     let used = served.api("DELETE", &path, &key, "");
     assert_eq!((used.status(), &used.json()["used_by"]), (409, &json!(["credential b"])));
     assert_eq!(served.api("DELETE", &format!("{path}?force=true"), &key, "").status(), 204);

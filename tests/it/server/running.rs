@@ -4,8 +4,9 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use super::served::{LOGIN, PASSPHRASE, Served};
+use super::served::{Browser, LOGIN, PASSPHRASE, Served};
 use crate::canary::{Canary, Sweep};
+use crate::secure::{Authority, NAMES};
 use crate::stage::Stage;
 use crate::wire;
 
@@ -33,6 +34,73 @@ fn the_first_owner_is_made_once() {
     assert!(!served.data().join("setup-link").exists());
     let home = served.browser().get("/").text();
     assert!(home.contains(LOGIN) && home.contains("Acme &lt;&amp;&gt; &quot;Söhne&quot;") && home.contains("owner"));
+}
+
+#[test]
+fn of_many_who_set_it_up_at_once_one_does() {
+    let served = Served::fresh(&[]);
+    let link = served.link();
+    let token = link.split("token=").nth(1).unwrap();
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let all: Vec<_> = (0..6)
+            .map(|number| {
+                let url = &served.url;
+                scope.spawn(move || {
+                    let login = format!("owner-{number}");
+                    let fields = [
+                        ("token", token),
+                        ("organization", "Acme"),
+                        ("login", login.as_str()),
+                        ("passphrase", PASSPHRASE),
+                        ("again", PASSPHRASE),
+                    ];
+                    Browser::new(url).post("/setup", &fields).status()
+                })
+            })
+            .collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 303).count(), 1, "{statuses:?}");
+    assert!(statuses.iter().all(|status| [303, 409].contains(status)), "{statuses:?}");
+}
+
+#[test]
+fn under_tls_the_cookie_is_this_hosts_alone() {
+    let authority = Authority::new();
+    let certificate = authority.issue("server", NAMES, None);
+    std::fs::set_permissions(&certificate.key, PermissionsExt::from_mode(0o600)).unwrap();
+    let (chain, key) = (certificate.pem.to_str().unwrap(), certificate.key.to_str().unwrap());
+    let served = Served::fresh(&["--tls-certificate", chain, "--tls-key", key]);
+    std::fs::set_permissions(&certificate.key, PermissionsExt::from_mode(0o644)).unwrap();
+    let open = served.stage.run(&served.words(&["--check", "--listen", "127.0.0.1:0"]));
+    assert!(open.code == Some(3) && open.stderr().contains("the certificate in"), "{open}");
+    let curl = |words: &[&str]| {
+        let output = std::process::Command::new("curl")
+            .args(["-si", "--cacert", authority.pem().to_str().unwrap()])
+            .args(words)
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(served.url.starts_with("https://"), "{}", served.url);
+    let healthy = curl(&[&format!("{}/healthz", served.url)]);
+    assert!(
+        healthy.starts_with("HTTP/1.1 200") && healthy.contains("strict-transport-security: max-age="),
+        "{healthy}"
+    );
+    assert!(wire::get(&served.url.replace("https", "http")).is_none_or(|answer| answer.status() >= 400));
+    let link = served.link();
+    let token = link.split("token=").nth(1).unwrap();
+    let form = wire::form(&[
+        ("token", token),
+        ("organization", "Acme"),
+        ("login", LOGIN),
+        ("passphrase", PASSPHRASE),
+        ("again", PASSPHRASE),
+    ]);
+    let origin = format!("Origin: {}", served.url);
+    let done = curl(&["-H", &origin, "-d", &form, &format!("{}/setup", served.url)]);
+    assert!(done.contains("set-cookie: __Host-lanyard=") && done.contains("; Secure"), "{done}");
 }
 
 #[test]
@@ -98,7 +166,7 @@ fn it_ends_in_order_and_answers_who_is_there() {
 #[test]
 fn nothing_that_is_secret_lies_in_the_data() {
     let served = Served::new(&[]);
-    let mut browser = super::served::Browser::new(&served.url);
+    let mut browser = Browser::new(&served.url);
     assert_eq!(browser.sign_in(LOGIN, "LNYCANARYwrongwrongwrong").status(), 403);
     let session = served.browser().cookie().unwrap().split('=').nth(1).unwrap().to_owned();
     let secret = session.rsplit('_').nth(1).unwrap().to_owned();
