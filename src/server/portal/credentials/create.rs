@@ -43,9 +43,9 @@ fn choose(inside: &Inside) -> Page {
     let mut items = String::new();
     for provider in PROVIDERS.iter().filter(|provider| !provider.signs_in()) {
         for kind in provider.kinds() {
-            let _ = write!(
+            let _ = writeln!(
                 items,
-                "<li><a href=\"{}?kind={}\">{}<span>{}<small>{}</small></span></a></li>\n",
+                "<li><a href=\"{}?kind={}\">{}<span>{}<small>{}</small></span></a></li>",
                 Text(&inside.path("credentials/new")),
                 Text(kind.id),
                 mark(kind.provider, kind.provider),

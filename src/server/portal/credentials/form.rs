@@ -41,20 +41,20 @@ pub(super) fn inputs(kind: &Kind, known: &Known, named: &[String]) -> String {
     let mut html: String = kind.fields.iter().filter(|field| !field.derived).map(|field| one(field, known)).collect();
     if kind.open.is_some() {
         for name in &known.stored {
-            let _ = write!(
+            let _ = writeln!(
                 html,
                 "<fieldset><legend>{0}</legend><label>Value<small>Stored; it stays where nothing is typed</small>{1}</label>\
-                 <label class=\"check\"><input type=\"checkbox\" name=\"gone\" value=\"{0}\">Take it out</label></fieldset>\n",
+                 <label class=\"check\"><input type=\"checkbox\" name=\"gone\" value=\"{0}\">Take it out</label></fieldset>",
                 Text(name),
                 many_lines(&format!("s-{name}"), true, false),
             );
         }
         for row in 0..ROWS {
             let name = named.get(row).map_or("", String::as_str);
-            let _ = write!(
+            let _ = writeln!(
                 html,
                 "<fieldset><legend>Variable {}</legend><label>Name<input name=\"n-{row}\" autocomplete=\"off\" \
-                 autocapitalize=\"none\" spellcheck=\"false\" value=\"{}\"></label><label>Value{}</label></fieldset>\n",
+                 autocapitalize=\"none\" spellcheck=\"false\" value=\"{}\"></label><label>Value{}</label></fieldset>",
                 row + 1,
                 Text(name),
                 many_lines(&format!("v-{row}"), true, false),

@@ -142,9 +142,9 @@ fn actions(inside: &Inside, metadata: &Metadata) -> String {
     let mut all = String::new();
     if inside.may(Permission::CredentialsVerify) && !metadata.secret_names.is_empty() {
         let verify = Text(&at("verify")).to_string();
-        let _ = write!(
+        let _ = writeln!(
             all,
-            "<form method=\"post\" action=\"{verify}\">{}<button>Verify now</button></form>\n",
+            "<form method=\"post\" action=\"{verify}\">{}<button>Verify now</button></form>",
             inside.word()
         );
     }
@@ -156,7 +156,7 @@ fn actions(inside: &Inside, metadata: &Metadata) -> String {
         }
         links.push(("delete", "Delete"));
         for (rest, title) in links {
-            let _ = write!(all, "<a class=\"button quiet\" href=\"{}\">{title}</a>\n", Text(&at(rest)));
+            let _ = writeln!(all, "<a class=\"button quiet\" href=\"{}\">{title}</a>", Text(&at(rest)));
         }
     }
     if all.is_empty() { all } else { format!("<div class=\"actions\">\n{all}</div>\n") }
