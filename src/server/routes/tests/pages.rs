@@ -10,6 +10,9 @@ struct Browser {
     word: String,
 }
 
+/// Headers and body of a form, and how it is refused.
+type Case<'c> = (&'c [(&'c str, &'c str)], &'c str, StatusCode);
+
 const FORM: &str = "application/x-www-form-urlencoded";
 const HERE: &str = "http://127.0.0.1:7447";
 
@@ -177,7 +180,7 @@ fn a_form_counts_if_it_is_of_this_session_and_from_here() {
     let (browser, other) = (played.browser(&played.ours, Role::Owner), played.browser(&played.ours, Role::Owner));
     let session = played.kept();
     let (own, strange) = (format!("word={}", browser.word), format!("word={}", other.word));
-    let cases: [(&[(&str, &str)], &str, StatusCode); 9] = [
+    let cases: [Case<'_>; 9] = [
         (&[("content-type", FORM)], &own, StatusCode::FORBIDDEN),
         (&[("content-type", FORM), ("origin", "null")], &own, StatusCode::FORBIDDEN),
         (&[("content-type", FORM), ("origin", "http://evil.127.0.0.1:7447")], &own, StatusCode::FORBIDDEN),
