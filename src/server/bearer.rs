@@ -124,17 +124,3 @@ pub(crate) fn revoke(rows: &mut dyn Rows, scope: &OrgScope, id: &str, now: DateT
     )?;
     Ok(revoked > 0)
 }
-
-/// Ends every token of a person in an organization.
-pub(crate) fn revoke_all(
-    rows: &mut dyn Rows,
-    scope: &OrgScope,
-    person: &str,
-    now: DateTime<Utc>,
-) -> Result<(), DbError> {
-    rows.execute(
-        "UPDATE tokens SET revoked = $3 WHERE org = $1 AND person = $2 AND revoked IS NULL",
-        values![scope.id(), person, now.timestamp_millis()],
-    )?;
-    Ok(())
-}

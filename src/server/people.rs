@@ -53,30 +53,22 @@ pub(crate) fn by_id(rows: &mut dyn Rows, id: &str) -> Result<Option<Person>, DbE
     row.map(|mut row| Ok(Person { id: row.text(0)?, login: row.text(1)? })).transpose()
 }
 
-/// Makes a person, who has this passphrase's hash.
-pub(crate) fn make(rows: &mut dyn Rows, login: &str, passphrase: &str, now: DateTime<Utc>) -> Result<String, KeyError> {
-    let person = id::new("person", now).map_err(|_| KeyError::NoRandom)?;
-    rows.execute(
-        "INSERT INTO people (id, login, passphrase, created) VALUES ($1, $2, $3, $4)",
-        values![&person, login, passphrase, now.timestamp_millis()],
-    )?;
-    Ok(person)
-}
-
 /// Keeps another hash of a person's passphrase.
 pub(crate) fn keep_passphrase(rows: &mut dyn Rows, person: &str, passphrase: &str) -> Result<(), DbError> {
     rows.execute("UPDATE people SET passphrase = $2 WHERE id = $1", values![person, passphrase]).map(|_| ())
 }
 
-/// Makes an organization with its owner.
+/// Makes an organization with its owner, who has this passphrase's hash.
 pub(crate) fn found(
     rows: &mut dyn Rows,
     keys: &Keys,
     organization: &str,
-    owner: &str,
+    login: &str,
+    passphrase: &str,
     now: DateTime<Utc>,
-) -> Result<OrgScope, KeyError> {
-    let org = OrgScope::of(id::new("org", now).map_err(|_| KeyError::NoRandom)?);
+) -> Result<(Person, OrgScope), KeyError> {
+    let made = |prefix| id::new(prefix, now).map_err(|_| KeyError::NoRandom);
+    let (org, person) = (OrgScope::of(made("org")?), made("person")?);
     let at = now.timestamp_millis();
     rows.execute(
         "INSERT INTO organizations (id, name, created) VALUES ($1, $2, $3)",
@@ -84,10 +76,14 @@ pub(crate) fn found(
     )?;
     keys.make(rows, &org, now)?;
     rows.execute(
-        "INSERT INTO members (org, person, role, created) VALUES ($1, $2, $3, $4)",
-        values![org.id(), owner, Role::Owner.word(), at],
+        "INSERT INTO people (id, login, passphrase, created) VALUES ($1, $2, $3, $4)",
+        values![&person, login, passphrase, at],
     )?;
-    Ok(org)
+    rows.execute(
+        "INSERT INTO members (org, person, role, created) VALUES ($1, $2, $3, $4)",
+        values![org.id(), &person, Role::Owner.word(), at],
+    )?;
+    Ok((Person { id: person, login: login.to_owned() }, org))
 }
 
 /// The organizations that a person is in, by name.

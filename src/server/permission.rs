@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// One thing that a caller may do. Its word is an OAuth scope, too. A new one comes last: then owners and admins have it,
-/// and nobody else.
+/// One thing that a caller may do. Its word is an OAuth scope, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Permission {
     /// See credentials, without their secrets.
@@ -16,20 +15,12 @@ pub(crate) enum Permission {
     SecretsRead,
     /// Make, see and revoke API keys of one's own.
     KeysManage,
-    /// See, invite, change and remove members.
-    MembersManage,
 }
 
 impl Permission {
     /// Every permission.
-    pub(crate) const ALL: [Self; 6] = [
-        Self::CredentialsRead,
-        Self::CredentialsWrite,
-        Self::CredentialsVerify,
-        Self::SecretsRead,
-        Self::KeysManage,
-        Self::MembersManage,
-    ];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::CredentialsRead, Self::CredentialsWrite, Self::CredentialsVerify, Self::SecretsRead, Self::KeysManage];
 
     /// The word.
     pub(crate) fn word(self) -> &'static str {
@@ -39,7 +30,6 @@ impl Permission {
             Self::CredentialsVerify => "credentials.verify",
             Self::SecretsRead => "secrets.read",
             Self::KeysManage => "keys.manage",
-            Self::MembersManage => "members.manage",
         }
     }
 
@@ -51,7 +41,6 @@ impl Permission {
             Self::CredentialsVerify => "Ask providers whether credentials are good",
             Self::SecretsRead => "Read secrets",
             Self::KeysManage => "Make and revoke your API keys",
-            Self::MembersManage => "Invite, change and remove members",
         }
     }
 }
@@ -103,22 +92,22 @@ impl Permissions {
     }
 }
 
-/// What a member is in an organization, from the lowest to the highest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// What a member is in an organization.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Looks at it.
-    Reader,
-    /// Works with it.
-    Member,
-    /// Runs it.
-    Admin,
     /// Whoever set it up, and whoever they name.
     Owner,
+    /// Runs it.
+    Admin,
+    /// Works with it.
+    Member,
+    /// Looks at it.
+    Reader,
 }
 
 impl Role {
     /// Every role.
-    pub(crate) const ALL: [Self; 4] = [Self::Reader, Self::Member, Self::Admin, Self::Owner];
+    pub(crate) const ALL: [Self; 4] = [Self::Owner, Self::Admin, Self::Member, Self::Reader];
 
     /// The word in the database and in JSON.
     pub(crate) fn word(self) -> &'static str {
@@ -135,18 +124,11 @@ impl Role {
         Self::ALL.into_iter().find(|role| role.word() == word)
     }
 
-    /// Whether whoever has it may give, change and take that role: none above their own.
-    pub(crate) fn may_give(self, role: Self) -> bool {
-        self >= Self::Admin && role <= self
-    }
-
     /// What it may do.
     pub(crate) fn permissions(self) -> Permissions {
-        let highest = match self {
-            Self::Owner | Self::Admin => return Permissions::all(),
-            Self::Member => Permission::KeysManage,
-            Self::Reader => return Permissions([Permission::CredentialsRead, Permission::KeysManage].into()),
-        };
-        Permissions(Permission::ALL.into_iter().filter(|permission| *permission <= highest).collect())
+        Permissions(match self {
+            Self::Owner | Self::Admin | Self::Member => return Permissions::all(),
+            Self::Reader => [Permission::CredentialsRead, Permission::KeysManage].into_iter().collect(),
+        })
     }
 }

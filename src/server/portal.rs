@@ -8,11 +8,9 @@ use axum::http::Method;
 use super::caller::Access;
 use super::routes::Route;
 
-mod account;
 mod credentials;
 mod home;
 pub(crate) mod inside;
-mod join;
 mod keys;
 mod own;
 pub(crate) mod page;
@@ -28,8 +26,6 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new(Method::GET, "/", Access::Page, home::show),
         Route::new(Method::GET, "/setup", Access::Page, set_up::show),
         Route::new(Method::POST, "/setup", Access::Page, set_up::submit),
-        Route::new(Method::GET, "/join", Access::Page, join::show),
-        Route::new(Method::POST, "/join", Access::Page, join::submit),
         Route::new(Method::GET, "/sign-in", Access::Page, sign_in::show),
         Route::new(Method::POST, "/sign-in", Access::Page, sign_in::submit),
         Route::new(Method::POST, "/sign-out", Access::Page, sign_in::sign_out),

@@ -11,7 +11,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 
 use super::caller::{Access, admit};
 use super::state::Server;
-use super::{api_keys, credential_configs, edge, health, members, oauth, portal};
+use super::{api_keys, credential_configs, edge, health, oauth, portal};
 
 /// The longest body: the largest secrets there are.
 const BODY: usize = 4 << 20;
@@ -38,17 +38,10 @@ impl Route {
 }
 
 fn all() -> Vec<Route> {
-    [
-        health::routes(),
-        portal::routes(),
-        oauth::routes(),
-        credential_configs::routes(),
-        api_keys::routes(),
-        members::routes(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [health::routes(), portal::routes(), oauth::routes(), credential_configs::routes(), api_keys::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Method, path and what is demanded, of each route.

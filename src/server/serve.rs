@@ -6,16 +6,16 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::audit::{self, Broken};
-use super::db::{Database, DbError, OrgScope};
+use super::db::{Database, DbError, OrgScope, values};
 use super::error::ServeError;
-use super::invitations::{self, Purpose};
-use super::keys::{KeyError, Keys, Master};
+use super::keys::{Keys, Master};
 use super::routes::router;
 use super::settings::Settings;
 use super::state::{Server, now, room};
 use super::{listen, people, sweep, tls};
 use crate::os::files;
 use crate::secret::{Secret, SecretStore};
+use crate::server::token::{self, Kind};
 
 /// The link that makes the first owner is good for so long.
 const LINK: TimeDelta = TimeDelta::hours(1);
@@ -125,17 +125,23 @@ fn open(settings: &Settings, store: &dyn SecretStore) -> Result<(Database, Keys)
     Ok((db, keys))
 }
 
-/// A new link for the first owner, where there is none.
+/// A new link for the first owner, where there is none. A link that was made before does not count any more.
 fn set_up_link(server: &Server) -> Result<Option<Secret>, ServeError> {
-    let made = server.db.write(|rows| -> Result<_, KeyError> {
-        let is_new = people::is_empty(rows)?;
-        is_new.then(|| invitations::make(rows, &Purpose::SetUp, LINK, now())).transpose()
-    });
-    let made = made.map_err(|failure| match failure {
-        KeyError::Db(failure) => failure.into(),
-        _ => ServeError::NoRandom,
+    let minted = token::mint(Kind::Invitation).map_err(|_| ServeError::NoRandom)?;
+    let (made, ends) = (now().timestamp_millis(), (now() + LINK).timestamp_millis());
+    let is_new = server.db.write(|rows| -> Result<bool, DbError> {
+        if !people::is_empty(rows)? {
+            return Ok(false);
+        }
+        rows.execute("DELETE FROM invitations WHERE purpose = 'setup'", &[])?;
+        rows.execute(
+            "INSERT INTO invitations (id, hash, purpose, created, expires) VALUES ($1, $2, 'setup', $3, $4)",
+            values![&minted.id, &minted.hash, made, ends],
+        )?;
+        Ok(true)
     })?;
-    Ok(made.map(|made| Secret::new([&server.address("/setup?token="), made.token.expose()].concat())))
+    let link = || Secret::new([&server.address("/setup?token="), minted.token.expose()].concat());
+    Ok(is_new.then(link))
 }
 
 /// Done when the process is asked to end.

@@ -105,7 +105,6 @@ mod server {
     mod crashes;
     mod credentials;
     mod grants;
-    mod members;
     mod pages;
     mod portal;
     mod portal_seen;

@@ -132,7 +132,7 @@ pub(crate) fn sign_in_first(to: &str) -> Response {
 /// The path to go on to after a sign-in: one of this server's own, or the first page.
 pub(crate) fn local_path(next: Option<&str>) -> &str {
     let is_local = |next: &&str| {
-        let known = ["/authorize?", "/device", "/join?", "/portal/", "/account"];
+        let known = ["/authorize?", "/device", "/portal/", "/account"];
         let known = known.iter().any(|known| next.starts_with(known));
         known && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
     };

@@ -8,17 +8,16 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::account::{self, Account};
 use super::page::{Page, Text, sent_on};
 use super::session::{same_origin, set_cookie};
 use crate::secret::Secret;
 use crate::server::audit::{self, Actor, Event};
 use crate::server::bridge::blocking;
 use crate::server::caller::Asker;
-use crate::server::db::{DbError, Rows};
-use crate::server::invitations::{self, Invitation, Purpose};
+use crate::server::db::{DbError, Rows, values};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
+use crate::server::token::{self, Kind};
 use crate::server::{passphrase, people};
 
 #[derive(Deserialize)]
@@ -36,10 +35,10 @@ pub(super) struct Wanted {
 }
 
 pub(super) async fn show(State(server): State<Arc<Server>>, Query(link): Query<Link>) -> Answer<Response> {
-    let good = blocking(&server, move |server| {
-        Ok(server.db.read(|rows| good(rows, &link.token)).map(|good| good.map(|_| link.token))?)
+    let is_good = blocking(&server, move |server| {
+        Ok(server.db.read(|rows| is_good(rows, &link.token)).map(|good| good.then_some(link.token))?)
     });
-    Ok(match good.await? {
+    Ok(match is_good.await? {
         Some(token) => form(&token, "", "", None).into_response(),
         None => spent().into_response(),
     })
@@ -53,19 +52,27 @@ fn spent() -> Page {
 }
 
 fn form(token: &Secret, organization: &str, login: &str, problem: Option<&str>) -> Page {
-    let told = problem.map(|problem| format!("<p role=\"alert\">{}</p>", Text(problem))).unwrap_or_default();
+    let problem = problem.map(|problem| format!("<p role=\"alert\">{}</p>", Text(problem))).unwrap_or_default();
     let body = format!(
-        "<p>You make the organization and become its owner. Others join by your invitation.</p>\n{told}\n\
+        "<p>You make the organization and become its owner. Others join later.</p>\n{problem}\n\
          <form method=\"post\" action=\"/setup\">\n\
          <input type=\"hidden\" name=\"token\" value=\"{}\">\n\
          <label>Organization<input name=\"organization\" required maxlength=\"64\" value=\"{}\"></label>\n\
-         {}<button>Set up</button>\n</form>",
+         <label>Your login<small>An e-mail address or a name</small>\
+         <input name=\"login\" required maxlength=\"128\" autocomplete=\"username\" autocapitalize=\"none\" \
+         spellcheck=\"false\" value=\"{}\"></label>\n\
+         <label>Passphrase<small>12 characters at least; a few words are good</small>\
+         <input name=\"passphrase\" type=\"password\" required minlength=\"12\" maxlength=\"1024\" \
+         autocomplete=\"new-password\"></label>\n\
+         <label>The same again<input name=\"again\" type=\"password\" required maxlength=\"1024\" \
+         autocomplete=\"new-password\"></label>\n\
+         <button>Set up</button>\n</form>",
         Text(token.expose()),
         Text(organization),
-        account::fields(login),
+        Text(login),
     );
     let page = Page::new("Set up this server", body);
-    if problem.is_some() { page.status(StatusCode::UNPROCESSABLE_ENTITY) } else { page }
+    if problem.is_empty() { page } else { page.status(StatusCode::UNPROCESSABLE_ENTITY) }
 }
 
 pub(super) async fn submit(
@@ -77,38 +84,37 @@ pub(super) async fn submit(
     if let Err(page) = same_origin(&server, &headers) {
         return Ok(page.into_response());
     }
+    let login = people::login(&wanted.login);
     let organization = wanted.organization.trim().to_owned();
-    let account = if organization.is_empty() || organization.chars().count() > 64 {
-        Err("The organization needs a name of at most 64 characters.")
+    let problem = if organization.is_empty() || organization.chars().count() > 64 {
+        Some("The organization needs a name of at most 64 characters.")
+    } else if login.is_none() {
+        Some("A login has letters, digits and . _ @ + - and begins with a letter or a digit.")
+    } else if wanted.passphrase != wanted.again {
+        Some("The two passphrases differ.")
     } else {
-        Account::check(&wanted.login, Some(wanted.passphrase), Some(wanted.again))
+        passphrase::check(&wanted.passphrase).err()
     };
-    let account = match account {
-        Ok(account) => account,
-        Err(problem) => {
-            return Ok(form(&wanted.token, &organization, &wanted.login, Some(problem)).into_response());
-        }
+    let (Some(login), None) = (login, problem) else {
+        return Ok(form(&wanted.token, &organization, &wanted.login, problem).into_response());
     };
     let _turn = server.stretching.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     let made = blocking(&server, move |server| {
-        if server.db.read(|rows| good(rows, &wanted.token))?.is_none() {
+        if !server.db.read(|rows| is_good(rows, &wanted.token))? {
             return Ok(None);
         }
-        let hash = passphrase::hash(&account.passphrase).ok_or_else(|| Problem::internal("no hash"))?;
+        let hash = passphrase::hash(&wanted.passphrase).ok_or_else(|| Problem::internal("no hash"))?;
         let now = now();
         server.db.write(|rows| -> Answer<_> {
-            let link = good(rows, &wanted.token)?;
-            let Some(link) = link else { return Ok(None) };
-            if !invitations::spend(rows, &link, now)? {
+            if !spend(rows, &wanted.token)? {
                 return Ok(None);
             }
-            let person = people::make(rows, &account.login, &hash, now)?;
-            let scope = people::found(rows, &server.keys, &organization, &person, now)?;
-            let actor = Actor { person: person.clone(), ..source.actor() };
-            for event in [Event::done("organization.create", scope.id()), Event::done("member.join", &person)] {
+            let (person, scope) = people::found(rows, &server.keys, &organization, &login, &hash, now)?;
+            let actor = Actor { person: person.id.clone(), ..source.actor() };
+            for event in [Event::done("organization.create", scope.id()), Event::done("member.create", &person.id)] {
                 audit::append(rows, &server.keys, &scope, &actor, &event, now)?;
             }
-            Ok(Some(people::sign_in(rows, &person, now)?.token))
+            Ok(Some(people::sign_in(rows, &person.id, now)?.token))
         })
     });
     Ok(match made.await? {
@@ -117,8 +123,22 @@ pub(super) async fn submit(
     })
 }
 
-/// The link of this token, if it would make an owner now.
-fn good(rows: &mut dyn Rows, token: &Secret) -> Result<Option<Invitation>, DbError> {
-    let found = invitations::find(rows, token, now())?;
-    Ok(found.filter(|found| matches!(found.purpose, Purpose::SetUp)))
+/// Whether a link would make an owner now.
+fn is_good(rows: &mut dyn Rows, token: &Secret) -> Result<bool, DbError> {
+    let Some(parsed) = token::parse(token.expose()).filter(|parsed| parsed.kind == Kind::Invitation) else {
+        return Ok(false);
+    };
+    let one = "SELECT hash FROM invitations WHERE id = $1 AND purpose = 'setup' AND spent IS NULL AND expires > $2";
+    let Some(mut row) = rows.first(one, values![&parsed.id, now().timestamp_millis()])? else { return Ok(false) };
+    Ok(parsed.is(&row.bytes(0)?) && people::is_empty(rows)?)
+}
+
+/// Spends a link: of several who try at once, one succeeds.
+fn spend(rows: &mut dyn Rows, token: &Secret) -> Result<bool, DbError> {
+    if !is_good(rows, token)? {
+        return Ok(false);
+    }
+    let Some(parsed) = token::parse(token.expose()) else { return Ok(false) };
+    let spend = "UPDATE invitations SET spent = $2 WHERE id = $1 AND spent IS NULL";
+    Ok(rows.execute(spend, values![&parsed.id, now().timestamp_millis()])? > 0)
 }

@@ -12,8 +12,7 @@ fn browse(steps: &Value) -> Value {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), steps.to_string()).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/browser/chromium-server.mjs");
-    let output =
-        Command::new("node").arg(script).arg(file.path()).stdin(Stdio::null()).output().expect("node is there");
+    let output = Command::new("node").arg(script).arg(file.path()).stdin(Stdio::null()).output().expect("node is there");
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
 }
 

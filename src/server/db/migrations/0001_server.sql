@@ -102,14 +102,11 @@ CREATE TABLE sessions (
     expires BIGINT NOT NULL
 );
 
--- Links that are good once: `setup` makes the first owner, `join` a member of an organization.
+-- The link that makes the first owner.
 CREATE TABLE invitations (
     id TEXT PRIMARY KEY,
     hash BYTEA NOT NULL,
     purpose TEXT NOT NULL,
-    org TEXT REFERENCES organizations (id),
-    role TEXT NOT NULL,
-    inviter TEXT NOT NULL,
     created BIGINT NOT NULL,
     expires BIGINT NOT NULL,
     spent BIGINT
