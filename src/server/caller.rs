@@ -16,6 +16,7 @@ use super::db::{DbError, OrgScope, Rows, values};
 use super::edge::Source;
 use super::people::{self, Person};
 use super::permission::{Permission, Permissions, Role};
+use super::portal::inside;
 use super::problem::{Answer, Problem};
 use super::state::{Server, now};
 use super::token::{self, Kind, Parsed};
@@ -27,6 +28,10 @@ pub(crate) enum Access {
     Anyone,
     /// A page of the portal: the handler asks for a session and checks where a form comes from.
     Page,
+    /// A page of an organization: a session of a member whose role has this permission, and a form of that session.
+    Inside(Permission),
+    /// A page of whoever is signed in, and a form of that session.
+    Personal,
     /// Any token that counts.
     Token,
     /// A token with this permission in the whole organization.
@@ -40,7 +45,7 @@ impl Access {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Anyone => "anyone",
-            Self::Page => "page",
+            Self::Page | Self::Inside(_) | Self::Personal => "page",
             Self::Token => "token",
             Self::Permission(permission) | Self::InProject(permission) => permission.word(),
         }
@@ -146,6 +151,8 @@ pub(crate) async fn admit(
 ) -> Response {
     let needed = match access {
         Access::Anyone | Access::Page => return next.run(request).await,
+        Access::Inside(permission) => return inside::admit(&server, Some(permission), request, next).await,
+        Access::Personal => return inside::admit(&server, None, request, next).await,
         Access::Token => None,
         Access::Permission(_) | Access::InProject(_) => Some(access),
     };

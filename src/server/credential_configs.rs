@@ -19,10 +19,12 @@ use super::vault::{OrgVault, Stored};
 use crate::vault::wire::{Amendment, Incoming, Note, Page, Shown, Told, scope};
 use crate::vault::{Change, New, Unfinished, Vault, VaultError};
 
-mod cursor;
+pub(crate) mod cursor;
 mod secrets;
 mod values;
 mod verify;
+
+pub(crate) use verify::{asked, is_telling};
 
 /// So many come on a page unless fewer are asked for, and never more.
 const USUAL: i64 = 50;

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::audit::Actor;
 use super::db::{DbError, OrgScope, Rows, values};
 use super::keys::{KeyError, Keys};
 use super::permission::{Permission, Permissions, Role};
@@ -9,7 +10,7 @@ use super::token::{self, Kind, Minted};
 use crate::vault::id;
 
 /// A session ends after so long without use, and in any case.
-const IDLE: TimeDelta = TimeDelta::hours(12);
+pub(crate) const IDLE: TimeDelta = TimeDelta::hours(12);
 const LONGEST: TimeDelta = TimeDelta::days(7);
 
 /// Somebody who can sign in.
@@ -211,10 +212,17 @@ pub(crate) fn signed_in_at(rows: &mut dyn Rows, id: &str) -> Result<Option<i64>,
     row.map(|mut row| row.int(0)).transpose()
 }
 
-/// Notes that a session is in use, if that was last noted longer ago than `every` milliseconds.
-pub(crate) fn note_session(rows: &mut dyn Rows, id: &str, now: DateTime<Utc>, every: i64) -> Result<(), DbError> {
+/// Notes that a session is in use and where from, if that was last noted longer ago than `every` milliseconds.
+pub(crate) fn note_session(
+    rows: &mut dyn Rows,
+    id: &str,
+    from: &Actor,
+    now: DateTime<Utc>,
+    every: i64,
+) -> Result<(), DbError> {
     let at = now.timestamp_millis();
-    rows.execute("UPDATE sessions SET used = $2 WHERE id = $1 AND used < $3", values![id, at, at - every]).map(|_| ())
+    let note = "UPDATE sessions SET used = $2, address = $4, agent = $5 WHERE id = $1 AND (used < $3 OR address = '')";
+    rows.execute(note, values![id, at, at - every, &from.address, &from.agent]).map(|_| ())
 }
 
 /// Ends a session.

@@ -8,18 +8,23 @@ use axum::http::Method;
 use super::caller::Access;
 use super::routes::Route;
 
+mod credentials;
 mod half;
 mod home;
+pub(crate) mod inside;
+mod keys;
+mod own;
 pub(crate) mod page;
 mod second_factor;
 mod session;
 mod set_up;
+mod shell;
 mod sign_in;
 
 pub(crate) use session::{SignedIn, Visitor, same_origin, set_cookie, sign_in_first};
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![
+    let ways_in = vec![
         Route::new(Method::GET, "/", Access::Page, home::show),
         Route::new(Method::GET, "/setup", Access::Page, set_up::show),
         Route::new(Method::POST, "/setup", Access::Page, set_up::submit),
@@ -29,5 +34,6 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new(Method::POST, "/sign-out", Access::Page, sign_in::sign_out),
         Route::new(Method::GET, second_factor::PATH, Access::Page, second_factor::show),
         Route::new(Method::POST, second_factor::PATH, Access::Page, second_factor::submit),
-    ]
+    ];
+    [ways_in, own::routes(), credentials::routes(), keys::routes()].into_iter().flatten().collect()
 }

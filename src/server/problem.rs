@@ -96,6 +96,11 @@ impl Problem {
         self
     }
 
+    /// Why, in words without a full stop.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// The status.
     pub(crate) fn status(&self) -> StatusCode {
         self.status

@@ -28,6 +28,9 @@ macro_rules! columns {
     };
 }
 
+mod listed;
+pub(crate) use listed::Narrowed;
+
 /// The vault of an organization, as one caller sees it.
 pub(crate) struct OrgVault<'s> {
     pub(crate) db: &'s Database,

@@ -117,6 +117,8 @@ mod server {
     mod other_client;
     mod pages;
     mod places;
+    mod portal;
+    mod portal_seen;
     mod postgres;
     mod real_browser;
     mod rotation;

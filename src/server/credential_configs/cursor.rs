@@ -12,7 +12,7 @@ use crate::server::problem::{Answer, Problem};
 const CODE: usize = 32;
 
 /// The cursor after a credential.
-pub(super) fn write(keys: &Keys, scope: &OrgScope, last: &Metadata) -> Answer<String> {
+pub(crate) fn write(keys: &Keys, scope: &OrgScope, last: &Metadata) -> Answer<String> {
     let place = [last.scope.project().unwrap_or_default(), "\n", &last.name].concat();
     let mut bytes = code(keys, scope, &place)?.to_vec();
     bytes.extend_from_slice(place.as_bytes());
@@ -20,7 +20,7 @@ pub(super) fn write(keys: &Keys, scope: &OrgScope, last: &Metadata) -> Answer<St
 }
 
 /// The project and the name that a cursor stands after.
-pub(super) fn read(keys: &Keys, scope: &OrgScope, text: &str) -> Answer<(String, String)> {
+pub(crate) fn read(keys: &Keys, scope: &OrgScope, text: &str) -> Answer<(String, String)> {
     let bad = || Problem::bad("the cursor is none of this list");
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| bad())?;
     let (found, place) = bytes.split_at_checked(CODE).ok_or_else(bad)?;

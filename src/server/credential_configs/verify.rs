@@ -31,20 +31,7 @@ pub(super) async fn ask(
         if reaches_out(&vault, &metadata)? {
             caller.must(server, Permission::CredentialsVerify, None)?;
         }
-        if metadata.secret_names.is_empty() {
-            let status = StatusCode::UNPROCESSABLE_ENTITY;
-            return Err(Problem::new(status, "no-secrets", "no secrets are stored for this credential"));
-        }
-        let can_be_asked = provider::of(&metadata).is_some_and(|provider| provider.asks_by_http(&metadata));
-        if !can_be_asked {
-            return Err(cannot_be_asked());
-        }
-        let http = Connector { allowed: &server.allowed_hosts };
-        let net = Net { http: &http, env: &server.env, now: now() };
-        let verdict = verify::one(&vault, &metadata, &net)?;
-        if verdict.outcome == Outcome::CannotBeAsked {
-            return Err(cannot_be_asked());
-        }
+        let verdict = asked(server, &vault, &metadata)?;
         Ok(Json(told(&verdict)))
     })
     .await
@@ -66,15 +53,39 @@ fn reaches_out(vault: &OrgVault<'_>, metadata: &Metadata) -> Answer<bool> {
     Ok(true)
 }
 
+/// Asks the provider about a credential, and notes what it says.
+pub(crate) fn asked(server: &Server, vault: &OrgVault<'_>, metadata: &Metadata) -> Answer<Verdict> {
+    if metadata.secret_names.is_empty() {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        return Err(Problem::new(status, "no-secrets", "no secrets are stored for this credential"));
+    }
+    let can_be_asked = provider::of(metadata).is_some_and(|provider| provider.asks_by_http(metadata));
+    if !can_be_asked {
+        return Err(cannot_be_asked());
+    }
+    let http = Connector { allowed: &server.allowed_hosts };
+    let net = Net { http: &http, env: &server.env, now: now() };
+    let verdict = verify::one(vault, metadata, &net)?;
+    if verdict.outcome == Outcome::CannotBeAsked {
+        return Err(cannot_be_asked());
+    }
+    Ok(verdict)
+}
+
 fn cannot_be_asked() -> Problem {
     let status = StatusCode::UNPROCESSABLE_ENTITY;
     Problem::new(status, "cannot-be-asked", "the server can ask nobody about this credential")
 }
 
+/// Whether a verdict is the provider's own, so that its reason may be told.
+pub(crate) fn is_telling(verdict: &Verdict) -> bool {
+    !matches!(verdict.outcome, Outcome::Unreachable | Outcome::Tls | Outcome::Unexpected)
+}
+
 /// What the provider said. Of an address that did not answer as it should, no more than that is told: a server is no
 /// eye for those who want to know what stands where.
 fn told(verdict: &Verdict) -> Value {
-    let is_telling = !matches!(verdict.outcome, Outcome::Unreachable | Outcome::Tls | Outcome::Unexpected);
+    let is_telling = is_telling(verdict);
     let valid = matches!(verdict.outcome, Outcome::Valid | Outcome::Insufficient);
     let mut told = json!({ "valid": valid, "outcome": verdict.outcome.word() });
     if valid {

@@ -7,6 +7,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_server.sql"),
     include_str!("migrations/0010_team.sql"),
     include_str!("migrations/0020_audit.sql"),
+    include_str!("migrations/0030_portal.sql"),
     include_str!("migrations/0040_identity.sql"),
 ];
 

@@ -25,10 +25,17 @@ pub(super) async fn show(State(server): State<Arc<Server>>, visitor: Visitor) ->
     let organizations: String = signed_in
         .members
         .iter()
-        .map(|member| format!("<dt>{}</dt><dd>{}</dd>", Text(member.role.word()), Text(&member.organization)))
+        .map(|member| {
+            format!(
+                "<dt>{}</dt><dd><a href=\"/portal/{}/credentials\">{}</a></dd>",
+                Text(member.role.word()),
+                Text(member.scope.id()),
+                Text(&member.organization)
+            )
+        })
         .collect();
     let body = format!(
-        "<p>Signed in as <strong>{}</strong>.</p>\n<dl>{organizations}</dl>\n\
+        "<p>Signed in as <a href=\"/account\">{}</a>.</p>\n<dl>{organizations}</dl>\n\
          <p class=\"hint\">In a terminal: <code>lanyard auth login --service {}</code></p>\n\
          <p><a href=\"/second-factor\">Second factor</a></p>\n\
          <form method=\"post\" action=\"/sign-out\"><input type=\"hidden\" name=\"word\" value=\"{}\">\

@@ -3,6 +3,7 @@
 //! There is no script and no outside resource; the one style is allowed by its hash. Text from anywhere else goes
 //! through [`Text`], which escapes it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::LazyLock;
 
@@ -33,15 +34,17 @@ impl fmt::Display for Text<'_> {
 /// A page.
 pub(crate) struct Page {
     status: StatusCode,
-    title: &'static str,
+    title: Cow<'static, str>,
     body: String,
     form_action: String,
+    /// What stands above a page of the portal's inside.
+    navigation: Option<String>,
 }
 
 impl Page {
     /// A page with this title and content, whose texts are escaped already.
-    pub(crate) fn new(title: &'static str, body: String) -> Self {
-        Self { status: StatusCode::OK, title, body, form_action: "'self'".into() }
+    pub(crate) fn new(title: impl Into<Cow<'static, str>>, body: String) -> Self {
+        Self { status: StatusCode::OK, title: title.into(), body, form_action: "'self'".into(), navigation: None }
     }
 
     /// The same with another status.
@@ -53,6 +56,12 @@ impl Page {
     /// Lets its form end at another origin, too: browsers hold a form to that through every redirect.
     pub(crate) fn may_end_at(mut self, origin: &str) -> Self {
         self.form_action = format!("'self' {origin}");
+        self
+    }
+
+    /// The same within the frame of the portal's inside, with this navigation.
+    pub(crate) fn within(mut self, navigation: String) -> Self {
+        self.navigation = Some(navigation);
         self
     }
 
@@ -76,18 +85,29 @@ pub(crate) fn sent_on(to: &str, cookie: Option<String>) -> Response {
 
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        static HASH: LazyLock<String> = LazyLock::new(|| STANDARD.encode(Sha256::digest(STYLE)));
+        static HASH: LazyLock<String> = LazyLock::new(|| hash(STYLE));
+        static INSIDE_HASH: LazyLock<String> = LazyLock::new(|| hash(INSIDE));
+        let Self { title, body, navigation, .. } = &self;
+        let title = Text(title);
+        let (styles, style, above, place) = match navigation {
+            None => (format!("'sha256-{}'", *HASH), String::new(), String::new(), "<body>"),
+            Some(navigation) => (
+                format!("'sha256-{}' 'sha256-{}'", *HASH, *INSIDE_HASH),
+                format!("<style>{INSIDE}</style>\n"),
+                format!("<a class=\"skip\" href=\"#main\">Skip to the content</a>\n{navigation}\n"),
+                "<body class=\"inside\">",
+            ),
+        };
         let policy = format!(
-            "default-src 'none'; style-src 'sha256-{}'; frame-ancestors 'none'; base-uri 'none'; form-action {}",
-            *HASH, self.form_action
+            "default-src 'none'; style-src {styles}; frame-ancestors 'none'; base-uri 'none'; form-action {}",
+            self.form_action
         );
-        let Self { title, body, .. } = &self;
         let html = format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title} · Lanyard</title>\n\
-             <style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{body}\n</main>\n\
-             <footer><b aria-hidden=\"true\"></b>Lanyard</footer>\n</body>\n</html>\n"
+             <style>{STYLE}</style>\n{style}</head>\n{place}\n{above}<main id=\"main\">\n<h1>{title}</h1>\n{body}\n\
+             </main>\n<footer><b aria-hidden=\"true\"></b>Lanyard</footer>\n</body>\n</html>\n"
         );
         let mut response = (self.status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response();
         let headers = response.headers_mut();
@@ -97,6 +117,13 @@ impl IntoResponse for Page {
         response
     }
 }
+
+fn hash(style: &str) -> String {
+    STANDARD.encode(Sha256::digest(style))
+}
+
+/// The style of the pages behind a sign-in, after that of every page.
+const INSIDE: &str = include_str!("inside.css");
 
 /// The style of every page.
 const STYLE: &str = r#"
@@ -126,7 +153,7 @@ h1 { font-size: 26px; font-weight: 650; line-height: 1.25; letter-spacing: -.015
 p, form, ul, dl { margin-top: 16px; }
 ul { padding-left: 20px; }
 svg { display: block; margin: 16px auto 0; max-width: 100%; height: auto; border-radius: 10px; }
-a { color: var(--brand); }
+a { color: var(--brand); text-underline-offset: 3px; }
 label { display: block; margin-top: 16px; font-weight: 600; font-size: 15px; }
 label small { display: block; font-weight: 400; color: var(--soft); }
 input {
@@ -142,6 +169,10 @@ button.quiet { color: var(--ink); background: none; border-color: var(--line); m
 :focus-visible { outline: 3px solid var(--brand); outline-offset: 2px; }
 [role=alert] { color: var(--bad); font-weight: 600; }
 .hint { font-size: 15px; color: var(--soft); }
+select {
+  width: 100%; margin-top: 6px; padding: 11px 12px; font: inherit; color: inherit; background: var(--ground);
+  border: 1px solid var(--line); border-radius: 10px;
+}
 dt { font-size: 15px; color: var(--soft); }
 dd { font-weight: 600; overflow-wrap: anywhere; }
 footer { display: flex; align-items: center; gap: 10px; font-size: 14px; font-weight: 600; color: var(--soft); }
@@ -174,6 +205,11 @@ mod tests {
                  form-action 'self'"
             )
         );
-        assert!(!STYLE.contains("url(") && !STYLE.contains("@import"));
+        let inside = Page::new("<i>", String::new()).within("<nav></nav>".into()).into_response();
+        let policy = inside.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+        assert!(policy.contains(&format!("style-src 'sha256-{hash}' 'sha256-{}';", super::hash(INSIDE))), "{policy}");
+        for style in [STYLE, INSIDE] {
+            assert!(!style.contains("url(") && !style.contains("@import") && !style.contains("</"));
+        }
     }
 }

@@ -61,12 +61,13 @@ impl FromRequestParts<Arc<Server>> for Visitor {
     async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Problem> {
         let source = parts.extensions.get::<Source>().cloned().unwrap_or_default();
         let Some(token) = cookie(server, &parts.headers) else { return Ok(Self { source, signed_in: None }) };
-        let signed_in = blocking(server, move |server| look_up(server, &token)).await?;
+        let actor = source.actor();
+        let signed_in = blocking(server, move |server| look_up(server, &token, &actor)).await?;
         Ok(Self { source, signed_in })
     }
 }
 
-fn look_up(server: &Server, token: &Secret) -> Answer<Option<SignedIn>> {
+fn look_up(server: &Server, token: &Secret, from: &Actor) -> Answer<Option<SignedIn>> {
     let now = now();
     let found = server.db.read(|rows| -> Answer<_> {
         let Some((person, session)) = people::session(rows, token.expose(), now)? else { return Ok(None) };
@@ -74,7 +75,7 @@ fn look_up(server: &Server, token: &Secret) -> Answer<Option<SignedIn>> {
         Ok(Some((person, session, members)))
     })?;
     let Some((person, session, members)) = found else { return Ok(None) };
-    server.db.write(|rows| people::note_session(rows, &session, now, NOTED))?;
+    server.db.write(|rows| people::note_session(rows, &session, from, now, NOTED))?;
     let key = server.keys.derived("form").ok_or_else(|| Problem::internal("no key for forms"))?;
     let form_word = URL_SAFE_NO_PAD.encode(key.code(&[token.expose().as_bytes()]));
     Ok(Some(SignedIn { person, members, session, form_word }))
@@ -131,8 +132,8 @@ pub(crate) fn sign_in_first(to: &str) -> Response {
 /// The path to go on to after a sign-in: one of this server's own, or the first page.
 pub(crate) fn local_path(next: Option<&str>) -> &str {
     let is_local = |next: &&str| {
-        let known =
-            ["/authorize?", "/device", "/invite?", "/second-factor"].iter().any(|known| next.starts_with(known));
+        let known = ["/authorize?", "/device", "/invite?", "/second-factor", "/portal/", "/account"];
+        let known = known.iter().any(|known| next.starts_with(known));
         known && next.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
     };
     next.filter(is_local).unwrap_or("/")
@@ -145,6 +146,7 @@ mod tests {
     #[test]
     fn a_sign_in_goes_on_to_this_server_alone() {
         assert_eq!(local_path(Some("/authorize?client_id=lanyard")), "/authorize?client_id=lanyard");
+        assert_eq!(local_path(Some("/portal/org_1/credentials?q=a")), "/portal/org_1/credentials?q=a");
         assert_eq!(local_path(Some("/device?user_code=BCDF-GHJK")), "/device?user_code=BCDF-GHJK");
         for other in
             ["//evil.example", "https://evil.example", "/\\evil.example", "/authorize?\r\nx", "", "javascript:1"]

@@ -24,6 +24,7 @@ use crate::vault::contract::variables;
 use crate::vault::{Change, New, Unfinished, Vault, VaultError};
 
 mod contract;
+mod pages;
 mod team;
 
 /// A server with two organizations of one shape.
@@ -186,6 +187,24 @@ const TABLE: &[(&str, &str, &str)] = &[
     ("POST", "/sign-out", "page"),
     ("GET", "/second-factor", "page"),
     ("POST", "/second-factor", "page"),
+    ("GET", "/account", "page"),
+    ("POST", "/account/sessions/{id}/end", "page"),
+    ("POST", "/account/passphrase", "page"),
+    ("GET", "/portal/{org}/credentials", "page"),
+    ("GET", "/portal/{org}/credentials/new", "page"),
+    ("POST", "/portal/{org}/credentials/new", "page"),
+    ("GET", "/portal/{org}/credentials/{id}", "page"),
+    ("GET", "/portal/{org}/credentials/{id}/edit", "page"),
+    ("POST", "/portal/{org}/credentials/{id}/edit", "page"),
+    ("GET", "/portal/{org}/credentials/{id}/values", "page"),
+    ("POST", "/portal/{org}/credentials/{id}/values", "page"),
+    ("POST", "/portal/{org}/credentials/{id}/verify", "page"),
+    ("GET", "/portal/{org}/credentials/{id}/delete", "page"),
+    ("POST", "/portal/{org}/credentials/{id}/delete", "page"),
+    ("GET", "/portal/{org}/keys", "page"),
+    ("POST", "/portal/{org}/keys", "page"),
+    ("GET", "/portal/{org}/keys/{id}/revoke", "page"),
+    ("POST", "/portal/{org}/keys/{id}/revoke", "page"),
     ("GET", "/.well-known/oauth-authorization-server", "anyone"),
     ("GET", "/.well-known/openid-configuration", "anyone"),
     ("GET", "/.well-known/jwks.json", "anyone"),

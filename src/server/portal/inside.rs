@@ -1,0 +1,247 @@
+//! The pages of an organization and of a person: who may see one, and which form counts. What a route demands is
+//! checked here, before its handler runs: a handler that forgets to look does not exist.
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::extract::{FromRequestParts, RawPathParams, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::page::Page;
+use super::session::{SignedIn, Visitor, same_origin, sign_in_first};
+use crate::secret::Secret;
+use crate::server::audit::{self, Event, Outcome};
+use crate::server::bridge::blocking;
+use crate::server::caller::Caller;
+use crate::server::db::OrgScope;
+use crate::server::edge::Source;
+use crate::server::permission::Permission;
+use crate::server::problem::{Answer, Problem};
+use crate::server::state::{Server, now};
+
+/// The longest form: the largest secrets there are, as a form writes them.
+const FORM: usize = 4 << 20;
+/// The longest reason that is told on a page.
+const REASON: usize = 64 << 10;
+
+/// Somebody with a session, on a page of one of their organizations.
+#[derive(Clone)]
+pub(crate) struct Inside {
+    /// Who they are there; what they may do is what their role may.
+    pub(crate) caller: Caller,
+    /// The organization's name.
+    pub(crate) organization: String,
+    /// Their session.
+    pub(crate) signed_in: SignedIn,
+}
+
+impl Inside {
+    /// The address of a page of this organization.
+    pub(crate) fn path(&self, rest: &str) -> String {
+        format!("/portal/{}/{rest}", self.caller.scope.id())
+    }
+
+    /// Whether their role lets them.
+    pub(crate) fn may(&self, permission: Permission) -> bool {
+        self.caller.permissions.has(permission)
+    }
+}
+
+/// Somebody with a session, on a page that is theirs alone.
+#[derive(Clone)]
+pub(crate) struct Myself {
+    /// Their session.
+    pub(crate) signed_in: SignedIn,
+    /// Where from.
+    pub(crate) source: Source,
+}
+
+impl Myself {
+    /// Where what they do to their own account is told: in every organization that they are in.
+    pub(crate) fn scopes(&self) -> Vec<OrgScope> {
+        let scopes: Vec<OrgScope> = self.signed_in.members.iter().map(|member| member.scope.clone()).collect();
+        if scopes.is_empty() { vec![audit::server_scope()] } else { scopes }
+    }
+}
+
+/// A form that counts: it came from here, and from this session.
+#[derive(Clone)]
+pub(crate) struct Sent(Arc<Vec<(String, Secret)>>);
+
+impl Sent {
+    fn read(bytes: &[u8]) -> Self {
+        let pairs = url::form_urlencoded::parse(bytes);
+        Self(Arc::new(pairs.map(|(name, value)| (name.into_owned(), Secret::new(value.into_owned()))).collect()))
+    }
+
+    /// The value under a name, where it is not empty.
+    pub(crate) fn filled(&self, name: &str) -> Option<&Secret> {
+        self.all(name).find(|value| !value.expose().is_empty())
+    }
+
+    /// The text under a name, without blanks around it; an empty one where there is none. Not for secrets.
+    pub(crate) fn text(&self, name: &str) -> &str {
+        self.filled(name).map_or("", |value| value.expose().trim())
+    }
+
+    /// Each value under a name.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &Secret> {
+        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value)
+    }
+}
+
+macro_rules! put_by_admit {
+    ($($kind:ty),*) => {
+        $(impl<S: Send + Sync> FromRequestParts<S> for $kind {
+            type Rejection = Problem;
+
+            async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+                parts.extensions.get::<Self>().cloned().ok_or_else(|| Problem::internal("a page without a session"))
+            }
+        })*
+    };
+}
+
+put_by_admit!(Inside, Myself, Sent);
+
+/// Goes before every handler of such a page. Without a permission, it is a page of the person's own.
+pub(crate) async fn admit(server: &Arc<Server>, needed: Option<Permission>, request: Request, next: Next) -> Response {
+    match let_in(server, needed, request).await {
+        Ok(request) => as_page(next.run(request).await).await,
+        Err(response) => as_page(response).await,
+    }
+}
+
+async fn let_in(server: &Arc<Server>, needed: Option<Permission>, request: Request) -> Result<Request, Response> {
+    let (mut parts, body) = request.into_parts();
+    let visitor = Visitor::from_request_parts(&mut parts, server).await.map_err(IntoResponse::into_response)?;
+    let is_form = parts.method == Method::POST;
+    let Some(signed_in) = visitor.signed_in else {
+        // A form is not sent again by going on to its address.
+        let address = parts.uri.path_and_query().filter(|_| !is_form).map_or("/", |address| address.as_str());
+        return Err(sign_in_first(address));
+    };
+    let myself = Myself { signed_in, source: visitor.source };
+    let inside = match needed {
+        Some(needed) => Some(member(server, &myself, needed, &mut parts).await?),
+        None => None,
+    };
+    if is_form {
+        let sent = match form(server, &myself.signed_in, &parts.headers, body).await {
+            Ok(sent) => sent,
+            Err(page) => {
+                let scopes = inside.map_or_else(|| myself.scopes(), |inside| vec![inside.caller.scope]);
+                return Err(refused(server, myself, scopes, "form", String::new(), page).await);
+            }
+        };
+        parts.extensions.insert(sent);
+    }
+    if let Some(inside) = inside {
+        parts.extensions.insert(inside);
+    }
+    parts.extensions.insert(myself);
+    // What a form held is in `Sent`; the other ways to ask have nothing to say in a body.
+    Ok(Request::from_parts(parts, Body::empty()))
+}
+
+/// Who it is in the organization of the path. One that they are not in is not there.
+async fn member(
+    server: &Arc<Server>,
+    myself: &Myself,
+    needed: Permission,
+    parts: &mut Parts,
+) -> Result<Inside, Response> {
+    let nowhere = || Problem::not_found().into_response();
+    let params = RawPathParams::from_request_parts(parts, server).await.map_err(|_| nowhere())?;
+    let wanted = params.iter().find(|(name, _)| *name == "org").map(|(_, value)| value.to_owned());
+    let wanted = wanted.ok_or_else(nowhere)?;
+    let signed_in = &myself.signed_in;
+    let member = signed_in.members.iter().find(|member| member.scope.id() == wanted).ok_or_else(nowhere)?;
+    let caller = Caller {
+        scope: member.scope.clone(),
+        person: signed_in.person.clone(),
+        role: member.role,
+        permissions: member.role.permissions(),
+        granted: member.role.permissions(),
+        // The pages are of the whole organization.
+        projects: Vec::new(),
+        job: None,
+        actor: signed_in.actor(&myself.source),
+    };
+    if !caller.permissions.has(needed) {
+        let why = format!("As {} of this organization you may not do this.", member.role.word());
+        let page = Page::refusal(StatusCode::FORBIDDEN, &why);
+        let scopes = vec![caller.scope];
+        return Err(refused(server, myself.clone(), scopes, "access", needed.word().into(), page).await);
+    }
+    Ok(Inside { caller, organization: member.organization.clone(), signed_in: signed_in.clone() })
+}
+
+async fn form(server: &Server, signed_in: &SignedIn, headers: &HeaderMap, body: Body) -> Result<Sent, Page> {
+    same_origin(server, headers)?;
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if kind.split(';').next().map(str::trim) != Some("application/x-www-form-urlencoded") {
+        return Err(Page::refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "This is no form of this server."));
+    }
+    let too_long = |_| Page::refusal(StatusCode::PAYLOAD_TOO_LARGE, "The form is too long.");
+    let sent = Sent::read(&to_bytes(body, FORM).await.map_err(too_long)?);
+    if signed_in.has_sent(sent.text("word")) {
+        return Ok(sent);
+    }
+    Err(Page::refusal(
+        StatusCode::FORBIDDEN,
+        "This form is of another session. Go back, load the page again, and try once more.",
+    ))
+}
+
+/// Tells what was refused, and gives the page that says so; without the telling there is no page either.
+async fn refused(
+    server: &Arc<Server>,
+    myself: Myself,
+    scopes: Vec<OrgScope>,
+    action: &'static str,
+    object: String,
+    page: Page,
+) -> Response {
+    let told = blocking(server, move |server| {
+        let event = Event { outcome: Outcome::Denied, ..Event::done(action, &object) };
+        server.db.write(|rows| -> Answer<()> {
+            for scope in &scopes {
+                audit::append(rows, &server.keys, scope, &myself.signed_in.actor(&myself.source), &event, now())?;
+            }
+            Ok(())
+        })
+    });
+    told.await.map_or_else(IntoResponse::into_response, |()| page.into_response())
+}
+
+/// What goes wrong on a page is told on a page.
+async fn as_page(response: Response) -> Response {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_page = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let status = response.status();
+    if is_page || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    let told: serde_json::Value = match to_bytes(body, REASON).await {
+        Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
+        Err(_) => serde_json::Value::Null,
+    };
+    let why = sentence(told["detail"].as_str().unwrap_or("the request is not of the form that this takes"));
+    let mut page = Page::refusal(parts.status, &why).into_response();
+    if let Some(after) = parts.headers.get(header::RETRY_AFTER) {
+        page.headers_mut().insert(header::RETRY_AFTER, after.clone());
+    }
+    page
+}
+
+/// A reason as a sentence of its own.
+pub(crate) fn sentence(reason: &str) -> String {
+    let mut letters = reason.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    format!("{first}{}.", letters.as_str().trim_end_matches('.'))
+}

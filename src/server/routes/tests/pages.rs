@@ -1,0 +1,247 @@
+//! Every page behind a sign-in against everybody, by the list of routes.
+
+use super::*;
+use crate::server::people;
+
+/// A browser with a session.
+struct Browser {
+    cookie: String,
+    person: String,
+    word: String,
+}
+
+/// Headers and body of a form, and how it is refused.
+type Case<'c> = (&'c [(&'c str, &'c str)], &'c str, StatusCode);
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const HERE: &str = "http://127.0.0.1:7447";
+
+impl Played {
+    fn browser(&self, scope: &OrgScope, role: Role) -> Browser {
+        let token = self.member(scope, role);
+        let id = crate::server::token::parse(&token).unwrap().id;
+        let (person, session) = self
+            .server
+            .db
+            .write(|rows| {
+                let of = "SELECT person FROM tokens WHERE id = $1";
+                let person = rows.first(of, values![&id]).unwrap().unwrap().text(0).unwrap();
+                people::sign_in(rows, &person, now()).map(|session| (person, session))
+            })
+            .unwrap();
+        let cookie = format!("lanyard-7447={}", session.token.expose());
+        let mut browser = Browser { cookie, person, word: String::new() };
+        let home = self.body(self.page(&Method::GET, "/", Some(&browser), &[], ""));
+        browser.word = home.split("name=\"word\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        browser
+    }
+
+    fn page(
+        &self,
+        method: &Method,
+        path: &str,
+        browser: Option<&Browser>,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Response {
+        let mut request = Request::builder().method(method.clone()).uri(path);
+        if let Some(browser) = browser {
+            request = request.header(header::COOKIE, &browser.cookie);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let service = TowerToHyperService::new(router(Arc::clone(&self.server)));
+        self.runtime.block_on(service.call(request.body(Body::from(body.to_owned())).unwrap())).unwrap()
+    }
+
+    /// A form of a session, with the word and nothing else in it.
+    fn send(&self, method: &Method, path: &str, browser: &Browser) -> Response {
+        let headers = [("content-type", FORM), ("origin", HERE)];
+        self.page(method, path, Some(browser), &headers, &format!("word={}", browser.word))
+    }
+
+    fn entries(&self, scope: &OrgScope) -> Vec<Value> {
+        let all = "SELECT entry FROM audit_events WHERE org = $1 ORDER BY sequence";
+        let rows = self.server.db.read(|rows| rows.query(all, values![scope.id()])).unwrap();
+        rows.into_iter().map(|mut row| serde_json::from_str(&row.text(0).unwrap()).unwrap()).collect()
+    }
+
+    /// Everything but the audit and when something was last used.
+    fn kept(&self) -> String {
+        let count = |table: &str, columns: &str| {
+            let all = format!("SELECT {columns} FROM {table} ORDER BY 1");
+            format!("{:?}", self.server.db.read(|rows| rows.query(&all, &[])).unwrap())
+        };
+        [
+            self.state(),
+            count("tokens", "id, revoked"),
+            count("sessions", "id, hash"),
+            count("people", "id, passphrase"),
+            count("secrets", "credential, version"),
+        ]
+        .concat()
+    }
+}
+
+/// The pages behind a sign-in, with what each demands.
+fn inside() -> Vec<(Method, &'static str, Option<Permission>)> {
+    let of = |route: Route| match route.access {
+        Access::Inside(permission) => Some((route.method, route.path, Some(permission))),
+        Access::Personal => Some((route.method, route.path, None)),
+        _ => None,
+    };
+    all().into_iter().filter_map(of).collect()
+}
+
+fn filled(path: &str, org: &OrgScope, id: &str) -> String {
+    path.replace("{org}", org.id()).replace("{id}", id)
+}
+
+#[test]
+fn every_path_of_the_portal_is_behind_a_sign_in() {
+    let played = Played::new();
+    let before = played.state();
+    for (method, path, access) in table() {
+        let is_inside = inside().iter().any(|(known, place, _)| known.as_str() == method && *place == path);
+        assert_eq!(path.starts_with("/portal/") || path.starts_with("/account"), is_inside, "{method} {path}");
+        assert!(!is_inside || access == "page");
+    }
+    for (method, path, _) in inside() {
+        let path = filled(path, &played.ours, &played.id);
+        let form = [("content-type", FORM), ("origin", HERE)];
+        let token = played.member(&played.ours, Role::Owner);
+        let bearer = format!("Bearer {token}");
+        let mut with_token = form.to_vec();
+        with_token.push(("authorization", &bearer));
+        for headers in [&form[..], &with_token] {
+            let sent = played.page(&method, &path, None, headers, "word=x");
+            assert_eq!(sent.status(), StatusCode::SEE_OTHER, "{method} {path}");
+            assert!(sent.headers()[header::LOCATION].to_str().unwrap().starts_with("/sign-in?next="));
+        }
+    }
+    assert_eq!(played.state(), before);
+}
+
+#[test]
+fn a_role_sees_the_pages_that_it_may() {
+    let played = Played::new();
+    for role in Role::ALL {
+        let browser = played.browser(&played.ours, role);
+        for (method, path, needed) in inside() {
+            let Some(needed) = needed else { continue };
+            let response = played.send(&method, &filled(path, &played.ours, &played.id), &browser);
+            let status = response.status();
+            let told = played.body(response);
+            let may = role.permissions().has(needed);
+            assert_eq!(status == StatusCode::FORBIDDEN, !may, "{method} {path} as {}: {status} {told}", role.word());
+            assert!(
+                !status.is_server_error() && told.is_empty() == status.is_redirection(),
+                "{method} {path}: {status}"
+            );
+            assert!(status.is_redirection() || told.starts_with("<!doctype html>"), "{method} {path}: {told}");
+            if !may {
+                let entry = played.entries(&played.ours).pop().unwrap();
+                let expected = (&json!("access"), &json!("denied"), &json!(needed.word()));
+                assert_eq!((&entry["action"], &entry["outcome"], &entry["object"]), expected);
+                assert_eq!(entry["actor"], json!(browser.person));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_page_of_another_organization_is_not_there() {
+    let played = Played::new();
+    let stranger = played.browser(&played.theirs, Role::Owner);
+    let before = played.kept();
+    for (method, path, needed) in inside() {
+        if needed.is_none() {
+            continue;
+        }
+        let foreign = played.send(&method, &filled(path, &played.ours, &played.id), &stranger);
+        let unknown = played.send(&method, &filled(path, &OrgScope::of("org_unknown"), &played.id), &stranger);
+        assert_eq!((foreign.status(), unknown.status()), (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND), "{path}");
+        let told = played.body(foreign);
+        assert_eq!(told, played.body(unknown), "{method} {path}");
+        if path.contains("{id}") {
+            // Their own organization, with what is ours in it.
+            let inner = played.send(&method, &filled(path, &played.theirs, &played.id), &stranger);
+            assert_eq!(inner.status(), StatusCode::NOT_FOUND, "{method} {path}");
+            assert_eq!(told, played.body(inner), "{method} {path}");
+        }
+    }
+    assert_eq!(played.kept(), before);
+}
+
+#[test]
+fn a_form_counts_if_it_is_of_this_session_and_from_here() {
+    let played = Played::new();
+    let (browser, other) = (played.browser(&played.ours, Role::Owner), played.browser(&played.ours, Role::Owner));
+    let session = played.kept();
+    let (own, strange) = (format!("word={}", browser.word), format!("word={}", other.word));
+    let cases: [Case<'_>; 9] = [
+        (&[("content-type", FORM)], &own, StatusCode::FORBIDDEN),
+        (&[("content-type", FORM), ("origin", "null")], &own, StatusCode::FORBIDDEN),
+        (&[("content-type", FORM), ("origin", "http://evil.127.0.0.1:7447")], &own, StatusCode::FORBIDDEN),
+        (&[("content-type", FORM), ("origin", HERE), ("sec-fetch-site", "cross-site")], &own, StatusCode::FORBIDDEN),
+        (&[("content-type", "text/plain"), ("origin", HERE)], &own, StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        (&[("content-type", "application/json"), ("origin", HERE)], "{}", StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        (&[("content-type", FORM), ("origin", HERE)], &strange, StatusCode::FORBIDDEN),
+        (&[("content-type", FORM), ("origin", HERE)], "word=", StatusCode::FORBIDDEN),
+        (&[("content-type", FORM), ("origin", HERE)], "", StatusCode::FORBIDDEN),
+    ];
+    for (method, path, _) in inside().into_iter().filter(|(method, _, _)| *method == Method::POST) {
+        for (headers, body, status) in cases {
+            let path = filled(path, &played.ours, &played.id);
+            let refused = played.page(&method, &path, Some(&browser), headers, body);
+            assert_eq!(refused.status(), status, "{path} {headers:?} {body}");
+            let entry = played.entries(&played.ours).pop().unwrap();
+            assert_eq!((&entry["action"], &entry["outcome"]), (&json!("form"), &json!("denied")), "{path}");
+        }
+    }
+    assert_eq!(played.kept(), session);
+}
+
+#[test]
+fn looking_changes_nothing() {
+    let played = Played::new();
+    let browser = played.browser(&played.ours, Role::Owner);
+    let key = crate::server::token::parse(&played.member(&played.ours, Role::Owner)).unwrap().id;
+    let before = played.kept();
+    for (method, path, _) in inside() {
+        for id in [&played.id, &key] {
+            let path = filled(path, &played.ours, id);
+            for method in [Method::GET, Method::HEAD] {
+                let seen = played.page(&method, &path, Some(&browser), &[], "");
+                let cache = seen.headers()[header::CACHE_CONTROL].to_str().unwrap();
+                assert_eq!(cache, "no-store", "{path}");
+                assert!(!seen.status().is_server_error(), "{path}");
+            }
+        }
+        assert!(method == Method::GET || method == Method::POST);
+    }
+    assert_eq!(played.kept(), before);
+}
+
+#[test]
+fn what_somebody_does_to_their_account_is_told_where_they_are_a_member() {
+    let played = Played::new();
+    let (browser, other) = (played.browser(&played.ours, Role::Reader), played.browser(&played.ours, Role::Reader));
+    let session = |browser: &Browser| browser.cookie.split('_').nth(2).unwrap().to_owned();
+    let foreign = played.send(&Method::POST, &format!("/account/sessions/{}/end", session(&other)), &browser);
+    assert_eq!(foreign.status(), StatusCode::NOT_FOUND, "another person's");
+    assert_eq!(played.page(&Method::GET, "/account", Some(&other), &[], "").status(), StatusCode::OK);
+    let form = format!("word={}&old=x&new=a+new+passphrase&again=a+new+passphrase", browser.word);
+    let headers = [("content-type", FORM), ("origin", HERE)];
+    let wrong = played.page(&Method::POST, "/account/passphrase", Some(&browser), &headers, &form);
+    assert_eq!(wrong.status(), StatusCode::FORBIDDEN);
+    let own = session(&browser);
+    let ended = played.send(&Method::POST, &format!("/account/sessions/{own}/end"), &browser);
+    assert_eq!(ended.headers()[header::LOCATION], "/sign-in");
+    assert!(ended.headers()[header::SET_COOKIE].to_str().unwrap().contains("Max-Age=0"));
+    let told: Vec<_> = played.entries(&played.ours).into_iter().rev().take(2).collect();
+    assert_eq!((&told[0]["action"], &told[0]["object"]), (&json!("session.end"), &json!(own)));
+    assert_eq!((&told[1]["action"], &told[1]["outcome"]), (&json!("passphrase.change"), &json!("denied")));
+    assert_eq!(told[0]["actor"], json!(browser.person));
+}

@@ -1,0 +1,73 @@
+//! Lists that a person looks through.
+
+use chrono::{DateTime, Utc};
+
+use super::{OrgVault, Stored, stored};
+use crate::server::db::values;
+use crate::vault::VaultError;
+
+/// What a list is narrowed to; an empty text narrows nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Narrowed<'n> {
+    /// The kind.
+    pub(crate) kind: &'n str,
+    /// A part of the name. Case does not count.
+    pub(crate) name: &'n str,
+}
+
+impl OrgVault<'_> {
+    /// One page of those that are wanted, after a project and a name, by project and name.
+    pub(crate) fn narrowed(
+        &self,
+        after: &(String, String),
+        wanted: &Narrowed<'_>,
+        limit: i64,
+    ) -> Result<Vec<Stored>, VaultError> {
+        let page = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM credentials WHERE org = $1 AND (project > $2 OR (project = $2 AND name > $3)) \
+             AND ($4 = '' OR kind = $4) AND LOWER(name) LIKE $5 ESCAPE '!' ORDER BY project, name LIMIT $6"
+        );
+        let pattern = pattern(wanted.name);
+        let bound = values![self.scope.id(), &after.0, &after.1, wanted.kind, &pattern, limit];
+        let found = self.db.read(|rows| rows.query(page, bound))?;
+        found.into_iter().map(stored).collect()
+    }
+
+    /// Those whose time ends before an instant, the earliest first.
+    pub(crate) fn ending(&self, before: DateTime<Utc>, limit: i64) -> Result<Vec<Stored>, VaultError> {
+        let soon = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM credentials WHERE org = $1 AND expires <= $2 ORDER BY expires, id LIMIT $3"
+        );
+        let found =
+            self.db.read(|rows| rows.query(soon, values![self.scope.id(), before.timestamp_millis(), limit]))?;
+        found.into_iter().map(stored).collect()
+    }
+}
+
+/// What LIKE finds a part of a name by: each letter stands for itself.
+fn pattern(part: &str) -> String {
+    let mut pattern = String::from("%");
+    for letter in part.to_lowercase().chars() {
+        if matches!(letter, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('%');
+    pattern
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_letter_of_a_part_stands_for_itself() {
+        assert_eq!(pattern(""), "%%");
+        assert_eq!(pattern("Pro_d%!"), "%pro!_d!%!!%");
+    }
+}
