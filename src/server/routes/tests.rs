@@ -87,8 +87,8 @@ impl Played {
         played.member = played.person(&reader);
         played.projects(&["web"]);
         played.fill();
-        let owner = played.member(&played.ours, Role::Owner);
-        let (status, made) = played.call(&Method::POST, "/trust-rules", Some(&owner));
+        let admin = played.member(&played.ours, Role::Admin);
+        let (status, made) = played.call(&Method::POST, "/trust-rules", Some(&admin));
         assert_eq!(status, StatusCode::CREATED);
         let made: Value = serde_json::from_str(&played.body(made)).unwrap();
         played.rule = made["id"].as_str().unwrap().to_owned();
