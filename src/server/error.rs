@@ -135,10 +135,9 @@ impl Failure for ServeError {
                 Code::Config
             }
             Self::Database(_, code, _) | Self::Keys(_, code, _) => *code,
-            Self::Backup { .. } => Code::Invalid,
+            Self::Backup { .. } | Self::Audit { .. } => Code::Invalid,
             Self::Store(failure) => failure.code(),
             Self::NoMasterKey { .. } | Self::OtherMasterKey { .. } | Self::BadMasterKey { .. } => Code::Store,
-            Self::Audit { .. } => Code::Invalid,
             Self::Listen { .. } | Self::Occupied | Self::NoRandom | Self::System(_) => Code::Failed,
         }
     }

@@ -43,14 +43,20 @@ const READING: Duration = Duration::from_secs(5);
 /// So many master keys are held: the one in force, and the one before, under which a reader may still see rows.
 const HELD: usize = 2;
 
+/// An organization, and the version of its key.
+type Version = (String, i64);
+
+/// A key, with the form that it was opened from.
+type Opened = (Vec<u8>, Arc<Key>);
+
 /// The keys of a server.
 pub(crate) struct Keys {
     /// The master keys that are known, the last one in force.
     masters: Mutex<Vec<Arc<Key>>>,
     own: Key,
     instance: String,
-    /// Keys of organizations that were opened, each with the form that it was opened from.
-    known: Mutex<HashMap<(String, i64), (Vec<u8>, Arc<Key>)>>,
+    /// Keys of organizations that were opened.
+    known: Mutex<HashMap<Version, Opened>>,
     asks: Mutex<Option<UnboundedSender<Asked>>>,
 }
 
@@ -65,21 +71,13 @@ impl Keys {
     pub(crate) fn open(database: &Database, place: &Master<'_>) -> Result<Self, ServeError> {
         let instance = instance(database)?;
         let proof = database.read(|rows| setting(rows, PROOF))?;
-        let master = match proof {
-            Some(proof) => place.proven(&instance, &proof)?,
-            None => {
-                let master = match place.read(&instance, Which::Present)? {
-                    Some(master) => master,
-                    None => {
-                        let master = Key::random().map_err(|_| ServeError::NoRandom)?;
-                        place.keep(&instance, &master, Which::Present)?;
-                        master
-                    }
-                };
-                let proof = place::prove(&master, &instance).map_err(|_| ServeError::NoRandom)?;
-                database.write(|rows| keep_setting(rows, PROOF, &proof))?;
-                master
-            }
+        let master = if let Some(proof) = proof {
+            place.proven(&instance, &proof)?
+        } else {
+            let master = first_master(place, &instance)?;
+            let proof = place::prove(&master, &instance).map_err(|_| ServeError::NoRandom)?;
+            database.write(|rows| keep_setting(rows, PROOF, &proof))?;
+            master
         };
         let own = own(database, &master, &instance, place)?;
         let masters = Mutex::new(vec![Arc::new(master)]);
@@ -290,6 +288,16 @@ impl Failure for KeyError {
             Self::NoRandom => "try again".into(),
         })
     }
+}
+
+/// The master key of a database that has none yet: one that rests in its place already, or a new one.
+fn first_master(place: &Master<'_>, instance: &str) -> Result<Key, ServeError> {
+    if let Some(master) = place.read(instance, Which::Present)? {
+        return Ok(master);
+    }
+    let master = Key::random().map_err(|_| ServeError::NoRandom)?;
+    place.keep(instance, &master, Which::Present)?;
+    Ok(master)
 }
 
 /// The identifier of this server, made at the first start.

@@ -211,27 +211,27 @@ struct Walk<'s> {
 }
 
 impl Walk<'_> {
-    fn broken<T>(&self, sequence: i64, problem: &str) -> Result<T, Broken> {
+    fn broken<T>(sequence: i64, problem: &str) -> Result<T, Broken> {
         Err(Broken { sequence, problem: problem.to_owned() })
     }
 
     /// The statement at the head of the next entries.
     fn begin(&mut self, statement: Statement, key: &[u8]) -> Result<(), Broken> {
         if !statement.is_signed_by(key) {
-            return self.broken(self.last + 1, "the statement before it is not signed by this key");
+            return Self::broken(self.last + 1, "the statement before it is not signed by this key");
         }
         let from = statement.number("from");
         if let Some(head) = &self.head {
             self.complete()?;
             if !head.is_of(&statement) {
-                return self.broken(self.last + 1, "it is of another chain");
+                return Self::broken(self.last + 1, "it is of another chain");
             }
             if from != self.last + 1 {
-                return self.broken(self.last + 1, "an entry is missing");
+                return Self::broken(self.last + 1, "an entry is missing");
             }
         } else {
             if from < 1 {
-                return self.broken(1, "the file does not begin as an export does");
+                return Self::broken(1, "the file does not begin as an export does");
             }
             (self.first, self.last) = (from, from - 1);
             self.hash = (from == 1).then(|| "0".repeat(64));
@@ -242,31 +242,31 @@ impl Walk<'_> {
 
     fn entry(&mut self, line: &str) -> Result<(), Broken> {
         let Some(head) = &self.head else {
-            return self.broken(1, "the file does not begin as an export does");
+            return Self::broken(1, "the file does not begin as an export does");
         };
         let next = self.last + 1;
         let told: BTreeMap<String, Json> = serde_json::from_str(line).unwrap_or_default();
         let text = |name: &str| told.get(name).and_then(Json::as_str).unwrap_or_default();
         match told.get("sequence").and_then(Json::as_i64) {
-            None => return self.broken(next, "the entry was changed"),
-            Some(sequence) if sequence > next => return self.broken(next, "an entry is missing"),
-            Some(sequence) if sequence < next => return self.broken(next, "another entry is in its place"),
+            None => return Self::broken(next, "the entry was changed"),
+            Some(sequence) if sequence > next => return Self::broken(next, "an entry is missing"),
+            Some(sequence) if sequence < next => return Self::broken(next, "another entry is in its place"),
             Some(_) => {}
         }
         if text("organization") != head.organization() {
-            return self.broken(next, "it is of another chain");
+            return Self::broken(next, "it is of another chain");
         }
         if self.hash.as_ref().is_some_and(|hash| hash != text("previous")) {
             // It has another hash than the entry after it says.
-            return self.broken(self.last.max(1), "the entry was changed");
+            return Self::broken(self.last.max(1), "the entry was changed");
         }
         if next > head.sequence() {
-            return self.broken(next, "there are more entries than were exported");
+            return Self::broken(next, "there are more entries than were exported");
         }
         let hash = hex(digest(&SHA256, line.as_bytes()).as_ref());
         let other = |seen: &&Statement| seen.is_of(head) && seen.sequence() == next && seen.hash() != hash;
         if let Some(seen) = self.seen.iter().find(other) {
-            return self.broken(next, &format!("it was another one at {}", seen.at()));
+            return Self::broken(next, &format!("it was another one at {}", seen.at()));
         }
         (self.last, self.hash) = (next, Some(hash));
         Ok(())
@@ -275,13 +275,13 @@ impl Walk<'_> {
     /// Whether all is there that the statement before it says.
     fn complete(&self) -> Result<(), Broken> {
         let Some(head) = &self.head else {
-            return self.broken(1, "the file does not begin as an export does");
+            return Self::broken(1, "the file does not begin as an export does");
         };
         if self.last < head.sequence() {
-            return self.broken(self.last + 1, "an entry is missing");
+            return Self::broken(self.last + 1, "an entry is missing");
         }
         if self.hash.as_deref() != Some(head.hash()) {
-            return self.broken(self.last, "the entry was changed");
+            return Self::broken(self.last, "the entry was changed");
         }
         Ok(())
     }
@@ -289,17 +289,17 @@ impl Walk<'_> {
     fn end(&self) -> Result<Whole, Broken> {
         self.complete()?;
         let Some(head) = &self.head else {
-            return self.broken(1, "the file does not begin as an export does");
+            return Self::broken(1, "the file does not begin as an export does");
         };
         if self.last < head.number("end") {
-            return self.broken(self.last + 1, "the end of the export is missing");
+            return Self::broken(self.last + 1, "the end of the export is missing");
         }
         // What was seen before this was exported was there already.
         let longer = |seen: &&Statement| seen.is_of(head) && seen.at() <= head.at() && seen.sequence() > self.last;
         if let Some(seen) = self.seen.iter().find(longer) {
             let problem =
                 format!("the end of the chain is missing: there were {} entries at {}", seen.sequence(), seen.at());
-            return self.broken(self.last + 1, &problem);
+            return Self::broken(self.last + 1, &problem);
         }
         let (from, to) = (self.first, self.last);
         Ok(Whole { organization: head.organization().to_owned(), from, to, at: head.at().to_owned() })

@@ -156,6 +156,9 @@ fn what_is_done_to_it_in_the_database_is_noticed_at_its_place() {
     assert!(check(&held).ends(8).stderr().contains("line 1 is no statement"));
 }
 
+/// Changes the lines of an export.
+type Change<'c> = &'c dyn Fn(&mut Vec<String>);
+
 #[test]
 fn an_export_is_checked_where_no_server_is() {
     let served = Served::new(&["--audit-checkpoints", "checkpoints.jsonl", "--audit-checkpoint-every", "1"]);
@@ -180,7 +183,7 @@ fn an_export_is_checked_where_no_server_is() {
         change(&mut lines);
         lines.iter().map(|line| format!("{line}\n")).collect::<String>()
     };
-    let changes: [(&dyn Fn(&mut Vec<String>), i64); 5] = [
+    let changes: [(Change<'_>, i64); 5] = [
         (&|lines| lines[5] = lines[5].replace("\"at\":\"2", "\"at\":\"3"), 5),
         (&|lines| drop(lines.remove(3)), 3),
         (&|lines| lines.swap(4, 5), 4),

@@ -57,7 +57,7 @@ fn the_command_line_checks_the_id_token_and_a_new_key_takes_over() {
     let served = Served::new(&[]);
     let stage = served.client();
     let kept =
-        stage.files().into_iter().map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned()).collect::<String>();
+        stage.files().into_values().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect::<String>();
     assert!(kept.contains("id_token"), "it is kept with the session");
     let first = key_ids(&served);
     // The key has signed for long enough.

@@ -164,26 +164,27 @@ impl Served {
         self.client_of(&self.browser(), None)
     }
 
-    /// The machine of somebody else, signed in with all that they may do, with their browser; in this organization, where there are several.
+    /// The machine of somebody else, signed in with all that they may do, with their browser; in this organization, where
+    /// there are several.
     pub fn client_of(&self, browser: &Browser, organization: Option<&str>) -> Stage {
         let stage = Stage::new();
         stage.write_config("[defaults]\nstorage = \"plain\"\n");
         let login = ["auth", "login", "--service", &self.url, "--no-browser", "--scopes", "all"];
-        self.go_through_with(&stage, &login, browser, organization);
+        go_through(&stage, &login, browser, organization);
         stage
     }
 
     fn go_through(&self, stage: &Stage, login: &[&str]) {
-        self.go_through_with(stage, login, &self.browser(), None);
+        go_through(stage, login, &self.browser(), None);
     }
+}
 
-    fn go_through_with(&self, stage: &Stage, login: &[&str], browser: &Browser, organization: Option<&str>) {
-        let mut login = stage.start(login);
-        let asked = login.url();
-        let callback = browser.allow_in(&asked, organization);
-        assert_eq!(wire::browse(&callback).answer.expect("a page").status(), 200);
-        login.finish().ends(0);
-    }
+fn go_through(stage: &Stage, login: &[&str], browser: &Browser, organization: Option<&str>) {
+    let mut login = stage.start(login);
+    let asked = login.url();
+    let callback = browser.allow_in(&asked, organization);
+    assert_eq!(wire::browse(&callback).answer.expect("a page").status(), 200);
+    login.finish().ends(0);
 }
 
 /// Asks the API of the server at an address.

@@ -101,6 +101,7 @@ fn filled(path: &str, org: &OrgScope, id: &str) -> String {
 #[test]
 fn every_path_of_the_portal_is_behind_a_sign_in() {
     let played = Played::new();
+    let token = played.member(&played.ours, Role::Owner);
     let before = played.state();
     for (method, path, access) in table() {
         let is_inside = inside().iter().any(|(known, place, _)| known.as_str() == method && *place == path);
@@ -110,7 +111,6 @@ fn every_path_of_the_portal_is_behind_a_sign_in() {
     for (method, path, _) in inside() {
         let path = filled(path, &played.ours, &played.id);
         let form = [("content-type", FORM), ("origin", HERE)];
-        let token = played.member(&played.ours, Role::Owner);
         let bearer = format!("Bearer {token}");
         let mut with_token = form.to_vec();
         with_token.push(("authorization", &bearer));
