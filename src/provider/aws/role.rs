@@ -5,11 +5,14 @@ use super::endpoint::Service;
 use super::session;
 use crate::credential::{Credential, Issued, Material};
 use crate::http::Response;
+use crate::os::Env;
 use crate::provider::echo::holds;
 use crate::provider::{Net, Outcome, ProviderError, Verdict};
 
-/// What the session is called in the account's logs, where the credential does not say.
+/// What the session is called in the account's logs, where the credential does not say: this, and whose it is.
 const SESSION: &str = "lanyard";
+/// The longest name of a session that STS takes.
+const LONGEST_NAME: usize = 64;
 
 /// A role that was assumed.
 pub(super) struct Assumed {
@@ -34,8 +37,8 @@ pub(super) fn assume(
         field: "role_arn",
         problem: "it is not there",
     })?;
-    let mut parameters =
-        vec![("RoleArn", role), ("RoleSessionName", credential.field("session_name").unwrap_or(SESSION))];
+    let session = credential.field("session_name").map_or_else(|| session_name(net.env), str::to_owned);
+    let mut parameters = vec![("RoleArn", role), ("RoleSessionName", session.as_str())];
     parameters.extend(credential.field("duration").map(|seconds| ("DurationSeconds", seconds)));
     parameters.extend(credential.field("external_id").map(|id| ("ExternalId", id)));
     let door = Door {
@@ -49,6 +52,14 @@ pub(super) fn assume(
         return Err(refusal(&answer, keys, source_name, &credential.metadata.name).into());
     }
     read(&answer).ok_or_else(|| Verdict::unexpected(api::TITLE, answer.status).into())
+}
+
+/// A name that tells the account's logs who it was, as far as the surroundings tell.
+fn session_name(env: &Env) -> String {
+    let user = ["USER", "LOGNAME", "USERNAME"].into_iter().find_map(|name| env.var(name)).unwrap_or_default();
+    let known = user.chars().filter(|letter| letter.is_ascii_alphanumeric() || "_+=,.@-".contains(*letter));
+    let known: String = known.take(LONGEST_NAME - SESSION.len() - 1).collect();
+    if known.is_empty() { SESSION.to_owned() } else { format!("{SESSION}-{known}") }
 }
 
 fn read(answer: &Response) -> Option<Assumed> {

@@ -24,6 +24,7 @@ use crate::vault::contract::variables;
 use crate::vault::{Change, New, Unfinished, Vault, VaultError};
 
 mod contract;
+mod listed;
 mod pages;
 mod team;
 
@@ -174,99 +175,11 @@ impl Played {
     }
 }
 
-/// What there is, and what it demands. Who adds a route adds it here.
-const TABLE: &[(&str, &str, &str)] = &[
-    ("GET", "/healthz", "anyone"),
-    ("GET", "/readyz", "anyone"),
-    ("GET", "/", "page"),
-    ("GET", "/setup", "page"),
-    ("POST", "/setup", "page"),
-    ("GET", "/sign-in", "page"),
-    ("POST", "/sign-in", "page"),
-    ("POST", "/sign-in/code", "page"),
-    ("POST", "/sign-out", "page"),
-    ("GET", "/second-factor", "page"),
-    ("POST", "/second-factor", "page"),
-    ("GET", "/account", "page"),
-    ("POST", "/account/sessions/{id}/end", "page"),
-    ("POST", "/account/passphrase", "page"),
-    ("GET", "/portal/{org}/credentials", "page"),
-    ("GET", "/portal/{org}/credentials/new", "page"),
-    ("POST", "/portal/{org}/credentials/new", "page"),
-    ("GET", "/portal/{org}/credentials/{id}", "page"),
-    ("GET", "/portal/{org}/credentials/{id}/edit", "page"),
-    ("POST", "/portal/{org}/credentials/{id}/edit", "page"),
-    ("GET", "/portal/{org}/credentials/{id}/values", "page"),
-    ("POST", "/portal/{org}/credentials/{id}/values", "page"),
-    ("POST", "/portal/{org}/credentials/{id}/verify", "page"),
-    ("GET", "/portal/{org}/credentials/{id}/delete", "page"),
-    ("POST", "/portal/{org}/credentials/{id}/delete", "page"),
-    ("GET", "/portal/{org}/keys", "page"),
-    ("POST", "/portal/{org}/keys", "page"),
-    ("GET", "/portal/{org}/keys/{id}/revoke", "page"),
-    ("POST", "/portal/{org}/keys/{id}/revoke", "page"),
-    ("GET", "/.well-known/oauth-authorization-server", "anyone"),
-    ("GET", "/.well-known/openid-configuration", "anyone"),
-    ("GET", "/.well-known/jwks.json", "anyone"),
-    ("GET", "/authorize", "page"),
-    ("POST", "/authorize", "page"),
-    ("POST", "/token", "anyone"),
-    ("POST", "/device-authorization", "anyone"),
-    ("GET", "/device", "page"),
-    ("POST", "/device", "page"),
-    ("POST", "/revoke", "anyone"),
-    ("POST", "/introspect", "anyone"),
-    ("GET", "/userinfo", "token"),
-    ("GET", "/credential-configs", "credentials.read"),
-    ("POST", "/credential-configs", "credentials.write"),
-    ("GET", "/credential-configs/{id}", "credentials.read"),
-    ("PATCH", "/credential-configs/{id}", "credentials.write"),
-    ("DELETE", "/credential-configs/{id}", "credentials.write"),
-    ("GET", "/credential-configs/{id}/secrets", "secrets.read"),
-    ("POST", "/credential-configs/{id}/secrets", "credentials.write"),
-    ("POST", "/credential-configs/{id}/notes", "credentials.verify"),
-    ("POST", "/credential-configs/{id}/verify", "credentials.verify"),
-    ("GET", "/api-keys", "keys.manage"),
-    ("POST", "/api-keys", "keys.manage"),
-    ("DELETE", "/api-keys/{id}", "keys.manage"),
-    ("POST", "/organizations", "organizations.create"),
-    ("GET", "/members", "members.read"),
-    ("PATCH", "/members/{id}", "members.manage"),
-    ("DELETE", "/members/{id}", "members.manage"),
-    ("GET", "/invitations", "members.manage"),
-    ("POST", "/invitations", "members.manage"),
-    ("DELETE", "/invitations/{id}", "members.manage"),
-    ("GET", "/invite", "page"),
-    ("POST", "/invite", "page"),
-    ("GET", "/projects", "credentials.read"),
-    ("POST", "/projects", "projects.manage"),
-    ("GET", "/projects/{id}", "credentials.read"),
-    ("PATCH", "/projects/{id}", "projects.manage"),
-    ("DELETE", "/projects/{id}", "projects.manage"),
-    ("GET", "/projects/{id}/members", "members.read"),
-    ("PATCH", "/projects/{id}/members", "projects.manage"),
-    ("GET", "/workspaces", "credentials.read"),
-    ("POST", "/workspaces", "workspaces.write"),
-    ("GET", "/workspaces/{id}", "credentials.read"),
-    ("PATCH", "/workspaces/{id}", "workspaces.write"),
-    ("DELETE", "/workspaces/{id}", "workspaces.write"),
-    ("GET", "/trust-rules", "trust.manage"),
-    ("POST", "/trust-rules", "trust.manage"),
-    ("POST", "/trust-rules/try", "trust.manage"),
-    ("GET", "/trust-rules/{id}", "trust.manage"),
-    ("PATCH", "/trust-rules/{id}", "trust.manage"),
-    ("DELETE", "/trust-rules/{id}", "trust.manage"),
-    ("GET", "/audit", "audit.read"),
-    ("GET", "/audit/export", "audit.read"),
-    ("GET", "/audit/verify", "audit.read"),
-    ("GET", "/audit/key", "audit.read"),
-];
-
 #[test]
 fn every_route_is_in_the_table() {
     let there: Vec<(String, &str, &str)> = table();
     let told: Vec<(String, &str, &str)> =
-        TABLE.iter().map(|(method, path, access)| ((*method).to_owned(), *path, *access)).collect();
+        listed::TABLE.iter().map(|(method, path, access)| ((*method).to_owned(), *path, *access)).collect();
     assert_eq!(there, told);
 }
 

@@ -42,7 +42,7 @@ const WITH_EACH: [&str; 20] = [
 ];
 
 /// What is done with all of them. FILE is a file that is not there yet, BACKUP the one that was written before.
-const WITH_ALL: [&str; 44] = [
+const WITH_ALL: [&str; 46] = [
     "credentials list",
     "credentials list --long",
     "credentials list --status unverified --tag a",
@@ -87,6 +87,8 @@ const WITH_ALL: [&str; 44] = [
     "setup",
     "which",
     "credentials list --search nothing",
+    "credentials push --all",
+    "credentials pull --all",
 ];
 
 /// Commands that have a test of their own: what they print is a secret, or they ask a person, or go on for long.

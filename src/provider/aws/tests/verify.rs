@@ -161,6 +161,22 @@ fn a_role_is_assumed_with_the_keys_of_its_source() {
 }
 
 #[test]
+fn the_session_of_a_role_is_called_after_its_user() {
+    let source = keys(&lasting(&[])).unwrap();
+    let called = |variables: &[(&str, &str)], fields: &[(&str, &str)]| {
+        let aws = Aws::new(|_: &Asked, _| assumed("210987654321"));
+        let env = nowhere(variables);
+        PROVIDER.material(&role(fields), Some(&source), &Net { http: &aws, env: &env, now: now() }).unwrap();
+        aws.asked()[0].fields["RoleSessionName"].clone()
+    };
+    assert_eq!(called(&[("USER", "alice")], &[]), "lanyard-alice");
+    assert_eq!(called(&[("LOGNAME", "Zo\u{eb} O'Hara@corp")], &[]), "lanyard-ZoOHara@corp");
+    assert_eq!(called(&[("USER", &"a".repeat(100))], &[]).len(), 64);
+    assert_eq!(called(&[("USER", "alice")], &[("session_name", "ci@laptop")]), "ci@laptop");
+    assert_eq!(called(&[], &[]), "lanyard");
+}
+
+#[test]
 fn a_role_without_its_source_or_its_permission_says_whose_fault_it_is() {
     let env = nowhere(&[]);
     let never = |_: Request| -> Result<Response, Unreachable> { panic!("nothing is sent") };
