@@ -14,7 +14,7 @@ use super::audit::{self, Actor, Event, server_scope};
 use super::db::{Database, DbError, OrgScope, Rows, Table, values};
 use super::error::ServeError;
 use super::keys::{KeyError, Keys, setting};
-use super::serve::{open, place};
+use super::serve::{open_existing, place};
 use super::settings::Settings;
 use super::state::now;
 use super::token::Kind;
@@ -45,7 +45,7 @@ struct Heading {
 
 /// Writes a backup to a new file. The server goes on meanwhile. Gives how many rows it holds.
 pub fn backup(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Result<u64, ServeError> {
-    let (db, keys) = open(settings, store)?;
+    let (db, keys) = open_existing(settings, store)?;
     let told = |cause: std::io::Error| bad(file, &cause.to_string());
     // Made beside, so that half of one never has the name of a whole one.
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -57,6 +57,12 @@ pub enum ServeError {
     /// Keys or secrets did not do it.
     #[error("the keys of the server cannot be used")]
     Keys(#[source] Box<dyn std::error::Error + Send + Sync>, Code, Option<String>),
+    /// There is no server where one is to be worked on.
+    #[error("no server is kept in {place}")]
+    Nothing {
+        /// The database.
+        place: String,
+    },
     /// There is a server already where a backup is to be brought back.
     #[error("the database holds a server already")]
     Occupied,
@@ -131,9 +137,11 @@ impl From<VaultError> for ServeError {
 impl Failure for ServeError {
     fn code(&self) -> Code {
         match self {
-            Self::Setting { .. } | Self::SettingsFile { .. } | Self::Readable { .. } | Self::Certificate { .. } => {
-                Code::Config
-            }
+            Self::Nothing { .. }
+            | Self::Setting { .. }
+            | Self::SettingsFile { .. }
+            | Self::Readable { .. }
+            | Self::Certificate { .. } => Code::Config,
             Self::Database(_, code, _) | Self::Keys(_, code, _) => *code,
             Self::Backup { .. } | Self::Audit { .. } => Code::Invalid,
             Self::Store(failure) => failure.code(),
@@ -154,6 +162,9 @@ impl Failure for ServeError {
             Self::Listen { .. } => "end the program that listens there, or choose another address: `--listen`".into(),
             Self::Certificate { .. } => "give a chain and its key in PEM, the key readable by you alone".into(),
             Self::Database(_, _, mend) | Self::Keys(_, _, mend) => return mend.clone(),
+            Self::Nothing { .. } => {
+                "name the folder of its data with `--data`, or its database with `--database`".into()
+            }
             Self::Occupied => "give `--replace` to put the backup in its place, or another `--data`".into(),
             Self::Backup { .. } => "take another backup; nothing was changed".into(),
             Self::Store(failure) => {

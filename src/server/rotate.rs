@@ -11,7 +11,7 @@ use super::audit::{self, Actor, Event, server_scope};
 use super::db::{Database, DbError, OrgScope, values};
 use super::error::ServeError;
 use super::keys::{KeyError, Keys, Master, Replacement};
-use super::serve::{open, place};
+use super::serve::{open_existing, place};
 use super::settings::Settings;
 use super::state::now;
 use super::vault::OrgVault;
@@ -50,7 +50,7 @@ pub struct Rotated {
 pub fn rotate_key(settings: &Settings, store: &dyn SecretStore, wanted: Wanted) -> Result<Rotated, ServeError> {
     files::create_private_dir(&settings.data).map_err(DbError::File)?;
     let _lock = Lock::acquire(&settings.data.join("rotate.lock"), WAIT, &mut |_| {}).map_err(DbError::File)?;
-    let (db, keys) = open(settings, store)?;
+    let (db, keys) = open_existing(settings, store)?;
     keys.settle(&db, &place(settings, store))?;
     let mut unfinished = unfinished(&db)?;
     let resumed = !unfinished.is_empty();

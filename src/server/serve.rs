@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 
 use super::audit::{self, Broken};
-use super::db::{Database, DbError, OrgScope, values};
+use super::db::{Address, Database, DbError, OrgScope, values};
 use super::error::ServeError;
 use super::keys::{Keys, Master};
 use super::routes::router;
@@ -132,6 +132,14 @@ pub fn serve(
 
 fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).map_err(|cause| ServeError::Listen { address, cause })
+}
+
+/// Opens the database and the keys of a server that is there: none is made where its place was misspelt.
+pub(super) fn open_existing(settings: &Settings, store: &dyn SecretStore) -> Result<(Database, Keys), ServeError> {
+    match &settings.database {
+        Address::Sqlite(file) if !file.exists() => Err(ServeError::Nothing { place: settings.database.in_words() }),
+        _ => open(settings, store),
+    }
 }
 
 /// Opens the database and the keys of a server.

@@ -19,6 +19,16 @@ fn at<'w>(command: &[&'w str], more: &[&'w str]) -> Vec<&'w str> {
     [&["server"], command, &place, more].concat()
 }
 
+#[test]
+fn a_place_where_no_server_is_is_named_and_nothing_is_made_there() {
+    let stage = Stage::new();
+    for command in [&["backup", "copy"][..], &["rotate-key"]] {
+        let told = stage.run(&at(command, &[])).ends(3);
+        assert!(told.stderr().contains("no server is kept in") && told.stderr().contains("`--data`"), "{told}");
+        assert!(!stage.home().join("copy").exists() && !stage.home().join("server/server.db").exists());
+    }
+}
+
 /// An API key of the owner's that may read.
 fn api_key(served: &Served) -> String {
     let stage = Stage::new();
