@@ -85,8 +85,6 @@ lanyard audit verify audit.jsonl --public-key \"$KEY\" --checkpoints checkpoints
 /// Why there is no answer, or no good one.
 #[derive(Debug, thiserror::Error)]
 enum AuditError {
-    #[error("profile {0} signs in to no lanyard server")]
-    NoServer(String),
     #[error("the audit is broken at entry {}: {}", .0.sequence, .0.problem)]
     Broken(Broken),
     #[error("{file} cannot be read: {problem}")]
@@ -100,7 +98,6 @@ enum AuditError {
 impl Failure for AuditError {
     fn code(&self) -> Code {
         match self {
-            Self::NoServer(_) => Code::Config,
             Self::Broken(_) => Code::Invalid,
             Self::Unread { .. } => Code::Failed,
             Self::BadKey => Code::Usage,
@@ -110,7 +107,6 @@ impl Failure for AuditError {
 
     fn mend(&self) -> Option<String> {
         Some(match self {
-            Self::NoServer(_) => "lanyard auth login --service https://…".into(),
             Self::Broken(_) => {
                 "somebody changed it past the server: compare it with a backup, and ask who could".into()
             }
@@ -159,9 +155,6 @@ type Get<'g> = &'g dyn Fn(&str) -> Result<Response, VaultError>;
 /// Asks the server of the profile, again and again until there is nothing more to ask.
 fn ask(doors: &Doors<'_>, see: &mut dyn FnMut(Get<'_>) -> Result<()>) -> Result<()> {
     let (config, profile) = active::active(doors)?;
-    if !vault_door::is_on_a_server(&config, &profile) {
-        return Err(AuditError::NoServer(profile.name.value).into());
-    }
     let server = vault_door::server(doors, &config, &profile)?;
     see(&|path| server.get(path))
 }

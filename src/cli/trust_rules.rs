@@ -87,8 +87,6 @@ fn claim(text: &str) -> std::result::Result<(String, String), &'static str> {
 /// Why a rule was not shown or changed.
 #[derive(Debug, thiserror::Error)]
 enum TrustError {
-    #[error("profile {profile} does not sign in to a lanyard server")]
-    NoServer { profile: String },
     #[error("there is no trust rule {rule}")]
     Unknown { rule: String },
     #[error("the server does not permit this: {detail}")]
@@ -104,7 +102,6 @@ enum TrustError {
 impl Failure for TrustError {
     fn code(&self) -> Code {
         match self {
-            Self::NoServer { .. } => Code::Config,
             Self::Forbidden { .. } => Code::Forbidden,
             Self::Refused { status: 401, .. } => Code::SignedOut,
             Self::Refused { status: 429 | 500.., .. } | Self::Malformed(_) => Code::Unreachable,
@@ -115,9 +112,6 @@ impl Failure for TrustError {
 
     fn mend(&self) -> Option<String> {
         Some(match self {
-            Self::NoServer { .. } => {
-                "lanyard auth login --service https://…, then name its profile with `--profile`".into()
-            }
             Self::Unknown { .. } => "lanyard trust-rules list".into(),
             Self::Forbidden { .. } => {
                 "sign in as an owner or an administrator, for this: `lanyard auth login --scopes trust.manage,…`, with \
@@ -158,9 +152,7 @@ struct Asked<'a> {
 impl Asked<'_> {
     /// Asks the server, with the token in force.
     fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
-        if !vault_door::is_on_a_server(self.config, self.profile) {
-            return Err(TrustError::NoServer { profile: self.profile.name.value.clone() }.into());
-        }
+        vault_door::must_be_on_a_server(self.config, self.profile)?;
         let access = Access::new(self.doors, self.config, self.profile)?;
         let bearer: Bearer = access.bearer()?;
         let url = http::below(&access.endpoint_for(&bearer)?, path).map_err(|cause| {

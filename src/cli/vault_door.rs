@@ -51,11 +51,17 @@ impl Failure for NoServer {
     }
 }
 
+/// Refuses a profile that signs in to no lanyard server.
+pub(super) fn must_be_on_a_server(config: &Config, profile: &Profile) -> Result<()> {
+    if is_on_a_server(config, profile) {
+        return Ok(());
+    }
+    Err(NoServer { profile: profile.name.value.clone() }.into())
+}
+
 /// The server that the profile signs in to.
 pub(super) fn server<'a>(doors: &'a Doors<'a>, config: &'a Config, profile: &'a Profile) -> Result<Remote<'a>> {
-    if !is_on_a_server(config, profile) {
-        return Err(NoServer { profile: profile.name.value.clone() }.into());
-    }
+    must_be_on_a_server(config, profile)?;
     let access = Access::new(doors, config, profile)?;
     let base = access.endpoint_for(&access.bearer()?)?;
     let bearer = move |refused| -> Result<Secret, Box<dyn Failure>> {
