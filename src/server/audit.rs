@@ -7,6 +7,7 @@
 //! there is no change without it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -14,6 +15,7 @@ use serde_json::Value as Json;
 
 use super::db::{DbError, OrgScope, Rows, values};
 use super::keys::{KeyError, Keys};
+use super::metrics;
 use crate::text::clean;
 use crate::vault::seal::Key;
 use crate::vault::trail::hex;
@@ -96,6 +98,20 @@ pub(crate) fn server_scope() -> OrgScope {
 
 /// Appends an entry, in the transaction of what it tells.
 pub(crate) fn append(
+    rows: &mut dyn Rows,
+    keys: &Keys,
+    scope: &OrgScope,
+    actor: &Actor,
+    event: &Event<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), KeyError> {
+    write(rows, keys, scope, actor, event, now).inspect_err(|failure| {
+        metrics::AUDIT_FAILURES.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(%failure, "an entry could not be written to the audit");
+    })
+}
+
+fn write(
     rows: &mut dyn Rows,
     keys: &Keys,
     scope: &OrgScope,

@@ -1,5 +1,8 @@
 //! Why a request was not answered as asked, as RFC 9457 has it: `application/problem+json`.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,6 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::db::DbError;
 use super::keys::KeyError;
+use super::limits::seconds;
+use super::metrics;
 use crate::credential::FieldError;
 use crate::error::Code;
 use crate::vault::VaultError;
@@ -73,6 +78,18 @@ impl Problem {
         problem.header(header::RETRY_AFTER, seconds.max(1).to_string())
     }
 
+    /// Too many requests, by the rate of this name.
+    pub(crate) fn too_often(rate: &'static str, wait: Duration) -> Self {
+        let detail = format!("too many requests of this {rate}; come back later");
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-often", detail).with("rate", rate);
+        problem.header(header::RETRY_AFTER, seconds(wait).max(1).to_string())
+    }
+
+    /// Too many do the same.
+    pub(crate) fn busy() -> Self {
+        Self::unavailable().header(header::RETRY_AFTER, "5")
+    }
+
     /// What stands at the server's own door.
     pub(crate) fn unavailable() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the server cannot do this now; come back later")
@@ -136,6 +153,7 @@ impl From<DbError> for Problem {
             DbError::Taken => Self::new(StatusCode::CONFLICT, "name-taken", "the name is taken"),
             DbError::Shape => Self::internal(&failure),
             _ => {
+                metrics::DATABASE_FAILURES.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(%failure, "the database");
                 Self::unavailable()
             }

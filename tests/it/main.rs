@@ -109,11 +109,15 @@ mod secure;
 mod server {
     mod audit;
     mod backup;
+    mod certificates;
     mod crashes;
     mod credentials;
+    mod edge;
     mod federated;
     mod grants;
     mod identity;
+    mod limits;
+    mod observed;
     mod other_client;
     mod pages;
     mod places;
