@@ -66,7 +66,7 @@ pub(super) struct Args {
     /// Write requests and what goes wrong to stderr: `json`, `text` or `off` [default: text at a terminal, else json]
     #[arg(long, value_name = "FORM", value_parser = ["json", "text", "off"])]
     log: Option<String>,
-    /// Requests in a second from one address, of which a change costs two and a sign-in twenty; 0 for any [default: 400]
+    /// Requests in a second from one address, where a change counts twice and a sign-in forty times; 0 for any [default: 400]
     #[arg(long, value_name = "NUMBER")]
     rate_address: Option<String>,
     /// The same for one person or job, with all their tokens [default: 200]

@@ -64,7 +64,7 @@ pub(crate) enum Turn<'t> {
 impl Lanes {
     /// Empty ones.
     pub(crate) fn new() -> Self {
-        Self { sign_ins: Lane::new(32, 512), costly: Lane::new(16, 256) }
+        Self { sign_ins: Lane::new(32, 64), costly: Lane::new(16, 256) }
     }
 
     /// Waits for a turn.

@@ -73,7 +73,8 @@ impl Class {
         match self {
             Self::Free | Self::Read => 1,
             Self::Write => 2,
-            Self::SignIn | Self::Costly => 20,
+            Self::Costly => 4,
+            Self::SignIn => 40,
         }
     }
 }

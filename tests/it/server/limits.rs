@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::served::{Served, token};
+use super::served::{Served, api, token};
 use crate::wire;
 
 #[test]
@@ -48,7 +48,7 @@ fn an_address_is_counted_whatever_it_says_of_itself() {
     };
     let answers: Vec<_> = (0..30).map(|number| ask(number, "Accept: application/json")).collect();
     assert_eq!(answers[0].status(), 400);
-    let refused = answers.iter().find(|answer| answer.status() == 429).expect("ten at once, and no more");
+    let refused = answers.iter().find(|answer| answer.status() == 429).expect("five at once, and no more");
     assert_eq!(refused.json()["error"], "slow_down", "a program reads the error as OAuth has it");
     let page = ask(7, "Accept: text/html,*/*");
     assert_eq!((page.status(), page.header("content-type")), (429, Some("text/html; charset=utf-8")));
@@ -64,10 +64,10 @@ fn a_flood_of_wrong_sign_ins_leaves_the_others_their_answers() {
     let stage = served.client();
     let bearer = token(&stage);
     let ends = AtomicBool::new(false);
-    let (slowest, statuses) = std::thread::scope(|scope| {
+    let url = &served.url;
+    let (times, statuses) = std::thread::scope(|scope| {
         let guessers: Vec<_> = (0..GUESSERS)
             .map(|number| {
-                let url = &served.url;
                 scope.spawn(move || {
                     let login = format!("nobody-{number}@example.com");
                     let body = wire::form(&[("login", login.as_str()), ("passphrase", "wrong wrong wrong")]);
@@ -81,8 +81,8 @@ fn a_flood_of_wrong_sign_ins_leaves_the_others_their_answers() {
             let mut times = Vec::new();
             while !ends.load(Ordering::SeqCst) {
                 let begun = Instant::now();
-                let alive = wire::get(&format!("{}/healthz", served.url)).map(|answer| answer.status());
-                let reads = served.api("GET", "/credential-configs", &bearer, "").status();
+                let alive = wire::get(&format!("{url}/healthz")).map(|answer| answer.status());
+                let reads = api(url, "GET", "/credential-configs", &bearer, "").status();
                 assert_eq!((alive, reads), (Some(200), 200));
                 times.push(begun.elapsed());
             }
@@ -93,8 +93,8 @@ fn a_flood_of_wrong_sign_ins_leaves_the_others_their_answers() {
         ends.store(true, Ordering::SeqCst);
         (healthy.join().unwrap(), statuses)
     });
-    assert!(statuses.iter().all(|status| [403, 429].contains(status)), "{statuses:?}");
-    let (count, typical) = (slowest.len(), slowest[slowest.len() / 2]);
-    let late = slowest[count * 99 / 100];
+    assert!(statuses.iter().all(|status| [403, 429, 503].contains(status)) && statuses.contains(&403), "{statuses:?}");
+    let (count, typical) = (times.len(), times[times.len() / 2]);
+    let late = times[count * 99 / 100];
     assert!(typical < Duration::from_secs(1) && late < Duration::from_secs(3), "{count}: {typical:?} {late:?}");
 }
