@@ -36,7 +36,9 @@ async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Q
         let all = "SELECT members.person, people.login, members.role, members.created FROM members \
                    JOIN people ON people.id = members.person \
                    WHERE members.org = $1 AND members.person > $2 ORDER BY members.person LIMIT $3";
-        let found = server.db.read(|rows| rows.query(all, values![caller.scope.id(), &page.after, page.limit()]))?;
+        let found = server
+            .db
+            .read(&caller.scope, |rows| rows.query(all, values![caller.scope.id(), &page.after, page.limit()]))?;
         let mut items = Vec::new();
         for mut row in found {
             let (person, login, role, since) = (row.text(0)?, row.text(1)?, row.text(2)?, row.int(3)?);

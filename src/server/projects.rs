@@ -81,7 +81,9 @@ async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Q
         server.tell(&caller.scope, &caller.actor, &Event::done("project.list", ""))?;
         let all =
             "SELECT id, name, created, revision FROM projects WHERE org = $1 AND name > $2 ORDER BY name LIMIT $3";
-        let found = server.db.read(|rows| rows.query(all, values![caller.scope.id(), &page.after, page.limit()]))?;
+        let found = server
+            .db
+            .read(&caller.scope, |rows| rows.query(all, values![caller.scope.id(), &page.after, page.limit()]))?;
         let projects = found.into_iter().map(Project::read).collect::<Result<Vec<_>, _>>()?;
         page.answer(projects.iter().map(|project| (project.name.clone(), project.json())).collect())
     })
@@ -90,7 +92,7 @@ async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Q
 
 async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Response> {
     blocking(&server, move |server| {
-        let project = server.db.read(|rows| find(rows, &caller.scope, &id))?;
+        let project = server.db.read(&caller.scope, |rows| find(rows, &caller.scope, &id))?;
         server.tell(&caller.scope, &caller.actor, &Event::done("project.show", &project.id))?;
         Ok(project.answer(StatusCode::OK))
     })

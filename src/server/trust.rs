@@ -67,7 +67,7 @@ pub(crate) fn judge(server: &Server, scope: &OrgScope, token: &Secret) -> Answer
     // Nothing is believed here but whom to ask, and only issuers that an administrator named are asked.
     let unverified = id_token::unverified_claims(token);
     let Some(issuer) = unverified.as_ref().and_then(|claims| claims["iss"].as_str()) else { return Ok(Vec::new()) };
-    let rules = server.db.read(|rows| Rule::all(rows, scope))?;
+    let rules = server.db.read(scope, |rows| Rule::all(rows, scope))?;
     let rules: Vec<Rule> = rules.into_iter().filter(|rule| rule.issuer == issuer).collect();
     if rules.is_empty() {
         return Ok(Vec::new());
@@ -137,7 +137,7 @@ fn answer(rule: &Rule, status: StatusCode) -> Answer<Response> {
 async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<Value>> {
     blocking(&server, move |server| {
         server.tell(&caller.scope, &caller.actor, &Event::done("trust-rule.list", ""))?;
-        let rules = server.db.read(|rows| Rule::all(rows, &caller.scope))?;
+        let rules = server.db.read(&caller.scope, |rows| Rule::all(rows, &caller.scope))?;
         let items = rules.iter().map(shown).collect::<Answer<Vec<_>>>()?;
         Ok(Json(json!({ "items": items })))
     })
@@ -146,7 +146,10 @@ async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<
 
 async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Response> {
     blocking(&server, move |server| {
-        let rule = server.db.read(|rows| Rule::one(rows, &caller.scope, &id))?.ok_or_else(Problem::not_found)?;
+        let rule = server
+            .db
+            .read(&caller.scope, |rows| Rule::one(rows, &caller.scope, &id))?
+            .ok_or_else(Problem::not_found)?;
         server.tell(&caller.scope, &caller.actor, &Event::done("trust-rule.read", &rule.id))?;
         answer(&rule, StatusCode::OK)
     })
@@ -165,7 +168,7 @@ fn allowed(server: &Server, caller: &Caller, id: &str, written: Written) -> Answ
 async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(written): Json<Written>) -> Answer<Response> {
     blocking(&server, move |server| {
         let rule = allowed(server, &caller, &id::new("rule", now())?, written)?;
-        server.db.write(|rows| -> Answer<()> {
+        server.db.write(&caller.scope, |rows| -> Answer<()> {
             if Rule::all(rows, &caller.scope)?.len() >= MOST {
                 return Err(Problem::invalid(format!("an organization has {MOST} rules at most")));
             }
@@ -201,7 +204,10 @@ async fn amend(
 ) -> Answer<Response> {
     let seen = headers.get(header::IF_MATCH).map(|tag| tag.to_str().unwrap_or_default().trim_matches('"').to_owned());
     blocking(&server, move |server| {
-        let before = server.db.read(|rows| Rule::one(rows, &caller.scope, &id))?.ok_or_else(Problem::not_found)?;
+        let before = server
+            .db
+            .read(&caller.scope, |rows| Rule::one(rows, &caller.scope, &id))?
+            .ok_or_else(Problem::not_found)?;
         if seen.is_some_and(|seen| seen != "*" && seen != before.revision.to_string()) {
             return Err(Problem::changed());
         }
@@ -219,7 +225,7 @@ async fn amend(
         let mut rule = allowed(server, &caller, &before.id, written)?;
         rule.created = before.created;
         rule.revision = before.revision + 1;
-        server.db.write(|rows| -> Answer<()> {
+        server.db.write(&caller.scope, |rows| -> Answer<()> {
             if !rule.keep(rows, &caller.scope)? {
                 return Err(Problem::changed());
             }
@@ -235,7 +241,7 @@ async fn amend(
 
 async fn delete(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<StatusCode> {
     blocking(&server, move |server| {
-        server.db.write(|rows| -> Answer<()> {
+        server.db.write(&caller.scope, |rows| -> Answer<()> {
             let gone = "DELETE FROM trust_rules WHERE org = $1 AND id = $2";
             if rows.execute(gone, values![caller.scope.id(), &id])? == 0 {
                 return Err(Problem::not_found());

@@ -52,7 +52,7 @@ async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Q
     blocking(&server, move |server| {
         let page = asked.page(&server.keys, &caller.scope, "workspaces")?;
         server.tell(&caller.scope, &caller.actor, &Event::done("workspace.list", ""))?;
-        let found = server.db.read(|rows| all(rows, &caller.scope, &page.after, page.limit()))?;
+        let found = server.db.read(&caller.scope, |rows| all(rows, &caller.scope, &page.after, page.limit()))?;
         page.answer(found.iter().map(|workspace| (workspace.id.clone(), workspace.json())).collect())
     })
     .await
@@ -60,7 +60,7 @@ async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Q
 
 async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Response> {
     blocking(&server, move |server| {
-        let workspace = server.db.read(|rows| find(rows, &caller.scope, &id))?;
+        let workspace = server.db.read(&caller.scope, |rows| find(rows, &caller.scope, &id))?;
         server.tell(&caller.scope, &caller.actor, &Event::done("workspace.show", &id))?;
         Ok(workspace.answer(StatusCode::OK))
     })

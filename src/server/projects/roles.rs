@@ -27,7 +27,7 @@ pub(super) async fn list(
 ) -> Answer<Json<Value>> {
     blocking(&server, move |server| {
         let page = asked.page(&server.keys, &caller.scope, &format!("project-members {id}"))?;
-        let found = server.db.read(|rows| -> Answer<_> {
+        let found = server.db.read(&caller.scope, |rows| -> Answer<_> {
             find(rows, &caller.scope, &id)?;
             let all = "SELECT project_roles.person, people.login, role FROM project_roles \
                        JOIN people ON people.id = project_roles.person \
