@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::bridge::blocking;
-use super::db::DbError;
+use super::db::{DbError, Reach};
 use super::problem::Problem;
 use super::state::Server;
 
@@ -149,7 +149,7 @@ struct Rows {
 }
 
 fn rows(server: &Server) -> Result<Rows, DbError> {
-    server.db.read(|rows| {
+    server.db.read(Reach::Server, |rows| {
         let mut count = |all| rows.first(all, &[])?.ok_or(DbError::Shape)?.int(0);
         Ok(Rows {
             organizations: count("SELECT COUNT(*) FROM organizations")?,
