@@ -17,8 +17,9 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 #[derive(Debug)]
 pub struct Keys(Vec<Key>);
 
+/// One of them.
 #[derive(Debug)]
-struct Key {
+pub(super) struct Key {
     id: Option<String>,
     /// The only algorithm that the issuer uses it for, where it says so.
     algorithm: Option<Algorithm>,
@@ -83,17 +84,13 @@ impl Keys {
         if candidates.peek().is_none() {
             return Err(IdTokenError::UnknownKey);
         }
-        let valid = candidates.any(|key| {
-            let signed = token.signed.as_bytes();
-            jsonwebtoken::crypto::verify(token.signature, signed, &key.public, algorithm.library()).unwrap_or(false)
-        });
-        if valid { Ok(()) } else { Err(IdTokenError::Signature) }
+        if candidates.any(|key| key.has_made(token, algorithm)) { Ok(()) } else { Err(IdTokenError::Signature) }
     }
 }
 
 impl Key {
     /// A key that can be used to verify, or `None`.
-    fn read(key: &Map<String, Value>) -> Option<Self> {
+    pub(super) fn read(key: &Map<String, Value>) -> Option<Self> {
         let text = |name: &str| key.get(name).and_then(Value::as_str);
         // A private key that everybody can read proves nothing any more.
         let private = key.contains_key("d");
@@ -119,6 +116,13 @@ impl Key {
             Some(id) => Some(id.as_str()?.to_owned()),
         };
         Some(Self { id, algorithm, kind, public })
+    }
+
+    /// Whether it made the signature of `token`.
+    pub(super) fn has_made(&self, token: &Compact<'_>, algorithm: Algorithm) -> bool {
+        let signed = token.signed.as_bytes();
+        self.kind.fits(algorithm)
+            && jsonwebtoken::crypto::verify(token.signature, signed, &self.public, algorithm.library()).unwrap_or(false)
     }
 
     fn may_have_made(&self, id: Option<&String>, algorithm: Algorithm) -> bool {

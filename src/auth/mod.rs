@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use crate::http::Url;
 
 pub mod device;
+pub mod dpop;
 pub mod federated;
 pub mod grant;
 pub mod id_token;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use crate::cli::{Doors, active, store};
+use crate::cli::{Doors, active, given, store};
 use crate::error::Result;
 use crate::server::{self, Given, Settings, Wanted};
 
@@ -53,6 +53,27 @@ lanyard server restore lanyard-2026-01-31 --replace")]
         /// Seal every secret anew as well, as after somebody has seen the keys
         #[arg(long)]
         secrets: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Replace the key that ID tokens are signed with
+    ///
+    /// The server signs with the new one at once. The old one stays published for two hours, until nothing that it
+    /// signed counts any more. With --json: an object with key.
+    #[command(after_help = "Example:\n  lanyard server rotate-signing-key")]
+    RotateSigningKey {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// End a token that was found where it should not be
+    ///
+    /// Any of this server's tokens, whoever has it: an API key, a token of a job, a sign-in with all its tokens, a
+    /// session of the portal, an invitation. With --json: an object with revoked.
+    #[command(after_help = "Examples:\n  lanyard server revoke-token found.txt\n  pbpaste | lanyard server revoke-token -")]
+    RevokeToken {
+        /// The file that holds the token; - for stdin
+        #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+        file: PathBuf,
         #[command(flatten)]
         place: Place,
     },
@@ -117,6 +138,26 @@ impl Command {
                 let wanted = Wanted { master: !keep_master, secrets };
                 let rotated = server::rotate_key(&place.settings(doors)?, &*store, wanted)?;
                 return told(doors, json, &rotated, wanted);
+            }
+            Self::RotateSigningKey { place } => {
+                let key = server::rotate_signing_key(&place.settings(doors)?, &*store)?;
+                if json {
+                    return doors.ui.answer_json(&json!({ "key": key }));
+                }
+                doors.ui.done(&format!("ID tokens are signed with the key {key} from now on"));
+            }
+            Self::RevokeToken { file, place } => {
+                let (_, token) = given::file(doors.env, &file)?;
+                let revoked = server::revoke_token(&place.settings(doors)?, &*store, &token)?;
+                if json {
+                    return doors.ui.answer_json(&json!({ "revoked": revoked }));
+                }
+                let told = if revoked {
+                    "It counts no more, and neither does what came of the same sign-in"
+                } else {
+                    "It did not count: it has ended, or is none of this server's"
+                };
+                doors.ui.done(told);
             }
         }
         Ok(())

@@ -112,6 +112,7 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
         client: String::new(),
         permissions,
         family: String::new(),
+        bound: None,
     };
     let now = now();
     let life = TimeDelta::days(days);

@@ -21,6 +21,8 @@ pub(crate) struct Grant {
     pub(crate) permissions: Permissions,
     /// All tokens that came of one sign-in.
     pub(crate) family: String,
+    /// The thumbprint of the key that they count with alone.
+    pub(crate) bound: Option<String>,
 }
 
 /// A token as the database knows it.
@@ -55,8 +57,8 @@ pub(crate) fn issue(
 ) -> Result<Minted, KeyError> {
     let minted = token::mint(kind).map_err(|_| KeyError::NoRandom)?;
     rows.execute(
-        "INSERT INTO tokens (org, id, kind, hash, person, client, name, permissions, family, created, expires) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "INSERT INTO tokens (org, id, kind, hash, person, client, name, permissions, family, created, expires, \
+         bound) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         values![
             grant.scope.id(),
             &minted.id,
@@ -69,6 +71,7 @@ pub(crate) fn issue(
             &grant.family,
             now.timestamp_millis(),
             (now + life).timestamp_millis(),
+            grant.bound.as_deref(),
         ],
     )?;
     Ok(minted)
@@ -81,7 +84,7 @@ pub(crate) fn issue_pair(rows: &mut dyn Rows, grant: &Grant, now: DateTime<Utc>)
 
 /// What is known of a token, whether it still counts or not; `None` for one that was never made here.
 pub(crate) fn find(rows: &mut dyn Rows, parsed: &Parsed) -> Result<Option<Known>, DbError> {
-    let one = "SELECT org, kind, hash, person, client, permissions, family, created, expires, used, revoked, name \
+    let one = "SELECT org, kind, hash, person, client, permissions, family, created, expires, used, revoked, name, bound \
                FROM tokens WHERE id = $1";
     let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(None) };
     let (org, kind, hash, person) = (row.text(0)?, row.text(1)?, row.bytes(2)?, row.text(3)?);
@@ -94,6 +97,7 @@ pub(crate) fn find(rows: &mut dyn Rows, parsed: &Parsed) -> Result<Option<Known>
         client: row.text(4)?,
         permissions: Permissions::parse(&row.text(5)?).unwrap_or_default(),
         family: row.text(6)?,
+        bound: row.maybe_text(12)?,
     };
     let (created, expires, used) = (row.int(7)?, row.int(8)?, row.maybe_int(9)?);
     let revoked = row.maybe_int(10)?.is_some();

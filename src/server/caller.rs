@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
@@ -12,6 +11,7 @@ use chrono::TimeDelta;
 use super::audit::{Actor, Event, Outcome};
 use super::bearer::{self, Known};
 use super::bridge::blocking;
+use super::dpop::{self, Scheme};
 use super::db::{DbError, OrgScope, Reach, Rows, values};
 use super::edge::Source;
 use super::limits::Whose;
@@ -20,7 +20,8 @@ use super::permission::{Permission, Permissions, Role};
 use super::portal::inside;
 use super::problem::{Answer, Problem};
 use super::state::{Server, now};
-use super::token::{self, Kind, Parsed};
+use super::token::{Kind, Parsed};
+use crate::auth::dpop::Proof;
 
 /// What a route demands of whoever calls it. There is no route without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,9 +164,13 @@ pub(crate) async fn admit(
         Access::Token => None,
         Access::Permission(_) | Access::InProject(_) => Some(access),
     };
-    let token = shown(request.headers());
     let source = request.extensions().get::<Source>().cloned().unwrap_or_default();
-    match look_up(&server, token, source, needed).await {
+    let shown = Shown::of(&server, &request);
+    let found = match shown {
+        Ok(shown) => look_up(&server, shown, source, needed).await,
+        Err(problem) => Err(problem),
+    };
+    match found {
         Ok(caller) => {
             let whose = caller.whose();
             request.extensions_mut().insert(caller);
@@ -177,29 +182,41 @@ pub(crate) async fn admit(
     }
 }
 
-/// The token that a request shows. A slip of the finger, or somebody else's token, asks no database.
-pub(crate) fn shown(headers: &HeaderMap) -> Option<Parsed> {
-    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-    token::parse(text.strip_prefix("Bearer ")?.trim())
+/// What a request shows to be let in.
+struct Shown {
+    token: Parsed,
+    scheme: Scheme,
+    proof: Option<Proof>,
 }
 
-async fn look_up(
-    server: &Arc<Server>,
-    token: Option<Parsed>,
-    source: Source,
-    needed: Option<Access>,
-) -> Answer<Caller> {
-    let parsed = token.filter(|parsed| matches!(parsed.kind, Kind::Key | Kind::Access | Kind::Job));
-    let parsed = parsed.ok_or_else(Problem::unauthenticated)?;
+impl Shown {
+    /// Asks no database.
+    fn of(server: &Server, request: &Request) -> Answer<Self> {
+        let shown = dpop::shown(request.headers()).ok_or_else(Problem::unauthenticated)?;
+        let proof = dpop::proof(server, request.headers(), request.method(), request.uri().path(), Some(&shown));
+        let lets_in = |parsed: &Parsed| matches!(parsed.kind, Kind::Key | Kind::Access | Kind::Job);
+        let token = shown.token.filter(lets_in).ok_or_else(Problem::unauthenticated)?;
+        let scheme = shown.scheme;
+        let proof = match (scheme, proof) {
+            (Scheme::Bearer, _) => None,
+            (Scheme::Proven, Ok(proof)) => proof,
+            (Scheme::Proven, Err(why)) => return Err(dpop::refused("invalid_dpop_proof", why)),
+        };
+        Ok(Self { token, scheme, proof })
+    }
+}
+
+async fn look_up(server: &Arc<Server>, shown: Shown, source: Source, needed: Option<Access>) -> Answer<Caller> {
     blocking(server, move |server| {
         let found = server.db.read(Reach::Server, |rows| -> Result<_, DbError> {
-            let Some(known) = bearer::find(rows, &parsed)? else { return Ok(None) };
+            let Some(known) = bearer::find(rows, &shown.token)? else { return Ok(None) };
             rows.enter(Reach::Of(&known.grant.scope))?;
             let standing = Standing::of(rows, &known)?;
             Ok(Some((known, standing)))
         })?;
         let (known, standing) = found.ok_or_else(Problem::unauthenticated)?;
         let caller = caller(server, &known, standing, &source)?;
+        has_key(server, &caller, &shown, known.grant.bound.as_deref())?;
         match needed {
             Some(Access::Permission(permission)) => caller.must(server, permission, None)?,
             Some(Access::InProject(permission)) => {
@@ -228,6 +245,22 @@ impl Standing {
             projects: people::project_roles(rows, &grant.scope, &grant.person)?,
         })
     }
+}
+
+/// Refuses whoever has a token without the key that it is bound to, and tells it: it was stolen.
+fn has_key(server: &Server, caller: &Caller, shown: &Shown, bound: Option<&str>) -> Answer<()> {
+    if let Err(problem) = dpop::fits(shown.scheme, shown.proof.as_ref(), bound) {
+        let event =
+            Event { outcome: Outcome::Denied, detail: "without its key", ..Event::done("access", &caller.actor.token) };
+        server.tell(&caller.scope, &caller.actor, &event)?;
+        return Err(problem);
+    }
+    if let Some(proof) = &shown.proof
+        && !server.db.write(Reach::Server, |rows| dpop::is_first(rows, proof, now()))?
+    {
+        return Err(dpop::refused("invalid_dpop_proof", "the proof was used before"));
+    }
+    Ok(())
 }
 
 /// Who has this token, and what they may do with it now.

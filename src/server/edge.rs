@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::audit::Actor;
-use super::caller::shown;
+use super::dpop;
 use super::lanes::Turn;
 use super::limits::{Class, Counts, Whose};
 use super::metrics;
@@ -61,7 +61,8 @@ pub(crate) async fn around(State(server): State<Arc<Server>>, mut request: Reque
     let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
     let method = request.method().clone();
     let class = Class::of(&method, path.as_deref().unwrap_or_default());
-    let token = shown(request.headers()).or_else(|| shown_session(&server, request.headers()));
+    let token = dpop::shown(request.headers()).and_then(|shown| shown.token);
+    let token = token.or_else(|| shown_session(&server, request.headers()));
     let mut counts = server.limits.count(source.address, token.as_ref().map(Parsed::mark), class);
     let mut response = if let Some(problem) = unfit(&request) {
         problem.into_response()

@@ -42,6 +42,7 @@ impl Class {
             _ if ["verify", "export", "sync", "try"].contains(&last) => Self::Costly,
             _ if *method == Method::GET || *method == Method::HEAD => Self::Read,
             "/token"
+            | "/leaked-tokens"
             | "/authorize"
             | "/device"
             | "/device-authorization"

@@ -13,6 +13,7 @@ use super::error::ServeError;
 use super::keys::{KeyError, Keys, Master, Replacement};
 use super::serve::{open_existing, place};
 use super::settings::Settings;
+use super::signing::SigningKey;
 use super::state::now;
 use super::vault::OrgVault;
 use crate::os::files::{self, Lock};
@@ -44,6 +45,18 @@ pub struct Rotated {
     pub rewrapped: u64,
     /// So many credentials do not open. They stay as they are, and so does the key that they rest under.
     pub closed: u64,
+}
+
+/// Replaces the key that ID tokens are signed with; the identifier of the new one. The old one stays published for as long
+/// as what it signed may count.
+pub fn rotate_signing_key(settings: &Settings, store: &dyn SecretStore) -> Result<String, ServeError> {
+    let (db, keys) = open_existing(settings, store)?;
+    Ok(db.write(Reach::Server, |rows| -> Result<String, KeyError> {
+        let id = SigningKey::replace(rows, &keys, now())?;
+        let event = Event::done("signing-key.replace", &id);
+        audit::append(rows, &keys, &server_scope(), &operator(), &event, now())?;
+        Ok(id)
+    })?)
 }
 
 /// Replaces the keys of a server, or ends what was begun before.

@@ -12,8 +12,7 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use super::caller::{Access, admit};
 use super::state::Server;
 use super::{
-    api_keys, audit, credential_configs, edge, health, invitations, members, oauth, organizations, portal, projects,
-    trust, workspaces,
+    api_keys, audit, credential_configs, edge, health, invitations, leaked, members, oauth, organizations, portal, projects, trust, workspaces,
 };
 
 /// The longest body: the largest secrets there are.
@@ -54,6 +53,7 @@ fn all() -> Vec<Route> {
         workspaces::routes(),
         trust::routes(),
         audit::routes(),
+        leaked::routes(),
     ]
     .into_iter()
     .flatten()

@@ -43,6 +43,11 @@ impl SigningKey {
         Self::make(rows, &sealing, now)
     }
 
+    /// Puts another key in its place, whenever that is asked for; its identifier.
+    pub(crate) fn replace(rows: &mut dyn Rows, keys: &Keys, now: DateTime<Utc>) -> Result<String, KeyError> {
+        Ok(Self::make(rows, &sealing(keys)?, now)?.id)
+    }
+
     fn make(rows: &mut dyn Rows, sealing: &Key, now: DateTime<Utc>) -> Result<Self, KeyError> {
         let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
         let document = document.map_err(|_| KeyError::NoRandom)?;

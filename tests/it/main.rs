@@ -109,6 +109,7 @@ mod secure;
 mod server {
     mod audit;
     mod backup;
+    mod bound_tokens;
     mod certificates;
     mod crashes;
     mod credentials;
@@ -116,6 +117,7 @@ mod server {
     mod federated;
     mod grants;
     mod identity;
+    mod leaked;
     mod limits;
     mod observed;
     mod other_client;

@@ -13,6 +13,7 @@ use super::client::{self, Client};
 use super::consent;
 use super::error::OauthError;
 use super::id_token;
+use crate::auth::dpop;
 use crate::http::Url;
 use crate::secret::Secret;
 use crate::server::audit::{self, Event, Outcome};
@@ -43,6 +44,7 @@ pub(super) struct Asked {
     code_challenge: Option<String>,
     code_challenge_method: Option<String>,
     nonce: Option<String>,
+    dpop_jkt: Option<String>,
 }
 
 /// What a person says to it.
@@ -78,7 +80,8 @@ impl Asked {
         let state = self.state.clone().filter(|state| state.len() <= STATE);
         let refuse =
             |error| Box::new(sent_on(answer(server, &redirect, &[("error", error)], state.as_deref()).as_str(), None));
-        if self.nonce.as_ref().is_some_and(|nonce| nonce.len() > STATE) {
+        let is_key = self.dpop_jkt.as_deref().is_none_or(dpop::is_thumbprint);
+        if self.nonce.as_ref().is_some_and(|nonce| nonce.len() > STATE) || !is_key {
             return Err(refuse("invalid_request"));
         }
         if self.response_type.as_deref() != Some("code") {
@@ -107,6 +110,7 @@ impl Asked {
             ("code_challenge", &self.code_challenge),
             ("code_challenge_method", &self.code_challenge_method),
             ("nonce", &self.nonce),
+            ("dpop_jkt", &self.dpop_jkt),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value.as_deref()?)))
@@ -193,7 +197,7 @@ pub(super) async fn submit(
             let permissions = question.permissions.and(&most);
             rows.execute(
                 "INSERT INTO codes (id, hash, org, person, client, redirect, challenge, permissions, family, expires, \
-                 openid, nonce, signed_in) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+                 openid, nonce, signed_in, bound) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
                 values![
                     &minted.id,
                     &minted.hash,
@@ -208,6 +212,7 @@ pub(super) async fn submit(
                     i64::from(id_token::is_wanted(decided.asked.scope.as_deref())),
                     decided.asked.nonce.as_deref(),
                     began,
+                    decided.asked.dpop_jkt.as_deref(),
                 ],
             )?;
             Ok(Some(minted.token))

@@ -81,7 +81,13 @@ fn make(server: &Server, asked: &Asked) -> Given<Response> {
 }
 
 /// What a program is told that asks whether its code was typed.
-pub(super) fn poll(server: &Server, client: &str, code: Option<&Secret>, source: &Source) -> Given<Tokens> {
+pub(super) fn poll(
+    server: &Server,
+    client: &str,
+    code: Option<&Secret>,
+    key: Option<&str>,
+    source: &Source,
+) -> Given<Tokens> {
     let bad = || refused("invalid_grant", "the device code is none");
     let parsed = code.and_then(|code| token::parse(code.expose()));
     let Some(parsed) = parsed.filter(|parsed| parsed.kind == Kind::Device) else { return bad() };
@@ -116,6 +122,7 @@ pub(super) fn poll(server: &Server, client: &str, code: Option<&Secret>, source:
                     client: known,
                     permissions: Permissions::parse(&permissions).unwrap_or_default(),
                     family: random::base62(20)?.to_string(),
+                    bound: key.map(str::to_owned),
                 };
                 settled(first_tokens(rows, server, &grant, about.as_ref(), source))
             }

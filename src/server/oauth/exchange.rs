@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::error::{Given, refused};
+use super::proof::token_type;
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Actor, Event, Outcome};
@@ -45,6 +46,7 @@ pub(super) struct Exchanged {
     minted: Minted,
     life: i64,
     permissions: Permissions,
+    is_bound: bool,
 }
 
 impl IntoResponse for Exchanged {
@@ -52,7 +54,7 @@ impl IntoResponse for Exchanged {
         Json(json!({
             "access_token": self.minted.token.expose(),
             "issued_token_type": ACCESS_TOKEN,
-            "token_type": "Bearer",
+            "token_type": token_type(self.is_bound),
             "expires_in": self.life,
             "scope": self.permissions.words(),
         }))
@@ -65,6 +67,7 @@ pub(super) fn exchange(
     client: &str,
     asked: &Asked,
     scope: Option<&str>,
+    bound: Option<&str>,
     source: &Source,
 ) -> Given<Exchanged> {
     let Some(token) = &asked.subject_token else { return refused("invalid_request", "subject_token is missing") };
@@ -121,6 +124,7 @@ pub(super) fn exchange(
                 client: client.to_owned(),
                 permissions: permissions.clone(),
                 family: rule.id.clone(),
+                bound: bound.map(str::to_owned),
             };
             attempt.succeeded(rows)?;
             let life = TimeDelta::seconds(rule.life);
@@ -128,7 +132,7 @@ pub(super) fn exchange(
             let actor = Actor { person: format!("job {name}"), token: minted.id.clone(), ..source.actor() };
             let event = Event { detail: &permissions.words(), ..Event::done("job.sign-in", &rule.id) };
             audit::append(rows, &server.keys, &org, &actor, &event, now())?;
-            return Ok(Ok(Exchanged { minted, life: rule.life, permissions }));
+            return Ok(Ok(Exchanged { minted, life: rule.life, permissions, is_bound: bound.is_some() }));
         }
         attempt.failed(rows, now())?;
         let (object, name) = near.map_or(("", String::new()), |(rule, told)| (rule.id.as_str(), trust::job(told)));

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::OauthError;
+use super::proof::token_type;
 use super::token::known_client;
 use crate::secret::Secret;
 use crate::server::bearer;
@@ -48,18 +49,22 @@ pub(super) async fn introspect(State(server): State<Arc<Server>>, Form(asked): F
                 Some(job) => (job.rule, job.name),
                 None => (person.id, person.login),
             };
-            Ok(Some(json!({
+            let mut told = json!({
                 "active": true,
                 "scope": grant.permissions.and(&role.permissions()).words(),
                 "client_id": grant.client,
-                "token_type": "Bearer",
+                "token_type": token_type(grant.bound.is_some()),
                 "sub": subject,
                 "username": name,
                 "iss": server.issuer(),
                 "iat": known.created / 1000,
                 "exp": known.expires / 1000,
                 "organization": grant.scope.id(),
-            })))
+            });
+            if let Some(bound) = &grant.bound {
+                told["cnf"] = json!({ "jkt": bound });
+            }
+            Ok(Some(told))
         })
     });
     match told.await {

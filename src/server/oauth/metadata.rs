@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::exchange::EXCHANGE;
 use super::id_token::OPENID;
 use crate::auth::LANYARD_API;
+use crate::auth::dpop::ALGORITHMS;
 use crate::server::permission::Permission;
 use crate::server::state::Server;
 
@@ -36,6 +37,7 @@ pub(super) async fn show(State(server): State<Arc<Server>>) -> Json<Value> {
         "revocation_endpoint_auth_methods_supported": ["none"],
         "introspection_endpoint_auth_methods_supported": ["none"],
         "code_challenge_methods_supported": ["S256"],
+        "dpop_signing_alg_values_supported": ALGORITHMS,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
         "claims_supported": ["sub", "preferred_username", "organization", "auth_time", "nonce", "at_hash"],

@@ -18,6 +18,7 @@ use super::device;
 use super::error::{Given, OauthError, refused, settled};
 use super::exchange;
 use super::id_token::{self, About};
+use super::proof;
 use crate::secret::Secret;
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bearer::{self, ACCESS, Grant};
@@ -52,6 +53,7 @@ pub(super) struct Tokens {
     pub(super) refresh: Minted,
     pub(super) permissions: Permissions,
     pub(super) id_token: Option<Secret>,
+    pub(super) is_bound: bool,
 }
 
 pub(super) async fn give(
@@ -78,15 +80,24 @@ pub(super) async fn give(
         exchange::EXCHANGE => "job",
         _ => "unknown",
     };
+    let proof = match proof::read(&server, &headers) {
+        Ok(proof) => proof,
+        Err(refusal) => return refusal.into_response(),
+    };
     let given = blocking(&server, move |server| {
+        let key = match proof::key(server, proof) {
+            Ok(key) => key,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let key = key.as_deref();
         let tokens = match asked.grant_type.as_str() {
-            "authorization_code" => by_code(server, client, &asked, &source),
-            "refresh_token" => by_refresh(server, client, &asked, &source),
+            "authorization_code" => by_code(server, client, &asked, key, &source),
+            "refresh_token" => by_refresh(server, client, &asked, key, &source),
             "urn:ietf:params:oauth:grant-type:device_code" => {
-                device::poll(server, client, asked.device_code.as_ref(), &source)
+                device::poll(server, client, asked.device_code.as_ref(), key, &source)
             }
             exchange::EXCHANGE => {
-                return Ok(exchange::exchange(server, client, &asked.exchange, asked.scope.as_deref(), &source)
+                return Ok(exchange::exchange(server, client, &asked.exchange, asked.scope.as_deref(), key, &source)
                     .map(IntoResponse::into_response));
             }
             _ => refused("unsupported_grant_type", "this server does not know the grant"),
@@ -125,7 +136,9 @@ impl IntoResponse for Tokens {
         for part in [
             "{\"access_token\":\"",
             access,
-            "\",\"token_type\":\"Bearer\",\"expires_in\":",
+            "\",\"token_type\":\"",
+            proof::token_type(self.is_bound),
+            "\",\"expires_in\":",
             &ACCESS.num_seconds().to_string(),
             ",\"refresh_token\":\"",
             refresh,
@@ -165,17 +178,18 @@ pub(super) fn first_tokens(
         Some(about) => id_token::make(rows, server, grant, &access, about)?,
         None => None,
     };
-    Ok(Tokens { access, refresh, permissions: grant.permissions.clone(), id_token })
+    let is_bound = grant.bound.is_some();
+    Ok(Tokens { access, refresh, permissions: grant.permissions.clone(), id_token, is_bound })
 }
 
-fn by_code(server: &Server, client: &str, asked: &Asked, source: &Source) -> Given<Tokens> {
+fn by_code(server: &Server, client: &str, asked: &Asked, key: Option<&str>, source: &Source) -> Given<Tokens> {
     let bad = || refused("invalid_grant", "the code is none, or not for this request");
     let parsed = asked.code.as_ref().and_then(|code| token::parse(code.expose()));
     let Some(parsed) = parsed.filter(|parsed| parsed.kind == Kind::Code) else { return bad() };
     // What is found out about a code that was stolen is kept, though the answer is a refusal.
     server.db.write(Reach::Server, |rows| -> Given<Given<Tokens>> {
         let one = "SELECT hash, org, person, client, redirect, challenge, permissions, family, expires, spent, \
-                   openid, nonce, signed_in FROM codes WHERE id = $1";
+                   openid, nonce, signed_in, bound FROM codes WHERE id = $1";
         let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(bad()) };
         let hash = row.bytes(0)?;
         let grant = Grant {
@@ -184,9 +198,11 @@ fn by_code(server: &Server, client: &str, asked: &Asked, source: &Source) -> Giv
             client: row.text(3)?,
             permissions: Permissions::parse(&row.text(6)?).unwrap_or_default(),
             family: row.text(7)?,
+            bound: key.map(str::to_owned),
         };
         let (redirect, challenge) = (row.text(4)?, row.text(5)?);
         let (expires, spent) = (row.int(8)?, row.maybe_int(9)?);
+        let bound = row.maybe_text(13)?;
         let about = About { nonce: row.maybe_text(11)?, signed_in: row.maybe_int(12)? };
         let about = (row.int(10)? == 1).then_some(about);
         if !parsed.is(&hash) {
@@ -205,14 +221,15 @@ fn by_code(server: &Server, client: &str, asked: &Asked, source: &Source) -> Giv
             asked.code_verifier.as_ref().map(|verifier| URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose())));
         let proven = verifier.is_some_and(|made| made.as_bytes().ct_eq(challenge.as_bytes()).into());
         let fits = grant.client == client && asked.redirect_uri.as_deref() == Some(redirect.as_str());
-        if !proven || !fits || at >= expires {
+        // A code that is meant for one key is given for no other (RFC 9449 section 10).
+        if !proven || !fits || at >= expires || !proof::has(key, bound.as_deref()) {
             return Ok(bad());
         }
         settled(first_tokens(rows, server, &grant, about.as_ref(), source))
     })?
 }
 
-fn by_refresh(server: &Server, client: &str, asked: &Asked, source: &Source) -> Given<Tokens> {
+fn by_refresh(server: &Server, client: &str, asked: &Asked, key: Option<&str>, source: &Source) -> Given<Tokens> {
     let bad = || refused("invalid_grant", "the refresh token is none, was used, or has ended");
     let parsed = asked.refresh_token.as_ref().and_then(|token| token::parse(token.expose()));
     let Some(parsed) = parsed.filter(|parsed| parsed.kind == Kind::Refresh) else { return bad() };
@@ -221,6 +238,14 @@ fn by_refresh(server: &Server, client: &str, asked: &Asked, source: &Source) -> 
             return Ok(bad());
         };
         let mut grant = known.grant.clone();
+        // Who has it without its key spends nothing.
+        if !proof::has(key, grant.bound.as_deref()) {
+            let actor = Actor { person: grant.person.clone(), ..source.actor() };
+            let event = Event { outcome: Outcome::Denied, detail: "without its key", ..Event::done("token.renew", &grant.family) };
+            audit::append(rows, &server.keys, &grant.scope, &actor, &event, now())?;
+            return Ok(bad());
+        }
+        grant.bound = key.map(str::to_owned);
         rows.enter(Reach::Of(&grant.scope))?;
         if !known.is_alive(now()) || !bearer::spend(rows, &known, now())? {
             if known.used.is_some() {
@@ -245,7 +270,8 @@ fn by_refresh(server: &Server, client: &str, asked: &Asked, source: &Source) -> 
         let (access, refresh) = bearer::issue_pair(rows, &grant, now())?;
         let actor = Actor { person: grant.person.clone(), token: access.id.clone(), ..source.actor() };
         audit::append(rows, &server.keys, &grant.scope, &actor, &Event::done("token.renew", &grant.family), now())?;
-        Ok(Ok(Tokens { access, refresh, permissions: grant.permissions.and(&most), id_token: None }))
+        let is_bound = key.is_some();
+        Ok(Ok(Tokens { access, refresh, permissions: grant.permissions.and(&most), id_token: None, is_bound }))
     })?
 }
 

@@ -109,6 +109,7 @@ impl Played {
             client: String::new(),
             permissions,
             family: String::new(),
+            bound: None,
         };
         let minted = self.server.db.write(Reach::Server, |rows| {
             rows.execute(

@@ -86,4 +86,5 @@ pub(super) const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/audit/export", "audit.read"),
     ("GET", "/audit/verify", "audit.read"),
     ("GET", "/audit/key", "audit.read"),
+    ("POST", "/leaked-tokens", "anyone"),
 ];

@@ -1,0 +1,115 @@
+//! Tokens that were found where they should not be: whoever finds one ends it, and learns nothing of it.
+//!
+//! `POST /leaked-tokens` takes what secret scanners send, a list of objects with a `token` each, from anybody. A token that
+//! counts, one that does not and one that never was get the same answer, and none sooner than the others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{Method, StatusCode};
+use chrono::{DateTime, Utc};
+use serde::Deserialize;
+
+use super::audit::{self, Actor, Event};
+use super::bearer;
+use super::bridge::blocking;
+use super::caller::{Access, Asker};
+use super::db::{OrgScope, Reach, Rows, values};
+use super::error::ServeError;
+use super::keys::{KeyError, Keys};
+use super::people;
+use super::problem::{Answer, Problem};
+use super::routes::Route;
+use super::serve::open_existing;
+use super::settings::Settings;
+use super::state::{Server, now};
+use super::token::{self, Kind};
+use crate::secret::{Secret, SecretStore};
+
+/// So many at a time.
+const MOST: usize = 100;
+/// No answer comes sooner: what is done for a token that counts does not show.
+const AT_LEAST: Duration = Duration::from_millis(250);
+
+pub(crate) fn routes() -> Vec<Route> {
+    vec![Route::new(Method::POST, "/leaked-tokens", Access::Anyone, report)]
+}
+
+/// A token that was found. What else is told of it is passed over.
+#[derive(Deserialize)]
+struct Found {
+    token: Secret,
+}
+
+async fn report(
+    State(server): State<Arc<Server>>,
+    Asker(source): Asker,
+    Json(found): Json<Vec<Found>>,
+) -> Answer<StatusCode> {
+    if found.is_empty() || found.len() > MOST {
+        return Err(Problem::invalid(format!("there are 1 to {MOST} tokens at a time")));
+    }
+    let ended = blocking(&server, move |server| {
+        for Found { token } in &found {
+            server.db.write(Reach::Server, |rows| end(rows, &server.keys, token, &source.actor(), now()))?;
+        }
+        Ok(())
+    });
+    let (ended, ()) = tokio::join!(ended, tokio::time::sleep(AT_LEAST));
+    ended?;
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Ends a token of the server that is kept here; `false` where it did not count.
+pub fn revoke_token(settings: &Settings, store: &dyn SecretStore, token: &Secret) -> Result<bool, ServeError> {
+    let (db, keys) = open_existing(settings, store)?;
+    let operator = Actor { agent: "lanyard server".into(), ..Actor::default() };
+    Ok(db.write(Reach::Server, |rows| end(rows, &keys, token, &operator, now()))?)
+}
+
+/// Ends a token, with all that came of the same sign-in, and tells it to the organization.
+fn end(
+    rows: &mut dyn Rows,
+    keys: &Keys,
+    token: &Secret,
+    actor: &Actor,
+    now: DateTime<Utc>,
+) -> Result<bool, KeyError> {
+    let Some(parsed) = token::parse(token.expose().trim()) else { return Ok(false) };
+    let scopes: Vec<OrgScope> = match parsed.kind {
+        Kind::Key | Kind::Job | Kind::Access | Kind::Refresh => {
+            let Some(known) = bearer::find(rows, &parsed)?.filter(|known| known.is_alive(now)) else { return Ok(false) };
+            if matches!(parsed.kind, Kind::Key | Kind::Job) {
+                bearer::revoke(rows, &known.grant.scope, &known.id, now)?;
+            } else {
+                bearer::revoke_family(rows, &known.grant, now)?;
+            }
+            vec![known.grant.scope]
+        }
+        Kind::Session => {
+            let Some((person, session)) = people::session(rows, token.expose().trim(), now)? else { return Ok(false) };
+            people::sign_out(rows, &session)?;
+            people::memberships(rows, &person.id)?.into_iter().map(|member| member.scope).collect()
+        }
+        Kind::Invitation => {
+            let one = "SELECT org, hash FROM member_invitations WHERE id = $1";
+            let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(false) };
+            let (scope, hash) = (OrgScope::of(row.text(0)?), row.bytes(1)?);
+            if !parsed.is(&hash) {
+                return Ok(false);
+            }
+            let gone = "DELETE FROM member_invitations WHERE org = $1 AND id = $2";
+            rows.execute(gone, values![scope.id(), &parsed.id])?;
+            vec![scope]
+        }
+        // These end by themselves, in a minute or in ten.
+        Kind::Code | Kind::Device | Kind::Half => return Ok(false),
+    };
+    let event = Event { detail: parsed.kind.word(), ..Event::done("token.leaked", &parsed.id) };
+    for scope in &scopes {
+        audit::append(rows, keys, scope, actor, &event, now)?;
+    }
+    Ok(true)
+}
