@@ -10,6 +10,9 @@ use super::schema::{self, Kind};
 use super::{Config, Output, ProfileTable, ServiceTable, rules};
 use crate::http::parse_url;
 use crate::os::{ENDPOINT, Env, PROFILE, PROJECT, TOKEN};
+
+/// The flag that gives a token.
+const API_KEY: &str = "--api-key";
 use crate::secret::{Choice, Secret};
 use crate::text::{clean, nearest};
 
@@ -81,6 +84,19 @@ const NOT_SET: &str = "not set";
 const OTHER_PROFILE: &str = "meant for the active profile";
 const STRANGER: &str = "a project file chose the profile, and a project file must not choose where this token goes; \
                         set LANYARD_PROFILE or LANYARD_ENDPOINT as well";
+
+/// The token in what a variable or a flag holds.
+fn read_token(origin: &str, text: &str) -> Result<Secret, ConfigError> {
+    let value = text.trim();
+    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(Secret::new(value.to_owned()));
+    }
+    Err(ConfigError::BadInput {
+        origin: origin.to_owned(),
+        problem: "holds nothing, white space, control characters or letters outside ASCII, which no token has".into(),
+        mend: format!("give {origin} the token alone, or nothing at all"),
+    })
+}
 
 struct Resolver<'a> {
     config: &'a Config,
@@ -222,6 +238,8 @@ impl Resolver<'_> {
         table: &ProfileTable,
     ) -> Result<(Option<EnvToken>, Vec<Candidate>), ConfigError> {
         let mut ladder = Ladder::default();
+        let flag = self.overrides.api_key.as_ref();
+        self.offer_ambient(&mut ladder, Source::Flag(API_KEY), flag.map(|_| API_KEY.to_owned()), NOT_GIVEN);
         let generic = Source::Variable(TOKEN.into());
         if self.named.is_some() {
             ladder.refuse(generic, None, OTHER_PROFILE);
@@ -236,7 +254,12 @@ impl Resolver<'_> {
         ladder.offer(Source::Session, Some("session".into()), NOT_SET);
         let token = match &ladder.won {
             Some(Sourced { value, source: Source::Variable(_) }) => {
-                Some(EnvToken { value: self.read_token(value)?, variable: value.clone() })
+                let text = self.env.var(value).unwrap_or_default();
+                Some(EnvToken { value: read_token(value, text)?, variable: value.clone() })
+            }
+            Some(Sourced { value, source: Source::Flag(_) }) => {
+                let text = flag.map(|key| key.expose()).unwrap_or_default();
+                Some(EnvToken { value: read_token(value, text)?, variable: value.clone() })
             }
             _ => None,
         };
@@ -262,18 +285,6 @@ impl Resolver<'_> {
     /// The variable's name, where it holds more than white space.
     fn carrier(&self, variable: &str) -> Option<String> {
         self.env.var(variable).filter(|value| !value.trim().is_empty()).map(|_| variable.to_owned())
-    }
-
-    fn read_token(&self, variable: &str) -> Result<Secret, ConfigError> {
-        let value = self.env.var(variable).unwrap_or_default().trim();
-        if value.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Ok(Secret::new(value.to_owned()));
-        }
-        Err(ConfigError::BadInput {
-            origin: variable.to_owned(),
-            problem: "holds white space, control characters or letters outside ASCII, which no token has".into(),
-            mend: format!("set {variable} to the token alone, or unset it"),
-        })
     }
 
     fn storage(&self, table: &ProfileTable, within: Source) -> Sourced<Choice> {
