@@ -321,10 +321,11 @@ pub fn main() -> ExitCode {
 
 /// Runs one command line. May be called more than once in a process.
 fn run(arguments: impl IntoIterator<Item = OsString>, hardened: bool) -> std::result::Result<(), Code> {
-    let mut cli = match Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => cli,
-        Err(error) => return ui::usage(&error),
-    };
+    let mut cli =
+        match Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
+            Ok(cli) => cli,
+            Err(error) => return ui::usage(&error),
+        };
     let env = Env::of_process(cli.global.config_dir.clone());
     let ui = Ui::of_process(&env, &cli.global);
     if !hardened {

@@ -121,7 +121,8 @@ impl Resolver<'_> {
         let endpoint = self.endpoint(&name.value, table)?;
         let (token, token_chain) = self.token(&name, table)?;
         if self.is_misdirected(&name) {
-            warnings.push(format!("{TOKEN} is not used: {STRANGER}"));
+            let origin = if self.overrides.api_key.is_some() { API_KEY } else { TOKEN };
+            warnings.push(format!("{origin} is not used: {STRANGER}"));
         }
         Ok(Profile {
             exists,
@@ -239,7 +240,12 @@ impl Resolver<'_> {
     ) -> Result<(Option<EnvToken>, Vec<Candidate>), ConfigError> {
         let mut ladder = Ladder::default();
         let flag = self.overrides.api_key.as_ref();
-        self.offer_ambient(&mut ladder, Source::Flag(API_KEY), flag.map(|_| API_KEY.to_owned()), NOT_GIVEN);
+        let given = flag.map(|_| API_KEY.to_owned());
+        if given.is_some() && self.is_misdirected(name) {
+            ladder.refuse(Source::Flag(API_KEY), None, STRANGER);
+        } else {
+            self.offer_ambient(&mut ladder, Source::Flag(API_KEY), given, NOT_GIVEN);
+        }
         let generic = Source::Variable(TOKEN.into());
         if self.named.is_some() {
             ladder.refuse(generic, None, OTHER_PROFILE);
@@ -271,7 +277,7 @@ impl Resolver<'_> {
     /// Whether there is a generic token, and a file in a cloned repository decided which service it would go to.
     fn is_misdirected(&self, name: &Sourced<String>) -> bool {
         self.named.is_none()
-            && self.carrier(TOKEN).is_some()
+            && (self.overrides.api_key.is_some() || self.carrier(TOKEN).is_some())
             && matches!(name.source, Source::ProjectFile { .. })
             && self.env.var(ENDPOINT).is_none()
     }

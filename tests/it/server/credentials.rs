@@ -228,7 +228,8 @@ fn a_job_that_knows_no_profile_works_with_a_key_and_an_address() {
     let mut job = Stage::new();
     job.set("LANYARD_ENDPOINT", &served.url);
     let key = key(&served, &["credentials.read", "secrets.read"]);
-    let shown = job.run_with(&["--api-key=-", "run", "--credential", "db", "--", "sh", "-c", "test -n \"$A\""], key.as_bytes());
+    let shown =
+        job.run_with(&["--api-key=-", "run", "--credential", "db", "--", "sh", "-c", "test -n \"$A\""], key.as_bytes());
     shown.ends(0);
     job.set("LANYARD_TOKEN", &key);
     assert_eq!(list(&job).len(), 1);
