@@ -11,6 +11,7 @@ use std::sync::Arc;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::ArgValueCandidates;
 
+use crate::auth::login::clean_token;
 use crate::config::Output;
 use crate::error::{Code, Result};
 use crate::http::{Client, Http};
@@ -141,7 +142,8 @@ impl Global {
             let place = argv::Place::Flag { flag: FLAG.into(), instead: format!("{FLAG}=@") };
             argv::hide(&[argv::Visible { place, secret }]);
         }
-        self.key = Some(Arc::new(given::Values::new(env).read(FLAG, given, given::Form::Line)?));
+        let key = given::Values::new(env).read(FLAG, given, given::Form::Line)?;
+        self.key = Some(Arc::new(clean_token(&key)?));
         Ok(())
     }
 }

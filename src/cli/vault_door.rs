@@ -35,7 +35,7 @@ pub(super) fn of<'a>(
 /// that it is for are enough.
 pub(super) fn is_on_a_server(config: &Config, profile: &Profile) -> bool {
     if profile.service.is_none() && profile.endpoint.is_some() {
-        return profile.token.as_ref().is_some_and(|token| token.value.expose().starts_with(MINTED));
+        return profile.token.as_ref().is_some_and(|token| token.value.begins_with(MINTED));
     }
     let service = profile.service.as_ref().and_then(|service| service::find(config, &service.value).ok());
     service.is_some_and(|service| service.table.vault == Some(true))

@@ -85,19 +85,6 @@ const OTHER_PROFILE: &str = "meant for the active profile";
 const STRANGER: &str = "a project file chose the profile, and a project file must not choose where this token goes; \
                         set LANYARD_PROFILE or LANYARD_ENDPOINT as well";
 
-/// The token in what a variable or a flag holds.
-fn read_token(origin: &str, text: &str) -> Result<Secret, ConfigError> {
-    let value = text.trim();
-    if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Ok(Secret::new(value.to_owned()));
-    }
-    Err(ConfigError::BadInput {
-        origin: origin.to_owned(),
-        problem: "holds nothing, white space, control characters or letters outside ASCII, which no token has".into(),
-        mend: format!("give {origin} the token alone, or nothing at all"),
-    })
-}
-
 struct Resolver<'a> {
     config: &'a Config,
     env: &'a Env,
@@ -260,12 +247,10 @@ impl Resolver<'_> {
         ladder.offer(Source::Session, Some("session".into()), NOT_SET);
         let token = match &ladder.won {
             Some(Sourced { value, source: Source::Variable(_) }) => {
-                let text = self.env.var(value).unwrap_or_default();
-                Some(EnvToken { value: read_token(value, text)?, variable: value.clone() })
+                Some(EnvToken { value: self.read_token(value)?, variable: value.clone() })
             }
             Some(Sourced { value, source: Source::Flag(_) }) => {
-                let text = flag.map(|key| key.expose()).unwrap_or_default();
-                Some(EnvToken { value: read_token(value, text)?, variable: value.clone() })
+                flag.map(|key| EnvToken { value: key.duplicate(), variable: value.clone() })
             }
             _ => None,
         };
@@ -291,6 +276,18 @@ impl Resolver<'_> {
     /// The variable's name, where it holds more than white space.
     fn carrier(&self, variable: &str) -> Option<String> {
         self.env.var(variable).filter(|value| !value.trim().is_empty()).map(|_| variable.to_owned())
+    }
+
+    fn read_token(&self, variable: &str) -> Result<Secret, ConfigError> {
+        let value = self.env.var(variable).unwrap_or_default().trim();
+        if value.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Ok(Secret::new(value.to_owned()));
+        }
+        Err(ConfigError::BadInput {
+            origin: variable.to_owned(),
+            problem: "holds white space, control characters or letters outside ASCII, which no token has".into(),
+            mend: format!("set {variable} to the token alone, or unset it"),
+        })
     }
 
     fn storage(&self, table: &ProfileTable, within: Source) -> Sourced<Choice> {

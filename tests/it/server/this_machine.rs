@@ -56,7 +56,7 @@ impl Drop for Home {
 fn whoever_knows_no_service_signs_in_to_a_server_that_is_started_for_them() {
     let home = Home::new();
     let mut login = Terminal::start(&home.stage, &["auth", "login", "--storage", "plain", "--no-browser"]);
-    login.sees("This machine");
+    login.sees("Another OpenID Connect");
     login.presses("\r");
     login.sees("Started the server of this machine");
     let link = login.sees_url();
