@@ -118,14 +118,8 @@ impl Keys {
 
     /// Makes the first key of a new organization.
     pub(crate) fn make(&self, rows: &mut dyn Rows, scope: &OrgScope, now: DateTime<Utc>) -> Result<(), KeyError> {
-        let master = self.proven(&self.hold(rows)?)?;
+        let master = self.proven(&hold(rows)?)?;
         self.add(rows, scope, 1, &master, now)
-    }
-
-    /// Holds the proof until the transaction ends: nobody replaces the master key meanwhile. Gives it.
-    pub(crate) fn hold(&self, rows: &mut dyn Rows) -> Result<String, KeyError> {
-        let hold = "UPDATE settings SET value = value WHERE name = $1 RETURNING value";
-        Ok(rows.first(hold, values![PROOF])?.ok_or(KeyError::None)?.text(0)?)
     }
 
     fn add(
@@ -328,6 +322,12 @@ fn first(database: &Database, name: &str, made: &str) -> Result<String, ServeErr
         rows.execute(keep, values![name, made])?;
         Ok(setting(rows, name)?.ok_or(DbError::Shape)?)
     })
+}
+
+/// Holds the proof until the transaction ends: nobody replaces the master key meanwhile. Gives it.
+pub(crate) fn hold(rows: &mut dyn Rows) -> Result<String, KeyError> {
+    let hold = "UPDATE settings SET value = value WHERE name = $1 RETURNING value";
+    Ok(rows.first(hold, values![PROOF])?.ok_or(KeyError::None)?.text(0)?)
 }
 
 pub(crate) fn setting(rows: &mut dyn Rows, name: &str) -> Result<Option<String>, DbError> {

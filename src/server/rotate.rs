@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::audit::{self, Actor, Event, Together, server_scope};
 use super::db::{Database, DbError, OrgScope, Reach, Rows, values};
 use super::error::ServeError;
-use super::keys::{KeyError, Keys, Master, Replacement};
+use super::keys::{KeyError, Keys, Master, Replacement, hold};
 use super::serve::{open_existing, place};
 use super::settings::Settings;
 use super::state::now;
@@ -105,7 +105,7 @@ fn begin(db: &Database, keys: &Keys, place: &Master<'_>, wanted: Wanted) -> Resu
     let (now, actor) = (now(), operator());
     let has_begun = db.write(Reach::Server, |rows| -> Result<bool, KeyError> {
         // Whoever does the same from another machine has begun before, or waits here until this is over.
-        keys.hold(rows)?;
+        hold(rows)?;
         if rows.first("SELECT 1 FROM key_rotations LIMIT 1", &[])?.is_some() {
             return Ok(false);
         }

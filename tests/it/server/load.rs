@@ -167,7 +167,7 @@ impl Dice {
         let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
         let seed = std::env::var("LANYARD_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| u64::from(now()));
-        println!("LANYARD_SEED={seed}");
+        eprintln!("LANYARD_SEED={seed}");
         Self(seed | 1 << 40)
     }
 

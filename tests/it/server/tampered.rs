@@ -167,7 +167,7 @@ fn a_server_whose_own_keys_were_changed_does_not_start() {
     served.end("TERM");
     let check = |served: &Served| {
         let outcome = served.stage.run(&served.words(&["--check", "--listen", "127.0.0.1:0"]));
-        (outcome.code, outcome.stderr().to_owned())
+        (outcome.code, outcome.stderr())
     };
     assert_eq!(check(&served).0, Some(0));
     for name in ["master-key-proof", "server-key"] {
