@@ -122,7 +122,7 @@ fn until_it_ends(address: &str, first: &str, more: Option<u8>) -> Duration {
     stream.write_all(first.as_bytes()).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     let mut part = [0; 4096];
-    while begun.elapsed() < Duration::from_secs(60) {
+    while begun.elapsed() < Duration::from_mins(1) {
         match stream.read(&mut part) {
             Ok(0) => break,
             Ok(_) => {}
