@@ -16,7 +16,7 @@ use super::reload::Certificate;
 use super::routes::router;
 use super::settings::Settings;
 use super::state::{Server, now, room};
-use super::{listen, metrics, people, sweep, tls};
+use super::{listen, metrics, people, running, sweep, tls};
 use crate::error::Failure as _;
 use crate::os::files;
 use crate::secret::{Secret, SecretStore};
@@ -103,6 +103,7 @@ pub fn serve(
         limits: Limits::new(settings.rates),
         lanes: Lanes::new(),
     };
+    let _running = running::hold(&settings.data, server.issuer())?;
     let database = settings.database.in_words();
     let counting = metrics.as_ref().map(TcpListener::local_addr).transpose().map_err(ServeError::System)?;
     tell(Notice::Listening { address, metrics: counting, public: server.issuer().to_owned(), database })?;
