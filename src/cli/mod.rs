@@ -193,7 +193,7 @@ enum Command {
     Inject(inject::Args),
     Api(api::Args),
     #[cfg(feature = "server")]
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Look after the team's server: its backups and its keys
     #[cfg(feature = "server")]
     #[command(subcommand, after_help = "Example:\n  lanyard server backup /var/backups/lanyard-2026-01-31")]

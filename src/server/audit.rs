@@ -7,6 +7,7 @@
 //! there is no change without it. The entry of what changes nothing is on the disk before its answer is given.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -14,6 +15,7 @@ use serde_json::Value as Json;
 
 use super::db::{DbError, OrgScope, Rows, values};
 use super::keys::{KeyError, Keys};
+use super::metrics;
 use crate::text::clean;
 use crate::vault::seal::Key;
 use crate::vault::trail::hex;
@@ -113,6 +115,13 @@ type New<'n> = (&'n Actor, &'n Event<'n>, DateTime<Utc>);
 
 /// Appends entries, one after the other.
 fn append_all(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope, all: &[New<'_>]) -> Result<(), KeyError> {
+    write_all(rows, keys, scope, all).inspect_err(|failure| {
+        metrics::AUDIT_FAILURES.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(%failure, "an entry could not be written to the audit");
+    })
+}
+
+fn write_all(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope, all: &[New<'_>]) -> Result<(), KeyError> {
     let (key_version, key) = key(rows, keys, scope)?;
     let count = i64::try_from(all.len()).map_err(|_| DbError::Shape)?;
     let take = "UPDATE audit_heads SET sequence = sequence + $2 WHERE org = $1 RETURNING sequence, hash";

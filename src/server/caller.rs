@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
@@ -14,6 +14,7 @@ use super::bearer::{self, Known};
 use super::bridge::blocking;
 use super::db::{DbError, OrgScope, Reach, Rows, values};
 use super::edge::Source;
+use super::limits::Whose;
 use super::people::{self, Person};
 use super::permission::{Permission, Permissions, Role};
 use super::portal::inside;
@@ -91,6 +92,12 @@ impl Job {
 }
 
 impl Caller {
+    /// For whom their requests are counted.
+    pub(crate) fn whose(&self) -> Whose {
+        let person = self.job.as_ref().map_or(&self.person.id, |job| &job.rule);
+        Whose { organization: self.scope.id().to_owned(), person: person.clone() }
+    }
+
     /// Whether they may do something to what is of a project, or of the organization.
     pub(crate) fn may(&self, permission: Permission, project: Option<&str>) -> bool {
         let in_project = |(name, role): &(String, Role)| {
@@ -156,17 +163,24 @@ pub(crate) async fn admit(
         Access::Token => None,
         Access::Permission(_) | Access::InProject(_) => Some(access),
     };
-    let text = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    // A slip of the finger, or somebody else's token, asks no database.
-    let token = text.and_then(|text| text.strip_prefix("Bearer ")).and_then(|token| token::parse(token.trim()));
+    let token = shown(request.headers());
     let source = request.extensions().get::<Source>().cloned().unwrap_or_default();
     match look_up(&server, token, source, needed).await {
         Ok(caller) => {
+            let whose = caller.whose();
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            let mut response = next.run(request).await;
+            response.extensions_mut().insert(whose);
+            response
         }
         Err(problem) => problem.into_response(),
     }
+}
+
+/// The token that a request shows. A slip of the finger, or somebody else's token, asks no database.
+pub(crate) fn shown(headers: &HeaderMap) -> Option<Parsed> {
+    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    token::parse(text.strip_prefix("Bearer ")?.trim())
 }
 
 async fn look_up(

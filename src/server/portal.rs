@@ -21,7 +21,7 @@ mod set_up;
 mod shell;
 mod sign_in;
 
-pub(crate) use session::{SignedIn, Visitor, same_origin, set_cookie, sign_in_first};
+pub(crate) use session::{SignedIn, Visitor, same_origin, set_cookie, shown_session, sign_in_first};
 
 pub(crate) fn routes() -> Vec<Route> {
     let ways_in = vec![

@@ -1,5 +1,8 @@
 //! Why a request was not answered as asked, as RFC 9457 has it: `application/problem+json`.
 
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -7,6 +10,8 @@ use serde_json::{Map, Value, json};
 
 use super::db::DbError;
 use super::keys::KeyError;
+use super::limits::seconds;
+use super::metrics;
 use crate::credential::FieldError;
 use crate::error::Code;
 use crate::vault::VaultError;
@@ -71,6 +76,18 @@ impl Problem {
     pub(crate) fn slow_down(seconds: i64) -> Self {
         let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "slow-down", "too many attempts; come back later");
         problem.header(header::RETRY_AFTER, seconds.max(1).to_string())
+    }
+
+    /// Too many requests, by the rate of this name.
+    pub(crate) fn too_often(rate: &'static str, wait: Duration) -> Self {
+        let detail = format!("too many requests of this {rate}; come back later");
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-often", detail).with("rate", rate);
+        problem.header(header::RETRY_AFTER, seconds(wait).max(1).to_string())
+    }
+
+    /// Too many do the same.
+    pub(crate) fn busy() -> Self {
+        Self::unavailable().header(header::RETRY_AFTER, "5")
     }
 
     /// What stands at the server's own door.
@@ -145,6 +162,7 @@ impl From<DbError> for Problem {
             DbError::Shape => Self::internal(&failure),
             DbError::Full => Self::no_room(),
             _ => {
+                metrics::DATABASE_FAILURES.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(%failure, "the database");
                 Self::unavailable()
             }

@@ -9,10 +9,14 @@ use super::audit::{self, Broken, Together};
 use super::db::{Address, Database, DbError, OrgScope, Reach, values};
 use super::error::ServeError;
 use super::keys::{Keys, Master};
+use super::lanes::Lanes;
+use super::limits::Limits;
+use super::listen::Door;
+use super::reload::Certificate;
 use super::routes::router;
 use super::settings::Settings;
 use super::state::{Server, now, room};
-use super::{listen, people, running, sweep, tls};
+use super::{listen, metrics, people, running, sweep, tls};
 use crate::error::Failure as _;
 use crate::os::files;
 use crate::secret::{Secret, SecretStore};
@@ -31,6 +35,8 @@ pub enum Notice {
     Listening {
         /// Where it listens.
         address: SocketAddr,
+        /// Where it tells what it counts of itself.
+        metrics: Option<SocketAddr>,
         /// The address by which people know it.
         public: String,
         /// The database, without its password.
@@ -46,8 +52,8 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<(), ServeEr
         tls::config(certificate, key)?;
     }
     settings.public_at(settings.listen)?;
-    let listener = bind(settings.listen)?;
-    drop(listener);
+    drop(bind(settings.listen)?);
+    settings.metrics.map(bind).transpose()?;
     let (db, keys) = open(settings, store)?;
     if let Some(file) = &settings.checkpoints.file {
         audit::hold_against(&db, &keys, file)?;
@@ -76,8 +82,10 @@ pub fn serve(
     store: &dyn SecretStore,
     tell: &mut dyn FnMut(Notice) -> Result<(), ServeError>,
 ) -> Result<(), ServeError> {
-    let tls = settings.tls.as_ref().map(|(certificate, key)| tls::config(certificate, key)).transpose()?;
+    let certificate = settings.tls.as_ref().map(Certificate::read).transpose()?;
+    allow_many_files();
     let listener = bind(settings.listen)?;
+    let metrics = settings.metrics.map(bind).transpose()?;
     let address = listener.local_addr().map_err(ServeError::System)?;
     let public = settings.public_at(address)?;
     let (db, keys) = open(settings, store)?;
@@ -93,10 +101,13 @@ pub fn serve(
         issuers: Issuers::default(),
         stretching,
         asking,
+        limits: Limits::new(settings.rates),
+        lanes: Lanes::new(),
     };
     let _running = running::hold(&settings.data, server.issuer())?;
     let database = settings.database.in_words();
-    tell(Notice::Listening { address, public: server.issuer().to_owned(), database })?;
+    let counting = metrics.as_ref().map(TcpListener::local_addr).transpose().map_err(ServeError::System)?;
+    tell(Notice::Listening { address, metrics: counting, public: server.issuer().to_owned(), database })?;
     if let Some(link) = set_up_link(&server)? {
         tell(Notice::SetUp(link))?;
     }
@@ -112,6 +123,17 @@ pub fn serve(
             listener.set_nonblocking(true)?;
             let listener = tokio::net::TcpListener::from_std(listener)?;
             let stop = asked_to_end()?;
+            let door = |tls| Door { tls, per_address: settings.per_address, proxies: settings.proxies.clone() };
+            let main = door(certificate.as_ref().map(Certificate::current));
+            if let Some(certificate) = certificate {
+                tokio::spawn(certificate.keep());
+            }
+            if let Some(metrics) = metrics {
+                metrics.set_nonblocking(true)?;
+                let metrics = tokio::net::TcpListener::from_std(metrics)?;
+                let pages = metrics::router(Arc::clone(&server));
+                tokio::spawn(listen::listen(metrics, door(None), pages, std::future::pending()));
+            }
             let instance = server.keys.instance().to_owned();
             // The secret store is this thread's alone: here the master key is read again when it was replaced.
             let answering = async {
@@ -121,7 +143,7 @@ pub fn serve(
             };
             tokio::spawn(sweep::sweeping(Arc::clone(&server)));
             tokio::select! {
-                () = listen::listen(listener, tls, router(Arc::clone(&server)), stop) => {}
+                () = listen::listen(listener, main, router(Arc::clone(&server)), stop) => {}
                 () = answering => {}
                 () = settings.checkpoints.make(&server) => {}
             }
@@ -132,6 +154,18 @@ pub fn serve(
     // Whoever still asks a provider is not waited for; what was acknowledged is on the disk.
     runtime.shutdown_background();
     Ok(())
+}
+
+/// A connection is a file, and the system's first word on how many there may be is not its last.
+fn allow_many_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        if let Err(cause) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+            tracing::warn!(%cause, "there may be no more files open than before");
+        }
+    }
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {

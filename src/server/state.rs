@@ -7,6 +7,8 @@ use url::Url;
 use super::audit::{Actor, Event, Together};
 use super::db::{Database, OrgScope};
 use super::keys::Keys;
+use super::lanes::Lanes;
+use super::limits::Limits;
 use super::problem::Answer;
 use super::settings::Proxies;
 use super::trust::Issuers;
@@ -40,6 +42,10 @@ pub(crate) struct Server {
     pub(crate) stretching: Semaphore,
     /// Who may ask a provider now.
     pub(crate) asking: Semaphore,
+    /// Who asked how often. Each server counts for itself.
+    pub(crate) limits: Limits,
+    /// Who may do now what is dear.
+    pub(crate) lanes: Lanes,
 }
 
 /// Room for so many at a time.

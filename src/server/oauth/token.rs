@@ -25,6 +25,7 @@ use crate::server::bridge::blocking;
 use crate::server::caller::Asker;
 use crate::server::db::{OrgScope, Reach, Rows, values};
 use crate::server::edge::Source;
+use crate::server::metrics;
 use crate::server::people;
 use crate::server::permission::Permissions;
 use crate::server::state::{Server, now};
@@ -70,6 +71,13 @@ pub(super) async fn give(
     // A job's own service may have to be asked for its keys.
     let is_exchange = asked.grant_type == exchange::EXCHANGE;
     let turn = if is_exchange { server.asking.acquire().await.ok() } else { None };
+    let way = match asked.grant_type.as_str() {
+        "authorization_code" => "code",
+        "refresh_token" => "refresh",
+        "urn:ietf:params:oauth:grant-type:device_code" => "device",
+        exchange::EXCHANGE => "job",
+        _ => "unknown",
+    };
     let given = blocking(&server, move |server| {
         let tokens = match asked.grant_type.as_str() {
             "authorization_code" => by_code(server, client, &asked, &source),
@@ -87,6 +95,10 @@ pub(super) async fn give(
     });
     let given = given.await;
     drop(turn);
+    let is_waiting = matches!(&given, Ok(Err(OauthError::Refused("authorization_pending" | "slow_down", _))));
+    if !is_waiting {
+        metrics::signed_in(way, given.as_ref().map(std::result::Result::is_ok));
+    }
     match given {
         Ok(Ok(tokens)) => tokens,
         Ok(Err(refusal)) => refusal.into_response(),

@@ -20,6 +20,7 @@ use crate::server::bridge::blocking;
 use crate::server::db::{Reach, Rows, values};
 use crate::server::edge::Source;
 use crate::server::keys::KeyError;
+use crate::server::metrics;
 use crate::server::people;
 use crate::server::problem::Answer;
 use crate::server::state::{Server, now};
@@ -83,6 +84,7 @@ pub(super) async fn submit(
     let shown = given.half.duplicate();
     let former = visitor.signed_in.map(|signed_in| signed_in.session);
     let tried = blocking(&server, move |server| sign_in(server, &given, &visitor.source, former.as_deref())).await;
+    metrics::signed_in("second factor", tried.as_ref().map(|tried| matches!(tried, Tried::In(_))));
     Ok(match tried {
         Ok(Tried::In(session)) => sent_on(&next, Some(set_cookie(&server, &session))),
         Ok(Tried::Wrong) => form(&shown, &next, Some(WRONG)).status(StatusCode::FORBIDDEN).into_response(),

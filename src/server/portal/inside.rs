@@ -18,6 +18,7 @@ use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
 use crate::server::db::{OrgScope, Reach};
 use crate::server::edge::Source;
+use crate::server::limits::Whose;
 use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
@@ -110,9 +111,22 @@ put_by_admit!(Inside, Myself, Sent);
 /// Goes before every handler of such a page. Without a permission, it is a page of the person's own.
 pub(crate) async fn admit(server: &Arc<Server>, needed: Option<Permission>, request: Request, next: Next) -> Response {
     match let_in(server, needed, request).await {
-        Ok(request) => as_page(next.run(request).await).await,
+        Ok(request) => {
+            let whose = whose(&request);
+            let mut response = as_page(next.run(request).await).await;
+            response.extensions_mut().insert(whose);
+            response
+        }
         Err(response) => as_page(response).await,
     }
+}
+
+/// For whom a request is counted.
+fn whose(request: &Request) -> Whose {
+    let extensions = request.extensions();
+    let person = extensions.get::<Myself>().map(|myself| myself.signed_in.person.id.clone());
+    let organization = extensions.get::<Inside>().map(|inside| inside.caller.scope.id().to_owned());
+    Whose { organization: organization.unwrap_or_default(), person: person.unwrap_or_default() }
 }
 
 async fn let_in(server: &Arc<Server>, needed: Option<Permission>, request: Request) -> Result<Request, Response> {

@@ -19,6 +19,7 @@ use crate::server::edge::Source;
 use crate::server::people::{self, Member, Person};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
+use crate::server::token::{self, Parsed};
 
 /// How often the use of a session is noted, in milliseconds.
 const NOTED: i64 = 60_000;
@@ -89,6 +90,11 @@ fn cookie_name(server: &Server) -> String {
         return "__Host-lanyard".into();
     }
     format!("lanyard-{}", server.public.port_or_known_default().unwrap_or_default())
+}
+
+/// The session that a browser shows, as far as it looks like one.
+pub(crate) fn shown_session(server: &Server, headers: &HeaderMap) -> Option<Parsed> {
+    token::parse(cookie(server, headers)?.expose())
 }
 
 fn cookie(server: &Server, headers: &HeaderMap) -> Option<Secret> {

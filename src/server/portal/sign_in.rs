@@ -19,7 +19,7 @@ use crate::server::db::{Reach, Rows};
 use crate::server::edge::Source;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
-use crate::server::{passphrase, people, totp};
+use crate::server::{metrics, passphrase, people, totp};
 
 /// What whoever is refused is told: not whether the login or the passphrase was wrong.
 const WRONG: &str = "Login and passphrase do not match.";
@@ -79,6 +79,7 @@ pub(super) async fn submit(
     let former = visitor.signed_in.map(|signed_in| signed_in.session);
     let tried = blocking(&server, move |server| sign_in(server, &given, &visitor.source, former.as_deref())).await;
     drop(turn);
+    metrics::signed_in("passphrase", tried.as_ref().map(|tried| !matches!(tried, Tried::Wrong)));
     Ok(match tried {
         Ok(Tried::In(session)) => sent_on(&next, Some(set_cookie(&server, &session))),
         Ok(Tried::Half(half)) => half::form(&half, &next, None).into_response(),

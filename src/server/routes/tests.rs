@@ -17,6 +17,8 @@ use crate::server::audit::Actor;
 use crate::server::bearer::{self, Grant};
 use crate::server::db::tests::Scratch;
 use crate::server::db::{OrgScope, Reach, values};
+use crate::server::lanes::Lanes;
+use crate::server::limits::{Limits, Rates};
 use crate::server::permission::{Permission, Permissions, Role};
 use crate::server::state::{now, room};
 use crate::server::token::Kind;
@@ -64,6 +66,8 @@ impl Played {
             issuers: crate::server::trust::Issuers::default(),
             stretching,
             asking,
+            limits: Limits::new(Rates { address: 0, caller: 0, organization: 0 }),
+            lanes: Lanes::new(),
         });
         let mut id = String::new();
         for scope in [&theirs, &ours] {

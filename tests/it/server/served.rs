@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::stage::{Running, Stage};
+use crate::stage::{Outcome, Running, Stage};
 use crate::wire::{self, Message};
 
 /// The owner of every server here.
@@ -62,9 +62,24 @@ impl Served {
 
     /// Has it end, and tells how it did.
     pub fn end(&mut self, signal: &str) -> Option<i32> {
+        self.ended(signal).code
+    }
+
+    /// The same, with all that it wrote.
+    pub fn ended(&mut self, signal: &str) -> Outcome {
         let running = self.running.take().expect("it runs");
         running.signal(signal);
-        running.finish().code
+        running.finish()
+    }
+
+    /// Waits for a line of its log.
+    pub fn wait_for<T>(&mut self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
+        self.running.as_mut().expect("it runs").wait_for(what, find)
+    }
+
+    /// Sends it a signal that does not end it.
+    pub fn signal(&self, name: &str) {
+        self.running.as_ref().expect("it runs").signal(name);
     }
 
     /// Starts it again where it was.
