@@ -126,12 +126,16 @@ pub(crate) async fn plain_refusal(response: Response) -> Response {
     if !is_text || !status.is_client_error() {
         return response;
     }
-    let detail = match status {
-        StatusCode::PAYLOAD_TOO_LARGE => "the body is too long",
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => "the body is not of the type that this takes",
-        _ => "the request is not of the form that this takes",
-    };
-    Problem::new(status, "bad-request", detail).into_response()
+    let form = "the request is not of the form that this takes";
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(status, "too-long", "the body is too long"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            Problem::new(status, "media-type", "the body is not of the type that this takes")
+        }
+        StatusCode::UNPROCESSABLE_ENTITY => Problem::invalid(form),
+        _ => Problem::bad(form),
+    }
+    .into_response()
 }
 
 #[cfg(test)]

@@ -2,24 +2,23 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::{Method, StatusCode};
-use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, TimeDelta};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::http::Method;
+use chrono::{DateTime, TimeDelta, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use super::api::{Created, Done, Json};
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::db::values;
-use super::paging::Asked;
+use super::paging::{Asked, Page};
 use super::permission::Permission;
 use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::state::{Server, now};
-use super::team::{alone, role};
+use super::team::{self, alone, role};
 use super::token::{self, Kind};
 
 mod accept;
@@ -29,27 +28,62 @@ mod page;
 const LIFE: TimeDelta = TimeDelta::days(7);
 const NOTE: usize = 128;
 
+const ALL: &str = "/invitations";
+const ONE: &str = "/invitations/{id}";
+
 pub(crate) fn routes() -> Vec<Route> {
     let manage = Access::Permission(Permission::MembersManage);
     vec![
-        Route::new(Method::GET, "/invitations", manage, list),
-        Route::new(Method::POST, "/invitations", manage, create),
-        Route::new(Method::DELETE, "/invitations/{id}", manage, withdraw),
+        Route::api(Method::GET, ALL, manage, list, "listInvitations", "List invitations that can be accepted"),
+        Route::api(Method::POST, ALL, manage, create, "createInvitation", "Invite somebody by a link"),
+        Route::api(Method::DELETE, ONE, manage, withdraw, "withdrawInvitation", "Withdraw an invitation"),
         Route::new(Method::GET, "/invite", Access::Page, page::show),
         Route::new(Method::POST, "/invite", Access::Page, page::submit),
     ]
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
+    #[schemars(extend("enum" = team::ROLES))]
     role: String,
     /// Whom it is for, in words.
     #[serde(default)]
+    #[schemars(length(max = 128))]
     note: String,
 }
 
-async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted): Json<Wanted>) -> Answer<Response> {
+/// An invitation as it is shown: never its link.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Invitation")]
+struct Shown {
+    id: String,
+    role: String,
+    note: String,
+    /// The login of whoever made it.
+    inviter: String,
+    created: Option<DateTime<Utc>>,
+    expires: Option<DateTime<Utc>>,
+}
+
+/// An invitation that was just made.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NewInvitation")]
+struct Made {
+    id: String,
+    role: &'static str,
+    note: String,
+    created: DateTime<Utc>,
+    expires: DateTime<Utc>,
+    /// What makes a member of whoever opens it, once.
+    link: String,
+}
+
+async fn create(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Json(wanted): Json<Wanted>,
+) -> Answer<Created<Json<Made>>> {
     let role = role(&wanted.role)?;
     let note = wanted.note.trim().to_owned();
     if note.chars().count() > NOTE || note.chars().any(crate::text::is_unprintable) {
@@ -79,21 +113,18 @@ async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted):
             Ok(())
         })?;
         let link = [server.address("/invite?token=").as_str(), minted.token.expose()].concat();
-        let body = json!({
-            "id": minted.id,
-            "role": role.word(),
-            "note": note,
-            "created": made,
-            "expires": ends,
-            "link": link,
-        });
-        Ok((StatusCode::CREATED, Json(body)).into_response())
+        let made = Made { id: minted.id, role: role.word(), note, created: made, expires: ends, link };
+        Ok(Created::nowhere(Json(made)))
     })
     .await
 }
 
 /// Those that may still be accepted: never the links.
-async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Value>> {
+async fn list(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Answer<Json<Page<Shown>>> {
     blocking(&server, move |server| {
         let page = asked.page(&server.keys, &caller.scope, "invitations")?;
         server.tell(&caller.scope, &caller.actor, &Event::done("invitation.list", ""))?;
@@ -109,17 +140,14 @@ async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Q
         for mut row in found {
             let (id, role, note, inviter) = (row.text(0)?, row.text(1)?, row.text(2)?, row.text(3)?);
             let (created, expires) = (time(row.int(4)?), time(row.int(5)?));
-            let item = json!({
-                "id": id, "role": role, "note": note, "inviter": inviter, "created": created, "expires": expires,
-            });
-            items.push((id, item));
+            items.push((id.clone(), Shown { id, role, note, inviter, created, expires }));
         }
-        page.answer(items)
+        page.give(items)
     })
     .await
 }
 
-async fn withdraw(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<StatusCode> {
+async fn withdraw(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Done> {
     blocking(&server, move |server| {
         alone(server, &caller, &Event::done("invitation.withdraw", &id), |rows, caller| {
             let one = "SELECT role FROM member_invitations WHERE org = $1 AND id = $2 AND spent IS NULL";
@@ -128,7 +156,7 @@ async fn withdraw(State(server): State<Arc<Server>>, caller: Caller, Path(id): P
             caller.needs(Permission::MembersManage)?;
             caller.may_touch(role(&kept)?)?;
             rows.execute("DELETE FROM member_invitations WHERE org = $1 AND id = $2 AND spent IS NULL", whose)?;
-            Ok(StatusCode::NO_CONTENT)
+            Ok(Done)
         })
     })
     .await

@@ -2,34 +2,60 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::{Method, StatusCode};
-use chrono::DateTime;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::http::Method;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use super::api::{Done, Json};
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::db::{DbError, OrgScope, Rows, values};
-use super::paging::Asked;
+use super::paging::{Asked, Page};
 use super::permission::{Permission, Role};
 use super::problem::Answer;
 use super::routes::Route;
 use super::state::{Server, now};
-use super::team::{alone, keep_an_owner, member, role};
+use super::team::{self, alone, keep_an_owner, member, role};
+
+const ONE: &str = "/members/{id}";
 
 pub(crate) fn routes() -> Vec<Route> {
     let (read, manage) = (Permission::MembersRead, Permission::MembersManage);
     vec![
-        Route::new(Method::GET, "/members", Access::Permission(read), list),
-        Route::new(Method::PATCH, "/members/{id}", Access::Permission(manage), amend),
-        Route::new(Method::DELETE, "/members/{id}", Access::Permission(manage), remove),
+        Route::api(Method::GET, "/members", Access::Permission(read), list, "listMembers", "List members"),
+        Route::api(Method::PATCH, ONE, Access::Permission(manage), amend, "changeMember", "Change a member's role")
+            .refuses(&["last-owner"]),
+        Route::api(Method::DELETE, ONE, Access::Permission(manage), remove, "removeMember", "Remove a member")
+            .refuses(&["last-owner"]),
     ]
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Value>> {
+/// A member as they are shown.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Member")]
+struct Shown {
+    id: String,
+    login: String,
+    role: String,
+    since: Option<DateTime<Utc>>,
+}
+
+/// What somebody is in the organization now.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MemberRole")]
+struct Given {
+    id: String,
+    role: &'static str,
+}
+
+async fn list(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Answer<Json<Page<Shown>>> {
     blocking(&server, move |server| {
         let page = asked.page(&server.keys, &caller.scope, "members")?;
         server.tell(&caller.scope, &caller.actor, &Event::done("member.list", ""))?;
@@ -39,19 +65,18 @@ async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Q
         let found = server.db.read(|rows| rows.query(all, values![caller.scope.id(), &page.after, page.limit()]))?;
         let mut items = Vec::new();
         for mut row in found {
-            let (person, login, role, since) = (row.text(0)?, row.text(1)?, row.text(2)?, row.int(3)?);
-            let since = DateTime::from_timestamp_millis(since);
-            let item = json!({ "id": person, "login": login, "role": role, "since": since });
-            items.push((person, item));
+            let (id, login, role, since) = (row.text(0)?, row.text(1)?, row.text(2)?, row.int(3)?);
+            items.push((id.clone(), Shown { id, login, role, since: DateTime::from_timestamp_millis(since) }));
         }
-        page.answer(items)
+        page.give(items)
     })
     .await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Amendment {
+    #[schemars(extend("enum" = team::ROLES))]
     role: String,
 }
 
@@ -60,7 +85,7 @@ async fn amend(
     caller: Caller,
     Path(id): Path<String>,
     Json(wanted): Json<Amendment>,
-) -> Answer<Json<Value>> {
+) -> Answer<Json<Given>> {
     let role = role(&wanted.role)?;
     blocking(&server, move |server| {
         let event = Event { detail: role.word(), ..Event::done("member.role", &id) };
@@ -76,13 +101,13 @@ async fn amend(
                 "UPDATE members SET role = $3 WHERE org = $1 AND person = $2",
                 values![caller.scope.id(), &id, role.word()],
             )?;
-            Ok(Json(json!({ "id": id, "role": role.word() })))
+            Ok(Json(Given { id: id.clone(), role: role.word() }))
         })
     })
     .await
 }
 
-async fn remove(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<StatusCode> {
+async fn remove(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Done> {
     blocking(&server, move |server| {
         alone(server, &caller, &Event::done("member.remove", &id), |rows, caller| {
             let former = member(rows, &caller.scope, &id)?;
@@ -92,7 +117,7 @@ async fn remove(State(server): State<Arc<Server>>, caller: Caller, Path(id): Pat
                 keep_an_owner(rows, &caller.scope, &id)?;
             }
             end(rows, &caller.scope, &id)?;
-            Ok(StatusCode::NO_CONTENT)
+            Ok(Done)
         })
     })
     .await

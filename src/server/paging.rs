@@ -1,12 +1,13 @@
 //! Lists in pages. Where a page ends is said by a word that only this server makes, for one list of one organization.
 
-use axum::Json;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
+use super::api::Json;
 use super::db::OrgScope;
 use super::keys::Keys;
 use super::problem::{Answer, Problem};
@@ -17,11 +18,25 @@ const MOST: i64 = 200;
 const CODE: usize = 32;
 
 /// What is asked of a list.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
+    /// So many at most; 50 unless it is said.
+    #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
+    /// The `next` of the page before.
+    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[A-Za-z0-9_-]+$"))]
     cursor: Option<String>,
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PageOf{T}")]
+pub(crate) struct Page<T> {
+    /// What is on it.
+    pub(crate) items: Vec<T>,
+    /// The cursor of the page after it, if there is one.
+    pub(crate) next: Option<String>,
 }
 
 /// One page of a list that is sorted by one text.
@@ -58,15 +73,22 @@ impl Paging<'_> {
     }
 
     /// The page, of what was read: each with the text that it is sorted by.
-    pub(crate) fn answer(&self, mut read: Vec<(String, Value)>) -> Answer<Json<Value>> {
+    pub(crate) fn give<T>(&self, mut read: Vec<(String, T)>) -> Answer<Json<Page<T>>> {
         let is_last = read.len() <= self.shown;
         read.truncate(self.shown);
         let next = match read.last() {
             Some((last, _)) if !is_last => Some(self.write(last)?),
             _ => None,
         };
-        let items: Vec<Value> = read.into_iter().map(|(_, item)| item).collect();
-        Ok(Json(json!({ "items": items, "next": next })))
+        let items = read.into_iter().map(|(_, item)| item).collect();
+        Ok(Json(Page { items, next }))
+    }
+
+    /// The same as a value.
+    #[allow(dead_code, reason = "for lists whose items have no type")]
+    pub(crate) fn answer(&self, read: Vec<(String, Value)>) -> Answer<axum::Json<Value>> {
+        let Json(Page { items, next }) = self.give(read)?;
+        Ok(axum::Json(json!({ "items": items, "next": next })))
     }
 
     fn code(&self, place: &str) -> Answer<[u8; CODE]> {
@@ -104,9 +126,9 @@ mod tests {
         let asked = |cursor: Option<String>| Asked { limit: Some(1), cursor };
         let first = asked(None).page(&scratch.keys, &scratch.org, "projects").unwrap();
         let rows = vec![("a".to_owned(), json!(1)), ("b".to_owned(), json!(2))];
-        let page = first.answer(rows).unwrap().0;
-        assert_eq!(page["items"], json!([1]));
-        let cursor = page["next"].as_str().unwrap().to_owned();
+        let page = first.give(rows).unwrap().0;
+        assert_eq!(page.items, [json!(1)]);
+        let cursor = page.next.unwrap();
         let again = |scope, list, cursor: &str| {
             asked(Some(cursor.to_owned())).page(&scratch.keys, scope, list).map(|paging| paging.after)
         };

@@ -11,6 +11,45 @@ use crate::credential::FieldError;
 use crate::error::Code;
 use crate::vault::VaultError;
 
+/// A problem that there is.
+pub(crate) struct Known {
+    /// Its code: the last part of its type, which never changes.
+    pub(crate) word: &'static str,
+    /// The status that it comes with.
+    pub(crate) status: u16,
+    /// What it means.
+    pub(crate) meaning: &'static str,
+}
+
+const fn known(word: &'static str, status: u16, meaning: &'static str) -> Known {
+    Known { word, status, meaning }
+}
+
+/// Every problem that there is.
+pub(crate) const KINDS: &[Known] = &[
+    known("bad-request", 400, "the request is not of the form that this takes"),
+    known("unauthenticated", 401, "there is no token, or it does not count any more"),
+    known("forbidden", 403, "the token may not do this"),
+    known("not-found", 404, "there is nothing at this address, or it is another organization's"),
+    known("method", 405, "this address is not asked in this way"),
+    known("name-taken", 409, "the name is taken"),
+    known("in-use", 409, "something uses it; `used_by` says what"),
+    known("last-owner", 409, "an organization has one owner at least"),
+    known("changed", 412, "it was changed by somebody else meanwhile"),
+    known("too-long", 413, "the body is too long"),
+    known("media-type", 415, "the body is of another type than this takes"),
+    known("invalid", 422, "the request is understood, and cannot be carried out"),
+    known("bad-name", 422, "this cannot be a name"),
+    known("no-project", 422, "there is no project of that name"),
+    known("no-credential", 422, "a credential is not there, or is of another project"),
+    known("no-secrets", 422, "no secrets are stored for the credential"),
+    known("cannot-be-asked", 422, "the server can ask nobody about the credential"),
+    known("slow-down", 429, "too many attempts; `Retry-After` says when to come back"),
+    known("internal", 500, "the server failed; its log tells more"),
+    known("does-not-open", 500, "what is stored does not open"),
+    known("unavailable", 503, "the server cannot do this now"),
+];
+
 /// Why a request was not answered as asked. Its texts are the program's own: no statement, no path, no value.
 #[derive(Debug)]
 pub(crate) struct Problem {

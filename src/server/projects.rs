@@ -2,20 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use chrono::DateTime;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::http::{Method, StatusCode};
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use super::api::{Created, Done, Json, Seen, Tagged};
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
-use super::credential_configs::{seen, tag};
 use super::db::{DbError, OrgScope, Row, Rows, values};
-use super::paging::Asked;
+use super::paging::{Asked, Page};
 use super::permission::Permission;
 use super::problem::{Answer, Problem};
 use super::routes::Route;
@@ -25,18 +23,37 @@ use crate::vault::id;
 
 mod roles;
 
+const ALL: &str = "/projects";
 const ONE: &str = "/projects/{id}";
+const MEMBERS: &str = "/projects/{id}/members";
 
 pub(crate) fn routes() -> Vec<Route> {
     let (read, manage) = (Permission::CredentialsRead, Permission::ProjectsManage);
     vec![
-        Route::new(Method::GET, "/projects", Access::Permission(read), list),
-        Route::new(Method::POST, "/projects", Access::Permission(manage), create),
-        Route::new(Method::GET, ONE, Access::Permission(read), show),
-        Route::new(Method::PATCH, ONE, Access::InProject(manage), rename),
-        Route::new(Method::DELETE, ONE, Access::Permission(manage), delete),
-        Route::new(Method::GET, "/projects/{id}/members", Access::Permission(Permission::MembersRead), roles::list),
-        Route::new(Method::PATCH, "/projects/{id}/members", Access::InProject(manage), roles::amend),
+        Route::api(Method::GET, ALL, Access::Permission(read), list, "listProjects", "List projects"),
+        Route::api(Method::POST, ALL, Access::Permission(manage), create, "createProject", "Make a project")
+            .refuses(&["name-taken", "bad-name"]),
+        Route::api(Method::GET, ONE, Access::Permission(read), show, "showProject", "Show a project"),
+        Route::api(Method::PATCH, ONE, Access::InProject(manage), rename, "renameProject", "Rename a project")
+            .refuses(&["name-taken", "bad-name"]),
+        Route::api(Method::DELETE, ONE, Access::Permission(manage), delete, "deleteProject", "Delete an empty project")
+            .refuses(&["in-use"]),
+        Route::api(
+            Method::GET,
+            MEMBERS,
+            Access::Permission(Permission::MembersRead),
+            roles::list,
+            "listProjectMembers",
+            "List who has a role in a project",
+        ),
+        Route::api(
+            Method::PATCH,
+            MEMBERS,
+            Access::InProject(manage),
+            roles::amend,
+            "changeProjectMember",
+            "Give somebody a role in a project, or take it back",
+        ),
     ]
 }
 
@@ -53,13 +70,23 @@ impl Project {
         Ok(Self { id: row.text(0)?, name: row.text(1)?, created: row.int(2)?, revision: row.int(3)? })
     }
 
-    fn json(&self) -> Value {
-        json!({ "id": self.id, "name": self.name, "created": DateTime::from_timestamp_millis(self.created) })
+    fn shown(&self) -> Shown {
+        let (id, name) = (self.id.clone(), self.name.clone());
+        Shown { id, name, created: DateTime::from_timestamp_millis(self.created) }
     }
 
-    fn answer(&self, status: StatusCode) -> Response {
-        (status, [(header::ETAG, tag(self.revision))], Json(self.json())).into_response()
+    fn tagged(&self) -> Tagged<Shown> {
+        Tagged { revision: self.revision, body: self.shown() }
     }
+}
+
+/// A project as it is shown.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Project")]
+struct Shown {
+    id: String,
+    name: String,
+    created: Option<DateTime<Utc>>,
 }
 
 /// The project of an identifier; another organization's is not there.
@@ -75,7 +102,11 @@ pub(super) fn named(rows: &mut dyn Rows, scope: &OrgScope, name: &str) -> Answer
     Ok(Project::read(rows.first(hold, values![scope.id(), name])?.ok_or_else(Problem::no_project)?)?)
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Value>> {
+async fn list(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Answer<Json<Page<Shown>>> {
     blocking(&server, move |server| {
         let page = asked.page(&server.keys, &caller.scope, "projects")?;
         server.tell(&caller.scope, &caller.actor, &Event::done("project.list", ""))?;
@@ -83,27 +114,32 @@ async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Q
             "SELECT id, name, created, revision FROM projects WHERE org = $1 AND name > $2 ORDER BY name LIMIT $3";
         let found = server.db.read(|rows| rows.query(all, values![caller.scope.id(), &page.after, page.limit()]))?;
         let projects = found.into_iter().map(Project::read).collect::<Result<Vec<_>, _>>()?;
-        page.answer(projects.iter().map(|project| (project.name.clone(), project.json())).collect())
+        page.give(projects.iter().map(|project| (project.name.clone(), project.shown())).collect())
     })
     .await
 }
 
-async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Response> {
+async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Tagged<Shown>> {
     blocking(&server, move |server| {
         let project = server.db.read(|rows| find(rows, &caller.scope, &id))?;
         server.tell(&caller.scope, &caller.actor, &Event::done("project.show", &project.id))?;
-        Ok(project.answer(StatusCode::OK))
+        Ok(project.tagged())
     })
     .await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
+    #[schemars(length(min = 1, max = 64), regex(pattern = team::NAMES))]
     name: String,
 }
 
-async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted): Json<Wanted>) -> Answer<Response> {
+async fn create(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Json(wanted): Json<Wanted>,
+) -> Answer<Created<Tagged<Shown>>> {
     let name = team::name(&wanted.name)?;
     blocking(&server, move |server| {
         let now = now();
@@ -123,11 +159,7 @@ async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted):
             )?;
             Ok(())
         })?;
-        let mut response = project.answer(StatusCode::CREATED);
-        if let Ok(location) = format!("/projects/{}", project.id).parse() {
-            response.headers_mut().insert(header::LOCATION, location);
-        }
-        Ok(response)
+        Ok(Created::at(format!("{ALL}/{}", project.id), project.tagged()))
     })
     .await
 }
@@ -137,10 +169,10 @@ async fn rename(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    seen: Seen,
     Json(wanted): Json<Wanted>,
-) -> Answer<Response> {
-    let (name, seen) = (team::name(&wanted.name)?, seen(&headers)?);
+) -> Answer<Tagged<Shown>> {
+    let name = team::name(&wanted.name)?;
     blocking(&server, move |server| {
         let event = Event { detail: &name, ..Event::done("project.rename", &id) };
         let project = alone(server, &caller, &event, |rows, caller| {
@@ -149,9 +181,7 @@ async fn rename(
             if !caller.may(Permission::ProjectsManage, Some(&former.name)) {
                 return Err(Problem::forbidden(Permission::ProjectsManage.word()));
             }
-            if seen.is_some_and(|revision| revision != former.revision) {
-                return Err(Problem::changed());
-            }
+            seen.must_be(former.revision)?;
             rows.execute(
                 "UPDATE projects SET name = $3, folded = $4, revision = revision + 1 WHERE org = $1 AND id = $2",
                 values![caller.scope.id(), &id, &name, &name.to_ascii_lowercase()],
@@ -162,27 +192,19 @@ async fn rename(
             }
             find(rows, &caller.scope, &id)
         })?;
-        Ok(project.answer(StatusCode::OK))
+        Ok(project.tagged())
     })
     .await
 }
 
 /// Deletes a project in which there is nothing any more.
-async fn delete(
-    State(server): State<Arc<Server>>,
-    caller: Caller,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Answer<StatusCode> {
-    let seen = seen(&headers)?;
+async fn delete(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>, seen: Seen) -> Answer<Done> {
     blocking(&server, move |server| {
         alone(server, &caller, &Event::done("project.delete", &id), |rows, caller| {
             let project = find(rows, &caller.scope, &id)?;
             let project = named(rows, &caller.scope, &project.name)?;
             caller.needs(Permission::ProjectsManage)?;
-            if seen.is_some_and(|revision| revision != project.revision) {
-                return Err(Problem::changed());
-            }
+            seen.must_be(project.revision)?;
             let scope = caller.scope.id();
             let mut users = Vec::new();
             let credentials = "SELECT name FROM credentials WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
@@ -198,7 +220,7 @@ async fn delete(
                 return Err(problem.with("used_by", users));
             }
             rows.execute("DELETE FROM projects WHERE org = $1 AND id = $2", values![scope, &project.id])?;
-            Ok(StatusCode::NO_CONTENT)
+            Ok(Done)
         })
     })
     .await

@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use chrono::DateTime;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use axum::http::Method;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use super::api::{Created, Done, Json, Seen, Tagged};
 use super::audit::{self, Event, Outcome};
 use super::bearer;
 use super::bridge::blocking;
@@ -38,15 +38,20 @@ pub(crate) use rule::{Mode, Rule};
 /// So many rules an organization has at most: each is tried for each job.
 const MOST: usize = 200;
 
+const ALL: &str = "/trust-rules";
+const TRY: &str = "/trust-rules/try";
+const ONE: &str = "/trust-rules/{id}";
+
 pub(crate) fn routes() -> Vec<Route> {
     let needs = Access::Permission(Permission::TrustManage);
     vec![
-        Route::new(Method::GET, "/trust-rules", needs, list),
-        Route::new(Method::POST, "/trust-rules", needs, create),
-        Route::new(Method::POST, "/trust-rules/try", needs, attempt),
-        Route::new(Method::GET, "/trust-rules/{id}", needs, show),
-        Route::new(Method::PATCH, "/trust-rules/{id}", needs, amend),
-        Route::new(Method::DELETE, "/trust-rules/{id}", needs, delete),
+        Route::api(Method::GET, ALL, needs, list, "listTrustRules", "List trust rules"),
+        Route::api(Method::POST, ALL, needs, create, "createTrustRule", "Let in jobs of an outside service")
+            .refuses(&["name-taken"]),
+        Route::api(Method::POST, TRY, needs, attempt, "tryTrustRules", "Tell what each rule says to a job's token"),
+        Route::api(Method::GET, ONE, needs, show, "showTrustRule", "Show a trust rule"),
+        Route::api(Method::PATCH, ONE, needs, amend, "changeTrustRule", "Change a trust rule").refuses(&["name-taken"]),
+        Route::api(Method::DELETE, ONE, needs, delete, "deleteTrustRule", "Delete a trust rule"),
     ]
 }
 
@@ -122,33 +127,46 @@ pub(crate) fn job(told: &Told) -> String {
     }
 }
 
-fn shown(rule: &Rule) -> Answer<Value> {
-    let mut shown = serde_json::to_value(rule.written()).map_err(|failure| Problem::internal(&failure))?;
-    shown["id"] = json!(rule.id);
-    shown["created"] = json!(DateTime::from_timestamp_millis(rule.created));
-    Ok(shown)
+/// A rule as it is shown.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TrustRule")]
+struct Shown {
+    id: String,
+    created: Option<DateTime<Utc>>,
+    #[serde(flatten)]
+    written: Written,
 }
 
-fn answer(rule: &Rule, status: StatusCode) -> Answer<Response> {
-    let tag = format!("\"{}\"", rule.revision);
-    Ok((status, [(header::ETAG, tag)], Json(shown(rule)?)).into_response())
+/// Every rule of an organization.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TrustRules")]
+struct All {
+    items: Vec<Shown>,
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<Value>> {
+fn shown(rule: &Rule) -> Shown {
+    let (id, created) = (rule.id.clone(), DateTime::from_timestamp_millis(rule.created));
+    Shown { id, created, written: rule.written() }
+}
+
+fn tagged(rule: &Rule) -> Tagged<Shown> {
+    Tagged { revision: rule.revision, body: shown(rule) }
+}
+
+async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<All>> {
     blocking(&server, move |server| {
         server.tell(&caller.scope, &caller.actor, &Event::done("trust-rule.list", ""))?;
         let rules = server.db.read(|rows| Rule::all(rows, &caller.scope))?;
-        let items = rules.iter().map(shown).collect::<Answer<Vec<_>>>()?;
-        Ok(Json(json!({ "items": items })))
+        Ok(Json(All { items: rules.iter().map(shown).collect() }))
     })
     .await
 }
 
-async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Response> {
+async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Tagged<Shown>> {
     blocking(&server, move |server| {
         let rule = server.db.read(|rows| Rule::one(rows, &caller.scope, &id))?.ok_or_else(Problem::not_found)?;
         server.tell(&caller.scope, &caller.actor, &Event::done("trust-rule.read", &rule.id))?;
-        answer(&rule, StatusCode::OK)
+        Ok(tagged(&rule))
     })
     .await
 }
@@ -162,7 +180,11 @@ fn allowed(server: &Server, caller: &Caller, id: &str, written: Written) -> Answ
     Ok(rule)
 }
 
-async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(written): Json<Written>) -> Answer<Response> {
+async fn create(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Json(written): Json<Written>,
+) -> Answer<Created<Tagged<Shown>>> {
     blocking(&server, move |server| {
         let rule = allowed(server, &caller, &id::new("rule", now())?, written)?;
         server.db.write(|rows| -> Answer<()> {
@@ -173,21 +195,23 @@ async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(written)
             let event = Event { detail: &rule.permissions.words(), ..Event::done("trust-rule.create", &rule.id) };
             Ok(audit::append(rows, &server.keys, &caller.scope, &caller.actor, &event, now())?)
         })?;
-        answer(&rule, StatusCode::CREATED)
+        Ok(Created::at(format!("{ALL}/{}", rule.id), tagged(&rule)))
     })
     .await
 }
 
 /// What is to be another. A rule is changed as a whole, so that no half of it is ever in force.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Amendment {
+    #[schemars(length(min = 1, max = 64))]
     name: Option<String>,
     issuer: Option<String>,
     audience: Option<String>,
     subject: Option<String>,
     claims: Option<std::collections::BTreeMap<String, String>>,
     permissions: Option<Vec<String>>,
+    #[schemars(range(min = 60, max = 3600))]
     lifetime: Option<i64>,
     mode: Option<Mode>,
 }
@@ -196,15 +220,12 @@ async fn amend(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    seen: Seen,
     Json(change): Json<Amendment>,
-) -> Answer<Response> {
-    let seen = headers.get(header::IF_MATCH).map(|tag| tag.to_str().unwrap_or_default().trim_matches('"').to_owned());
+) -> Answer<Tagged<Shown>> {
     blocking(&server, move |server| {
         let before = server.db.read(|rows| Rule::one(rows, &caller.scope, &id))?.ok_or_else(Problem::not_found)?;
-        if seen.is_some_and(|seen| seen != "*" && seen != before.revision.to_string()) {
-            return Err(Problem::changed());
-        }
+        seen.must_be(before.revision)?;
         let was = before.written();
         let written = Written {
             name: change.name.unwrap_or(was.name),
@@ -228,14 +249,15 @@ async fn amend(
             let event = Event { detail: &rule.permissions.words(), ..Event::done("trust-rule.change", &rule.id) };
             Ok(audit::append(rows, &server.keys, &caller.scope, &caller.actor, &event, now())?)
         })?;
-        answer(&rule, StatusCode::OK)
+        Ok(tagged(&rule))
     })
     .await
 }
 
-async fn delete(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<StatusCode> {
+async fn delete(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>, seen: Seen) -> Answer<Done> {
     blocking(&server, move |server| {
         server.db.write(|rows| -> Answer<()> {
+            seen.must_be(Rule::revision(rows, &caller.scope, &id)?.ok_or_else(Problem::not_found)?)?;
             let gone = "DELETE FROM trust_rules WHERE org = $1 AND id = $2";
             if rows.execute(gone, values![caller.scope.id(), &id])? == 0 {
                 return Err(Problem::not_found());
@@ -244,19 +266,41 @@ async fn delete(State(server): State<Arc<Server>>, caller: Caller, Path(id): Pat
             let event = Event::done("trust-rule.delete", &id);
             Ok(audit::append(rows, &server.keys, &caller.scope, &caller.actor, &event, now())?)
         })?;
-        Ok(StatusCode::NO_CONTENT)
+        Ok(Done)
     })
     .await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Tried {
+    /// The token that a job's own service made for it.
     token: Secret,
 }
 
+/// What the rules say to a token.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TrustTrial")]
+struct Said {
+    /// The job, where its issuer vouches for it.
+    job: Option<String>,
+    rules: Vec<SaidBy>,
+}
+
+/// What one rule says to it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TrustVerdict")]
+struct SaidBy {
+    id: String,
+    name: String,
+    mode: Mode,
+    admits: bool,
+    /// Why not.
+    why: Option<String>,
+}
+
 /// What each rule says to a token, without letting anybody in.
-async fn attempt(State(server): State<Arc<Server>>, caller: Caller, Json(tried): Json<Tried>) -> Answer<Json<Value>> {
+async fn attempt(State(server): State<Arc<Server>>, caller: Caller, Json(tried): Json<Tried>) -> Answer<Json<Said>> {
     let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     blocking(&server, move |server| {
         let judged = judge(server, &caller.scope, &tried.token)?;
@@ -265,10 +309,14 @@ async fn attempt(State(server): State<Arc<Server>>, caller: Caller, Json(tried):
         let detail = subject.clone().unwrap_or_default();
         let event = Event { outcome, detail: &detail, ..Event::done("trust-rule.try", "") };
         server.tell(&caller.scope, &caller.actor, &event)?;
-        let said = |Judged { rule, why, .. }: Judged| {
-            json!({ "id": rule.id, "name": rule.name, "mode": rule.mode, "admits": why.is_none(), "why": why })
+        let said = |Judged { rule, why, .. }: Judged| SaidBy {
+            id: rule.id,
+            name: rule.name,
+            mode: rule.mode,
+            admits: why.is_none(),
+            why,
         };
-        Ok(Json(json!({ "job": subject, "rules": judged.into_iter().map(said).collect::<Vec<_>>() })))
+        Ok(Json(Said { job: subject, rules: judged.into_iter().map(said).collect() }))
     })
     .await
 }

@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::Method;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
 
+use super::api::{Created, Done, Json, Seen, Tagged};
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
-use super::credential_configs::{seen, tag};
 use super::db::values;
-use super::paging::Asked;
+use super::paging::{Asked, Page};
 use super::permission::Permission;
 use super::problem::{Answer, Problem};
 use super::projects;
@@ -25,7 +23,7 @@ use crate::vault::id;
 
 mod rows;
 
-use rows::{Workspace, all, attach, find};
+use rows::{Shown, Workspace, all, attach, find};
 
 const ALL: &str = "/workspaces";
 const ONE: &str = "/workspaces/{id}";
@@ -34,46 +32,66 @@ pub(crate) fn routes() -> Vec<Route> {
     let read = Access::Permission(Permission::CredentialsRead);
     let write = Access::InProject(Permission::WorkspacesWrite);
     vec![
-        Route::new(Method::GET, ALL, read, list),
-        Route::new(Method::POST, ALL, write, create),
-        Route::new(Method::GET, ONE, read, show),
-        Route::new(Method::PATCH, ONE, write, amend),
-        Route::new(Method::DELETE, ONE, write, delete),
+        Route::api(Method::GET, ALL, read, list, "listWorkspaces", "List workspaces"),
+        Route::api(Method::POST, ALL, write, create, "createWorkspace", "Make a workspace").refuses(&[
+            "name-taken",
+            "bad-name",
+            "no-project",
+            "no-credential",
+        ]),
+        Route::api(Method::GET, ONE, read, show, "showWorkspace", "Show a workspace"),
+        Route::api(
+            Method::PATCH,
+            ONE,
+            write,
+            amend,
+            "changeWorkspace",
+            "Rename a workspace, or replace its credentials",
+        )
+        .refuses(&["name-taken", "bad-name", "no-credential"]),
+        Route::api(Method::DELETE, ONE, write, delete, "deleteWorkspace", "Delete a workspace"),
     ]
 }
 
 impl Workspace {
-    fn answer(&self, status: StatusCode) -> Response {
-        (status, [(header::ETAG, tag(self.revision))], Json(self.json())).into_response()
+    fn tagged(self) -> Tagged<Shown> {
+        Tagged { revision: self.revision, body: self.shown() }
     }
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Value>> {
+async fn list(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Answer<Json<Page<Shown>>> {
     blocking(&server, move |server| {
         let page = asked.page(&server.keys, &caller.scope, "workspaces")?;
         server.tell(&caller.scope, &caller.actor, &Event::done("workspace.list", ""))?;
         let found = server.db.read(|rows| all(rows, &caller.scope, &page.after, page.limit()))?;
-        page.answer(found.iter().map(|workspace| (workspace.id.clone(), workspace.json())).collect())
+        page.give(found.into_iter().map(|workspace| (workspace.id.clone(), workspace.shown())).collect())
     })
     .await
 }
 
-async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Response> {
+async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Tagged<Shown>> {
     blocking(&server, move |server| {
         let workspace = server.db.read(|rows| find(rows, &caller.scope, &id))?;
         server.tell(&caller.scope, &caller.actor, &Event::done("workspace.show", &id))?;
-        Ok(workspace.answer(StatusCode::OK))
+        Ok(workspace.tagged())
     })
     .await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
+    #[schemars(length(min = 1, max = 64), regex(pattern = team::NAMES))]
     name: String,
     /// The name of a project; the organization's without.
     project: Option<String>,
+    /// The credentials that the work is done with, in their order.
     #[serde(default)]
+    #[schemars(length(max = 1000))]
     credential_config_ids: Vec<String>,
 }
 
@@ -83,7 +101,11 @@ fn needs(caller: &Caller, project: &str) -> Answer<()> {
     if caller.may(permission, Some(project)) { Ok(()) } else { Err(Problem::forbidden(permission.word())) }
 }
 
-async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted): Json<Wanted>) -> Answer<Response> {
+async fn create(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Json(wanted): Json<Wanted>,
+) -> Answer<Created<Tagged<Shown>>> {
     let name = team::name(&wanted.name)?;
     let project = wanted.project.unwrap_or_default();
     blocking(&server, move |server| {
@@ -111,20 +133,18 @@ async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted):
             attach(rows, &caller.scope, &id, &project, &wanted.credential_config_ids)?;
             find(rows, &caller.scope, &id)
         })?;
-        let mut response = workspace.answer(StatusCode::CREATED);
-        if let Ok(location) = format!("{ALL}/{id}").parse() {
-            response.headers_mut().insert(header::LOCATION, location);
-        }
-        Ok(response)
+        Ok(Created::at(format!("{ALL}/{id}"), workspace.tagged()))
     })
     .await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Amendment {
+    #[schemars(length(min = 1, max = 64), regex(pattern = team::NAMES))]
     name: Option<String>,
     /// The whole list, in its order.
+    #[schemars(length(max = 1000))]
     credential_config_ids: Option<Vec<String>>,
 }
 
@@ -132,18 +152,15 @@ async fn amend(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    seen: Seen,
     Json(wanted): Json<Amendment>,
-) -> Answer<Response> {
+) -> Answer<Tagged<Shown>> {
     let name = wanted.name.as_deref().map(team::name).transpose()?;
-    let seen = seen(&headers)?;
     blocking(&server, move |server| {
         let workspace = alone(server, &caller, &Event::done("workspace.amend", &id), |rows, caller| {
             let workspace = find(rows, &caller.scope, &id)?;
             needs(caller, &workspace.project)?;
-            if seen.is_some_and(|revision| revision != workspace.revision) {
-                return Err(Problem::changed());
-            }
+            seen.must_be(workspace.revision)?;
             let name = name.as_ref().unwrap_or(&workspace.name);
             rows.execute(
                 "UPDATE workspaces SET name = $3, folded = $4, revision = revision + 1 WHERE org = $1 AND id = $2",
@@ -154,29 +171,21 @@ async fn amend(
             }
             find(rows, &caller.scope, &id)
         })?;
-        Ok(workspace.answer(StatusCode::OK))
+        Ok(workspace.tagged())
     })
     .await
 }
 
-async fn delete(
-    State(server): State<Arc<Server>>,
-    caller: Caller,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Answer<StatusCode> {
-    let seen = seen(&headers)?;
+async fn delete(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>, seen: Seen) -> Answer<Done> {
     blocking(&server, move |server| {
         alone(server, &caller, &Event::done("workspace.delete", &id), |rows, caller| {
             let workspace = find(rows, &caller.scope, &id)?;
             needs(caller, &workspace.project)?;
-            if seen.is_some_and(|revision| revision != workspace.revision) {
-                return Err(Problem::changed());
-            }
+            seen.must_be(workspace.revision)?;
             let whose = values![caller.scope.id(), &id];
             rows.execute("DELETE FROM workspace_credentials WHERE org = $1 AND workspace = $2", whose)?;
             rows.execute("DELETE FROM workspaces WHERE org = $1 AND id = $2", whose)?;
-            Ok(StatusCode::NO_CONTENT)
+            Ok(Done)
         })
     })
     .await

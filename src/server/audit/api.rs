@@ -4,20 +4,23 @@
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::{Method, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use subtle::ConstantTimeEq;
 
 use super::{Broken, Event, Outcome, signer, verify};
+use crate::server::api::{Gives, Json as Body, Operation};
 use crate::server::bridge::blocking;
 use crate::server::caller::{Access, Caller};
 use crate::server::db::{DbError, OrgScope, Rows, Value, values};
 use crate::server::keys::Keys;
+use crate::server::paging::Page;
 use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
 use crate::server::routes::Route;
@@ -31,26 +34,40 @@ const MOST: i64 = 200;
 const EXPORTED: i64 = 5000;
 /// The length of the code in a cursor.
 const CODE: usize = 32;
+/// The type of an export.
+const LINES: &str = "application/jsonl";
 
 pub(crate) fn routes() -> Vec<Route> {
     let needs = Access::Permission(Permission::AuditRead);
     vec![
-        Route::new(Method::GET, "/audit", needs, list),
-        Route::new(Method::GET, "/audit/export", needs, export),
-        Route::new(Method::GET, "/audit/verify", needs, check),
-        Route::new(Method::GET, "/audit/key", needs, key),
+        Route::api(Method::GET, "/audit", needs, list, "listAudit", "List what happened, the newest first"),
+        Route::api(Method::GET, "/audit/export", needs, export, "exportAudit", "Export entries, signed"),
+        Route::api(Method::GET, "/audit/verify", needs, check, "verifyAudit", "Go through the whole chain"),
+        Route::api(
+            Method::GET,
+            "/audit/key",
+            needs,
+            key,
+            "showAuditKey",
+            "Show the key that an export is checked with",
+        ),
     ]
 }
 
 /// What is asked of the list.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Asked {
+    /// So many at most; 50 unless it is said.
+    #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
+    /// The `next` of the page before.
     cursor: Option<String>,
     /// A person's identifier or login.
     actor: Option<String>,
+    /// What was done: `secret.read`.
     action: Option<String>,
+    /// The identifier of what it was done to.
     object: Option<String>,
     /// From this time on.
     since: Option<DateTime<Utc>>,
@@ -111,7 +128,7 @@ async fn list(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Query(asked): Query<Asked>,
-) -> Answer<axum::Json<Json>> {
+) -> Answer<Body<Page<Entry>>> {
     let limit = asked.limit.unwrap_or(USUAL);
     if !(1..=MOST).contains(&limit) {
         return Err(Problem::bad(format!("a limit is a number from 1 to {MOST}")));
@@ -129,33 +146,93 @@ async fn list(
             page.truncate(usize::try_from(limit).unwrap_or_default());
             let mut items = Vec::new();
             for (_, entry) in &page {
-                let mut item: Map<String, Json> = serde_json::from_str(entry).unwrap_or_default();
-                let login = match item.get("actor").and_then(Json::as_str) {
+                let kept: Map<String, Json> = serde_json::from_str(entry).unwrap_or_default();
+                let login = match kept.get("actor").and_then(Json::as_str) {
                     Some(actor) => login(rows, actor)?,
                     None => None,
                 };
-                item.extend(login.map(|login| ("login".to_owned(), login.into())));
-                items.push(Json::Object(item));
+                items.push(Entry { kept, login });
             }
             Ok((items, page.last().filter(|_| !is_last).map(|(sequence, _)| *sequence)))
         })?;
         let next = next.map(|last| write_cursor(&server.keys, &caller.scope, &filter, last)).transpose()?;
-        Ok(axum::Json(json!({ "items": items, "next": next })))
+        Ok(Body(Page { items, next }))
     })
     .await
 }
 
 /// What is asked of an export.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Part {
-    /// The first entry.
+    /// The number of the first entry.
+    #[schemars(range(min = 1))]
     from: Option<i64>,
+    /// So many entries at most; 5000 unless it is said.
+    #[schemars(range(min = 1, max = 5000))]
     limit: Option<i64>,
 }
 
+/// Lines of JSON: a signed statement of which entries they are, and the entries.
+struct Lines(String);
+
+impl IntoResponse for Lines {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, LINES)], self.0).into_response()
+    }
+}
+
+impl Gives for Lines {
+    fn tell(told: &mut Operation<'_>) {
+        let about = "A signed statement of which entries follow, and the entries, each a line of JSON.";
+        told.answer_of(StatusCode::OK, LINES, &json!({ "type": "string", "description": about }));
+    }
+}
+
+/// An entry of the audit.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
+struct Entry {
+    /// The entry as it is in the chain.
+    #[serde(flatten)]
+    kept: Map<String, Json>,
+    /// The login of the actor, where it is a person who is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login: Option<String>,
+}
+
+/// Whether the chain holds.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditVerdict")]
+struct Checked {
+    valid: bool,
+    /// So many entries there are, where it holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entries: Option<i64>,
+    /// Where it does not hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broken: Option<Place>,
+}
+
+/// Where a chain does not hold.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditBreak")]
+struct Place {
+    sequence: i64,
+    problem: &'static str,
+}
+
+/// A key to check signatures with.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditKey")]
+struct PublicKey {
+    algorithm: &'static str,
+    /// In base64.
+    key: String,
+}
+
 /// Entries from a number on, after a statement of which they are and how many there are in all.
-async fn export(State(server): State<Arc<Server>>, caller: Caller, Query(part): Query<Part>) -> Answer<Response> {
+async fn export(State(server): State<Arc<Server>>, caller: Caller, Query(part): Query<Part>) -> Answer<Lines> {
     let (from, limit) = (part.from.unwrap_or(1), part.limit.unwrap_or(EXPORTED));
     if from < 1 || !(1..=EXPORTED).contains(&limit) {
         return Err(Problem::bad(format!("the first entry is 1, and a limit a number from 1 to {EXPORTED}")));
@@ -185,23 +262,22 @@ async fn export(State(server): State<Arc<Server>>, caller: Caller, Query(part): 
         let statement = Statement::new(server.keys.instance(), caller.scope.id(), &at, sequence, &hash);
         let signer = signer(&server.keys).ok_or_else(|| Problem::internal("no key for statements"))?;
         let head = statement.of_export(from, end).signed(&signer);
-        let kind = [(header::CONTENT_TYPE, "application/jsonl")];
-        Ok((kind, format!("{head}\n{lines}")).into_response())
+        Ok(Lines(format!("{head}\n{lines}")))
     })
     .await
 }
 
 /// Goes through the whole chain.
-async fn check(State(server): State<Arc<Server>>, caller: Caller) -> Answer<axum::Json<Json>> {
+async fn check(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Body<Checked>> {
     blocking(&server, move |server| {
         let checked = server.db.read(|rows| verify(rows, &server.keys, &caller.scope))?;
         let outcome = if checked.is_ok() { Outcome::Done } else { Outcome::Failed };
         let event = Event { outcome, ..Event::done("audit.verify", "") };
         server.tell(&caller.scope, &caller.actor, &event)?;
-        Ok(axum::Json(match checked {
-            Ok(entries) => json!({ "valid": true, "entries": entries }),
+        Ok(Body(match checked {
+            Ok(entries) => Checked { valid: true, entries: Some(entries), broken: None },
             Err(Broken { sequence, problem }) => {
-                json!({ "valid": false, "broken": { "sequence": sequence, "problem": problem } })
+                Checked { valid: false, entries: None, broken: Some(Place { sequence, problem }) }
             }
         }))
     })
@@ -209,9 +285,9 @@ async fn check(State(server): State<Arc<Server>>, caller: Caller) -> Answer<axum
 }
 
 /// The key with which an export is checked where no server is.
-async fn key(State(server): State<Arc<Server>>, _: Caller) -> Answer<axum::Json<Json>> {
+async fn key(State(server): State<Arc<Server>>, _: Caller) -> Answer<Body<PublicKey>> {
     let signer = signer(&server.keys).ok_or_else(|| Problem::internal("no key for statements"))?;
-    Ok(axum::Json(json!({ "algorithm": "Ed25519", "key": signer.public() })))
+    Ok(Body(PublicKey { algorithm: "Ed25519", key: signer.public() }))
 }
 
 /// Where a page ends, as the next request says it: good for this organization and these filters alone.

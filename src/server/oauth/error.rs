@@ -1,10 +1,11 @@
 //! Errors as RFC 6749 section 5.2 has them.
 
-use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use crate::server::api::{Gives, Json, Operation};
 use crate::server::db::DbError;
 use crate::server::keys::KeyError;
 use crate::server::problem::Problem;
@@ -52,6 +53,29 @@ impl From<KeyError> for OauthError {
     }
 }
 
+/// An error as it is sent.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "OAuthError")]
+struct Shown {
+    error: &'static str,
+    error_description: &'static str,
+}
+
+impl<T: Gives> Gives for Given<T> {
+    fn tell(told: &mut Operation<'_>) {
+        T::tell(told);
+        for status in [
+            StatusCode::BAD_REQUEST,
+            StatusCode::UNAUTHORIZED,
+            StatusCode::TOO_MANY_REQUESTS,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ] {
+            told.answer_besides::<Shown>(status);
+        }
+    }
+}
+
 impl IntoResponse for OauthError {
     fn into_response(self) -> Response {
         let (status, error, description) = match self {
@@ -65,7 +89,7 @@ impl IntoResponse for OauthError {
             }
             Self::Other(problem) => (problem.status(), "server_error", "the server failed; its log tells more"),
         };
-        let mut response = (status, Json(json!({ "error": error, "error_description": description }))).into_response();
+        let mut response = (status, Json(Shown { error, error_description: description })).into_response();
         // RFC 6749 section 5.1 wants both; the second is for caches that nobody has any more.
         response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
         response

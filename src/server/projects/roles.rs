@@ -2,29 +2,47 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::{find, named};
+use crate::server::api::Json;
 use crate::server::audit::Event;
 use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
 use crate::server::db::values;
-use crate::server::paging::Asked;
+use crate::server::paging::{Asked, Page};
 use crate::server::people;
 use crate::server::permission::{Permission, Role};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 use crate::server::team::{alone, member};
 
+/// Somebody with a role in a project.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProjectMember")]
+pub(super) struct Shown {
+    id: String,
+    login: String,
+    /// `admin` or `member`.
+    role: String,
+}
+
+/// What somebody is in a project now.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProjectRole")]
+pub(super) struct Given {
+    id: String,
+    role: Option<&'static str>,
+}
+
 pub(super) async fn list(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
     Query(asked): Query<Asked>,
-) -> Answer<Json<Value>> {
+) -> Answer<Json<Page<Shown>>> {
     blocking(&server, move |server| {
         let page = asked.page(&server.keys, &caller.scope, &format!("project-members {id}"))?;
         let found = server.db.read(|rows| -> Answer<_> {
@@ -39,15 +57,14 @@ pub(super) async fn list(
         let mut items = Vec::new();
         for mut row in found {
             let (person, login, role) = (row.text(0)?, row.text(1)?, row.text(2)?);
-            let item = json!({ "id": person, "login": login, "role": role });
-            items.push((person, item));
+            items.push((person.clone(), Shown { id: person, login, role }));
         }
-        page.answer(items)
+        page.give(items)
     })
     .await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Amendment {
     /// The identifier of a member.
@@ -61,7 +78,7 @@ pub(super) async fn amend(
     caller: Caller,
     Path(id): Path<String>,
     Json(wanted): Json<Amendment>,
-) -> Answer<Json<Value>> {
+) -> Answer<Json<Given>> {
     let role = wanted.role.as_deref().map(project_role).transpose()?;
     blocking(&server, move |server| {
         let detail = format!("{} {}", wanted.person, role.map_or("none", Role::word));
@@ -91,7 +108,7 @@ pub(super) async fn amend(
                     values![caller.scope.id(), &id, &wanted.person, role.word(), now().timestamp_millis()],
                 )?,
             };
-            Ok(Json(json!({ "id": wanted.person, "role": role.map(Role::word) })))
+            Ok(Json(Given { id: wanted.person.clone(), role: role.map(Role::word) }))
         })
     })
     .await

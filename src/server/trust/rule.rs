@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::pattern::Pattern;
 use crate::http;
 use crate::server::db::{DbError, OrgScope, Row, Rows, values};
-use crate::server::permission::{Permission, Permissions};
+use crate::server::permission::{self, Permission, Permissions};
 
 /// What a job can be given. It can make nothing that outlives it.
 const GRANTED: [Permission; 4] =
@@ -23,7 +24,7 @@ const CLAIMS: usize = 32;
 const NAME: usize = 64;
 
 /// Whether a rule lets anybody in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
     /// It does.
@@ -42,18 +43,25 @@ impl Mode {
 }
 
 /// A rule as it is sent and shown.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Written {
+    #[schemars(length(min = 1, max = 64))]
     pub(super) name: String,
+    /// The address of the service that makes the tokens of jobs, exactly as they have it.
     pub(super) issuer: String,
     /// Whom the job's token is for; the server's own address where nothing else is said.
     pub(super) audience: Option<String>,
+    /// A pattern of the whole subject; `*` stands for any letters but `/`.
     pub(super) subject: String,
+    /// More claims that are asked for, each with a pattern.
     #[serde(default)]
+    #[schemars(extend("maxProperties" = CLAIMS))]
     pub(super) claims: BTreeMap<String, String>,
+    #[schemars(length(min = 1), extend("items" = permission::schema(&GRANTED)))]
     pub(super) permissions: Vec<String>,
     /// The life of the token that a job gets, in seconds.
+    #[schemars(range(min = LEAST, max = MOST))]
     pub(super) lifetime: Option<i64>,
     pub(super) mode: Option<Mode>,
 }
@@ -190,6 +198,12 @@ impl Rule {
     pub(super) fn one(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Result<Option<Self>, DbError> {
         let one = format!("SELECT {COLUMNS} FROM trust_rules WHERE org = $1 AND id = $2");
         Ok(rows.first(&one, values![scope.id(), id])?.map(Self::read).transpose()?.flatten())
+    }
+
+    /// The revision of the rule of an identifier, whether or not it is understood.
+    pub(super) fn revision(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Result<Option<i64>, DbError> {
+        let one = "SELECT revision FROM trust_rules WHERE org = $1 AND id = $2";
+        rows.first(one, values![scope.id(), id])?.map(|mut row| row.int(0)).transpose()
     }
 
     /// Keeps a new rule, or what became of one that was seen at the revision before.
