@@ -18,7 +18,7 @@ use crate::text::clean;
 use crate::vault::seal::Key;
 use crate::vault::trail::hex;
 
-mod api;
+pub(crate) mod api;
 mod checkpoint;
 mod verify;
 

@@ -13,13 +13,14 @@ use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::db::values;
-use super::paging::{Asked, Page};
-use super::permission::Permission;
+use super::paging::{Asked, Part};
+use super::permission::{Permission, Role};
 use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::state::{Server, now};
 use super::team::{self, alone, role};
 use super::token::{self, Kind};
+use crate::secret::Secret;
 
 mod accept;
 mod page;
@@ -53,23 +54,19 @@ struct Wanted {
     note: String,
 }
 
-/// An invitation as it is shown: never its link.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Invitation")]
-struct Shown {
+/// An invitation that was just made, the only time that its link is there to be shown.
+pub(crate) struct Made {
     id: String,
-    role: String,
     note: String,
-    /// The login of whoever made it.
-    inviter: String,
-    created: Option<DateTime<Utc>>,
-    expires: Option<DateTime<Utc>>,
+    created: DateTime<Utc>,
+    pub(crate) expires: DateTime<Utc>,
+    pub(crate) link: Secret,
 }
 
-/// An invitation that was just made.
+/// The same as the API answers it.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "NewInvitation")]
-struct Made {
+struct Given {
     id: String,
     role: &'static str,
     note: String,
@@ -79,85 +76,105 @@ struct Made {
     link: String,
 }
 
+/// An invitation that may still be accepted: never its link.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Invitation")]
+pub(crate) struct Open {
+    pub(crate) id: String,
+    pub(crate) role: String,
+    pub(crate) note: String,
+    pub(crate) inviter: String,
+    pub(crate) created: Option<DateTime<Utc>>,
+    pub(crate) expires: Option<DateTime<Utc>>,
+}
+
+/// Invites somebody, who is told of in a note.
+pub(crate) fn invite(server: &Server, caller: &Caller, role: Role, note: &str) -> Answer<Made> {
+    let note = note.trim().to_owned();
+    if note.chars().count() > NOTE || note.chars().any(crate::text::is_unprintable) {
+        return Err(Problem::invalid(format!("a note has at most {NOTE} characters, in one line")));
+    }
+    let minted = token::mint(Kind::Invitation)?;
+    let (created, expires) = (now(), now() + LIFE);
+    let event = Event { detail: role.word(), ..Event::done("invitation.create", &minted.id) };
+    alone(server, caller, &event, |rows, caller| {
+        caller.needs(Permission::MembersManage)?;
+        caller.may_make(role)?;
+        rows.execute(
+            "INSERT INTO member_invitations (org, id, hash, role, note, inviter, created, expires) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            values![
+                caller.scope.id(),
+                &minted.id,
+                &minted.hash,
+                role.word(),
+                &note,
+                &caller.person.id,
+                created.timestamp_millis(),
+                expires.timestamp_millis(),
+            ],
+        )?;
+        Ok(())
+    })?;
+    let link = Secret::new([server.address("/invite?token=").as_str(), minted.token.expose()].concat());
+    Ok(Made { id: minted.id, note, created, expires, link })
+}
+
+/// One page of those that may still be accepted.
+pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Part<Open>> {
+    let page = asked.page(&server.keys, &caller.scope, "invitations")?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("invitation.list", ""))?;
+    let open = "SELECT member_invitations.id, role, note, people.login, member_invitations.created, expires \
+                FROM member_invitations JOIN people ON people.id = member_invitations.inviter \
+                WHERE org = $1 AND member_invitations.id > $2 AND spent IS NULL AND expires > $3 \
+                ORDER BY member_invitations.id LIMIT $4";
+    let at = now().timestamp_millis();
+    let found = server.db.read(|rows| rows.query(open, values![caller.scope.id(), &page.after, at, page.limit()]))?;
+    let time = DateTime::from_timestamp_millis;
+    let mut items = Vec::new();
+    for mut row in found {
+        let (created, expires) = (time(row.int(4)?), time(row.int(5)?));
+        let (id, role, note, inviter) = (row.text(0)?, row.text(1)?, row.text(2)?, row.text(3)?);
+        items.push(Open { id, role, note, inviter, created, expires });
+    }
+    page.cut(items, |open| &open.id)
+}
+
+/// Takes back an invitation that nobody has accepted.
+pub(crate) fn take_back(server: &Server, caller: &Caller, id: &str) -> Answer<()> {
+    alone(server, caller, &Event::done("invitation.withdraw", id), |rows, caller| {
+        let one = "SELECT role FROM member_invitations WHERE org = $1 AND id = $2 AND spent IS NULL";
+        let whose = values![caller.scope.id(), id];
+        let kept = rows.first(one, whose)?.ok_or_else(Problem::not_found)?.text(0)?;
+        caller.needs(Permission::MembersManage)?;
+        caller.may_touch(role(&kept)?)?;
+        rows.execute("DELETE FROM member_invitations WHERE org = $1 AND id = $2 AND spent IS NULL", whose)?;
+        Ok(())
+    })
+}
+
 async fn create(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Json(wanted): Json<Wanted>,
-) -> Answer<Created<Json<Made>>> {
+) -> Answer<Created<Json<Given>>> {
     let role = role(&wanted.role)?;
-    let note = wanted.note.trim().to_owned();
-    if note.chars().count() > NOTE || note.chars().any(crate::text::is_unprintable) {
-        return Err(Problem::invalid(format!("a note has at most {NOTE} characters, in one line")));
-    }
     blocking(&server, move |server| {
-        let minted = token::mint(Kind::Invitation)?;
-        let (made, ends) = (now(), now() + LIFE);
-        let event = Event { detail: role.word(), ..Event::done("invitation.create", &minted.id) };
-        alone(server, &caller, &event, |rows, caller| {
-            caller.needs(Permission::MembersManage)?;
-            caller.may_make(role)?;
-            rows.execute(
-                "INSERT INTO member_invitations (org, id, hash, role, note, inviter, created, expires) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-                values![
-                    caller.scope.id(),
-                    &minted.id,
-                    &minted.hash,
-                    role.word(),
-                    &note,
-                    &caller.person.id,
-                    made.timestamp_millis(),
-                    ends.timestamp_millis(),
-                ],
-            )?;
-            Ok(())
-        })?;
-        let link = [server.address("/invite?token=").as_str(), minted.token.expose()].concat();
-        let made = Made { id: minted.id, role: role.word(), note, created: made, expires: ends, link };
-        Ok(Created::nowhere(Json(made)))
+        let Made { id, note, created, expires, link } = invite(server, &caller, role, &wanted.note)?;
+        let link = link.expose().to_owned();
+        Ok(Created::nowhere(Json(Given { id, role: role.word(), note, created, expires, link })))
     })
     .await
 }
 
-/// Those that may still be accepted: never the links.
 async fn list(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Query(asked): Query<Asked>,
-) -> Answer<Json<Page<Shown>>> {
-    blocking(&server, move |server| {
-        let page = asked.page(&server.keys, &caller.scope, "invitations")?;
-        server.tell(&caller.scope, &caller.actor, &Event::done("invitation.list", ""))?;
-        let open = "SELECT member_invitations.id, role, note, people.login, member_invitations.created, expires \
-                    FROM member_invitations JOIN people ON people.id = member_invitations.inviter \
-                    WHERE org = $1 AND member_invitations.id > $2 AND spent IS NULL AND expires > $3 \
-                    ORDER BY member_invitations.id LIMIT $4";
-        let at = now().timestamp_millis();
-        let found =
-            server.db.read(|rows| rows.query(open, values![caller.scope.id(), &page.after, at, page.limit()]))?;
-        let time = DateTime::from_timestamp_millis;
-        let mut items = Vec::new();
-        for mut row in found {
-            let (id, role, note, inviter) = (row.text(0)?, row.text(1)?, row.text(2)?, row.text(3)?);
-            let (created, expires) = (time(row.int(4)?), time(row.int(5)?));
-            items.push((id.clone(), Shown { id, role, note, inviter, created, expires }));
-        }
-        page.give(items)
-    })
-    .await
+) -> Answer<Json<Part<Open>>> {
+    blocking(&server, move |server| Ok(Json(some(server, &caller, &asked)?))).await
 }
 
 async fn withdraw(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Done> {
-    blocking(&server, move |server| {
-        alone(server, &caller, &Event::done("invitation.withdraw", &id), |rows, caller| {
-            let one = "SELECT role FROM member_invitations WHERE org = $1 AND id = $2 AND spent IS NULL";
-            let whose = values![caller.scope.id(), &id];
-            let kept = rows.first(one, whose)?.ok_or_else(Problem::not_found)?.text(0)?;
-            caller.needs(Permission::MembersManage)?;
-            caller.may_touch(role(&kept)?)?;
-            rows.execute("DELETE FROM member_invitations WHERE org = $1 AND id = $2 AND spent IS NULL", whose)?;
-            Ok(Done)
-        })
-    })
-    .await
+    blocking(&server, move |server| take_back(server, &caller, &id).map(|()| Done)).await
 }

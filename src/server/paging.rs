@@ -4,10 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
 
-use super::api::Json;
 use super::db::OrgScope;
 use super::keys::Keys;
 use super::problem::{Answer, Problem};
@@ -25,18 +23,23 @@ pub(crate) struct Asked {
     #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
     /// The `next` of the page before.
-    #[schemars(length(min = 1, max = 1024), regex(pattern = "^[A-Za-z0-9_-]+$"))]
     cursor: Option<String>,
 }
 
-/// One page of a list.
+/// What stands on one page.
 #[derive(Debug, Serialize, JsonSchema)]
 #[schemars(rename = "PageOf{T}")]
-pub(crate) struct Page<T> {
-    /// What is on it.
+pub(crate) struct Part<T> {
     pub(crate) items: Vec<T>,
-    /// The cursor of the page after it, if there is one.
+    /// The cursor of the next page, where there is one.
     pub(crate) next: Option<String>,
+}
+
+impl<T> Part<T> {
+    /// The same with something else in the place of each.
+    pub(crate) fn map<U>(self, one: impl FnMut(T) -> U) -> Part<U> {
+        Part { items: self.items.into_iter().map(one).collect(), next: self.next }
+    }
 }
 
 /// One page of a list that is sorted by one text.
@@ -72,23 +75,15 @@ impl Paging<'_> {
         i64::try_from(self.shown).unwrap_or(MOST) + 1
     }
 
-    /// The page, of what was read: each with the text that it is sorted by.
-    pub(crate) fn give<T>(&self, mut read: Vec<(String, T)>) -> Answer<Json<Page<T>>> {
+    /// The page, of what was read. `by` is the text that it is sorted by.
+    pub(crate) fn cut<T>(&self, mut read: Vec<T>, by: impl Fn(&T) -> &str) -> Answer<Part<T>> {
         let is_last = read.len() <= self.shown;
         read.truncate(self.shown);
         let next = match read.last() {
-            Some((last, _)) if !is_last => Some(self.write(last)?),
+            Some(last) if !is_last => Some(self.write(by(last))?),
             _ => None,
         };
-        let items = read.into_iter().map(|(_, item)| item).collect();
-        Ok(Json(Page { items, next }))
-    }
-
-    /// The same as a value.
-    #[allow(dead_code, reason = "for lists whose items have no type")]
-    pub(crate) fn answer(&self, read: Vec<(String, Value)>) -> Answer<axum::Json<Value>> {
-        let Json(Page { items, next }) = self.give(read)?;
-        Ok(axum::Json(json!({ "items": items, "next": next })))
+        Ok(Part { items: read, next })
     }
 
     fn code(&self, place: &str) -> Answer<[u8; CODE]> {
@@ -125,9 +120,8 @@ mod tests {
         let other = OrgScope::of("org_other");
         let asked = |cursor: Option<String>| Asked { limit: Some(1), cursor };
         let first = asked(None).page(&scratch.keys, &scratch.org, "projects").unwrap();
-        let rows = vec![("a".to_owned(), json!(1)), ("b".to_owned(), json!(2))];
-        let page = first.give(rows).unwrap().0;
-        assert_eq!(page.items, [json!(1)]);
+        let page = first.cut(vec!["a", "b"], |one| one).unwrap();
+        assert_eq!(page.items, ["a"]);
         let cursor = page.next.unwrap();
         let again = |scope, list, cursor: &str| {
             asked(Some(cursor.to_owned())).page(&scratch.keys, scope, list).map(|paging| paging.after)

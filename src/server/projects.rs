@@ -13,7 +13,7 @@ use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::db::{DbError, OrgScope, Row, Rows, values};
-use super::paging::{Asked, Page};
+use super::paging::{Asked, Part};
 use super::permission::Permission;
 use super::problem::{Answer, Problem};
 use super::routes::Route;
@@ -21,11 +21,10 @@ use super::state::{Server, now};
 use super::team::{self, alone};
 use crate::vault::id;
 
-mod roles;
+pub(crate) mod roles;
 
 const ALL: &str = "/projects";
 const ONE: &str = "/projects/{id}";
-const MEMBERS: &str = "/projects/{id}/members";
 
 pub(crate) fn routes() -> Vec<Route> {
     let (read, manage) = (Permission::CredentialsRead, Permission::ProjectsManage);
@@ -38,31 +37,18 @@ pub(crate) fn routes() -> Vec<Route> {
             .refuses(&["name-taken", "bad-name"]),
         Route::api(Method::DELETE, ONE, Access::Permission(manage), delete, "deleteProject", "Delete an empty project")
             .refuses(&["in-use"]),
-        Route::api(
-            Method::GET,
-            MEMBERS,
-            Access::Permission(Permission::MembersRead),
-            roles::list,
-            "listProjectMembers",
-            "List who has a role in a project",
-        ),
-        Route::api(
-            Method::PATCH,
-            MEMBERS,
-            Access::InProject(manage),
-            roles::amend,
-            "changeProjectMember",
-            "Give somebody a role in a project, or take it back",
-        ),
     ]
+    .into_iter()
+    .chain(roles::routes())
+    .collect()
 }
 
 /// A project as its row stands.
-pub(super) struct Project {
-    pub(super) id: String,
-    pub(super) name: String,
-    created: i64,
-    revision: i64,
+pub(crate) struct Project {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) created: i64,
+    pub(crate) revision: i64,
 }
 
 impl Project {
@@ -70,17 +56,16 @@ impl Project {
         Ok(Self { id: row.text(0)?, name: row.text(1)?, created: row.int(2)?, revision: row.int(3)? })
     }
 
-    fn shown(&self) -> Shown {
-        let (id, name) = (self.id.clone(), self.name.clone());
-        Shown { id, name, created: DateTime::from_timestamp_millis(self.created) }
+    fn shown(self) -> Shown {
+        Shown { id: self.id, name: self.name, created: DateTime::from_timestamp_millis(self.created) }
     }
 
-    fn tagged(&self) -> Tagged<Shown> {
+    fn tagged(self) -> Tagged<Shown> {
         Tagged { revision: self.revision, body: self.shown() }
     }
 }
 
-/// A project as it is shown.
+/// A project as the API shows it.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "Project")]
 struct Shown {
@@ -90,7 +75,7 @@ struct Shown {
 }
 
 /// The project of an identifier; another organization's is not there.
-pub(super) fn find(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Answer<Project> {
+pub(crate) fn find(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Answer<Project> {
     let one = "SELECT id, name, created, revision FROM projects WHERE org = $1 AND id = $2";
     Ok(Project::read(rows.first(one, values![scope.id(), id])?.ok_or_else(Problem::not_found)?)?)
 }
@@ -102,30 +87,106 @@ pub(super) fn named(rows: &mut dyn Rows, scope: &OrgScope, name: &str) -> Answer
     Ok(Project::read(rows.first(hold, values![scope.id(), name])?.ok_or_else(Problem::no_project)?)?)
 }
 
+/// One page of the projects.
+pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Part<Project>> {
+    let page = asked.page(&server.keys, &caller.scope, "projects")?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("project.list", ""))?;
+    let all = "SELECT id, name, created, revision FROM projects WHERE org = $1 AND name > $2 ORDER BY name LIMIT $3";
+    let found = server.db.read(|rows| rows.query(all, values![caller.scope.id(), &page.after, page.limit()]))?;
+    page.cut(found.into_iter().map(Project::read).collect::<Result<Vec<_>, _>>()?, |project| &project.name)
+}
+
+/// One project.
+pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Project> {
+    let project = server.db.read(|rows| find(rows, &caller.scope, id))?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("project.show", &project.id))?;
+    Ok(project)
+}
+
+/// Makes a project.
+pub(crate) fn make(server: &Server, caller: &Caller, name: &str) -> Answer<Project> {
+    let (name, now) = (team::name(name)?, now());
+    let project = Project { id: id::new("proj", now)?, name, created: now.timestamp_millis(), revision: 1 };
+    let event = Event { detail: &project.name, ..Event::done("project.create", &project.id) };
+    alone(server, caller, &event, |rows, caller| {
+        caller.needs(Permission::ProjectsManage)?;
+        rows.execute(
+            "INSERT INTO projects (org, id, name, folded, created, revision) VALUES ($1, $2, $3, $4, $5, 1)",
+            values![caller.scope.id(), &project.id, &project.name, &project.name.to_ascii_lowercase(), project.created],
+        )?;
+        Ok(())
+    })?;
+    Ok(project)
+}
+
+/// Renames a project with all that is in it, if it is still as it was seen.
+pub(crate) fn call(server: &Server, caller: &Caller, id: &str, name: &str, seen: Option<i64>) -> Answer<Project> {
+    let name = team::name(name)?;
+    let event = Event { detail: &name, ..Event::done("project.rename", id) };
+    alone(server, caller, &event, |rows, caller| {
+        let former = find(rows, &caller.scope, id)?;
+        let former = named(rows, &caller.scope, &former.name)?;
+        if !caller.may(Permission::ProjectsManage, Some(&former.name)) {
+            return Err(Problem::forbidden(Permission::ProjectsManage.word()));
+        }
+        if seen.is_some_and(|revision| revision != former.revision) {
+            return Err(Problem::changed());
+        }
+        rows.execute(
+            "UPDATE projects SET name = $3, folded = $4, revision = revision + 1 WHERE org = $1 AND id = $2",
+            values![caller.scope.id(), id, &name, &name.to_ascii_lowercase()],
+        )?;
+        if former.name != name {
+            let vault = server.vault(caller.scope.clone(), caller.actor.clone());
+            vault.rename_project(rows, &former.name, &name)?;
+        }
+        find(rows, &caller.scope, id)
+    })
+}
+
+/// What is in a project, in words: the first twenty credentials and workspaces.
+pub(crate) fn content(rows: &mut dyn Rows, scope: &OrgScope, project: &Project) -> Result<Vec<String>, DbError> {
+    let mut content = Vec::new();
+    let credentials = "SELECT name FROM credentials WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
+    for mut row in rows.query(credentials, values![scope.id(), &project.name])? {
+        content.push(format!("credential {}", row.text(0)?));
+    }
+    let workspaces = "SELECT name FROM workspaces WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
+    for mut row in rows.query(workspaces, values![scope.id(), &project.id])? {
+        content.push(format!("workspace {}", row.text(0)?));
+    }
+    Ok(content)
+}
+
+/// Deletes a project in which there is nothing any more, if it is still as it was seen.
+pub(crate) fn end(server: &Server, caller: &Caller, id: &str, seen: Option<i64>) -> Answer<()> {
+    alone(server, caller, &Event::done("project.delete", id), |rows, caller| {
+        let project = find(rows, &caller.scope, id)?;
+        let project = named(rows, &caller.scope, &project.name)?;
+        caller.needs(Permission::ProjectsManage)?;
+        if seen.is_some_and(|revision| revision != project.revision) {
+            return Err(Problem::changed());
+        }
+        let users = content(rows, &caller.scope, &project)?;
+        if !users.is_empty() {
+            let problem = Problem::new(StatusCode::CONFLICT, "in-use", "there is something in the project");
+            return Err(problem.with("used_by", users));
+        }
+        rows.execute("DELETE FROM projects WHERE org = $1 AND id = $2", values![caller.scope.id(), &project.id])?;
+        Ok(())
+    })
+}
+
 async fn list(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Query(asked): Query<Asked>,
-) -> Answer<Json<Page<Shown>>> {
-    blocking(&server, move |server| {
-        let page = asked.page(&server.keys, &caller.scope, "projects")?;
-        server.tell(&caller.scope, &caller.actor, &Event::done("project.list", ""))?;
-        let all =
-            "SELECT id, name, created, revision FROM projects WHERE org = $1 AND name > $2 ORDER BY name LIMIT $3";
-        let found = server.db.read(|rows| rows.query(all, values![caller.scope.id(), &page.after, page.limit()]))?;
-        let projects = found.into_iter().map(Project::read).collect::<Result<Vec<_>, _>>()?;
-        page.give(projects.iter().map(|project| (project.name.clone(), project.shown())).collect())
-    })
-    .await
+) -> Answer<Json<Part<Shown>>> {
+    blocking(&server, move |server| Ok(Json(some(server, &caller, &asked)?.map(Project::shown)))).await
 }
 
 async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Tagged<Shown>> {
-    blocking(&server, move |server| {
-        let project = server.db.read(|rows| find(rows, &caller.scope, &id))?;
-        server.tell(&caller.scope, &caller.actor, &Event::done("project.show", &project.id))?;
-        Ok(project.tagged())
-    })
-    .await
+    blocking(&server, move |server| Ok(one(server, &caller, &id)?.tagged())).await
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -140,88 +201,28 @@ async fn create(
     caller: Caller,
     Json(wanted): Json<Wanted>,
 ) -> Answer<Created<Tagged<Shown>>> {
-    let name = team::name(&wanted.name)?;
     blocking(&server, move |server| {
-        let now = now();
-        let project = Project { id: id::new("proj", now)?, name, created: now.timestamp_millis(), revision: 1 };
-        let event = Event { detail: &project.name, ..Event::done("project.create", &project.id) };
-        alone(server, &caller, &event, |rows, caller| {
-            caller.needs(Permission::ProjectsManage)?;
-            rows.execute(
-                "INSERT INTO projects (org, id, name, folded, created, revision) VALUES ($1, $2, $3, $4, $5, 1)",
-                values![
-                    caller.scope.id(),
-                    &project.id,
-                    &project.name,
-                    &project.name.to_ascii_lowercase(),
-                    project.created,
-                ],
-            )?;
-            Ok(())
-        })?;
+        let project = make(server, &caller, &wanted.name)?;
         Ok(Created::at(format!("{ALL}/{}", project.id), project.tagged()))
     })
     .await
 }
 
-/// Renames a project with all that is in it.
 async fn rename(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
-    seen: Seen,
+    Seen(seen): Seen,
     Json(wanted): Json<Wanted>,
 ) -> Answer<Tagged<Shown>> {
-    let name = team::name(&wanted.name)?;
-    blocking(&server, move |server| {
-        let event = Event { detail: &name, ..Event::done("project.rename", &id) };
-        let project = alone(server, &caller, &event, |rows, caller| {
-            let former = find(rows, &caller.scope, &id)?;
-            let former = named(rows, &caller.scope, &former.name)?;
-            if !caller.may(Permission::ProjectsManage, Some(&former.name)) {
-                return Err(Problem::forbidden(Permission::ProjectsManage.word()));
-            }
-            seen.must_be(former.revision)?;
-            rows.execute(
-                "UPDATE projects SET name = $3, folded = $4, revision = revision + 1 WHERE org = $1 AND id = $2",
-                values![caller.scope.id(), &id, &name, &name.to_ascii_lowercase()],
-            )?;
-            if former.name != name {
-                let vault = server.vault(caller.scope.clone(), caller.actor.clone());
-                vault.rename_project(rows, &former.name, &name)?;
-            }
-            find(rows, &caller.scope, &id)
-        })?;
-        Ok(project.tagged())
-    })
-    .await
+    blocking(&server, move |server| Ok(call(server, &caller, &id, &wanted.name, seen)?.tagged())).await
 }
 
-/// Deletes a project in which there is nothing any more.
-async fn delete(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>, seen: Seen) -> Answer<Done> {
-    blocking(&server, move |server| {
-        alone(server, &caller, &Event::done("project.delete", &id), |rows, caller| {
-            let project = find(rows, &caller.scope, &id)?;
-            let project = named(rows, &caller.scope, &project.name)?;
-            caller.needs(Permission::ProjectsManage)?;
-            seen.must_be(project.revision)?;
-            let scope = caller.scope.id();
-            let mut users = Vec::new();
-            let credentials = "SELECT name FROM credentials WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
-            for mut row in rows.query(credentials, values![scope, &project.name])? {
-                users.push(format!("credential {}", row.text(0)?));
-            }
-            let workspaces = "SELECT name FROM workspaces WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
-            for mut row in rows.query(workspaces, values![scope, &project.id])? {
-                users.push(format!("workspace {}", row.text(0)?));
-            }
-            if !users.is_empty() {
-                let problem = Problem::new(StatusCode::CONFLICT, "in-use", "there is something in the project");
-                return Err(problem.with("used_by", users));
-            }
-            rows.execute("DELETE FROM projects WHERE org = $1 AND id = $2", values![scope, &project.id])?;
-            Ok(Done)
-        })
-    })
-    .await
+async fn delete(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Seen(seen): Seen,
+) -> Answer<Done> {
+    blocking(&server, move |server| end(server, &caller, &id, seen).map(|()| Done)).await
 }

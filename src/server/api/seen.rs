@@ -25,11 +25,6 @@ impl Seen {
         let revision = inner.and_then(|text| text.parse().ok()).ok_or_else(Problem::changed)?;
         Ok(Self(Some(revision)))
     }
-
-    /// Refuses what is of another version.
-    pub(crate) fn must_be(self, revision: i64) -> Answer<()> {
-        if self.0.is_some_and(|seen| seen != revision) { Err(Problem::changed()) } else { Ok(()) }
-    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Seen {

@@ -13,12 +13,12 @@ use crate::server::db::{DbError, OrgScope, Row, Rows, values};
 use crate::server::permission::{self, Permission, Permissions};
 
 /// What a job can be given. It can make nothing that outlives it.
-const GRANTED: [Permission; 4] =
+pub(crate) const GRANTED: [Permission; 4] =
     [Permission::CredentialsRead, Permission::CredentialsWrite, Permission::CredentialsVerify, Permission::SecretsRead];
 /// The life of a job's token in seconds: the usual, and the least and the most there is.
 const USUAL: i64 = 900;
-const LEAST: i64 = 60;
-const MOST: i64 = 3600;
+pub(super) const LEAST: i64 = 60;
+pub(super) const MOST: i64 = 3600;
 /// So many claims can be asked for.
 const CLAIMS: usize = 32;
 const NAME: usize = 64;
@@ -45,25 +45,25 @@ impl Mode {
 /// A rule as it is sent and shown.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Written {
+pub(crate) struct Written {
     #[schemars(length(min = 1, max = 64))]
-    pub(super) name: String,
+    pub(crate) name: String,
     /// The address of the service that makes the tokens of jobs, exactly as they have it.
-    pub(super) issuer: String,
+    pub(crate) issuer: String,
     /// Whom the job's token is for; the server's own address where nothing else is said.
-    pub(super) audience: Option<String>,
+    pub(crate) audience: Option<String>,
     /// A pattern of the whole subject; `*` stands for any letters but `/`.
-    pub(super) subject: String,
+    pub(crate) subject: String,
     /// More claims that are asked for, each with a pattern.
     #[serde(default)]
     #[schemars(extend("maxProperties" = CLAIMS))]
-    pub(super) claims: BTreeMap<String, String>,
+    pub(crate) claims: BTreeMap<String, String>,
     #[schemars(length(min = 1), extend("items" = permission::schema(&GRANTED)))]
-    pub(super) permissions: Vec<String>,
+    pub(crate) permissions: Vec<String>,
     /// The life of the token that a job gets, in seconds.
     #[schemars(range(min = LEAST, max = MOST))]
-    pub(super) lifetime: Option<i64>,
-    pub(super) mode: Option<Mode>,
+    pub(crate) lifetime: Option<i64>,
+    pub(crate) mode: Option<Mode>,
 }
 
 /// A rule.
@@ -80,8 +80,8 @@ pub(crate) struct Rule {
     pub(crate) mode: Mode,
     /// Whoever stands for it.
     pub(crate) person: String,
-    pub(super) created: i64,
-    pub(super) revision: i64,
+    pub(crate) created: i64,
+    pub(crate) revision: i64,
 }
 
 impl Written {
@@ -132,7 +132,7 @@ const COLUMNS: &str = "id, name, issuer, audience, subject, claims, permissions,
 
 impl Rule {
     /// The rule as it was written.
-    pub(super) fn written(&self) -> Written {
+    pub(crate) fn written(&self) -> Written {
         let text = |(name, pattern): (&String, &Pattern)| (name.clone(), pattern.text().to_owned());
         Written {
             name: self.name.clone(),
