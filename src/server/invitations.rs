@@ -129,7 +129,9 @@ pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Pa
                 WHERE org = $1 AND member_invitations.id > $2 AND spent IS NULL AND expires > $3 \
                 ORDER BY member_invitations.id LIMIT $4";
     let at = now().timestamp_millis();
-    let found = server.db.read(|rows| rows.query(open, values![caller.scope.id(), &page.after, at, page.limit()]))?;
+    let found = server
+        .db
+        .read(&caller.scope, |rows| rows.query(open, values![caller.scope.id(), &page.after, at, page.limit()]))?;
     let time = DateTime::from_timestamp_millis;
     let mut items = Vec::new();
     for mut row in found {

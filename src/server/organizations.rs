@@ -11,6 +11,7 @@ use super::api::{Created, Json};
 use super::audit::{self, Event};
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
+use super::db::Reach;
 use super::people;
 use super::permission::{Permission, Role};
 use super::problem::{Answer, Problem};
@@ -53,6 +54,8 @@ async fn create(
         let event = Event::done("organization.create", "");
         let made = alone(server, &caller, &event, |rows, caller| {
             caller.needs(Permission::OrganizationsCreate)?;
+            // It is none of the caller's organization yet.
+            rows.enter(Reach::Server)?;
             let scope = people::new_organization(rows, &server.keys, &name, &caller.person.id, now())?;
             for event in
                 [Event::done("organization.create", scope.id()), Event::done("member.create", &caller.person.id)]

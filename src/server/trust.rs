@@ -72,7 +72,7 @@ pub(crate) fn judge(server: &Server, scope: &OrgScope, token: &Secret) -> Answer
     // Nothing is believed here but whom to ask, and only issuers that an administrator named are asked.
     let unverified = id_token::unverified_claims(token);
     let Some(issuer) = unverified.as_ref().and_then(|claims| claims["iss"].as_str()) else { return Ok(Vec::new()) };
-    let rules = server.db.read(|rows| Rule::all(rows, scope))?;
+    let rules = server.db.read(scope, |rows| Rule::all(rows, scope))?;
     let rules: Vec<Rule> = rules.into_iter().filter(|rule| rule.issuer == issuer).collect();
     if rules.is_empty() {
         return Ok(Vec::new());
@@ -156,12 +156,13 @@ fn tagged(rule: &Rule) -> Tagged<Shown> {
 /// Every rule of the organization, the oldest first.
 pub(crate) fn all(server: &Server, caller: &Caller) -> Answer<Vec<Rule>> {
     server.tell(&caller.scope, &caller.actor, &Event::done("trust-rule.list", ""))?;
-    Ok(server.db.read(|rows| Rule::all(rows, &caller.scope))?)
+    Ok(server.db.read(&caller.scope, |rows| Rule::all(rows, &caller.scope))?)
 }
 
 /// One rule.
 pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Rule> {
-    let rule = server.db.read(|rows| Rule::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)?;
+    let rule =
+        server.db.read(&caller.scope, |rows| Rule::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)?;
     server.tell(&caller.scope, &caller.actor, &Event::done("trust-rule.read", &rule.id))?;
     Ok(rule)
 }
@@ -210,7 +211,8 @@ pub(crate) struct Amendment {
 /// Changes a rule, if it is still as it was seen. Who came in under what it said before comes in again, if it still lets
 /// them.
 pub(crate) fn change(server: &Server, caller: &Caller, id: &str, change: Amendment, seen: Option<i64>) -> Answer<Rule> {
-    let before = server.db.read(|rows| Rule::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)?;
+    let before =
+        server.db.read(&caller.scope, |rows| Rule::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)?;
     if seen.is_some_and(|revision| revision != before.revision) {
         return Err(Problem::changed());
     }
