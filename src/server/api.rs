@@ -9,6 +9,7 @@ mod document;
 mod json;
 mod operation;
 mod seen;
+mod strict;
 
 pub(crate) use answers::{Created, Done, Tagged};
 pub use document::document;

@@ -11,7 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::audit::Actor;
-use super::problem::Problem;
+use super::problem::{Problem, Refusal};
 use super::random;
 use super::state::Server;
 use crate::text::clean;
@@ -61,7 +61,7 @@ pub(crate) async fn around(State(server): State<Arc<Server>>, mut request: Reque
     };
     let is_secure = server.public.scheme() == "https";
     finish(response.headers_mut(), &number, is_secure);
-    response
+    Refusal::numbered(response, &number)
 }
 
 fn source(server: &Server, request: &Request) -> Source {

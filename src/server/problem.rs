@@ -1,9 +1,8 @@
 //! Why a request was not answered as asked, as RFC 9457 has it: `application/problem+json`.
 
-use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::db::DbError;
 use super::keys::KeyError;
@@ -28,6 +27,8 @@ const fn known(word: &'static str, status: u16, meaning: &'static str) -> Known 
 /// Every problem that there is.
 pub(crate) const KINDS: &[Known] = &[
     known("bad-request", 400, "the request is not of the form that this takes"),
+    known("duplicate-name", 400, "an object of the body names a member twice; `name` says which"),
+    known("too-complex", 400, "the body is nested too deep, or has too many or too large parts"),
     known("unauthenticated", 401, "there is no token, or it does not count any more"),
     known("forbidden", 403, "the token may not do this"),
     known("not-found", 404, "there is nothing at this address, or it is another organization's"),
@@ -140,26 +141,51 @@ impl Problem {
         &self.detail
     }
 
+    /// Its code.
+    #[cfg(test)]
+    pub(crate) fn kind(&self) -> &'static str {
+        self.kind
+    }
+
     /// The status.
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
 }
 
+/// What a refusal says, until it is known which request it is of.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal(pub(crate) Map<String, Value>);
+
+impl Refusal {
+    /// An answer that says it.
+    pub(crate) fn answer(self, status: StatusCode, kind: &'static str) -> Response {
+        let body = serde_json::to_string(&self.0).unwrap_or_default();
+        let mut response = (status, [(header::CONTENT_TYPE, kind)], body).into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+
+    /// Writes the number of the request into a refusal, and that into the body of its answer.
+    pub(crate) fn numbered(mut response: Response, number: &str) -> Response {
+        let Some(Self(mut said)) = response.extensions_mut().remove::<Self>() else { return response };
+        said.insert("request_id".into(), number.into());
+        *response.body_mut() = Value::Object(said).to_string().into();
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        response
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = json!({
-            "type": format!("urn:lanyard:problem:{}", self.kind),
-            "title": self.status.canonical_reason().unwrap_or_default(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        if let Some(object) = body.as_object_mut() {
-            object.extend(self.more);
-        }
-        let mut response = (self.status, Json(body)).into_response();
+        let mut said = self.more;
+        said.insert("type".into(), format!("urn:lanyard:problem:{}", self.kind).into());
+        said.insert("code".into(), self.kind.into());
+        said.insert("title".into(), self.status.canonical_reason().unwrap_or_default().into());
+        said.insert("status".into(), self.status.as_u16().into());
+        said.insert("detail".into(), self.detail.into());
+        let mut response = Refusal(said).answer(self.status, "application/problem+json");
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         for (name, value) in self.headers {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 headers.insert(name, value);

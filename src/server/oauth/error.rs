@@ -3,12 +3,11 @@
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
-use serde::Serialize;
 
-use crate::server::api::{Gives, Json, Operation};
+use crate::server::api::{Gives, Operation};
 use crate::server::db::DbError;
 use crate::server::keys::KeyError;
-use crate::server::problem::Problem;
+use crate::server::problem::{Problem, Refusal};
 
 /// Why a program was not given what it asked for.
 #[derive(Debug)]
@@ -53,12 +52,15 @@ impl From<KeyError> for OauthError {
     }
 }
 
-/// An error as it is sent.
-#[derive(Serialize, JsonSchema)]
+/// The members of an error.
+#[derive(JsonSchema)]
 #[schemars(rename = "OAuthError")]
+#[allow(dead_code, reason = "the form of what is sent")]
 struct Shown {
-    error: &'static str,
-    error_description: &'static str,
+    error: String,
+    error_description: String,
+    /// The number of the request, in the log and the audit.
+    request_id: String,
 }
 
 impl<T: Gives> Gives for Given<T> {
@@ -89,7 +91,9 @@ impl IntoResponse for OauthError {
             }
             Self::Other(problem) => (problem.status(), "server_error", "the server failed; its log tells more"),
         };
-        let mut response = (status, Json(Shown { error, error_description: description })).into_response();
+        let said = [("error", error), ("error_description", description)];
+        let said = said.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
+        let mut response = Refusal(said).answer(status, "application/json");
         // RFC 6749 section 5.1 wants both; the second is for caches that nobody has any more.
         response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
         response
