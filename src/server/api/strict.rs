@@ -134,7 +134,7 @@ impl<'de> Visitor<'de> for At<'_> {
     fn visit_f64<E: serde::de::Error>(self, number: f64) -> Result<(), E> {
         // 2^53 is a number of this form as it is.
         #[allow(clippy::cast_precision_loss, reason = "a power of two loses nothing")]
-        let is_large = !(number.abs() <= LARGEST as f64);
+        let is_large = number.abs() > LARGEST as f64;
         if is_large { Err(self.wrong(Wrong::Large)) } else { Ok(()) }
     }
 
