@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::{Method, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
+use super::api::{Created, Done, Json};
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
@@ -19,7 +18,7 @@ use super::permission::{Permission, Role};
 use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::state::{Server, now};
-use super::team::{alone, role};
+use super::team::{self, alone, role};
 use super::token::{self, Kind};
 use crate::secret::Secret;
 
@@ -30,23 +29,28 @@ mod page;
 const LIFE: TimeDelta = TimeDelta::days(7);
 const NOTE: usize = 128;
 
+const ALL: &str = "/invitations";
+const ONE: &str = "/invitations/{id}";
+
 pub(crate) fn routes() -> Vec<Route> {
     let manage = Access::Permission(Permission::MembersManage);
     vec![
-        Route::new(Method::GET, "/invitations", manage, list),
-        Route::new(Method::POST, "/invitations", manage, create),
-        Route::new(Method::DELETE, "/invitations/{id}", manage, withdraw),
+        Route::api(Method::GET, ALL, manage, list, "listInvitations", "List invitations that can be accepted"),
+        Route::api(Method::POST, ALL, manage, create, "createInvitation", "Invite somebody by a link"),
+        Route::api(Method::DELETE, ONE, manage, withdraw, "withdrawInvitation", "Withdraw an invitation"),
         Route::new(Method::GET, "/invite", Access::Page, page::show),
         Route::new(Method::POST, "/invite", Access::Page, page::submit),
     ]
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
+    #[schemars(extend("enum" = team::ROLES))]
     role: String,
     /// Whom it is for, in words.
     #[serde(default)]
+    #[schemars(length(max = 128))]
     note: String,
 }
 
@@ -59,8 +63,22 @@ pub(crate) struct Made {
     pub(crate) link: Secret,
 }
 
+/// The same as the API answers it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NewInvitation")]
+struct Given {
+    id: String,
+    role: &'static str,
+    note: String,
+    created: DateTime<Utc>,
+    expires: DateTime<Utc>,
+    /// What makes a member of whoever opens it, once.
+    link: String,
+}
+
 /// An invitation that may still be accepted: never its link.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Invitation")]
 pub(crate) struct Open {
     pub(crate) id: String,
     pub(crate) role: String,
@@ -137,27 +155,28 @@ pub(crate) fn take_back(server: &Server, caller: &Caller, id: &str) -> Answer<()
     })
 }
 
-async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted): Json<Wanted>) -> Answer<Response> {
+async fn create(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Json(wanted): Json<Wanted>,
+) -> Answer<Created<Json<Given>>> {
     let role = role(&wanted.role)?;
     blocking(&server, move |server| {
-        let made = invite(server, &caller, role, &wanted.note)?;
-        let body = json!({
-            "id": made.id,
-            "role": role.word(),
-            "note": made.note,
-            "created": made.created,
-            "expires": made.expires,
-            "link": made.link.expose(),
-        });
-        Ok((StatusCode::CREATED, Json(body)).into_response())
+        let Made { id, note, created, expires, link } = invite(server, &caller, role, &wanted.note)?;
+        let link = link.expose().to_owned();
+        Ok(Created::nowhere(Json(Given { id, role: role.word(), note, created, expires, link })))
     })
     .await
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Value>> {
-    blocking(&server, move |server| Ok(some(server, &caller, &asked)?.json(|open| json!(open)))).await
+async fn list(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Answer<Json<Part<Open>>> {
+    blocking(&server, move |server| Ok(Json(some(server, &caller, &asked)?))).await
 }
 
-async fn withdraw(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<StatusCode> {
-    blocking(&server, move |server| take_back(server, &caller, &id).map(|()| StatusCode::NO_CONTENT)).await
+async fn withdraw(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Done> {
+    blocking(&server, move |server| take_back(server, &caller, &id).map(|()| Done)).await
 }

@@ -4,6 +4,7 @@
 //! everything behind it is plain, blocking code. Each request has a caller whose organization comes from their token
 //! alone; what belongs to an organization is reached through an [`OrgScope`](db::OrgScope) and in no other way.
 
+mod api;
 mod api_keys;
 mod attempts;
 mod audit;
@@ -53,6 +54,7 @@ mod trust;
 mod vault;
 mod workspaces;
 
+pub use api::document as openapi;
 pub use backup::{Restored, backup, restore};
 pub use error::ServeError;
 pub use rotate::{Rotated, Wanted, rotate_key};

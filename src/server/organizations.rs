@@ -2,36 +2,50 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::{Method, StatusCode};
-use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
-use serde_json::json;
+use axum::http::Method;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use super::api::{Created, Json};
 use super::audit::{self, Event};
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::db::Reach;
 use super::people;
-use super::permission::Permission;
+use super::permission::{Permission, Role};
 use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::state::{Server, now};
 use super::team::{NAME, alone};
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::new(Method::POST, "/organizations", Access::Permission(Permission::OrganizationsCreate), create)]
+    let needs = Access::Permission(Permission::OrganizationsCreate);
+    vec![Route::api(Method::POST, "/organizations", needs, create, "createOrganization", "Make an organization")]
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
+    #[schemars(length(min = 1, max = 64))]
     name: String,
 }
 
+/// An organization, and what whoever made it is in it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Organization")]
+struct Made {
+    id: String,
+    name: String,
+    role: &'static str,
+}
+
 /// The new one is reached by a new sign-in: the token that asks stays with its own organization.
-async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted): Json<Wanted>) -> Answer<Response> {
+async fn create(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Json(wanted): Json<Wanted>,
+) -> Answer<Created<Json<Made>>> {
     let name = wanted.name.trim().to_owned();
     if name.is_empty() || name.chars().count() > NAME || name.chars().any(crate::text::is_unprintable) {
         return Err(Problem::invalid(format!("an organization needs a name of at most {NAME} characters")));
@@ -50,8 +64,7 @@ async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted):
             }
             Ok(scope)
         })?;
-        let body = json!({ "id": made.id(), "name": name, "role": "owner" });
-        Ok((StatusCode::CREATED, Json(body)).into_response())
+        Ok(Created::nowhere(Json(Made { id: made.id().to_owned(), name, role: Role::Owner.word() })))
     })
     .await
 }

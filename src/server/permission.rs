@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Value, json};
+
 /// One thing that a caller may do. Its word is an OAuth scope, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Permission {
@@ -97,6 +99,11 @@ impl Permission {
     }
 }
 
+/// What one of these is in a document: its word.
+pub(crate) fn schema(some: &[Permission]) -> Value {
+    json!({ "type": "string", "enum": some.iter().map(|permission| permission.word()).collect::<Vec<_>>() })
+}
+
 /// A set of permissions.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Permissions(BTreeSet<Permission>);
@@ -173,7 +180,7 @@ impl Role {
     pub(crate) const ALL: [Self; 4] = [Self::Owner, Self::Admin, Self::Member, Self::Reader];
 
     /// The word in the database and in JSON.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Owner => "owner",
             Self::Admin => "admin",

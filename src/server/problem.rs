@@ -3,10 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use axum::Json;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::db::DbError;
 use super::keys::KeyError;
@@ -15,6 +14,49 @@ use super::metrics;
 use crate::credential::FieldError;
 use crate::error::Code;
 use crate::vault::VaultError;
+
+/// A problem that there is.
+pub(crate) struct Known {
+    /// Its code: the last part of its type, which never changes.
+    pub(crate) word: &'static str,
+    /// The status that it comes with.
+    pub(crate) status: u16,
+    /// What it means.
+    pub(crate) meaning: &'static str,
+}
+
+const fn known(word: &'static str, status: u16, meaning: &'static str) -> Known {
+    Known { word, status, meaning }
+}
+
+/// Every problem that there is.
+pub(crate) const KINDS: &[Known] = &[
+    known("bad-request", 400, "the request is not of the form that this takes"),
+    known("duplicate-name", 400, "an object of the body names a member twice; `name` says which"),
+    known("too-complex", 400, "the body is nested too deep, or has too many or too large parts"),
+    known("unauthenticated", 401, "there is no token, or it does not count any more"),
+    known("forbidden", 403, "the token may not do this"),
+    known("not-found", 404, "there is nothing at this address, or it is another organization's"),
+    known("method", 405, "this address is not asked in this way"),
+    known("name-taken", 409, "the name is taken"),
+    known("in-use", 409, "something uses it; `used_by` says what"),
+    known("last-owner", 409, "an organization has one owner at least"),
+    known("changed", 412, "it was changed by somebody else meanwhile"),
+    known("too-long", 413, "the body is too long"),
+    known("media-type", 415, "the body is of another type than this takes"),
+    known("invalid", 422, "the request is understood, and cannot be carried out"),
+    known("bad-name", 422, "this cannot be a name"),
+    known("no-project", 422, "there is no project of that name"),
+    known("no-credential", 422, "a credential is not there, or is of another project"),
+    known("no-secrets", 422, "no secrets are stored for the credential"),
+    known("cannot-be-asked", 422, "the server can ask nobody about the credential"),
+    known("slow-down", 429, "too many attempts; `Retry-After` says when to come back"),
+    known("too-often", 429, "too many requests by the rate that `rate` names; `Retry-After` says when to come back"),
+    known("internal", 500, "the server failed; its log tells more"),
+    known("does-not-open", 500, "what is stored does not open"),
+    known("unavailable", 503, "the server cannot do this now"),
+    known("no-room", 507, "the disk of the server is full; nothing was done"),
+];
 
 /// Why a request was not answered as asked. Its texts are the program's own: no statement, no path, no value.
 #[derive(Debug)]
@@ -126,26 +168,51 @@ impl Problem {
         &self.detail
     }
 
+    /// Its code.
+    #[cfg(test)]
+    pub(crate) fn kind(&self) -> &'static str {
+        self.kind
+    }
+
     /// The status.
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
 }
 
+/// What a refusal says, until it is known which request it is of.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal(pub(crate) Map<String, Value>);
+
+impl Refusal {
+    /// An answer that says it.
+    pub(crate) fn answer(self, status: StatusCode, kind: &'static str) -> Response {
+        let body = serde_json::to_string(&self.0).unwrap_or_default();
+        let mut response = (status, [(header::CONTENT_TYPE, kind)], body).into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+
+    /// Writes the number of the request into a refusal, and that into the body of its answer.
+    pub(crate) fn numbered(mut response: Response, number: &str) -> Response {
+        let Some(Self(mut said)) = response.extensions_mut().remove::<Self>() else { return response };
+        said.insert("request_id".into(), number.into());
+        *response.body_mut() = Value::Object(said).to_string().into();
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        response
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = json!({
-            "type": format!("urn:lanyard:problem:{}", self.kind),
-            "title": self.status.canonical_reason().unwrap_or_default(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        if let Some(object) = body.as_object_mut() {
-            object.extend(self.more);
-        }
-        let mut response = (self.status, Json(body)).into_response();
+        let mut said = self.more;
+        said.insert("type".into(), format!("urn:lanyard:problem:{}", self.kind).into());
+        said.insert("code".into(), self.kind.into());
+        said.insert("title".into(), self.status.canonical_reason().unwrap_or_default().into());
+        said.insert("status".into(), self.status.as_u16().into());
+        said.insert("detail".into(), self.detail.into());
+        let mut response = Refusal(said).answer(self.status, "application/problem+json");
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         for (name, value) in self.headers {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 headers.insert(name, value);

@@ -10,6 +10,11 @@ use super::permission::{Permission, Role};
 use super::problem::{Answer, Problem};
 use super::state::{Server, now};
 
+/// The words of the roles.
+pub(crate) const ROLES: [&str; 4] =
+    [Role::ALL[0].word(), Role::ALL[1].word(), Role::ALL[2].word(), Role::ALL[3].word()];
+/// What a name is made of; see [`name`].
+pub(crate) const NAMES: &str = "^[A-Za-z0-9][A-Za-z0-9._-]*$";
 /// The longest name of a project, a workspace or an organization, in characters.
 pub(crate) const NAME: usize = 64;
 

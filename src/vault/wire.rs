@@ -14,6 +14,7 @@ use crate::store::CredentialRow;
 
 /// Everything about a credential that is no secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema), schemars(rename = "Credential"))]
 #[allow(missing_docs, reason = "the members of the JSON, named as the metadata names them")]
 pub struct Shown {
     pub id: String,
@@ -44,6 +45,7 @@ pub struct Shown {
 
 /// What is left of an interrupted rotation.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[allow(missing_docs, reason = "the members of the JSON")]
 pub struct Rotation {
     pub since: Option<DateTime<Utc>>,
@@ -52,6 +54,7 @@ pub struct Rotation {
 
 /// One page of a list.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema), schemars(rename = "PageOfCredential"))]
 pub struct Page {
     /// The credentials, by project and name.
     pub items: Vec<Shown>,
@@ -61,6 +64,7 @@ pub struct Page {
 
 /// A credential, or new values for one, on the way to a server.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the members of the JSON, named as the metadata names them")]
 pub struct Incoming {
@@ -86,6 +90,7 @@ pub struct Incoming {
 
 /// A change that touches no field.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the members of the JSON")]
 pub struct Amendment {
@@ -107,6 +112,7 @@ pub struct Amendment {
 
 /// The part of a verdict that is remembered.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the members of the JSON")]
 pub struct Told {
@@ -118,6 +124,7 @@ pub struct Told {
 
 /// What is noted of a credential beside its values. One of the three.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 #[allow(missing_docs, reason = "the members of the JSON")]
 pub enum Note {
@@ -131,6 +138,7 @@ pub enum Note {
 
 /// The secrets of a version.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema), schemars(rename = "Secrets"))]
 #[allow(missing_docs, reason = "the members of the JSON")]
 pub struct Opened {
     pub version: i64,

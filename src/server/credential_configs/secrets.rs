@@ -2,29 +2,46 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
+use zeroize::Zeroizing;
 
-use super::{permitted, seen, shown, values};
+use super::{permitted, shown, values};
 use crate::credential::Credential;
+use crate::server::api::{Gives, Json, Operation, Seen, Tagged};
 use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
 use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::Server;
-use crate::vault::wire::{Incoming, Told, with_data};
+use crate::vault::wire::{Incoming, Opened, Shown, Told, with_data};
 use crate::vault::{New, Vault};
 
 /// Which secrets are asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     /// The version whose secrets are wanted; those of another are not given.
     version: Option<i64>,
+}
+
+/// Secrets in JSON: they have no other way into a text.
+pub(super) struct Body(Zeroizing<Vec<u8>>);
+
+impl IntoResponse for Body {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, "application/json")], self.0.to_vec()).into_response()
+    }
+}
+
+impl Gives for Body {
+    fn tell(told: &mut Operation<'_>) {
+        told.answer::<Opened>(StatusCode::OK);
+    }
 }
 
 pub(super) async fn read(
@@ -32,7 +49,7 @@ pub(super) async fn read(
     caller: Caller,
     Path(id): Path<String>,
     Query(Asked { version }): Query<Asked>,
-) -> Answer<Response> {
+) -> Answer<Body> {
     blocking(&server, move |server| {
         let (vault, stored) = permitted(server, &caller, &id, Permission::SecretsRead)?;
         let metadata = stored.metadata;
@@ -40,8 +57,7 @@ pub(super) async fn read(
             return Err(Problem::changed());
         }
         let opened = vault.open(&metadata)?;
-        let body = with_data(&json!({ "version": metadata.version }), &opened.secrets);
-        Ok(([(header::CONTENT_TYPE, "application/json")], body.to_vec()).into_response())
+        Ok(Body(with_data(&json!({ "version": metadata.version }), &opened.secrets)))
     })
     .await
 }
@@ -50,10 +66,9 @@ pub(super) async fn put(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    Seen(seen): Seen,
     Json(incoming): Json<Incoming>,
-) -> Answer<Response> {
-    let seen = seen(&headers)?;
+) -> Answer<Tagged<Shown>> {
     blocking(&server, move |server| {
         let (vault, stored) = permitted(server, &caller, &id, Permission::CredentialsWrite)?;
         let version = incoming.version.is_some_and(|version| version != stored.metadata.version);
@@ -67,7 +82,7 @@ pub(super) async fn put(
         let old = stored.metadata;
         if incoming.renewal {
             vault.renew(&Credential { metadata: old, secrets: data }, incoming.expires)?;
-            return shown(&vault, &id, StatusCode::OK);
+            return shown(&vault, &id);
         }
         let kind = incoming.kind.as_deref().map_or(Ok(old.kind), values::kind)?;
         let fields = values::next(&old, kind, incoming.fields, data)?;
@@ -82,7 +97,7 @@ pub(super) async fn put(
             replaces: Some(old),
             retiring: incoming.retiring,
         })?;
-        shown(&vault, &id, StatusCode::OK)
+        shown(&vault, &id)
     })
     .await
 }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::permitted;
 use crate::credential::Metadata;
 use crate::provider::{self, Net, Outcome, Verdict};
+use crate::server::api::Json;
 use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
 use crate::server::connector::Connector;
@@ -19,11 +21,37 @@ use crate::server::state::{Server, now};
 use crate::server::vault::OrgVault;
 use crate::vault::{Vault, verify};
 
+/// What the provider said.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Verdict")]
+pub(super) struct Said {
+    valid: bool,
+    /// More exactly, in a word.
+    outcome: &'static str,
+    /// Whose it is, as the provider says; only of what is valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
+    /// The provider's own word, or the outcome; only of what is not valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// Why, where the provider itself said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<DateTime<Utc>>,
+    /// What it may do, where the provider said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes: Option<Vec<String>>,
+}
+
 pub(super) async fn ask(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Answer<Json<Value>> {
+) -> Answer<Json<Said>> {
     let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     blocking(&server, move |server| {
         let (vault, stored) = permitted(server, &caller, &id, Permission::CredentialsVerify)?;
@@ -32,7 +60,7 @@ pub(super) async fn ask(
             caller.must(server, Permission::CredentialsVerify, None)?;
         }
         let verdict = asked(server, &vault, &metadata)?;
-        Ok(Json(told(&verdict)))
+        Ok(Json(told(verdict)))
     })
     .await
 }
@@ -84,21 +112,19 @@ pub(crate) fn is_telling(verdict: &Verdict) -> bool {
 
 /// What the provider said. Of an address that did not answer as it should, no more than that is told: a server is no
 /// eye for those who want to know what stands where.
-fn told(verdict: &Verdict) -> Value {
-    let is_telling = is_telling(verdict);
+fn told(verdict: Verdict) -> Said {
+    let is_telling = is_telling(&verdict);
     let valid = matches!(verdict.outcome, Outcome::Valid | Outcome::Insufficient);
-    let mut told = json!({ "valid": valid, "outcome": verdict.outcome.word() });
-    if valid {
-        told["identity"] = json!(verdict.identity);
-    } else {
-        let word = verdict.error.as_deref().filter(|_| is_telling).unwrap_or(verdict.outcome.word());
-        told["error"] = json!(word);
+    let outcome = verdict.outcome.word();
+    let error = verdict.error.filter(|_| is_telling).unwrap_or_else(|| outcome.to_owned());
+    Said {
+        valid,
+        outcome,
+        identity: verdict.identity.filter(|_| valid),
+        error: (!valid).then_some(error),
+        reason: verdict.reason.filter(|_| is_telling),
+        next: verdict.next.filter(|_| is_telling),
+        expires: verdict.expires.filter(|_| is_telling),
+        scopes: is_telling.then_some(verdict.scopes),
     }
-    if is_telling {
-        told["reason"] = json!(verdict.reason);
-        told["next"] = json!(verdict.next);
-        told["expires"] = json!(verdict.expires);
-        told["scopes"] = json!(verdict.scopes);
-    }
-    told
 }

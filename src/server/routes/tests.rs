@@ -28,6 +28,7 @@ use crate::vault::{Change, New, Unfinished, Vault, VaultError};
 mod contract;
 mod listed;
 mod pages;
+mod refused;
 mod team;
 
 /// A server with two organizations of one shape.
@@ -159,6 +160,7 @@ impl Played {
         let request = request.header(header::CONTENT_TYPE, "application/json").body(body).unwrap();
         let service = TowerToHyperService::new(router(Arc::clone(&self.server)));
         let response = self.runtime.block_on(service.call(request)).unwrap();
+        told(method, path, &response);
         (response.status(), response)
     }
 
@@ -180,12 +182,47 @@ impl Played {
     }
 }
 
+/// Holds an answer against what the document says of the operation, where it tells of it.
+fn told(method: &Method, path: &str, response: &Response) {
+    let document = &*DOCUMENT;
+    let path = path.split('?').next().unwrap();
+    let fits = |known: &str| {
+        let (known, asked) = (known.split('/'), path.split('/'));
+        known.clone().count() == asked.clone().count()
+            && known.zip(asked).all(|(known, asked)| known.starts_with('{') || known == asked)
+    };
+    let items = document["paths"].as_object().unwrap();
+    // An address that is written out comes before one with a place to fill in.
+    let item = items.get(path).or_else(|| items.iter().find(|(known, _)| fits(known)).map(|(_, item)| item));
+    let Some(operation) = item.and_then(|item| item.get(method.as_str().to_lowercase())) else { return };
+    let status = response.status();
+    let answer = &operation["responses"][status.as_str()];
+    assert!(answer.is_object(), "{method} {path} answers {status}, which nobody tells of");
+    let kind = response.headers().get(header::CONTENT_TYPE).map(|kind| kind.to_str().unwrap());
+    let kinds: Vec<&String> = answer["content"].as_object().into_iter().flat_map(|kinds| kinds.keys()).collect();
+    assert_eq!(kind.is_none(), kinds.is_empty(), "{method} {path} {status}: {kind:?}");
+    assert!(kind.is_none_or(|kind| kinds.iter().any(|told| *told == kind)), "{method} {path} {status}: {kind:?}");
+    for (name, told) in answer["headers"].as_object().into_iter().flatten() {
+        assert!(told["required"] == false || response.headers().contains_key(name), "{method} {path} {status}: {name}");
+    }
+}
+
+/// The document, which is put together once for all tests.
+static DOCUMENT: std::sync::LazyLock<Value> = std::sync::LazyLock::new(api::document);
+
 #[test]
 fn every_route_is_in_the_table() {
     let there: Vec<(String, &str, &str)> = table();
     let told: Vec<(String, &str, &str)> =
         listed::TABLE.iter().map(|(method, path, access)| ((*method).to_owned(), *path, *access)).collect();
     assert_eq!(there, told);
+}
+
+/// A problem without the number of its request, which no other has.
+fn unnumbered(body: &str) -> Value {
+    let mut told: Value = serde_json::from_str(body).unwrap();
+    assert!(told.as_object_mut().unwrap().remove("request_id").is_some_and(|number| number.is_string()), "{body}");
+    told
 }
 
 /// Those whose tokens do not count, in words.
@@ -313,9 +350,9 @@ fn what_is_another_organizations_is_not_there() {
         let ours = if path.starts_with("/api-keys") { path.replace("{id}", &key) } else { played.path(path) };
         let (status, response) = played.call(&method, &ours, Some(&stranger));
         let (foreign, headers) = (status, response.headers().clone());
-        let told = played.body(response);
+        let told = unnumbered(&played.body(response));
         let (status, response) = played.call(&method, &path.replace("{id}", "cred_unknown"), Some(&stranger));
-        let unknown = played.body(response);
+        let unknown = unnumbered(&played.body(response));
         assert_eq!((foreign, told), (StatusCode::NOT_FOUND, unknown), "{method} {path}");
         assert_eq!(status, StatusCode::NOT_FOUND);
         assert!(!headers.contains_key(header::ETAG));

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use axum::http::StatusCode;
-use chrono::DateTime;
-use serde_json::{Value, json};
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::server::db::{DbError, OrgScope, Row, Rows, values};
 use crate::server::problem::{Answer, Problem};
@@ -17,6 +18,19 @@ macro_rules! columns {
         "SELECT workspaces.id, COALESCE(projects.name, ''), workspaces.name, workspaces.created, workspaces.revision \
          FROM workspaces LEFT JOIN projects ON projects.org = workspaces.org AND projects.id = workspaces.project "
     };
+}
+
+/// A workspace as it is shown.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Workspace")]
+pub(super) struct Shown {
+    id: String,
+    name: String,
+    /// The name of its project; `null` for the organization's own.
+    project: Option<String>,
+    /// The credentials that the work is done with, in their order.
+    credential_config_ids: Vec<String>,
+    created: Option<DateTime<Utc>>,
 }
 
 /// A workspace.
@@ -44,14 +58,14 @@ impl Workspace {
         Ok(Self { id, project, name, revision, created, credentials })
     }
 
-    pub(super) fn json(&self) -> Value {
-        json!({
-            "id": self.id,
-            "name": self.name,
-            "project": Some(&self.project).filter(|project| !project.is_empty()),
-            "credential_config_ids": self.credentials,
-            "created": DateTime::from_timestamp_millis(self.created),
-        })
+    pub(super) fn shown(self) -> Shown {
+        Shown {
+            id: self.id,
+            name: self.name,
+            project: Some(self.project).filter(|project| !project.is_empty()),
+            credential_config_ids: self.credentials,
+            created: DateTime::from_timestamp_millis(self.created),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 pub(super) const TABLE: &[(&str, &str, &str)] = &[
     ("GET", "/healthz", "anyone"),
     ("GET", "/readyz", "anyone"),
+    ("GET", "/openapi.json", "anyone"),
     ("GET", "/", "page"),
     ("GET", "/setup", "page"),
     ("POST", "/setup", "page"),
