@@ -124,6 +124,8 @@ pub fn doubt(vault: &dyn Vault, metadata: &Metadata, refused: &Secret, net: &Net
     match told(metadata, noted(), &store) {
         // Replaced just now: what was refused is gone.
         Err(VaultError::Changed { .. }) => Ok(Doubt::Another),
+        // What cannot be renewed here may be where it is kept.
+        Ok(Doubt::Over) if vault.renew_there(metadata)? == Some(true) => Ok(Doubt::Renews),
         done => done,
     }
 }
