@@ -109,6 +109,8 @@ mod secure;
 mod server {
     mod audit;
     mod backup;
+    mod connect;
+    mod connect_faults;
     mod crashes;
     mod credentials;
     mod federated;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::stage::{Running, Stage};
+use crate::stage::{Outcome, Running, Stage};
 use crate::wire::{self, Message};
 
 /// The owner of every server here.
@@ -62,9 +62,14 @@ impl Served {
 
     /// Has it end, and tells how it did.
     pub fn end(&mut self, signal: &str) -> Option<i32> {
+        self.ended(signal).code
+    }
+
+    /// The same with all that it said.
+    pub fn ended(&mut self, signal: &str) -> Outcome {
         let running = self.running.take().expect("it runs");
         running.signal(signal);
-        running.finish().code
+        running.finish()
     }
 
     /// Starts it again where it was.
