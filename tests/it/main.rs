@@ -111,6 +111,7 @@ mod server {
     mod backup;
     mod connect;
     mod connect_faults;
+    mod connect_seen;
     mod crashes;
     mod credentials;
     mod federated;
