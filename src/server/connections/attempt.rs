@@ -66,7 +66,7 @@ pub(crate) async fn begin(
         if !is_sign_in(metadata.kind) {
             return Err(Problem::not_found());
         }
-        let whole = server.db.read(|rows| vault.whole(rows, &metadata))?;
+        let whole = server.db.read(&by.scope, |rows| vault.whole(rows, &metadata))?;
         let registered = registration(&metadata, whole.secret(Credential::CLIENT_SECRET));
         let http = connector(server);
         let state = random::base62(43)?.to_string();
@@ -77,7 +77,7 @@ pub(crate) async fn begin(
         });
         let outcome = if made.is_ok() { Outcome::Done } else { Outcome::Failed };
         let event = Event { outcome, ..Event::done("credential.connect-begin", &id) };
-        server.db.write(|rows| -> Answer<()> {
+        server.db.write(&by.scope, |rows| -> Answer<()> {
             audit::append(rows, &server.keys, &by.scope, &by.actor, &event, now())?;
             if outcome == Outcome::Done {
                 insert(rows, &by.scope, &metadata, &signed_in, &state, switches)?;

@@ -18,7 +18,7 @@ use crate::credential::Credential;
 use crate::error::{Code, Failure, with_causes};
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
-use crate::server::db::OrgScope;
+use crate::server::db::{OrgScope, Reach};
 use crate::server::permission::Permission;
 use crate::server::portal::page::{Page, Text, sent_on};
 use crate::server::portal::{SignedIn, Visitor};
@@ -97,7 +97,7 @@ async fn finish(server: &Arc<Server>, visitor: Visitor, query: String) -> Result
 fn claim(server: &Server, visitor: &Visitor, state: &str) -> Result<(Known, By), Refusal> {
     let signed_in = visitor.signed_in.as_ref();
     let actor = signed_in.map_or_else(|| visitor.source.actor(), |signed_in| signed_in.actor(&visitor.source));
-    server.db.write(|rows| -> Result<Result<(Known, By), Refusal>, Refusal> {
+    server.db.write(Reach::Server, |rows| -> Result<Result<(Known, By), Refusal>, Refusal> {
         let Some(known) = attempt::find(rows, state)? else {
             for scope in told_to(signed_in) {
                 let event = Event { outcome: Outcome::Denied, detail: "unknown", ..Event::done(ACTION, "") };
@@ -158,7 +158,7 @@ fn connect(server: &Server, known: &Known, by: &By, state: &str, query: &str) ->
     let vault = by.vault(server);
     let open = || -> Answer<Credential> {
         let metadata = vault.by_id(&known.credential)?.ok_or_else(Problem::not_found)?.metadata;
-        Ok(server.db.read(|rows| vault.whole(rows, &metadata))?)
+        Ok(server.db.read(&by.scope, |rows| vault.whole(rows, &metadata))?)
     };
     let whole = open()?;
     if places(&whole.metadata) != known.registration {

@@ -64,7 +64,7 @@ pub(crate) async fn end(server: &Arc<Server>, by: &By, id: &str) -> Answer<Ended
 /// `None` where another is about it, or has been faster.
 fn ended(server: &Server, by: &By, id: &str) -> Answer<Option<Ended>> {
     let vault = by.vault(server);
-    let taken = server.db.write(|rows| -> Answer<_> {
+    let taken = server.db.write(&by.scope, |rows| -> Answer<_> {
         let metadata = vault.row(rows, id)?.ok_or_else(Problem::not_found)?.metadata;
         if !is_sign_in(metadata.kind) || !metadata.secret_names.contains(Credential::SESSION) {
             return Err(not_connected());
@@ -96,7 +96,7 @@ fn ended(server: &Server, by: &By, id: &str) -> Answer<Option<Ended>> {
     match vault.disconnect(&whole, outcome.word(), |rows| Ok(lease.end(rows)?)) {
         Ok(()) => Ok(Some(outcome)),
         Err(VaultError::Changed { .. }) => {
-            server.db.write(|rows| lease.end(rows))?;
+            server.db.write(&by.scope, |rows| lease.end(rows))?;
             Ok(None)
         }
         Err(failure) => Err(failure.into()),

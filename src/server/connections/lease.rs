@@ -90,6 +90,11 @@ impl Lease {
         Ok(Some(lease))
     }
 
+    /// The organization that it is of.
+    pub(super) fn scope(&self) -> &OrgScope {
+        &self.scope
+    }
+
     /// Takes it on for another question that is asked after a pause; `false` where somebody else has it by now.
     pub(super) fn go_on(&self, rows: &mut dyn Rows, pause: TimeDelta, now: DateTime<Utc>) -> Result<bool, DbError> {
         self.set(rows, &self.holder, now + pause + QUESTION)
@@ -131,11 +136,14 @@ mod tests {
         let id = vault.put(New::named("db", variables(&[("A", "1")]))).unwrap().id;
         let take_despite = |seconds: i64, despite: Despite| {
             let at = now + TimeDelta::seconds(seconds);
-            scratch.db.write(|rows| Lease::take(rows, &scratch.org, &id, at, despite)).unwrap()
+            scratch.db.write(&scratch.org, |rows| Lease::take(rows, &scratch.org, &id, at, despite)).unwrap()
         };
         let take = |seconds: i64| take_despite(seconds, Despite::Nothing);
         let held = |seconds: i64| {
-            scratch.db.read(|rows| held(rows, &scratch.org, &id, now + TimeDelta::seconds(seconds))).unwrap()
+            scratch
+                .db
+                .read(&scratch.org, |rows| held(rows, &scratch.org, &id, now + TimeDelta::seconds(seconds)))
+                .unwrap()
         };
         assert_eq!(held(0), Held::No);
         let first = take(0).unwrap();
@@ -144,20 +152,21 @@ mod tests {
         // Whoever was killed is known to the next.
         let second = take(20).unwrap();
         assert!(second.interrupted);
-        let go_on = |lease: &Lease| scratch.db.write(|rows| lease.go_on(rows, TimeDelta::zero(), now)).unwrap();
+        let go_on =
+            |lease: &Lease| scratch.db.write(&scratch.org, |rows| lease.go_on(rows, TimeDelta::zero(), now)).unwrap();
         assert!(!go_on(&first) && go_on(&second));
         // Who has lost it gives back nobody else's.
-        scratch.db.write(|rows| first.end(rows)).unwrap();
+        scratch.db.write(&scratch.org, |rows| first.end(rows)).unwrap();
         assert!(take(0).is_none());
-        scratch.db.write(|rows| second.pause(rows, now + TimeDelta::seconds(5))).unwrap();
+        scratch.db.write(&scratch.org, |rows| second.pause(rows, now + TimeDelta::seconds(5))).unwrap();
         assert_eq!((held(4), held(5)), (Held::Paused, Held::No));
         assert!(take(4).is_none());
         let third = take(5).unwrap();
         assert!(!third.interrupted, "it was given back");
-        scratch.db.write(|rows| third.end(rows)).unwrap();
+        scratch.db.write(&scratch.org, |rows| third.end(rows)).unwrap();
         let fourth = take(5).unwrap();
         assert!(take_despite(5, Despite::Pause).is_none(), "somebody is about it");
-        scratch.db.write(|rows| fourth.pause(rows, now + TimeDelta::seconds(20))).unwrap();
+        scratch.db.write(&scratch.org, |rows| fourth.pause(rows, now + TimeDelta::seconds(20))).unwrap();
         assert!(take(6).is_none() && take_despite(6, Despite::Pause).is_some());
     }
 }

@@ -110,9 +110,9 @@ pub(crate) async fn fresh(server: &Arc<Server>, by: &By, id: &str, want: Want) -
 fn look(server: &Server, by: &By, id: &str, want: Want) -> Answer<Step> {
     let vault = by.vault(server);
     let now = now();
-    let (looked, held) = server
-        .db
-        .read(|rows| -> Answer<_> { Ok((needed(&vault, rows, id, want, now)?, held(rows, &by.scope, id, now)?)) })?;
+    let (looked, held) = server.db.read(&by.scope, |rows| -> Answer<_> {
+        Ok((needed(&vault, rows, id, want, now)?, held(rows, &by.scope, id, now)?))
+    })?;
     let Some(Looked { whole, session, serves }) = looked else { return Ok(Step::Done) };
     if session.is_renewable() {
         return match held {
@@ -168,7 +168,7 @@ fn needed(
 fn renew(server: &Server, by: &By, id: &str, want: Want) -> Answer<()> {
     let vault = by.vault(server);
     // Somebody may have been faster, since it was looked at.
-    let taken = server.db.write(|rows| -> Answer<_> {
+    let taken = server.db.write(&by.scope, |rows| -> Answer<_> {
         let Some(lease) = Lease::take(rows, &by.scope, id, now(), Despite::Nothing)? else { return Ok(None) };
         match needed(&vault, rows, id, want, now())? {
             Some(looked) if looked.session.is_renewable() => Ok(Some((lease, looked))),
@@ -211,7 +211,7 @@ fn renew(server: &Server, by: &By, id: &str, want: Want) -> Answer<()> {
             tracing::warn!(%error, credential = id, "a sign-in was not renewed");
             let detail = if is_refusal { "refused" } else { "unreachable" };
             let event = Event { outcome: Outcome::Failed, detail, ..Event::done("credential.refresh", id) };
-            server.db.write(|rows| -> Answer<()> {
+            server.db.write(&by.scope, |rows| -> Answer<()> {
                 lease.pause(rows, now() + PAUSE)?;
                 Ok(audit::append(rows, &server.keys, &by.scope, &by.actor, &event, now())?)
             })?;
@@ -235,7 +235,7 @@ fn ask(server: &Server, lease: &Lease, session: &Session) -> Answer<Result<Token
         _ => 0,
     };
     let length = TimeDelta::seconds(i64::try_from(pause).unwrap_or_default());
-    if !server.db.write(|rows| lease.go_on(rows, length, now()))? {
+    if !server.db.write(lease.scope(), |rows| lease.go_on(rows, length, now()))? {
         return Ok(first);
     }
     std::thread::sleep(Duration::from_secs(pause));

@@ -78,7 +78,7 @@ impl OrgVault<'_> {
         if kind.id != old.kind.id {
             return Ok(());
         }
-        let whole = self.db.read(|rows| self.open_in(rows, old))?;
+        let whole = self.db.read(&self.scope, |rows| self.open_in(rows, old))?;
         let own = session(&whole)?;
         let comes_back = match (secrets.get(Credential::SESSION), &own) {
             (Some(item), Some(own)) => {

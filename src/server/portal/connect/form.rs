@@ -124,7 +124,7 @@ pub(super) async fn show_new(State(server): State<Arc<Server>>, inside: Inside) 
 
 fn new(server: &Server, inside: &Inside, filled: &Filled, problem: Option<&str>) -> Answer<Page> {
     let all = "SELECT name FROM projects WHERE org = $1 ORDER BY name";
-    let projects = server.db.read(|rows| -> Result<Vec<String>, DbError> {
+    let projects = server.db.read(&inside.caller.scope, |rows| -> Result<Vec<String>, DbError> {
         rows.query(all, values![inside.caller.scope.id()])?.into_iter().map(|mut row| row.text(0)).collect()
     })?;
     let mut options = String::from("<option value=\"\">The whole organization</option>");
