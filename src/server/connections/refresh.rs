@@ -23,8 +23,9 @@ use crate::server::db::{OrgScope, Rows};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 use crate::server::vault::OrgVault;
-use crate::server::vault::sign_in::{is_sign_in, session};
+use crate::server::vault::sign_in::{is_for_another, is_sign_in, session};
 use crate::vault::VaultError;
+use crate::vault::session::lacks_id_token;
 
 /// So long is waited for another who renews the same sign-in.
 const WAIT: Duration = Duration::from_secs(25);
@@ -156,7 +157,8 @@ fn needed(
     }) else {
         return Ok(None);
     };
-    let is_good = session.is_fresh(now, None) && !session.login_needed;
+    let lacks_id_token = is_for_another(&whole) && lacks_id_token(&session, now);
+    let is_good = session.is_fresh(now, None) && !session.login_needed && !lacks_id_token;
     if is_newer || (want == Want::Fresh && is_good) {
         return Ok(None);
     }

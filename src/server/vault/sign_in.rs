@@ -39,6 +39,11 @@ pub(crate) fn session(whole: &Credential) -> Result<Option<Session>, VaultError>
     Session::from_item(item).map(Some).ok_or_else(damaged)
 }
 
+/// Whether the ID token of a sign-in is for another service, so that it is handed out as well.
+pub(crate) fn is_for_another(whole: &Credential) -> bool {
+    whole.field(AUDIENCE).is_some()
+}
+
 /// The part of a credential that is for those who read it.
 pub(super) fn handed_out(mut whole: Credential) -> Result<Credential, VaultError> {
     let kind = whole.metadata.kind;
@@ -46,8 +51,8 @@ pub(super) fn handed_out(mut whole: Credential) -> Result<Credential, VaultError
         return Ok(whole);
     }
     if let Some(session) = session(&whole)? {
-        let for_another = whole.field(AUDIENCE).is_some();
-        whole.secrets.insert(Credential::SESSION.into(), session.handed_out(for_another).to_item());
+        let item = session.handed_out(is_for_another(&whole)).to_item();
+        whole.secrets.insert(Credential::SESSION.into(), item);
     }
     whole.secrets.retain(|name, _| kind.hands_out(name));
     whole.metadata.secret_names.retain(|name| kind.hands_out(name));
