@@ -9,6 +9,7 @@ use crate::config::{ApiTable, Config, ServiceTable};
 use crate::http::{Http, Url};
 use crate::text::nearest;
 
+mod described;
 mod discovery;
 mod error;
 

@@ -11,10 +11,12 @@ use super::api::{Created, Done, Json, Seen, Tagged};
 use super::audit::{Event, Outcome};
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
+use super::connections::Connection;
 use super::permission::Permission;
 use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::state::Server;
+use super::vault::sign_in::is_sign_in;
 use super::vault::{OrgVault, Stored};
 use crate::vault::wire::{Amendment, Incoming, Note, Page, Shown, Told, scope};
 use crate::vault::{Change, New, Unfinished, Vault, VaultError};
@@ -24,7 +26,7 @@ mod secrets;
 mod values;
 mod verify;
 
-pub(crate) use verify::{asked, is_telling};
+pub(crate) use verify::{asked, is_telling, renewed};
 
 /// So many come on a page unless fewer are asked for, and never more.
 const USUAL: i64 = 50;
@@ -110,6 +112,7 @@ fn shown(vault: &OrgVault<'_>, id: &str) -> Answer<Tagged<Shown>> {
     let mut shown = Shown::of(&stored.metadata, &stored.rotation);
     shown.used_by = Some(vault.users(&stored.metadata)?);
     shown.scopes = Some(stored.scopes.clone());
+    shown.connection = is_sign_in(stored.metadata.kind).then(|| Connection::of(&stored.metadata).words().to_owned());
     Ok(Tagged { revision: stored.revision, body: shown })
 }
 

@@ -12,6 +12,7 @@ mod backup;
 mod bearer;
 mod bridge;
 mod caller;
+mod connections;
 mod connector;
 mod credential_configs;
 pub(crate) mod db;

@@ -8,6 +8,7 @@ use axum::http::Method;
 use super::caller::Access;
 use super::routes::Route;
 
+mod connect;
 mod credentials;
 mod half;
 mod home;
@@ -35,5 +36,5 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new(Method::GET, second_factor::PATH, Access::Page, second_factor::show),
         Route::new(Method::POST, second_factor::PATH, Access::Page, second_factor::submit),
     ];
-    [ways_in, own::routes(), credentials::routes(), keys::routes()].into_iter().flatten().collect()
+    [ways_in, own::routes(), credentials::routes(), keys::routes(), connect::routes()].into_iter().flatten().collect()
 }

@@ -18,6 +18,7 @@ use crate::vault::{Change, New, Unfinished, Vault, VaultError, goes_to, in_words
 mod change;
 mod places;
 mod sealed;
+pub(crate) mod sign_in;
 
 /// So many rows are read at a time.
 const PAGE: i64 = 500;
@@ -85,7 +86,8 @@ impl OrgVault<'_> {
         self.db.read(&self.scope, |rows| self.row(rows, id))
     }
 
-    fn row(&self, rows: &mut dyn Rows, id: &str) -> Result<Option<Stored>, VaultError> {
+    /// The same within a transaction.
+    pub(crate) fn row(&self, rows: &mut dyn Rows, id: &str) -> Result<Option<Stored>, VaultError> {
         let one = concat!("SELECT ", columns!(), " FROM credentials WHERE org = $1 AND id = $2");
         rows.first(one, values![self.scope.id(), id])?.map(stored).transpose()
     }
@@ -172,7 +174,7 @@ impl Vault for OrgVault<'_> {
     }
 
     fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
-        let opened = self.db.read(&self.scope, |rows| self.open_in(rows, metadata));
+        let opened = self.db.read(&self.scope, |rows| self.open_in(rows, metadata).and_then(sign_in::handed_out));
         // What does not open is told as well. What cannot be told is not given.
         let outcome = if opened.is_ok() { Outcome::Done } else { Outcome::Failed };
         let event = Event { outcome, ..Event::done("secret.read", &metadata.id) };
@@ -180,7 +182,8 @@ impl Vault for OrgVault<'_> {
         opened
     }
 
-    fn put(&self, new: New) -> Result<Metadata, VaultError> {
+    fn put(&self, mut new: New) -> Result<Metadata, VaultError> {
+        self.keep_what_stays(&mut new)?;
         self.store(new)
     }
 

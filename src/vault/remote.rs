@@ -10,6 +10,8 @@ use zeroize::Zeroizing;
 
 use super::wire::{Amendment, Note, Opened, Page, Rotation, Shown, Told, with_data};
 use super::{Change, New, Unfinished, Vault, VaultError, check_name};
+use crate::auth::grant::GrantError;
+use crate::auth::renew::RenewError;
 use crate::credential::{Credential, Fields, Metadata, Scope};
 use crate::error::{Code, Failure};
 use crate::http::{self, Http, Malformed, Method, Request, Response, Unreachable, Url, header};
@@ -175,6 +177,17 @@ impl<'a> Remote<'a> {
         Ok(request.header("content-type", "application/json"))
     }
 
+    /// The address at which a person signs in for a credential that the server keeps signed in.
+    pub fn connect_address(&self, metadata: &Metadata) -> Result<String, VaultError> {
+        #[derive(Deserialize)]
+        struct Offered {
+            url: String,
+        }
+        let path = path_of(metadata, "/connect");
+        let offered: Offered = read(&self.ask(&Method::POST, &path, &Body::None, &metadata.name)?)?;
+        Ok(clean(&offered.url))
+    }
+
     fn list_of(&self, query: &[(&str, &str)]) -> Result<Page, VaultError> {
         let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
         let answer = self.ask(&Method::GET, &format!("/credential-configs?{query}"), &Body::None, "")?;
@@ -219,6 +232,12 @@ fn refused(answer: &Response) -> RemoteError {
     }
 }
 
+/// What the server says of a sign-in that it could not renew.
+fn of_its_sign_in(name: String, cause: impl FnOnce(String, String) -> RenewError) -> VaultError {
+    let cause = Box::new(cause(name.clone(), "the service".into()));
+    VaultError::Session { name, cause }
+}
+
 /// What a refusal means for the credential that was asked about.
 fn refusal(answer: &Response, name: &str) -> VaultError {
     let problem = problem(answer);
@@ -230,6 +249,13 @@ fn refusal(answer: &Response, name: &str) -> VaultError {
         (422, "no-project") => VaultError::NoProject,
         (404, "not-found") if !name.is_empty() => VaultError::Changed { name },
         (500, "does-not-open") => VaultError::DoesNotOpen { name },
+        (409, "not-connected" | "needs-reconnecting") => {
+            of_its_sign_in(name, |profile, service| RenewError::LoginNeeded { profile, service, cause: None })
+        }
+        (503, "service-unreachable" | "renewing") => of_its_sign_in(name, |_, _| {
+            let retry_after = answer.header(&header::RETRY_AFTER).and_then(|after| after.trim().parse().ok());
+            RenewError::Grant(GrantError::Trouble { status: answer.status, retry_after })
+        }),
         (409, "in-use") => VaultError::InUse { name, users: problem.used_by },
         _ => refused(answer).into(),
     }
@@ -349,6 +375,25 @@ impl Vault for Remote<'_> {
 
     fn note_rotation(&self, metadata: &Metadata, unfinished: &Unfinished) -> Result<(), VaultError> {
         self.note(metadata, &Note::Rotation(Rotation::of(unfinished)))
+    }
+
+    fn disconnect(&self, metadata: &Metadata) -> Result<Option<bool>, VaultError> {
+        #[derive(Deserialize)]
+        struct Ended {
+            revoked: bool,
+        }
+        let path = path_of(metadata, "/disconnect");
+        let ended: Ended = read(&self.ask(&Method::POST, &path, &Body::None, &metadata.name)?)?;
+        Ok(Some(ended.revoked))
+    }
+
+    fn renew_there(&self, metadata: &Metadata) -> Result<Option<bool>, VaultError> {
+        let body = Body::Json(json!({ "version": metadata.version }));
+        match self.ask(&Method::POST, &path_of(metadata, "/refresh"), &body, &metadata.name) {
+            Ok(_) => Ok(Some(true)),
+            Err(VaultError::Session { cause, .. }) if cause.code() == Code::SignedOut => Ok(Some(false)),
+            Err(failure) => Err(failure),
+        }
     }
 
     fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError> {

@@ -41,6 +41,9 @@ pub struct Shown {
     /// What it may do, where one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
+    /// Where its sign-in stands, where it comes of one and one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
 }
 
 /// What is left of an interrupted rotation.
@@ -142,6 +145,9 @@ pub enum Note {
 #[allow(missing_docs, reason = "the members of the JSON")]
 pub struct Opened {
     pub version: i64,
+    /// Until when the token of a sign-in lives.
+    #[serde(default)]
+    pub expires: Option<DateTime<Utc>>,
     pub data: BTreeMap<String, Secret>,
 }
 
@@ -154,7 +160,7 @@ impl Shown {
             kind: metadata.kind.id.to_owned(),
             project: metadata.scope.project().map(str::to_owned),
             fields: metadata.fields.clone(),
-            secret_names: metadata.secret_names.clone(),
+            secret_names: metadata.secret_names.iter().filter(|name| metadata.kind.hands_out(name)).cloned().collect(),
             tags: metadata.tags.clone(),
             note: metadata.note.clone(),
             created: metadata.created,
@@ -167,6 +173,7 @@ impl Shown {
             rotation: Rotation::of(rotation),
             used_by: None,
             scopes: None,
+            connection: None,
         }
     }
 

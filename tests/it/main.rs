@@ -110,6 +110,9 @@ mod server {
     mod audit;
     mod backup;
     mod certificates;
+    mod connect;
+    mod connect_faults;
+    mod connect_seen;
     mod crashes;
     mod credentials;
     mod edge;

@@ -7,17 +7,19 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::{permitted, shown, values};
-use crate::credential::Credential;
+use crate::credential::{Credential, Metadata};
 use crate::server::api::{Gives, Json, Operation, Seen, Tagged};
 use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
+use crate::server::connections::{By, Want, fresh};
 use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::Server;
+use crate::server::vault::sign_in::is_sign_in;
 use crate::vault::wire::{Incoming, Opened, Shown, Told, with_data};
 use crate::vault::{New, Vault};
 
@@ -50,6 +52,15 @@ pub(super) async fn read(
     Path(id): Path<String>,
     Query(Asked { version }): Query<Asked>,
 ) -> Answer<Body> {
+    let by = By::of(&caller, "secret.read");
+    let (asker, known) = (caller.clone(), id.clone());
+    let permitted_kind = blocking(&server, move |server| {
+        Ok(permitted(server, &asker, &known, Permission::SecretsRead)?.1.metadata.kind)
+    });
+    // What comes of a sign-in is renewed before it is read.
+    if is_sign_in(permitted_kind.await?) {
+        fresh(&server, &by, &id, Want::Fresh).await?;
+    }
     blocking(&server, move |server| {
         let (vault, stored) = permitted(server, &caller, &id, Permission::SecretsRead)?;
         let metadata = stored.metadata;
@@ -57,9 +68,18 @@ pub(super) async fn read(
             return Err(Problem::changed());
         }
         let opened = vault.open(&metadata)?;
-        Ok(Body(with_data(&json!({ "version": metadata.version }), &opened.secrets)))
+        Ok(Body(with_data(&told(&metadata), &opened.secrets)))
     })
     .await
+}
+
+/// What is told beside the secrets: their version, and of a sign-in until when its token lives.
+fn told(metadata: &Metadata) -> Value {
+    let mut told = json!({ "version": metadata.version });
+    if is_sign_in(metadata.kind) {
+        told["expires"] = json!(metadata.expires);
+    }
+    told
 }
 
 pub(super) async fn put(
@@ -80,6 +100,9 @@ pub(super) async fn put(
         }
         let data = incoming.data.ok_or_else(|| Problem::invalid("there are no secrets under `data`"))?;
         let old = stored.metadata;
+        if incoming.renewal && is_sign_in(old.kind) {
+            return Err(Problem::invalid("the server renews and ends what comes of a sign-in itself"));
+        }
         if incoming.renewal {
             vault.renew(&Credential { metadata: old, secrets: data }, incoming.expires)?;
             return shown(&vault, &id);

@@ -9,16 +9,18 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::permitted;
-use crate::credential::Metadata;
+use crate::credential::{Credential, Metadata};
 use crate::provider::{self, Net, Outcome, Verdict};
 use crate::server::api::Json;
 use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
+use crate::server::connections::{By, Want, fresh};
 use crate::server::connector::Connector;
 use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 use crate::server::vault::OrgVault;
+use crate::server::vault::sign_in::is_sign_in;
 use crate::vault::{Vault, verify};
 
 /// What the provider said.
@@ -52,6 +54,13 @@ pub(super) async fn ask(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Answer<Json<Said>> {
+    let by = By::of(&caller, "credential.verify");
+    let (asker, known) = (caller.clone(), id.clone());
+    blocking(&server, move |server| permitted(server, &asker, &known, Permission::CredentialsVerify).map(|_| ()))
+        .await?;
+    if let Some(verdict) = renewed(&server, &by, &id).await? {
+        return Ok(Json(told(verdict)));
+    }
     let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     blocking(&server, move |server| {
         let (vault, stored) = permitted(server, &caller, &id, Permission::CredentialsVerify)?;
@@ -63,6 +72,17 @@ pub(super) async fn ask(
         Ok(Json(told(verdict)))
     })
     .await
+}
+
+/// Has what comes of a sign-in renewed before anybody is asked about it; what is to be said where that cannot be.
+pub(crate) async fn renewed(server: &Arc<Server>, by: &By, id: &str) -> Answer<Option<Verdict>> {
+    match fresh(server, by, id, Want::Fresh).await {
+        Ok(()) => Ok(None),
+        Err(problem) if problem.status() == StatusCode::CONFLICT => {
+            Ok(Some(Verdict::expired(problem.detail(), "reconnect it in the portal")))
+        }
+        Err(problem) => Err(problem),
+    }
 }
 
 /// Whether a project's credential is used through one of the organization: then that one is used as well, and whoever
@@ -83,7 +103,8 @@ fn reaches_out(vault: &OrgVault<'_>, metadata: &Metadata) -> Answer<bool> {
 
 /// Asks the provider about a credential, and notes what it says.
 pub(crate) fn asked(server: &Server, vault: &OrgVault<'_>, metadata: &Metadata) -> Answer<Verdict> {
-    if metadata.secret_names.is_empty() {
+    let is_lacking = is_sign_in(metadata.kind) && !metadata.secret_names.contains(Credential::SESSION);
+    if metadata.secret_names.is_empty() || is_lacking {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         return Err(Problem::new(status, "no-secrets", "no secrets are stored for this credential"));
     }

@@ -13,6 +13,12 @@ use crate::vault::{Change, New, VaultError, check_name, id};
 impl OrgVault<'_> {
     /// Stores a new credential, or new values for one that is there.
     pub(super) fn store(&self, new: New) -> Result<Metadata, VaultError> {
+        let action = if new.replaces.is_some() { "credential.replace" } else { "credential.create" };
+        self.store_as(new, Event::done(action, ""))
+    }
+
+    /// The same, told as `event`, of which it says the rest.
+    pub(super) fn store_as(&self, new: New, event: Event<'_>) -> Result<Metadata, VaultError> {
         let now = kept((self.now)());
         let New { name, scope, fields, expires, tags, note, verdict, replaces, retiring } = new;
         let Fields { kind, plain, secrets } = fields;
@@ -42,9 +48,8 @@ impl OrgVault<'_> {
             note,
             version: replaces.as_ref().map_or(1, |old| old.version + 1),
         };
-        let action = if replaces.is_some() { "credential.replace" } else { "credential.create" };
         let id = metadata.id.clone();
-        let event = Event { detail: kind.id, ..Event::done(action, &id) };
+        let event = Event { detail: kind.id, object: &id, ..event };
         self.change(&event, |rows| {
             if replaces.is_none() {
                 self.hold_project(rows, &metadata.scope)?;

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{OrgVault, Stored, stored};
+use crate::provider::PROVIDERS;
 use crate::server::db::values;
 use crate::vault::VaultError;
 
@@ -35,16 +36,23 @@ impl OrgVault<'_> {
         found.into_iter().map(stored).collect()
     }
 
-    /// Those whose time ends before an instant, the earliest first.
+    /// Those whose time ends before an instant, the earliest first. What is renewed by itself ends only where that did
+    /// not work.
     pub(crate) fn ending(&self, before: DateTime<Utc>, limit: i64) -> Result<Vec<Stored>, VaultError> {
-        let soon = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM credentials WHERE org = $1 AND expires <= $2 ORDER BY expires, id LIMIT $3"
+        let kinds = PROVIDERS.iter().flat_map(|provider| provider.kinds());
+        let renewed: Vec<&str> = kinds.filter(|kind| kind.renews_itself).map(|kind| kind.id).collect();
+        let soon = format!(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM credentials WHERE org = $1 AND expires <= $2 AND (kind NOT IN ('{}') OR checked = 'expired') \
+                 ORDER BY expires, id LIMIT $3"
+            ),
+            renewed.join("', '")
         );
         let found = self
             .db
-            .read(&self.scope, |rows| rows.query(soon, values![self.scope.id(), before.timestamp_millis(), limit]))?;
+            .read(&self.scope, |rows| rows.query(&soon, values![self.scope.id(), before.timestamp_millis(), limit]))?;
         found.into_iter().map(stored).collect()
     }
 }
