@@ -66,7 +66,7 @@ fn every_page_is_for_everybody() {
         let by_all = !["invitations", "trust-rules", "audit"].contains(&place);
         assert_eq!((is_seen(&owner), is_seen(&reader)), (true, by_all), "{place}: {owner:?} {reader:?}");
     }
-    assert!(owner.len() > 35 && reader.iter().all(|page| !page.ends_with("/delete") && !page.ends_with("/edit")));
+    assert!(owner.len() > 30 && reader.iter().all(|page| !page.ends_with("/delete") && !page.ends_with("/edit")));
     assert_eq!(seen["refused"], json!(["problem", "#subject", "subject", "problem"]));
     assert!(seen["holds"].as_str().unwrap().contains("It holds"), "{seen}");
     assert_eq!((&seen["skipped"], &seen["unticked"]), (&json!(true), &json!(true)));

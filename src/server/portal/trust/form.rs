@@ -177,12 +177,13 @@ fn form(server: &Server, inside: &Inside, to: &str, rest: &str, typed: &Typed, s
 }
 
 fn claims(typed: &str, slip: Option<&Slip>) -> String {
+    let lines: Vec<String> = typed.lines().map(|line| Text(line).to_string()).collect();
     format!(
         "<label>Further claims{}<textarea name=\"claims\" rows=\"3\" autocomplete=\"off\" autocapitalize=\"none\" \
          spellcheck=\"false\"{}>{}</textarea></label>\n",
         hint("One in a line, such as ref_protected = true; a * as above"),
         marked(slip, "claims"),
-        Text(typed),
+        lines.join("\n"),
     )
 }
 
