@@ -127,7 +127,7 @@ pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Pa
     server.tell(&caller.scope, &caller.actor, &Event::done("invitation.list", ""))?;
     let all = concat!(open!(), "member_invitations.id > $3 ORDER BY member_invitations.id LIMIT $4");
     let bound = values![caller.scope.id(), now().timestamp_millis(), &page.after, page.limit()];
-    let found = server.db.read(|rows| rows.query(all, bound))?;
+    let found = server.db.read(&caller.scope, |rows| rows.query(all, bound))?;
     page.cut(found.into_iter().map(Open::read).collect::<Result<Vec<_>, _>>()?, |open| &open.id)
 }
 

@@ -53,7 +53,9 @@ pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Pa
     let page = asked.page(&server.keys, &caller.scope, "members")?;
     server.tell(&caller.scope, &caller.actor, &Event::done("member.list", ""))?;
     let all = format!("{COLUMNS} AND members.person > $2 ORDER BY members.person LIMIT $3");
-    let found = server.db.read(|rows| rows.query(&all, values![caller.scope.id(), &page.after, page.limit()]))?;
+    let found = server
+        .db
+        .read(&caller.scope, |rows| rows.query(&all, values![caller.scope.id(), &page.after, page.limit()]))?;
     let read = found.into_iter().map(Shown::read).collect::<Result<Vec<_>, _>>()?;
     page.cut(read, |member| &member.id)
 }

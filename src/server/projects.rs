@@ -85,13 +85,14 @@ pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Pa
     let page = asked.page(&server.keys, &caller.scope, "projects")?;
     server.tell(&caller.scope, &caller.actor, &Event::done("project.list", ""))?;
     let all = "SELECT id, name, created, revision FROM projects WHERE org = $1 AND name > $2 ORDER BY name LIMIT $3";
-    let found = server.db.read(|rows| rows.query(all, values![caller.scope.id(), &page.after, page.limit()]))?;
+    let found =
+        server.db.read(&caller.scope, |rows| rows.query(all, values![caller.scope.id(), &page.after, page.limit()]))?;
     page.cut(found.into_iter().map(Project::read).collect::<Result<Vec<_>, _>>()?, |project| &project.name)
 }
 
 /// One project.
 pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Project> {
-    let project = server.db.read(|rows| find(rows, &caller.scope, id))?;
+    let project = server.db.read(&caller.scope, |rows| find(rows, &caller.scope, id))?;
     server.tell(&caller.scope, &caller.actor, &Event::done("project.show", &project.id))?;
     Ok(project)
 }

@@ -67,7 +67,7 @@ pub(crate) fn judge(server: &Server, scope: &OrgScope, token: &Secret) -> Answer
     // Nothing is believed here but whom to ask, and only issuers that an administrator named are asked.
     let unverified = id_token::unverified_claims(token);
     let Some(issuer) = unverified.as_ref().and_then(|claims| claims["iss"].as_str()) else { return Ok(Vec::new()) };
-    let rules = server.db.read(|rows| Rule::all(rows, scope))?;
+    let rules = server.db.read(scope, |rows| Rule::all(rows, scope))?;
     let rules: Vec<Rule> = rules.into_iter().filter(|rule| rule.issuer == issuer).collect();
     if rules.is_empty() {
         return Ok(Vec::new());
@@ -137,12 +137,12 @@ fn answer(rule: &Rule, status: StatusCode) -> Answer<Response> {
 /// Every rule of the organization, the oldest first.
 pub(crate) fn all(server: &Server, caller: &Caller) -> Answer<Vec<Rule>> {
     server.tell(&caller.scope, &caller.actor, &Event::done("trust-rule.list", ""))?;
-    Ok(server.db.read(|rows| Rule::all(rows, &caller.scope))?)
+    Ok(server.db.read(&caller.scope, |rows| Rule::all(rows, &caller.scope))?)
 }
 
 /// The rule of an identifier; another organization's is not there.
 pub(crate) fn find(server: &Server, caller: &Caller, id: &str) -> Answer<Rule> {
-    server.db.read(|rows| Rule::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)
+    server.db.read(&caller.scope, |rows| Rule::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)
 }
 
 /// One rule, as it is looked at.

@@ -53,13 +53,13 @@ impl Workspace {
 pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Part<Workspace>> {
     let page = asked.page(&server.keys, &caller.scope, "workspaces")?;
     server.tell(&caller.scope, &caller.actor, &Event::done("workspace.list", ""))?;
-    let found = server.db.read(|rows| all(rows, &caller.scope, &page.after, page.limit()))?;
+    let found = server.db.read(&caller.scope, |rows| all(rows, &caller.scope, &page.after, page.limit()))?;
     page.cut(found, |workspace| &workspace.id)
 }
 
 /// One workspace.
 pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Workspace> {
-    let workspace = server.db.read(|rows| find(rows, &caller.scope, id))?;
+    let workspace = server.db.read(&caller.scope, |rows| find(rows, &caller.scope, id))?;
     server.tell(&caller.scope, &caller.actor, &Event::done("workspace.show", id))?;
     Ok(workspace)
 }

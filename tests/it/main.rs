@@ -121,6 +121,7 @@ mod server {
     mod portal_places;
     mod portal_seen;
     mod postgres;
+    mod reach;
     mod real_browser;
     mod rotation;
     mod running;

@@ -119,7 +119,7 @@ pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<pa
         None => i64::MAX,
     };
     server.tell(&caller.scope, &caller.actor, &Event::done("audit.list", ""))?;
-    let (items, next) = server.db.read(|rows| -> Answer<_> {
+    let (items, next) = server.db.read(&caller.scope, |rows| -> Answer<_> {
         let mut page = asked.page(rows, &caller.scope, before, limit)?;
         let is_last = page.len() <= usize::try_from(limit).unwrap_or_default();
         page.truncate(usize::try_from(limit).unwrap_or_default());
@@ -164,7 +164,7 @@ pub(crate) fn exported(server: &Server, caller: &Caller, part: &Part) -> Answer<
     }
     let event = Event { detail: &from.to_string(), ..Event::done("audit.export", "") };
     server.tell(&caller.scope, &caller.actor, &event)?;
-    let (entries, end) = server.db.read(|rows| -> Result<_, DbError> {
+    let (entries, end) = server.db.read(&caller.scope, |rows| -> Result<_, DbError> {
         let some = "SELECT sequence, entry, hash FROM audit_events WHERE org = $1 AND sequence >= $2 \
                     ORDER BY sequence LIMIT $3";
         let found = rows.query(some, values![caller.scope.id(), from, limit])?;
@@ -193,7 +193,7 @@ async fn export(State(server): State<Arc<Server>>, caller: Caller, Query(part): 
 
 /// Goes through the whole chain; how many entries hold.
 pub(crate) fn checked(server: &Server, caller: &Caller) -> Answer<Result<i64, Broken>> {
-    let checked = server.db.read(|rows| verify(rows, &server.keys, &caller.scope))?;
+    let checked = server.db.read(&caller.scope, |rows| verify(rows, &server.keys, &caller.scope))?;
     let outcome = if checked.is_ok() { Outcome::Done } else { Outcome::Failed };
     let event = Event { outcome, ..Event::done("audit.verify", "") };
     server.tell(&caller.scope, &caller.actor, &event)?;

@@ -102,7 +102,7 @@ async fn list(State(server): State<Arc<Server>>, inside: Inside, Query(asked): Q
             _ => None,
         };
         let above = said(DONE, asked.done.as_deref()) + &warnings(&inside, &vault, now())?;
-        let projects = server.db.read(|rows| projects::names(rows, &inside.caller.scope))?;
+        let projects = server.db.read(&inside.caller.scope, |rows| projects::names(rows, &inside.caller.scope))?;
         Ok(page_of(&inside, &asked, &page, next.as_deref(), &(above, projects)).into_response())
     })
     .await

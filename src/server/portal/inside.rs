@@ -16,7 +16,7 @@ use crate::secret::Secret;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::caller::{Access, Caller};
-use crate::server::db::OrgScope;
+use crate::server::db::{OrgScope, Reach};
 use crate::server::edge::Source;
 use crate::server::people;
 use crate::server::permission::Permission;
@@ -176,8 +176,9 @@ async fn member(
     let signed_in = &myself.signed_in;
     let member = signed_in.members.iter().find(|member| member.scope.id() == wanted).ok_or_else(nowhere)?;
     let (scope, person) = (member.scope.clone(), signed_in.person.id.clone());
-    let projects =
-        blocking(server, move |server| Ok(server.db.read(|rows| people::project_roles(rows, &scope, &person))?));
+    let projects = blocking(server, move |server| {
+        Ok(server.db.read(&scope, |rows| people::project_roles(rows, &scope, &person))?)
+    });
     let projects = projects.await.map_err(IntoResponse::into_response)?;
     let caller = Caller {
         scope: member.scope.clone(),
@@ -227,7 +228,7 @@ async fn refused(
 ) -> Response {
     let told = blocking(server, move |server| {
         let event = Event { outcome: Outcome::Denied, ..Event::done(action, &object) };
-        server.db.write(|rows| -> Answer<()> {
+        server.db.write(Reach::Server, |rows| -> Answer<()> {
             for scope in &scopes {
                 audit::append(rows, &server.keys, scope, &myself.signed_in.actor(&myself.source), &event, now())?;
             }

@@ -129,7 +129,7 @@ fn once(inside: &Inside, made: &Made) -> Page {
 
 async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
     blocking(&server, move |server| {
-        let open = server.db.read(|rows| invitations::one(rows, &inside.caller.scope, &id))?;
+        let open = server.db.read(&inside.caller.scope, |rows| invitations::one(rows, &inside.caller.scope, &id))?;
         let whom = if open.note.is_empty() { "whoever has the link" } else { &open.note };
         let question = Question {
             at: Place::Members,

@@ -104,7 +104,7 @@ pub(super) fn options(inside: &Inside) -> Vec<(&'static str, String)> {
 }
 
 fn found(server: &Server, inside: &Inside, id: &str) -> Answer<Shown> {
-    server.db.read(|rows| members::one(rows, &inside.caller.scope, id))
+    server.db.read(&inside.caller.scope, |rows| members::one(rows, &inside.caller.scope, id))
 }
 
 async fn show(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {

@@ -127,7 +127,7 @@ async fn make(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -> 
 
 /// The project, to which they may do this; without the right the page is refused as the change would be.
 fn permitted(server: &Server, inside: &Inside, id: &str) -> Answer<Project> {
-    let project = server.db.read(|rows| projects::find(rows, &inside.caller.scope, id))?;
+    let project = server.db.read(&inside.caller.scope, |rows| projects::find(rows, &inside.caller.scope, id))?;
     inside.caller.must(server, Permission::ProjectsManage, Some(&project.name))?;
     Ok(project)
 }
@@ -187,7 +187,7 @@ async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id })
 }
 
 fn content(server: &Server, inside: &Inside, id: &str) -> Answer<(Project, Vec<String>)> {
-    server.db.read(|rows| -> Answer<_> {
+    server.db.read(&inside.caller.scope, |rows| -> Answer<_> {
         let project = projects::find(rows, &inside.caller.scope, id)?;
         let content = projects::content(rows, &inside.caller.scope, &project)?;
         Ok((project, content))
@@ -219,7 +219,7 @@ async fn delete(
 
 /// The names of the projects into which somebody may put something, the first two hundred.
 pub(super) fn open_to(server: &Server, inside: &Inside, permission: Permission) -> Answer<Vec<String>> {
-    let names = server.db.read(|rows| projects::names(rows, &inside.caller.scope))?;
+    let names = server.db.read(&inside.caller.scope, |rows| projects::names(rows, &inside.caller.scope))?;
     Ok(names.into_iter().filter(|name| inside.caller.may(permission, Some(name))).collect())
 }
 

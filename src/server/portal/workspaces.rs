@@ -95,7 +95,7 @@ fn may(inside: &Inside, workspace: &Workspace) -> bool {
 
 /// The workspace, which they may change; without the right the page is refused as the change would be.
 fn permitted(server: &Server, inside: &Inside, id: &str) -> Answer<Workspace> {
-    let workspace = server.db.read(|rows| workspaces::find(rows, &inside.caller.scope, id))?;
+    let workspace = server.db.read(&inside.caller.scope, |rows| workspaces::find(rows, &inside.caller.scope, id))?;
     inside.caller.must(server, Permission::WorkspacesWrite, Some(&workspace.project))?;
     Ok(workspace)
 }

@@ -39,7 +39,7 @@ pub(crate) struct Shown {
 /// One page of those who have a role in a project.
 pub(crate) fn some(server: &Server, caller: &Caller, id: &str, asked: &Asked) -> Answer<Part<Shown>> {
     let page = asked.page(&server.keys, &caller.scope, &format!("project-members {id}"))?;
-    let found = server.db.read(|rows| -> Answer<_> {
+    let found = server.db.read(&caller.scope, |rows| -> Answer<_> {
         find(rows, &caller.scope, id)?;
         let all = "SELECT project_roles.person, people.login, role FROM project_roles \
                    JOIN people ON people.id = project_roles.person \

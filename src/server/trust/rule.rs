@@ -238,6 +238,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::server::db::Reach;
 
     fn written() -> Written {
         serde_json::from_value(json!({
@@ -326,7 +327,7 @@ mod tests {
         ] {
             let scratch = Scratch::new();
             let rule = read(|_| ()).unwrap();
-            let left = scratch.db.write(|rows| {
+            let left = scratch.db.write(Reach::Server, |rows| {
                 rows.execute(
                     "INSERT INTO people (id, login, passphrase, created) VALUES ('alice', 'alice', '-', 0)",
                     &[],

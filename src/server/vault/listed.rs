@@ -35,7 +35,7 @@ impl OrgVault<'_> {
         let pattern = pattern(wanted.name);
         let (which, project) = wanted.project.map_or(("any", ""), |project| ("one", project));
         let bound = values![self.scope.id(), &after.0, &after.1, wanted.kind, &pattern, limit, which, project];
-        let found = self.db.read(|rows| rows.query(page, bound))?;
+        let found = self.db.read(&self.scope, |rows| rows.query(page, bound))?;
         found.into_iter().map(stored).collect()
     }
 
@@ -46,8 +46,9 @@ impl OrgVault<'_> {
             columns!(),
             " FROM credentials WHERE org = $1 AND expires <= $2 ORDER BY expires, id LIMIT $3"
         );
-        let found =
-            self.db.read(|rows| rows.query(soon, values![self.scope.id(), before.timestamp_millis(), limit]))?;
+        let found = self
+            .db
+            .read(&self.scope, |rows| rows.query(soon, values![self.scope.id(), before.timestamp_millis(), limit]))?;
         found.into_iter().map(stored).collect()
     }
 }

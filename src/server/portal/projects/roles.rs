@@ -103,7 +103,7 @@ fn give(server: &Server, inside: &Inside, id: &str, login: &str, role: &str) -> 
         "none" => None,
         word => Some(roles::project_role(word)?),
     };
-    let person = server.db.read(|rows| members::of_login(rows, &inside.caller.scope, login))?;
+    let person = server.db.read(&inside.caller.scope, |rows| members::of_login(rows, &inside.caller.scope, login))?;
     // Somebody who is none is refused by whoever gives the role, and that is told.
     let person = person.unwrap_or_default();
     let given = roles::give(server, &inside.caller, id, &person, role);

@@ -39,7 +39,8 @@ pub(super) async fn show(
 ) -> Answer<Response> {
     blocking(&server, move |server| {
         let project = projects::one(server, &inside.caller, &id)?;
-        let content = server.db.read(|rows| projects::content(rows, &inside.caller.scope, &project))?;
+        let content =
+            server.db.read(&inside.caller.scope, |rows| projects::content(rows, &inside.caller.scope, &project))?;
         let people = people(server, &inside, &id, &listed)?;
         let shown = Shown { project: &project, content: &content, people: people.as_ref(), listed: &listed };
         Ok(page(&inside, &shown).into_response())
