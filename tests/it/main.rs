@@ -127,6 +127,7 @@ mod server {
     mod running;
     mod served;
     mod team;
+    mod this_machine;
 }
 mod settings;
 mod shells;
