@@ -8,19 +8,28 @@ use axum::http::Method;
 use super::caller::Access;
 use super::routes::Route;
 
+mod audit;
 mod connect;
 mod credentials;
+mod fields;
 mod half;
 mod home;
 pub(crate) mod inside;
+mod invitations;
 mod keys;
+mod members;
 mod own;
 pub(crate) mod page;
+mod projects;
+mod question;
 mod second_factor;
 mod session;
 mod set_up;
 mod shell;
 mod sign_in;
+mod table;
+mod trust;
+mod workspaces;
 
 pub(crate) use session::{SignedIn, Visitor, same_origin, set_cookie, shown_session, sign_in_first};
 
@@ -36,5 +45,20 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new(Method::GET, second_factor::PATH, Access::Page, second_factor::show),
         Route::new(Method::POST, second_factor::PATH, Access::Page, second_factor::submit),
     ];
-    [ways_in, own::routes(), credentials::routes(), keys::routes(), connect::routes()].into_iter().flatten().collect()
+    [
+        ways_in,
+        own::routes(),
+        credentials::routes(),
+        projects::routes(),
+        workspaces::routes(),
+        members::routes(),
+        invitations::routes(),
+        keys::routes(),
+        connect::routes(),
+        trust::routes(),
+        audit::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -47,7 +47,7 @@ pub(crate) fn routes() -> Vec<Route> {
 pub(crate) struct Project {
     pub(crate) id: String,
     pub(crate) name: String,
-    pub(crate) created: i64,
+    created: i64,
     pub(crate) revision: i64,
 }
 
@@ -56,8 +56,14 @@ impl Project {
         Ok(Self { id: row.text(0)?, name: row.text(1)?, created: row.int(2)?, revision: row.int(3)? })
     }
 
+    /// When it was made.
+    pub(crate) fn created(&self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_millis(self.created)
+    }
+
     fn shown(self) -> Shown {
-        Shown { id: self.id, name: self.name, created: DateTime::from_timestamp_millis(self.created) }
+        let created = self.created();
+        Shown { id: self.id, name: self.name, created }
     }
 
     fn tagged(self) -> Tagged<Shown> {
@@ -102,6 +108,12 @@ pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Project>
     let project = server.db.read(&caller.scope, |rows| find(rows, &caller.scope, id))?;
     server.tell(&caller.scope, &caller.actor, &Event::done("project.show", &project.id))?;
     Ok(project)
+}
+
+/// The names of the first two hundred, for a choice.
+pub(crate) fn names(rows: &mut dyn Rows, scope: &OrgScope) -> Result<Vec<String>, DbError> {
+    let names = "SELECT name FROM projects WHERE org = $1 ORDER BY name LIMIT 200";
+    rows.query(names, values![scope.id()])?.into_iter().map(|mut row| row.text(0)).collect()
 }
 
 /// Makes a project.

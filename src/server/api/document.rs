@@ -123,7 +123,7 @@ fn tag(path: &str) -> &str {
 
 fn security(access: Access) -> Value {
     match access {
-        Access::Anyone | Access::Page | Access::Inside(_) | Access::Personal => json!([]),
+        Access::Anyone | Access::Page | Access::Inside(_) | Access::InsideProject(_) | Access::Personal => json!([]),
         Access::Token => json!([{ "key": [] }, { "oauth": [] }]),
         Access::Permission(permission) | Access::InProject(permission) => {
             json!([{ "key": [] }, { "oauth": [permission.word()] }])

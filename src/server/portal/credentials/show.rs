@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
@@ -70,10 +71,9 @@ pub(super) async fn verify(
     }
     let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     blocking(&server, move |server| {
-        let vault = vault(server, &inside);
-        let notice = match credential_configs::asked(server, &vault, &stored(&vault, &id)?.metadata) {
+        let notice = match credential_configs::verified(server, &inside.caller, &id) {
             Ok(verdict) => told(&verdict),
-            Err(problem) if problem.status().is_client_error() => (false, sentence(problem.detail())),
+            Err(problem) if problem.status() == StatusCode::UNPROCESSABLE_ENTITY => (false, sentence(problem.detail())),
             Err(problem) => return Err(problem),
         };
         page(server, &inside, &id, Some(notice)).map(IntoResponse::into_response)
@@ -119,7 +119,7 @@ fn page(server: &Server, inside: &Inside, id: &str, notice: Option<Notice>) -> A
             .insert(3, ("Account", metadata.field("account").map_or_else(nobody, |account| Text(account).to_string())));
     }
     if !scopes.is_empty() {
-        facts.push(("Scopes", Text(&scopes.join(" ")).to_string()));
+        facts.push(("Scopes", listed(scopes.iter().map(String::as_str), "none")));
     } else if let Some(scopes) = metadata.field("scopes") {
         facts.push(("Scopes", Text(scopes).to_string()));
     }
@@ -175,7 +175,8 @@ fn actions(inside: &Inside, metadata: &Metadata) -> String {
     let is_sign_in = is_sign_in(metadata.kind);
     let is_connected = metadata.secret_names.contains(Credential::SESSION);
     let can_be_asked = if is_sign_in { is_connected } else { !metadata.secret_names.is_empty() };
-    if inside.may(Permission::CredentialsVerify) && can_be_asked {
+    let may = |permission| inside.caller.may(permission, metadata.scope.project());
+    if may(Permission::CredentialsVerify) && can_be_asked {
         let verify = Text(&at("verify")).to_string();
         let _ = writeln!(
             all,
@@ -183,7 +184,7 @@ fn actions(inside: &Inside, metadata: &Metadata) -> String {
             inside.word()
         );
     }
-    if inside.may(Permission::CredentialsWrite) {
+    if may(Permission::CredentialsWrite) {
         let mut links = vec![("edit", "Edit")];
         if is_sign_in {
             let is_new = Connection::of(metadata) == Connection::Never;
