@@ -1,5 +1,6 @@
 // The pictures of the portal in the documentation: sets a fresh server up, stores credentials of several kinds, lets a few
-// people in, and puts a page in the light and one in the dark beside each other.
+// people in, and puts a page in the light and one in the dark beside each other. In the documentation
+// they have 256 colours, so that they are small.
 //
 //   lanyard serve --data DIR --master-key-file DIR/master.key --listen 127.0.0.1:7447 &
 //   node portal-picture.mjs "$(cat DIR/setup-link)" PICTURE.png TEAM-PICTURE.png
@@ -56,8 +57,8 @@ try {
     await submit(guest, 'Join');
     await guest.close();
   }
-  for (const name of ['aws-prod', 'database']) {
-    await fetch(`${base}/credential-configs/${ids[name]}/secrets`, { headers: { authorization: `Bearer ${key}` } });
+  for (const name of ['aws-prod', 'database', 'openai', 'aws-prod']) {
+    await fetch(`${base}/credential-configs/${ids[name]}/secrets`, { headers: { authorization: `Bearer ${key}`, 'user-agent': 'lanyard/0.1.0' } });
   }
 
   const shot = async (address, scheme) => {
@@ -72,7 +73,7 @@ try {
     await both.screenshot({ path: file });
   };
   await beside(await shot(`${home}/credentials`, 'light'), await shot(`${home}/credentials/${ids['aws-prod']}`, 'dark'), picture);
-  await beside(await shot(`${home}/members`, 'light'), await shot(`${home}/audit`, 'dark'), team);
+  await beside(await shot(`${home}/members`, 'light'), await shot(`${home}/audit?action=secret.read`, 'dark'), team);
 } finally {
   await browser.close();
 }
