@@ -78,6 +78,14 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the server cannot do this now; come back later")
     }
 
+    /// The disk of the database is full.
+    pub(crate) fn no_room() -> Self {
+        tracing::error!("there is no room on the disk for the database");
+        let detail =
+            "there is no room on the disk of the server; nothing was done, and what was stored before is there";
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "no-room", detail)
+    }
+
     /// What went wrong inside. The reason is for the log.
     pub(crate) fn internal(reason: &(impl std::fmt::Display + ?Sized)) -> Self {
         tracing::error!(%reason, "a request failed");
@@ -135,6 +143,7 @@ impl From<DbError> for Problem {
         match failure {
             DbError::Taken => Self::new(StatusCode::CONFLICT, "name-taken", "the name is taken"),
             DbError::Shape => Self::internal(&failure),
+            DbError::Full => Self::no_room(),
             _ => {
                 tracing::error!(%failure, "the database");
                 Self::unavailable()
@@ -192,6 +201,7 @@ impl From<VaultError> for Problem {
                 Self::invalid(failure.to_string())
             }
             VaultError::Elsewhere(inner) if inner.code() == Code::Store => Self::internal(&failure),
+            VaultError::Elsewhere(inner) if inner.to_string() == DbError::Full.to_string() => Self::no_room(),
             VaultError::Elsewhere(_) => {
                 tracing::error!(%failure, "the vault");
                 Self::unavailable()

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use super::audit::{self, Broken};
+use super::audit::{self, Broken, Together};
 use super::db::{Address, Database, DbError, OrgScope, Reach, values};
 use super::error::ServeError;
 use super::keys::{Keys, Master};
@@ -85,6 +85,7 @@ pub fn serve(
     let server = Server {
         db,
         keys,
+        together: Together::default(),
         public,
         proxies: settings.proxies.clone(),
         allowed_hosts: settings.allowed_hosts.clone(),

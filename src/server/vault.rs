@@ -1,12 +1,13 @@
 //! The vault of one organization: the same trait as the vault of a laptop, over rows that all carry the organization.
 //!
-//! Every change, and every secret that is read, is one transaction with its entry in the audit. What is sealed is bound
+//! Every change is one transaction with its entry in the audit, and no secret is given before the entry about it is on
+//! the disk. What is sealed is bound
 //! to its organization, project, credential, version, kind and address, so that whoever can write to the database can
 //! move no secret to where it would be read or sent by others.
 
 use chrono::{DateTime, Utc};
 
-use super::audit::{self, Actor, Event, Outcome};
+use super::audit::{self, Actor, Event, Outcome, Together};
 use super::db::{Database, DbError, OrgScope, Row, Rows, Value, values};
 use super::keys::{KeyError, Keys};
 use crate::credential::{Credential, Metadata, Scope};
@@ -35,6 +36,7 @@ pub(crate) use listed::Narrowed;
 pub(crate) struct OrgVault<'s> {
     pub(crate) db: &'s Database,
     pub(crate) keys: &'s Keys,
+    pub(crate) together: &'s Together,
     /// Whose it is.
     pub(crate) scope: OrgScope,
     /// Who works with it, for the audit.
@@ -70,7 +72,7 @@ impl OrgVault<'_> {
         let page = concat!(
             "SELECT ",
             columns!(),
-            " FROM credentials WHERE org = $1 AND (project > $2 OR (project = $2 AND name > $3)) \
+            " FROM credentials WHERE org = $1 AND (project, name) > ($2, $3) \
              ORDER BY project, name LIMIT $4"
         );
         let found =
@@ -170,14 +172,12 @@ impl Vault for OrgVault<'_> {
     }
 
     fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
-        self.db.write(&self.scope, |rows| -> Result<Result<Credential, VaultError>, VaultError> {
-            let opened = self.open_in(rows, metadata);
-            // What does not open is told as well, and the telling is kept.
-            let outcome = if opened.is_ok() { Outcome::Done } else { Outcome::Failed };
-            let event = Event { outcome, ..Event::done("secret.read", &metadata.id) };
-            self.tell(rows, &event)?;
-            Ok(opened)
-        })?
+        let opened = self.db.read(&self.scope, |rows| self.open_in(rows, metadata));
+        // What does not open is told as well. What cannot be told is not given.
+        let outcome = if opened.is_ok() { Outcome::Done } else { Outcome::Failed };
+        let event = Event { outcome, ..Event::done("secret.read", &metadata.id) };
+        self.together.append(self.db, self.keys, &self.scope, &self.actor, &event, (self.now)())?;
+        opened
     }
 
     fn put(&self, new: New) -> Result<Metadata, VaultError> {

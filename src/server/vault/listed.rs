@@ -26,7 +26,7 @@ impl OrgVault<'_> {
         let page = concat!(
             "SELECT ",
             columns!(),
-            " FROM credentials WHERE org = $1 AND (project > $2 OR (project = $2 AND name > $3)) \
+            " FROM credentials WHERE org = $1 AND (project, name) > ($2, $3) \
              AND ($4 = '' OR kind = $4) AND LOWER(name) LIKE $5 ESCAPE '!' ORDER BY project, name LIMIT $6"
         );
         let pattern = pattern(wanted.name);
