@@ -111,9 +111,13 @@ mod server {
     mod backup;
     mod crashes;
     mod credentials;
+    mod faults;
     mod federated;
     mod grants;
     mod identity;
+    mod instances;
+    mod load;
+    mod model;
     mod other_client;
     mod pages;
     mod places;
@@ -125,6 +129,7 @@ mod server {
     mod rotation;
     mod running;
     mod served;
+    mod tampered;
     mod team;
     mod this_machine;
 }

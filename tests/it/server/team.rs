@@ -10,7 +10,7 @@ use crate::vaulted::{list, store_env};
 const BOB: &str = "bob@example.com";
 
 /// The link of an invitation, made at the command line.
-fn invite(stage: &Stage, role: &str) -> String {
+pub fn invite(stage: &Stage, role: &str) -> String {
     let made = stage.run(&["members", "invite", "--role", role, "--note", "Bob <b>"]).ends(0);
     made.stdout().trim().to_owned()
 }
