@@ -111,7 +111,8 @@ fn one_that_stands_still_does_not_keep_the_other_from_its_work() {
                 let name = format!("r{round}meanwhile");
                 let answer = store(&second.url, bearer, &name).expect("an answer");
                 assert_eq!(answer.status(), 201, "{}", answer.text());
-                assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+                // A quarter of a minute, and what a busy machine needs besides.
+                assert!(began.elapsed() < Duration::from_secs(45), "{:?}", began.elapsed());
                 signal("-CONT");
             });
         });
