@@ -41,6 +41,14 @@ pub struct Registration {
     pub account: Option<String>,
 }
 
+/// What came of a sign-in.
+pub struct SignedIn {
+    /// The session.
+    pub session: Session,
+    /// What is known of the service and of the account, by the names of the fields of a credential.
+    pub described: Vec<(&'static str, String)>,
+}
+
 /// A service with a client that is registered there, ready to sign somebody in.
 pub struct Hosted {
     service: Service,
@@ -131,7 +139,7 @@ impl Hosted {
         query: &str,
         http: &dyn Http,
         now: DateTime<Utc>,
-    ) -> Result<Option<(Session, Vec<(&'static str, String)>)>> {
+    ) -> Result<Option<SignedIn>> {
         let Some(judged) = attempt.judge(&self.ask(), &Query::parse(query)) else { return Ok(None) };
         let code = judged?;
         let ask = self.ask();
@@ -155,6 +163,6 @@ impl Hosted {
         };
         let session = login.session(Grant::Web, client, tokens, Some(&attempt.nonce), http, now, &mut person)?;
         let described = service.described(&session, serves_git);
-        Ok(Some((session, described)))
+        Ok(Some(SignedIn { session, described }))
     }
 }

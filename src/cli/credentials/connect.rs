@@ -74,7 +74,7 @@ pub(in crate::cli) fn connect(doors: &Doors<'_>, wish: &Wish<'_>, raw: &mut Raw)
         let fresh = if device {
             login.device(client, None, doors.http, &now, person)?
         } else {
-            login.web(client, redirect(&service, None), Duration::from_secs(TIMEOUT), doors.http, &now, person)?
+            login.web(client, &redirect(&service, None), Duration::from_secs(TIMEOUT), doors.http, &now, person)?
         };
         if let Some(page) = fresh.page {
             page.signed_in();

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::attempt::{self, Known};
 use super::refresh::By;
 use super::{connector, registration};
-use crate::auth::hosted::Hosted;
+use crate::auth::hosted::{Hosted, SignedIn};
 use crate::auth::login::same_account;
 use crate::auth::loopback::Query;
 use crate::auth::revoke;
@@ -21,7 +21,7 @@ use crate::server::bridge::blocking;
 use crate::server::db::{OrgScope, Reach};
 use crate::server::permission::Permission;
 use crate::server::portal::page::{Page, Text, sent_on};
-use crate::server::portal::{SignedIn, Visitor};
+use crate::server::portal::{self, Visitor};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 use crate::server::vault::sign_in::places;
@@ -122,14 +122,14 @@ const UNKNOWN: &str = "This sign-in was not begun here, or too long ago. Begin i
 const SPENT: (&str, &str) = ("spent", "This sign-in has come back already. It counts once.");
 
 /// Where it is told that somebody came with a word that nobody knows.
-fn told_to(signed_in: Option<&SignedIn>) -> Vec<OrgScope> {
+fn told_to(signed_in: Option<&portal::SignedIn>) -> Vec<OrgScope> {
     let members = signed_in.map(|signed_in| signed_in.members.iter().map(|member| member.scope.clone()).collect());
     let scopes: Vec<OrgScope> = members.unwrap_or_default();
     if scopes.is_empty() { vec![audit::server_scope()] } else { scopes }
 }
 
 /// Why a sign-in does not count for whoever brings it, in a word and in a sentence.
-fn reason(known: &Known, signed_in: Option<&SignedIn>) -> Option<(&'static str, &'static str)> {
+fn reason(known: &Known, signed_in: Option<&portal::SignedIn>) -> Option<(&'static str, &'static str)> {
     let Some(signed_in) = signed_in else {
         let why =
             "You are not signed in to this portal any more. Sign in, and begin again on the page of the credential.";
@@ -172,7 +172,7 @@ fn connect(server: &Server, known: &Known, by: &By, state: &str, query: &str) ->
     let signed_in = Hosted::find(registered, &http)
         .map_err(|failure| Box::new(failure) as Box<dyn Failure>)
         .and_then(|hosted| hosted.session(&attempt, query, &http, now()));
-    let (session, described) = match signed_in {
+    let SignedIn { session, described } = match signed_in {
         Ok(Some(signed_in)) => signed_in,
         Ok(None) => {
             let why = "The service sent back what is no answer to this sign-in.";

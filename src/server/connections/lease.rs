@@ -73,12 +73,12 @@ impl Lease {
             values![scope.id(), credential],
         )?;
         // Holds the row until the transaction ends, so that what is read of it is what is replaced.
-        let hold = "UPDATE refresh_leases SET ends = ends WHERE org = $1 AND credential = $2 \
+        let sql = "UPDATE refresh_leases SET ends = ends WHERE org = $1 AND credential = $2 \
                     AND (ends <= $3 OR (holder = '' AND ends <= $4)) RETURNING holder";
         let at = now.timestamp_millis();
         let paused_at_most = if despite == Despite::Pause { i64::MAX } else { at };
-        let held = rows.first(hold, values![scope.id(), credential, at, paused_at_most])?;
-        let Some(mut row) = held else { return Ok(None) };
+        let free = rows.first(sql, values![scope.id(), credential, at, paused_at_most])?;
+        let Some(mut row) = free else { return Ok(None) };
         let interrupted = !row.text(0)?.is_empty();
         let holder = random::base62(20).map_err(|_| DbError::Shape)?.to_string();
         let (scope, credential) = (scope.clone(), credential.to_owned());

@@ -14,11 +14,11 @@ impl OrgVault<'_> {
     /// Stores a new credential, or new values for one that is there.
     pub(super) fn store(&self, new: New) -> Result<Metadata, VaultError> {
         let action = if new.replaces.is_some() { "credential.replace" } else { "credential.create" };
-        self.store_as(new, Event::done(action, ""))
+        self.store_as(new, &Event::done(action, ""))
     }
 
     /// The same, told as `event`, of which it says the rest.
-    pub(super) fn store_as(&self, new: New, event: Event<'_>) -> Result<Metadata, VaultError> {
+    pub(super) fn store_as(&self, new: New, event: &Event<'_>) -> Result<Metadata, VaultError> {
         let now = kept((self.now)());
         let New { name, scope, fields, expires, tags, note, verdict, replaces, retiring } = new;
         let Fields { kind, plain, secrets } = fields;
@@ -49,7 +49,7 @@ impl OrgVault<'_> {
             version: replaces.as_ref().map_or(1, |old| old.version + 1),
         };
         let id = metadata.id.clone();
-        let event = Event { detail: kind.id, object: &id, ..event };
+        let event = Event { detail: kind.id, object: &id, ..event.clone() };
         self.change(&event, |rows| {
             if replaces.is_none() {
                 self.hold_project(rows, &metadata.scope)?;

@@ -174,7 +174,7 @@ impl OrgVault<'_> {
                 replaces: Some(old.clone()),
                 retiring: None,
             },
-            Event::done("credential.connect", ""),
+            &Event::done("credential.connect", ""),
         )
     }
 

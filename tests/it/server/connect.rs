@@ -120,34 +120,30 @@ fn has(told: &[(String, String, String)], action: &str, outcome: &str, detail: &
     told.iter().filter(|one| **one == wanted).count()
 }
 
-#[test]
-fn a_service_is_connected_read_renewed_ended_and_connected_again() {
-    let idp = OidcProvider::start(&[("ACCESS_TTL", "10")]);
-    let mut served = serve(&[]);
-    let pages = Pages::of(served.browser());
-    let form = pages.get("/connect").text();
-    assert!(form.contains(&format!("<code>{}/connect/callback</code>", served.url)), "{form}");
-    let id = pages.configure(&idp, "corp");
-    let page = pages.get(&format!("/{id}")).text();
-    assert!(page.contains("<dt>Sign-in</dt><dd>not connected</dd>") && page.contains(">Connect<"), "{page}");
-    let stage = served.manager();
-    let api = token(&stage);
-    let path = format!("/credential-configs/{id}");
-    let unread = served.api("GET", &format!("{path}/secrets"), &api, "").json();
-    assert_eq!(unread["data"], json!({}), "the secret of the client is nobody's to read");
-    assert_eq!(served.api("POST", &format!("{path}/verify"), &api, "").status(), 422);
-    stage.run(&["workspaces", "create", "deploy", "corp"]).ends(0);
+/// A credential that is connected, and the machine of somebody who uses it.
+struct Connected {
+    idp: OidcProvider,
+    served: Served,
+    pages: Pages,
+    stage: Stage,
+    api: String,
+    id: String,
+}
 
-    pages.connect(&id);
-    assert_eq!(idp.count("/token"), 1);
-    let page = pages.get(&format!("/{id}?done=connected")).text();
-    for part in ["It is connected.", "<dd>connected</dd>", "alice@example.test", "workspace deploy", "offline_access"] {
-        assert!(page.contains(part), "{part}: {page}");
+impl Connected {
+    fn ask(&self, method: &str, rest: &str, body: &str) -> Message {
+        self.served.api(method, &format!("/credential-configs/{}{rest}", self.id), &self.api, body)
     }
-    assert!(page.contains(">Reconnect<") && page.contains(">Disconnect<"));
 
-    // Whoever reads it gets the access token, and until when it lives.
-    let read = served.api("GET", &format!("{path}/secrets"), &api, "").json();
+    fn page(&self, rest: &str) -> String {
+        self.pages.get(&format!("/{}{rest}", self.id)).text()
+    }
+}
+
+/// Whoever reads it gets the access token, and until when it lives.
+fn read_it(connected: &Connected) -> String {
+    let Connected { idp, stage, .. } = connected;
+    let read = connected.ask("GET", "/secrets", "").json();
     assert!(read["expires"].is_string(), "{read}");
     assert_eq!(read["data"].as_object().unwrap().keys().collect::<Vec<_>>(), ["session"]);
     let session: Value = serde_json::from_str(read["data"]["session"].as_str().unwrap()).unwrap();
@@ -155,57 +151,96 @@ fn a_service_is_connected_read_renewed_ended_and_connected_again() {
     for withheld in ["refresh_token", "id_token", "client_id", "client_secret", "token_endpoint"] {
         assert!(!known.iter().any(|name| *name == withheld), "{known:?}");
     }
-    let first = bearer(&stage);
-    assert_eq!((whoami(&idp, &first), session["access_token"].as_str()), (200, Some(&*first)));
-    let shown = served.api("GET", &path, &api, "").json();
+    let token = session["access_token"].as_str().unwrap();
+    assert_eq!(whoami(idp, token), 200);
+    let shown = connected.ask("GET", "", "").json();
     assert_eq!((&shown["connection"], &shown["secret_names"]), (&json!("connected"), &json!(["session"])), "{shown}");
-    let one = &list(&stage)[0];
+    let one = &list(stage)[0];
     assert_eq!((&one["kind"], &one["status"]), (&json!("oauth"), &json!("active")));
-    let verified = served.api("POST", &format!("{path}/verify"), &api, "").json();
+    let verified = connected.ask("POST", "/verify", "").json();
     assert_eq!((&verified["valid"], &verified["identity"]), (&json!(true), &json!("alice@example.test")), "{verified}");
     assert_eq!(stage.run(&["credentials", "test", "corp"]).ends(0).stdout(), "corp  PASSED: alice@example.test\n");
+    bearer(stage)
+}
 
-    // Its time is over: the server has it renewed, and everybody gets the new one.
+/// Its time is over: the server has it renewed, and everybody gets the new one.
+fn renew_it(connected: &Connected, first: &str) -> String {
+    let Connected { idp, stage, .. } = connected;
     let before = idp.count("/token");
     std::thread::sleep(Duration::from_secs(11));
-    let second = bearer(&stage);
+    let second = bearer(stage);
     assert_ne!(second, first);
-    assert_eq!(whoami(&idp, &second), 200);
-    assert_eq!(idp.count("/token"), before + 1);
-    let version = served.api("GET", &path, &api, "").json()["version"].clone();
+    assert_eq!((whoami(idp, &second), idp.count("/token")), (200, before + 1));
+    let version = connected.ask("GET", "", "").json()["version"].clone();
     let body = json!({ "version": version }).to_string();
-    let renewed = served.api("POST", &format!("{path}/refresh"), &api, &body).json();
+    let renewed = connected.ask("POST", "/refresh", &body).json();
     assert_eq!(renewed["connection"], "connected", "{renewed}");
-    let again = served.api("POST", &format!("{path}/refresh"), &api, &body).json();
+    let again = connected.ask("POST", "/refresh", &body).json();
     assert_eq!((idp.count("/token"), &again["version"]), (before + 2, &renewed["version"]), "it is newer already");
 
-    // What was read back changes nothing; what is for another place keeps nothing.
-    let read = served.api("GET", &format!("{path}/secrets"), &api, "").json();
+    // What was read back changes nothing.
+    let read = connected.ask("GET", "/secrets", "").json();
     let same = json!({ "data": read["data"] }).to_string();
-    assert_eq!(served.api("POST", &format!("{path}/secrets"), &api, &same).status(), 200);
+    assert_eq!(connected.ask("POST", "/secrets", &same).status(), 200);
     let renewal = json!({ "renewal": true, "data": read["data"] }).to_string();
-    assert_eq!(served.api("POST", &format!("{path}/secrets"), &api, &renewal).status(), 422);
-    let forced = served.api("POST", &format!("{path}/refresh"), &api, "");
+    assert_eq!(connected.ask("POST", "/secrets", &renewal).status(), 422);
+    let forced = connected.ask("POST", "/refresh", "");
     assert_eq!(forced.status(), 200, "what renews it is still there: {}", forced.text());
+    second
+}
 
-    let last = bearer(&stage);
+/// It is ended there and here, and connected again for whoever uses it.
+fn end_it(connected: &Connected) -> [String; 2] {
+    let Connected { idp, served, pages, stage, id, .. } = connected;
+    let last = bearer(stage);
     let ended = stage.run(&["credentials", "disconnect", "corp"]).ends(0);
     assert!(ended.stderr().contains("ended at the service and removed from the server"), "{ended}");
-    assert_eq!(whoami(&idp, &last), 401);
-    assert_eq!(list(&stage)[0]["status"], "needs attention");
-    let page = pages.get(&format!("/{id}")).text();
+    assert_eq!(whoami(idp, &last), 401);
+    assert_eq!(list(stage)[0]["status"], "needs attention");
+    let page = connected.page("");
     assert!(page.contains("<dd>disconnected</dd>") && !page.contains(">Disconnect<"), "{page}");
     stage.run(&["credentials", "export", "corp", "--format", "json"]).ends(8);
-    assert_eq!(served.api("POST", &format!("{path}/disconnect"), &api, "").status(), 409);
+    assert_eq!(connected.ask("POST", "/disconnect", "").status(), 409);
     let offered = stage.run(&["credentials", "reconnect", "corp"]).ends(0).stdout();
     assert_eq!(offered.trim(), format!("{}{}/{id}/connect", served.url, pages.base));
-    pages.connect(&id);
-    let third = bearer(&stage);
-    assert_eq!(whoami(&idp, &third), 200);
-    let shown = served.api("GET", &path, &api, "").json();
+    pages.connect(id);
+    let third = bearer(stage);
+    assert_eq!(whoami(idp, &third), 200);
+    let shown = connected.ask("GET", "", "").json();
     assert_eq!(shown["used_by"], json!(["workspace deploy"]), "whoever uses it goes on");
+    [last, third]
+}
 
-    let told = told(&served, &id);
+#[test]
+fn a_service_is_connected_read_renewed_ended_and_connected_again() {
+    let idp = OidcProvider::start(&[("ACCESS_TTL", "10")]);
+    let served = serve(&[]);
+    let pages = Pages::of(served.browser());
+    let form = pages.get("/connect").text();
+    assert!(form.contains(&format!("<code>{}/connect/callback</code>", served.url)), "{form}");
+    let id = pages.configure(&idp, "corp");
+    let stage = served.manager();
+    let api = token(&stage);
+    let mut connected = Connected { idp, served, pages, stage, api, id };
+    let page = connected.page("");
+    assert!(page.contains("<dt>Sign-in</dt><dd>not connected</dd>") && page.contains(">Connect<"), "{page}");
+    let unread = connected.ask("GET", "/secrets", "").json();
+    assert_eq!(unread["data"], json!({}), "the secret of the client is nobody's to read");
+    assert_eq!(connected.ask("POST", "/verify", "").status(), 422);
+    connected.stage.run(&["workspaces", "create", "deploy", "corp"]).ends(0);
+
+    connected.pages.connect(&connected.id);
+    assert_eq!(connected.idp.count("/token"), 1);
+    let page = connected.page("?done=connected");
+    for part in ["It is connected.", "<dd>connected</dd>", "alice@example.test", "workspace deploy", "offline_access"] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    assert!(page.contains(">Reconnect<") && page.contains(">Disconnect<"));
+    let first = read_it(&connected);
+    let second = renew_it(&connected, &first);
+    let [last, third] = end_it(&connected);
+
+    let told = told(&connected.served, &connected.id);
     for (action, detail, count) in [
         ("credential.create", "oauth", 1),
         ("credential.connect-begin", "", 2),
@@ -219,12 +254,11 @@ fn a_service_is_connected_read_renewed_ended_and_connected_again() {
     // No token and no secret rests readable, is shown or is told.
     let canaries: Vec<Canary> = [CLIENT_SECRET, &first, &second, &third, &last].into_iter().map(Canary::of).collect();
     let mut sweep = Sweep::for_canaries(&canaries);
-    sweep.bytes("a page", pages.get(&format!("/{id}")).text().as_bytes());
-    sweep.bytes("the form", pages.get(&format!("/{id}/connection")).text().as_bytes());
-    sweep.bytes("the audit", serde_json::to_string(&served.entries()).unwrap().as_bytes());
-    let said = served.ended("TERM");
+    sweep.bytes("a page", connected.page("").as_bytes()).bytes("the form", connected.page("/connection").as_bytes());
+    sweep.bytes("the audit", serde_json::to_string(&connected.served.entries()).unwrap().as_bytes());
+    let said = connected.served.ended("TERM");
     sweep.bytes("the log", said.stdout().as_bytes()).bytes("the log", said.stderr().as_bytes());
-    sweep.tree(&served.data()).assert_clean();
+    sweep.tree(&connected.served.data()).assert_clean();
 }
 
 #[test]

@@ -4,11 +4,11 @@ CREATE TABLE connect_attempts (
     -- The hash of the word that the service sends back.
     hash BYTEA NOT NULL,
     credential TEXT NOT NULL,
-    -- What the service was asked with: a sign-in that was begun for another client is none for this one.
+    -- What the service was asked with: a sign-in counts for the client that it was begun for.
     registration TEXT NOT NULL,
     session TEXT NOT NULL,
     person TEXT NOT NULL,
-    -- Whether another account than the one before may come back.
+    -- Whether it may be of somebody else than before.
     switches BIGINT NOT NULL,
     expires BIGINT NOT NULL,
     spent BIGINT,
