@@ -24,7 +24,7 @@ mod secrets;
 mod values;
 mod verify;
 
-pub(crate) use verify::{asked, is_telling};
+pub(crate) use verify::{asked, is_telling, reaches_out};
 
 /// So many come on a page unless fewer are asked for, and never more.
 const USUAL: i64 = 50;

@@ -31,6 +31,7 @@ mod portal;
 mod problem;
 mod projects;
 mod random;
+mod registries;
 mod rotate;
 mod routes;
 mod serve;

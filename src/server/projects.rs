@@ -193,6 +193,10 @@ async fn delete(
             for mut row in rows.query(workspaces, values![scope, &project.id])? {
                 users.push(format!("workspace {}", row.text(0)?));
             }
+            let registries = "SELECT name FROM registries WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
+            for mut row in rows.query(registries, values![scope, &project.id])? {
+                users.push(format!("registry {}", row.text(0)?));
+            }
             if !users.is_empty() {
                 let problem = Problem::new(StatusCode::CONFLICT, "in-use", "there is something in the project");
                 return Err(problem.with("used_by", users));

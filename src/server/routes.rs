@@ -13,7 +13,7 @@ use super::caller::{Access, admit};
 use super::state::Server;
 use super::{
     api_keys, audit, credential_configs, edge, health, invitations, members, oauth, organizations, portal, projects,
-    trust, workspaces,
+    registries, trust, workspaces,
 };
 
 /// The longest body: the largest secrets there are.
@@ -52,6 +52,7 @@ fn all() -> Vec<Route> {
         invitations::routes(),
         projects::routes(),
         workspaces::routes(),
+        registries::routes(),
         trust::routes(),
         audit::routes(),
     ]

@@ -269,6 +269,7 @@ impl OrgVault<'_> {
                 }
             }
             self.leave_workspaces(rows, &metadata.id)?;
+            self.leave_registries(rows, &metadata.id)?;
             let whose = values![self.scope.id(), &metadata.id];
             // The keys go first: what is left of the secrets then opens for nobody.
             rows.execute("DELETE FROM data_keys WHERE org = $1 AND credential = $2", whose)?;
