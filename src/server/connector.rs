@@ -17,9 +17,26 @@ const MOST: usize = 1 << 20;
 /// The ports of services with TLS; an allowed host may have any.
 const PORTS: [u16; 4] = [443, 5000, 6443, 8443];
 
+/// Looks a name up.
+type Resolver = dyn Fn(&Url) -> std::io::Result<Vec<SocketAddr>> + Sync;
+
 /// The connector. Hosts that an administrator allowed may have private addresses and plain HTTP.
 pub(crate) struct Connector<'c> {
-    pub(crate) allowed: &'c [String],
+    allowed: &'c [String],
+    most: usize,
+    resolver: &'c Resolver,
+}
+
+impl<'c> Connector<'c> {
+    /// One that reaches the open net, and these hosts.
+    pub(crate) fn new(allowed: &'c [String]) -> Self {
+        Self { allowed, most: MOST, resolver: &|url| url.socket_addrs(|| None) }
+    }
+
+    /// The same for answers that may be longer.
+    pub(crate) fn reading(self, most: usize) -> Self {
+        Self { most, ..self }
+    }
 }
 
 impl Http for Connector<'_> {
@@ -29,7 +46,7 @@ impl Http for Connector<'_> {
             cause: Reason(problem.into()),
         })?;
         request.timeout = request.timeout.min(TIMEOUT);
-        request.max_answer = request.max_answer.min(MOST);
+        request.max_answer = request.max_answer.min(self.most);
         send_to(&request, &addresses)
     }
 }
@@ -45,7 +62,7 @@ impl Connector<'_> {
         if !is_allowed && !url.port_or_known_default().is_some_and(|port| PORTS.contains(&port)) {
             return Err("the server does not ask at this port");
         }
-        let addresses = url.socket_addrs(|| None).map_err(|_| "the name leads nowhere")?;
+        let addresses = (self.resolver)(url).map_err(|_| "the name leads nowhere")?;
         if addresses.is_empty() {
             return Err("the name leads nowhere");
         }
@@ -132,7 +149,7 @@ mod tests {
 
     fn refused(allowed: &[&str], url: &str) -> bool {
         let allowed: Vec<String> = allowed.iter().map(|host| (*host).to_owned()).collect();
-        Connector { allowed: &allowed }.addresses(&Url::parse(url).unwrap()).is_err()
+        Connector::new(&allowed).addresses(&Url::parse(url).unwrap()).is_err()
     }
 
     #[test]
