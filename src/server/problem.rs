@@ -9,6 +9,7 @@ use super::db::DbError;
 use super::keys::KeyError;
 use crate::credential::FieldError;
 use crate::error::Code;
+use crate::provider::Order;
 use crate::vault::VaultError;
 
 /// Why a request was not answered as asked. Its texts are the program's own: no statement, no path, no value.
@@ -168,6 +169,17 @@ impl From<FieldError> for Problem {
     }
 }
 
+impl From<Order> for Problem {
+    fn from(order: Order) -> Self {
+        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "order", order.to_string());
+        let problem = problem.with("field", order.field);
+        match order.key {
+            Some(key) => problem.with("key", key),
+            None => problem,
+        }
+    }
+}
+
 impl From<VaultError> for Problem {
     fn from(failure: VaultError) -> Self {
         match &failure {
@@ -184,6 +196,7 @@ impl From<VaultError> for Problem {
             VaultError::BadName => {
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-name", "this cannot be the name of a credential")
             }
+            VaultError::Order(order) => order.clone().into(),
             VaultError::DoesNotOpen { .. } => {
                 tracing::error!(%failure, "integrity");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "does-not-open", "the secrets do not open")

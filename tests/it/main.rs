@@ -114,13 +114,16 @@ mod server {
     mod federated;
     mod grants;
     mod identity;
+    mod orders;
     mod other_client;
+    mod outside;
     mod pages;
     mod places;
     mod portal;
     mod portal_seen;
     mod postgres;
     mod real_browser;
+    mod registries;
     mod rotation;
     mod running;
     mod served;
