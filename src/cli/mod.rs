@@ -162,7 +162,10 @@ enum Command {
     #[command(subcommand, after_help = "Example:\n  lanyard workspaces create deploy aws-prod registry")]
     Workspaces(team::workspaces::Command),
     /// Keep registries of charts on a lanyard server, and see what they have
-    #[command(subcommand, after_help = "Example:\n  lanyard registries add charts oci://registry.example.com/charts --credential registry")]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  lanyard registries add charts oci://registry.example.com/charts --credential registry"
+    )]
     Registries(team::registries::Command),
     /// Decide which CI jobs sign in to the lanyard server without a secret
     #[command(subcommand, after_help = "Example:\n  lanyard trust-rules list")]

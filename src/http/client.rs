@@ -62,7 +62,8 @@ pub fn send_to(request: &Request, addresses: &[std::net::SocketAddr]) -> Result<
             return Err(Unreachable::Connect { origin, cause });
         }
     }
-    let client = build(true, |builder| trusting(builder.dns_resolver(std::sync::Arc::new(Fixed(addresses.to_vec()))), trust))?;
+    let client =
+        build(true, |builder| trusting(builder.dns_resolver(std::sync::Arc::new(Fixed(addresses.to_vec()))), trust))?;
     let answer = exchange(&client, request, &request.url, &target)?;
     match answer.status {
         301 | 302 | 303 | 307 | 308 => Err(Unreachable::Redirect { origin, target: "another address".into() }),

@@ -44,11 +44,7 @@ impl<'v> Values<'v> {
     }
 
     /// The order in a field, where a document in it has one.
-    pub(super) fn held(
-        &self,
-        field: &str,
-        rule: impl FnOnce(&str) -> Result<(), Wrong>,
-    ) -> Result<(), Order> {
+    pub(super) fn held(&self, field: &str, rule: impl FnOnce(&str) -> Result<(), Wrong>) -> Result<(), Order> {
         let Some(text) = self.text(field) else { return Ok(()) };
         rule(text).map_err(|(key, why)| Order { field: field.to_owned(), key, why })
     }

@@ -15,6 +15,7 @@ pub(crate) mod inside;
 mod keys;
 mod own;
 pub(crate) mod page;
+mod registries;
 mod second_factor;
 mod session;
 mod set_up;
@@ -35,5 +36,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new(Method::GET, second_factor::PATH, Access::Page, second_factor::show),
         Route::new(Method::POST, second_factor::PATH, Access::Page, second_factor::submit),
     ];
-    [ways_in, own::routes(), credentials::routes(), keys::routes()].into_iter().flatten().collect()
+    [ways_in, own::routes(), credentials::routes(), registries::routes(), keys::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

@@ -14,7 +14,7 @@ use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::credential_configs::{seen, tag};
-use super::paging::Asked;
+use super::paging::{Asked, Part};
 use super::permission::Permission;
 use super::problem::{Answer, Problem};
 use super::routes::Route;
@@ -25,8 +25,10 @@ mod rows;
 mod sync;
 
 pub(crate) use change::{Amendment, Wanted, change, make, remove};
-pub(crate) use rows::{Registry, all, charts, find};
-pub(crate) use sync::sync;
+pub(crate) use rows::Registry;
+
+pub(crate) use crate::provider::registry::charts::{Chart, Sort};
+use crate::provider::registry::charts::{Listing, NoList, Place, is_repository, list as list_charts};
 
 const ALL: &str = "/registries";
 const ONE: &str = "/registries/{id}";
@@ -43,7 +45,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new(Method::PATCH, ONE, write, amend),
         Route::new(Method::DELETE, ONE, write, delete),
         Route::new(Method::POST, "/registries/{id}/sync", write, ask),
-        Route::new(Method::GET, "/registries/{id}/charts", read, list_charts),
+        Route::new(Method::GET, "/registries/{id}/charts", read, those_of),
     ]
 }
 
@@ -53,23 +55,38 @@ impl Registry {
     }
 }
 
+/// One page of the registries.
+pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Part<Registry>> {
+    let page = asked.page(&server.keys, &caller.scope, "registries")?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("registry.list", ""))?;
+    let found = server.db.read(&caller.scope, |rows| rows::all(rows, &caller.scope, &page.after, page.limit()))?;
+    page.cut(found, |registry| &registry.id)
+}
+
+/// One registry.
+pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Registry> {
+    let registry = server.db.read(&caller.scope, |rows| rows::find(rows, &caller.scope, id))?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("registry.show", id))?;
+    Ok(registry)
+}
+
+/// One page of the charts of a registry.
+pub(crate) fn charts(server: &Server, caller: &Caller, id: &str, asked: &Asked) -> Answer<Part<Chart>> {
+    let page = asked.page(&server.keys, &caller.scope, &format!("charts of {id}"))?;
+    let found = server.db.read(&caller.scope, |rows| -> Answer<_> {
+        rows::find(rows, &caller.scope, id)?;
+        Ok(rows::charts(rows, &caller.scope, id, &page.after, page.limit())?)
+    })?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("registry.charts", id))?;
+    page.cut(found, |chart| &chart.name)
+}
+
 async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Value>> {
-    blocking(&server, move |server| {
-        let page = asked.page(&server.keys, &caller.scope, "registries")?;
-        server.tell(&caller.scope, &caller.actor, &Event::done("registry.list", ""))?;
-        let found = server.db.read(|rows| all(rows, &caller.scope, &page.after, page.limit()))?;
-        page.answer(found.iter().map(|registry| (registry.id.clone(), registry.json())).collect())
-    })
-    .await
+    blocking(&server, move |server| Ok(some(server, &caller, &asked)?.json(Registry::json))).await
 }
 
 async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Response> {
-    blocking(&server, move |server| {
-        let registry = server.db.read(|rows| find(rows, &caller.scope, &id))?;
-        server.tell(&caller.scope, &caller.actor, &Event::done("registry.show", &id))?;
-        Ok(registry.answer(StatusCode::OK))
-    })
-    .await
+    blocking(&server, move |server| Ok(one(server, &caller, &id)?.answer(StatusCode::OK))).await
 }
 
 async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted): Json<Wanted>) -> Answer<Response> {
@@ -109,35 +126,26 @@ async fn delete(
 pub(crate) async fn synced(server: &Arc<Server>, caller: Caller, id: String) -> Answer<Registry> {
     let turn = tokio::time::timeout(PATIENCE, sync::READING.acquire()).await;
     let _turn = turn.map_err(|_| Problem::slow_down(10))?.map_err(|closed| Problem::internal(&closed))?;
-    blocking(server, move |server| sync(server, &caller, &id)).await
+    blocking(server, move |server| sync::sync(server, &caller, &id)).await
 }
 
 async fn ask(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Response> {
     Ok(synced(&server, caller, id).await?.answer(StatusCode::OK))
 }
 
-async fn list_charts(
+async fn those_of(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Answer<Json<Value>> {
-    blocking(&server, move |server| {
-        let page = asked.page(&server.keys, &caller.scope, &format!("charts of {id}"))?;
-        let found = server.db.read(|rows| -> Answer<_> {
-            find(rows, &caller.scope, &id)?;
-            Ok(charts(rows, &caller.scope, &id, &page.after, page.limit())?)
-        })?;
-        server.tell(&caller.scope, &caller.actor, &Event::done("registry.charts", &id))?;
-        let shown = |chart: &crate::provider::registry::charts::Chart| {
-            json!({
-                "name": chart.name,
-                "description": chart.description,
-                "newest": chart.newest,
-                "versions": chart.versions,
-            })
-        };
-        page.answer(found.iter().map(|chart| (chart.name.clone(), shown(chart))).collect())
-    })
-    .await
+    let shown = |chart: &Chart| {
+        json!({
+            "name": chart.name,
+            "description": chart.description,
+            "newest": chart.newest,
+            "versions": chart.versions,
+        })
+    };
+    blocking(&server, move |server| Ok(charts(server, &caller, &id, &asked)?.json(shown))).await
 }

@@ -170,13 +170,7 @@ impl<'a> Remote<'a> {
         self.send_within(method, path, body, TIMEOUT)
     }
 
-    fn send_within(
-        &self,
-        method: &Method,
-        path: &str,
-        body: &Body,
-        within: Duration,
-    ) -> Result<Response, VaultError> {
+    fn send_within(&self, method: &Method, path: &str, body: &Body, within: Duration) -> Result<Response, VaultError> {
         let mut refused = Refused::No;
         loop {
             let token = (self.bearer)(refused).map_err(VaultError::Elsewhere)?;

@@ -155,7 +155,7 @@ fn an_import_only_points_down() {
 }
 
 /// Where a provider is named outside of its own files and the one list, and why.
-const PROVIDERS_NAMED: [(&str, &str, &str); 13] = [
+const PROVIDERS_NAMED: [(&str, &str, &str); 10] = [
     ("agent/ssh/added.rs", "ssh_key", "a key that ssh-add hands over signs by the same code as a stored one"),
     ("agent/ssh/mod.rs", "ssh_key", "the agent signs with SSH keys, and with nothing else"),
     ("agent/ssh/stored.rs", "ssh_key", "the agent signs with SSH keys, and with nothing else"),
@@ -166,9 +166,6 @@ const PROVIDERS_NAMED: [(&str, &str, &str); 13] = [
     ("provider/k8s/cloud.rs", "aws", "a token of EKS is a request signed with AWS keys"),
     ("provider/registry.rs", "aws", "a password of ECR is what AWS answers to a signed request"),
     ("server/registries.rs", "registry", "the charts of a registry are read by who knows registries"),
-    ("server/registries/change.rs", "registry", "the charts of a registry are read by who knows registries"),
-    ("server/registries/rows.rs", "registry", "the charts of a registry are read by who knows registries"),
-    ("server/registries/sync.rs", "registry", "the charts of a registry are read by who knows registries"),
 ];
 
 /// The words of the list that a macro makes: `providers! { aws, gcp }`.

@@ -122,6 +122,7 @@ mod server {
     mod portal;
     mod portal_seen;
     mod postgres;
+    mod reach;
     mod real_browser;
     mod registries;
     mod rotation;

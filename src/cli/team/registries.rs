@@ -26,9 +26,11 @@ pub(in crate::cli) enum Command {
     ///
     /// Nobody is asked yet. The credential must be one for the registry's host, of the organization or of the
     /// registry's own project; it is sent to no other.
-    #[command(after_help = "Examples:\n  lanyard registries add charts https://charts.example.com/stable --credential charts\n  \
+    #[command(
+        after_help = "Examples:\n  lanyard registries add charts https://charts.example.com/stable --credential charts\n  \
 lanyard registries add team oci://registry.example.com/charts --credential registry\n  \
-lanyard registries add ghcr oci://ghcr.io/acme --credential ghcr --repository web --repository api")]
+lanyard registries add ghcr oci://ghcr.io/acme --credential ghcr --repository web --repository api"
+    )]
     Add {
         /// Its name: letters, digits and . _ -
         #[arg(value_name = "NAME", value_parser = crate::cli::ui::name)]

@@ -44,11 +44,7 @@ const KUBECONFIG: Rule = Rule {
 };
 const CLUSTER: Rule = Rule {
     taken: &["server", "certificate-authority-data", "tls-server-name", "disable-compression", "extensions"],
-    refused: &[
-        ("certificate-authority", OPENS),
-        ("insecure-skip-tls-verify", TRUSTS),
-        ("proxy-url", GOES),
-    ],
+    refused: &[("certificate-authority", OPENS), ("insecure-skip-tls-verify", TRUSTS), ("proxy-url", GOES)],
 };
 const CONTEXT: Rule = Rule { taken: &["cluster", "user", "namespace", "extensions"], refused: &[] };
 const USER: Rule = Rule {
@@ -74,7 +70,9 @@ pub(in crate::provider) fn kubeconfig(text: &str) -> Result<(), Wrong> {
         return Err(unreadable());
     }
     KUBECONFIG.hold(&whole)?;
-    for (list, one, rule) in [("clusters", "cluster", CLUSTER), ("contexts", "context", CONTEXT), ("users", "user", USER)] {
+    for (list, one, rule) in
+        [("clusters", "cluster", CLUSTER), ("contexts", "context", CONTEXT), ("users", "user", USER)]
+    {
         let named = Rule { taken: &["name", "cluster", "context", "user"], refused: &[] };
         if !matches!(whole.at(list), Part::Empty | Part::List(_)) {
             return Err(unreadable());
@@ -142,12 +140,7 @@ pub(in crate::provider) fn google(text: &str, is_official: fn(&str) -> bool) -> 
 
 const DOCKER: Rule = Rule {
     taken: &[],
-    refused: &[
-        ("credsStore", RUNS),
-        ("credHelpers", RUNS),
-        ("cliPluginsExtraDirs", RUNS),
-        ("proxies", GOES),
-    ],
+    refused: &[("credsStore", RUNS), ("credHelpers", RUNS), ("cliPluginsExtraDirs", RUNS), ("proxies", GOES)],
 };
 /// Keys of AWS's configuration, in any of its sections.
 const AWS: [(&str, &str); 5] = [
@@ -209,12 +202,7 @@ impl Form {
 /// The keys of the forms above that run a program and stand in no other form.
 const UNMISTAKABLE: Rule = Rule {
     taken: &[],
-    refused: &[
-        ("credsStore", RUNS),
-        ("credHelpers", RUNS),
-        ("cliPluginsExtraDirs", RUNS),
-        ("credential_source", RUNS),
-    ],
+    refused: &[("credsStore", RUNS), ("credHelpers", RUNS), ("cliPluginsExtraDirs", RUNS), ("credential_source", RUNS)],
 };
 
 /// A file that may be anything: one that looks like a kubeconfig is held against that, any other against the keys by

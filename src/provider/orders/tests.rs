@@ -28,7 +28,8 @@ fn told(kind: &str, field: &str, text: &str, more: &[(&str, &str)]) -> Option<St
 fn a_kubeconfig_gives_no_orders() {
     let of = |text: &str| told("kubeconfig", "kubeconfig", text, &[]);
     assert_eq!(of(&config("", "")), None);
-    let harmless = "    insecure-skip-tls-verify: false\n    proxy-url: \"\"\n    extensions: [{name: m, extension: {a: b}}]";
+    let harmless =
+        "    insecure-skip-tls-verify: false\n    proxy-url: \"\"\n    extensions: [{name: m, extension: {a: b}}]";
     assert_eq!(of(&config(harmless, "    as: \"\"\n    username: u\n    password: p")), None);
     for (cluster, user, key) in [
         ("", "    exec: {command: /tmp/evil, apiVersion: x}", "exec"),
@@ -88,7 +89,8 @@ fn what_lanyard_writes_itself_gives_no_orders() {
     for kind in PROVIDERS.iter().flat_map(|provider| provider.kinds()) {
         let class = |field: &crate::credential::Field| field.class == crate::credential::Class::Secret;
         let of = |is_secret: bool| kind.fields.iter().filter(move |field| class(field) == is_secret);
-        let plain = of(false).filter(|field| !field.derived).map(|field| (field.name.to_owned(), field.example.to_owned()));
+        let plain =
+            of(false).filter(|field| !field.derived).map(|field| (field.name.to_owned(), field.example.to_owned()));
         let secrets = of(true).map(|field| (field.name.to_owned(), Secret::new(field.example.to_owned())));
         let plain: BTreeMap<_, _> = plain.collect();
         let told = refuse_strange(kind, &plain, &secrets.collect());

@@ -239,7 +239,9 @@ fn a_name_in_the_certificate_leads_nowhere_else() {
 fn nobody_is_followed_to_another_address() {
     for status in ["301 Moved", "302 Found", "303 See Other", "307 Temporary Redirect", "308 Permanent Redirect"] {
         let target = Listener::start("127.0.0.1", 0, said("200 OK", Vec::new()));
-        for to in ["http://169.254.169.254/latest/meta-data/".to_owned(), format!("http://{}/", target.address), "/x".into()] {
+        for to in
+            ["http://169.254.169.254/latest/meta-data/".to_owned(), format!("http://{}/", target.address), "/x".into()]
+        {
             let listener = Listener::start("127.0.0.1", 0, move |mut stream: TcpStream| {
                 let _ = write!(stream, "HTTP/1.1 {status}\r\nLocation: {to}\r\nContent-Length: 0\r\n\r\n");
             });

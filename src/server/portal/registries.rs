@@ -11,21 +11,18 @@ use serde::Deserialize;
 use super::inside::Inside;
 use super::page::Text;
 use super::shell::{Place, time};
-use crate::server::audit::Event;
 use crate::server::bridge::blocking;
 use crate::server::caller::Access;
+use crate::server::paging::{self, Part};
 use crate::server::permission::Permission;
 use crate::server::problem::Answer;
-use crate::server::registries::{Registry, all};
+use crate::server::registries::{Registry, some};
 use crate::server::routes::Route;
 use crate::server::state::{Server, now};
 
 mod delete;
 mod form;
 mod show;
-
-/// So many stand on a page.
-const PAGE: usize = 50;
 
 pub(super) fn routes() -> Vec<Route> {
     let (read, write) = (Access::Inside(Permission::CredentialsRead), Access::Inside(Permission::RegistriesWrite));
@@ -52,7 +49,7 @@ struct One {
 /// What a page of a list is asked for.
 #[derive(Deserialize)]
 struct Asked {
-    /// The last one before.
+    /// The cursor of a page.
     after: Option<String>,
     /// What was just done, in one of a few words.
     done: Option<String>,
@@ -90,20 +87,9 @@ fn pages(here: &str, is_first: bool, next: Option<&str>) -> String {
     format!("\n<nav aria-label=\"Pages\"><p class=\"actions\">{links}</p></nav>")
 }
 
-/// One more than fits on a page tells whether there is another one.
-fn more() -> i64 {
-    i64::try_from(PAGE + 1).unwrap_or(i64::MAX)
-}
-
 async fn list(State(server): State<Arc<Server>>, inside: Inside, Query(asked): Query<Asked>) -> Answer<Response> {
     blocking(&server, move |server| {
-        let (scope, actor) = (&inside.caller.scope, &inside.caller.actor);
-        server.tell(scope, actor, &Event::done("registry.list", ""))?;
-        let after = asked.after.clone().unwrap_or_default();
-        let mut found = server.db.read(|rows| all(rows, scope, &after, more()))?;
-        let is_last = found.len() <= PAGE;
-        found.truncate(PAGE);
-        let next = found.last().filter(|_| !is_last).map(|registry| registry.id.clone());
+        let Part { items: found, next } = some(server, &inside.caller, &paging::Asked::after(asked.after.clone()))?;
         let add = if inside.may(Permission::RegistriesWrite) {
             format!("<p><a class=\"button\" href=\"{}\">Add a registry</a></p>\n", Text(&inside.path("registries/new")))
         } else {

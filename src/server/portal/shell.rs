@@ -17,13 +17,15 @@ const COLOURS: usize = 8;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Credentials,
+    Registries,
     Keys,
 }
 
 impl Inside {
     /// A page of this organization.
     pub(super) fn page(&self, at: Place, title: impl Into<std::borrow::Cow<'static, str>>, body: String) -> Page {
-        let mut links = vec![(Place::Credentials, "credentials", "Credentials")];
+        let mut links =
+            vec![(Place::Credentials, "credentials", "Credentials"), (Place::Registries, "registries", "Registries")];
         if self.may(Permission::KeysManage) {
             links.push((Place::Keys, "keys", "API keys"));
         }

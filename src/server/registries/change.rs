@@ -4,16 +4,16 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Deserializer};
 
 use super::rows::{Registry, find, forget_charts, kept};
+use super::{Place, Sort, is_repository};
 use crate::provider;
-use crate::provider::registry::charts::{Place, Sort, is_repository};
 use crate::server::audit::Event;
 use crate::server::caller::Caller;
 use crate::server::db::{Rows, values};
 use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
+use crate::server::projects;
 use crate::server::state::{Server, now};
 use crate::server::team::{self, alone};
-use crate::server::projects;
 use crate::vault::id;
 
 /// So many repositories may be named.

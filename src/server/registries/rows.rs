@@ -3,7 +3,7 @@
 use chrono::DateTime;
 use serde_json::{Value, json};
 
-use crate::provider::registry::charts::{Chart, Sort};
+use super::{Chart, Sort};
 use crate::server::db::{DbError, OrgScope, Row, Rows, values};
 use crate::server::problem::{Answer, Problem};
 
@@ -136,14 +136,7 @@ pub(super) fn replace_charts(
         rows.execute(
             "INSERT INTO registry_charts (org, registry, name, description, newest, versions) \
              VALUES ($1, $2, $3, $4, $5, $6)",
-            values![
-                scope.id(),
-                registry,
-                &chart.name,
-                &chart.description,
-                &chart.newest,
-                &kept(&chart.versions),
-            ],
+            values![scope.id(), registry, &chart.name, &chart.description, &chart.newest, &kept(&chart.versions),],
         )?;
     }
     Ok(())

@@ -5,8 +5,8 @@ use tokio::sync::Semaphore;
 
 use super::change::needs;
 use super::rows::{Registry, find, replace_charts};
+use super::{Chart, Listing, NoList, Place, list_charts as listed};
 use crate::credential::{Issued, Material, Metadata};
-use crate::provider::registry::charts::{self, Chart, Listing, NoList, Place};
 use crate::provider::{self, Net};
 use crate::server::audit::{Event, Outcome};
 use crate::server::caller::Caller;
@@ -39,7 +39,7 @@ impl From<NoList> for Told {
 
 /// Asks, and keeps what comes of it.
 pub(crate) fn sync(server: &Server, caller: &Caller, id: &str) -> Answer<Registry> {
-    let registry = server.db.read(|rows| find(rows, &caller.scope, id))?;
+    let registry = server.db.read(&caller.scope, |rows| find(rows, &caller.scope, id))?;
     caller.must(server, Permission::RegistriesWrite, registry.project())?;
     let told = ask(server, caller, &registry)?;
     keep(server, caller, &registry, &told)
@@ -65,7 +65,7 @@ fn ask(server: &Server, caller: &Caller, registry: &Registry) -> Answer<Told> {
     };
     let token_server = used.as_ref().and_then(|(metadata, _)| metadata.field("token_server"));
     let listing = Listing { place: &place, repositories: &registry.repositories, login, token_server, net: &net };
-    Ok(charts::list(&listing).map_or_else(Told::from, Told::Listed))
+    Ok(listed(&listing).map_or_else(Told::from, Told::Listed))
 }
 
 fn not(word: &'static str, reason: &str) -> Told {
@@ -93,7 +93,9 @@ fn login(
     }
     match usable::fresh(&vault, &metadata, net) {
         // Held again: it may have been replaced while it was opened.
-        Ok((credential, _)) if !provider::hosts(&credential.metadata).contains(&place.host()) => Err(Problem::changed()),
+        Ok((credential, _)) if !provider::hosts(&credential.metadata).contains(&place.host()) => {
+            Err(Problem::changed())
+        }
         Ok((credential, issued)) => Ok(Ok((credential.metadata, issued))),
         Err(VaultError::Provider(failure)) => Ok(Err(NoList::from(failure).into())),
         Err(VaultError::Unknown { .. } | VaultError::Circle { .. } | VaultError::Session { .. }) => {

@@ -96,7 +96,8 @@ fn a_server_carries_out_nothing_of_what_it_is_sent() {
     assert_eq!(post("/credential-configs", &fine).status(), 201);
     let good = document("kubeconfig-exec.yaml", &here);
     let good = good.split("    exec:").next().unwrap().to_owned();
-    let stored = post("/credential-configs", &json!({ "kind": "kubeconfig", "name": "k", "data": { "kubeconfig": good } }));
+    let stored =
+        post("/credential-configs", &json!({ "kind": "kubeconfig", "name": "k", "data": { "kubeconfig": good } }));
     assert_eq!(stored.status(), 201, "{}", stored.text());
     let standing = stored.header("location").unwrap().to_owned();
     for (name, sort, key) in CORPUS {
@@ -111,7 +112,12 @@ fn a_server_carries_out_nothing_of_what_it_is_sent() {
             for renewal in [false, true] {
                 let body = json!({ "renewal": renewal, "version": 1, "data": data });
                 let refused = post(&format!("{standing}/secrets"), &body);
-                assert_eq!((refused.status(), refused.json()["key"].as_str()), (422, key), "{name}: {}", refused.text());
+                assert_eq!(
+                    (refused.status(), refused.json()["key"].as_str()),
+                    (422, key),
+                    "{name}: {}",
+                    refused.text()
+                );
             }
         }
     }
@@ -161,7 +167,8 @@ fn the_command_line_and_the_portal_are_told_which_key_it_is() {
     let home = browser.get("/").text();
     let base = home.split("href=\"/portal/").nth(1).unwrap().split("/credentials\"").next().unwrap().to_owned();
     let page = format!("/portal/{base}/credentials/new");
-    let mut fields = super::served::hidden(browser.get(&format!("{page}?kind=kubeconfig")).text().split("<main").nth(1).unwrap());
+    let mut fields =
+        super::served::hidden(browser.get(&format!("{page}?kind=kubeconfig")).text().split("<main").nth(1).unwrap());
     fields.push(("name".into(), "k".into()));
     fields.push(("f-kubeconfig".into(), document("kubeconfig-exec.yaml", &here)));
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();

@@ -125,7 +125,10 @@ fn this_machine_is_not_asked_however_it_is_written() {
     };
     let here = format!("https://127.0.0.1:{port}");
     for (name, body) in [
-        ("registry", json!({ "kind": "registry", "fields": { "url": here, "username": "a" }, "data": { "password": "x" } })),
+        (
+            "registry",
+            json!({ "kind": "registry", "fields": { "url": here, "username": "a" }, "data": { "password": "x" } }),
+        ),
         (
             "kubeconfig",
             json!({ "kind": "kubeconfig", "fields": { "server": "https://8.8.8.8" }, "data": { "kubeconfig": kubeconfig(&here, "") } }),
@@ -195,28 +198,39 @@ fn whatever_answers_takes_neither_time_nor_room() {
         let packed = packed.clone();
         let path = head.split(' ').nth(1).unwrap_or_default().split('/').nth(1).unwrap_or_default().to_owned();
         std::thread::spawn(move || {
-            let begin = |stream: &mut TcpStream, more: &str| stream.write_all(format!("HTTP/1.1 200 OK\r\n{more}").as_bytes());
+            let begin =
+                |stream: &mut TcpStream, more: &str| stream.write_all(format!("HTTP/1.1 200 OK\r\n{more}").as_bytes());
             let _ = match path.as_str() {
-                "bomb" => begin(&mut stream, &format!("Content-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", packed.len()))
-                    .and_then(|()| stream.write_all(&packed)),
+                "bomb" => {
+                    begin(&mut stream, &format!("Content-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", packed.len()))
+                        .and_then(|()| stream.write_all(&packed))
+                }
                 "quiet-bomb" => begin(&mut stream, &format!("Content-Length: {}\r\n\r\n", packed.len()))
                     .and_then(|()| stream.write_all(&packed)),
-                "headers" => begin(&mut stream, "").and_then(|()| loop {
-                    stream.write_all(&b"X-Y: zzzzzzzzzzzzzzzzzzzzzzzz\r\n".repeat(200))?;
+                "headers" => begin(&mut stream, "").and_then(|()| {
+                    loop {
+                        stream.write_all(&b"X-Y: zzzzzzzzzzzzzzzzzzzzzzzz\r\n".repeat(200))?;
+                    }
                 }),
-                "body" => begin(&mut stream, "\r\nentries:\n").and_then(|()| loop {
-                    stream.write_all(&b"# xxxxxxxxxxxxxxxxxxxxxxxxxxx\n".repeat(2000))?;
+                "body" => begin(&mut stream, "\r\nentries:\n").and_then(|()| {
+                    loop {
+                        stream.write_all(&b"# xxxxxxxxxxxxxxxxxxxxxxxxxxx\n".repeat(2000))?;
+                    }
                 }),
-                "slow" => begin(&mut stream, "Content-Length: 1000000\r\n\r\n").and_then(|()| loop {
-                    std::thread::sleep(Duration::from_millis(300));
-                    stream.write_all(b"x")?;
+                "slow" => begin(&mut stream, "Content-Length: 1000000\r\n\r\n").and_then(|()| {
+                    loop {
+                        std::thread::sleep(Duration::from_millis(300));
+                        stream.write_all(b"x")?;
+                    }
                 }),
                 "metadata" => stream.write_all(
                     b"HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/latest/\r\nContent-Length: 0\r\n\r\n",
                 ),
                 "elsewhere" => stream.write_all(
-                    format!("HTTP/1.1 307 Gone\r\nLocation: http://127.0.0.1:{to}/index.yaml\r\nContent-Length: 0\r\n\r\n")
-                        .as_bytes(),
+                    format!(
+                        "HTTP/1.1 307 Gone\r\nLocation: http://127.0.0.1:{to}/index.yaml\r\nContent-Length: 0\r\n\r\n"
+                    )
+                    .as_bytes(),
                 ),
                 _ => Ok(()),
             };

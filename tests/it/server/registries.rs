@@ -128,12 +128,17 @@ pub fn work_with_registries(served: &Served) {
     let charts = rows(&stage, &["charts", "team"]);
     assert_eq!(names(&charts), ["api", "web"], "images are none, and other/db is elsewhere");
     assert_eq!(charts[0]["newest"], "0.1.0+build.3");
-    assert_eq!((&charts[1]["newest"], &charts[1]["versions"]), (&json!("1.10.0"), &json!(["2.0.0-rc.1", "1.10.0", "1.2.0"])));
+    assert_eq!(
+        (&charts[1]["newest"], &charts[1]["versions"]),
+        (&json!("1.10.0"), &json!(["2.0.0-rc.1", "1.10.0", "1.2.0"]))
+    );
     assert_eq!(charts[1]["description"], "The team/web of the team");
     registries(&stage, &["sync", "all"]).ends(0);
     assert_eq!(names(&rows(&stage, &["charts", "all"])), ["other/db", "team/api", "team/web"]);
     let shown = registries(&stage, &["show", "team"]).ends(0).stdout();
-    for part in ["Name: team", "Kind: oci", "Credential: reg", "Status: synced", "Charts: 2", &format!("{}/team", peer.host)] {
+    for part in
+        ["Name: team", "Kind: oci", "Credential: reg", "Status: synced", "Charts: 2", &format!("{}/team", peer.host)]
+    {
         assert!(shown.contains(part), "{part}: {shown}");
     }
 
@@ -284,7 +289,10 @@ fn a_helm_repository_is_listed_whole_or_stays_as_it_was() {
     login(&stage, "charts", &url, "alice-password", &["--flavour", "helm"]);
     registries(&stage, &["add", "stable", &url, "--credential", "charts"]).ends(0);
     let synced = registries(&stage, &["sync", "stable", "--json"]).ends(0).json();
-    assert_eq!((&synced["outcome"], &synced["charts"], &synced["kind"]), (&json!("synced"), &json!(2), &json!("helm-http")));
+    assert_eq!(
+        (&synced["outcome"], &synced["charts"], &synced["kind"]),
+        (&json!("synced"), &json!(2), &json!("helm-http"))
+    );
     let charts = rows(&stage, &["charts", "stable"]);
     assert_eq!((&charts[1]["newest"], names(&charts)), (&json!("18.1.10"), vec!["common", "nginx"]));
     assert_eq!(charts[1]["description"], "The nginx of <b>everybody</b>");
@@ -302,7 +310,10 @@ fn a_helm_repository_is_listed_whole_or_stays_as_it_was() {
         (index(&[("\"a\\u202eb\"", &["1.0.0"])]), "a name that turns around"),
         ("<html>Sign in</html>".to_owned(), "a page"),
         (String::new(), "nothing"),
-        ("entries:\n".to_owned() + &(0..5001).map(|n| format!("  c{n}: [{{version: 1.0.0}}]\n")).collect::<String>(), "many"),
+        (
+            "entries:\n".to_owned() + &(0..5001).map(|n| format!("  c{n}: [{{version: 1.0.0}}]\n")).collect::<String>(),
+            "many",
+        ),
         (whole + "# " + &"x".repeat(17 << 20), "a long one"),
     ];
     for (text, what) in broken {
@@ -319,7 +330,8 @@ fn a_helm_repository_is_listed_whole_or_stays_as_it_was() {
     registries(&stage, &["add", "open", &format!("{}/open", nginx.url)]).ends(0);
     assert!(registries(&stage, &["sync", "open"]).ends(0).stderr().contains("open has 0 charts"));
     // A credential for another place is not taken, at whichever host the registry is.
-    let elsewhere = registries(&stage, &["add", "evil", "https://evil.example/charts", "--credential", "charts"]).ends(1);
+    let elsewhere =
+        registries(&stage, &["add", "evil", "https://evil.example/charts", "--credential", "charts"]).ends(1);
     assert!(elsewhere.stderr().contains("is not for evil.example"), "{elsewhere}");
     served.stage.run(&served.words(&["--check", "--listen", "127.0.0.1:0"])).ends(0);
     let peak = std::fs::read_to_string(format!("/proc/{}/status", served.pid())).unwrap();
@@ -355,9 +367,9 @@ fn a_registry_comes_back_from_a_backup_with_its_charts() {
 
 #[test]
 fn the_same_credential_is_not_sent_to_where_a_registry_points() {
-    let evil = Double::always(Answer::json(401, "{}").header(
-        "WWW-Authenticate: Bearer realm=\"http://localhost:9/token\",service=\"x\"",
-    ));
+    let evil = Double::always(
+        Answer::json(401, "{}").header("WWW-Authenticate: Bearer realm=\"http://localhost:9/token\",service=\"x\""),
+    );
     let served = Served::new(&["--allow-host", "127.0.0.1", "--allow-host", "localhost"]);
     let stage = machine(&served);
     let url = evil.url();

@@ -11,7 +11,7 @@ use crate::server::portal::inside::{Inside, Sent};
 use crate::server::portal::page::{Text, sent_on};
 use crate::server::portal::shell::{Place, hidden};
 use crate::server::problem::{Answer, Problem};
-use crate::server::registries::{find, remove};
+use crate::server::registries::{one, remove};
 use crate::server::state::Server;
 
 pub(super) async fn ask(
@@ -20,17 +20,17 @@ pub(super) async fn ask(
     Path(One { id }): Path<One>,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        let registry = server.db.read(|rows| find(rows, &inside.caller.scope, &id))?;
-        let one = inside.path(&format!("registries/{}", registry.id));
+        let registry = one(server, &inside.caller, &id)?;
+        let address = inside.path(&format!("registries/{}", registry.id));
         let body = format!(
             "<p>Delete <strong>{}</strong>, with what is known of its charts? Its credential stays.</p>\n\
              <form method=\"post\" action=\"{}/delete\">\n{}{}\n<p class=\"actions\"><button class=\"bad\">Delete</button>\
              <a class=\"button quiet\" href=\"{}\">Cancel</a></p>\n</form>",
             Text(&registry.name),
-            Text(&one),
+            Text(&address),
             inside.word(),
             hidden("revision", &registry.revision.to_string()),
-            Text(&one),
+            Text(&address),
         );
         Ok(inside.page(Place::Registries, "Delete this registry?", body).into_response())
     })
@@ -44,7 +44,6 @@ pub(super) async fn submit(
     sent: Sent,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        server.db.read(|rows| find(rows, &inside.caller.scope, &id))?;
         let revision = sent.text("revision").parse().map_err(|_| Problem::changed())?;
         remove(server, &inside.caller, &id, Some(revision))?;
         Ok(sent_on(&inside.path("registries?done=deleted"), None))

@@ -9,13 +9,12 @@ use axum::response::{IntoResponse, Response};
 
 use super::One;
 use crate::provider;
-use crate::provider::registry::charts::Sort;
 use crate::server::bridge::blocking;
 use crate::server::portal::inside::{Inside, Sent, sentence};
 use crate::server::portal::page::{Page, Text, sent_on};
 use crate::server::portal::shell::{Place, alert, hidden};
 use crate::server::problem::{Answer, Problem};
-use crate::server::registries::{self, Amendment, Registry, Wanted, find, make};
+use crate::server::registries::{self, Amendment, Registry, Sort, Wanted, make, one};
 use crate::server::state::Server;
 
 /// So many credentials can be chosen from.
@@ -182,7 +181,7 @@ pub(super) async fn edit(
     Path(One { id }): Path<One>,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        let registry = server.db.read(|rows| find(rows, &inside.caller.scope, &id))?;
+        let registry = one(server, &inside.caller, &id)?;
         Ok(page(server, &inside, &Typed::of(&registry), None)?.into_response())
     })
     .await
@@ -195,7 +194,7 @@ pub(super) async fn change(
     sent: Sent,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        let registry = server.db.read(|rows| find(rows, &inside.caller.scope, &id))?;
+        let registry = one(server, &inside.caller, &id)?;
         let typed = Typed::sent(&sent, Typed::of(&registry));
         let wanted = Amendment {
             name: Some(typed.name.clone()),

@@ -6,16 +6,15 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use chrono::DateTime;
 
-use super::{Asked, One, PAGE, listed, more, pages, status};
-use crate::provider::registry::charts::Chart;
-use crate::server::audit::Event;
+use super::{Asked, One, listed, pages, status};
 use crate::server::bridge::blocking;
+use crate::server::paging::{self, Part};
 use crate::server::permission::Permission;
 use crate::server::portal::inside::{Inside, sentence};
 use crate::server::portal::page::{Page, Text, sent_on};
 use crate::server::portal::shell::{Place, time};
 use crate::server::problem::Answer;
-use crate::server::registries::{Registry, charts, find, synced};
+use crate::server::registries::{Chart, Registry, charts, one, synced};
 use crate::server::state::{Server, now};
 
 /// So many versions are named of a chart.
@@ -29,12 +28,8 @@ pub(super) async fn show(
 ) -> Answer<Response> {
     blocking(&server, move |server| {
         let (scope, actor) = (&inside.caller.scope, &inside.caller.actor);
-        let after = asked.after.clone().unwrap_or_default();
-        let (registry, known) = server.db.read(|rows| -> Answer<_> {
-            let registry = find(rows, scope, &id)?;
-            Ok((registry, charts(rows, scope, &id, &after, more())?))
-        })?;
-        server.tell(scope, actor, &Event::done("registry.show", &registry.id))?;
+        let registry = one(server, &inside.caller, &id)?;
+        let known = charts(server, &inside.caller, &id, &paging::Asked::after(asked.after.clone()))?;
         let vault = server.vault(scope.clone(), actor.clone());
         let credential = match &registry.credential {
             Some(credential) => vault.by_id(credential)?.map(|stored| stored.metadata),
@@ -47,7 +42,7 @@ pub(super) async fn show(
                 format!("<a href=\"{}\">{}</a>", Text(&at), Text(&metadata.name))
             },
         );
-        Ok(page(&inside, &registry, &credential, known, &asked).into_response())
+        Ok(page(&inside, &registry, &credential, &known, &asked).into_response())
     })
     .await
 }
@@ -74,11 +69,8 @@ fn notice(registry: &Registry, done: Option<&str>) -> String {
     format!("<p class=\"notice {class}\" role=\"{role}\">{}</p>\n", Text(&text))
 }
 
-fn page(inside: &Inside, registry: &Registry, credential: &str, mut known: Vec<Chart>, asked: &Asked) -> Page {
+fn page(inside: &Inside, registry: &Registry, credential: &str, known: &Part<Chart>, asked: &Asked) -> Page {
     let here = inside.path(&format!("registries/{}", registry.id));
-    let is_last = known.len() <= PAGE;
-    known.truncate(PAGE);
-    let next = known.last().filter(|_| !is_last).map(|chart| chart.name.clone());
     let actions = if inside.may(Permission::RegistriesWrite) {
         format!(
             "<div class=\"actions\">\n<form method=\"post\" action=\"{0}/sync\">{1}<button>Sync now</button></form>\n\
@@ -95,10 +87,10 @@ fn page(inside: &Inside, registry: &Registry, credential: &str, mut known: Vec<C
         named => Text(&named.join(", ")).to_string(),
     };
     let tried = time(registry.tried.and_then(DateTime::from_timestamp_millis), now(), "never");
-    let charts = if known.is_empty() {
+    let charts = if known.items.is_empty() {
         "<p role=\"status\">No chart is known.</p>".to_owned()
     } else {
-        table(&known)
+        table(&known.items)
     };
     let body = format!(
         "{}{actions}<dl class=\"facts\">\n<dt>Kind</dt><dd>{}</dd>\n<dt>Address</dt><dd>{}</dd>\n\
@@ -112,7 +104,7 @@ fn page(inside: &Inside, registry: &Registry, credential: &str, mut known: Vec<C
         status(registry),
         listed(registry),
         registry.charts,
-        pages(&here, asked.after.is_none(), next.as_deref()),
+        pages(&here, asked.after.is_none(), known.next.as_deref()),
     );
     inside.page(Place::Registries, registry.name.clone(), body)
 }

@@ -70,7 +70,8 @@ fn a_registry_uses_a_credential_of_its_own_place_and_host_alone() {
     assert_eq!(played.ask("GET", &path, &owner, &Value::Null).1["credential_config_id"], json!(wide));
     // Nor is one that was made to be for another host since.
     let secrets = format!("/credential-configs/{wide}/secrets");
-    let moved = json!({ "fields": { "url": "https://evil.example", "username": "alice" }, "data": { "password": "x" } });
+    let moved =
+        json!({ "fields": { "url": "https://evil.example", "username": "alice" }, "data": { "password": "x" } });
     assert_eq!(played.ask("POST", &secrets, &owner, &moved).0, StatusCode::OK);
     let (status, told) = played.ask("POST", &format!("{path}/sync"), &owner, &Value::Null);
     assert_eq!((status, &told["outcome"], &told["synced"]), (StatusCode::OK, &json!("other_host"), &Value::Null));
@@ -118,7 +119,9 @@ fn whoever_has_a_project_alone_uses_what_is_in_it() {
     let (status, made) = make(Some("web"), &web);
     assert_eq!(status, StatusCode::CREATED, "{made}");
     let own = format!("/registries/{}", made["id"].as_str().unwrap());
-    for (path, expected) in [(&own, StatusCode::OK), (&format!("/registries/{}", played.registry), StatusCode::FORBIDDEN)] {
+    for (path, expected) in
+        [(&own, StatusCode::OK), (&format!("/registries/{}", played.registry), StatusCode::FORBIDDEN)]
+    {
         assert_eq!(played.ask("PATCH", path, &token, &json!({ "name": "other" })).0, expected, "{path}");
         assert_eq!(played.ask("GET", path, &token, &Value::Null).0, StatusCode::OK);
         if expected == StatusCode::FORBIDDEN {
@@ -191,7 +194,7 @@ fn a_private_address_is_not_asked_and_the_list_before_stays() {
     let chart = "INSERT INTO registry_charts (org, registry, name, description, newest, versions) \
                  VALUES ($1, $2, $3, '', '1.0.0', '[\"1.0.0\"]')";
     let count = "UPDATE registries SET charts = 3, synced = 1 WHERE org = $1";
-    let done = played.server.db.write(|rows| {
+    let done = played.server.db.write(Reach::Server, |rows| {
         for name in ["a", "b", "c"] {
             rows.execute(chart, values![played.ours.id(), &played.registry, name])?;
         }
