@@ -125,6 +125,7 @@ mod server {
     mod reach;
     mod real_browser;
     mod registries;
+    mod registries_seen;
     mod rotation;
     mod running;
     mod served;

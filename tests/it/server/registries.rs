@@ -183,7 +183,7 @@ pub fn work_with_registries(served: &Served) {
             let is = |entry: &&Value| entry["action"] == action && entry["outcome"] == outcome;
             served.entries().iter().filter(is).count()
         };
-        assert_eq!((told("registry.sync", "done"), told("registry.sync", "failed")), (5, 4));
+        assert_eq!((told("registry.sync", "done"), told("registry.sync", "failed")), (7, 4));
         assert!(told("registry.create", "denied") >= 1 && told("registry.delete", "done") >= 2);
         Sweep::for_canaries(&[Canary::of("LNYCANARYwrong0123456789")]).tree(&served.data()).assert_clean();
     }
