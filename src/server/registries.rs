@@ -24,7 +24,7 @@ mod change;
 mod rows;
 mod sync;
 
-pub(crate) use change::{Amendment, Wanted, change, make, remove};
+pub(crate) use change::{Amendment, Login, Wanted, change, make, remove};
 pub(crate) use rows::Registry;
 
 pub(crate) use crate::provider::registry::charts::{Chart, Sort};

@@ -40,10 +40,9 @@ impl Part {
     pub(super) fn is_set(&self) -> bool {
         match self {
             Self::Empty => false,
-            Self::Value => true,
-            Self::List(items) => !items.is_empty(),
             // An empty map under `exec` is a program without a name.
-            Self::Map(_) => true,
+            Self::Value | Self::Map(_) => true,
+            Self::List(items) => !items.is_empty(),
         }
     }
 

@@ -179,23 +179,35 @@ fn lines_without(text: &str, refused: &[(&'static str, &'static str)]) -> Result
 /// The form that tools expect in the file that a variable names; `None` for a variable that is nobody's.
 pub(in crate::provider) fn named_by(variable: &str, is_official: fn(&str) -> bool) -> Option<Form> {
     Some(match variable.to_ascii_uppercase().as_str() {
-        "KUBECONFIG" | "KUBE_CONFIG_PATH" => Form(Box::new(kubeconfig)),
-        "AWS_CONFIG_FILE" | "AWS_SHARED_CREDENTIALS_FILE" => Form(Box::new(aws)),
+        "KUBECONFIG" | "KUBE_CONFIG_PATH" => Form::Kubeconfig,
+        "AWS_CONFIG_FILE" | "AWS_SHARED_CREDENTIALS_FILE" => Form::Aws,
         "GOOGLE_APPLICATION_CREDENTIALS" | "GOOGLE_CREDENTIALS" | "CLOUDSDK_AUTH_CREDENTIAL_FILE_OVERRIDE" => {
-            Form(Box::new(move |text| google(text, is_official)))
+            Form::Google(is_official)
         }
-        "REGISTRY_AUTH_FILE" | "HELM_REGISTRY_CONFIG" => Form(Box::new(docker)),
+        "REGISTRY_AUTH_FILE" | "HELM_REGISTRY_CONFIG" => Form::Docker,
         _ => return None,
     })
 }
 
-/// A form of document, by what it may hold.
-pub(in crate::provider) struct Form(Box<dyn Fn(&str) -> Result<(), Wrong>>);
+/// A form of document.
+pub(in crate::provider) enum Form {
+    Kubeconfig,
+    Aws,
+    /// With what tells an address of Google's.
+    Google(fn(&str) -> bool),
+    Docker,
+}
 
 impl Form {
     /// Holds a file against it. What is no text is no such document.
     pub(in crate::provider) fn hold(&self, bytes: &[u8]) -> Result<(), Wrong> {
-        self.0(std::str::from_utf8(bytes).map_err(|_| (None, UNREADABLE))?)
+        let text = std::str::from_utf8(bytes).map_err(|_| (None, UNREADABLE))?;
+        match self {
+            Self::Kubeconfig => kubeconfig(text),
+            Self::Aws => aws(text),
+            Self::Google(is_official) => google(text, *is_official),
+            Self::Docker => docker(text),
+        }
     }
 }
 

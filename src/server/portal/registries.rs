@@ -1,5 +1,6 @@
 //! The registries of an organization: the list of them, and where each of the other pages is.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
@@ -74,12 +75,12 @@ fn listed(registry: &Registry) -> String {
 fn pages(here: &str, is_first: bool, next: Option<&str>) -> String {
     let mut links = String::new();
     if !is_first {
-        links += &format!("<a class=\"button quiet\" href=\"{}\">First page</a>", Text(here));
+        let _ = write!(links, "<a class=\"button quiet\" href=\"{}\">First page</a>", Text(here));
     }
     if let Some(next) = next {
         let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("after", next).finish();
         let address = format!("{here}?{query}");
-        links += &format!("<a class=\"button quiet\" rel=\"next\" href=\"{}\">Next page</a>", Text(&address));
+        let _ = write!(links, "<a class=\"button quiet\" rel=\"next\" href=\"{}\">Next page</a>", Text(&address));
     }
     if links.is_empty() {
         return links;

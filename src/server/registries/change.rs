@@ -40,15 +40,27 @@ pub(crate) struct Wanted {
 pub(crate) struct Amendment {
     pub(crate) name: Option<String>,
     pub(crate) url: Option<String>,
-    /// `null` for none.
-    #[serde(default, deserialize_with = "named")]
-    pub(crate) credential_config_id: Option<Option<String>>,
+    #[serde(default)]
+    pub(crate) credential_config_id: Login,
     pub(crate) repositories: Option<Vec<String>>,
 }
 
-/// Tells `null` from what is not there.
-fn named<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(from).map(Some)
+/// What becomes of the credential of a registry.
+#[derive(Default)]
+pub(crate) enum Login {
+    /// It stays.
+    #[default]
+    Same,
+    /// There is none any more: `null`.
+    Without,
+    /// It is this one.
+    With(String),
+}
+
+impl<'de> Deserialize<'de> for Login {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Ok(Option::deserialize(from)?.map_or(Self::Without, Self::With))
+    }
 }
 
 /// Refuses, within a transaction, who may not do that to what is of this project, or of the organization.
@@ -155,9 +167,14 @@ pub(crate) fn change(
         let place = place(registry.sort, wanted.url.as_deref().unwrap_or(&registry.url))?;
         let repositories = wanted.repositories.as_ref().unwrap_or(&registry.repositories);
         check_repositories(registry.sort, repositories)?;
-        let credential = wanted.credential_config_id.clone().unwrap_or_else(|| registry.credential.clone());
+        let credential = match &wanted.credential_config_id {
+            Login::Same => registry.credential.clone(),
+            Login::Without => None,
+            Login::With(credential) => Some(credential.clone()),
+        };
         let is_elsewhere = place.text() != registry.url || *repositories != registry.repositories;
-        if let Some(credential) = credential.as_deref().filter(|_| is_elsewhere || credential != registry.credential) {
+        let is_new = is_elsewhere || credential != registry.credential;
+        if let Some(credential) = credential.as_deref().filter(|_| is_new) {
             take_into_use(server, caller, rows, credential, registry.project(), &place)?;
         }
         let name = name.as_ref().unwrap_or(&registry.name);

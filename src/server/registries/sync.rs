@@ -46,7 +46,7 @@ pub(crate) fn sync(server: &Server, caller: &Caller, id: &str) -> Answer<Registr
 }
 
 fn ask(server: &Server, caller: &Caller, registry: &Registry) -> Answer<Told> {
-    let place = Place::parse(registry.sort, &registry.url).map_err(|problem| Problem::internal(problem))?;
+    let place = Place::parse(registry.sort, &registry.url).map_err(Problem::internal)?;
     let http = Connector::new(&server.allowed_hosts).reading(LONGEST);
     let net = Net { http: &http, env: &server.env, now: now() };
     let used = match &registry.credential {

@@ -1,6 +1,7 @@
 //! Registries on the server: charts of Debian's docker-registry and of a Helm repository under nginx, by the real command
 //! line, with a credential that is replaced while they use it.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -242,9 +243,10 @@ fn tokens_are_fetched_where_a_registry_says() {
 fn index(charts: &[(&str, &[&str])]) -> String {
     let mut text = String::from("apiVersion: v1\nentries:\n");
     for (name, versions) in charts {
-        text += &format!("  {name}:\n");
+        let _ = writeln!(text, "  {name}:");
         for version in *versions {
-            text += &format!(
+            let _ = write!(
+                text,
                 "  - annotations:\n      category: Web\n    apiVersion: v2\n    appVersion: 1.27.1\n    created: \
                  \"2026-08-26T11:31:24.589726517Z\"\n    dependencies:\n    - name: common\n      repository: \
                  oci://registry.example.com/charts\n      tags:\n      - common\n      version: 2.x.x\n    description: \

@@ -281,7 +281,7 @@ fn charts_are_told_from_images_below_the_address() {
         newest: "1.1.0+b.1".into(),
         versions: ["2.0.0-rc.1", "1.1.0+b.1", "1.0.1", "1.0.0"].map(str::to_owned).to_vec(),
     };
-    assert_eq!(charts, [expected.clone()]);
+    assert_eq!(charts, std::slice::from_ref(&expected));
     let named = listed(Sort::Oci, "registry.example.com", &["team/a"], login, &http).unwrap();
     assert_eq!(named, [Chart { name: "team/a".into(), ..expected }]);
     for missing in ["team/gone", "team/image", "team/none"] {

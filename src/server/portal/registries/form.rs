@@ -14,7 +14,7 @@ use crate::server::portal::inside::{Inside, Sent, sentence};
 use crate::server::portal::page::{Page, Text, sent_on};
 use crate::server::portal::shell::{Place, alert, hidden};
 use crate::server::problem::{Answer, Problem};
-use crate::server::registries::{self, Amendment, Registry, Sort, Wanted, make, one};
+use crate::server::registries::{self, Amendment, Login, Registry, Sort, Wanted, make, one};
 use crate::server::state::Server;
 
 /// So many credentials can be chosen from.
@@ -199,7 +199,10 @@ pub(super) async fn change(
         let wanted = Amendment {
             name: Some(typed.name.clone()),
             url: Some(typed.url.clone()),
-            credential_config_id: Some(Some(typed.credential.clone()).filter(|id| !id.is_empty())),
+            credential_config_id: match typed.credential.as_str() {
+                "" => Login::Without,
+                id => Login::With(id.to_owned()),
+            },
             repositories: Some(typed.named()),
         };
         let revision = typed.revision.parse().map_err(|_| Problem::changed())?;

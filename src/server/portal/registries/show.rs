@@ -1,5 +1,6 @@
 //! One registry, the charts that are known of it, and asking it for them.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
@@ -113,7 +114,7 @@ fn table(known: &[Chart]) -> String {
     let row = |chart: &Chart| {
         let mut versions = chart.versions.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
         if chart.versions.len() > NAMED {
-            versions += &format!(" and {} more", chart.versions.len() - NAMED);
+            let _ = write!(versions, " and {} more", chart.versions.len() - NAMED);
         }
         format!(
             "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td></tr>\n",

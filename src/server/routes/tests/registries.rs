@@ -34,7 +34,7 @@ fn a_registry_uses_a_credential_of_its_own_place_and_host_alone() {
     );
     let other = played.login("other", None, "https://evil.example");
     let theirs = played.server.vault(played.theirs.clone(), Actor::default()).list().unwrap()[0].id.clone();
-    let make = |name: &str, project: Option<&str>, credential: &str| {
+    let add = |name: &str, project: Option<&str>, credential: &str| {
         played.ask("POST", "/registries", &owner, &body(name, project, credential))
     };
     for (project, credential, is_fine) in [
@@ -46,7 +46,7 @@ fn a_registry_uses_a_credential_of_its_own_place_and_host_alone() {
         (None, &theirs, false),
         (None, &"cred_unknown".to_owned(), false),
     ] {
-        let (status, told) = make("r", project, credential);
+        let (status, told) = add("r", project, credential);
         if is_fine {
             assert_eq!(status, StatusCode::CREATED, "{told}");
             assert_eq!(told["url"], "https://registry.example.com/charts");
@@ -60,9 +60,9 @@ fn a_registry_uses_a_credential_of_its_own_place_and_host_alone() {
         }
     }
     // Whoever makes a registry of their own at another host is not sent a password there.
-    let (status, told) = make("r", None, &other);
+    let (status, told) = add("r", None, &other);
     assert_eq!((status, &told["type"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("urn:lanyard:problem:other-host")));
-    let (_, made) = make("r", None, &wide);
+    let (_, made) = add("r", None, &wide);
     let path = format!("/registries/{}", made["id"].as_str().unwrap());
     let elsewhere = json!({ "url": "https://evil.example" });
     assert_eq!(played.ask("PATCH", &path, &owner, &elsewhere).0, StatusCode::UNPROCESSABLE_ENTITY);
@@ -113,10 +113,10 @@ fn whoever_has_a_project_alone_uses_what_is_in_it() {
     assert_eq!(played.ask("PATCH", "/projects/proj_web/members", &owner, &give).0, StatusCode::OK);
     let host = "https://registry.example.com";
     let (wide, web) = (played.login("wide", None, host), played.login("web", Some("web"), host));
-    let make = |project, credential: &str| played.ask("POST", "/registries", &token, &body("r", project, credential));
-    assert_eq!(make(None, &wide).0, StatusCode::FORBIDDEN);
-    assert_eq!(make(Some("web"), &wide).0, StatusCode::FORBIDDEN, "what is the organization's is not sent by them");
-    let (status, made) = make(Some("web"), &web);
+    let add = |project, credential: &str| played.ask("POST", "/registries", &token, &body("r", project, credential));
+    assert_eq!(add(None, &wide).0, StatusCode::FORBIDDEN);
+    assert_eq!(add(Some("web"), &wide).0, StatusCode::FORBIDDEN, "what is the organization's is not sent by them");
+    let (status, made) = add(Some("web"), &web);
     assert_eq!(status, StatusCode::CREATED, "{made}");
     let own = format!("/registries/{}", made["id"].as_str().unwrap());
     for (path, expected) in
