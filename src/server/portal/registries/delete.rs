@@ -10,7 +10,7 @@ use crate::server::bridge::blocking;
 use crate::server::portal::inside::{Inside, Sent};
 use crate::server::portal::page::{Text, sent_on};
 use crate::server::portal::shell::{Place, hidden};
-use crate::server::problem::{Answer, Problem};
+use crate::server::problem::Answer;
 use crate::server::registries::{one, remove};
 use crate::server::state::Server;
 
@@ -44,7 +44,8 @@ pub(super) async fn submit(
     sent: Sent,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        let revision = sent.text("revision").parse().map_err(|_| Problem::changed())?;
+        // What is no revision is none that there ever was.
+        let revision = sent.text("revision").parse().unwrap_or(-1);
         remove(server, &inside.caller, &id, Some(revision))?;
         Ok(sent_on(&inside.path("registries?done=deleted"), None))
     })
