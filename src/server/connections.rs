@@ -7,14 +7,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
-use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{Method, StatusCode};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use super::api::Json;
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
@@ -49,9 +48,33 @@ pub(crate) fn routes() -> Vec<Route> {
     let verify = Access::InProject(Permission::CredentialsVerify);
     vec![
         Route::new(Method::GET, CALLBACK, Access::Page, callback::come_back),
-        Route::new(Method::POST, "/credential-configs/{id}/connect", write, offer),
-        Route::new(Method::POST, "/credential-configs/{id}/disconnect", write, disconnect),
-        Route::new(Method::POST, "/credential-configs/{id}/refresh", verify, renew),
+        Route::api(
+            Method::POST,
+            "/credential-configs/{id}/connect",
+            write,
+            offer,
+            "connectCredential",
+            "Tell where to sign in",
+        )
+        .refuses(&["no-sign-in"]),
+        Route::api(
+            Method::POST,
+            "/credential-configs/{id}/disconnect",
+            write,
+            disconnect,
+            "disconnectCredential",
+            "End a sign-in",
+        )
+        .refuses(&["no-sign-in", "not-connected"]),
+        Route::api(
+            Method::POST,
+            "/credential-configs/{id}/refresh",
+            verify,
+            renew,
+            "refreshCredential",
+            "Renew a sign-in",
+        )
+        .refuses(&["no-sign-in", "not-connected", "needs-reconnecting"]),
     ]
 }
 
@@ -122,7 +145,7 @@ fn registered(plain: &BTreeMap<String, String>, client_secret: Option<&Secret>) 
 
 /// The way to services.
 fn connector(server: &Server) -> Connector<'_> {
-    Connector { allowed: &server.allowed_hosts }
+    Connector::new(&server.allowed_hosts)
 }
 
 /// What cannot be signed in to, in words that name no address that was asked.
@@ -148,30 +171,55 @@ fn permitted<'s>(
     Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "no-sign-in", why))
 }
 
+/// Where a person goes on.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ConnectionOffer")]
+struct Offered {
+    url: String,
+}
+
+/// How a sign-in was ended.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Disconnected")]
+struct Parted {
+    /// Whether the service ended it as well.
+    revoked: bool,
+    outcome: &'static str,
+}
+
+/// How a sign-in stands after it was renewed.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "RenewedConnection")]
+struct Renewed {
+    version: i64,
+    expires: Option<DateTime<Utc>>,
+    connection: &'static str,
+}
+
 /// Tells where a person goes on in a browser. Whoever opens it signs in to the portal, so that nobody's account is
 /// connected by following a stranger's link.
-async fn offer(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Json<Value>> {
+async fn offer(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Json<Offered>> {
     blocking(&server, move |server| {
         let (_, stored) = permitted(server, &caller, &id, Permission::CredentialsWrite)?;
         registration(&stored.metadata, None).check().map_err(|failure| cannot(&failure))?;
         server.tell(&caller.scope, &caller.actor, &Event::done("credential.connect-offer", &id))?;
         let path = format!("/portal/{}/credentials/{id}/connect", caller.scope.id());
-        Ok(Json(json!({ "url": server.address(&path) })))
+        Ok(Json(Offered { url: server.address(&path) }))
     })
     .await
 }
 
-async fn disconnect(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Json<Value>> {
+async fn disconnect(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Json<Parted>> {
     let by = By::of(&caller, "credential.disconnect");
     let known = id.clone();
     blocking(&server, move |server| permitted(server, &caller, &known, Permission::CredentialsWrite).map(|_| ()))
         .await?;
     let ended = end(&server, &by, &id).await?;
-    Ok(Json(json!({ "revoked": ended == Ended::AtTheService, "outcome": ended.word() })))
+    Ok(Json(Parted { revoked: ended == Ended::AtTheService, outcome: ended.word() }))
 }
 
 /// What is said of the token that is to be renewed.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Refused {
     /// The version whose token did not work; where there is another by now, that is the renewed one.
@@ -183,13 +231,8 @@ async fn renew(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
-    body: Bytes,
-) -> Answer<Json<Value>> {
-    let refused: Refused = if body.is_empty() {
-        Refused::default()
-    } else {
-        serde_json::from_slice(&body).map_err(|_| Problem::bad("the request is not of the form that this takes"))?
-    };
+    Json(refused): Json<Refused>,
+) -> Answer<Json<Renewed>> {
     let by = By::of(&caller, "credential.refresh");
     let known = id.clone();
     let version = blocking(&server, move |server| {
@@ -204,9 +247,8 @@ async fn renew(
     blocking(&server, move |server| {
         let stored = server.vault(by.scope, by.actor).by_id(&id)?.ok_or_else(Problem::not_found)?;
         let metadata = stored.metadata;
-        let expires: Option<DateTime<Utc>> = metadata.expires;
-        let words = Connection::of(&metadata).words();
-        Ok(Json(json!({ "version": metadata.version, "expires": expires, "connection": words })))
+        let connection = Connection::of(&metadata).words();
+        Ok(Json(Renewed { version: metadata.version, expires: metadata.expires, connection }))
     })
     .await
 }

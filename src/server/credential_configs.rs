@@ -26,7 +26,7 @@ mod secrets;
 mod values;
 mod verify;
 
-pub(crate) use verify::{is_telling, renewed, verified};
+pub(crate) use verify::{is_telling, reaches_out, renewed, verified};
 
 /// So many come on a page unless fewer are asked for, and never more.
 const USUAL: i64 = 50;

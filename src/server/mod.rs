@@ -38,6 +38,7 @@ mod portal;
 mod problem;
 mod projects;
 mod random;
+mod registries;
 mod reload;
 mod rotate;
 mod routes;

@@ -168,11 +168,12 @@ pub(crate) fn most(rows: &mut dyn Rows, scope: &OrgScope, person: &str, role: Ro
 
 /// What a role in a project gives: what is done to what is in it.
 pub(crate) fn in_a_project(role: Role) -> Permissions {
-    const IN_A_PROJECT: [Permission; 5] = [
+    const IN_A_PROJECT: [Permission; 6] = [
         Permission::CredentialsWrite,
         Permission::CredentialsVerify,
         Permission::SecretsRead,
         Permission::WorkspacesWrite,
+        Permission::RegistriesWrite,
         Permission::ProjectsManage,
     ];
     role.permissions().and(&IN_A_PROJECT.into_iter().collect())

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// One thing that a caller may do. Its word is an OAuth scope, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Permission {
-    /// See credentials, without their secrets, and the projects and workspaces that they are in.
+    /// See credentials, without their secrets, and the projects, workspaces and registries that they are in.
     CredentialsRead,
     /// Store, change and delete credentials.
     CredentialsWrite,
@@ -25,6 +25,8 @@ pub(crate) enum Permission {
     ProjectsManage,
     /// Make, change and delete workspaces.
     WorkspacesWrite,
+    /// Make, change and delete registries, and ask them for their charts.
+    RegistriesWrite,
     /// Make further organizations on this server.
     OrganizationsCreate,
     /// Decide which jobs of outside services are let in.
@@ -35,7 +37,7 @@ pub(crate) enum Permission {
 
 impl Permission {
     /// Every permission.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::CredentialsRead,
         Self::CredentialsWrite,
         Self::CredentialsVerify,
@@ -45,6 +47,7 @@ impl Permission {
         Self::MembersManage,
         Self::ProjectsManage,
         Self::WorkspacesWrite,
+        Self::RegistriesWrite,
         Self::OrganizationsCreate,
         Self::TrustManage,
         Self::AuditRead,
@@ -62,6 +65,7 @@ impl Permission {
             Self::MembersManage => "members.manage",
             Self::ProjectsManage => "projects.manage",
             Self::WorkspacesWrite => "workspaces.write",
+            Self::RegistriesWrite => "registries.write",
             Self::OrganizationsCreate => "organizations.create",
             Self::TrustManage => "trust.manage",
             Self::AuditRead => "audit.read",
@@ -71,7 +75,7 @@ impl Permission {
     /// What a person is told who is asked to grant it.
     pub(crate) fn title(self) -> &'static str {
         match self {
-            Self::CredentialsRead => "See credentials, projects and workspaces, without any secret",
+            Self::CredentialsRead => "See credentials, projects, workspaces and registries, without any secret",
             Self::CredentialsWrite => "Store, change and delete credentials",
             Self::CredentialsVerify => "Ask providers whether credentials are good",
             Self::SecretsRead => "Read secrets",
@@ -80,6 +84,7 @@ impl Permission {
             Self::MembersManage => "Invite members, change what they may do, and remove them",
             Self::ProjectsManage => "Make, rename and delete projects, and say who works in them",
             Self::WorkspacesWrite => "Make, change and delete workspaces",
+            Self::RegistriesWrite => "Make, change and delete registries, and ask them for their charts",
             Self::OrganizationsCreate => "Make further organizations",
             Self::TrustManage => "Decide which jobs of outside services are let in",
             Self::AuditRead => "See what happened in the organization, and who did it",
@@ -90,9 +95,11 @@ impl Permission {
     fn least(self) -> Role {
         match self {
             Self::CredentialsRead | Self::KeysManage | Self::MembersRead => Role::Reader,
-            Self::CredentialsWrite | Self::CredentialsVerify | Self::SecretsRead | Self::WorkspacesWrite => {
-                Role::Member
-            }
+            Self::CredentialsWrite
+            | Self::CredentialsVerify
+            | Self::SecretsRead
+            | Self::WorkspacesWrite
+            | Self::RegistriesWrite => Role::Member,
             Self::MembersManage | Self::ProjectsManage | Self::TrustManage | Self::AuditRead => Role::Admin,
             Self::OrganizationsCreate => Role::Owner,
         }

@@ -22,6 +22,7 @@ mod own;
 pub(crate) mod page;
 mod projects;
 mod question;
+mod registries;
 mod second_factor;
 mod session;
 mod set_up;
@@ -51,6 +52,7 @@ pub(crate) fn routes() -> Vec<Route> {
         credentials::routes(),
         projects::routes(),
         workspaces::routes(),
+        registries::routes(),
         members::routes(),
         invitations::routes(),
         keys::routes(),

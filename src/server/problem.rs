@@ -13,6 +13,7 @@ use super::limits::seconds;
 use super::metrics;
 use crate::credential::FieldError;
 use crate::error::Code;
+use crate::provider::Order;
 use crate::vault::VaultError;
 
 /// A problem that there is.
@@ -41,6 +42,8 @@ pub(crate) const KINDS: &[Known] = &[
     known("name-taken", 409, "the name is taken"),
     known("in-use", 409, "something uses it; `used_by` says what"),
     known("last-owner", 409, "an organization has one owner at least"),
+    known("not-connected", 409, "nobody has signed in for the credential, or it was disconnected"),
+    known("needs-reconnecting", 409, "the service does not renew the sign-in any more"),
     known("changed", 412, "it was changed by somebody else meanwhile"),
     known("too-long", 413, "the body is too long"),
     known("media-type", 415, "the body is of another type than this takes"),
@@ -48,6 +51,7 @@ pub(crate) const KINDS: &[Known] = &[
     known("bad-name", 422, "this cannot be a name"),
     known("no-project", 422, "there is no project of that name"),
     known("no-credential", 422, "a credential is not there, or is of another project"),
+    known("no-sign-in", 422, "the credential comes of no sign-in"),
     known("no-secrets", 422, "no secrets are stored for the credential"),
     known("cannot-be-asked", 422, "the server can ask nobody about the credential"),
     known("slow-down", 429, "too many attempts; `Retry-After` says when to come back"),
@@ -281,6 +285,17 @@ impl From<FieldError> for Problem {
     }
 }
 
+impl From<Order> for Problem {
+    fn from(order: Order) -> Self {
+        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "order", order.to_string());
+        let problem = problem.with("field", order.field);
+        match order.key {
+            Some(key) => problem.with("key", key),
+            None => problem,
+        }
+    }
+}
+
 impl From<VaultError> for Problem {
     fn from(failure: VaultError) -> Self {
         match &failure {
@@ -299,6 +314,7 @@ impl From<VaultError> for Problem {
                 let detail = "this cannot be the name of a credential";
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-name", detail).about("name")
             }
+            VaultError::Order(order) => order.clone().into(),
             VaultError::DoesNotOpen { .. } => {
                 tracing::error!(%failure, "integrity");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "does-not-open", "the secrets do not open")

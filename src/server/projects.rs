@@ -157,7 +157,7 @@ pub(crate) fn call(server: &Server, caller: &Caller, id: &str, name: &str, seen:
     })
 }
 
-/// What is in a project, in words: the first twenty credentials and workspaces.
+/// What is in a project, in words: the first twenty credentials, workspaces and registries.
 pub(crate) fn content(rows: &mut dyn Rows, scope: &OrgScope, project: &Project) -> Result<Vec<String>, DbError> {
     let mut content = Vec::new();
     let credentials = "SELECT name FROM credentials WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
@@ -167,6 +167,10 @@ pub(crate) fn content(rows: &mut dyn Rows, scope: &OrgScope, project: &Project) 
     let workspaces = "SELECT name FROM workspaces WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
     for mut row in rows.query(workspaces, values![scope.id(), &project.id])? {
         content.push(format!("workspace {}", row.text(0)?));
+    }
+    let registries = "SELECT name FROM registries WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
+    for mut row in rows.query(registries, values![scope.id(), &project.id])? {
+        content.push(format!("registry {}", row.text(0)?));
     }
     Ok(content)
 }

@@ -14,7 +14,7 @@ use super::caller::{Access, admit};
 use super::state::Server;
 use super::{
     api_keys, audit, connections, credential_configs, edge, health, invitations, members, oauth, organizations, portal,
-    projects, trust, workspaces,
+    projects, registries, trust, workspaces,
 };
 
 /// The longest body: the largest secrets there are.
@@ -91,6 +91,7 @@ pub(crate) fn all() -> Vec<Route> {
         invitations::routes(),
         projects::routes(),
         workspaces::routes(),
+        registries::routes(),
         trust::routes(),
         audit::routes(),
     ]

@@ -91,7 +91,7 @@ pub(crate) fn judge(server: &Server, scope: &OrgScope, token: &Secret) -> Answer
 
 /// Whether a token is of the rule's issuer, for the rule's audience, and valid now.
 fn verified(server: &Server, token: &Secret, rule: &Rule) -> Result<(), String> {
-    let http = Connector { allowed: &server.allowed_hosts };
+    let http = Connector::new(&server.allowed_hosts);
     let expected = Expected {
         issuer: &rule.issuer,
         client_id: &rule.audience,

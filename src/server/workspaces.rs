@@ -23,8 +23,8 @@ use crate::vault::id;
 
 mod rows;
 
-pub(crate) use rows::{Workspace, find};
 use rows::{Shown, all, attach};
+pub(crate) use rows::{Workspace, find};
 
 const ALL: &str = "/workspaces";
 const ONE: &str = "/workspaces/{id}";

@@ -3,6 +3,8 @@
 //! Whoever calls gives the server's address and a way to a bearer token; a token that the server refuses is asked for
 //! anew once. Secrets travel under TLS to that address and no other.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,8 +16,8 @@ use crate::auth::grant::GrantError;
 use crate::auth::renew::RenewError;
 use crate::credential::{Credential, Fields, Metadata, Scope};
 use crate::error::{Code, Failure};
-use crate::http::{self, Http, Malformed, Method, Request, Response, Unreachable, Url, header};
-use crate::provider::Verdict;
+use crate::http::{self, Http, Malformed, Method, Request, Response, TIMEOUT, Unreachable, Url, header};
+use crate::provider::{self, Verdict};
 use crate::secret::Secret;
 use crate::text::clean;
 
@@ -132,7 +134,21 @@ impl<'a> Remote<'a> {
     /// # Errors
     /// [`RemoteError`], inside, when the server does not do it.
     pub fn call(&self, method: &Method, path: &str, body: Option<Value>) -> Result<Value, VaultError> {
-        let answer = self.send(method, path, &body.map_or(Body::None, Body::Json))?;
+        self.call_within(method, path, body, TIMEOUT)
+    }
+
+    /// The same for what takes the server longer.
+    ///
+    /// # Errors
+    /// [`RemoteError`], inside, when the server does not do it.
+    pub fn call_within(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<Value>,
+        within: Duration,
+    ) -> Result<Value, VaultError> {
+        let answer = self.send_within(method, path, &body.map_or(Body::None, Body::Json), within)?;
         match answer.status {
             204 => Ok(Value::Null),
             200..=299 => Ok(read(&answer)?),
@@ -153,10 +169,14 @@ impl<'a> Remote<'a> {
 
     /// The answer of the server, whatever it is.
     fn send(&self, method: &Method, path: &str, body: &Body) -> Result<Response, VaultError> {
+        self.send_within(method, path, body, TIMEOUT)
+    }
+
+    fn send_within(&self, method: &Method, path: &str, body: &Body, within: Duration) -> Result<Response, VaultError> {
         let mut refused = Refused::No;
         loop {
             let token = (self.bearer)(refused).map_err(VaultError::Elsewhere)?;
-            let request = self.request(method, path, body)?.bearer(&token);
+            let request = Request { timeout: within, ..self.request(method, path, body)?.bearer(&token) };
             let answer = self.http.send(request).map_err(RemoteError::Unreachable)?;
             if answer.status != 401 || refused == Refused::Yes {
                 return Ok(answer);
@@ -298,6 +318,8 @@ impl Vault for Remote<'_> {
         if opened.version != metadata.version || !opened.data.keys().eq(metadata.secret_names.iter()) {
             return Err(VaultError::Changed { name: metadata.name.clone() });
         }
+        // Whoever stored it may be anybody of the team, and the server anybody's: nothing of it is carried out here.
+        provider::refuse_strange(metadata.kind, &metadata.fields, &opened.data)?;
         Ok(Credential { metadata: metadata.clone(), secrets: opened.data })
     }
 

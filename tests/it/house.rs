@@ -155,15 +155,17 @@ fn an_import_only_points_down() {
 }
 
 /// Where a provider is named outside of its own files and the one list, and why.
-const PROVIDERS_NAMED: [(&str, &str, &str); 8] = [
+const PROVIDERS_NAMED: [(&str, &str, &str); 10] = [
     ("agent/ssh/added.rs", "ssh_key", "a key that ssh-add hands over signs by the same code as a stored one"),
     ("agent/ssh/mod.rs", "ssh_key", "the agent signs with SSH keys, and with nothing else"),
     ("agent/ssh/stored.rs", "ssh_key", "the agent signs with SSH keys, and with nothing else"),
     ("cli/doctor/checks.rs", "aws", "where AWS's own tools send what is signed is no question about a credential"),
     ("cli/run.rs", "env", "a line of a template sets a variable, whose name has to be one"),
     ("provider/file.rs", "env", "the variable that names the file has to be one"),
+    ("provider/file.rs", "gcp", "a file that is handed out as Google's is held against what Google's may hold"),
     ("provider/k8s/cloud.rs", "aws", "a token of EKS is a request signed with AWS keys"),
     ("provider/registry.rs", "aws", "a password of ECR is what AWS answers to a signed request"),
+    ("server/registries.rs", "registry", "the charts of a registry are read by who knows registries"),
 ];
 
 /// The words of the list that a macro makes: `providers! { aws, gcp }`.

@@ -125,7 +125,9 @@ mod server {
     mod load;
     mod model;
     mod observed;
+    mod orders;
     mod other_client;
+    mod outside;
     mod pages;
     mod places;
     mod portal;
@@ -134,6 +136,8 @@ mod server {
     mod postgres;
     mod reach;
     mod real_browser;
+    mod registries;
+    mod registries_seen;
     mod rotation;
     mod running;
     mod served;

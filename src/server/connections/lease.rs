@@ -121,7 +121,7 @@ impl Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::server::audit::Actor;
+    use crate::server::audit::{Actor, Together};
     use crate::server::db::tests::Scratch;
     use crate::server::vault::OrgVault;
     use crate::vault::contract::variables;
@@ -132,7 +132,9 @@ mod tests {
         let scratch = Scratch::new();
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
         let (scope, actor) = (scratch.org.clone(), Actor::default());
-        let vault = OrgVault { db: &scratch.db, keys: &scratch.keys, scope, actor, now: crate::server::state::now };
+        let together = Together::default();
+        let now_of = crate::server::state::now;
+        let vault = OrgVault { db: &scratch.db, keys: &scratch.keys, together: &together, scope, actor, now: now_of };
         let id = vault.put(New::named("db", variables(&[("A", "1")]))).unwrap().id;
         let take_despite = |seconds: i64, despite: Despite| {
             let at = now + TimeDelta::seconds(seconds);

@@ -87,7 +87,7 @@ pub(crate) async fn renewed(server: &Arc<Server>, by: &By, id: &str) -> Answer<O
 
 /// Whether a project's credential is used through one of the organization: then that one is used as well, and whoever
 /// has a role in the project alone may not do that.
-fn reaches_out(vault: &OrgVault<'_>, metadata: &Metadata) -> Answer<bool> {
+pub(crate) fn reaches_out(vault: &OrgVault<'_>, metadata: &Metadata) -> Answer<bool> {
     /// A longer way is a circle.
     const LONGEST: usize = 8;
     let mut at = metadata.clone();
@@ -112,7 +112,7 @@ fn asked(server: &Server, vault: &OrgVault<'_>, metadata: &Metadata) -> Answer<V
     if !can_be_asked {
         return Err(cannot_be_asked());
     }
-    let http = Connector { allowed: &server.allowed_hosts };
+    let http = Connector::new(&server.allowed_hosts);
     let net = Net { http: &http, env: &server.env, now: now() };
     let verdict = verify::one(vault, metadata, &net)?;
     if verdict.outcome == Outcome::CannotBeAsked {

@@ -29,6 +29,7 @@ mod contract;
 mod listed;
 mod pages;
 mod refused;
+mod registries;
 mod team;
 
 /// A server with two organizations of one shape.
@@ -40,11 +41,12 @@ struct Played {
     theirs: OrgScope,
     /// A credential of ours.
     id: String,
-    /// A member, a project, an invitation and a workspace of ours.
+    /// A member, a project, an invitation, a workspace and a registry of ours.
     member: String,
     project: String,
     invitation: String,
     workspace: String,
+    registry: String,
     /// A trust rule of ours.
     rule: String,
 }
@@ -89,6 +91,7 @@ impl Played {
             project: text("proj_web"),
             invitation: text("invited"),
             workspace: text("ws_ours"),
+            registry: text("reg_ours"),
         };
         let reader = played.member(&played.ours, Role::Reader);
         played.member = played.person(&reader);
@@ -148,6 +151,8 @@ impl Played {
             ("PATCH", _) if path.starts_with("/members") => json!({ "role": "reader" }),
             ("PATCH", _) if path.starts_with("/projects") => json!({ "name": "web" }),
             ("PATCH", _) if path.starts_with("/workspaces") => json!({ "credential_config_ids": [] }),
+            ("POST", "registries") => json!({ "name": "n", "kind": "oci", "url": "https://127.0.0.1" }),
+            ("PATCH", _) if path.starts_with("/registries") => json!({ "name": "changed" }),
             ("POST", "trust-rules") => json!({
                 "name": "n", "issuer": "https://id.example", "subject": "a", "permissions": ["credentials.read"],
             }),
@@ -173,7 +178,9 @@ impl Played {
     fn state(&self) -> String {
         let vault = self.server.vault(self.ours.clone(), Actor::default());
         let mut state = format!("{:?}", vault.list().unwrap());
-        for table in ["members", "projects", "project_roles", "member_invitations", "workspaces", "trust_rules"] {
+        for table in
+            ["members", "projects", "project_roles", "member_invitations", "workspaces", "registries", "trust_rules"]
+        {
             let all = format!("SELECT * FROM {table} WHERE org = $1 ORDER BY 2, 3");
             let rows = self.server.db.read(Reach::Server, |rows| rows.query(&all, values![self.ours.id()])).unwrap();
             state = format!("{state}{rows:?}");

@@ -22,6 +22,7 @@ impl OrgVault<'_> {
         let now = kept((self.now)());
         let New { name, scope, fields, expires, tags, note, verdict, replaces, retiring } = new;
         let Fields { kind, plain, secrets } = fields;
+        provider::refuse_orders(kind, &plain, &secrets)?;
         let check = verdict.as_ref().and_then(|verdict| verdict.outcome.check());
         let scopes = verdict.as_ref().filter(|_| check.is_some()).map_or(&[][..], |verdict| &verdict.scopes[..]);
         let scopes = written::scopes(scopes);
@@ -165,6 +166,7 @@ impl OrgVault<'_> {
         expires: Option<DateTime<Utc>>,
     ) -> Result<Metadata, VaultError> {
         let old = &credential.metadata;
+        provider::refuse_orders(old.kind, &old.fields, &credential.secrets)?;
         let secret_names = credential.secrets.keys().cloned().collect();
         let renewed = Metadata { version: old.version + 1, expires: expires.map(kept), secret_names, ..old.clone() };
         self.change(&Event::done("credential.renew", &old.id), |rows| {
@@ -274,6 +276,7 @@ impl OrgVault<'_> {
                 }
             }
             self.leave_workspaces(rows, &metadata.id)?;
+            self.leave_registries(rows, &metadata.id)?;
             let whose = values![self.scope.id(), &metadata.id];
             // The keys go first: what is left of the secrets then opens for nobody.
             rows.execute("DELETE FROM data_keys WHERE org = $1 AND credential = $2", whose)?;

@@ -184,7 +184,7 @@ fn renew_it(connected: &Connected, first: &str) -> String {
     assert_eq!(connected.ask("POST", "/secrets", &same).status(), 200);
     let renewal = json!({ "renewal": true, "data": read["data"] }).to_string();
     assert_eq!(connected.ask("POST", "/secrets", &renewal).status(), 422);
-    let forced = connected.ask("POST", "/refresh", "");
+    let forced = connected.ask("POST", "/refresh", "{}");
     assert_eq!(forced.status(), 200, "what renews it is still there: {}", forced.text());
     second
 }

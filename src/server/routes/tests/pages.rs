@@ -104,6 +104,7 @@ fn filled(path: &str, org: &OrgScope, played: &Played) -> String {
         Some("invitations") => &played.invitation,
         Some("workspaces") => &played.workspace,
         Some("trust-rules") => &played.rule,
+        Some("registries") => "reg_ours",
         _ => &played.id,
     };
     path.replace("{org}", org.id()).replace("{id}", id)
