@@ -14,6 +14,7 @@ mod bridge;
 mod caller;
 mod connector;
 mod credential_configs;
+mod credentials;
 pub(crate) mod db;
 mod edge;
 mod error;

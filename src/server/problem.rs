@@ -36,6 +36,7 @@ pub(crate) const KINDS: &[Known] = &[
     known("name-taken", 409, "the name is taken"),
     known("in-use", 409, "something uses it; `used_by` says what"),
     known("last-owner", 409, "an organization has one owner at least"),
+    known("gone", 410, "what the request made the first time is not there any more"),
     known("changed", 412, "it was changed by somebody else meanwhile"),
     known("too-long", 413, "the body is too long"),
     known("media-type", 415, "the body is of another type than this takes"),
@@ -45,6 +46,7 @@ pub(crate) const KINDS: &[Known] = &[
     known("no-credential", 422, "a credential is not there, or is of another project"),
     known("no-secrets", 422, "no secrets are stored for the credential"),
     known("cannot-be-asked", 422, "the server can ask nobody about the credential"),
+    known("key-reused", 422, "the `Idempotency-Key` was used for another request"),
     known("slow-down", 429, "too many attempts; `Retry-After` says when to come back"),
     known("internal", 500, "the server failed; its log tells more"),
     known("does-not-open", 500, "what is stored does not open"),
@@ -199,6 +201,7 @@ impl From<DbError> for Problem {
     fn from(failure: DbError) -> Self {
         match failure {
             DbError::Taken => Self::new(StatusCode::CONFLICT, "name-taken", "the name is taken"),
+            DbError::Zero => Self::invalid("a text with a zero byte in it is not kept"),
             DbError::Shape => Self::internal(&failure),
             _ => {
                 tracing::error!(%failure, "the database");

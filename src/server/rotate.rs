@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::api::Once;
 use super::audit::{self, Actor, Event, server_scope};
 use super::db::{Database, DbError, OrgScope, Reach, values};
 use super::error::ServeError;
@@ -132,7 +133,14 @@ struct Work<'w> {
 
 impl Work<'_> {
     fn vault(&self) -> OrgVault<'_> {
-        OrgVault { db: self.db, keys: self.keys, scope: self.one.scope.clone(), actor: operator(), now }
+        OrgVault {
+            db: self.db,
+            keys: self.keys,
+            scope: self.one.scope.clone(),
+            actor: operator(),
+            once: Once::default(),
+            now,
+        }
     }
 
     /// Does what is left. Gives how many data keys were wrapped anew, and how many credentials do not open.

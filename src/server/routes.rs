@@ -13,8 +13,8 @@ use super::api::{self, Operation, Told};
 use super::caller::{Access, admit};
 use super::state::Server;
 use super::{
-    api_keys, audit, credential_configs, edge, health, invitations, members, oauth, organizations, portal, projects,
-    trust, workspaces,
+    api_keys, audit, credential_configs, credentials, edge, health, invitations, members, oauth, organizations, portal,
+    projects, trust, workspaces,
 };
 
 /// The longest body: the largest secrets there are.
@@ -84,6 +84,7 @@ pub(crate) fn all() -> Vec<Route> {
         portal::routes(),
         oauth::routes(),
         credential_configs::routes(),
+        credentials::routes(),
         api_keys::routes(),
         organizations::routes(),
         members::routes(),

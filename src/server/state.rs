@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Semaphore;
 use url::Url;
 
+use super::api::Once;
 use super::audit::{self, Actor, Event};
 use super::db::{Database, OrgScope};
 use super::keys::Keys;
@@ -63,7 +64,7 @@ impl Server {
 
     /// The vault of an organization, as one caller sees it.
     pub(crate) fn vault(&self, scope: OrgScope, actor: Actor) -> OrgVault<'_> {
-        OrgVault { db: &self.db, keys: &self.keys, scope, actor, now }
+        OrgVault { db: &self.db, keys: &self.keys, scope, actor, once: Once::default(), now }
     }
 
     /// Tells what changed nothing.

@@ -124,6 +124,7 @@ mod server {
     mod real_browser;
     mod rotation;
     mod running;
+    mod schemathesis;
     mod served;
     mod team;
     mod this_machine;

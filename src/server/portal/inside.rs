@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use super::page::Page;
 use super::session::{SignedIn, Visitor, same_origin, sign_in_first};
 use crate::secret::Secret;
+use crate::server::api::Once;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
@@ -169,6 +170,7 @@ async fn member(
         // The pages are of the whole organization.
         projects: Vec::new(),
         job: None,
+        once: Once::default(),
         actor: signed_in.actor(&myself.source),
     };
     if !caller.permissions.has(needed) {

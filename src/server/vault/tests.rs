@@ -15,7 +15,7 @@ struct Whole(Scratch);
 impl Whole {
     fn of(scratch: &Scratch) -> OrgVault<'_> {
         let (scope, actor) = (scratch.org.clone(), Actor::default());
-        OrgVault { db: &scratch.db, keys: &scratch.keys, scope, actor, now }
+        OrgVault { db: &scratch.db, keys: &scratch.keys, scope, actor, once: Once::default(), now }
     }
 }
 

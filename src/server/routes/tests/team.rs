@@ -48,7 +48,7 @@ impl Played {
         path.replace("{id}", id)
     }
 
-    fn ask(&self, method: &str, path: &str, token: &str, body: &Value) -> (StatusCode, Value) {
+    pub(super) fn ask(&self, method: &str, path: &str, token: &str, body: &Value) -> (StatusCode, Value) {
         let request = Request::builder()
             .method(method)
             .uri(path)
