@@ -7,6 +7,7 @@
 mod answers;
 mod document;
 mod json;
+mod once;
 mod operation;
 mod seen;
 mod strict;
@@ -15,5 +16,6 @@ pub(crate) use answers::{Created, Done, Tagged};
 pub use document::document;
 pub(crate) use document::routes;
 pub(crate) use json::Json;
+pub(crate) use once::{Creation, Once, sweep};
 pub(crate) use operation::{Gives, Operation, Takes, Told};
 pub(crate) use seen::Seen;

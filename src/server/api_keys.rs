@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::api::{Created, Done, Json};
+use super::api::{Created, Creation, Done, Json};
 use super::audit::{self, Event};
 use super::bearer::{self, Grant};
 use super::bridge::blocking;
@@ -76,11 +76,12 @@ struct All {
 struct Given {
     id: String,
     name: String,
-    permissions: Vec<&'static str>,
-    created: DateTime<Utc>,
-    expires: DateTime<Utc>,
+    permissions: Vec<String>,
+    created: Option<DateTime<Utc>>,
+    expires: Option<DateTime<Utc>>,
     /// The key. It is shown this once.
-    key: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
 }
 
 /// A key that was just made, the only time that it is there to be shown.
@@ -145,6 +146,7 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
     let life = TimeDelta::days(days);
     let minted = server.db.write(&caller.scope, |rows| -> Answer<_> {
         let minted = bearer::issue(rows, Kind::Key, &grant, &name, life, now)?;
+        caller.once.keep(rows, &minted.id)?;
         let event = Event { detail: &grant.permissions.words(), ..Event::done("key.create", &minted.id) };
         audit::append(rows, &server.keys, &caller.scope, &caller.actor, &event, now)?;
         Ok(minted)
@@ -172,19 +174,27 @@ async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<
 async fn create(
     State(server): State<Arc<Server>>,
     caller: Caller,
-    Json(wanted): Json<Wanted>,
+    wanted: Creation<Wanted>,
 ) -> Answer<Created<Json<Given>>> {
+    let (caller, wanted) = wanted.of(caller);
     blocking(&server, move |server| {
-        let made = make(server, &caller, &wanted)?;
-        let given = Given {
-            id: made.minted.id,
-            name: made.name,
-            permissions: made.permissions.iter().map(Permission::word).collect(),
-            created: made.created,
-            expires: made.expires,
-            key: made.minted.token.expose().to_owned(),
+        let make = || -> Answer<Given> {
+            let made = make(server, &caller, &wanted)?;
+            Ok(Given {
+                id: made.minted.id,
+                name: made.name,
+                permissions: made.permissions.iter().map(|permission| permission.word().to_owned()).collect(),
+                created: Some(made.created),
+                expires: Some(made.expires),
+                key: Some(made.minted.token.expose().to_owned()),
+            })
         };
-        Ok(Created::nowhere(Json(given)))
+        let again = |id: &str| -> Answer<Given> {
+            let one = all(server, &caller)?.into_iter().find(|key| key.id == id).ok_or_else(Problem::not_found)?;
+            let Shown { id, name, permissions, created, expires, .. } = one;
+            Ok(Given { id, name, permissions, created, expires, key: None })
+        };
+        Ok(Created::nowhere(Json(caller.once.carry_out(server, make, again)?)))
     })
     .await
 }

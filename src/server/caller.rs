@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 
+use super::api::Once;
 use super::audit::{Actor, Event, Outcome};
 use super::bearer::{self, Known};
 use super::bridge::blocking;
@@ -74,6 +75,8 @@ pub(crate) struct Caller {
     pub(crate) actor: Actor,
     /// The job that it is, where no person calls.
     pub(crate) job: Option<Job>,
+    /// What what they make now is known by, should they ask again.
+    pub(crate) once: Once,
 }
 
 /// A job that was let in by a trust rule.
@@ -254,5 +257,5 @@ fn caller(server: &Server, known: &Known, standing: Standing, source: &Source) -
     }
     let granted = known.grant.permissions.clone();
     let permissions = granted.and(&role.permissions());
-    Ok(Caller { scope, person, role, permissions, granted, projects, actor, job })
+    Ok(Caller { scope, person, role, permissions, granted, projects, actor, job, once: Once::default() })
 }

@@ -7,7 +7,7 @@ use axum::http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::api::{Created, Done, Json, Seen, Tagged};
+use super::api::{Created, Creation, Done, Json, Seen, Tagged};
 use super::audit::{Event, Outcome};
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
@@ -22,7 +22,7 @@ use crate::vault::wire::{Amendment, Incoming, Note, Page, Shown, Told, scope};
 use crate::vault::{Change, New, Unfinished, Vault, VaultError};
 
 pub(crate) mod cursor;
-mod secrets;
+pub(super) mod secrets;
 mod values;
 mod verify;
 
@@ -74,7 +74,7 @@ pub(crate) fn routes() -> Vec<Route> {
 /// What is asked of a list.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+pub(super) struct Asked {
     /// So many at most; 50 unless it is said.
     #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
@@ -128,46 +128,45 @@ pub(super) fn seen(headers: &axum::http::HeaderMap) -> Answer<Option<i64>> {
     Ok(Seen::of(headers)?.0)
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Page>> {
+/// One page of the credentials.
+pub(super) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Page> {
     let limit = asked.limit.unwrap_or(USUAL);
     if !(1..=MOST).contains(&limit) {
         return Err(Problem::bad(format!("a limit is a number from 1 to {MOST}")));
     }
-    blocking(&server, move |server| {
-        server.tell(&caller.scope, &caller.actor, &Event::done("credential.list", ""))?;
-        let vault = server.vault(caller.scope.clone(), caller.actor.clone());
-        let of = |metadata| Ok::<_, VaultError>(Shown::of(&metadata, &Unfinished::default()));
-        if let Some(host) = &asked.host {
-            let items = vault.for_host(host)?.into_iter().map(of).collect::<Result<_, _>>()?;
-            return Ok(Json(Page { items, next: None }));
-        }
-        if let Some(name) = &asked.name {
-            let found = vault.find(&scope(asked.project.as_deref()), name)?;
-            let items = found.into_iter().map(of).collect::<Result<_, _>>()?;
-            return Ok(Json(Page { items, next: None }));
-        }
-        let after = asked.cursor.as_deref().map(|text| cursor::read(&server.keys, &caller.scope, text)).transpose()?;
-        let mut page = vault.page(&after.unwrap_or_default(), limit + 1)?;
-        let is_last = page.len() <= usize::try_from(limit).unwrap_or_default();
-        page.truncate(usize::try_from(limit).unwrap_or_default());
-        let next = match page.last() {
-            Some(last) if !is_last => Some(cursor::write(&server.keys, &caller.scope, &last.metadata)?),
-            _ => None,
-        };
-        let items = page.iter().map(|stored| Shown::of(&stored.metadata, &stored.rotation)).collect();
-        Ok(Json(Page { items, next }))
-    })
-    .await
+    server.tell(&caller.scope, &caller.actor, &Event::done("credential.list", ""))?;
+    let vault = server.vault(caller.scope.clone(), caller.actor.clone());
+    let of = |metadata| Ok::<_, VaultError>(Shown::of(&metadata, &Unfinished::default()));
+    if let Some(host) = &asked.host {
+        let items = vault.for_host(host)?.into_iter().map(of).collect::<Result<_, _>>()?;
+        return Ok(Page { items, next: None });
+    }
+    if let Some(name) = &asked.name {
+        let found = vault.find(&scope(asked.project.as_deref()), name)?;
+        let items = found.into_iter().map(of).collect::<Result<_, _>>()?;
+        return Ok(Page { items, next: None });
+    }
+    let after = asked.cursor.as_deref().map(|text| cursor::read(&server.keys, &caller.scope, text)).transpose()?;
+    let mut page = vault.page(&after.unwrap_or_default(), limit + 1)?;
+    let is_last = page.len() <= usize::try_from(limit).unwrap_or_default();
+    page.truncate(usize::try_from(limit).unwrap_or_default());
+    let next = match page.last() {
+        Some(last) if !is_last => Some(cursor::write(&server.keys, &caller.scope, &last.metadata)?),
+        _ => None,
+    };
+    let items = page.iter().map(|stored| Shown::of(&stored.metadata, &stored.rotation)).collect();
+    Ok(Page { items, next })
 }
 
-async fn create(
-    State(server): State<Arc<Server>>,
-    caller: Caller,
-    Json(incoming): Json<Incoming>,
-) -> Answer<Created<Tagged<Shown>>> {
-    blocking(&server, move |server| {
+async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Page>> {
+    blocking(&server, move |server| some(server, &caller, &asked).map(Json)).await
+}
+
+/// Stores a credential, or shows the one that was stored when the same was asked before.
+pub(super) fn make(server: &Server, caller: &Caller, incoming: Incoming) -> Answer<Tagged<Shown>> {
+    let make = || -> Answer<Tagged<Shown>> {
         caller.must(server, Permission::CredentialsWrite, incoming.project.as_deref())?;
-        let vault = server.vault(caller.scope, caller.actor);
+        let vault = server.vault(caller.scope.clone(), caller.actor.clone()).once(caller.once.clone());
         let name = incoming.name.clone().ok_or_else(|| Problem::invalid("a credential needs a name"))?;
         let scope = scope(incoming.project.as_deref());
         let kind = incoming.kind.as_deref().ok_or_else(|| Problem::invalid("a credential needs a kind"))?;
@@ -185,19 +184,61 @@ async fn create(
             replaces: None,
             retiring: incoming.retiring,
         })?;
-        Ok(Created::at(format!("{ALL}/{}", metadata.id), shown(&vault, &metadata.id)?))
+        shown(&vault, &metadata.id)
+    };
+    caller.once.carry_out(server, make, |id| one(server, caller, id))
+}
+
+async fn create(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    incoming: Creation<Incoming>,
+) -> Answer<Created<Tagged<Shown>>> {
+    let (caller, incoming) = incoming.of(caller);
+    blocking(&server, move |server| {
+        let made = make(server, &caller, incoming)?;
+        Ok(Created::at(format!("{ALL}/{}", made.body.id), made))
     })
     .await
 }
 
+/// One credential.
+pub(super) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Tagged<Shown>> {
+    let vault = server.vault(caller.scope.clone(), caller.actor.clone());
+    let stored = stored(&vault, id)?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("credential.show", &stored.metadata.id))?;
+    shown(&vault, id)
+}
+
 async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Tagged<Shown>> {
-    blocking(&server, move |server| {
-        let vault = server.vault(caller.scope.clone(), caller.actor.clone());
-        let stored = stored(&vault, &id)?;
-        server.tell(&caller.scope, &caller.actor, &Event::done("credential.show", &stored.metadata.id))?;
-        shown(&vault, &id)
-    })
-    .await
+    blocking(&server, move |server| one(server, &caller, &id)).await
+}
+
+/// Changes what is no value of a credential.
+pub(super) fn change(
+    server: &Server,
+    caller: &Caller,
+    id: &str,
+    wanted: Amendment,
+    seen: Option<i64>,
+) -> Answer<Tagged<Shown>> {
+    let (vault, stored) = permitted(server, caller, id, Permission::CredentialsWrite)?;
+    if let Some(project) = &wanted.project {
+        caller.must(server, Permission::CredentialsWrite, Some(project))?;
+    }
+    let mut change = Change {
+        name: wanted.name,
+        scope: wanted.project.as_deref().map(|project| scope(Some(project))),
+        tag: wanted.add_tags,
+        untag: wanted.remove_tags,
+        note: wanted.note,
+    };
+    if let Some(tags) = wanted.tags {
+        change.untag.extend(stored.metadata.tags.difference(&tags).cloned());
+        change.tag.extend(tags);
+    }
+    vault.amend_if(&stored.metadata, &change, seen)?;
+    shown(&vault, id)
 }
 
 async fn amend(
@@ -207,38 +248,19 @@ async fn amend(
     Seen(seen): Seen,
     Json(wanted): Json<Amendment>,
 ) -> Answer<Tagged<Shown>> {
-    blocking(&server, move |server| {
-        let (vault, stored) = permitted(server, &caller, &id, Permission::CredentialsWrite)?;
-        if let Some(project) = &wanted.project {
-            caller.must(server, Permission::CredentialsWrite, Some(project))?;
-        }
-        let mut change = Change {
-            name: wanted.name,
-            scope: wanted.project.as_deref().map(|project| scope(Some(project))),
-            tag: wanted.add_tags,
-            untag: wanted.remove_tags,
-            note: wanted.note,
-        };
-        if let Some(tags) = wanted.tags {
-            change.untag.extend(stored.metadata.tags.difference(&tags).cloned());
-            change.tag.extend(tags);
-        }
-        vault.amend_if(&stored.metadata, &change, seen)?;
-        shown(&vault, &id)
-    })
-    .await
+    blocking(&server, move |server| change(server, &caller, &id, wanted, seen)).await
 }
 
 /// What is asked of a removal.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Removal {
+pub(super) struct Removal {
     /// Whether it goes although something uses it.
     #[serde(default)]
     force: bool,
 }
 
-async fn delete(
+pub(super) async fn delete(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::api::{Created, Done, Json};
+use super::api::{Created, Creation, Done, Json};
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
@@ -73,8 +73,9 @@ struct Given {
     note: String,
     created: DateTime<Utc>,
     expires: DateTime<Utc>,
-    /// What makes a member of whoever opens it, once.
-    link: String,
+    /// What makes a member of whoever opens it, once. It is shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
 }
 
 /// An invitation that may still be accepted: never its link.
@@ -172,15 +173,33 @@ pub(crate) fn take_back(server: &Server, caller: &Caller, id: &str) -> Answer<()
 async fn create(
     State(server): State<Arc<Server>>,
     caller: Caller,
-    Json(wanted): Json<Wanted>,
+    wanted: Creation<Wanted>,
 ) -> Answer<Created<Json<Given>>> {
+    let (caller, wanted) = wanted.of(caller);
     let role = role(&wanted.role)?;
     blocking(&server, move |server| {
-        let Made { id, note, created, role, expires, link } = invite(server, &caller, role, &wanted.note)?;
-        let link = link.expose().to_owned();
-        Ok(Created::nowhere(Json(Given { id, role: role.word(), note, created, expires, link })))
+        let make = || -> Answer<Given> {
+            let Made { id, note, created, role, expires, link } = invite(server, &caller, role, &wanted.note)?;
+            let link = Some(link.expose().to_owned());
+            Ok(Given { id, role: role.word(), note, created, expires, link })
+        };
+        let given = caller.once.carry_out(server, make, |id| again(server, &caller, role, id))?;
+        Ok(Created::nowhere(Json(given)))
     })
     .await
+}
+
+/// An invitation that was made before, while it can be accepted.
+fn again(server: &Server, caller: &Caller, role: Role, id: &str) -> Answer<Given> {
+    let open = "SELECT note, created, expires FROM member_invitations \
+                WHERE org = $1 AND id = $2 AND spent IS NULL AND expires > $3";
+    let at = now().timestamp_millis();
+    let found = server.db.read(&caller.scope, |rows| rows.first(open, values![caller.scope.id(), id, at]))?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("invitation.show", id))?;
+    let mut row = found.ok_or_else(Problem::not_found)?;
+    let time = |at| DateTime::from_timestamp_millis(at).unwrap_or_default();
+    let (note, created, expires) = (row.text(0)?, time(row.int(1)?), time(row.int(2)?));
+    Ok(Given { id: id.to_owned(), role: role.word(), note, created, expires, link: None })
 }
 
 async fn list(

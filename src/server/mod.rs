@@ -15,6 +15,7 @@ mod caller;
 mod connections;
 mod connector;
 mod credential_configs;
+mod credentials;
 pub(crate) mod db;
 mod edge;
 mod error;

@@ -44,6 +44,7 @@ pub(crate) const KINDS: &[Known] = &[
     known("last-owner", 409, "an organization has one owner at least"),
     known("not-connected", 409, "nobody has signed in for the credential, or it was disconnected"),
     known("needs-reconnecting", 409, "the service does not renew the sign-in any more"),
+    known("gone", 410, "what the request made the first time is not there any more"),
     known("changed", 412, "it was changed by somebody else meanwhile"),
     known("too-long", 413, "the body is too long"),
     known("media-type", 415, "the body is of another type than this takes"),
@@ -54,6 +55,7 @@ pub(crate) const KINDS: &[Known] = &[
     known("no-sign-in", 422, "the credential comes of no sign-in"),
     known("no-secrets", 422, "no secrets are stored for the credential"),
     known("cannot-be-asked", 422, "the server can ask nobody about the credential"),
+    known("key-reused", 422, "the `Idempotency-Key` was used for another request"),
     known("slow-down", 429, "too many attempts; `Retry-After` says when to come back"),
     known("too-often", 429, "too many requests by the rate that `rate` names; `Retry-After` says when to come back"),
     known("internal", 500, "the server failed; its log tells more"),
@@ -243,6 +245,7 @@ impl From<DbError> for Problem {
     fn from(failure: DbError) -> Self {
         match failure {
             DbError::Taken => Self::new(StatusCode::CONFLICT, "name-taken", "the name is taken").about("name"),
+            DbError::Zero => Self::invalid("a text with a zero byte in it is not kept"),
             DbError::Shape => Self::internal(&failure),
             DbError::Full => Self::no_room(),
             _ => {

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::api::{Created, Done, Json, Seen, Tagged};
+use super::api::{Created, Creation, Done, Json, Seen, Tagged};
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
@@ -216,10 +216,12 @@ struct Wanted {
 async fn create(
     State(server): State<Arc<Server>>,
     caller: Caller,
-    Json(wanted): Json<Wanted>,
+    wanted: Creation<Wanted>,
 ) -> Answer<Created<Tagged<Shown>>> {
+    let (caller, wanted) = wanted.of(caller);
     blocking(&server, move |server| {
-        let project = make(server, &caller, &wanted.name)?;
+        let (make, again) = (|| make(server, &caller, &wanted.name), |id: &str| one(server, &caller, id));
+        let project = caller.once.carry_out(server, make, again)?;
         Ok(Created::at(format!("{ALL}/{}", project.id), project.tagged()))
     })
     .await

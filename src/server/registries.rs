@@ -9,7 +9,7 @@ use axum::http::Method;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::api::{Created, Done, Json, Seen, Tagged};
+use super::api::{Created, Creation, Done, Json, Seen, Tagged};
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
@@ -109,10 +109,12 @@ async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<
 async fn create(
     State(server): State<Arc<Server>>,
     caller: Caller,
-    Json(wanted): Json<Wanted>,
+    wanted: Creation<Wanted>,
 ) -> Answer<Created<Tagged<Shown>>> {
+    let (caller, wanted) = wanted.of(caller);
     blocking(&server, move |server| {
-        let registry = make(server, &caller, &wanted)?;
+        let (make, again) = (|| make(server, &caller, &wanted), |id: &str| one(server, &caller, id));
+        let registry = caller.once.carry_out(server, make, again)?;
         Ok(Created::at(format!("{ALL}/{}", registry.id), registry.tagged()))
     })
     .await

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::api::Once;
 use super::audit::{self, Actor, Event, Together, server_scope};
 use super::db::{Database, DbError, OrgScope, Reach, Rows, values};
 use super::error::ServeError;
@@ -144,6 +145,7 @@ impl Work<'_> {
             together: &self.together,
             scope: self.one.scope.clone(),
             actor: operator(),
+            once: Once::default(),
             now,
         }
     }

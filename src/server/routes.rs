@@ -13,8 +13,8 @@ use super::api::{self, Operation, Told};
 use super::caller::{Access, admit};
 use super::state::Server;
 use super::{
-    api_keys, audit, connections, credential_configs, edge, health, invitations, members, oauth, organizations, portal,
-    projects, registries, trust, workspaces,
+    api_keys, audit, connections, credential_configs, credentials, edge, health, invitations, members, oauth,
+    organizations, portal, projects, registries, trust, workspaces,
 };
 
 /// The longest body: the largest secrets there are.
@@ -85,6 +85,7 @@ pub(crate) fn all() -> Vec<Route> {
         oauth::routes(),
         credential_configs::routes(),
         connections::routes(),
+        credentials::routes(),
         api_keys::routes(),
         organizations::routes(),
         members::routes(),

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Semaphore;
 use url::Url;
 
+use super::api::Once;
 use super::audit::{Actor, Event, Together};
 use super::db::{Database, OrgScope};
 use super::keys::Keys;
@@ -71,7 +72,8 @@ impl Server {
 
     /// The vault of an organization, as one caller sees it.
     pub(crate) fn vault(&self, scope: OrgScope, actor: Actor) -> OrgVault<'_> {
-        OrgVault { db: &self.db, keys: &self.keys, together: &self.together, scope, actor, now }
+        let once = Once::default();
+        OrgVault { db: &self.db, keys: &self.keys, together: &self.together, scope, actor, once, now }
     }
 
     /// Tells what changed nothing.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::api;
 use super::bridge::blocking;
 use super::db::{Database, DbError, Reach, values};
 use super::state::{Server, now};
@@ -28,8 +29,9 @@ fn sweep(db: &Database, now: DateTime<Utc>) -> Result<(), DbError> {
         rows.execute("DELETE FROM codes WHERE expires < $1", values![before])?;
         rows.execute("DELETE FROM tokens WHERE expires < $1", values![before])?;
         rows.execute("DELETE FROM attempts WHERE last < $1", values![before])?;
-        Ok(())
-    })
+        Ok::<_, DbError>(())
+    })?;
+    api::sweep(db, now)
 }
 
 /// Removes what is over, now and every hour.

@@ -24,7 +24,7 @@ pub(crate) fn hold(rows: &mut dyn Rows, scope: &OrgScope) -> Result<(), DbError>
 }
 
 /// Runs a change while nobody else changes the organization; `work` is given the caller as they stand at that moment.
-/// What was done is told, and so is what was refused.
+/// What was done is told, and so is what was refused; what was made is kept for whoever asks for it once more.
 pub(crate) fn alone<T>(
     server: &Server,
     caller: &Caller,
@@ -35,6 +35,9 @@ pub(crate) fn alone<T>(
         hold(rows, &caller.scope)?;
         let standing = caller.standing(rows)?;
         let done = work(rows, &standing)?;
+        if !event.object.is_empty() {
+            caller.once.keep(rows, event.object)?;
+        }
         audit::append(rows, &server.keys, &caller.scope, &caller.actor, event, now())?;
         Ok(done)
     });

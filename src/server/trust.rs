@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::api::{Created, Done, Json, Seen, Tagged};
+use super::api::{Created, Creation, Done, Json, Seen, Tagged};
 use super::audit::{Event, Outcome};
 use super::bearer;
 use super::bridge::blocking;
@@ -298,10 +298,12 @@ async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<
 async fn create(
     State(server): State<Arc<Server>>,
     caller: Caller,
-    Json(written): Json<Written>,
+    written: Creation<Written>,
 ) -> Answer<Created<Tagged<Shown>>> {
+    let (caller, written) = written.of(caller);
     blocking(&server, move |server| {
-        let rule = make(server, &caller, written)?;
+        let (make, again) = (|| make(server, &caller, written), |id: &str| one(server, &caller, id));
+        let rule = caller.once.carry_out(server, make, again)?;
         Ok(Created::at(format!("{ALL}/{}", rule.id), tagged(&rule)))
     })
     .await

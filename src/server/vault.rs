@@ -7,6 +7,7 @@
 
 use chrono::{DateTime, Utc};
 
+use super::api::Once;
 use super::audit::{self, Actor, Event, Outcome, Together};
 use super::db::{Database, DbError, OrgScope, Row, Rows, Value, values};
 use super::keys::{KeyError, Keys};
@@ -42,6 +43,8 @@ pub(crate) struct OrgVault<'s> {
     pub(crate) scope: OrgScope,
     /// Who works with it, for the audit.
     pub(crate) actor: Actor,
+    /// What a credential that is made is known by, should the same be asked again.
+    pub(crate) once: Once,
     /// The clock.
     pub(crate) now: fn() -> DateTime<Utc>,
 }
@@ -68,6 +71,11 @@ impl From<KeyError> for VaultError {
 }
 
 impl OrgVault<'_> {
+    /// The same, which makes something once.
+    pub(crate) fn once(self, once: Once) -> Self {
+        Self { once, ..self }
+    }
+
     /// One page of the credentials after a project and a name, by project and name.
     pub(crate) fn page(&self, after: &(String, String), limit: i64) -> Result<Vec<Stored>, VaultError> {
         let page = concat!(

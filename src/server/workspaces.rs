@@ -7,7 +7,7 @@ use axum::http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::api::{Created, Done, Json, Seen, Tagged};
+use super::api::{Created, Creation, Done, Json, Seen, Tagged};
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
@@ -132,10 +132,12 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
 async fn create(
     State(server): State<Arc<Server>>,
     caller: Caller,
-    Json(wanted): Json<Wanted>,
+    wanted: Creation<Wanted>,
 ) -> Answer<Created<Tagged<Shown>>> {
+    let (caller, wanted) = wanted.of(caller);
     blocking(&server, move |server| {
-        let workspace = make(server, &caller, &wanted)?;
+        let (make, again) = (|| make(server, &caller, &wanted), |id: &str| one(server, &caller, id));
+        let workspace = caller.once.carry_out(server, make, again)?;
         Ok(Created::at(format!("{ALL}/{}", workspace.id), workspace.tagged()))
     })
     .await

@@ -66,7 +66,7 @@ pub struct Page {
 }
 
 /// A credential, or new values for one, on the way to a server.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the members of the JSON, named as the metadata names them")]

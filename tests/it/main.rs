@@ -140,6 +140,7 @@ mod server {
     mod registries_seen;
     mod rotation;
     mod running;
+    mod schemathesis;
     mod served;
     mod tampered;
     mod team;

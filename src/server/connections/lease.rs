@@ -121,6 +121,7 @@ impl Lease {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::api::Once;
     use crate::server::audit::{Actor, Together};
     use crate::server::db::tests::Scratch;
     use crate::server::vault::OrgVault;
@@ -134,7 +135,15 @@ mod tests {
         let (scope, actor) = (scratch.org.clone(), Actor::default());
         let together = Together::default();
         let now_of = crate::server::state::now;
-        let vault = OrgVault { db: &scratch.db, keys: &scratch.keys, together: &together, scope, actor, now: now_of };
+        let vault = OrgVault {
+            db: &scratch.db,
+            keys: &scratch.keys,
+            together: &together,
+            scope,
+            actor,
+            once: Once::default(),
+            now: now_of,
+        };
         let id = vault.put(New::named("db", variables(&[("A", "1")]))).unwrap().id;
         let take_despite = |seconds: i64, despite: Despite| {
             let at = now + TimeDelta::seconds(seconds);

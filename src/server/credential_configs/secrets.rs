@@ -82,6 +82,47 @@ fn told(metadata: &Metadata) -> Value {
     told
 }
 
+/// Stores new values in the place of old ones, if they are still as they were seen.
+pub(in crate::server) fn replace(
+    server: &Server,
+    caller: &Caller,
+    id: &str,
+    incoming: Incoming,
+    seen: Option<i64>,
+) -> Answer<Tagged<Shown>> {
+    let (vault, stored) = permitted(server, caller, id, Permission::CredentialsWrite)?;
+    let version = incoming.version.is_some_and(|version| version != stored.metadata.version);
+    if version || seen.is_some_and(|revision| revision != stored.revision) {
+        return Err(Problem::changed());
+    }
+    if incoming.name.is_some() || incoming.project.is_some() {
+        return Err(Problem::invalid("name and project are changed by PATCH"));
+    }
+    let data = incoming.data.ok_or_else(|| Problem::invalid("there are no secrets under `data`"))?;
+    let old = stored.metadata;
+    if incoming.renewal && is_sign_in(old.kind) {
+        return Err(Problem::invalid("the server renews and ends what comes of a sign-in itself"));
+    }
+    if incoming.renewal {
+        vault.renew(&Credential { metadata: old, secrets: data }, incoming.expires)?;
+        return shown(&vault, id);
+    }
+    let kind = incoming.kind.as_deref().map_or(Ok(old.kind), values::kind)?;
+    let fields = values::next(&old, kind, incoming.fields, data)?;
+    vault.put(New {
+        name: String::new(),
+        scope: old.scope.clone(),
+        fields,
+        expires: incoming.expires,
+        tags: incoming.tags.unwrap_or_else(|| old.tags.clone()),
+        note: incoming.note.unwrap_or_else(|| old.note.clone()),
+        verdict: incoming.verdict.as_ref().and_then(Told::verdict),
+        replaces: Some(old),
+        retiring: incoming.retiring,
+    })?;
+    shown(&vault, id)
+}
+
 pub(super) async fn put(
     State(server): State<Arc<Server>>,
     caller: Caller,
@@ -89,38 +130,5 @@ pub(super) async fn put(
     Seen(seen): Seen,
     Json(incoming): Json<Incoming>,
 ) -> Answer<Tagged<Shown>> {
-    blocking(&server, move |server| {
-        let (vault, stored) = permitted(server, &caller, &id, Permission::CredentialsWrite)?;
-        let version = incoming.version.is_some_and(|version| version != stored.metadata.version);
-        if version || seen.is_some_and(|revision| revision != stored.revision) {
-            return Err(Problem::changed());
-        }
-        if incoming.name.is_some() || incoming.project.is_some() {
-            return Err(Problem::invalid("name and project are changed by PATCH"));
-        }
-        let data = incoming.data.ok_or_else(|| Problem::invalid("there are no secrets under `data`"))?;
-        let old = stored.metadata;
-        if incoming.renewal && is_sign_in(old.kind) {
-            return Err(Problem::invalid("the server renews and ends what comes of a sign-in itself"));
-        }
-        if incoming.renewal {
-            vault.renew(&Credential { metadata: old, secrets: data }, incoming.expires)?;
-            return shown(&vault, &id);
-        }
-        let kind = incoming.kind.as_deref().map_or(Ok(old.kind), values::kind)?;
-        let fields = values::next(&old, kind, incoming.fields, data)?;
-        vault.put(New {
-            name: String::new(),
-            scope: old.scope.clone(),
-            fields,
-            expires: incoming.expires,
-            tags: incoming.tags.unwrap_or_else(|| old.tags.clone()),
-            note: incoming.note.unwrap_or_else(|| old.note.clone()),
-            verdict: incoming.verdict.as_ref().and_then(Told::verdict),
-            replaces: Some(old),
-            retiring: incoming.retiring,
-        })?;
-        shown(&vault, &id)
-    })
-    .await
+    blocking(&server, move |server| replace(server, &caller, &id, incoming, seen)).await
 }

@@ -9,6 +9,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0020_audit.sql"),
     include_str!("migrations/0030_portal.sql"),
     include_str!("migrations/0040_identity.sql"),
+    include_str!("migrations/0050_once.sql"),
     include_str!("migrations/0070_registries.sql"),
     include_str!("migrations/0120_connect.sql"),
 ];

@@ -266,6 +266,7 @@ fn told(cause: &postgres::Error) -> DbError {
     let message = Reason(clean(said.message()));
     match said.code().code() {
         "23505" => DbError::Taken,
+        "22021" => DbError::Zero,
         "53100" => DbError::Full,
         "40001" | "40P01" | "55P03" => DbError::Busy,
         class if ["08", "28", "53", "57"].iter().any(|known| class.starts_with(known)) => DbError::Unreachable(message),

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use super::page::Page;
 use super::session::{SignedIn, Visitor, same_origin, sign_in_first};
 use crate::secret::Secret;
+use crate::server::api::Once;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::caller::{Access, Caller};
@@ -203,6 +204,7 @@ async fn member(
         granted: Permissions::all(),
         projects,
         job: None,
+        once: Once::default(),
         actor: signed_in.actor(&myself.source),
     };
     let may = if anywhere { caller.most().has(needed) } else { caller.may(needed, None) };

@@ -60,6 +60,9 @@ impl OrgVault<'_> {
                 Some(old) => self.replace(rows, old, &mut metadata, retiring.as_deref(), &scopes)?,
             }
             self.put_hosts(rows, &metadata)?;
+            if replaces.is_none() {
+                self.once.keep(rows, &metadata.id)?;
+            }
             self.seal_in(rows, &metadata, &secrets)
         })
         .map_err(|failure| taken(failure, &metadata.name))?;

@@ -21,7 +21,8 @@ fn together() -> &'static Together {
 impl Whole {
     fn of(scratch: &Scratch) -> OrgVault<'_> {
         let (scope, actor) = (scratch.org.clone(), Actor::default());
-        OrgVault { db: &scratch.db, keys: &scratch.keys, together: together(), scope, actor, now }
+        let once = Once::default();
+        OrgVault { db: &scratch.db, keys: &scratch.keys, together: together(), scope, actor, once, now }
     }
 }
 
