@@ -262,8 +262,8 @@ class Sqlite:
 
 
 class Postgres:
-    """A private cluster, with `pgbench` for the database alone."""
-    callers = CALLERS
+    """A private cluster, with `pgbench` for the database alone: as many at a time as lanyard has connections."""
+    callers = (1, 16)
 
     def __init__(self, folder):
         self.folder = os.path.join(folder, "postgres")
