@@ -15,6 +15,8 @@ const LENGTH: usize = 32;
 /// The longest passphrase, in bytes, and the shortest.
 const LONGEST: usize = 1024;
 const SHORTEST: usize = 12;
+/// What is kept for somebody who has none.
+pub(crate) const NONE: &str = "";
 /// What is hashed for a login that nobody has, so that the answer takes as long.
 const NOBODY: &str = "$argon2id$v=19$m=65536,t=3,p=1$bGFueWFyZCBub2JvZHkuLg$\
                       AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -46,8 +48,10 @@ pub(crate) fn hash(passphrase: &Secret) -> Option<String> {
     Some(format!("$argon2id$v=19$m={MEMORY},t={PASSES},p=1${salt}${made}"))
 }
 
-/// Whether this is the passphrase. Without a hash to compare with, it takes as long and is not.
+/// Whether this is the passphrase. Without a hash to compare with, it takes as long and is not: neither for a login that
+/// nobody has, nor for somebody who has no passphrase.
 pub(crate) fn is_right(passphrase: &Secret, kept: Option<&str>) -> bool {
+    let kept = kept.filter(|kept| *kept != NONE);
     let compared = compare(passphrase, kept.unwrap_or(NOBODY)).unwrap_or(false);
     compared && kept.is_some()
 }

@@ -29,11 +29,13 @@ pub(crate) enum Permission {
     TrustManage,
     /// See what happened in the organization.
     AuditRead,
+    /// Decide by which outside issuers people sign in to the organization.
+    UpstreamsManage,
 }
 
 impl Permission {
     /// Every permission.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::CredentialsRead,
         Self::CredentialsWrite,
         Self::CredentialsVerify,
@@ -46,6 +48,7 @@ impl Permission {
         Self::OrganizationsCreate,
         Self::TrustManage,
         Self::AuditRead,
+        Self::UpstreamsManage,
     ];
 
     /// The word.
@@ -63,6 +66,7 @@ impl Permission {
             Self::OrganizationsCreate => "organizations.create",
             Self::TrustManage => "trust.manage",
             Self::AuditRead => "audit.read",
+            Self::UpstreamsManage => "upstreams.manage",
         }
     }
 
@@ -81,6 +85,7 @@ impl Permission {
             Self::OrganizationsCreate => "Make further organizations",
             Self::TrustManage => "Decide which jobs of outside services are let in",
             Self::AuditRead => "See what happened in the organization, and who did it",
+            Self::UpstreamsManage => "Decide by which outside issuers people sign in",
         }
     }
 
@@ -92,7 +97,7 @@ impl Permission {
                 Role::Member
             }
             Self::MembersManage | Self::ProjectsManage | Self::TrustManage | Self::AuditRead => Role::Admin,
-            Self::OrganizationsCreate => Role::Owner,
+            Self::OrganizationsCreate | Self::UpstreamsManage => Role::Owner,
         }
     }
 }

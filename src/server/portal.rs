@@ -9,19 +9,23 @@ use super::caller::Access;
 use super::routes::Route;
 
 mod credentials;
-mod half;
+pub(crate) mod half;
 mod home;
 pub(crate) mod inside;
 mod keys;
 mod own;
 pub(crate) mod page;
+mod passkeys;
 mod second_factor;
 mod session;
 mod set_up;
 mod shell;
 mod sign_in;
+mod upstreams;
+mod ways;
 
-pub(crate) use session::{SignedIn, Visitor, same_origin, set_cookie, sign_in_first};
+pub(crate) use session::{SignedIn, Visitor, errand, local_path, same_origin, set_cookie, set_errand, sign_in_first};
+pub(crate) use shell::hidden;
 
 pub(crate) fn routes() -> Vec<Route> {
     let ways_in = vec![
@@ -35,5 +39,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new(Method::GET, second_factor::PATH, Access::Page, second_factor::show),
         Route::new(Method::POST, second_factor::PATH, Access::Page, second_factor::submit),
     ];
-    [ways_in, own::routes(), credentials::routes(), keys::routes()].into_iter().flatten().collect()
+    [ways_in, own::routes(), ways::routes(), passkeys::routes(), credentials::routes(), keys::routes(), upstreams::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

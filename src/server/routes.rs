@@ -13,7 +13,7 @@ use super::caller::{Access, admit};
 use super::state::Server;
 use super::{
     api_keys, audit, credential_configs, edge, health, invitations, members, oauth, organizations, portal, projects,
-    trust, workspaces,
+    trust, upstream, workspaces,
 };
 
 /// The longest body: the largest secrets there are.
@@ -53,6 +53,7 @@ fn all() -> Vec<Route> {
         projects::routes(),
         workspaces::routes(),
         trust::routes(),
+        upstream::routes(),
         audit::routes(),
     ]
     .into_iter()

@@ -125,6 +125,8 @@ mod server {
     mod running;
     mod served;
     mod team;
+    mod upstream;
+    mod upstream_refused;
 }
 mod settings;
 mod shells;

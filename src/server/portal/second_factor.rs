@@ -23,6 +23,8 @@ use crate::server::totp;
 
 /// Where it is.
 pub(super) const PATH: &str = "/second-factor";
+/// What somebody is told who has come by an issuer, and wants to change how they sign in without it.
+pub(super) const GUEST: &str = "You came by an issuer. Sign in with your passphrase or a passkey to change this.";
 const WRONG: &str = "This code is not right, or was used already.";
 
 #[derive(Deserialize)]
@@ -65,6 +67,9 @@ pub(super) async fn submit(
     let Some(signed_in) = visitor.signed_in.filter(|signed_in| signed_in.has_sent(&given.word)) else {
         return Ok(sign_in_first(PATH));
     };
+    if signed_in.is_guest {
+        return Ok(Page::refusal(StatusCode::FORBIDDEN, GUEST).into_response());
+    }
     let (source, of) = (visitor.source, signed_in.clone());
     let done = blocking(&server, move |server| step(server, &of, &given, &source)).await;
     Ok(match done {

@@ -18,6 +18,7 @@ const COLOURS: usize = 8;
 pub(super) enum Place {
     Credentials,
     Keys,
+    Upstreams,
 }
 
 impl Inside {
@@ -26,6 +27,9 @@ impl Inside {
         let mut links = vec![(Place::Credentials, "credentials", "Credentials")];
         if self.may(Permission::KeysManage) {
             links.push((Place::Keys, "keys", "API keys"));
+        }
+        if self.may(Permission::UpstreamsManage) {
+            links.push((Place::Upstreams, "upstreams", "Sign-in"));
         }
         let links: String =
             links.into_iter().map(|(place, rest, title)| link(&self.path(rest), title, place == at)).collect();
@@ -68,7 +72,7 @@ pub(super) fn word(signed_in: &SignedIn) -> String {
 }
 
 /// A hidden field.
-pub(super) fn hidden(name: &str, value: &str) -> String {
+pub(crate) fn hidden(name: &str, value: &str) -> String {
     format!("<input type=\"hidden\" name=\"{}\" value=\"{}\">", Text(name), Text(value))
 }
 

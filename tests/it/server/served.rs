@@ -213,6 +213,11 @@ impl Browser {
         self.cookie.as_deref()
     }
 
+    /// Has it hold this session.
+    pub fn keep(&mut self, cookie: &str) {
+        self.cookie = Some(cookie.to_owned());
+    }
+
     fn headers(&self) -> Vec<String> {
         self.cookie.iter().map(|cookie| format!("Cookie: other=1; {cookie}")).collect()
     }

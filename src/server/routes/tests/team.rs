@@ -40,6 +40,7 @@ impl Played {
             "invitations" => &self.invitation,
             "workspaces" => &self.workspace,
             "trust-rules" => &self.rule,
+            "upstreams" => &self.upstream,
             _ => &self.id,
         };
         path.replace("{id}", id)
