@@ -5,9 +5,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::audit::Actor;
 use super::db::{DbError, OrgScope, Rows, values};
 use super::keys::{KeyError, Keys};
-use super::{passkey, passphrase};
 use super::permission::{Permission, Permissions, Role};
 use super::token::{self, Kind, Minted};
+use super::{passkey, passphrase};
 use crate::vault::id;
 
 /// A session ends after so long without use, and in any case.

@@ -16,6 +16,7 @@ mod keys;
 mod own;
 pub(crate) mod page;
 mod passkeys;
+mod prove;
 mod second_factor;
 mod session;
 mod set_up;
@@ -39,8 +40,17 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new(Method::GET, second_factor::PATH, Access::Page, second_factor::show),
         Route::new(Method::POST, second_factor::PATH, Access::Page, second_factor::submit),
     ];
-    [ways_in, own::routes(), ways::routes(), passkeys::routes(), credentials::routes(), keys::routes(), upstreams::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        ways_in,
+        own::routes(),
+        ways::routes(),
+        passkeys::routes(),
+        prove::routes(),
+        credentials::routes(),
+        keys::routes(),
+        upstreams::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -25,6 +25,8 @@ pub(crate) struct Route {
     path: &'static str,
     access: Access,
     handler: MethodRouter<Arc<Server>>,
+    /// Where whoever has to show once more who they are comes back to.
+    fresh: Option<&'static str>,
 }
 
 impl Route {
@@ -36,7 +38,12 @@ impl Route {
         handler: impl Handler<T, Arc<Server>>,
     ) -> Self {
         let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::TRACE);
-        Self { method, path, access, handler: on(filter, handler) }
+        Self { method, path, access, handler: on(filter, handler), fresh: None }
+    }
+
+    /// The same for whoever has just shown who they are; others do so first, and then come back to this page.
+    pub(crate) fn freshly(self, back: &'static str) -> Self {
+        Self { fresh: Some(back), ..self }
     }
 }
 
@@ -69,8 +76,8 @@ pub fn table() -> Vec<(String, &'static str, &'static str)> {
 /// All of them as one service.
 pub(crate) fn router(server: Arc<Server>) -> Router {
     let mut router = Router::new();
-    for Route { path, access, handler, .. } in all() {
-        let admitted = handler.route_layer(from_fn_with_state((Arc::clone(&server), access), admit));
+    for Route { path, access, handler, fresh, .. } in all() {
+        let admitted = handler.route_layer(from_fn_with_state((Arc::clone(&server), access, fresh), admit));
         router = router.route(path, admitted);
     }
     router

@@ -1,6 +1,8 @@
 //! The public key of a passkey (RFC 9052 section 7, RFC 8152 section 13): ES256, EdDSA with Ed25519, RS256.
 
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey};
+use aws_lc_rs::signature::{
+    ECDSA_P256_SHA256_ASN1, ED25519, RSA_PKCS1_2048_8192_SHA256, RsaPublicKeyComponents, UnparsedPublicKey,
+};
 use minicbor::Decoder;
 
 use super::webauthn::Refused;
@@ -14,7 +16,10 @@ pub(super) enum PublicKey {
     /// A point on P-256, not compressed.
     Es256(Vec<u8>),
     Ed25519(Vec<u8>),
-    Rs256 { modulus: Vec<u8>, exponent: Vec<u8> },
+    Rs256 {
+        modulus: Vec<u8>,
+        exponent: Vec<u8>,
+    },
 }
 
 /// What a key may have: its kind, its algorithm, and what it is made of. Everything else is refused.

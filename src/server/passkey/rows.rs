@@ -79,13 +79,7 @@ impl Passkey {
         let note = "UPDATE passkeys SET counted = $3, backed_up = $4, used = $5 WHERE id = $1 AND counted = $2";
         let noted = rows.execute(
             note,
-            values![
-                &self.id,
-                i64::from(self.count),
-                i64::from(count),
-                i64::from(backed_up),
-                now.timestamp_millis(),
-            ],
+            values![&self.id, i64::from(self.count), i64::from(count), i64::from(backed_up), now.timestamp_millis(),],
         )?;
         Ok(noted > 0)
     }

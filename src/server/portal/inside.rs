@@ -11,6 +11,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::page::Page;
+use super::prove;
 use super::session::{SignedIn, Visitor, same_origin, sign_in_first};
 use crate::secret::Secret;
 use crate::server::audit::{self, Event, Outcome};
@@ -107,15 +108,27 @@ macro_rules! put_by_admit {
 
 put_by_admit!(Inside, Myself, Sent);
 
-/// Goes before every handler of such a page. Without a permission, it is a page of the person's own.
-pub(crate) async fn admit(server: &Arc<Server>, needed: Option<Permission>, request: Request, next: Next) -> Response {
-    match let_in(server, needed, request).await {
+/// Goes before every handler of such a page. Without a permission, it is a page of the person's own; with `fresh`, it is
+/// for whoever has just shown who they are, and others come back to that page.
+pub(crate) async fn admit(
+    server: &Arc<Server>,
+    needed: Option<Permission>,
+    fresh: Option<&'static str>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match let_in(server, needed, fresh, request).await {
         Ok(request) => as_page(next.run(request).await).await,
         Err(response) => as_page(response).await,
     }
 }
 
-async fn let_in(server: &Arc<Server>, needed: Option<Permission>, request: Request) -> Result<Request, Response> {
+async fn let_in(
+    server: &Arc<Server>,
+    needed: Option<Permission>,
+    fresh: Option<&'static str>,
+    request: Request,
+) -> Result<Request, Response> {
     let (mut parts, body) = request.into_parts();
     let visitor = Visitor::from_request_parts(&mut parts, server).await.map_err(IntoResponse::into_response)?;
     let is_form = parts.method == Method::POST;
@@ -139,12 +152,23 @@ async fn let_in(server: &Arc<Server>, needed: Option<Permission>, request: Reque
         };
         parts.extensions.insert(sent);
     }
+    if let Some(back) = fresh
+        && !myself.signed_in.is_fresh(now())
+    {
+        return Err(prove::first(&filled(back, &mut parts, server).await));
+    }
     if let Some(inside) = inside {
         parts.extensions.insert(inside);
     }
     parts.extensions.insert(myself);
     // What a form held is in `Sent`; the other ways to ask have nothing to say in a body.
     Ok(Request::from_parts(parts, Body::empty()))
+}
+
+/// A path with what stands in the place of its names now.
+async fn filled(path: &str, parts: &mut Parts, server: &Arc<Server>) -> String {
+    let Ok(params) = RawPathParams::from_request_parts(parts, server).await else { return "/".into() };
+    params.iter().fold(path.to_owned(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value))
 }
 
 /// Who it is in the organization of the path. One that they are not in is not there.

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::inside::{Myself, Sent, sentence};
 use super::page::{Page, Text, sent_on};
+use super::prove;
 use super::session::{end_cookie, set_cookie};
 use super::shell::{alert, time, word};
 use crate::secret::Secret;
@@ -149,6 +150,11 @@ async fn end(State(server): State<Arc<Server>>, myself: Myself, Path(One { id })
 }
 
 async fn change(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -> Answer<Response> {
+    // Whoever has one shows by it who they are.
+    let is_first = sent.filled("old").is_none();
+    if is_first && !myself.signed_in.is_fresh(now()) {
+        return Ok(prove::first("/account"));
+    }
     let _turn = server.stretching.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     blocking(&server, move |server| {
         let none = Secret::new(String::new());
@@ -181,7 +187,7 @@ fn replace(server: &Server, myself: &Myself, old: &Secret, new: &Secret) -> Answ
         attempt.refuse_early(rows, now())?;
         Ok(people::by_login(rows, &person.login)?.map(|(_, kept)| kept))
     })?;
-    // Whoever has none yet was asked otherwise who they are.
+    // Whoever has none yet has just shown otherwise who they are.
     let is_first = kept.as_deref() == Some(passphrase::NONE) && myself.signed_in.is_fresh(now());
     if !is_first && !passphrase::is_right(old, kept.as_deref()) {
         server.db.write(|rows| -> Answer<()> {

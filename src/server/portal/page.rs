@@ -46,7 +46,14 @@ pub(crate) struct Page {
 impl Page {
     /// A page with this title and content, whose texts are escaped already.
     pub(crate) fn new(title: impl Into<Cow<'static, str>>, body: String) -> Self {
-        Self { status: StatusCode::OK, title: title.into(), body, form_action: "'self'".into(), navigation: None, has_script: false }
+        Self {
+            status: StatusCode::OK,
+            title: title.into(),
+            body,
+            form_action: "'self'".into(),
+            navigation: None,
+            has_script: false,
+        }
     }
 
     /// The same with another status.

@@ -44,9 +44,9 @@ const TOO_LATE: &str = "This page was used already, or is too old. Go back and b
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/passkey.js", Access::Anyone, script),
-        Route::new(Method::POST, "/account/passkeys/new", Access::Personal, begin),
-        Route::new(Method::POST, ADD, Access::Personal, add),
-        Route::new(Method::POST, "/account/passkeys/{id}/remove", Access::Personal, remove),
+        Route::new(Method::POST, "/account/passkeys/new", Access::Personal, begin).freshly(ways::PATH),
+        Route::new(Method::POST, ADD, Access::Personal, add).freshly(ways::PATH),
+        Route::new(Method::POST, "/account/passkeys/{id}/remove", Access::Personal, remove).freshly(ways::PATH),
         Route::new(Method::POST, "/sign-in/passkey", Access::Page, ask),
         Route::new(Method::POST, ANSWER, Access::Page, answer),
         Route::new(Method::POST, "/sign-in/code/passkey", Access::Page, ask_second),
@@ -274,12 +274,7 @@ async fn answer(
     })
 }
 
-fn sign_in_by(
-    server: &Server,
-    given: &Given,
-    source: &Source,
-    former: Option<&str>,
-) -> Answer<Result<Secret, String>> {
+fn sign_in_by(server: &Server, given: &Given, source: &Source, former: Option<&str>) -> Answer<Result<Secret, String>> {
     let guessed = token::parse(given.question.expose()).map_or_else(|| "?".into(), |parsed| parsed.id);
     let attempt = Attempt::at("passkey", &guessed, source.address);
     server.db.read(|rows| attempt.refuse_early(rows, now()))?;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::page::{Page, Text};
+use super::prove;
 use super::session::{SignedIn, Visitor, same_origin, sign_in_first};
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
@@ -69,6 +70,9 @@ pub(super) async fn submit(
     };
     if signed_in.is_guest {
         return Ok(Page::refusal(StatusCode::FORBIDDEN, GUEST).into_response());
+    }
+    if !signed_in.is_fresh(now()) {
+        return Ok(prove::first(PATH));
     }
     let (source, of) = (visitor.source, signed_in.clone());
     let done = blocking(&server, move |server| step(server, &of, &given, &source)).await;

@@ -8,9 +8,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::{half, passkeys};
 use super::page::{Page, Text, sent_on};
 use super::session::{Visitor, end_cookie, local_path, same_origin, set_cookie};
+use super::{half, passkeys};
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Actor, Event, Outcome};

@@ -24,11 +24,13 @@ pub(super) fn routes() -> Vec<Route> {
     let manage = Access::Inside(Permission::UpstreamsManage);
     vec![
         Route::new(Method::GET, "/portal/{org}/upstreams", manage, list),
-        Route::new(Method::POST, "/portal/{org}/upstreams", manage, create),
+        Route::new(Method::POST, "/portal/{org}/upstreams", manage, create).freshly("/portal/{org}/upstreams"),
         Route::new(Method::GET, "/portal/{org}/upstreams/{id}", manage, show),
-        Route::new(Method::POST, "/portal/{org}/upstreams/{id}", manage, change),
+        Route::new(Method::POST, "/portal/{org}/upstreams/{id}", manage, change)
+            .freshly("/portal/{org}/upstreams/{id}"),
         Route::new(Method::GET, "/portal/{org}/upstreams/{id}/delete", manage, ask),
-        Route::new(Method::POST, "/portal/{org}/upstreams/{id}/delete", manage, delete),
+        Route::new(Method::POST, "/portal/{org}/upstreams/{id}/delete", manage, delete)
+            .freshly("/portal/{org}/upstreams/{id}"),
     ]
 }
 

@@ -28,8 +28,8 @@ pub(super) const PATH: &str = "/account/sign-in";
 pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, PATH, Access::Personal, show),
-        Route::new(Method::POST, "/account/upstreams/{id}/link", Access::Personal, link),
-        Route::new(Method::POST, "/account/upstreams/{id}/unlink", Access::Personal, unlink),
+        Route::new(Method::POST, "/account/upstreams/{id}/link", Access::Personal, link).freshly(PATH),
+        Route::new(Method::POST, "/account/upstreams/{id}/unlink", Access::Personal, unlink).freshly(PATH),
     ]
 }
 

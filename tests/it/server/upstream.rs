@@ -328,7 +328,7 @@ fn a_group_gives_a_role_as_long_as_it_is_said() {
     scene.issuer.will(|plan| plan.userinfo = json!({ "sub": "bob", "realm": { "groups": "dev" } }));
     scene.home(&scene.come(&bob, &[]));
     // Whoever was removed stays out, whatever the issuer says.
-    scene.owner.run(&["members", "remove", "bob"]).ends(0);
+    scene.owner.run(&["members", "remove", "bob", "--yes"]).ends(0);
     let removed = scene.come(&bob, &[]);
     assert!(removed.status() == 403 && removed.text().contains("invitation"), "{}", removed.text());
     let invitation = scene.invite();

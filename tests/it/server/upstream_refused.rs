@@ -17,7 +17,10 @@ fn scene() -> Scene {
 
 fn denied(scene: &Scene) -> Vec<Value> {
     let entries = scene.served.entries().into_iter();
-    entries.filter(|entry| entry["action"] == "sign-in" && entry["outcome"] == "denied").collect()
+    let mut denied: Vec<Value> =
+        entries.filter(|entry| entry["action"] == "sign-in" && entry["outcome"] == "denied").collect();
+    denied.sort_by_key(|entry| entry["at"].as_str().unwrap().to_owned());
+    denied
 }
 
 /// Refused, told, and nobody is in.
@@ -100,6 +103,7 @@ fn an_answer_counts_once_in_the_browser_that_went() {
         tries.into_iter().map(|tried| tried.join().unwrap()).collect()
     });
     assert_eq!(statuses.iter().filter(|status| **status == 303).count(), 1, "{statuses:?}");
+    scene.served.sql("DELETE FROM attempts");
     assert_eq!(errand.back(&browser, &[]).status(), 403, "a replay");
     // A page of another site sends nobody off.
     let path = format!("/sign-in/with/{}", scene.id);

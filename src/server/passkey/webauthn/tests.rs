@@ -25,11 +25,7 @@ fn signed(
     let (mut client_data, mut authenticator_data) = (bytes(vector.get_client_data), bytes(vector.authenticator_data));
     let mut signature = bytes(vector.signature);
     change(&mut client_data, &mut authenticator_data, &mut signature);
-    let signed = Signed {
-        client_data: &client_data,
-        authenticator_data: &authenticator_data,
-        signature: &signature,
-    };
+    let signed = Signed { client_data: &client_data, authenticator_data: &authenticator_data, signature: &signature };
     verify(&expected(&bytes(vector.get_challenge)), kept, &signed)
 }
 
