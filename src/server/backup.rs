@@ -11,7 +11,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value as Json, json};
 
 use super::audit::{self, Actor, Event, server_scope};
-use super::db::{Database, DbError, OrgScope, Rows, Table, values};
+use super::db::{Database, DbError, OrgScope, Reach, Rows, Table, values};
 use super::error::ServeError;
 use super::keys::{KeyError, Keys, setting};
 use super::serve::{open_existing, place};
@@ -50,7 +50,7 @@ pub fn backup(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Resu
     // Made beside, so that half of one never has the name of a whole one.
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut made = tempfile::Builder::new().prefix(".backup.").suffix(".tmp").tempfile_in(folder).map_err(told)?;
-    let count = db.read(|rows| -> Result<u64, ServeError> {
+    let count = db.read(Reach::Server, |rows| -> Result<u64, ServeError> {
         let schema = rows.schema()?;
         let at = now().to_rfc3339_opts(SecondsFormat::Millis, true);
         let mut out = Writer::begin(made.as_file_mut(), &keys, rows, schema, &at)?;
@@ -75,7 +75,7 @@ pub fn backup(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Resu
     made.persist_noclobber(file).map_err(|failed| told(failed.error))?;
     let (actor, detail) = (operator(), format!("{count} rows"));
     let event = Event { detail: &detail, ..Event::done("server.backup", "") };
-    db.write(|rows| audit::append(rows, &keys, &server_scope(), &actor, &event, now()))?;
+    db.write(Reach::Server, |rows| audit::append(rows, &keys, &server_scope(), &actor, &event, now()))?;
     Ok(count)
 }
 
@@ -95,12 +95,12 @@ pub fn restore(
     Reader::open(file, &head, &key)?.check()?;
     files::create_private_dir(&settings.data).map_err(DbError::File)?;
     let db = Database::open(&settings.database)?;
-    let is_there = db.read(|rows| setting(rows, "instance"))?.is_some();
+    let is_there = db.read(Reach::Server, |rows| setting(rows, "instance"))?.is_some();
     if is_there && !replace {
         return Err(ServeError::Occupied);
     }
     let mut reader = Reader::open(file, &head, &key)?;
-    let rows = db.write(|rows| -> Result<u64, ServeError> {
+    let rows = db.write(Reach::Server, |rows| -> Result<u64, ServeError> {
         let count = put_back(rows, &head, &mut reader, file)?;
         let keys = Keys::within(rows, master, &head.instance)?;
         end_sign_ins(rows)?;

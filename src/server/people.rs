@@ -205,7 +205,7 @@ pub(crate) fn sign_in_to(
     let minted = token::mint(Kind::Session).map_err(|_| KeyError::NoRandom)?;
     let at = now.timestamp_millis();
     rows.execute(
-        "INSERT INTO sessions (id, hash, person, created, used, expires, org, proved) \
+        "INSERT INTO sessions (id, hash, person, created, used, expires, only_in, proved) \
          VALUES ($1, $2, $3, $4, $4, $5, $6, $4)",
         values![&minted.id, &minted.hash, person, at, (now + LONGEST).timestamp_millis(), only.map(OrgScope::id),],
     )?;
@@ -229,7 +229,7 @@ pub(crate) struct Session {
 /// The session of a token, if it has not ended.
 pub(crate) fn session(rows: &mut dyn Rows, text: &str, now: DateTime<Utc>) -> Result<Option<Session>, DbError> {
     let Some(parsed) = token::parse(text).filter(|parsed| parsed.kind == Kind::Session) else { return Ok(None) };
-    let one = "SELECT hash, person, used, expires, org, proved FROM sessions WHERE id = $1";
+    let one = "SELECT hash, person, used, expires, only_in, proved FROM sessions WHERE id = $1";
     let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(None) };
     let (hash, person, used, expires) = (row.bytes(0)?, row.text(1)?, row.int(2)?, row.int(3)?);
     let (only, proved) = (row.maybe_text(4)?.map(OrgScope::of), row.int(5)?);

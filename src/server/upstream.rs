@@ -128,12 +128,12 @@ pub(crate) fn buttons(ways: &[Offered], words: &str, more: &[(&str, &str)]) -> S
 /// Those of the caller's organization.
 pub(crate) fn all(server: &Server, caller: &Caller) -> Answer<Vec<Upstream>> {
     server.tell(&caller.scope, &caller.actor, &Event::done("upstream.list", ""))?;
-    Ok(server.db.read(|rows| Upstream::all(rows, &caller.scope))?)
+    Ok(server.db.read(&caller.scope, |rows| Upstream::all(rows, &caller.scope))?)
 }
 
 /// One of the caller's organization.
 pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Upstream> {
-    let found = server.db.read(|rows| Upstream::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)?;
+    let found = server.db.read(&caller.scope, |rows| Upstream::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)?;
     server.tell(&caller.scope, &caller.actor, &Event::done("upstream.read", &found.id))?;
     Ok(found)
 }
@@ -166,7 +166,7 @@ pub(crate) fn change(
     was_seen: impl Fn(i64) -> bool,
     written: impl FnOnce(Written) -> Written,
 ) -> Answer<Upstream> {
-    let before = server.db.read(|rows| Upstream::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)?;
+    let before = server.db.read(&caller.scope, |rows| Upstream::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)?;
     let written = written(before.written());
     let read = written.read(&caller.scope, id, server.issuer(), &caller.person.id);
     let mut changed = read.map_err(Problem::invalid)?;
@@ -196,7 +196,7 @@ pub(crate) fn end(server: &Server, caller: &Caller, id: &str) -> Answer<()> {
 
 /// Ends the sessions of those who may have come by it.
 fn end_sessions(rows: &mut dyn Rows, upstream: &Upstream) -> Answer<()> {
-    let end = "DELETE FROM sessions WHERE org = $1 AND person IN \
+    let end = "DELETE FROM sessions WHERE only_in = $1 AND person IN \
                (SELECT person FROM upstream_accounts WHERE org = $1 AND upstream = $2)";
     rows.execute(end, values![upstream.scope.id(), &upstream.id])?;
     Ok(())

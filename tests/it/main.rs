@@ -120,6 +120,7 @@ mod server {
     mod portal;
     mod portal_seen;
     mod postgres;
+    mod reach;
     mod real_browser;
     mod rotation;
     mod running;

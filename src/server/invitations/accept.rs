@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::secret::Secret;
 use crate::server::audit::{self, Actor, Event};
-use crate::server::db::{DbError, OrgScope, Rows, values};
+use crate::server::db::{DbError, OrgScope, Reach, Rows, values};
 use crate::server::edge::Source;
 use crate::server::people;
 use crate::server::permission::{Permission, Role};
@@ -110,7 +110,7 @@ fn find_by(rows: &mut dyn Rows, by: &By<'_>, now: DateTime<Utc>) -> Result<Optio
 
 /// Makes a member of whoever accepts.
 pub(super) fn accept(server: &Server, token: &Secret, who: &Who<'_>, source: &Source) -> Answer<Accepted> {
-    server.db.write(|rows| accept_within(rows, server, &By::Token(token), who, None, source))
+    server.db.write(Reach::Server, |rows| accept_within(rows, server, &By::Token(token), who, None, source))
 }
 
 /// The same within a transaction. Who comes by an issuer is signed in to `only` the organization that believes it; an
@@ -126,6 +126,7 @@ pub(crate) fn accept_within(
     let now = now();
     let Some(first) = find_by(rows, by, now)? else { return Ok(Accepted::Gone) };
     // Looked at again when nobody else can change the organization any more.
+    rows.enter(Reach::Of(&first.scope))?;
     hold(rows, &first.scope)?;
     let Some(invited) = find_by(rows, by, now)? else { return Ok(Accepted::Gone) };
     let scope = &invited.scope;

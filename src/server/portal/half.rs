@@ -18,7 +18,7 @@ use crate::secret::Secret;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bridge::blocking;
-use crate::server::db::{DbError, OrgScope, Rows, values};
+use crate::server::db::{DbError, OrgScope, Reach, Rows, values};
 use crate::server::edge::Source;
 use crate::server::keys::KeyError;
 use crate::server::problem::Answer;
@@ -56,7 +56,7 @@ pub(crate) fn begin(
     let minted = token::mint(Kind::Half).map_err(|_| KeyError::NoRandom)?;
     rows.execute("DELETE FROM half_sessions WHERE expires < $1", values![now.timestamp_millis()])?;
     rows.execute(
-        "INSERT INTO half_sessions (id, hash, person, expires, org) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO half_sessions (id, hash, person, expires, only_in) VALUES ($1, $2, $3, $4, $5)",
         values![&minted.id, &minted.hash, person, (now + LIFE).timestamp_millis(), only.map(OrgScope::id)],
     )?;
     Ok(half(rows, minted.token, person)?)
@@ -101,7 +101,7 @@ pub(super) struct Known {
 pub(super) fn find(rows: &mut dyn Rows, token: &Secret, now: DateTime<Utc>) -> Result<Option<Known>, DbError> {
     let parsed: Option<Parsed> = token::parse(token.expose()).filter(|parsed| parsed.kind == Kind::Half);
     let Some(parsed) = parsed else { return Ok(None) };
-    let one = "SELECT hash, person, expires, org FROM half_sessions WHERE id = $1";
+    let one = "SELECT hash, person, expires, only_in FROM half_sessions WHERE id = $1";
     let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(None) };
     let (hash, person, expires) = (row.bytes(0)?, row.text(1)?, row.int(2)?);
     let only = row.maybe_text(3)?.map(OrgScope::of);
@@ -127,7 +127,7 @@ pub(super) fn complete(
     accept: impl FnOnce(&mut dyn Rows, &str) -> Answer<Result<(), String>>,
 ) -> Answer<Tried> {
     let now = now();
-    server.db.write(|rows| -> Answer<Tried> {
+    server.db.write(Reach::Server, |rows| -> Answer<Tried> {
         let Some(known) = find(rows, token, now)? else { return Ok(Tried::Nobody) };
         let person = known.person.as_str();
         let attempt = Attempt::at("second-factor", person, source.address);

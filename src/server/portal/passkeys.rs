@@ -25,7 +25,7 @@ use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::caller::Access;
-use crate::server::db::Rows;
+use crate::server::db::{Reach, Rows};
 use crate::server::edge::Source;
 use crate::server::passkey::{self, Purpose, Question, Refused};
 use crate::server::problem::{Answer, Problem};
@@ -95,7 +95,7 @@ pub(super) fn list(server: &Server, myself: &Myself) -> Answer<String> {
         let why = "This server is reached by an address in numbers, which a passkey cannot be of.";
         return Ok(format!("<h2>Passkeys</h2>\n<p class=\"hint\">{why}</p>"));
     }
-    let all = server.db.read(|rows| passkey::all_of(rows, &signed_in.person.id))?;
+    let all = server.db.read(Reach::Server, |rows| passkey::all_of(rows, &signed_in.person.id))?;
     let at = DateTime::from_timestamp_millis;
     let rows: String = all
         .iter()
@@ -150,7 +150,7 @@ async fn begin(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) ->
     blocking(&server, move |server| {
         refuse_guests(&myself)?;
         let (name, signed_in) = (name(&sent)?, &myself.signed_in);
-        let asked = server.db.write(|rows| -> Answer<Question> {
+        let asked = server.db.write(Reach::Server, |rows| -> Answer<Question> {
             if passkey::all_of(rows, &signed_in.person.id)?.len() >= passkey::MOST {
                 return Err(Problem::invalid(format!("a person has {} passkeys at most", passkey::MOST)));
             }
@@ -169,10 +169,10 @@ async fn add(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -> A
         let (person, session) = (&myself.signed_in.person.id, &myself.signed_in.session);
         let none = Secret::new(String::new());
         let given = |name: &str| sent.filled(name).unwrap_or(&none);
-        let asked = server.db.write(|rows| passkey::asked(rows, given("question"), Purpose::Add, session, now()))?;
+        let asked = server.db.write(Reach::Server, |rows| passkey::asked(rows, given("question"), Purpose::Add, session, now()))?;
         let Some(asked) = asked else { return Ok(Page::refusal(StatusCode::FORBIDDEN, TOO_LATE).into_response()) };
         let made = asked.made(server, given("answer"), &name);
-        server.db.write(|rows| -> Answer<Response> {
+        server.db.write(Reach::Server, |rows| -> Answer<Response> {
             let refused = |rows: &mut dyn Rows, why: &str| -> Answer<Response> {
                 let event = Event { outcome: Outcome::Denied, detail: why, ..Event::done("passkey.add", person) };
                 tell(rows, server, &myself, &event)?;
@@ -213,7 +213,7 @@ async fn remove(State(server): State<Arc<Server>>, myself: Myself, Path(One { id
     blocking(&server, move |server| {
         refuse_guests(&myself)?;
         let person = &myself.signed_in.person.id;
-        server.db.write(|rows| -> Answer<()> {
+        server.db.write(Reach::Server, |rows| -> Answer<()> {
             if !passkey::remove(rows, person, &id)? {
                 return Err(Problem::not_found());
             }
@@ -243,7 +243,7 @@ async fn ask(
     }
     let fields = hidden("next", local_path(next.as_deref()));
     let asked =
-        blocking(&server, |server| server.db.write(|rows| passkey::ask(rows, server, Purpose::SignIn, "", None)));
+        blocking(&server, |server| server.db.write(Reach::Server, |rows| passkey::ask(rows, server, Purpose::SignIn, "", None)));
     Ok(question("Sign in with a passkey", ANSWER, "get", &asked.await?, &fields).into_response())
 }
 
@@ -277,10 +277,10 @@ async fn answer(
 fn sign_in_by(server: &Server, given: &Given, source: &Source, former: Option<&str>) -> Answer<Result<Secret, String>> {
     let guessed = token::parse(given.question.expose()).map_or_else(|| "?".into(), |parsed| parsed.id);
     let attempt = Attempt::at("passkey", &guessed, source.address);
-    server.db.read(|rows| attempt.refuse_early(rows, now()))?;
+    server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now()))?;
     // It is used up before anything is looked at, and stays so whatever comes of it.
-    let asked = server.db.write(|rows| passkey::asked(rows, &given.question, Purpose::SignIn, "", now()))?;
-    server.db.write(|rows| -> Answer<_> {
+    let asked = server.db.write(Reach::Server, |rows| passkey::asked(rows, &given.question, Purpose::SignIn, "", now()))?;
+    server.db.write(Reach::Server, |rows| -> Answer<_> {
         let found = match asked {
             Some(asked) => asked.answered(rows, server, &given.answer)?.map_err(|why| why.to_string()),
             None => Err(TOO_LATE.trim_end_matches('.').to_owned()),
@@ -320,7 +320,7 @@ async fn ask_second(
     }
     let fields = hidden("half", given.half.expose()) + &hidden("next", local_path(given.next.as_deref()));
     let asked = blocking(&server, move |server| {
-        server.db.write(|rows| -> Answer<_> {
+        server.db.write(Reach::Server, |rows| -> Answer<_> {
             let Some(known) = half::find(rows, &given.half, now())? else { return Ok(None) };
             let person = people::by_id(rows, &known.person)?;
             passkey::ask(rows, server, Purpose::SecondFactor, &known.id, person.as_ref()).map(Some)
@@ -348,10 +348,10 @@ async fn answer_second(
     let former = visitor.signed_in.map(|signed_in| signed_in.session);
     let tried = blocking(&server, move |server| {
         let Some(token) = &given.half else { return Ok(half::Tried::Nobody) };
-        let known = server.db.read(|rows| half::find(rows, token, now()))?;
+        let known = server.db.read(Reach::Server, |rows| half::find(rows, token, now()))?;
         let Some(known) = known else { return Ok(half::Tried::Nobody) };
         let asked =
-            server.db.write(|rows| passkey::asked(rows, &given.question, Purpose::SecondFactor, &known.id, now()))?;
+            server.db.write(Reach::Server, |rows| passkey::asked(rows, &given.question, Purpose::SecondFactor, &known.id, now()))?;
         complete(server, token, &visitor.source, former.as_deref(), "passkey", |rows, person| {
             by(rows, server, asked.as_ref(), &given.answer, person)
         })

@@ -21,7 +21,7 @@ use crate::server::attempts::Attempt;
 use crate::server::audit::{Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::caller::Access;
-use crate::server::db::Rows;
+use crate::server::db::{Reach, Rows};
 use crate::server::passkey::{self, Purpose};
 use crate::server::problem::{Answer, Problem};
 use crate::server::routes::Route;
@@ -65,7 +65,7 @@ async fn show(
 fn page(server: &Server, myself: &Myself, next: &str, problem: Option<&str>) -> Answer<Page> {
     let signed_in = &myself.signed_in;
     let person = &signed_in.person.id;
-    let (has_passphrase, has_code, has_passkey, issuers) = server.db.read(|rows| -> Answer<_> {
+    let (has_passphrase, has_code, has_passkey, issuers) = server.db.read(Reach::Server, |rows| -> Answer<_> {
         let has_code = totp::is_on(rows, person)? || factors::has_recovery_codes(rows, person)?;
         // An issuer shows who somebody is to the sessions that came of it.
         let linked = upstream::all_of(rows, person)?;
@@ -122,7 +122,7 @@ async fn submit(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -
         let proved = if let Some(given) = sent.filled("passphrase") {
             // Counted as guessing at a sign-in is, since it is the same that is guessed at.
             let attempt = Attempt::at("sign-in", &person.login, myself.source.address);
-            let kept = server.db.read(|rows| -> Answer<_> {
+            let kept = server.db.read(Reach::Server, |rows| -> Answer<_> {
                 attempt.refuse_early(rows, now())?;
                 Ok(people::by_login(rows, &person.login)?.map(|(_, kept)| kept))
             })?;
@@ -130,7 +130,7 @@ async fn submit(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -
             prove(server, &myself, &attempt, "passphrase", |_| Ok(if is_right { Ok(()) } else { Err(String::new()) }))?
         } else {
             let attempt = Attempt::at("second-factor", &person.id, myself.source.address);
-            server.db.read(|rows| attempt.refuse_early(rows, now()))?;
+            server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now()))?;
             let code = sent.filled("code").map(Secret::expose).unwrap_or_default();
             prove(server, &myself, &attempt, "code", |rows| {
                 let is_right = totp::accept(rows, &server.keys, &person.id, code, now())?;
@@ -159,7 +159,7 @@ fn prove(
     check: impl FnOnce(&mut dyn Rows) -> Answer<Result<(), String>>,
 ) -> Answer<Option<Secret>> {
     let signed_in = &myself.signed_in;
-    server.db.write(|rows| -> Answer<_> {
+    server.db.write(Reach::Server, |rows| -> Answer<_> {
         if let Err(why) = check(rows)? {
             attempt.failed(rows, now())?;
             let detail = if why.is_empty() { way } else { &why };
@@ -182,7 +182,7 @@ async fn ask(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -> A
         let signed_in = &myself.signed_in;
         let asked = server
             .db
-            .write(|rows| passkey::ask(rows, server, Purpose::Prove, &signed_in.session, Some(&signed_in.person)))?;
+            .write(Reach::Server, |rows| passkey::ask(rows, server, Purpose::Prove, &signed_in.session, Some(&signed_in.person)))?;
         let fields = word(signed_in) + &hidden("next", local_path(Some(sent.text("next"))));
         let action = "/account/prove/passkey/answer";
         Ok(passkeys::question("Is it you?", action, "get", &asked, &fields).into_response())
@@ -195,10 +195,10 @@ async fn answer(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -
         let next = local_path(Some(sent.text("next"))).to_owned();
         let (person, session) = (&myself.signed_in.person.id, &myself.signed_in.session);
         let attempt = Attempt::at("second-factor", person, myself.source.address);
-        server.db.read(|rows| attempt.refuse_early(rows, now()))?;
+        server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now()))?;
         let none = Secret::new(String::new());
         let given = |name: &str| sent.filled(name).unwrap_or(&none);
-        let asked = server.db.write(|rows| passkey::asked(rows, given("question"), Purpose::Prove, session, now()))?;
+        let asked = server.db.write(Reach::Server, |rows| passkey::asked(rows, given("question"), Purpose::Prove, session, now()))?;
         let proved = prove(server, &myself, &attempt, "passkey", |rows| {
             by(rows, server, asked.as_ref(), given("answer"), person)
         })?;

@@ -15,7 +15,7 @@ use super::page::{Page, sent_on};
 use crate::secret::Secret;
 use crate::server::audit::Actor;
 use crate::server::bridge::blocking;
-use crate::server::db::OrgScope;
+use crate::server::db::{OrgScope, Reach};
 use crate::server::edge::Source;
 use crate::server::people::{self, Member, Person};
 use crate::server::problem::{Answer, Problem};
@@ -85,14 +85,14 @@ impl FromRequestParts<Arc<Server>> for Visitor {
 
 fn look_up(server: &Server, token: &Secret, from: &Actor) -> Answer<Option<SignedIn>> {
     let now = now();
-    let found = server.db.read(|rows| -> Answer<_> {
+    let found = server.db.read(Reach::Server, |rows| -> Answer<_> {
         let Some(session) = people::session(rows, token.expose(), now)? else { return Ok(None) };
         let mut members = people::memberships(rows, &session.person.id)?;
         members.retain(|member| session.only.as_ref().is_none_or(|only| *only == member.scope));
         Ok(Some((session, members)))
     })?;
     let Some((session, members)) = found else { return Ok(None) };
-    server.db.write(|rows| people::note_session(rows, &session.id, from, now, NOTED))?;
+    server.db.write(Reach::Server, |rows| people::note_session(rows, &session.id, from, now, NOTED))?;
     let key = server.keys.derived("form").ok_or_else(|| Problem::internal("no key for forms"))?;
     let form_word = URL_SAFE_NO_PAD.encode(key.code(&[token.expose().as_bytes()]));
     let people::Session { person, id, only, proved, is_guest } = session;

@@ -15,7 +15,7 @@ use super::shell::{time, word};
 use crate::server::audit::{self, Event};
 use crate::server::bridge::blocking;
 use crate::server::caller::Access;
-use crate::server::db::Rows;
+use crate::server::db::{Reach, Rows};
 use crate::server::people;
 use crate::server::problem::{Answer, Problem};
 use crate::server::routes::Route;
@@ -56,7 +56,7 @@ fn page(server: &Server, myself: &Myself) -> Answer<Page> {
 /// The accounts that are linked, and those that could be.
 fn accounts(server: &Server, myself: &Myself) -> Answer<String> {
     let (now, signed_in) = (now(), &myself.signed_in);
-    let (accounts, offered) = server.db.read(|rows| -> Answer<_> {
+    let (accounts, offered) = server.db.read(Reach::Server, |rows| -> Answer<_> {
         let mut offered = Vec::new();
         for member in &signed_in.members {
             offered.extend(upstream::of(rows, &member.scope)?);
@@ -116,7 +116,7 @@ async fn link(State(server): State<Arc<Server>>, myself: Myself, Path(One { id }
 
 /// An issuer of one of a person's organizations.
 pub(super) fn of_mine(server: &Server, myself: &Myself, id: &str) -> Answer<Upstream> {
-    server.db.read(|rows| {
+    server.db.read(Reach::Server, |rows| {
         for member in &myself.signed_in.members {
             if let Some(found) = Upstream::one(rows, &member.scope, id)?.filter(Upstream::is_ready) {
                 return Ok(found);
@@ -138,7 +138,7 @@ pub(super) fn keep_one(rows: &mut dyn Rows, person: &str) -> Answer<()> {
 async fn unlink(State(server): State<Arc<Server>>, myself: Myself, Path(One { id }): Path<One>) -> Answer<Response> {
     blocking(&server, move |server| {
         let person = &myself.signed_in.person.id;
-        server.db.write(|rows| -> Answer<()> {
+        server.db.write(Reach::Server, |rows| -> Answer<()> {
             let scope = upstream::unlink(rows, person, &id)?.ok_or_else(Problem::not_found)?;
             keep_one(rows, person)?;
             // The organization whose issuer it was is told, though the session that does this may be another's.

@@ -117,6 +117,6 @@ pub(crate) fn unlink(rows: &mut dyn Rows, person: &str, upstream: &str) -> Resul
     let gone = "DELETE FROM upstream_accounts WHERE person = $1 AND upstream = $2 RETURNING org";
     let Some(mut row) = rows.first(gone, values![person, upstream])? else { return Ok(None) };
     let scope = OrgScope::of(row.text(0)?);
-    rows.execute("DELETE FROM sessions WHERE person = $1 AND org = $2", values![person, scope.id()])?;
+    rows.execute("DELETE FROM sessions WHERE person = $1 AND only_in = $2", values![person, scope.id()])?;
     Ok(Some(scope))
 }

@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
-use crate::server::db::OrgScope;
+use crate::server::db::{OrgScope, Reach};
 use crate::server::portal::page::{Page, sent_on};
 use crate::server::portal::{Visitor, errand, half, set_cookie, set_errand};
 use crate::server::problem::{Answer, Problem};
@@ -63,17 +63,17 @@ fn arrive(
     let state = state.filter(|state| state.kind == Kind::Errand);
     let guessed = state.as_ref().map_or("?", |state| state.id.as_str());
     let attempt = Attempt::at("upstream", guessed, visitor.source.address);
-    server.db.read(|rows| attempt.refuse_early(rows, now()))?;
+    server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now()))?;
     let ended = match (&state, browser) {
-        (Some(state), Some(browser)) => server.db.write(|rows| Errand::end(rows, state, browser, now()))?,
+        (Some(state), Some(browser)) => server.db.write(Reach::Server, |rows| Errand::end(rows, state, browser, now()))?,
         _ => None,
     };
     // The answer of one issuer is not taken at the address of another.
     let Some(errand) = ended.filter(|errand| errand.upstream == id) else {
-        server.db.write(|rows| attempt.failed(rows, now()))?;
+        server.db.write(Reach::Server, |rows| attempt.failed(rows, now()))?;
         return refused(server, visitor, &audit::server_scope(), id, UNKNOWN);
     };
-    let upstream = server.db.read(|rows| Upstream::one(rows, &errand.scope, &errand.upstream))?;
+    let upstream = server.db.read(&errand.scope, |rows| Upstream::one(rows, &errand.scope, &errand.upstream))?;
     let Some(upstream) = upstream.filter(Upstream::is_ready) else {
         return refused(server, visitor, &errand.scope, id, "the organization does not believe this issuer any more");
     };
@@ -89,7 +89,7 @@ fn arrive(
         signed_in: visitor.signed_in.as_ref(),
         source: &visitor.source,
     };
-    match server.db.write(|rows| arrival.settle(rows))? {
+    match server.db.write(&errand.scope, |rows| arrival.settle(rows))? {
         Settled::In(session) => Ok(sent_on(&errand.next, Some(set_cookie(server, &session)))),
         Settled::Half(half) => Ok(half::form(&half, &errand.next, None).into_response()),
         Settled::Linked => Ok(sent_on(&errand.next, None)),

@@ -14,6 +14,7 @@ use super::errand::{Errand, LIFE, Purpose};
 use super::peer::{self, Why};
 use crate::secret::Secret;
 use crate::server::bridge::blocking;
+use crate::server::db::Reach;
 use crate::server::invitations;
 use crate::server::portal::page::{Page, Text};
 use crate::server::portal::{Visitor, local_path, same_origin, set_errand};
@@ -53,7 +54,7 @@ pub(super) async fn submit(
     }
     let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     blocking(&server, move |server| {
-        let found = server.db.read(|rows| -> Answer<_> {
+        let found = server.db.read(Reach::Server, |rows| -> Answer<_> {
             let invited = given.token.as_ref().map(|token| invitations::link(rows, token, now())).transpose()?;
             Ok((Upstream::by_id(rows, &id)?.filter(Upstream::is_ready), invited))
         })?;
@@ -85,7 +86,7 @@ pub(crate) fn going(server: &Server, going: &Going) -> Answer<Response> {
         invitation: going.invitation.clone(),
         session: going.session.clone(),
     };
-    let begun = server.db.write(|rows| errand.begin(rows, now()))?;
+    let begun = server.db.write(Reach::Server, |rows| errand.begin(rows, now()))?;
     let address = match peer::address(server, upstream, &begun.state, going.purpose) {
         Ok(address) => address,
         Err(Why(why)) => {

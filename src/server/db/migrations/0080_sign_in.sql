@@ -65,9 +65,9 @@ CREATE TABLE upstream_attempts (
 
 -- The only organization that a session counts in, where its owner came by that organization's issuer; and when its owner
 -- last showed who they are.
-ALTER TABLE sessions ADD COLUMN org TEXT;
+ALTER TABLE sessions ADD COLUMN only_in TEXT;
 ALTER TABLE sessions ADD COLUMN proved BIGINT NOT NULL DEFAULT 0;
-ALTER TABLE half_sessions ADD COLUMN org TEXT;
+ALTER TABLE half_sessions ADD COLUMN only_in TEXT;
 
 -- Passkeys, by the identifier that the authenticator gave them.
 CREATE TABLE passkeys (
