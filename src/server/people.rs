@@ -264,3 +264,29 @@ pub(crate) fn note_session(
 pub(crate) fn sign_out(rows: &mut dyn Rows, id: &str) -> Result<(), DbError> {
     rows.execute("DELETE FROM sessions WHERE id = $1", values![id]).map(|_| ())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_one_however_it_is_typed() {
+        for typed in ["alice@example.com", " Alice@Example.COM ", "ALICE@EXAMPLE.COM\t"] {
+            assert_eq!(login(typed).as_deref(), Some("alice@example.com"), "{typed}");
+        }
+        // What only looks like it is none: a Cyrillic letter, wide ones, one that is not seen, one that turns the line.
+        for other in [
+            "\u{430}lice@example.com",
+            "\u{ff41}lice@example.com",
+            "ali\u{200b}ce",
+            "ali\u{202e}ce",
+            "ali ce",
+            "\u{212a}im",
+        ] {
+            assert_eq!(login(other), None, "{other}");
+        }
+        for bad in ["", "a", "-alice", "@alice", "a/b", "a'b", &"x".repeat(129)] {
+            assert_eq!(login(bad), None, "{bad}");
+        }
+    }
+}

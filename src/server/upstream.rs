@@ -133,7 +133,8 @@ pub(crate) fn all(server: &Server, caller: &Caller) -> Answer<Vec<Upstream>> {
 
 /// One of the caller's organization.
 pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Upstream> {
-    let found = server.db.read(&caller.scope, |rows| Upstream::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)?;
+    let found =
+        server.db.read(&caller.scope, |rows| Upstream::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)?;
     server.tell(&caller.scope, &caller.actor, &Event::done("upstream.read", &found.id))?;
     Ok(found)
 }
@@ -166,7 +167,8 @@ pub(crate) fn change(
     was_seen: impl Fn(i64) -> bool,
     written: impl FnOnce(Written) -> Written,
 ) -> Answer<Upstream> {
-    let before = server.db.read(&caller.scope, |rows| Upstream::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)?;
+    let before =
+        server.db.read(&caller.scope, |rows| Upstream::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)?;
     let written = written(before.written());
     let read = written.read(&caller.scope, id, server.issuer(), &caller.person.id);
     let mut changed = read.map_err(Problem::invalid)?;

@@ -113,13 +113,17 @@ mod server {
     mod credentials;
     mod federated;
     mod grants;
+    mod guessing;
     mod identity;
+    mod issuer;
     mod other_client;
     mod pages;
+    mod passkeys;
     mod places;
     mod portal;
     mod portal_seen;
     mod postgres;
+    mod proving;
     mod reach;
     mod real_browser;
     mod rotation;

@@ -242,8 +242,9 @@ async fn ask(
         return Ok(page.into_response());
     }
     let fields = hidden("next", local_path(next.as_deref()));
-    let asked =
-        blocking(&server, |server| server.db.write(Reach::Server, |rows| passkey::ask(rows, server, Purpose::SignIn, "", None)));
+    let asked = blocking(&server, |server| {
+        server.db.write(Reach::Server, |rows| passkey::ask(rows, server, Purpose::SignIn, "", None))
+    });
     Ok(question("Sign in with a passkey", ANSWER, "get", &asked.await?, &fields).into_response())
 }
 
@@ -279,7 +280,8 @@ fn sign_in_by(server: &Server, given: &Given, source: &Source, former: Option<&s
     let attempt = Attempt::at("passkey", &guessed, source.address);
     server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now()))?;
     // It is used up before anything is looked at, and stays so whatever comes of it.
-    let asked = server.db.write(Reach::Server, |rows| passkey::asked(rows, &given.question, Purpose::SignIn, "", now()))?;
+    let asked =
+        server.db.write(Reach::Server, |rows| passkey::asked(rows, &given.question, Purpose::SignIn, "", now()))?;
     server.db.write(Reach::Server, |rows| -> Answer<_> {
         let found = match asked {
             Some(asked) => asked.answered(rows, server, &given.answer)?.map_err(|why| why.to_string()),
@@ -350,8 +352,9 @@ async fn answer_second(
         let Some(token) = &given.half else { return Ok(half::Tried::Nobody) };
         let known = server.db.read(Reach::Server, |rows| half::find(rows, token, now()))?;
         let Some(known) = known else { return Ok(half::Tried::Nobody) };
-        let asked =
-            server.db.write(Reach::Server, |rows| passkey::asked(rows, &given.question, Purpose::SecondFactor, &known.id, now()))?;
+        let asked = server.db.write(Reach::Server, |rows| {
+            passkey::asked(rows, &given.question, Purpose::SecondFactor, &known.id, now())
+        })?;
         complete(server, token, &visitor.source, former.as_deref(), "passkey", |rows, person| {
             by(rows, server, asked.as_ref(), &given.answer, person)
         })

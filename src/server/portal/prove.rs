@@ -180,9 +180,9 @@ fn prove(
 async fn ask(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -> Answer<Response> {
     blocking(&server, move |server| {
         let signed_in = &myself.signed_in;
-        let asked = server
-            .db
-            .write(Reach::Server, |rows| passkey::ask(rows, server, Purpose::Prove, &signed_in.session, Some(&signed_in.person)))?;
+        let asked = server.db.write(Reach::Server, |rows| {
+            passkey::ask(rows, server, Purpose::Prove, &signed_in.session, Some(&signed_in.person))
+        })?;
         let fields = word(signed_in) + &hidden("next", local_path(Some(sent.text("next"))));
         let action = "/account/prove/passkey/answer";
         Ok(passkeys::question("Is it you?", action, "get", &asked, &fields).into_response())
@@ -198,7 +198,9 @@ async fn answer(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -
         server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now()))?;
         let none = Secret::new(String::new());
         let given = |name: &str| sent.filled(name).unwrap_or(&none);
-        let asked = server.db.write(Reach::Server, |rows| passkey::asked(rows, given("question"), Purpose::Prove, session, now()))?;
+        let asked = server
+            .db
+            .write(Reach::Server, |rows| passkey::asked(rows, given("question"), Purpose::Prove, session, now()))?;
         let proved = prove(server, &myself, &attempt, "passkey", |rows| {
             by(rows, server, asked.as_ref(), given("answer"), person)
         })?;

@@ -65,7 +65,9 @@ fn arrive(
     let attempt = Attempt::at("upstream", guessed, visitor.source.address);
     server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now()))?;
     let ended = match (&state, browser) {
-        (Some(state), Some(browser)) => server.db.write(Reach::Server, |rows| Errand::end(rows, state, browser, now()))?,
+        (Some(state), Some(browser)) => {
+            server.db.write(Reach::Server, |rows| Errand::end(rows, state, browser, now()))?
+        }
         _ => None,
     };
     // The answer of one issuer is not taken at the address of another.

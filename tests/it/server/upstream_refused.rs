@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::issuer::{Errand, Issuer, Plan, Scene, session};
 use super::served::{LOGIN, Served};
-use super::upstream::{Errand, Issuer, Plan, Scene, session};
 use crate::idp::keys::Signing;
 use crate::wire::Message;
 
