@@ -8,6 +8,9 @@ use crate::cli::{Doors, active, store};
 use crate::error::Result;
 use crate::server::{self, Given, Settings, Wanted};
 
+#[cfg(unix)]
+mod stop;
+
 /// Look after the team's server: its backups and its keys
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Command {
@@ -53,6 +56,15 @@ lanyard server restore lanyard-2026-01-31 --replace")]
         /// Seal every secret anew as well, as after somebody has seen the keys
         #[arg(long)]
         secrets: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// End the server that runs on this machine
+    ///
+    /// Whoever is being answered gets their answer first. With --json: an object with stopped and, where one ran, pid.
+    #[cfg(unix)]
+    #[command(after_help = "Example:\n  lanyard server stop")]
+    Stop {
         #[command(flatten)]
         place: Place,
     },
@@ -118,6 +130,8 @@ impl Command {
                 let rotated = server::rotate_key(&place.settings(doors)?, &*store, wanted)?;
                 return told(doors, json, &rotated, wanted);
             }
+            #[cfg(unix)]
+            Self::Stop { place } => return stop::stop(doors, json, &place.settings(doors)?.data),
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use super::keys::{Keys, Master};
 use super::routes::router;
 use super::settings::Settings;
 use super::state::{Server, now, room};
-use super::{listen, people, sweep, tls};
+use super::{listen, people, running, sweep, tls};
 use crate::error::Failure as _;
 use crate::os::files;
 use crate::secret::{Secret, SecretStore};
@@ -93,6 +93,7 @@ pub fn serve(
         stretching,
         asking,
     };
+    let _running = running::hold(&settings.data, server.issuer())?;
     let database = settings.database.in_words();
     tell(Notice::Listening { address, public: server.issuer().to_owned(), database })?;
     if let Some(link) = set_up_link(&server)? {

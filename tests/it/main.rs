@@ -130,6 +130,7 @@ mod server {
     mod running;
     mod served;
     mod team;
+    mod this_machine;
     mod upstream;
     mod upstream_refused;
 }
