@@ -77,11 +77,11 @@ fn a_token_that_is_not_good_is_refused() {
 
 #[test]
 fn an_answer_counts_once_in_the_browser_that_went() {
+    const UNKNOWN: &str = "was not begun here";
     let scene = scene();
     let (browser, other) = (scene.browser(), scene.browser());
     let (errand, others) = (scene.go(&browser, &[]), scene.go(&other, &[]));
     scene.answer(&errand, &bob());
-    const UNKNOWN: &str = "was not begun here";
     // Another browser's answer, or one that was put into this browser, or none.
     let mixed = Errand { cookie: others.cookie.clone(), ..scene_errand(&errand) };
     is_refused(&scene, &mixed.back(&other, &[]), UNKNOWN);
