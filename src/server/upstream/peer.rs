@@ -8,7 +8,7 @@ use super::errand::{Purpose, Ties};
 use crate::auth::grant::{self, AuthMethod, Client, GrantError};
 use crate::auth::id_token::{self, Expected, IdTokenError};
 use crate::auth::service::Metadata;
-use crate::http::{Http, Request};
+use crate::http::{Http, Request, Response};
 use crate::secret::Secret;
 use crate::server::connector::Connector;
 use crate::server::keys::KeyError;
@@ -164,14 +164,13 @@ pub(super) fn account(
     let mut told = Told { subject, claims: claims.unwrap_or_default() };
     if let Some(endpoint) = &document.userinfo_endpoint {
         let more = http.send(Request::get(endpoint.clone()).bearer(&tokens.access_token));
-        let more = more.ok().filter(|answer| answer.is_success());
+        let more = more.ok().filter(Response::is_success);
         let more = more.and_then(|answer| answer.json::<Map<String, Value>>().ok()).unwrap_or_default();
         // Of another account nothing is believed (OpenID Connect Core section 5.3.2), and what is signed wins.
         if more.get("sub").and_then(Value::as_str) == Some(&told.subject) {
             // That an address was verified says nothing of another one.
             let is_other_address = told.claims.contains_key("email") && told.claims.get("email") != more.get("email");
-            let is_new =
-                |name: &str| !told.claims.contains_key(name) && !(is_other_address && name == "email_verified");
+            let is_new = |name: &str| !(told.claims.contains_key(name) || is_other_address && name == "email_verified");
             let new: Vec<_> = more.into_iter().filter(|(name, _)| is_new(name)).collect();
             told.claims.extend(new);
         }

@@ -56,8 +56,8 @@ impl Arrival<'_> {
             accounts::note(rows, self.upstream, self.told, now)?;
         }
         match (self.errand.purpose, known) {
-            (Purpose::SignIn, Some((person, admitted))) => self.known(rows, &person, admitted, now),
-            (Purpose::SignIn, None) => self.new(rows, now),
+            (Purpose::SignIn, Some((person, admitted))) => self.member(rows, &person, admitted, now),
+            (Purpose::SignIn, None) => self.newcomer(rows, now),
             (Purpose::Link, known) => self.link(rows, known.map(|(person, _)| person), now),
             (Purpose::Prove, known) => self.prove(rows, known.map(|(person, _)| person).as_deref(), now),
         }
@@ -72,7 +72,7 @@ impl Arrival<'_> {
     }
 
     /// Somebody whose account this is.
-    fn known(&self, rows: &mut dyn Rows, person: &str, admitted: Admitted, now: DateTime<Utc>) -> Answer<Settled> {
+    fn member(&self, rows: &mut dyn Rows, person: &str, admitted: Admitted, now: DateTime<Utc>) -> Answer<Settled> {
         let scope = &self.upstream.scope;
         if people::role(rows, scope, person)?.is_none() {
             let Some(invitation) = &self.errand.invitation else { return Ok(Settled::Refused(NO_MEMBER)) };
@@ -100,7 +100,7 @@ impl Arrival<'_> {
     }
 
     /// Somebody who has not been here.
-    fn new(&self, rows: &mut dyn Rows, now: DateTime<Utc>) -> Answer<Settled> {
+    fn newcomer(&self, rows: &mut dyn Rows, now: DateTime<Utc>) -> Answer<Settled> {
         let scope = &self.upstream.scope;
         if let Some(invitation) = &self.errand.invitation {
             let login = self.login(rows)?;
