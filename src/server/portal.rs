@@ -8,22 +8,31 @@ use axum::http::Method;
 use super::caller::Access;
 use super::routes::Route;
 
+mod audit;
 mod credentials;
+mod fields;
 pub(crate) mod half;
 mod home;
 pub(crate) mod inside;
+mod invitations;
 mod keys;
+mod members;
 mod own;
 pub(crate) mod page;
 mod passkeys;
+mod projects;
 mod prove;
+mod question;
 mod second_factor;
 mod session;
 mod set_up;
 mod shell;
 mod sign_in;
+mod table;
+mod trust;
 mod upstreams;
 mod ways;
+mod workspaces;
 
 pub(crate) use session::{SignedIn, Visitor, errand, local_path, same_origin, set_cookie, set_errand, sign_in_first};
 pub(crate) use shell::hidden;
@@ -47,8 +56,14 @@ pub(crate) fn routes() -> Vec<Route> {
         passkeys::routes(),
         prove::routes(),
         credentials::routes(),
+        projects::routes(),
+        workspaces::routes(),
+        members::routes(),
+        invitations::routes(),
         keys::routes(),
         upstreams::routes(),
+        trust::routes(),
+        audit::routes(),
     ]
     .into_iter()
     .flatten()

@@ -121,6 +121,7 @@ mod server {
     mod passkeys;
     mod places;
     mod portal;
+    mod portal_places;
     mod portal_seen;
     mod postgres;
     mod proving;

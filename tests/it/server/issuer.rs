@@ -131,6 +131,11 @@ impl Errand {
     }
 }
 
+/// Goes to the issuer of an identifier.
+pub fn go_to(id: &str, browser: &Browser, fields: &[(&str, &str)]) -> Errand {
+    Errand::of(&browser.post(&format!("/sign-in/with/{id}"), fields))
+}
+
 /// The session that an answer begins.
 pub fn session(answer: &Message) -> Option<String> {
     let cookies = answer.headers.iter().filter(|(name, _)| name == "set-cookie").map(|(_, value)| value);
@@ -160,7 +165,7 @@ impl Scene {
         let mut scene = Self { served, owner, admin, issuer, id: String::new() };
         let made = scene.make("Corp", &scene.issuer.url(), changes);
         assert_eq!(made.status(), 201, "{}", made.text());
-        scene.id = made.json()["id"].as_str().unwrap().to_owned();
+        made.json()["id"].as_str().unwrap().clone_into(&mut scene.id);
         scene
     }
 
@@ -180,11 +185,7 @@ impl Scene {
 
     /// Goes to the issuer.
     pub fn go(&self, browser: &Browser, fields: &[(&str, &str)]) -> Errand {
-        self.go_to(&self.id, browser, fields)
-    }
-
-    pub fn go_to(&self, id: &str, browser: &Browser, fields: &[(&str, &str)]) -> Errand {
-        Errand::of(&browser.post(&format!("/sign-in/with/{id}"), fields))
+        go_to(&self.id, browser, fields)
     }
 
     /// Signs in by the issuer as somebody of whom it says this.

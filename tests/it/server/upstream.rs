@@ -101,7 +101,7 @@ fn it_works_on_postgresql() {
 fn a_group_gives_a_role_as_long_as_it_is_said() {
     let scene = Scene::new(&json!({ "claim": "realm.groups", "roles": { "ops": "admin", "dev": "member" } }));
     scene.issuer.will(|plan| {
-        plan.userinfo = json!({ "sub": "bob", "preferred_username": "bob", "realm": { "groups": ["dev", "ops"] } })
+        plan.userinfo = json!({ "sub": "bob", "preferred_username": "bob", "realm": { "groups": ["dev", "ops"] } });
     });
     let bob = json!({ "sub": "bob" });
     assert!(scene.home(&scene.come(&bob, &[])).contains("bob"));

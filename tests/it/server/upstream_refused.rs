@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::issuer::{Errand, Issuer, Plan, Scene, session};
+use super::issuer::{Errand, Issuer, Plan, Scene, go_to, session};
 use super::served::{LOGIN, Served};
 use crate::idp::keys::Signing;
 use crate::wire::Message;
@@ -125,7 +125,7 @@ fn an_answer_of_one_issuer_is_not_taken_for_anothers() {
     let other = made.json()["id"].as_str().unwrap().to_owned();
     let browser = scene.browser();
     // The person chose the second, which sent them on to the first: its answer comes to the first's address.
-    let errand = scene.go_to(&other, &browser, &[]);
+    let errand = go_to(&other, &browser, &[]);
     scene.answer(&errand, &bob());
     let at_first = format!("{}/sign-in/back/{}?code=a&state={}", scene.served.url, scene.id, errand.field("state"));
     is_refused(&scene, &errand.deliver(&browser, &at_first), "was not begun here");
@@ -144,9 +144,9 @@ fn an_answer_of_one_issuer_is_not_taken_for_anothers() {
             .will(|plan: &mut Plan| plan.document["authorization_response_iss_parameter_supported"] = json!(announced));
         let moved = json!({ "issuer": fresh.url() }).to_string();
         assert_eq!(scene.served.api("PATCH", &format!("/upstreams/{id}"), &scene.admin, &moved).status(), 200);
-        let errand = scene.go_to(&id, &browser, &[]);
+        let errand = go_to(&id, &browser, &[]);
         is_refused(&scene, &errand.back(&browser, &[("iss", &named)]), why);
-        let errand = scene.go_to(&id, &browser, &[]);
+        let errand = go_to(&id, &browser, &[]);
         fresh.will(|plan| plan.claims = json!({ "nonce": errand.field("nonce"), "sub": "x" }));
         let own = errand.back(&browser, &[("iss", &fresh.url())]);
         assert!(own.text().contains("without an invitation"), "its own name is right: {}", own.text());
