@@ -65,6 +65,12 @@ pub fn keys_of(issuer: &str, http: &dyn Http) -> crate::error::Result<super::jwk
     super::jwks::Keys::fetch(http, &metadata.jwks_uri.ok_or_else(none)?)
 }
 
+/// The document of an issuer that is known by its address alone.
+#[cfg(feature = "server")]
+pub fn document_of(issuer: &str, http: &dyn Http) -> crate::error::Result<Metadata> {
+    Ok(discover(issuer, issuer, http)?)
+}
+
 impl Service {
     /// A service as its table says, over the preset that the table or the name chooses.
     pub fn of_table(name: &str, table: &ServiceTable) -> Self {

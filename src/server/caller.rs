@@ -157,14 +157,14 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
 
 /// Goes before every handler of a route.
 pub(crate) async fn admit(
-    State((server, access)): State<(Arc<Server>, Access)>,
+    State((server, access, fresh)): State<(Arc<Server>, Access, Option<&'static str>)>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let needed = match access {
         Access::Anyone | Access::Page => return next.run(request).await,
         Access::Inside(_) | Access::InsideProject(_) | Access::Personal => {
-            return inside::admit(&server, access, request, next).await;
+            return inside::admit(&server, access, fresh, request, next).await;
         }
         Access::Token => None,
         Access::Permission(_) | Access::InProject(_) => Some(access),

@@ -25,6 +25,8 @@ use crate::secret::Secret;
 mod accept;
 mod page;
 
+pub(crate) use accept::{Accepted, By, Who, accept_within, link};
+
 /// A link is good for so long.
 const LIFE: TimeDelta = TimeDelta::days(7);
 const NOTE: usize = 128;

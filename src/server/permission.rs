@@ -33,11 +33,13 @@ pub(crate) enum Permission {
     TrustManage,
     /// See what happened in the organization.
     AuditRead,
+    /// Decide by which outside issuers people sign in to the organization.
+    UpstreamsManage,
 }
 
 impl Permission {
     /// Every permission.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::CredentialsRead,
         Self::CredentialsWrite,
         Self::CredentialsVerify,
@@ -51,6 +53,7 @@ impl Permission {
         Self::OrganizationsCreate,
         Self::TrustManage,
         Self::AuditRead,
+        Self::UpstreamsManage,
     ];
 
     /// The word.
@@ -69,6 +72,7 @@ impl Permission {
             Self::OrganizationsCreate => "organizations.create",
             Self::TrustManage => "trust.manage",
             Self::AuditRead => "audit.read",
+            Self::UpstreamsManage => "upstreams.manage",
         }
     }
 
@@ -88,6 +92,7 @@ impl Permission {
             Self::OrganizationsCreate => "Make further organizations",
             Self::TrustManage => "Decide which jobs of outside services are let in",
             Self::AuditRead => "See what happened in the organization, and who did it",
+            Self::UpstreamsManage => "Decide by which outside issuers people sign in",
         }
     }
 
@@ -101,7 +106,7 @@ impl Permission {
             | Self::WorkspacesWrite
             | Self::RegistriesWrite => Role::Member,
             Self::MembersManage | Self::ProjectsManage | Self::TrustManage | Self::AuditRead => Role::Admin,
-            Self::OrganizationsCreate => Role::Owner,
+            Self::OrganizationsCreate | Self::UpstreamsManage => Role::Owner,
         }
     }
 }

@@ -12,7 +12,7 @@ mod audit;
 mod connect;
 mod credentials;
 mod fields;
-mod half;
+pub(crate) mod half;
 mod home;
 pub(crate) mod inside;
 mod invitations;
@@ -20,7 +20,9 @@ mod keys;
 mod members;
 mod own;
 pub(crate) mod page;
+mod passkeys;
 mod projects;
+mod prove;
 mod question;
 mod registries;
 mod second_factor;
@@ -30,9 +32,14 @@ mod shell;
 mod sign_in;
 mod table;
 mod trust;
+mod upstreams;
+mod ways;
 mod workspaces;
 
-pub(crate) use session::{SignedIn, Visitor, same_origin, set_cookie, shown_session, sign_in_first};
+pub(crate) use session::{
+    SignedIn, Visitor, errand, local_path, same_origin, set_cookie, set_errand, shown_session, sign_in_first,
+};
+pub(crate) use shell::hidden;
 
 pub(crate) fn routes() -> Vec<Route> {
     let ways_in = vec![
@@ -49,6 +56,9 @@ pub(crate) fn routes() -> Vec<Route> {
     [
         ways_in,
         own::routes(),
+        ways::routes(),
+        passkeys::routes(),
+        prove::routes(),
         credentials::routes(),
         projects::routes(),
         workspaces::routes(),
@@ -57,6 +67,7 @@ pub(crate) fn routes() -> Vec<Route> {
         invitations::routes(),
         keys::routes(),
         connect::routes(),
+        upstreams::routes(),
         trust::routes(),
         audit::routes(),
     ]

@@ -14,7 +14,7 @@ use super::caller::{Access, admit};
 use super::state::Server;
 use super::{
     api_keys, audit, connections, credential_configs, credentials, edge, health, invitations, members, oauth,
-    organizations, portal, projects, registries, trust, workspaces,
+    organizations, portal, projects, registries, trust, upstream, workspaces,
 };
 
 /// The longest body: the largest secrets there are.
@@ -28,6 +28,8 @@ pub(crate) struct Route {
     /// What the document of the API says of it; nothing of pages.
     pub(crate) told: Option<Words>,
     handler: MethodRouter<Arc<Server>>,
+    /// Where whoever has to show once more who they are comes back to.
+    fresh: Option<&'static str>,
 }
 
 /// What the document of the API says of a route.
@@ -51,7 +53,7 @@ impl Route {
         handler: impl Handler<T, Arc<Server>>,
     ) -> Self {
         let filter = MethodFilter::try_from(method.clone()).unwrap_or(MethodFilter::TRACE);
-        Self { method, path, access, told: None, handler: on(filter, handler) }
+        Self { method, path, access, told: None, handler: on(filter, handler), fresh: None }
     }
 
     /// The same for a route of the API, which is told in its document under a name and in a few words.
@@ -74,6 +76,11 @@ impl Route {
         }
         self
     }
+
+    /// The same for whoever has just shown who they are; others do so first, and then come back to this page.
+    pub(crate) fn freshly(self, back: &'static str) -> Self {
+        Self { fresh: Some(back), ..self }
+    }
 }
 
 /// All of them, in their order.
@@ -94,6 +101,7 @@ pub(crate) fn all() -> Vec<Route> {
         workspaces::routes(),
         registries::routes(),
         trust::routes(),
+        upstream::routes(),
         audit::routes(),
     ]
     .into_iter()
@@ -109,8 +117,8 @@ pub fn table() -> Vec<(String, &'static str, &'static str)> {
 /// All of them as one service.
 pub(crate) fn router(server: Arc<Server>) -> Router {
     let mut router = Router::new();
-    for Route { path, access, handler, .. } in all() {
-        let admitted = handler.route_layer(from_fn_with_state((Arc::clone(&server), access), admit));
+    for Route { path, access, handler, fresh, .. } in all() {
+        let admitted = handler.route_layer(from_fn_with_state((Arc::clone(&server), access, fresh), admit));
         router = router.route(path, admitted);
     }
     router

@@ -119,8 +119,10 @@ mod server {
     mod faults;
     mod federated;
     mod grants;
+    mod guessing;
     mod identity;
     mod instances;
+    mod issuer;
     mod limits;
     mod load;
     mod model;
@@ -129,11 +131,13 @@ mod server {
     mod other_client;
     mod outside;
     mod pages;
+    mod passkeys;
     mod places;
     mod portal;
     mod portal_places;
     mod portal_seen;
     mod postgres;
+    mod proving;
     mod reach;
     mod real_browser;
     mod registries;
@@ -145,6 +149,8 @@ mod server {
     mod tampered;
     mod team;
     mod this_machine;
+    mod upstream;
+    mod upstream_refused;
 }
 mod settings;
 mod shells;

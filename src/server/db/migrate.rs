@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0040_identity.sql"),
     include_str!("migrations/0050_once.sql"),
     include_str!("migrations/0070_registries.sql"),
+    include_str!("migrations/0080_sign_in.sql"),
     include_str!("migrations/0120_connect.sql"),
 ];
 

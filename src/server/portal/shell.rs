@@ -28,6 +28,7 @@ pub(super) enum Place {
     Registries,
     Keys,
     Trust,
+    Upstreams,
     Audit,
 }
 
@@ -40,6 +41,7 @@ const PLACES: &[(Place, &str, &str, Permission)] = &[
     (Place::Members, "members", "Members", Permission::MembersRead),
     (Place::Keys, "keys", "API keys", Permission::KeysManage),
     (Place::Trust, "trust-rules", "Trust rules", Permission::TrustManage),
+    (Place::Upstreams, "upstreams", "Sign-in", Permission::UpstreamsManage),
     (Place::Audit, "audit", "Audit", Permission::AuditRead),
 ];
 
@@ -104,7 +106,7 @@ pub(super) fn word(signed_in: &SignedIn) -> String {
 }
 
 /// A hidden field.
-pub(super) fn hidden(name: &str, value: &str) -> String {
+pub(crate) fn hidden(name: &str, value: &str) -> String {
     format!("<input type=\"hidden\" name=\"{}\" value=\"{}\">", Text(name), Text(value))
 }
 

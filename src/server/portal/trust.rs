@@ -28,14 +28,19 @@ pub(super) fn routes() -> Vec<Route> {
     let (get, post) = (Method::GET, Method::POST);
     vec![
         Route::new(get.clone(), "/portal/{org}/trust-rules", manage, list),
-        Route::new(get.clone(), "/portal/{org}/trust-rules/new", manage, new),
-        Route::new(post.clone(), "/portal/{org}/trust-rules/new", manage, make),
+        Route::new(get.clone(), "/portal/{org}/trust-rules/new", manage, new).freshly("/portal/{org}/trust-rules/new"),
+        Route::new(post.clone(), "/portal/{org}/trust-rules/new", manage, make)
+            .freshly("/portal/{org}/trust-rules/new"),
         Route::new(get.clone(), "/portal/{org}/trust-rules/try", manage, attempt::show),
         Route::new(post.clone(), "/portal/{org}/trust-rules/try", manage, attempt::submit),
-        Route::new(get.clone(), "/portal/{org}/trust-rules/{id}/edit", manage, edit),
-        Route::new(post.clone(), "/portal/{org}/trust-rules/{id}/edit", manage, change),
-        Route::new(get, "/portal/{org}/trust-rules/{id}/delete", manage, ask),
-        Route::new(post, "/portal/{org}/trust-rules/{id}/delete", manage, delete),
+        Route::new(get.clone(), "/portal/{org}/trust-rules/{id}/edit", manage, edit)
+            .freshly("/portal/{org}/trust-rules/{id}/edit"),
+        Route::new(post.clone(), "/portal/{org}/trust-rules/{id}/edit", manage, change)
+            .freshly("/portal/{org}/trust-rules/{id}/edit"),
+        Route::new(get, "/portal/{org}/trust-rules/{id}/delete", manage, ask)
+            .freshly("/portal/{org}/trust-rules/{id}/delete"),
+        Route::new(post, "/portal/{org}/trust-rules/{id}/delete", manage, delete)
+            .freshly("/portal/{org}/trust-rules/{id}/delete"),
     ]
 }
 

@@ -54,6 +54,8 @@ struct Played {
     registry: String,
     /// A trust rule of ours.
     rule: String,
+    /// An issuer of ours.
+    upstream: String,
 }
 
 impl Played {
@@ -92,6 +94,7 @@ impl Played {
             theirs,
             id,
             rule: String::new(),
+            upstream: String::new(),
             member: String::new(),
             project: text("proj_web"),
             invitation: text("invited"),
@@ -107,6 +110,15 @@ impl Played {
         assert_eq!(status, StatusCode::CREATED);
         let made: Value = serde_json::from_str(&played.body(made)).unwrap();
         played.rule = made["id"].as_str().unwrap().to_owned();
+        let owner = played.member(&played.ours, Role::Owner);
+        let (status, made) = played.call(&Method::POST, "/upstreams", Some(&owner));
+        assert_eq!(status, StatusCode::CREATED);
+        let made: Value = serde_json::from_str(&played.body(made)).unwrap();
+        played.upstream = made["id"].as_str().unwrap().to_owned();
+        // Whoever tests owners counts them.
+        let gone = "DELETE FROM members WHERE person = $1";
+        let owner = played.person(&owner);
+        played.server.db.write(Reach::Server, |rows| rows.execute(gone, values![&owner])).unwrap();
         played
     }
 
@@ -161,6 +173,8 @@ impl Played {
             }),
             ("POST", "try") => json!({ "token": "none" }),
             ("PATCH", _) if path.starts_with("/trust-rules") => json!({ "name": "changed" }),
+            ("POST", "upstreams") => json!({ "name": "n", "issuer": "https://id.example" }),
+            ("PATCH", _) if path.starts_with("/upstreams") => json!({ "name": "changed" }),
             ("PATCH", _) => json!({ "note": "changed" }),
             _ => Value::Null,
         }
@@ -189,9 +203,16 @@ impl Played {
     fn state(&self) -> String {
         let vault = self.server.vault(self.ours.clone(), Actor::default());
         let mut state = format!("{:?}", vault.list().unwrap());
-        for table in
-            ["members", "projects", "project_roles", "member_invitations", "workspaces", "registries", "trust_rules"]
-        {
+        for table in [
+            "members",
+            "projects",
+            "project_roles",
+            "member_invitations",
+            "workspaces",
+            "registries",
+            "trust_rules",
+            "upstreams",
+        ] {
             let all = format!("SELECT * FROM {table} WHERE org = $1 ORDER BY 2, 3");
             let rows = self.server.db.read(Reach::Server, |rows| rows.query(&all, values![self.ours.id()])).unwrap();
             state = format!("{state}{rows:?}");

@@ -93,7 +93,7 @@ pub fn accept_at_once(served: &Served) {
     let alice = served.manager();
     let link = invite(&alice, "reader");
     let statuses: Vec<u16> = std::thread::scope(|scope| {
-        let tries: Vec<_> = (0..8)
+        let tries: Vec<_> = (0..100)
             .map(|number| {
                 let (url, link) = (&served.url, &link);
                 scope.spawn(move || {

@@ -49,6 +49,7 @@ impl Played {
             "workspaces" => &self.workspace,
             "registries" => &self.registry,
             "trust-rules" => &self.rule,
+            "upstreams" => &self.upstream,
             _ => &self.id,
         };
         path.replace("{id}", id)
