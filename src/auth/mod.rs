@@ -13,6 +13,8 @@ pub mod device;
 pub mod dpop;
 pub mod federated;
 pub mod grant;
+#[cfg(feature = "server")]
+pub mod hosted;
 pub mod id_token;
 pub mod identity;
 pub mod jwks;

@@ -92,8 +92,12 @@ enum What {
     /// Show every route, with the permission that it demands
     ///
     /// With --json: an array of objects with method, path and access.
-    #[command(after_help = "Example:\n  lanyard serve routes --json")]
-    Routes,
+    #[command(after_help = "Examples:\n  lanyard serve routes --json\n  lanyard serve routes --openapi > openapi.json")]
+    Routes {
+        /// Print the document of the API, in OpenAPI 3.1: the one that a server shows at /openapi.json
+        #[arg(long)]
+        openapi: bool,
+    },
 }
 
 #[derive(Serialize)]
@@ -104,13 +108,13 @@ struct Route {
 }
 
 /// The name of the file that holds the set-up link where nobody sees the terminal.
-const LINK: &str = "setup-link";
+pub(in crate::cli) const LINK: &str = "setup-link";
 
 impl Args {
     /// Runs the command.
     pub(super) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        if let Some(What::Routes) = self.what {
-            return routes(doors);
+        if let Some(What::Routes { openapi }) = self.what {
+            return if openapi { doors.ui.answer_json(&server::openapi()) } else { routes(doors) };
         }
         let (_, profile) = active::active(doors)?;
         let check = self.check;

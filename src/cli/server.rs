@@ -8,6 +8,9 @@ use crate::cli::{Doors, active, given, store};
 use crate::error::Result;
 use crate::server::{self, Given, Settings, Wanted};
 
+#[cfg(unix)]
+mod stop;
+
 /// Look after the team's server: its backups and its keys
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Command {
@@ -69,11 +72,22 @@ lanyard server restore lanyard-2026-01-31 --replace")]
     ///
     /// Any of this server's tokens, whoever has it: an API key, a token of a job, a sign-in with all its tokens, a
     /// session of the portal, an invitation. With --json: an object with revoked.
-    #[command(after_help = "Examples:\n  lanyard server revoke-token found.txt\n  pbpaste | lanyard server revoke-token -")]
+    #[command(
+        after_help = "Examples:\n  lanyard server revoke-token found.txt\n  pbpaste | lanyard server revoke-token -"
+    )]
     RevokeToken {
         /// The file that holds the token; - for stdin
         #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
         file: PathBuf,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// End the server that runs on this machine
+    ///
+    /// Whoever is being answered gets their answer first. With --json: an object with stopped and, where one ran, pid.
+    #[cfg(unix)]
+    #[command(after_help = "Example:\n  lanyard server stop")]
+    Stop {
         #[command(flatten)]
         place: Place,
     },
@@ -159,6 +173,8 @@ impl Command {
                 };
                 doors.ui.done(told);
             }
+            #[cfg(unix)]
+            Self::Stop { place } => return stop::stop(doors, json, &place.settings(doors)?.data),
         }
         Ok(())
     }

@@ -8,11 +8,12 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 
+use super::api::Once;
 use super::audit::{Actor, Event, Outcome};
 use super::bearer::{self, Known};
 use super::bridge::blocking;
-use super::dpop::{self, Scheme};
 use super::db::{DbError, OrgScope, Reach, Rows, values};
+use super::dpop::{self, Scheme};
 use super::edge::Source;
 use super::limits::Whose;
 use super::people::{self, Person};
@@ -32,6 +33,8 @@ pub(crate) enum Access {
     Page,
     /// A page of an organization: a session of a member whose role has this permission, and a form of that session.
     Inside(Permission),
+    /// The same where the permission in some project is enough: the handler asks in which, by [`Caller::must`].
+    InsideProject(Permission),
     /// A page of whoever is signed in, and a form of that session.
     Personal,
     /// Any token that counts.
@@ -47,7 +50,7 @@ impl Access {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Anyone => "anyone",
-            Self::Page | Self::Inside(_) | Self::Personal => "page",
+            Self::Page | Self::Inside(_) | Self::InsideProject(_) | Self::Personal => "page",
             Self::Token => "token",
             Self::Permission(permission) | Self::InProject(permission) => permission.word(),
         }
@@ -73,6 +76,8 @@ pub(crate) struct Caller {
     pub(crate) actor: Actor,
     /// The job that it is, where no person calls.
     pub(crate) job: Option<Job>,
+    /// What what they make now is known by, should they ask again.
+    pub(crate) once: Once,
 }
 
 /// A job that was let in by a trust rule.
@@ -153,14 +158,15 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
 
 /// Goes before every handler of a route.
 pub(crate) async fn admit(
-    State((server, access)): State<(Arc<Server>, Access)>,
+    State((server, access, fresh)): State<(Arc<Server>, Access, Option<&'static str>)>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let needed = match access {
         Access::Anyone | Access::Page => return next.run(request).await,
-        Access::Inside(permission) => return inside::admit(&server, Some(permission), request, next).await,
-        Access::Personal => return inside::admit(&server, None, request, next).await,
+        Access::Inside(_) | Access::InsideProject(_) | Access::Personal => {
+            return inside::admit(&server, access, fresh, request, next).await;
+        }
         Access::Token => None,
         Access::Permission(_) | Access::InProject(_) => Some(access),
     };
@@ -284,5 +290,5 @@ fn caller(server: &Server, known: &Known, standing: Standing, source: &Source) -
     }
     let granted = known.grant.permissions.clone();
     let permissions = granted.and(&role.permissions());
-    Ok(Caller { scope, person, role, permissions, granted, projects, actor, job })
+    Ok(Caller { scope, person, role, permissions, granted, projects, actor, job, once: Once::default() })
 }

@@ -94,7 +94,8 @@ pub(crate) fn is_first(rows: &mut dyn Rows, proof: &Proof, now: DateTime<Utc>) -
 /// Refuses a token that is bound to a key, or a proof.
 pub(crate) fn refused(error: &str, detail: &'static str) -> Problem {
     let problem = Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail);
-    let challenge = format!("DPoP error=\"{error}\", error_description=\"{detail}\", algs=\"{}\"", ALGORITHMS.join(" "));
+    let challenge =
+        format!("DPoP error=\"{error}\", error_description=\"{detail}\", algs=\"{}\"", ALGORITHMS.join(" "));
     problem.header(header::WWW_AUTHENTICATE, challenge)
 }
 

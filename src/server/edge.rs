@@ -17,7 +17,7 @@ use super::limits::{Class, Counts, Whose};
 use super::metrics;
 use super::portal::page::Page;
 use super::portal::shown_session;
-use super::problem::Problem;
+use super::problem::{Problem, Refusal};
 use super::random;
 use super::state::Server;
 use super::token::Parsed;
@@ -84,7 +84,7 @@ pub(crate) async fn around(State(server): State<Arc<Server>>, mut request: Reque
     finish(response.headers_mut(), &number, is_secure);
     metrics::answered(path.as_deref(), &method, response.status(), begun.elapsed());
     note(&number, path.as_deref(), &method, response.status(), begun.elapsed(), whose.as_ref());
-    response
+    Refusal::numbered(response, &number)
 }
 
 /// Has a request wait for its turn, and answers it.
@@ -199,12 +199,16 @@ pub(crate) async fn plain_refusal(response: Response) -> Response {
     if !is_text || !status.is_client_error() {
         return response;
     }
-    let detail = match status {
-        StatusCode::PAYLOAD_TOO_LARGE => "the body is too long",
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => "the body is not of the type that this takes",
-        _ => "the request is not of the form that this takes",
-    };
-    Problem::new(status, "bad-request", detail).into_response()
+    let form = "the request is not of the form that this takes";
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(status, "too-long", "the body is too long"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            Problem::new(status, "media-type", "the body is not of the type that this takes")
+        }
+        StatusCode::UNPROCESSABLE_ENTITY => Problem::invalid(form),
+        _ => Problem::bad(form),
+    }
+    .into_response()
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::Method;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
+use super::api::Json;
 use super::bridge::blocking;
 use super::caller::Access;
 use super::problem::Answer;
@@ -15,17 +16,26 @@ use super::state::Server;
 
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::GET, "/healthz", Access::Anyone, lives),
-        Route::new(Method::GET, "/readyz", Access::Anyone, is_ready),
+        Route::api(Method::GET, "/healthz", Access::Anyone, lives, "isAlive", "Whether the server lives"),
+        Route::api(Method::GET, "/readyz", Access::Anyone, is_ready, "isReady", "Whether it reaches its database"),
     ]
 }
 
-async fn lives() -> Json<Value> {
-    Json(json!({ "status": "ok" }))
+/// How the server is.
+#[derive(Serialize, JsonSchema)]
+struct Status {
+    /// `ok`; what is not well answers with another status of HTTP.
+    status: &'static str,
+}
+
+const WELL: Json<Status> = Json(Status { status: "ok" });
+
+async fn lives() -> Json<Status> {
+    WELL
 }
 
 /// Ready is who reaches the database.
-async fn is_ready(State(server): State<Arc<Server>>) -> Answer<Json<Value>> {
+async fn is_ready(State(server): State<Arc<Server>>) -> Answer<Json<Status>> {
     blocking(&server, |server| Ok(server.db.answers()?)).await?;
-    Ok(Json(json!({ "status": "ok" })))
+    Ok(WELL)
 }

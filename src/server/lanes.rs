@@ -50,6 +50,7 @@ impl Drop for Place<'_> {
 /// The lanes of a server. What is read and changed has none: it takes no longer than it takes.
 pub(crate) struct Lanes {
     sign_ins: Lane,
+    passphrases: Lane,
     costly: Lane,
 }
 
@@ -64,7 +65,7 @@ pub(crate) enum Turn<'t> {
 impl Lanes {
     /// Empty ones.
     pub(crate) fn new() -> Self {
-        Self { sign_ins: Lane::new(32, 64), costly: Lane::new(16, 256) }
+        Self { sign_ins: Lane::new(32, 512), passphrases: Lane::new(8, 24), costly: Lane::new(16, 256) }
     }
 
     /// Waits for a turn.
@@ -72,6 +73,8 @@ impl Lanes {
         let lane = match class {
             Class::Free | Class::Read | Class::Write => return Turn::Now(None),
             Class::SignIn => &self.sign_ins,
+            // Each takes long: nobody is to wait for more than a few.
+            Class::Passphrase => &self.passphrases,
             Class::Costly => &self.costly,
         };
         match lane.enter().await {

@@ -3,15 +3,18 @@
 //! `POST /leaked-tokens` takes what secret scanners send, a list of objects with a `token` each, from anybody. A token that
 //! counts, one that does not and one that never was get the same answer, and none sooner than the others.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Json;
 use axum::extract::State;
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
+use super::api::{Listed, Noted};
 use super::audit::{self, Actor, Event};
 use super::bearer;
 use super::bridge::blocking;
@@ -34,32 +37,48 @@ const MOST: usize = 100;
 const AT_LEAST: Duration = Duration::from_millis(250);
 
 pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::new(Method::POST, "/leaked-tokens", Access::Anyone, report)]
+    vec![Route::api(
+        Method::POST,
+        "/leaked-tokens",
+        Access::Anyone,
+        report,
+        "reportLeakedTokens",
+        "End tokens that were found where they should not be",
+    )]
 }
 
 /// A token that was found. What else is told of it is passed over.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Found {
     token: Secret,
+    /// Told by whoever found it, and not looked at. With it, a list of values is not taken for the members of an object.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    _more: HashMap<String, IgnoredAny>,
 }
+
+/// What was found.
+#[derive(Deserialize, JsonSchema)]
+#[serde(transparent)]
+struct All(#[schemars(length(min = 1, max = 100))] Vec<Found>);
 
 async fn report(
     State(server): State<Arc<Server>>,
     Asker(source): Asker,
-    Json(found): Json<Vec<Found>>,
-) -> Answer<StatusCode> {
+    Listed(All(found)): Listed<All>,
+) -> Answer<Noted> {
     if found.is_empty() || found.len() > MOST {
         return Err(Problem::invalid(format!("there are 1 to {MOST} tokens at a time")));
     }
     let ended = blocking(&server, move |server| {
-        for Found { token } in &found {
+        for Found { token, .. } in &found {
             server.db.write(Reach::Server, |rows| end(rows, &server.keys, token, &source.actor(), now()))?;
         }
         Ok(())
     });
     let (ended, ()) = tokio::join!(ended, tokio::time::sleep(AT_LEAST));
     ended?;
-    Ok(StatusCode::ACCEPTED)
+    Ok(Noted)
 }
 
 /// Ends a token of the server that is kept here; `false` where it did not count.
@@ -70,17 +89,13 @@ pub fn revoke_token(settings: &Settings, store: &dyn SecretStore, token: &Secret
 }
 
 /// Ends a token, with all that came of the same sign-in, and tells it to the organization.
-fn end(
-    rows: &mut dyn Rows,
-    keys: &Keys,
-    token: &Secret,
-    actor: &Actor,
-    now: DateTime<Utc>,
-) -> Result<bool, KeyError> {
+fn end(rows: &mut dyn Rows, keys: &Keys, token: &Secret, actor: &Actor, now: DateTime<Utc>) -> Result<bool, KeyError> {
     let Some(parsed) = token::parse(token.expose().trim()) else { return Ok(false) };
     let scopes: Vec<OrgScope> = match parsed.kind {
         Kind::Key | Kind::Job | Kind::Access | Kind::Refresh => {
-            let Some(known) = bearer::find(rows, &parsed)?.filter(|known| known.is_alive(now)) else { return Ok(false) };
+            let Some(known) = bearer::find(rows, &parsed)?.filter(|known| known.is_alive(now)) else {
+                return Ok(false);
+            };
             if matches!(parsed.kind, Kind::Key | Kind::Job) {
                 bearer::revoke(rows, &known.grant.scope, &known.id, now)?;
             } else {
@@ -89,9 +104,13 @@ fn end(
             vec![known.grant.scope]
         }
         Kind::Session => {
-            let Some((person, session)) = people::session(rows, token.expose().trim(), now)? else { return Ok(false) };
-            people::sign_out(rows, &session)?;
-            people::memberships(rows, &person.id)?.into_iter().map(|member| member.scope).collect()
+            let Some(session) = people::session(rows, token.expose().trim(), now)? else { return Ok(false) };
+            people::sign_out(rows, &session.id)?;
+            people::memberships(rows, &session.person.id)?
+                .into_iter()
+                .map(|member| member.scope)
+                .filter(|scope| session.only.as_ref().is_none_or(|only| only == scope))
+                .collect()
         }
         Kind::Invitation => {
             let one = "SELECT org, hash FROM member_invitations WHERE id = $1";
@@ -105,7 +124,7 @@ fn end(
             vec![scope]
         }
         // These end by themselves, in a minute or in ten.
-        Kind::Code | Kind::Device | Kind::Half => return Ok(false),
+        Kind::Code | Kind::Device | Kind::Half | Kind::Errand | Kind::Question => return Ok(false),
     };
     let event = Event { detail: parsed.kind.word(), ..Event::done("token.leaked", &parsed.id) };
     for scope in &scopes {

@@ -29,6 +29,8 @@ pub(crate) enum Class {
     Write,
     /// Whatever a guess can be made at.
     SignIn,
+    /// The same where a passphrase is stretched.
+    Passphrase,
     /// What asks others, or goes through a great deal.
     Costly,
 }
@@ -41,6 +43,7 @@ impl Class {
             "/healthz" => Self::Free,
             _ if ["verify", "export", "sync", "try"].contains(&last) => Self::Costly,
             _ if *method == Method::GET || *method == Method::HEAD => Self::Read,
+            "/sign-in" | "/setup" | "/invite" | "/account/passphrase" => Self::Passphrase,
             "/token"
             | "/leaked-tokens"
             | "/authorize"
@@ -48,12 +51,8 @@ impl Class {
             | "/device-authorization"
             | "/revoke"
             | "/introspect"
-            | "/sign-in"
             | "/sign-in/code"
-            | "/second-factor"
-            | "/setup"
-            | "/invite"
-            | "/account/passphrase" => Self::SignIn,
+            | "/second-factor" => Self::SignIn,
             _ => Self::Write,
         }
     }
@@ -65,6 +64,7 @@ impl Class {
             Self::Read => "read",
             Self::Write => "write",
             Self::SignIn => "sign-in",
+            Self::Passphrase => "passphrase",
             Self::Costly => "costly",
         }
     }
@@ -75,7 +75,7 @@ impl Class {
             Self::Free | Self::Read => 1,
             Self::Write => 2,
             Self::Costly => 4,
-            Self::SignIn => 40,
+            Self::SignIn | Self::Passphrase => 40,
         }
     }
 }
@@ -367,7 +367,7 @@ mod tests {
             ("GET", "/healthz", Class::Free),
             ("GET", "/readyz", Class::Read),
             ("GET", "/sign-in", Class::Read),
-            ("POST", "/sign-in", Class::SignIn),
+            ("POST", "/sign-in", Class::Passphrase),
             ("POST", "/token", Class::SignIn),
             ("DELETE", "/credential-configs/{id}", Class::Write),
             ("POST", "/credential-configs/{id}/verify", Class::Costly),

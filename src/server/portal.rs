@@ -8,20 +8,38 @@ use axum::http::Method;
 use super::caller::Access;
 use super::routes::Route;
 
+mod audit;
+mod connect;
 mod credentials;
-mod half;
+mod fields;
+pub(crate) mod half;
 mod home;
 pub(crate) mod inside;
+mod invitations;
 mod keys;
+mod members;
 mod own;
 pub(crate) mod page;
+mod passkeys;
+mod projects;
+mod prove;
+mod question;
+mod registries;
 mod second_factor;
 mod session;
 mod set_up;
 mod shell;
 mod sign_in;
+mod table;
+mod trust;
+mod upstreams;
+mod ways;
+mod workspaces;
 
-pub(crate) use session::{SignedIn, Visitor, same_origin, set_cookie, shown_session, sign_in_first};
+pub(crate) use session::{
+    SignedIn, Visitor, errand, local_path, same_origin, set_cookie, set_errand, shown_session, sign_in_first,
+};
+pub(crate) use shell::hidden;
 
 pub(crate) fn routes() -> Vec<Route> {
     let ways_in = vec![
@@ -35,5 +53,25 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new(Method::GET, second_factor::PATH, Access::Page, second_factor::show),
         Route::new(Method::POST, second_factor::PATH, Access::Page, second_factor::submit),
     ];
-    [ways_in, own::routes(), credentials::routes(), keys::routes()].into_iter().flatten().collect()
+    [
+        ways_in,
+        own::routes(),
+        ways::routes(),
+        passkeys::routes(),
+        prove::routes(),
+        credentials::routes(),
+        projects::routes(),
+        workspaces::routes(),
+        registries::routes(),
+        members::routes(),
+        invitations::routes(),
+        keys::routes(),
+        connect::routes(),
+        upstreams::routes(),
+        trust::routes(),
+        audit::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -7,10 +7,11 @@
 
 use std::time::Duration;
 
-use super::audit::{self, Actor, Event, server_scope};
-use super::db::{Database, DbError, OrgScope, Reach, values};
+use super::api::Once;
+use super::audit::{self, Actor, Event, Together, server_scope};
+use super::db::{Database, DbError, OrgScope, Reach, Rows, values};
 use super::error::ServeError;
-use super::keys::{KeyError, Keys, Master, Replacement};
+use super::keys::{KeyError, Keys, Master, Replacement, hold};
 use super::serve::{open_existing, place};
 use super::settings::Settings;
 use super::signing::SigningKey;
@@ -75,7 +76,7 @@ pub fn rotate_key(settings: &Settings, store: &dyn SecretStore, wanted: Wanted) 
     for one in unfinished {
         let version = one.version;
         let org = one.scope.id().to_owned();
-        let work = Work { db: &db, keys: &keys, one };
+        let work = Work { db: &db, keys: &keys, together: Together::default(), one };
         let (done, closed) = work.finish()?;
         rotated.organizations.push((org, version));
         rotated.rewrapped += done;
@@ -116,7 +117,12 @@ fn operator() -> Actor {
 fn begin(db: &Database, keys: &Keys, place: &Master<'_>, wanted: Wanted) -> Result<(), ServeError> {
     let next = if wanted.master { Some(Replacement::make(db, keys, place)?) } else { None };
     let (now, actor) = (now(), operator());
-    db.write(Reach::Server, |rows| -> Result<(), KeyError> {
+    let has_begun = db.write(Reach::Server, |rows| -> Result<bool, KeyError> {
+        // Whoever does the same from another machine has begun before, or waits here until this is over.
+        hold(rows)?;
+        if rows.first("SELECT 1 FROM key_rotations LIMIT 1", &[])?.is_some() {
+            return Ok(false);
+        }
         if let Some(next) = &next {
             next.rewrap(rows, keys)?;
             audit::append(rows, keys, &server_scope(), &actor, &Event::done("master-key.rotate", ""), now)?;
@@ -131,21 +137,30 @@ fn begin(db: &Database, keys: &Keys, place: &Master<'_>, wanted: Wanted) -> Resu
             let event = Event { detail: &format!("version {version}"), ..Event::done("key.rotate", scope.id()) };
             audit::append(rows, keys, &scope, &actor, &event, now)?;
         }
-        Ok(())
+        Ok(true)
     })?;
     // Whoever dies before this finds the new one beside the old one, and the proof in the database is of the new one.
-    next.map_or(Ok(()), |next| next.promote(keys, place))
+    next.filter(|_| has_begun).map_or(Ok(()), |next| next.promote(keys, place))
 }
 
 struct Work<'w> {
     db: &'w Database,
     keys: &'w Keys,
+    together: Together,
     one: Unfinished,
 }
 
 impl Work<'_> {
     fn vault(&self) -> OrgVault<'_> {
-        OrgVault { db: self.db, keys: self.keys, scope: self.one.scope.clone(), actor: operator(), now }
+        OrgVault {
+            db: self.db,
+            keys: self.keys,
+            together: &self.together,
+            scope: self.one.scope.clone(),
+            actor: operator(),
+            once: Once::default(),
+            now,
+        }
     }
 
     /// Does what is left. Gives how many data keys were wrapped anew, and how many credentials do not open.
@@ -160,10 +175,15 @@ impl Work<'_> {
         let (vault, scope) = (self.vault(), &self.one.scope);
         let (mut reached, mut done) = (self.one.reached.clone(), 0);
         loop {
-            let some = "SELECT id FROM credentials WHERE org = $1 AND id > $2 ORDER BY id LIMIT $3";
+            // What is stored from now on rests under the new key: it is not run after.
+            let some = "SELECT credential FROM data_keys WHERE org = $1 AND credential > $2 AND key_version < $3 \
+                        ORDER BY credential LIMIT $4";
             let page = self.db.write(scope, |rows| -> Result<Option<(String, u64)>, VaultError> {
                 let (mut last, mut count) = (None, 0);
-                for mut row in rows.query(some, values![scope.id(), &reached, PAGE])? {
+                if !self.hold(rows)? {
+                    return Ok(None);
+                }
+                for mut row in rows.query(some, values![scope.id(), &reached, self.one.version, PAGE])? {
                     let id = row.text(0)?;
                     count += u64::from(vault.seal_anew(rows, &id)?);
                     last = Some(id);
@@ -182,7 +202,9 @@ impl Work<'_> {
     fn rewrap(&self) -> Result<(u64, u64), ServeError> {
         let vault = self.vault();
         let (mut after, mut done, mut closed) = (String::new(), 0, 0);
-        while let Some(page) = self.db.write(&self.one.scope, |rows| vault.rewrap(rows, &after, PAGE))? {
+        while let Some(page) = self.db.write(&self.one.scope, |rows| -> Result<_, VaultError> {
+            if self.hold(rows)? { vault.rewrap(rows, &after, PAGE) } else { Ok(None) }
+        })? {
             after = page.last;
             done += page.done;
             closed += page.closed;
@@ -190,11 +212,21 @@ impl Work<'_> {
         Ok((done, closed))
     }
 
+    /// Keeps whoever does the same from another machine waiting until the transaction ends; `false` where they have ended
+    /// it.
+    fn hold(&self, rows: &mut dyn Rows) -> Result<bool, DbError> {
+        let hold = "UPDATE key_rotations SET reached = reached WHERE org = $1 AND version = $2";
+        Ok(rows.execute(hold, values![self.one.scope.id(), self.one.version])? > 0)
+    }
+
     /// Takes those of the older keys away under which nothing rests, and notes that it is done.
     fn retire(&self) -> Result<(), ServeError> {
         let scope = &self.one.scope;
         let (now, actor) = (now(), operator());
         Ok(self.db.write(scope, |rows| -> Result<(), KeyError> {
+            if !self.hold(rows)? {
+                return Ok(());
+            }
             let older = "SELECT k.version, (SELECT COUNT(*) FROM data_keys d WHERE d.org = k.org \
                          AND d.key_version = k.version) FROM organization_keys k WHERE k.org = $1 AND k.version < $2";
             for mut row in rows.query(older, values![scope.id(), self.one.version])? {

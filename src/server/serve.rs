@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 
-use super::audit::{self, Broken};
+use super::audit::{self, Broken, Together};
 use super::db::{Address, Database, DbError, OrgScope, Reach, values};
 use super::error::ServeError;
 use super::keys::{Keys, Master};
@@ -16,7 +16,7 @@ use super::reload::Certificate;
 use super::routes::router;
 use super::settings::Settings;
 use super::state::{Server, now, room};
-use super::{listen, metrics, people, sweep, tls};
+use super::{listen, metrics, people, running, sweep, tls};
 use crate::error::Failure as _;
 use crate::os::files;
 use crate::secret::{Secret, SecretStore};
@@ -93,6 +93,7 @@ pub fn serve(
     let server = Server {
         db,
         keys,
+        together: Together::default(),
         public,
         proxies: settings.proxies.clone(),
         allowed_hosts: settings.allowed_hosts.clone(),
@@ -103,6 +104,7 @@ pub fn serve(
         limits: Limits::new(settings.rates),
         lanes: Lanes::new(),
     };
+    let _running = running::hold(&settings.data, server.issuer())?;
     let database = settings.database.in_words();
     let counting = metrics.as_ref().map(TcpListener::local_addr).transpose().map_err(ServeError::System)?;
     tell(Notice::Listening { address, metrics: counting, public: server.issuer().to_owned(), database })?;

@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::audit::{self, Actor, Event};
+use super::api::Once;
+use super::audit::{Actor, Event, Together};
 use super::db::{Database, OrgScope};
 use super::keys::Keys;
 use super::lanes::Lanes;
@@ -26,6 +27,8 @@ pub(crate) struct Server {
     pub(crate) db: Database,
     /// The keys.
     pub(crate) keys: Keys,
+    /// What is told by itself, and what waits for that.
+    pub(crate) together: Together,
     /// The address by which people and programs know it.
     pub(crate) public: Url,
     /// The proxies that are believed when they say who asks.
@@ -69,11 +72,12 @@ impl Server {
 
     /// The vault of an organization, as one caller sees it.
     pub(crate) fn vault(&self, scope: OrgScope, actor: Actor) -> OrgVault<'_> {
-        OrgVault { db: &self.db, keys: &self.keys, scope, actor, now }
+        let once = Once::default();
+        OrgVault { db: &self.db, keys: &self.keys, together: &self.together, scope, actor, once, now }
     }
 
     /// Tells what changed nothing.
     pub(crate) fn tell(&self, scope: &OrgScope, actor: &Actor, event: &Event<'_>) -> Answer<()> {
-        Ok(self.db.write(scope, |rows| audit::append(rows, &self.keys, scope, actor, event, now()))?)
+        Ok(self.together.append(&self.db, &self.keys, scope, actor, event, now())?)
     }
 }

@@ -10,6 +10,11 @@ use super::permission::{Permission, Role};
 use super::problem::{Answer, Problem};
 use super::state::{Server, now};
 
+/// The words of the roles.
+pub(crate) const ROLES: [&str; 4] =
+    [Role::ALL[0].word(), Role::ALL[1].word(), Role::ALL[2].word(), Role::ALL[3].word()];
+/// What a name is made of; see [`name`].
+pub(crate) const NAMES: &str = "^[A-Za-z0-9][A-Za-z0-9._-]*$";
 /// The longest name of a project, a workspace or an organization, in characters.
 pub(crate) const NAME: usize = 64;
 
@@ -19,7 +24,7 @@ pub(crate) fn hold(rows: &mut dyn Rows, scope: &OrgScope) -> Result<(), DbError>
 }
 
 /// Runs a change while nobody else changes the organization; `work` is given the caller as they stand at that moment.
-/// What was done is told, and so is what was refused.
+/// What was done is told, and so is what was refused; what was made is kept for whoever asks for it once more.
 pub(crate) fn alone<T>(
     server: &Server,
     caller: &Caller,
@@ -30,6 +35,9 @@ pub(crate) fn alone<T>(
         hold(rows, &caller.scope)?;
         let standing = caller.standing(rows)?;
         let done = work(rows, &standing)?;
+        if !event.object.is_empty() {
+            caller.once.keep(rows, event.object)?;
+        }
         audit::append(rows, &server.keys, &caller.scope, &caller.actor, event, now())?;
         Ok(done)
     });
@@ -61,7 +69,7 @@ impl Caller {
 
 fn more(role: Role) -> Problem {
     let detail = format!("the role {} is more than you may give or take with this token", role.word());
-    Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).about("role")
 }
 
 /// Refuses to leave an organization without an owner.
@@ -71,13 +79,13 @@ pub(crate) fn keep_an_owner(rows: &mut dyn Rows, scope: &OrgScope, person: &str)
         return Ok(());
     }
     let detail = "an organization has one owner at least: make somebody else an owner first";
-    Err(Problem::new(StatusCode::CONFLICT, "last-owner", detail))
+    Err(Problem::new(StatusCode::CONFLICT, "last-owner", detail).about("role"))
 }
 
 /// The role of a word.
 pub(crate) fn role(word: &str) -> Answer<Role> {
     let known = Role::from_word(word);
-    known.ok_or_else(|| Problem::invalid("a role is one of owner, admin, member and reader"))
+    known.ok_or_else(|| Problem::invalid("a role is one of owner, admin, member and reader").about("role"))
 }
 
 /// What a member is; somebody who is none is not there.
@@ -94,7 +102,7 @@ pub(crate) fn name(typed: &str) -> Answer<String> {
         return Ok(name.to_owned());
     }
     let detail = format!("a name has letters, digits and . _ - and at most {NAME} characters");
-    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-name", detail))
+    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-name", detail).about("name"))
 }
 
 #[cfg(test)]

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::Form;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -20,6 +21,7 @@ use super::exchange;
 use super::id_token::{self, About};
 use super::proof;
 use crate::secret::Secret;
+use crate::server::api::{Gives, Operation};
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bearer::{self, ACCESS, Grant};
 use crate::server::bridge::blocking;
@@ -33,7 +35,7 @@ use crate::server::state::{Server, now};
 use crate::server::token::{self, Kind, Minted};
 
 /// What a program asks.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Asked {
     grant_type: String,
     client_id: Option<String>,
@@ -56,20 +58,50 @@ pub(super) struct Tokens {
     pub(super) is_bound: bool,
 }
 
+/// Tokens of a sign-in, or of a job.
+pub(super) struct Sent(Response);
+
+impl IntoResponse for Sent {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+/// The members of such an answer (RFC 6749 section 5.1, RFC 8693 section 2.2.1). Tokens are written by hand.
+#[derive(JsonSchema)]
+#[schemars(rename = "Tokens")]
+#[allow(dead_code, reason = "the form of what is written by hand")]
+struct Shown {
+    access_token: String,
+    token_type: String,
+    /// In seconds.
+    expires_in: i64,
+    scope: String,
+    /// Good once; none for a job.
+    refresh_token: Option<String>,
+    /// Where `openid` was asked for.
+    id_token: Option<String>,
+    /// Of a token exchange.
+    issued_token_type: Option<String>,
+}
+
+impl Gives for Sent {
+    fn tell(told: &mut Operation<'_>) {
+        told.answer::<Shown>(StatusCode::OK);
+    }
+}
+
 pub(super) async fn give(
     State(server): State<Arc<Server>>,
     Asker(source): Asker,
     headers: HeaderMap,
     Form(asked): Form<Asked>,
-) -> Response {
+) -> Given<Sent> {
     if headers.contains_key(header::AUTHORIZATION) {
         // The programs known here keep no secret: one that is sent is for another server.
-        return OauthError::Refused("invalid_client", "this client has no secret").into_response();
+        return refused("invalid_client", "this client has no secret");
     }
-    let client = match known_client(asked.client_id.as_deref()) {
-        Ok(client) => client,
-        Err(refusal) => return refusal.into_response(),
-    };
+    let client = known_client(asked.client_id.as_deref())?;
     // A job's own service may have to be asked for its keys.
     let is_exchange = asked.grant_type == exchange::EXCHANGE;
     let turn = if is_exchange { server.asking.acquire().await.ok() } else { None };
@@ -80,10 +112,7 @@ pub(super) async fn give(
         exchange::EXCHANGE => "job",
         _ => "unknown",
     };
-    let proof = match proof::read(&server, &headers) {
-        Ok(proof) => proof,
-        Err(refusal) => return refusal.into_response(),
-    };
+    let proof = proof::read(&server, &headers)?;
     let given = blocking(&server, move |server| {
         let key = match proof::key(server, proof) {
             Ok(key) => key,
@@ -110,11 +139,7 @@ pub(super) async fn give(
     if !is_waiting {
         metrics::signed_in(way, given.as_ref().map(std::result::Result::is_ok));
     }
-    match given {
-        Ok(Ok(tokens)) => tokens,
-        Ok(Err(refusal)) => refusal.into_response(),
-        Err(problem) => OauthError::Other(problem).into_response(),
-    }
+    given?.map(Sent)
 }
 
 /// The program that asks, by its identifier.
@@ -241,7 +266,11 @@ fn by_refresh(server: &Server, client: &str, asked: &Asked, key: Option<&str>, s
         // Who has it without its key spends nothing.
         if !proof::has(key, grant.bound.as_deref()) {
             let actor = Actor { person: grant.person.clone(), ..source.actor() };
-            let event = Event { outcome: Outcome::Denied, detail: "without its key", ..Event::done("token.renew", &grant.family) };
+            let event = Event {
+                outcome: Outcome::Denied,
+                detail: "without its key",
+                ..Event::done("token.renew", &grant.family)
+            };
             audit::append(rows, &server.keys, &grant.scope, &actor, &event, now())?;
             return Ok(bad());
         }

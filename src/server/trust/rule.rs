@@ -3,27 +3,29 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::pattern::Pattern;
 use crate::http;
 use crate::server::db::{DbError, OrgScope, Row, Rows, values};
-use crate::server::permission::{Permission, Permissions};
+use crate::server::permission::{self, Permission, Permissions};
+use crate::server::problem::{Answer, Problem};
 
 /// What a job can be given. It can make nothing that outlives it.
 pub(crate) const GRANTED: [Permission; 4] =
     [Permission::CredentialsRead, Permission::CredentialsWrite, Permission::CredentialsVerify, Permission::SecretsRead];
 /// The life of a job's token in seconds: the usual, and the least and the most there is.
 const USUAL: i64 = 900;
-const LEAST: i64 = 60;
-const MOST: i64 = 3600;
+pub(super) const LEAST: i64 = 60;
+pub(super) const MOST: i64 = 3600;
 /// So many claims can be asked for.
 const CLAIMS: usize = 32;
 const NAME: usize = 64;
 
 /// Whether a rule lets anybody in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
     /// It does.
@@ -42,18 +44,25 @@ impl Mode {
 }
 
 /// A rule as it is sent and shown.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Written {
+    #[schemars(length(min = 1, max = 64))]
     pub(crate) name: String,
+    /// The address of the service that makes the tokens of jobs, exactly as they have it.
     pub(crate) issuer: String,
     /// Whom the job's token is for; the server's own address where nothing else is said.
     pub(crate) audience: Option<String>,
+    /// A pattern of the whole subject; `*` stands for any letters but `/`.
     pub(crate) subject: String,
+    /// More claims that are asked for, each with a pattern.
     #[serde(default)]
+    #[schemars(extend("maxProperties" = CLAIMS))]
     pub(crate) claims: BTreeMap<String, String>,
+    #[schemars(length(min = 1), extend("items" = permission::schema(&GRANTED)))]
     pub(crate) permissions: Vec<String>,
     /// The life of the token that a job gets, in seconds.
+    #[schemars(range(min = LEAST, max = MOST))]
     pub(crate) lifetime: Option<i64>,
     pub(crate) mode: Option<Mode>,
 }
@@ -77,39 +86,43 @@ pub(crate) struct Rule {
 }
 
 impl Written {
-    /// The rule that this is; why it is none, in a sentence.
-    pub(super) fn rule(self, id: &str, own: &str, person: &str, now: DateTime<Utc>) -> Result<Rule, String> {
+    /// The rule that this is; or why it is none.
+    pub(super) fn rule(self, id: &str, own: &str, person: &str, now: DateTime<Utc>) -> Answer<Rule> {
+        let bad = |field, why: String| Err(Problem::invalid(why).about(field));
         let name = self.name.trim().to_owned();
         if name.is_empty() || name.chars().count() > NAME || name.chars().any(crate::text::is_unprintable) {
-            return Err(format!("a rule needs a name of at most {NAME} characters"));
+            return bad("name", format!("a rule needs a name of at most {NAME} characters"));
         }
         if http::parse_url(&self.issuer).is_err() || self.issuer.contains('*') {
-            return Err("the issuer is an https address, exactly as its tokens have it".into());
+            return bad("issuer", "the issuer is an https address, exactly as its tokens have it".into());
         }
         let audience = self.audience.unwrap_or_else(|| own.to_owned());
         if audience.is_empty() || audience.len() > 512 || audience.contains('*') {
-            return Err("the audience is a text without a wildcard".into());
+            return bad("audience", "the audience is a text without a wildcard".into());
         }
         if self.claims.len() > CLAIMS {
-            return Err(format!("a rule asks for {CLAIMS} claims at most"));
+            return bad("claims", format!("a rule asks for {CLAIMS} claims at most"));
         }
-        let read = |(name, pattern): (String, String)| Ok((name, Pattern::read(&pattern)?));
+        let of = |field| move |why| Problem::invalid(why).about(field);
+        let read = |(name, pattern): (String, String)| Ok((name, Pattern::read(&pattern).map_err(of("claims"))?));
         let permissions = Permissions::parse(&self.permissions.join(" ")).filter(|some| !some.is_empty());
-        let permissions = permissions.ok_or("a rule needs permissions that there are")?;
+        let Some(permissions) = permissions else {
+            return bad("permissions", "a rule needs permissions that there are".into());
+        };
         if permissions.iter().any(|permission| !GRANTED.contains(&permission)) {
-            return Err("a job cannot be given this permission".into());
+            return bad("permissions", "a job cannot be given this permission".into());
         }
         let life = self.lifetime.unwrap_or(USUAL);
         if !(LEAST..=MOST).contains(&life) {
-            return Err(format!("a job's token lives from {LEAST} to {MOST} seconds"));
+            return bad("lifetime", format!("a job's token lives from {LEAST} to {MOST} seconds"));
         }
         Ok(Rule {
             id: id.to_owned(),
             name,
             issuer: self.issuer,
             audience,
-            subject: Pattern::of_subject(&self.subject)?,
-            claims: self.claims.into_iter().map(read).collect::<Result<_, &str>>()?,
+            subject: Pattern::of_subject(&self.subject).map_err(of("subject"))?,
+            claims: self.claims.into_iter().map(read).collect::<Answer<_>>()?,
             permissions,
             life,
             mode: self.mode.unwrap_or(Mode::Enforce),
@@ -192,6 +205,12 @@ impl Rule {
         Ok(rows.first(&one, values![scope.id(), id])?.map(Self::read).transpose()?.flatten())
     }
 
+    /// The revision of the rule of an identifier, whether or not it is understood.
+    pub(super) fn revision(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Result<Option<i64>, DbError> {
+        let one = "SELECT revision FROM trust_rules WHERE org = $1 AND id = $2";
+        rows.first(one, values![scope.id(), id])?.map(|mut row| row.int(0)).transpose()
+    }
+
     /// Keeps a new rule, or what became of one that was seen at the revision before.
     pub(super) fn keep(&self, rows: &mut dyn Rows, scope: &OrgScope) -> Result<bool, DbError> {
         let claims: BTreeMap<&str, &str> =
@@ -246,7 +265,7 @@ mod tests {
         .unwrap()
     }
 
-    fn read(change: impl FnOnce(&mut Written)) -> Result<Rule, String> {
+    fn read(change: impl FnOnce(&mut Written)) -> Answer<Rule> {
         let mut given = written();
         change(&mut given);
         given.rule("rule_1", "https://lanyard.example", "alice", DateTime::UNIX_EPOCH)

@@ -8,7 +8,7 @@ use super::OrgVault;
 use crate::credential::{Credential, Metadata};
 use crate::secret::Secret;
 use crate::server::db::{OrgScope, Rows, values};
-use crate::server::keys::FORM;
+use crate::server::keys::{FORM, KeyError};
 use crate::vault::VaultError;
 use crate::vault::seal::{self, DoesNotOpen, Key};
 
@@ -56,13 +56,21 @@ impl OrgVault<'_> {
         }
         let whose = values![self.scope.id(), &metadata.id];
         let key = "SELECT version, key_version, wrapped FROM data_keys WHERE org = $1 AND credential = $2";
-        let mut found = rows.first(key, whose)?.ok_or_else(|| closed(DoesNotOpen))?;
-        let (version, key_version, wrapped) = (found.int(0)?, found.int(1)?, found.bytes(2)?);
-        if version != metadata.version {
-            return Err(closed(DoesNotOpen));
-        }
+        let look = |rows: &mut dyn Rows| -> Result<_, VaultError> {
+            let mut found = rows.first(key, whose)?.ok_or_else(|| closed(DoesNotOpen))?;
+            let (version, key_version, wrapped) = (found.int(0)?, found.int(1)?, found.bytes(2)?);
+            if version != metadata.version {
+                return Err(closed(DoesNotOpen));
+            }
+            Ok((key_version, wrapped, self.keys.of(rows, &self.scope, key_version)))
+        };
+        let (key_version, wrapped, key) = match look(rows)? {
+            // It was wrapped under another key between the two looks, and the old one is gone.
+            (.., Err(KeyError::None)) => look(rows)?,
+            found => found,
+        };
+        let key = key?;
         let place = Place::of(&self.scope, metadata);
-        let key = self.keys.of(rows, &self.scope, key_version)?;
         let data_key = key.unwrap(&wrapped, &place.of_key(&key_version.to_string())).map_err(closed)?;
         let mut secrets = BTreeMap::new();
         let sealed = "SELECT field, sealed FROM secrets WHERE org = $1 AND credential = $2 ORDER BY field";
@@ -195,6 +203,22 @@ fn emptied(bytes: &[u8]) -> Option<Secret> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_rests_twice_as_the_same_bytes() {
+        const NONCE: usize = 12;
+        let key = Key::random().unwrap();
+        let secret = filled(&Secret::new("the same".into()));
+        let seal = || key.seal(&secret, &["the", "same", "place"]).unwrap();
+        let (mut nonces, mut bodies) = (std::collections::HashSet::new(), std::collections::HashSet::new());
+        let length = seal().len();
+        for _ in 0..100_000 {
+            let sealed = seal();
+            assert_eq!(sealed.len(), length);
+            let (nonce, body) = sealed.split_at(NONCE);
+            assert!(nonces.insert(nonce.to_vec()) && bodies.insert(body.to_vec()));
+        }
+    }
 
     #[test]
     fn short_secrets_rest_at_one_length() {

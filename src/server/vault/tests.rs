@@ -12,10 +12,17 @@ fn now() -> DateTime<Utc> {
 /// The vault with all that it stands on, for the contract.
 struct Whole(Scratch);
 
+/// What waits to be told.
+fn together() -> &'static Together {
+    static TOGETHER: std::sync::LazyLock<Together> = std::sync::LazyLock::new(Together::default);
+    &TOGETHER
+}
+
 impl Whole {
     fn of(scratch: &Scratch) -> OrgVault<'_> {
         let (scope, actor) = (scratch.org.clone(), Actor::default());
-        OrgVault { db: &scratch.db, keys: &scratch.keys, scope, actor, now }
+        let once = Once::default();
+        OrgVault { db: &scratch.db, keys: &scratch.keys, together: together(), scope, actor, once, now }
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use axum::http::StatusCode;
-use chrono::DateTime;
-use serde_json::{Value, json};
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::server::db::{DbError, OrgScope, Row, Rows, values};
 use crate::server::problem::{Answer, Problem};
@@ -19,6 +20,19 @@ macro_rules! columns {
     };
 }
 
+/// A workspace as it is shown.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Workspace")]
+pub(super) struct Shown {
+    id: String,
+    name: String,
+    /// The name of its project; `null` for the organization's own.
+    project: Option<String>,
+    /// The credentials that the work is done with, in their order.
+    credential_config_ids: Vec<String>,
+    created: Option<DateTime<Utc>>,
+}
+
 /// A workspace.
 pub(crate) struct Workspace {
     pub(crate) id: String,
@@ -26,7 +40,7 @@ pub(crate) struct Workspace {
     pub(crate) project: String,
     pub(crate) name: String,
     pub(crate) revision: i64,
-    pub(crate) created: i64,
+    created: i64,
     /// The identifiers of its credentials, in their order.
     pub(crate) credentials: Vec<String>,
 }
@@ -44,19 +58,25 @@ impl Workspace {
         Ok(Self { id, project, name, revision, created, credentials })
     }
 
-    pub(super) fn json(&self) -> Value {
-        json!({
-            "id": self.id,
-            "name": self.name,
-            "project": Some(&self.project).filter(|project| !project.is_empty()),
-            "credential_config_ids": self.credentials,
-            "created": DateTime::from_timestamp_millis(self.created),
-        })
+    /// When it was made.
+    pub(crate) fn created(&self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_millis(self.created)
+    }
+
+    pub(super) fn shown(self) -> Shown {
+        let created = self.created();
+        Shown {
+            id: self.id,
+            name: self.name,
+            project: Some(self.project).filter(|project| !project.is_empty()),
+            credential_config_ids: self.credentials,
+            created,
+        }
     }
 }
 
 /// The workspace of an identifier; another organization's is not there.
-pub(super) fn find(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Answer<Workspace> {
+pub(crate) fn find(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Answer<Workspace> {
     let one = concat!(columns!(), "WHERE workspaces.org = $1 AND workspaces.id = $2");
     let row = rows.first(one, values![scope.id(), id])?.ok_or_else(Problem::not_found)?;
     Ok(Workspace::read(rows, scope, row)?)

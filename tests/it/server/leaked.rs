@@ -8,11 +8,14 @@ use super::served::{Browser, Served, token};
 use crate::wire::{self, Message};
 
 fn report(served: &Served, tokens: &[&str]) -> (Message, Duration) {
-    let found: Vec<Value> =
-        tokens.iter().map(|token| json!({ "token": token, "type": "lanyard", "url": "https://example.com/x" })).collect();
+    let found: Vec<Value> = tokens
+        .iter()
+        .map(|token| json!({ "token": token, "type": "lanyard", "url": "https://example.com/x" }))
+        .collect();
     let begun = Instant::now();
     let body = Value::from(found).to_string();
-    let answer = wire::send("POST", &format!("{}/leaked-tokens", served.url), &["Content-Type: application/json"], &body);
+    let answer =
+        wire::send("POST", &format!("{}/leaked-tokens", served.url), &["Content-Type: application/json"], &body);
     (answer.expect("an answer"), begun.elapsed())
 }
 
@@ -95,7 +98,8 @@ fn a_key_is_replaced_and_what_it_signed_counts_as_long_as_it_lasts() {
     };
     let before = keys();
     assert_eq!(before.len(), 1);
-    let words = ["server", "rotate-signing-key", "--data", "server", "--master-key-file", "server/master.key", "--json"];
+    let words =
+        ["server", "rotate-signing-key", "--data", "server", "--master-key-file", "server/master.key", "--json"];
     let new = served.stage.run(&words).ends(0).json()["key"].as_str().unwrap().to_owned();
     assert_eq!(keys(), [before[0].clone(), new.clone()], "the old one is published for what it signed");
     // A sign-in checks its ID token by the new key.

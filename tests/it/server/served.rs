@@ -31,6 +31,14 @@ impl Served {
         served
     }
 
+    /// A fresh one at this port.
+    pub fn listening(stage: Stage, flags: &[&str], port: u16) -> Self {
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut served = Self { stage, url: String::new(), flags, running: None };
+        served.start(&format!("127.0.0.1:{port}"));
+        served
+    }
+
     /// One with an owner.
     pub fn new(flags: &[&str]) -> Self {
         let served = Self::fresh(flags);
@@ -226,6 +234,11 @@ impl Browser {
 
     pub fn cookie(&self) -> Option<&str> {
         self.cookie.as_deref()
+    }
+
+    /// Has it hold this session.
+    pub fn keep(&mut self, cookie: &str) {
+        self.cookie = Some(cookie.to_owned());
     }
 
     fn headers(&self) -> Vec<String> {
