@@ -51,7 +51,7 @@ fn a_token_that_is_bound_to_a_key_is_nothing_without_it() {
 }
 
 #[test]
-fn several_servers_with_one_database_take_a_proof_once() {
+fn it_is_the_same_with_postgresql() {
     let postgres = Postgres::start();
     let served = Served::new(&["--database", &postgres.url()]);
     assert_eq!(go_through(&served)["renewed"], 2);
