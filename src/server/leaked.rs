@@ -3,7 +3,6 @@
 //! `POST /leaked-tokens` takes what secret scanners send, a list of objects with a `token` each, from anybody. A token that
 //! counts, one that does not and one that never was get the same answer, and none sooner than the others.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use axum::http::Method;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 
 use super::api::{Listed, Noted};
 use super::audit::{self, Actor, Event};
@@ -54,7 +53,7 @@ struct Found {
     /// Told by whoever found it, and not looked at. With it, a list of values is not taken for the members of an object.
     #[serde(flatten)]
     #[schemars(skip)]
-    _more: HashMap<String, IgnoredAny>,
+    _more: Map<String, Value>,
 }
 
 /// What was found.

@@ -1,7 +1,8 @@
 //! The server as an OAuth 2.0 authorization server: how a command line, or any other program, is let in.
 //!
 //! RFC 6749 with PKCE (RFC 7636, S256 alone), RFC 8628, 7009, 7662, 8414, 8693, 9207 and 9449, and OpenID Connect; what
-//! RFC 9700 asks for is not left to choice. Scopes are permissions; a token has at most what its person has in the organization at that moment.
+//! RFC 9700 asks for is not left to choice. Scopes are permissions; a token has at most what its
+//! person has in the organization at that moment.
 
 use axum::http::Method;
 

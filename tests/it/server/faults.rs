@@ -56,7 +56,7 @@ fn a_database_that_ends_under_load_is_waited_for() {
                     assert!(Command::new("kill").args(["-9", one]).status().unwrap().success());
                 }
             }
-            until("it goes on", Duration::from_secs(60), || is_ready(&served.url));
+            until("it goes on", Duration::from_mins(1), || is_ready(&served.url));
             std::thread::sleep(Duration::from_millis(300));
         });
         // A process that dies is replaced so fast that nobody may have noticed.
@@ -157,7 +157,7 @@ fn a_network_that_is_cut_loses_nothing() {
                 network.cut();
             }
             network.mend();
-            until("it goes on", Duration::from_secs(60), || is_ready(&served.url));
+            until("it goes on", Duration::from_mins(1), || is_ready(&served.url));
             std::thread::sleep(Duration::from_millis(200));
         });
         assert!(written.names.len() > 5, "{} writes", written.names.len());
