@@ -20,12 +20,17 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn lives() -> Json<Value> {
+/// Whoever answers lives.
+pub(crate) async fn lives() -> Json<Value> {
     Json(json!({ "status": "ok" }))
 }
 
-/// Ready is who reaches the database.
+/// Ready is who reaches the database, and the keeper of secrets where there is one.
 async fn is_ready(State(server): State<Arc<Server>>) -> Answer<Json<Value>> {
-    blocking(&server, |server| Ok(server.db.answers()?)).await?;
+    blocking(&server, |server| {
+        server.db.answers()?;
+        Ok(server.engine.kv().map_or(Ok(()), |kv| kv.answers(server.keys.instance()))?)
+    })
+    .await?;
     Ok(Json(json!({ "status": "ok" })))
 }

@@ -6,9 +6,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 
 use super::db::DbError;
+use super::keeper::KeeperError;
 use super::keys::KeyError;
 use crate::credential::FieldError;
-use crate::error::Code;
+use crate::error::{Code, Failure, with_causes};
 use crate::vault::VaultError;
 
 /// Why a request was not answered as asked. Its texts are the program's own: no statement, no path, no value.
@@ -156,6 +157,25 @@ impl From<KeyError> for Problem {
     }
 }
 
+impl From<KeeperError> for Problem {
+    fn from(failure: KeeperError) -> Self {
+        (&failure).into()
+    }
+}
+
+impl From<&KeeperError> for Problem {
+    fn from(failure: &KeeperError) -> Self {
+        if matches!(failure, KeeperError::TooLarge) {
+            let detail = "the secrets are larger than the server's keeper of secrets takes";
+            return Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-large", detail);
+        }
+        tracing::error!(failure = with_causes(failure), "the keeper of secrets");
+        let detail = "the server cannot reach its secrets now; what is no secret can be read";
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "secrets-unavailable", detail);
+        problem.header(header::RETRY_AFTER, "5")
+    }
+}
+
 impl From<getrandom::Error> for Problem {
     fn from(failure: getrandom::Error) -> Self {
         Self::internal(&failure)
@@ -166,6 +186,12 @@ impl From<FieldError> for Problem {
     fn from(failure: FieldError) -> Self {
         Self::invalid(failure.to_string())
     }
+}
+
+/// What the keeper of secrets said, where it did.
+fn of_the_keeper<'f>(failure: &'f (dyn Failure + 'static)) -> Option<&'f KeeperError> {
+    let failure: &(dyn std::error::Error + 'static) = failure;
+    failure.downcast_ref()
 }
 
 impl From<VaultError> for Problem {
@@ -190,6 +216,9 @@ impl From<VaultError> for Problem {
             }
             VaultError::Circle { .. } | VaultError::Foreign { .. } | VaultError::Several { .. } => {
                 Self::invalid(failure.to_string())
+            }
+            VaultError::Elsewhere(inner) if of_the_keeper(&**inner).is_some() => {
+                of_the_keeper(&**inner).map_or_else(Self::unavailable, Self::from)
             }
             VaultError::Elsewhere(inner) if inner.code() == Code::Store => Self::internal(&failure),
             VaultError::Elsewhere(_) => {

@@ -143,7 +143,13 @@ async fn rename(
     let (name, seen) = (team::name(&wanted.name)?, seen(&headers)?);
     blocking(&server, move |server| {
         let event = Event { detail: &name, ..Event::done("project.rename", &id) };
-        let project = alone(server, &caller, &event, |rows, caller| {
+        let vault = server.vault(caller.scope.clone(), caller.actor.clone());
+        let former = server.db.read(|rows| find(rows, &caller.scope, &id)).ok();
+        let renames =
+            |former: &Project| former.name != name && caller.may(Permission::ProjectsManage, Some(&former.name));
+        let former = former.filter(renames);
+        let mut renamed = former.map(|former| vault.about_to_rename(&former.name, &name)).transpose()?;
+        let (project, moved) = alone(server, &caller, &event, |rows, caller| {
             let former = find(rows, &caller.scope, &id)?;
             let former = named(rows, &caller.scope, &former.name)?;
             if !caller.may(Permission::ProjectsManage, Some(&former.name)) {
@@ -156,12 +162,15 @@ async fn rename(
                 "UPDATE projects SET name = $3, folded = $4, revision = revision + 1 WHERE org = $1 AND id = $2",
                 values![caller.scope.id(), &id, &name, &name.to_ascii_lowercase()],
             )?;
+            let mut moved = Vec::new();
             if former.name != name {
-                let vault = server.vault(caller.scope.clone(), caller.actor.clone());
-                vault.rename_project(rows, &former.name, &name)?;
+                // Somebody else has renamed it meanwhile, or let the caller do it.
+                let renamed = renamed.take().ok_or_else(Problem::changed)?;
+                moved = vault.rename_project(rows, renamed)?;
             }
-            find(rows, &caller.scope, &id)
+            Ok((find(rows, &caller.scope, &id)?, moved))
         })?;
+        vault.clear_all(&moved);
         Ok(project.answer(StatusCode::OK))
     })
     .await

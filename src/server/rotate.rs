@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::audit::{self, Actor, Event, server_scope};
 use super::db::{Database, DbError, OrgScope, values};
+use super::engine::Engine;
 use super::error::ServeError;
 use super::keys::{KeyError, Keys, Master, Replacement};
 use super::serve::{open_existing, place};
@@ -17,7 +18,6 @@ use super::state::now;
 use super::vault::OrgVault;
 use crate::os::files::{self, Lock};
 use crate::secret::SecretStore;
-use crate::vault::VaultError;
 
 /// So many are done in one transaction: others that write wait no longer than that takes.
 const PAGE: i64 = 50;
@@ -51,18 +51,20 @@ pub fn rotate_key(settings: &Settings, store: &dyn SecretStore, wanted: Wanted) 
     files::create_private_dir(&settings.data).map_err(DbError::File)?;
     let _lock = Lock::acquire(&settings.data.join("rotate.lock"), WAIT, &mut |_| {}).map_err(DbError::File)?;
     let (db, keys) = open_existing(settings, store)?;
-    keys.settle(&db, &place(settings, store))?;
+    let engine = settings.keeping.engine.clone().fit_for(&db)?;
+    let place = place(settings, store, &db);
+    keys.settle(&db, &place)?;
     let mut unfinished = unfinished(&db)?;
     let resumed = !unfinished.is_empty();
     if !resumed {
-        begin(&db, &keys, &place(settings, store), wanted)?;
+        begin(&db, &keys, &place, wanted)?;
         unfinished = self::unfinished(&db)?;
     }
     let mut rotated = Rotated { resumed, ..Rotated::default() };
     for one in unfinished {
         let version = one.version;
         let org = one.scope.id().to_owned();
-        let work = Work { db: &db, keys: &keys, one };
+        let work = Work { db: &db, keys: &keys, engine: &engine, one };
         let (done, closed) = work.finish()?;
         rotated.organizations.push((org, version));
         rotated.rewrapped += done;
@@ -127,12 +129,14 @@ fn begin(db: &Database, keys: &Keys, place: &Master<'_>, wanted: Wanted) -> Resu
 struct Work<'w> {
     db: &'w Database,
     keys: &'w Keys,
+    engine: &'w Engine,
     one: Unfinished,
 }
 
 impl Work<'_> {
     fn vault(&self) -> OrgVault<'_> {
-        OrgVault { db: self.db, keys: self.keys, scope: self.one.scope.clone(), actor: operator(), now }
+        let (db, keys, engine) = (self.db, self.keys, self.engine);
+        OrgVault { db, keys, engine, scope: self.one.scope.clone(), actor: operator(), now }
     }
 
     /// Does what is left. Gives how many data keys were wrapped anew, and how many credentials do not open.
@@ -148,21 +152,17 @@ impl Work<'_> {
         let (mut reached, mut done) = (self.one.reached.clone(), 0);
         loop {
             let some = "SELECT id FROM credentials WHERE org = $1 AND id > $2 ORDER BY id LIMIT $3";
-            let page = self.db.write(|rows| -> Result<Option<(String, u64)>, VaultError> {
-                let (mut last, mut count) = (None, 0);
-                for mut row in rows.query(some, values![scope.id(), &reached, PAGE])? {
-                    let id = row.text(0)?;
-                    count += u64::from(vault.seal_anew(rows, &id)?);
-                    last = Some(id);
-                }
-                if let Some(last) = &last {
-                    let note = "UPDATE key_rotations SET reached = $2 WHERE org = $1";
-                    rows.execute(note, values![scope.id(), last])?;
-                }
-                Ok(last.map(|last| (last, count)))
-            })?;
-            let Some((last, count)) = page else { return Ok(done) };
-            (reached, done) = (last, done + count);
+            let page = self.db.read(|rows| rows.query(some, values![scope.id(), &reached, PAGE]))?;
+            let mut last = None;
+            for mut row in page {
+                let id = row.text(0)?;
+                done += u64::from(vault.seal_anew(&id)?);
+                last = Some(id);
+            }
+            let Some(last) = last else { return Ok(done) };
+            let note = "UPDATE key_rotations SET reached = $2 WHERE org = $1";
+            self.db.write(|rows| rows.execute(note, values![scope.id(), &last]))?;
+            reached = last;
         }
     }
 

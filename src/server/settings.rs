@@ -14,6 +14,10 @@ use crate::http::{is_loopback, parse_url};
 use crate::os::{Env, files};
 use crate::text::clean;
 
+mod keeping;
+
+pub(crate) use keeping::Keeping;
+
 /// Where a server listens that is told nothing.
 const LISTEN: &str = "127.0.0.1:7447";
 /// The database of a server that is told nothing, in the data folder.
@@ -37,6 +41,17 @@ pub struct Given {
     pub tls_key: Option<String>,
     pub audit_checkpoints: Option<String>,
     pub audit_checkpoint_every: Option<String>,
+    pub secrets_engine: Option<String>,
+    pub vault_address: Option<String>,
+    pub vault_mount: Option<String>,
+    pub vault_namespace: Option<String>,
+    pub vault_ca_file: Option<String>,
+    pub vault_token_file: Option<String>,
+    pub vault_role_id: Option<String>,
+    pub vault_secret_id_file: Option<String>,
+    pub vault_auth_mount: Option<String>,
+    pub master_key_transit: Option<String>,
+    pub sealed_start: Option<String>,
     #[serde(default)]
     pub behind_proxy: Vec<String>,
     #[serde(default)]
@@ -50,8 +65,7 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Its folder.
     pub data: PathBuf,
-    /// The file of the master key; without one, it rests in the secret store.
-    pub master_key_file: Option<PathBuf>,
+    pub(crate) keeping: Keeping,
     pub(crate) public: Option<Url>,
     pub(crate) database: Address,
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
@@ -171,7 +185,7 @@ impl Settings {
         let settings = Self {
             listen,
             data,
-            master_key_file: find("master-key-file", |given| given.master_key_file.as_ref()).map(|found| found.path()),
+            keeping: Keeping::read(&find, env)?,
             public,
             database,
             tls,

@@ -6,6 +6,7 @@ use url::Url;
 
 use super::audit::{self, Actor, Event};
 use super::db::{Database, OrgScope};
+use super::engine::Engine;
 use super::keys::Keys;
 use super::problem::Answer;
 use super::settings::Proxies;
@@ -24,6 +25,8 @@ pub(crate) struct Server {
     pub(crate) db: Database,
     /// The keys.
     pub(crate) keys: Keys,
+    /// Where secrets rest.
+    pub(crate) engine: Engine,
     /// The address by which people and programs know it.
     pub(crate) public: Url,
     /// The proxies that are believed when they say who asks.
@@ -63,7 +66,7 @@ impl Server {
 
     /// The vault of an organization, as one caller sees it.
     pub(crate) fn vault(&self, scope: OrgScope, actor: Actor) -> OrgVault<'_> {
-        OrgVault { db: &self.db, keys: &self.keys, scope, actor, now }
+        OrgVault { db: &self.db, keys: &self.keys, engine: &self.engine, scope, actor, now }
     }
 
     /// Tells what changed nothing.

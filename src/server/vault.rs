@@ -8,15 +8,12 @@ use chrono::{DateTime, Utc};
 
 use super::audit::{self, Actor, Event, Outcome};
 use super::db::{Database, DbError, OrgScope, Row, Rows, Value, values};
+use super::engine::Engine;
 use super::keys::{KeyError, Keys};
 use crate::credential::{Credential, Metadata, Scope};
 use crate::provider::Verdict;
 use crate::store::CredentialRow;
 use crate::vault::{Change, New, Unfinished, Vault, VaultError, goes_to, in_words, is_through, rows as metadata};
-
-mod change;
-mod places;
-mod sealed;
 
 /// So many rows are read at a time.
 const PAGE: i64 = 500;
@@ -28,13 +25,20 @@ macro_rules! columns {
     };
 }
 
+mod change;
 mod listed;
+mod place;
+mod places;
+mod sealed;
+
 pub(crate) use listed::Narrowed;
 
 /// The vault of an organization, as one caller sees it.
 pub(crate) struct OrgVault<'s> {
     pub(crate) db: &'s Database,
     pub(crate) keys: &'s Keys,
+    /// Where its secrets rest.
+    pub(crate) engine: &'s Engine,
     /// Whose it is.
     pub(crate) scope: OrgScope,
     /// Who works with it, for the audit.
@@ -169,8 +173,9 @@ impl Vault for OrgVault<'_> {
     }
 
     fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
+        let fetched = self.fetched(&metadata.id);
         self.db.write(|rows| -> Result<Result<Credential, VaultError>, VaultError> {
-            let opened = self.open_in(rows, metadata);
+            let opened = fetched.and_then(|fetched| self.open_in(rows, metadata, fetched.as_ref()));
             // What does not open is told as well, and the telling is kept.
             let outcome = if opened.is_ok() { Outcome::Done } else { Outcome::Failed };
             let event = Event { outcome, ..Event::done("secret.read", &metadata.id) };

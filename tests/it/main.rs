@@ -111,9 +111,13 @@ mod server {
     mod backup;
     mod crashes;
     mod credentials;
+    mod engine;
+    mod engine_faults;
+    mod engine_moves;
     mod federated;
     mod grants;
     mod identity;
+    mod openbao;
     mod other_client;
     mod pages;
     mod places;
@@ -123,6 +127,7 @@ mod server {
     mod real_browser;
     mod rotation;
     mod running;
+    mod sealed;
     mod served;
     mod team;
 }

@@ -9,6 +9,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0020_audit.sql"),
     include_str!("migrations/0030_portal.sql"),
     include_str!("migrations/0040_identity.sql"),
+    include_str!("migrations/0060_engine.sql"),
 ];
 
 /// Makes what is missing, as far as a version or all of it. A database of a newer program is refused.

@@ -4,17 +4,17 @@ use super::*;
 use crate::server::db::tests::Scratch;
 use crate::vault::contract::{map, plain, variables, vault_contract};
 
-fn now() -> DateTime<Utc> {
+pub(super) fn now() -> DateTime<Utc> {
     crate::os::Env::empty().now()
 }
 
 /// The vault with all that it stands on, for the contract.
-struct Whole(Scratch);
+pub(super) struct Whole(pub(super) Scratch);
 
 impl Whole {
-    fn of(scratch: &Scratch) -> OrgVault<'_> {
+    pub(super) fn of(scratch: &Scratch) -> OrgVault<'_> {
         let (scope, actor) = (scratch.org.clone(), Actor::default());
-        OrgVault { db: &scratch.db, keys: &scratch.keys, scope, actor, now }
+        OrgVault { db: &scratch.db, keys: &scratch.keys, engine: &scratch.engine, scope, actor, now }
     }
 }
 
@@ -152,3 +152,5 @@ fn what_cannot_be_audited_is_not_done() {
     scratch.db.write(|rows| rows.batch("DROP TRIGGER closed")).unwrap();
     assert_eq!(plain(&mine, &stored), map(&[("A", "1")]));
 }
+
+mod outside;
