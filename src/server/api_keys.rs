@@ -70,8 +70,9 @@ pub(crate) fn all(server: &Server, caller: &Caller) -> Answer<Vec<Shown>> {
     server.tell(&caller.scope, &caller.actor, &Event::done("key.list", ""))?;
     let own = "SELECT id, name, permissions, created, expires, used FROM tokens \
                WHERE org = $1 AND person = $2 AND kind = $3 AND revoked IS NULL ORDER BY created, id";
-    let found =
-        server.db.read(|rows| rows.query(own, values![caller.scope.id(), &caller.person.id, Kind::Key.word()]))?;
+    let found = server
+        .db
+        .read(&caller.scope, |rows| rows.query(own, values![caller.scope.id(), &caller.person.id, Kind::Key.word()]))?;
     let time = DateTime::from_timestamp_millis;
     let mut items = Vec::new();
     for mut row in found {
@@ -114,7 +115,7 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
     };
     let now = now();
     let life = TimeDelta::days(days);
-    let minted = server.db.write(|rows| -> Answer<_> {
+    let minted = server.db.write(&caller.scope, |rows| -> Answer<_> {
         let minted = bearer::issue(rows, Kind::Key, &grant, &name, life, now)?;
         let event = Event { detail: &grant.permissions.words(), ..Event::done("key.create", &minted.id) };
         audit::append(rows, &server.keys, &caller.scope, &caller.actor, &event, now)?;
@@ -125,7 +126,7 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
 
 /// Ends a key of whoever asks; another's is not there.
 pub(crate) fn end(server: &Server, caller: &Caller, id: &str) -> Answer<()> {
-    server.db.write(|rows| -> Answer<()> {
+    server.db.write(&caller.scope, |rows| -> Answer<()> {
         let own = "SELECT 1 FROM tokens WHERE org = $1 AND id = $2 AND person = $3 AND kind = $4";
         let whose = values![caller.scope.id(), id, &caller.person.id, Kind::Key.word()];
         if rows.first(own, whose)?.is_none() || !bearer::revoke(rows, &caller.scope, id, now())? {

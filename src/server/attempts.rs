@@ -85,6 +85,7 @@ fn network(address: Option<IpAddr>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::db::Reach;
     use crate::server::db::tests::Scratch;
 
     #[test]
@@ -93,8 +94,9 @@ mod tests {
         let at = |seconds| DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap();
         let from = |text: &str| Some(text.parse().unwrap());
         let alice = Attempt::at("sign-in", "alice", from("192.0.2.7"));
-        let early = |attempt: &Attempt, now| scratch.db.read(|rows| attempt.refuse_early(rows, now)).is_err();
-        let fail = |attempt: &Attempt, now| scratch.db.write(|rows| attempt.failed(rows, now)).unwrap();
+        let early =
+            |attempt: &Attempt, now| scratch.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now)).is_err();
+        let fail = |attempt: &Attempt, now| scratch.db.write(Reach::Server, |rows| attempt.failed(rows, now)).unwrap();
         for second in 0..5 {
             assert!(!early(&alice, at(second)));
             fail(&alice, at(second));
@@ -111,7 +113,7 @@ mod tests {
         }
         assert!(early(&Attempt::at("sign-in", "carol", from("192.0.2.1")), at(6)));
         assert!(!early(&Attempt::at("sign-in", "carol", from("192.0.3.1")), at(6)));
-        scratch.db.write(|rows| alice.succeeded(rows)).unwrap();
+        scratch.db.write(Reach::Server, |rows| alice.succeeded(rows)).unwrap();
         let elsewhere = Attempt::at("sign-in", "alice", from("198.51.100.1"));
         assert!(!early(&elsewhere, at(7)) && early(&alice, at(6)), "the network's failures stay");
         assert_eq!(network(from("::ffff:192.0.2.9")), "192.0.2.0/24");

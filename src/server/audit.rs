@@ -18,7 +18,7 @@ use crate::text::clean;
 use crate::vault::seal::Key;
 use crate::vault::trail::hex;
 
-mod api;
+pub(crate) mod api;
 mod checkpoint;
 mod verify;
 
@@ -172,6 +172,7 @@ fn key(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope) -> Result<(i64, Key),
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::db::Reach;
     use crate::server::db::tests::Scratch;
 
     fn chain(scratch: &Scratch, count: usize) {
@@ -180,13 +181,15 @@ mod tests {
             let event = Event::done("test.done", "object");
             scratch
                 .db
-                .write(|rows| append(rows, &scratch.keys, &scratch.org, &actor, &event, DateTime::UNIX_EPOCH))
+                .write(Reach::Server, |rows| {
+                    append(rows, &scratch.keys, &scratch.org, &actor, &event, DateTime::UNIX_EPOCH)
+                })
                 .unwrap();
         }
     }
 
     fn checked(scratch: &Scratch) -> Result<i64, Broken> {
-        scratch.db.read(|rows| verify(rows, &scratch.keys, &scratch.org)).unwrap()
+        scratch.db.read(Reach::Server, |rows| verify(rows, &scratch.keys, &scratch.org)).unwrap()
     }
 
     #[test]
@@ -220,7 +223,7 @@ mod tests {
             chain(&scratch, 5);
             checkpoint::sign(&scratch.db, &scratch.keys, &scratch.org, DateTime::UNIX_EPOCH).unwrap().unwrap();
             assert_eq!(checked(&scratch), Ok(5));
-            scratch.db.write(|rows| rows.batch(change)).unwrap();
+            scratch.db.write(Reach::Server, |rows| rows.batch(change)).unwrap();
             assert_eq!(checked(&scratch), expected, "{change}");
         }
     }
@@ -229,8 +232,10 @@ mod tests {
     fn an_entry_is_of_a_form_that_stays() {
         let scratch = Scratch::new();
         chain(&scratch, 1);
-        let entry =
-            scratch.db.read(|rows| rows.first("SELECT entry FROM audit_events", &[])?.unwrap().text(0)).unwrap();
+        let entry = scratch
+            .db
+            .read(Reach::Server, |rows| rows.first("SELECT entry FROM audit_events", &[])?.unwrap().text(0))
+            .unwrap();
         let zeros = "0".repeat(64);
         assert_eq!(
             entry,

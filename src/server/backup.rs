@@ -15,7 +15,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value as Json, json};
 
 use super::audit::{self, Actor, Event, server_scope};
-use super::db::{Database, DbError, OrgScope, Rows, Table, values};
+use super::db::{Database, DbError, OrgScope, Reach, Rows, Table, values};
 use super::engine::Engine;
 use super::error::ServeError;
 use super::keys::{KeyError, Keys, WRAPPED, WRAPPED_NEXT, keep_setting, setting};
@@ -76,7 +76,7 @@ pub fn backup(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Resu
     made.persist_noclobber(file).map_err(|failed| told(failed.error))?;
     let (actor, detail) = (operator(), format!("{count} rows"));
     let event = Event { detail: &detail, ..Event::done("server.backup", "") };
-    db.write(|rows| audit::append(rows, &keys, &server_scope(), &actor, &event, now()))?;
+    db.write(Reach::Server, |rows| audit::append(rows, &keys, &server_scope(), &actor, &event, now()))?;
     Ok(count)
 }
 
@@ -84,7 +84,7 @@ pub fn backup(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Resu
 /// meanwhile.
 fn write(db: &Database, keys: &Keys, engine: &Engine, out: &mut File, file: &Path) -> Result<Option<u64>, ServeError> {
     let told = |cause: std::io::Error| bad(file, &cause.to_string());
-    db.read(|rows| -> Result<Option<u64>, ServeError> {
+    db.read(Reach::Server, |rows| -> Result<Option<u64>, ServeError> {
         let schema = rows.schema()?;
         let at = now().to_rfc3339_opts(SecondsFormat::Millis, true);
         let mut out = Writer::begin(out, keys, rows, schema, &at)?;
@@ -133,13 +133,13 @@ pub fn restore(
     engine.outside().map_or(Ok(()), |kv| kv.check(&head.instance))?;
     files::create_private_dir(&settings.data).map_err(DbError::File)?;
     let db = Database::open(&settings.database)?;
-    let is_there = db.read(|rows| setting(rows, "instance"))?.is_some();
+    let is_there = db.read(Reach::Server, |rows| setting(rows, "instance"))?.is_some();
     if is_there && !replace {
         return Err(ServeError::Occupied);
     }
     let engine = engine.clone().fit_for(&db)?;
     let mut reader = Reader::open(file, &head, &key)?;
-    let (rows, keys) = db.write(|rows| -> Result<(u64, Keys), ServeError> {
+    let (rows, keys) = db.write(Reach::Server, |rows| -> Result<(u64, Keys), ServeError> {
         let abandoned = kept::places(rows)?;
         let count = put_back(rows, &head, &mut reader, file)?;
         kept::abandon(rows, &abandoned)?;

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use super::audit::{Actor, Event, Outcome};
 use super::bearer::{self, Known};
 use super::bridge::blocking;
-use super::db::{DbError, OrgScope, Rows, values};
+use super::db::{DbError, OrgScope, Reach, Rows, values};
 use super::edge::Source;
 use super::people::{self, Person};
 use super::permission::{Permission, Permissions, Role};
@@ -178,8 +178,14 @@ async fn look_up(
     let parsed = token.filter(|parsed| matches!(parsed.kind, Kind::Key | Kind::Access | Kind::Job));
     let parsed = parsed.ok_or_else(Problem::unauthenticated)?;
     blocking(server, move |server| {
-        let known = server.db.read(|rows| bearer::find(rows, &parsed))?.ok_or_else(Problem::unauthenticated)?;
-        let caller = caller(server, &known, &source)?;
+        let found = server.db.read(Reach::Server, |rows| -> Result<_, DbError> {
+            let Some(known) = bearer::find(rows, &parsed)? else { return Ok(None) };
+            rows.enter(Reach::Of(&known.grant.scope))?;
+            let standing = Standing::of(rows, &known)?;
+            Ok(Some((known, standing)))
+        })?;
+        let (known, standing) = found.ok_or_else(Problem::unauthenticated)?;
+        let caller = caller(server, &known, standing, &source)?;
         match needed {
             Some(Access::Permission(permission)) => caller.must(server, permission, None)?,
             Some(Access::InProject(permission)) => {
@@ -193,22 +199,33 @@ async fn look_up(
     .await
 }
 
+/// What whoever has a token is now, in its organization.
+struct Standing {
+    role: Option<Role>,
+    person: Option<Person>,
+    projects: Vec<(String, Role)>,
+}
+
+impl Standing {
+    fn of(rows: &mut dyn Rows, Known { grant, .. }: &Known) -> Result<Self, DbError> {
+        Ok(Self {
+            role: people::role(rows, &grant.scope, &grant.person)?,
+            person: people::by_id(rows, &grant.person)?,
+            projects: people::project_roles(rows, &grant.scope, &grant.person)?,
+        })
+    }
+}
+
 /// Who has this token, and what they may do with it now.
-fn caller(server: &Server, known: &Known, source: &Source) -> Answer<Caller> {
+fn caller(server: &Server, known: &Known, standing: Standing, source: &Source) -> Answer<Caller> {
     let now = now();
     let scope = known.grant.scope.clone();
     let job = Job::of(known);
     // What a job does is told of the job, and not of whoever stands for its rule.
     let doer = job.as_ref().map_or_else(|| known.grant.person.clone(), |job| format!("job {}", job.name));
     let actor = Actor { person: doer, token: known.id.clone(), ..source.actor() };
-    let found = server.db.read(|rows| -> Result<_, DbError> {
-        Ok((
-            people::role(rows, &scope, &known.grant.person)?,
-            people::by_id(rows, &known.grant.person)?,
-            people::project_roles(rows, &scope, &known.grant.person)?,
-        ))
-    })?;
-    let (Some(role), Some(person), true) = (found.0, found.1, known.is_alive(now)) else {
+    let Standing { role, person, projects } = standing;
+    let (Some(role), Some(person), true) = (role, person, known.is_alive(now)) else {
         let event = Event { outcome: Outcome::Denied, ..Event::done("access", &known.id) };
         server.tell(&scope, &actor, &event)?;
         return Err(Problem::unauthenticated());
@@ -216,9 +233,9 @@ fn caller(server: &Server, known: &Known, source: &Source) -> Answer<Caller> {
     // Noted once a minute: it is worth no write at every request.
     if known.used.is_none_or(|used| now.timestamp_millis() - used > TimeDelta::minutes(1).num_milliseconds()) {
         let note = "UPDATE tokens SET used = $3 WHERE org = $1 AND id = $2";
-        server.db.write(|rows| rows.execute(note, values![scope.id(), &known.id, now.timestamp_millis()]))?;
+        server.db.write(&scope, |rows| rows.execute(note, values![scope.id(), &known.id, now.timestamp_millis()]))?;
     }
     let granted = known.grant.permissions.clone();
     let permissions = granted.and(&role.permissions());
-    Ok(Caller { scope, person, role, permissions, granted, projects: found.2, actor, job })
+    Ok(Caller { scope, person, role, permissions, granted, projects, actor, job })
 }

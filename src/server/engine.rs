@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::bridge::blocking;
-use super::db::{Database, DbError, Rows, values};
+use super::db::{Database, DbError, OrgScope, Reach, Rows, values};
 use super::error::ServeError;
 use super::keeper::{Held, KeeperError, Kv};
 use super::state::{Server, now};
@@ -54,7 +54,7 @@ impl Engine {
     /// The same, refused where secrets rest that it does not reach.
     pub(crate) fn fit_for(self, db: &Database) -> Result<Self, ServeError> {
         let one = "SELECT 1 FROM kept_secrets UNION ALL SELECT 1 FROM kept_leftovers LIMIT 1";
-        if self.kv.is_none() && db.read(|rows| rows.first(one, &[]))?.is_some() {
+        if self.kv.is_none() && db.read(Reach::Server, |rows| rows.first(one, &[]))?.is_some() {
             return Err(KeeperError::None.into());
         }
         Ok(self)
@@ -68,7 +68,7 @@ impl Engine {
         } else {
             "SELECT COUNT(*) FROM kept_secrets"
         };
-        db.read(|rows| rows.first(count, &[])?.ok_or(DbError::Shape)?.int(0))
+        db.read(Reach::Server, |rows| rows.first(count, &[])?.ok_or(DbError::Shape)?.int(0))
     }
 
     /// The keeper, where there is one.
@@ -85,24 +85,29 @@ impl Engine {
     pub(crate) fn lay(
         kv: &Kv,
         db: &Database,
-        (org, credential): (&str, &str),
+        (scope, credential): (&OrgScope, &str),
         address: &str,
         held: &Held,
     ) -> Result<(), VaultError> {
         let due = (now() + UNDER_WAY).timestamp_millis();
-        db.write(|rows| {
+        db.write(scope, |rows| {
             rows.execute(
                 "INSERT INTO kept_leftovers (address, org, credential, due, claimed) VALUES ($1, $2, $3, $4, 0)",
-                values![address, org, credential, due],
+                values![address, scope.id(), credential, due],
             )
         })?;
         Ok(kv.put(address, held)?)
     }
 
     /// What rests in the keeper for a credential; `None` where nothing of it is to be there.
-    pub(crate) fn fetch(&self, db: &Database, org: &str, credential: &str) -> Result<Option<Fetched>, VaultError> {
+    pub(crate) fn fetch(
+        &self,
+        db: &Database,
+        scope: &OrgScope,
+        credential: &str,
+    ) -> Result<Option<Fetched>, VaultError> {
         let Some(kv) = &self.kv else { return Ok(None) };
-        let Some(address) = db.read(|rows| address(rows, org, credential))? else { return Ok(None) };
+        let Some(address) = db.read(scope, |rows| address(rows, scope, credential))? else { return Ok(None) };
         match kv.get(&address) {
             Ok(held) => Ok(Some(Fetched { address, held })),
             // Somebody has written another name of a place into the row.
@@ -112,12 +117,12 @@ impl Engine {
     }
 
     /// Destroys what is left of a credential. What does not succeed now does later.
-    pub(crate) fn clear(&self, db: &Database, org: &str, credential: &str) {
+    pub(crate) fn clear(&self, db: &Database, scope: &OrgScope, credential: &str) {
         let Some(kv) = &self.kv else { return };
         let of_one = "SELECT address FROM kept_leftovers WHERE org = $1 AND credential = $2 AND due <= $3 ORDER BY due";
         let at = now().timestamp_millis();
         let cleared = db
-            .read(|rows| rows.query(of_one, values![org, credential, at]))
+            .read(scope, |rows| rows.query(of_one, values![scope.id(), credential, at]))
             .map_err(VaultError::from)
             .and_then(|found| found.into_iter().try_for_each(|mut row| destroy(kv, db, &row.text(0)?)));
         if let Err(failure) = cleared {
@@ -129,7 +134,7 @@ impl Engine {
     pub(crate) fn sweep(&self, db: &Database, now: DateTime<Utc>) -> Result<usize, VaultError> {
         let Some(kv) = &self.kv else { return Ok(0) };
         let due = "SELECT address FROM kept_leftovers WHERE due <= $1 ORDER BY due, address LIMIT $2";
-        let found = db.read(|rows| rows.query(due, values![now.timestamp_millis(), PAGE]))?;
+        let found = db.read(Reach::Server, |rows| rows.query(due, values![now.timestamp_millis(), PAGE]))?;
         let count = found.len();
         found.into_iter().try_for_each(|mut row| destroy(kv, db, &row.text(0)?))?;
         Ok(count)
@@ -137,15 +142,15 @@ impl Engine {
 }
 
 /// Where the secrets of a credential rest, if they rest in the keeper.
-pub(crate) fn address(rows: &mut dyn Rows, org: &str, credential: &str) -> Result<Option<String>, DbError> {
+pub(crate) fn address(rows: &mut dyn Rows, scope: &OrgScope, credential: &str) -> Result<Option<String>, DbError> {
     let one = "SELECT address FROM kept_secrets WHERE org = $1 AND credential = $2";
-    rows.first(one, values![org, credential])?.map(|mut row| row.text(0)).transpose()
+    rows.first(one, values![scope.id(), credential])?.map(|mut row| row.text(0)).transpose()
 }
 
 /// Has a place count that secrets were laid down at.
 pub(crate) fn settle(
     rows: &mut dyn Rows,
-    (org, credential): (&str, &str),
+    (scope, credential): (&OrgScope, &str),
     version: i64,
     address: &str,
 ) -> Result<(), VaultError> {
@@ -155,14 +160,14 @@ pub(crate) fn settle(
     }
     rows.execute(
         "INSERT INTO kept_secrets (org, credential, version, address) VALUES ($1, $2, $3, $4)",
-        values![org, credential, version, address],
+        values![scope.id(), credential, version, address],
     )?;
     Ok(())
 }
 
 /// Has the place of a credential count no more.
-pub(crate) fn vacate(rows: &mut dyn Rows, org: &str, credential: &str) -> Result<(), DbError> {
-    let whose = values![org, credential];
+pub(crate) fn vacate(rows: &mut dyn Rows, scope: &OrgScope, credential: &str) -> Result<(), DbError> {
+    let whose = values![scope.id(), credential];
     rows.execute(
         "INSERT INTO kept_leftovers (address, org, credential, due, claimed) \
          SELECT address, org, credential, 0, 0 FROM kept_secrets WHERE org = $1 AND credential = $2 \
@@ -175,7 +180,7 @@ pub(crate) fn vacate(rows: &mut dyn Rows, org: &str, credential: &str) -> Result
 fn destroy(kv: &Kv, db: &Database, address: &str) -> Result<(), VaultError> {
     // Nobody makes it count from here on.
     let claim = "UPDATE kept_leftovers SET claimed = 1 WHERE address = $1";
-    if db.write(|rows| rows.execute(claim, values![address]))? == 0 {
+    if db.write(Reach::Server, |rows| rows.execute(claim, values![address]))? == 0 {
         return Ok(());
     }
     match kv.destroy(address) {
@@ -183,7 +188,7 @@ fn destroy(kv: &Kv, db: &Database, address: &str) -> Result<(), VaultError> {
         Ok(()) | Err(KeeperError::Address) => {}
         Err(failure) => return Err(failure.into()),
     }
-    db.write(|rows| rows.execute("DELETE FROM kept_leftovers WHERE address = $1", values![address]))?;
+    db.write(Reach::Server, |rows| rows.execute("DELETE FROM kept_leftovers WHERE address = $1", values![address]))?;
     Ok(())
 }
 

@@ -6,21 +6,22 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use chrono::{DateTime, TimeDelta};
-use serde::Deserialize;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::db::values;
-use super::paging::Asked;
-use super::permission::Permission;
+use super::paging::{Asked, Part};
+use super::permission::{Permission, Role};
 use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::state::{Server, now};
 use super::team::{alone, role};
 use super::token::{self, Kind};
+use crate::secret::Secret;
 
 mod accept;
 mod page;
@@ -49,87 +50,114 @@ struct Wanted {
     note: String,
 }
 
-async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted): Json<Wanted>) -> Answer<Response> {
-    let role = role(&wanted.role)?;
-    let note = wanted.note.trim().to_owned();
+/// An invitation that was just made, the only time that its link is there to be shown.
+pub(crate) struct Made {
+    id: String,
+    note: String,
+    created: DateTime<Utc>,
+    pub(crate) expires: DateTime<Utc>,
+    pub(crate) link: Secret,
+}
+
+/// An invitation that may still be accepted: never its link.
+#[derive(Serialize)]
+pub(crate) struct Open {
+    pub(crate) id: String,
+    pub(crate) role: String,
+    pub(crate) note: String,
+    pub(crate) inviter: String,
+    pub(crate) created: Option<DateTime<Utc>>,
+    pub(crate) expires: Option<DateTime<Utc>>,
+}
+
+/// Invites somebody, who is told of in a note.
+pub(crate) fn invite(server: &Server, caller: &Caller, role: Role, note: &str) -> Answer<Made> {
+    let note = note.trim().to_owned();
     if note.chars().count() > NOTE || note.chars().any(crate::text::is_unprintable) {
         return Err(Problem::invalid(format!("a note has at most {NOTE} characters, in one line")));
     }
+    let minted = token::mint(Kind::Invitation)?;
+    let (created, expires) = (now(), now() + LIFE);
+    let event = Event { detail: role.word(), ..Event::done("invitation.create", &minted.id) };
+    alone(server, caller, &event, |rows, caller| {
+        caller.needs(Permission::MembersManage)?;
+        caller.may_make(role)?;
+        rows.execute(
+            "INSERT INTO member_invitations (org, id, hash, role, note, inviter, created, expires) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            values![
+                caller.scope.id(),
+                &minted.id,
+                &minted.hash,
+                role.word(),
+                &note,
+                &caller.person.id,
+                created.timestamp_millis(),
+                expires.timestamp_millis(),
+            ],
+        )?;
+        Ok(())
+    })?;
+    let link = Secret::new([server.address("/invite?token=").as_str(), minted.token.expose()].concat());
+    Ok(Made { id: minted.id, note, created, expires, link })
+}
+
+/// One page of those that may still be accepted.
+pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Part<Open>> {
+    let page = asked.page(&server.keys, &caller.scope, "invitations")?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("invitation.list", ""))?;
+    let open = "SELECT member_invitations.id, role, note, people.login, member_invitations.created, expires \
+                FROM member_invitations JOIN people ON people.id = member_invitations.inviter \
+                WHERE org = $1 AND member_invitations.id > $2 AND spent IS NULL AND expires > $3 \
+                ORDER BY member_invitations.id LIMIT $4";
+    let at = now().timestamp_millis();
+    let found = server
+        .db
+        .read(&caller.scope, |rows| rows.query(open, values![caller.scope.id(), &page.after, at, page.limit()]))?;
+    let time = DateTime::from_timestamp_millis;
+    let mut items = Vec::new();
+    for mut row in found {
+        let (created, expires) = (time(row.int(4)?), time(row.int(5)?));
+        let (id, role, note, inviter) = (row.text(0)?, row.text(1)?, row.text(2)?, row.text(3)?);
+        items.push(Open { id, role, note, inviter, created, expires });
+    }
+    page.cut(items, |open| &open.id)
+}
+
+/// Takes back an invitation that nobody has accepted.
+pub(crate) fn take_back(server: &Server, caller: &Caller, id: &str) -> Answer<()> {
+    alone(server, caller, &Event::done("invitation.withdraw", id), |rows, caller| {
+        let one = "SELECT role FROM member_invitations WHERE org = $1 AND id = $2 AND spent IS NULL";
+        let whose = values![caller.scope.id(), id];
+        let kept = rows.first(one, whose)?.ok_or_else(Problem::not_found)?.text(0)?;
+        caller.needs(Permission::MembersManage)?;
+        caller.may_touch(role(&kept)?)?;
+        rows.execute("DELETE FROM member_invitations WHERE org = $1 AND id = $2 AND spent IS NULL", whose)?;
+        Ok(())
+    })
+}
+
+async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted): Json<Wanted>) -> Answer<Response> {
+    let role = role(&wanted.role)?;
     blocking(&server, move |server| {
-        let minted = token::mint(Kind::Invitation)?;
-        let (made, ends) = (now(), now() + LIFE);
-        let event = Event { detail: role.word(), ..Event::done("invitation.create", &minted.id) };
-        alone(server, &caller, &event, |rows, caller| {
-            caller.needs(Permission::MembersManage)?;
-            caller.may_make(role)?;
-            rows.execute(
-                "INSERT INTO member_invitations (org, id, hash, role, note, inviter, created, expires) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-                values![
-                    caller.scope.id(),
-                    &minted.id,
-                    &minted.hash,
-                    role.word(),
-                    &note,
-                    &caller.person.id,
-                    made.timestamp_millis(),
-                    ends.timestamp_millis(),
-                ],
-            )?;
-            Ok(())
-        })?;
-        let link = [server.address("/invite?token=").as_str(), minted.token.expose()].concat();
+        let made = invite(server, &caller, role, &wanted.note)?;
         let body = json!({
-            "id": minted.id,
+            "id": made.id,
             "role": role.word(),
-            "note": note,
-            "created": made,
-            "expires": ends,
-            "link": link,
+            "note": made.note,
+            "created": made.created,
+            "expires": made.expires,
+            "link": made.link.expose(),
         });
         Ok((StatusCode::CREATED, Json(body)).into_response())
     })
     .await
 }
 
-/// Those that may still be accepted: never the links.
 async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Value>> {
-    blocking(&server, move |server| {
-        let page = asked.page(&server.keys, &caller.scope, "invitations")?;
-        server.tell(&caller.scope, &caller.actor, &Event::done("invitation.list", ""))?;
-        let open = "SELECT member_invitations.id, role, note, people.login, member_invitations.created, expires \
-                    FROM member_invitations JOIN people ON people.id = member_invitations.inviter \
-                    WHERE org = $1 AND member_invitations.id > $2 AND spent IS NULL AND expires > $3 \
-                    ORDER BY member_invitations.id LIMIT $4";
-        let at = now().timestamp_millis();
-        let found =
-            server.db.read(|rows| rows.query(open, values![caller.scope.id(), &page.after, at, page.limit()]))?;
-        let time = DateTime::from_timestamp_millis;
-        let mut items = Vec::new();
-        for mut row in found {
-            let (id, role, note, inviter) = (row.text(0)?, row.text(1)?, row.text(2)?, row.text(3)?);
-            let (created, expires) = (time(row.int(4)?), time(row.int(5)?));
-            let item = json!({
-                "id": id, "role": role, "note": note, "inviter": inviter, "created": created, "expires": expires,
-            });
-            items.push((id, item));
-        }
-        page.answer(items)
-    })
-    .await
+    blocking(&server, move |server| Ok(some(server, &caller, &asked)?.json(|open| json!(open)))).await
 }
 
 async fn withdraw(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<StatusCode> {
-    blocking(&server, move |server| {
-        alone(server, &caller, &Event::done("invitation.withdraw", &id), |rows, caller| {
-            let one = "SELECT role FROM member_invitations WHERE org = $1 AND id = $2 AND spent IS NULL";
-            let whose = values![caller.scope.id(), &id];
-            let kept = rows.first(one, whose)?.ok_or_else(Problem::not_found)?.text(0)?;
-            caller.needs(Permission::MembersManage)?;
-            caller.may_touch(role(&kept)?)?;
-            rows.execute("DELETE FROM member_invitations WHERE org = $1 AND id = $2 AND spent IS NULL", whose)?;
-            Ok(StatusCode::NO_CONTENT)
-        })
-    })
-    .await
+    blocking(&server, move |server| take_back(server, &caller, &id).map(|()| StatusCode::NO_CONTENT)).await
 }

@@ -18,7 +18,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::db::{Database, DbError, OrgScope, Rows, values};
+use super::db::{Database, DbError, OrgScope, Reach, Rows, values};
 use super::error::ServeError;
 use super::random;
 use crate::error::{Code, Failure};
@@ -70,13 +70,13 @@ impl Keys {
     /// Reads the master key, and makes one for a database that has none yet.
     pub(crate) fn open(database: &Database, place: &Master<'_>) -> Result<Self, ServeError> {
         let instance = instance(database)?;
-        let proof = database.read(|rows| setting(rows, PROOF))?;
+        let proof = database.read(Reach::Server, |rows| setting(rows, PROOF))?;
         let master = if let Some(proof) = proof {
             place.proven(&instance, &proof)?
         } else {
             let master = first_master(place, &instance)?;
             let proof = place::prove(&master, &instance).map_err(|_| ServeError::NoRandom)?;
-            database.write(|rows| keep_setting(rows, PROOF, &proof))?;
+            database.write(Reach::Server, |rows| keep_setting(rows, PROOF, &proof))?;
             master
         };
         let own = own(database, &master, &instance, place)?;
@@ -315,10 +315,10 @@ fn own(database: &Database, master: &Key, instance: &str, place: &Master<'_>) ->
 
 /// What is kept under a name; where nothing is, `made`. Another instance may be faster: then its word counts.
 fn first(database: &Database, name: &str, made: &str) -> Result<String, ServeError> {
-    if let Some(known) = database.read(|rows| setting(rows, name))? {
+    if let Some(known) = database.read(Reach::Server, |rows| setting(rows, name))? {
         return Ok(known);
     }
-    database.write(|rows| -> Result<String, ServeError> {
+    database.write(Reach::Server, |rows| -> Result<String, ServeError> {
         let keep = "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
         rows.execute(keep, values![name, made])?;
         Ok(setting(rows, name)?.ok_or(DbError::Shape)?)

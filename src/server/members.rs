@@ -5,15 +5,15 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{Method, StatusCode};
-use chrono::DateTime;
-use serde::Deserialize;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
-use super::db::{DbError, OrgScope, Rows, values};
-use super::paging::Asked;
+use super::db::{DbError, OrgScope, Row, Rows, values};
+use super::paging::{Asked, Part};
 use super::permission::{Permission, Role};
 use super::problem::Answer;
 use super::routes::Route;
@@ -29,24 +29,71 @@ pub(crate) fn routes() -> Vec<Route> {
     ]
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Value>> {
-    blocking(&server, move |server| {
-        let page = asked.page(&server.keys, &caller.scope, "members")?;
-        server.tell(&caller.scope, &caller.actor, &Event::done("member.list", ""))?;
-        let all = "SELECT members.person, people.login, members.role, members.created FROM members \
-                   JOIN people ON people.id = members.person \
-                   WHERE members.org = $1 AND members.person > $2 ORDER BY members.person LIMIT $3";
-        let found = server.db.read(|rows| rows.query(all, values![caller.scope.id(), &page.after, page.limit()]))?;
-        let mut items = Vec::new();
-        for mut row in found {
-            let (person, login, role, since) = (row.text(0)?, row.text(1)?, row.text(2)?, row.int(3)?);
-            let since = DateTime::from_timestamp_millis(since);
-            let item = json!({ "id": person, "login": login, "role": role, "since": since });
-            items.push((person, item));
+/// A member as it is shown.
+#[derive(Serialize)]
+pub(crate) struct Shown {
+    pub(crate) id: String,
+    pub(crate) login: String,
+    pub(crate) role: String,
+    pub(crate) since: Option<DateTime<Utc>>,
+}
+
+const COLUMNS: &str = "SELECT members.person, people.login, members.role, members.created FROM members \
+                       JOIN people ON people.id = members.person WHERE members.org = $1";
+
+impl Shown {
+    fn read(mut row: Row) -> Result<Self, DbError> {
+        let (id, login, role) = (row.text(0)?, row.text(1)?, row.text(2)?);
+        Ok(Self { id, login, role, since: DateTime::from_timestamp_millis(row.int(3)?) })
+    }
+}
+
+/// One page of the members.
+pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Part<Shown>> {
+    let page = asked.page(&server.keys, &caller.scope, "members")?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("member.list", ""))?;
+    let all = format!("{COLUMNS} AND members.person > $2 ORDER BY members.person LIMIT $3");
+    let found = server
+        .db
+        .read(&caller.scope, |rows| rows.query(&all, values![caller.scope.id(), &page.after, page.limit()]))?;
+    let read = found.into_iter().map(Shown::read).collect::<Result<Vec<_>, _>>()?;
+    page.cut(read, |member| &member.id)
+}
+
+/// Makes a member what they are to be.
+pub(crate) fn make(server: &Server, caller: &Caller, id: &str, role: Role) -> Answer<()> {
+    let event = Event { detail: role.word(), ..Event::done("member.role", id) };
+    alone(server, caller, &event, |rows, caller| {
+        let former = member(rows, &caller.scope, id)?;
+        caller.needs(Permission::MembersManage)?;
+        caller.may_touch(former)?;
+        caller.may_make(role)?;
+        if former == Role::Owner && role != Role::Owner {
+            keep_an_owner(rows, &caller.scope, id)?;
         }
-        page.answer(items)
+        rows.execute(
+            "UPDATE members SET role = $3 WHERE org = $1 AND person = $2",
+            values![caller.scope.id(), id, role.word()],
+        )?;
+        Ok(())
     })
-    .await
+}
+
+/// Removes a member with all that came of being one.
+pub(crate) fn take_out(server: &Server, caller: &Caller, id: &str) -> Answer<()> {
+    alone(server, caller, &Event::done("member.remove", id), |rows, caller| {
+        let former = member(rows, &caller.scope, id)?;
+        caller.needs(Permission::MembersManage)?;
+        caller.may_touch(former)?;
+        if former == Role::Owner {
+            keep_an_owner(rows, &caller.scope, id)?;
+        }
+        Ok(end(rows, &caller.scope, id)?)
+    })
+}
+
+async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Value>> {
+    blocking(&server, move |server| Ok(some(server, &caller, &asked)?.json(|member| json!(member)))).await
 }
 
 #[derive(Deserialize)]
@@ -63,39 +110,14 @@ async fn amend(
 ) -> Answer<Json<Value>> {
     let role = role(&wanted.role)?;
     blocking(&server, move |server| {
-        let event = Event { detail: role.word(), ..Event::done("member.role", &id) };
-        alone(server, &caller, &event, |rows, caller| {
-            let former = member(rows, &caller.scope, &id)?;
-            caller.needs(Permission::MembersManage)?;
-            caller.may_touch(former)?;
-            caller.may_make(role)?;
-            if former == Role::Owner && role != Role::Owner {
-                keep_an_owner(rows, &caller.scope, &id)?;
-            }
-            rows.execute(
-                "UPDATE members SET role = $3 WHERE org = $1 AND person = $2",
-                values![caller.scope.id(), &id, role.word()],
-            )?;
-            Ok(Json(json!({ "id": id, "role": role.word() })))
-        })
+        make(server, &caller, &id, role)?;
+        Ok(Json(json!({ "id": id, "role": role.word() })))
     })
     .await
 }
 
 async fn remove(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<StatusCode> {
-    blocking(&server, move |server| {
-        alone(server, &caller, &Event::done("member.remove", &id), |rows, caller| {
-            let former = member(rows, &caller.scope, &id)?;
-            caller.needs(Permission::MembersManage)?;
-            caller.may_touch(former)?;
-            if former == Role::Owner {
-                keep_an_owner(rows, &caller.scope, &id)?;
-            }
-            end(rows, &caller.scope, &id)?;
-            Ok(StatusCode::NO_CONTENT)
-        })
-    })
-    .await
+    blocking(&server, move |server| take_out(server, &caller, &id).map(|()| StatusCode::NO_CONTENT)).await
 }
 
 /// Ends a membership with all that came of it: should the person be invited again, nothing of before is good.

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::audit::{self, Event};
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
+use super::db::Reach;
 use super::people;
 use super::permission::Permission;
 use super::problem::{Answer, Problem};
@@ -39,6 +40,8 @@ async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted):
         let event = Event::done("organization.create", "");
         let made = alone(server, &caller, &event, |rows, caller| {
             caller.needs(Permission::OrganizationsCreate)?;
+            // It is none of the caller's organization yet.
+            rows.enter(Reach::Server)?;
             let scope = people::new_organization(rows, &server.keys, &name, &caller.person.id, now())?;
             for event in
                 [Event::done("organization.create", scope.id()), Event::done("member.create", &caller.person.id)]

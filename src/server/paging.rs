@@ -24,6 +24,21 @@ pub(crate) struct Asked {
     cursor: Option<String>,
 }
 
+/// What stands on one page.
+pub(crate) struct Part<T> {
+    pub(crate) items: Vec<T>,
+    /// The cursor of the next page, where there is one.
+    pub(crate) next: Option<String>,
+}
+
+impl<T> Part<T> {
+    /// The same as the API answers it.
+    pub(crate) fn json(&self, one: impl Fn(&T) -> Value) -> Json<Value> {
+        let items: Vec<Value> = self.items.iter().map(one).collect();
+        Json(json!({ "items": items, "next": self.next }))
+    }
+}
+
 /// One page of a list that is sorted by one text.
 pub(crate) struct Paging<'p> {
     keys: &'p Keys,
@@ -57,16 +72,15 @@ impl Paging<'_> {
         i64::try_from(self.shown).unwrap_or(MOST) + 1
     }
 
-    /// The page, of what was read: each with the text that it is sorted by.
-    pub(crate) fn answer(&self, mut read: Vec<(String, Value)>) -> Answer<Json<Value>> {
+    /// The page, of what was read. `by` is the text that it is sorted by.
+    pub(crate) fn cut<T>(&self, mut read: Vec<T>, by: impl Fn(&T) -> &str) -> Answer<Part<T>> {
         let is_last = read.len() <= self.shown;
         read.truncate(self.shown);
         let next = match read.last() {
-            Some((last, _)) if !is_last => Some(self.write(last)?),
+            Some(last) if !is_last => Some(self.write(by(last))?),
             _ => None,
         };
-        let items: Vec<Value> = read.into_iter().map(|(_, item)| item).collect();
-        Ok(Json(json!({ "items": items, "next": next })))
+        Ok(Part { items: read, next })
     }
 
     fn code(&self, place: &str) -> Answer<[u8; CODE]> {
@@ -103,9 +117,8 @@ mod tests {
         let other = OrgScope::of("org_other");
         let asked = |cursor: Option<String>| Asked { limit: Some(1), cursor };
         let first = asked(None).page(&scratch.keys, &scratch.org, "projects").unwrap();
-        let rows = vec![("a".to_owned(), json!(1)), ("b".to_owned(), json!(2))];
-        let page = first.answer(rows).unwrap().0;
-        assert_eq!(page["items"], json!([1]));
+        let page = first.cut(vec!["a", "b"], |one| one).unwrap().json(|one| json!(one)).0;
+        assert_eq!(page["items"], json!(["a"]));
         let cursor = page["next"].as_str().unwrap().to_owned();
         let again = |scope, list, cursor: &str| {
             asked(Some(cursor.to_owned())).page(&scratch.keys, scope, list).map(|paging| paging.after)

@@ -15,7 +15,7 @@ use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::credential_configs::{seen, tag};
 use super::db::{DbError, OrgScope, Row, Rows, values};
-use super::paging::Asked;
+use super::paging::{Asked, Part};
 use super::permission::Permission;
 use super::problem::{Answer, Problem};
 use super::routes::Route;
@@ -23,7 +23,7 @@ use super::state::{Server, now};
 use super::team::{self, alone};
 use crate::vault::id;
 
-mod roles;
+pub(crate) mod roles;
 
 const ONE: &str = "/projects/{id}";
 
@@ -41,11 +41,11 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 /// A project as its row stands.
-pub(super) struct Project {
-    pub(super) id: String,
-    pub(super) name: String,
-    created: i64,
-    revision: i64,
+pub(crate) struct Project {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) created: i64,
+    pub(crate) revision: i64,
 }
 
 impl Project {
@@ -63,7 +63,7 @@ impl Project {
 }
 
 /// The project of an identifier; another organization's is not there.
-pub(super) fn find(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Answer<Project> {
+pub(crate) fn find(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Answer<Project> {
     let one = "SELECT id, name, created, revision FROM projects WHERE org = $1 AND id = $2";
     Ok(Project::read(rows.first(one, values![scope.id(), id])?.ok_or_else(Problem::not_found)?)?)
 }
@@ -75,26 +75,111 @@ pub(super) fn named(rows: &mut dyn Rows, scope: &OrgScope, name: &str) -> Answer
     Ok(Project::read(rows.first(hold, values![scope.id(), name])?.ok_or_else(Problem::no_project)?)?)
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Value>> {
-    blocking(&server, move |server| {
-        let page = asked.page(&server.keys, &caller.scope, "projects")?;
-        server.tell(&caller.scope, &caller.actor, &Event::done("project.list", ""))?;
-        let all =
-            "SELECT id, name, created, revision FROM projects WHERE org = $1 AND name > $2 ORDER BY name LIMIT $3";
-        let found = server.db.read(|rows| rows.query(all, values![caller.scope.id(), &page.after, page.limit()]))?;
-        let projects = found.into_iter().map(Project::read).collect::<Result<Vec<_>, _>>()?;
-        page.answer(projects.iter().map(|project| (project.name.clone(), project.json())).collect())
+/// One page of the projects.
+pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Part<Project>> {
+    let page = asked.page(&server.keys, &caller.scope, "projects")?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("project.list", ""))?;
+    let all = "SELECT id, name, created, revision FROM projects WHERE org = $1 AND name > $2 ORDER BY name LIMIT $3";
+    let found =
+        server.db.read(&caller.scope, |rows| rows.query(all, values![caller.scope.id(), &page.after, page.limit()]))?;
+    page.cut(found.into_iter().map(Project::read).collect::<Result<Vec<_>, _>>()?, |project| &project.name)
+}
+
+/// One project.
+pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Project> {
+    let project = server.db.read(&caller.scope, |rows| find(rows, &caller.scope, id))?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("project.show", &project.id))?;
+    Ok(project)
+}
+
+/// Makes a project.
+pub(crate) fn make(server: &Server, caller: &Caller, name: &str) -> Answer<Project> {
+    let (name, now) = (team::name(name)?, now());
+    let project = Project { id: id::new("proj", now)?, name, created: now.timestamp_millis(), revision: 1 };
+    let event = Event { detail: &project.name, ..Event::done("project.create", &project.id) };
+    alone(server, caller, &event, |rows, caller| {
+        caller.needs(Permission::ProjectsManage)?;
+        rows.execute(
+            "INSERT INTO projects (org, id, name, folded, created, revision) VALUES ($1, $2, $3, $4, $5, 1)",
+            values![caller.scope.id(), &project.id, &project.name, &project.name.to_ascii_lowercase(), project.created],
+        )?;
+        Ok(())
+    })?;
+    Ok(project)
+}
+
+/// Renames a project with all that is in it, if it is still as it was seen.
+pub(crate) fn call(server: &Server, caller: &Caller, id: &str, name: &str, seen: Option<i64>) -> Answer<Project> {
+    let name = team::name(name)?;
+    let event = Event { detail: &name, ..Event::done("project.rename", id) };
+    let vault = server.vault(caller.scope.clone(), caller.actor.clone());
+    // Whoever may not rename it has nothing sealed for another name.
+    let renames = |former: &Project| former.name != name && caller.may(Permission::ProjectsManage, Some(&former.name));
+    let former = server.db.read(&caller.scope, |rows| find(rows, &caller.scope, id)).ok().filter(renames);
+    let mut renamed = former.map(|former| vault.about_to_rename(&former.name, &name)).transpose()?;
+    let (project, moved) = alone(server, caller, &event, |rows, caller| {
+        let former = find(rows, &caller.scope, id)?;
+        let former = named(rows, &caller.scope, &former.name)?;
+        if !caller.may(Permission::ProjectsManage, Some(&former.name)) {
+            return Err(Problem::forbidden(Permission::ProjectsManage.word()));
+        }
+        if seen.is_some_and(|revision| revision != former.revision) {
+            return Err(Problem::changed());
+        }
+        rows.execute(
+            "UPDATE projects SET name = $3, folded = $4, revision = revision + 1 WHERE org = $1 AND id = $2",
+            values![caller.scope.id(), id, &name, &name.to_ascii_lowercase()],
+        )?;
+        let mut moved = Vec::new();
+        if former.name != name {
+            // Somebody else has renamed it meanwhile, or let the caller do it.
+            moved = vault.rename_project(rows, renamed.take().ok_or_else(Problem::changed)?)?;
+        }
+        Ok((find(rows, &caller.scope, id)?, moved))
+    })?;
+    vault.clear_all(&moved);
+    Ok(project)
+}
+
+/// What is in a project, in words: the first twenty credentials and workspaces.
+pub(crate) fn content(rows: &mut dyn Rows, scope: &OrgScope, project: &Project) -> Result<Vec<String>, DbError> {
+    let mut content = Vec::new();
+    let credentials = "SELECT name FROM credentials WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
+    for mut row in rows.query(credentials, values![scope.id(), &project.name])? {
+        content.push(format!("credential {}", row.text(0)?));
+    }
+    let workspaces = "SELECT name FROM workspaces WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
+    for mut row in rows.query(workspaces, values![scope.id(), &project.id])? {
+        content.push(format!("workspace {}", row.text(0)?));
+    }
+    Ok(content)
+}
+
+/// Deletes a project in which there is nothing any more, if it is still as it was seen.
+pub(crate) fn end(server: &Server, caller: &Caller, id: &str, seen: Option<i64>) -> Answer<()> {
+    alone(server, caller, &Event::done("project.delete", id), |rows, caller| {
+        let project = find(rows, &caller.scope, id)?;
+        let project = named(rows, &caller.scope, &project.name)?;
+        caller.needs(Permission::ProjectsManage)?;
+        if seen.is_some_and(|revision| revision != project.revision) {
+            return Err(Problem::changed());
+        }
+        let users = content(rows, &caller.scope, &project)?;
+        if !users.is_empty() {
+            let problem = Problem::new(StatusCode::CONFLICT, "in-use", "there is something in the project");
+            return Err(problem.with("used_by", users));
+        }
+        rows.execute("DELETE FROM projects WHERE org = $1 AND id = $2", values![caller.scope.id(), &project.id])?;
+        Ok(())
     })
-    .await
+}
+
+async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Value>> {
+    blocking(&server, move |server| Ok(some(server, &caller, &asked)?.json(Project::json))).await
 }
 
 async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Response> {
-    blocking(&server, move |server| {
-        let project = server.db.read(|rows| find(rows, &caller.scope, &id))?;
-        server.tell(&caller.scope, &caller.actor, &Event::done("project.show", &project.id))?;
-        Ok(project.answer(StatusCode::OK))
-    })
-    .await
+    blocking(&server, move |server| Ok(one(server, &caller, &id)?.answer(StatusCode::OK))).await
 }
 
 #[derive(Deserialize)]
@@ -104,25 +189,8 @@ struct Wanted {
 }
 
 async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted): Json<Wanted>) -> Answer<Response> {
-    let name = team::name(&wanted.name)?;
     blocking(&server, move |server| {
-        let now = now();
-        let project = Project { id: id::new("proj", now)?, name, created: now.timestamp_millis(), revision: 1 };
-        let event = Event { detail: &project.name, ..Event::done("project.create", &project.id) };
-        alone(server, &caller, &event, |rows, caller| {
-            caller.needs(Permission::ProjectsManage)?;
-            rows.execute(
-                "INSERT INTO projects (org, id, name, folded, created, revision) VALUES ($1, $2, $3, $4, $5, 1)",
-                values![
-                    caller.scope.id(),
-                    &project.id,
-                    &project.name,
-                    &project.name.to_ascii_lowercase(),
-                    project.created,
-                ],
-            )?;
-            Ok(())
-        })?;
+        let project = make(server, &caller, &wanted.name)?;
         let mut response = project.answer(StatusCode::CREATED);
         if let Ok(location) = format!("/projects/{}", project.id).parse() {
             response.headers_mut().insert(header::LOCATION, location);
@@ -132,7 +200,6 @@ async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted):
     .await
 }
 
-/// Renames a project with all that is in it.
 async fn rename(
     State(server): State<Arc<Server>>,
     caller: Caller,
@@ -140,43 +207,10 @@ async fn rename(
     headers: HeaderMap,
     Json(wanted): Json<Wanted>,
 ) -> Answer<Response> {
-    let (name, seen) = (team::name(&wanted.name)?, seen(&headers)?);
-    blocking(&server, move |server| {
-        let event = Event { detail: &name, ..Event::done("project.rename", &id) };
-        let vault = server.vault(caller.scope.clone(), caller.actor.clone());
-        let former = server.db.read(|rows| find(rows, &caller.scope, &id)).ok();
-        let renames =
-            |former: &Project| former.name != name && caller.may(Permission::ProjectsManage, Some(&former.name));
-        let former = former.filter(renames);
-        let mut renamed = former.map(|former| vault.about_to_rename(&former.name, &name)).transpose()?;
-        let (project, moved) = alone(server, &caller, &event, |rows, caller| {
-            let former = find(rows, &caller.scope, &id)?;
-            let former = named(rows, &caller.scope, &former.name)?;
-            if !caller.may(Permission::ProjectsManage, Some(&former.name)) {
-                return Err(Problem::forbidden(Permission::ProjectsManage.word()));
-            }
-            if seen.is_some_and(|revision| revision != former.revision) {
-                return Err(Problem::changed());
-            }
-            rows.execute(
-                "UPDATE projects SET name = $3, folded = $4, revision = revision + 1 WHERE org = $1 AND id = $2",
-                values![caller.scope.id(), &id, &name, &name.to_ascii_lowercase()],
-            )?;
-            let mut moved = Vec::new();
-            if former.name != name {
-                // Somebody else has renamed it meanwhile, or let the caller do it.
-                let renamed = renamed.take().ok_or_else(Problem::changed)?;
-                moved = vault.rename_project(rows, renamed)?;
-            }
-            Ok((find(rows, &caller.scope, &id)?, moved))
-        })?;
-        vault.clear_all(&moved);
-        Ok(project.answer(StatusCode::OK))
-    })
-    .await
+    let seen = seen(&headers)?;
+    blocking(&server, move |server| Ok(call(server, &caller, &id, &wanted.name, seen)?.answer(StatusCode::OK))).await
 }
 
-/// Deletes a project in which there is nothing any more.
 async fn delete(
     State(server): State<Arc<Server>>,
     caller: Caller,
@@ -184,31 +218,5 @@ async fn delete(
     headers: HeaderMap,
 ) -> Answer<StatusCode> {
     let seen = seen(&headers)?;
-    blocking(&server, move |server| {
-        alone(server, &caller, &Event::done("project.delete", &id), |rows, caller| {
-            let project = find(rows, &caller.scope, &id)?;
-            let project = named(rows, &caller.scope, &project.name)?;
-            caller.needs(Permission::ProjectsManage)?;
-            if seen.is_some_and(|revision| revision != project.revision) {
-                return Err(Problem::changed());
-            }
-            let scope = caller.scope.id();
-            let mut users = Vec::new();
-            let credentials = "SELECT name FROM credentials WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
-            for mut row in rows.query(credentials, values![scope, &project.name])? {
-                users.push(format!("credential {}", row.text(0)?));
-            }
-            let workspaces = "SELECT name FROM workspaces WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
-            for mut row in rows.query(workspaces, values![scope, &project.id])? {
-                users.push(format!("workspace {}", row.text(0)?));
-            }
-            if !users.is_empty() {
-                let problem = Problem::new(StatusCode::CONFLICT, "in-use", "there is something in the project");
-                return Err(problem.with("used_by", users));
-            }
-            rows.execute("DELETE FROM projects WHERE org = $1 AND id = $2", values![scope, &project.id])?;
-            Ok(StatusCode::NO_CONTENT)
-        })
-    })
-    .await
+    blocking(&server, move |server| end(server, &caller, &id, seen).map(|()| StatusCode::NO_CONTENT)).await
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::audit::{self, Actor, Event, server_scope};
-use super::db::{Database, DbError, OrgScope, values};
+use super::db::{Database, DbError, OrgScope, Reach, values};
 use super::engine::Engine;
 use super::error::ServeError;
 use super::keys::Keys;
@@ -50,14 +50,14 @@ pub fn move_secrets(settings: &Settings, store: &dyn SecretStore) -> Result<Move
 pub(super) fn all(db: &Database, keys: &Keys, engine: &Engine) -> Result<Moved, ServeError> {
     let to = if engine.outside().is_some() { "vault" } else { "envelope" };
     let mut moved = Moved { to, ..Moved::default() };
-    for mut row in db.read(|rows| rows.query("SELECT id FROM organizations ORDER BY id", &[]))? {
+    for mut row in db.read(Reach::Server, |rows| rows.query("SELECT id FROM organizations ORDER BY id", &[]))? {
         let scope = OrgScope::of(row.text(0)?);
         let of_one = of_organization(db, keys, engine, scope)?;
         (moved.moved, moved.closed) = (moved.moved + of_one.moved, moved.closed + of_one.closed);
     }
     let actor = operator();
     let event = Event { detail: to, ..Event::done("server.move-secrets", "") };
-    db.write(|rows| audit::append(rows, keys, &server_scope(), &actor, &event, now()))?;
+    db.write(Reach::Server, |rows| audit::append(rows, keys, &server_scope(), &actor, &event, now()))?;
     // What was destroyed in the database is overwritten; what is due in the keeper goes now.
     db.forget();
     engine.sweep(db, now())?;
@@ -73,7 +73,7 @@ fn of_organization(db: &Database, keys: &Keys, engine: &Engine, scope: OrgScope)
     let vault = OrgVault { db, keys, engine, scope, actor: operator(), now };
     let (mut after, mut moved) = (String::new(), Moved::default());
     loop {
-        let page = db.read(|rows| rows.query(rest, values![vault.scope.id(), &after, PAGE]))?;
+        let page = db.read(&vault.scope, |rows| rows.query(rest, values![vault.scope.id(), &after, PAGE]))?;
         if page.is_empty() {
             break;
         }
@@ -87,7 +87,7 @@ fn of_organization(db: &Database, keys: &Keys, engine: &Engine, scope: OrgScope)
     if moved.moved > 0 {
         let detail = format!("{} credentials", moved.moved);
         let event = Event { detail: &detail, ..Event::done("secrets.move", vault.scope.id()) };
-        db.write(|rows| audit::append(rows, keys, &vault.scope, &vault.actor, &event, now()))?;
+        db.write(&vault.scope, |rows| audit::append(rows, keys, &vault.scope, &vault.actor, &event, now()))?;
     }
     Ok(moved)
 }

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::audit::{self, Actor, Event, server_scope};
-use super::db::{Database, DbError, OrgScope, values};
+use super::db::{Database, DbError, OrgScope, Reach, values};
 use super::engine::Engine;
 use super::error::ServeError;
 use super::keys::{KeyError, Keys, Master, Replacement};
@@ -82,7 +82,7 @@ struct Unfinished {
 }
 
 fn unfinished(db: &Database) -> Result<Vec<Unfinished>, DbError> {
-    db.read(|rows| {
+    db.read(Reach::Server, |rows| {
         let mut found = Vec::new();
         for mut row in rows.query("SELECT org, version, anew, reached FROM key_rotations ORDER BY org", &[])? {
             found.push(Unfinished {
@@ -105,7 +105,7 @@ fn operator() -> Actor {
 fn begin(db: &Database, keys: &Keys, place: &Master<'_>, wanted: Wanted) -> Result<(), ServeError> {
     let next = if wanted.master { Some(Replacement::make(db, keys, place)?) } else { None };
     let (now, actor) = (now(), operator());
-    db.write(|rows| -> Result<(), KeyError> {
+    db.write(Reach::Server, |rows| -> Result<(), KeyError> {
         if let Some(next) = &next {
             next.rewrap(rows, keys)?;
             audit::append(rows, keys, &server_scope(), &actor, &Event::done("master-key.rotate", ""), now)?;
@@ -152,7 +152,7 @@ impl Work<'_> {
         let (mut reached, mut done) = (self.one.reached.clone(), 0);
         loop {
             let some = "SELECT id FROM credentials WHERE org = $1 AND id > $2 ORDER BY id LIMIT $3";
-            let page = self.db.read(|rows| rows.query(some, values![scope.id(), &reached, PAGE]))?;
+            let page = self.db.read(scope, |rows| rows.query(some, values![scope.id(), &reached, PAGE]))?;
             let mut last = None;
             for mut row in page {
                 let id = row.text(0)?;
@@ -161,7 +161,7 @@ impl Work<'_> {
             }
             let Some(last) = last else { return Ok(done) };
             let note = "UPDATE key_rotations SET reached = $2 WHERE org = $1";
-            self.db.write(|rows| rows.execute(note, values![scope.id(), &last]))?;
+            self.db.write(scope, |rows| rows.execute(note, values![scope.id(), &last]))?;
             reached = last;
         }
     }
@@ -169,7 +169,7 @@ impl Work<'_> {
     fn rewrap(&self) -> Result<(u64, u64), ServeError> {
         let vault = self.vault();
         let (mut after, mut done, mut closed) = (String::new(), 0, 0);
-        while let Some(page) = self.db.write(|rows| vault.rewrap(rows, &after, PAGE))? {
+        while let Some(page) = self.db.write(&self.one.scope, |rows| vault.rewrap(rows, &after, PAGE))? {
             after = page.last;
             done += page.done;
             closed += page.closed;
@@ -181,7 +181,7 @@ impl Work<'_> {
     fn retire(&self) -> Result<(), ServeError> {
         let scope = &self.one.scope;
         let (now, actor) = (now(), operator());
-        Ok(self.db.write(|rows| -> Result<(), KeyError> {
+        Ok(self.db.write(scope, |rows| -> Result<(), KeyError> {
             let older = "SELECT k.version, (SELECT COUNT(*) FROM data_keys d WHERE d.org = k.org \
                          AND d.key_version = k.version) FROM organization_keys k WHERE k.org = $1 AND k.version < $2";
             for mut row in rows.query(older, values![scope.id(), self.one.version])? {

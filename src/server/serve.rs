@@ -8,7 +8,7 @@ use tokio::task::block_in_place;
 use url::Url;
 
 use super::audit::{self, Broken};
-use super::db::{Address, Database, DbError, OrgScope, values};
+use super::db::{Address, Database, DbError, OrgScope, Reach, values};
 use super::error::ServeError;
 use super::gate::{self, Gate};
 use super::keys::{Keys, Master};
@@ -64,10 +64,12 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<(), ServeEr
     if let Some(file) = &settings.checkpoints.file {
         audit::hold_against(&db, &keys, file)?;
     }
-    db.read(|rows| {
+    db.read(Reach::Server, |rows| {
         for mut row in rows.query("SELECT org FROM audit_heads ORDER BY org", &[])? {
             let org = row.text(0)?;
-            let checked = audit::verify(rows, &keys, &OrgScope::of(&org)).map_err(|failure| ServeError::Audit {
+            let scope = OrgScope::of(&org);
+            rows.enter(Reach::Of(&scope))?;
+            let checked = audit::verify(rows, &keys, &scope).map_err(|failure| ServeError::Audit {
                 org: org.clone(),
                 problem: failure.to_string(),
                 sequence: 0,
@@ -217,7 +219,7 @@ fn open_database(settings: &Settings) -> Result<Database, ServeError> {
 fn open_keys(settings: &Settings, store: &dyn SecretStore, db: &Database) -> Result<Keys, ServeError> {
     let keys = Keys::open(db, &place(settings, store, db))?;
     // There is a key to sign with from the start, so that whoever asks for keys finds it.
-    db.write(|rows| SigningKey::in_force(rows, &keys, now())).map_err(|failure| {
+    db.write(Reach::Server, |rows| SigningKey::in_force(rows, &keys, now())).map_err(|failure| {
         let (code, mend) = (failure.code(), failure.mend());
         ServeError::Database(Box::new(failure), code, mend)
     })?;
@@ -241,7 +243,7 @@ pub(super) fn unwrapped<'m>(settings: &'m Settings, store: &'m dyn SecretStore) 
 fn set_up_link(server: &Server) -> Result<Option<Secret>, ServeError> {
     let minted = token::mint(Kind::Invitation).map_err(|_| ServeError::NoRandom)?;
     let (made, ends) = (now().timestamp_millis(), (now() + LINK).timestamp_millis());
-    let is_new = server.db.write(|rows| -> Result<bool, DbError> {
+    let is_new = server.db.write(Reach::Server, |rows| -> Result<bool, DbError> {
         if !people::is_empty(rows)? {
             return Ok(false);
         }

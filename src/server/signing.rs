@@ -106,14 +106,15 @@ mod tests {
     use crate::auth::id_token::{self, Expected};
     use crate::auth::jwks;
     use crate::secret::Secret;
+    use crate::server::db::Reach;
     use crate::server::db::tests::Scratch;
 
     #[test]
     fn an_old_key_signs_no_more_and_is_believed_while_its_tokens_live() {
         let scratch = Scratch::new();
         let day = |days| DateTime::from_timestamp(1_800_000_000, 0).unwrap() + TimeDelta::days(days);
-        let key = |now| scratch.db.write(|rows| SigningKey::in_force(rows, &scratch.keys, now)).unwrap();
-        let set = |now| scratch.db.read(|rows| published(rows, now)).unwrap();
+        let key = |now| scratch.db.write(Reach::Server, |rows| SigningKey::in_force(rows, &scratch.keys, now)).unwrap();
+        let set = |now| scratch.db.read(Reach::Server, |rows| published(rows, now)).unwrap();
         let first = key(day(0));
         assert_eq!(key(day(89)).id, first.id);
         let second = key(day(90));
@@ -144,9 +145,9 @@ mod tests {
     fn a_key_that_was_put_elsewhere_does_not_open() {
         let scratch = Scratch::new();
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        scratch.db.write(|rows| SigningKey::in_force(rows, &scratch.keys, now)).unwrap();
-        scratch.db.write(|rows| rows.batch("UPDATE signing_keys SET id = 'another'")).unwrap();
-        let opened = scratch.db.write(|rows| SigningKey::in_force(rows, &scratch.keys, now));
+        scratch.db.write(Reach::Server, |rows| SigningKey::in_force(rows, &scratch.keys, now)).unwrap();
+        scratch.db.write(Reach::Server, |rows| rows.batch("UPDATE signing_keys SET id = 'another'")).unwrap();
+        let opened = scratch.db.write(Reach::Server, |rows| SigningKey::in_force(rows, &scratch.keys, now));
         assert!(matches!(opened, Err(KeyError::DoesNotOpen)));
     }
 }

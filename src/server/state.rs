@@ -71,6 +71,6 @@ impl Server {
 
     /// Tells what changed nothing.
     pub(crate) fn tell(&self, scope: &OrgScope, actor: &Actor, event: &Event<'_>) -> Answer<()> {
-        Ok(self.db.write(|rows| audit::append(rows, &self.keys, scope, actor, event, now()))?)
+        Ok(self.db.write(scope, |rows| audit::append(rows, &self.keys, scope, actor, event, now()))?)
     }
 }

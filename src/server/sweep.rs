@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::bridge::blocking;
-use super::db::{Database, DbError, values};
+use super::db::{Database, DbError, Reach, values};
 use super::state::{Server, now};
 
 /// How often.
@@ -17,7 +17,7 @@ const KEPT: TimeDelta = TimeDelta::days(30);
 /// Removes what is over.
 fn sweep(db: &Database, now: DateTime<Utc>) -> Result<(), DbError> {
     let (at, before) = (now.timestamp_millis(), (now - KEPT).timestamp_millis());
-    db.write(|rows| {
+    db.write(Reach::Server, |rows| {
         // These belong to the server's own work and to no organization's: none of them is seen by anybody.
         rows.execute("DELETE FROM devices WHERE expires < $1", values![at])?;
         rows.execute("DELETE FROM invitations WHERE expires < $1", values![at])?;
@@ -53,12 +53,12 @@ mod tests {
         let at = |days: i64| (now() + TimeDelta::days(days)).timestamp_millis();
         let left = || {
             let all = "SELECT id FROM tokens UNION ALL SELECT id FROM sessions ORDER BY id";
-            let found = scratch.db.read(|rows| rows.query(all, &[])).unwrap();
+            let found = scratch.db.read(Reach::Server, |rows| rows.query(all, &[])).unwrap();
             found.into_iter().map(|mut row| row.text(0).unwrap()).collect::<Vec<_>>()
         };
         scratch
             .db
-            .write(|rows| {
+            .write(Reach::Server, |rows| {
                 rows.execute("INSERT INTO people (id, login, passphrase, created) VALUES ('p', 'p', '-', 0)", &[])?;
                 for (id, days) in [("alive", 1), ("ended", -1), ("long-ended", -31)] {
                     rows.execute(

@@ -26,7 +26,7 @@ pub(crate) fn alone<T>(
     event: &Event<'_>,
     work: impl FnOnce(&mut dyn Rows, &Caller) -> Answer<T>,
 ) -> Answer<T> {
-    let done = server.db.write(|rows| -> Answer<T> {
+    let done = server.db.write(&caller.scope, |rows| -> Answer<T> {
         hold(rows, &caller.scope)?;
         let standing = caller.standing(rows)?;
         let done = work(rows, &standing)?;

@@ -179,12 +179,13 @@ fn base32(bytes: &[u8]) -> Zeroizing<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::db::Reach;
     use crate::server::db::tests::Scratch;
 
     fn scratch() -> Scratch {
         let scratch = Scratch::new();
         let person = "INSERT INTO people (id, login, passphrase, created) VALUES ('alice', 'alice', '-', 0)";
-        scratch.db.write(|rows| rows.batch(person)).unwrap();
+        scratch.db.write(Reach::Server, |rows| rows.batch(person)).unwrap();
         scratch
     }
 
@@ -193,18 +194,22 @@ mod tests {
     }
 
     fn code(scratch: &Scratch, seconds: i64) -> String {
-        let secret = scratch.db.read(|rows| secret(rows, &scratch.keys, "alice")).unwrap().unwrap();
+        let secret = scratch.db.read(Reach::Server, |rows| secret(rows, &scratch.keys, "alice")).unwrap().unwrap();
         at(&secret, time(seconds).timestamp() / STEP)
     }
 
     fn accepted(scratch: &Scratch, typed: &str, seconds: i64) -> bool {
-        scratch.db.write(|rows| accept(rows, &scratch.keys, "alice", typed, time(seconds))).unwrap()
+        scratch.db.write(Reach::Server, |rows| accept(rows, &scratch.keys, "alice", typed, time(seconds))).unwrap()
     }
 
     fn confirmed(scratch: &Scratch, seconds: i64) -> Vec<Zeroizing<String>> {
-        scratch.db.write(|rows| begin(rows, &scratch.keys, "alice", time(0))).unwrap().unwrap();
+        scratch.db.write(Reach::Server, |rows| begin(rows, &scratch.keys, "alice", time(0))).unwrap().unwrap();
         let typed = code(scratch, seconds);
-        scratch.db.write(|rows| confirm(rows, &scratch.keys, "alice", &typed, time(seconds))).unwrap().unwrap()
+        scratch
+            .db
+            .write(Reach::Server, |rows| confirm(rows, &scratch.keys, "alice", &typed, time(seconds)))
+            .unwrap()
+            .unwrap()
     }
 
     #[test]
@@ -243,7 +248,7 @@ mod tests {
         assert_eq!(codes.len(), RECOVERY);
         assert!(accepted(&scratch, &codes[3].to_lowercase().replace('-', " "), 0));
         assert!(!accepted(&scratch, &codes[3], 0) && accepted(&scratch, &codes[4], 0));
-        scratch.db.write(|rows| remove(rows, "alice")).unwrap();
+        scratch.db.write(Reach::Server, |rows| remove(rows, "alice")).unwrap();
         assert!(!accepted(&scratch, &codes[5], 0), "there is no second factor any more");
     }
 
@@ -251,8 +256,10 @@ mod tests {
     fn one_in_force_is_not_replaced() {
         let scratch = scratch();
         confirmed(&scratch, 0);
-        assert!(scratch.db.write(|rows| begin(rows, &scratch.keys, "alice", time(0))).unwrap().is_none());
-        assert!(scratch.db.read(|rows| unconfirmed(rows, &scratch.keys, "alice")).unwrap().is_none());
+        assert!(
+            scratch.db.write(Reach::Server, |rows| begin(rows, &scratch.keys, "alice", time(0))).unwrap().is_none()
+        );
+        assert!(scratch.db.read(Reach::Server, |rows| unconfirmed(rows, &scratch.keys, "alice")).unwrap().is_none());
     }
 
     #[test]
@@ -261,8 +268,8 @@ mod tests {
         confirmed(&scratch, 0);
         let moved = "INSERT INTO people (id, login, passphrase, created) VALUES ('bob', 'bob', '-', 0); \
                      UPDATE second_factors SET person = 'bob'";
-        scratch.db.write(|rows| rows.batch(moved)).unwrap();
-        let tried = scratch.db.write(|rows| accept(rows, &scratch.keys, "bob", "123456", time(0)));
+        scratch.db.write(Reach::Server, |rows| rows.batch(moved)).unwrap();
+        let tried = scratch.db.write(Reach::Server, |rows| accept(rows, &scratch.keys, "bob", "123456", time(0)));
         assert!(matches!(tried, Err(KeyError::DoesNotOpen)));
     }
 }

@@ -13,7 +13,7 @@ use chrono::DateTime;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::audit::{self, Event, Outcome};
+use super::audit::{Event, Outcome};
 use super::bearer;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
@@ -23,6 +23,7 @@ use super::permission::Permission;
 use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::state::{Server, now};
+use super::team::alone;
 use crate::auth::id_token::{self, Expected, IdTokenError};
 use crate::secret::Secret;
 use crate::vault::id;
@@ -32,8 +33,7 @@ mod pattern;
 mod rule;
 
 pub(crate) use issuers::Issuers;
-use rule::Written;
-pub(crate) use rule::{Mode, Rule};
+pub(crate) use rule::{Mode, Rule, Written};
 
 /// So many rules an organization has at most: each is tried for each job.
 const MOST: usize = 200;
@@ -67,7 +67,7 @@ pub(crate) fn judge(server: &Server, scope: &OrgScope, token: &Secret) -> Answer
     // Nothing is believed here but whom to ask, and only issuers that an administrator named are asked.
     let unverified = id_token::unverified_claims(token);
     let Some(issuer) = unverified.as_ref().and_then(|claims| claims["iss"].as_str()) else { return Ok(Vec::new()) };
-    let rules = server.db.read(|rows| Rule::all(rows, scope))?;
+    let rules = server.db.read(scope, |rows| Rule::all(rows, scope))?;
     let rules: Vec<Rule> = rules.into_iter().filter(|rule| rule.issuer == issuer).collect();
     if rules.is_empty() {
         return Ok(Vec::new());
@@ -134,54 +134,48 @@ fn answer(rule: &Rule, status: StatusCode) -> Answer<Response> {
     Ok((status, [(header::ETAG, tag)], Json(shown(rule)?)).into_response())
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<Value>> {
-    blocking(&server, move |server| {
-        server.tell(&caller.scope, &caller.actor, &Event::done("trust-rule.list", ""))?;
-        let rules = server.db.read(|rows| Rule::all(rows, &caller.scope))?;
-        let items = rules.iter().map(shown).collect::<Answer<Vec<_>>>()?;
-        Ok(Json(json!({ "items": items })))
-    })
-    .await
+/// Every rule of the organization, the oldest first.
+pub(crate) fn all(server: &Server, caller: &Caller) -> Answer<Vec<Rule>> {
+    server.tell(&caller.scope, &caller.actor, &Event::done("trust-rule.list", ""))?;
+    Ok(server.db.read(&caller.scope, |rows| Rule::all(rows, &caller.scope))?)
 }
 
-async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Response> {
-    blocking(&server, move |server| {
-        let rule = server.db.read(|rows| Rule::one(rows, &caller.scope, &id))?.ok_or_else(Problem::not_found)?;
-        server.tell(&caller.scope, &caller.actor, &Event::done("trust-rule.read", &rule.id))?;
-        answer(&rule, StatusCode::OK)
-    })
-    .await
-}
-
-/// The rule that a caller may write: it gives no more than they have.
-fn allowed(server: &Server, caller: &Caller, id: &str, written: Written) -> Answer<Rule> {
-    let rule = written.rule(id, server.issuer(), &caller.person.id, now()).map_err(Problem::invalid)?;
-    if !rule.permissions.within(&caller.permissions) {
-        return Err(Problem::forbidden("a permission that the rule is to give"));
-    }
+/// One rule.
+pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Rule> {
+    let rule =
+        server.db.read(&caller.scope, |rows| Rule::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("trust-rule.read", &rule.id))?;
     Ok(rule)
 }
 
-async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(written): Json<Written>) -> Answer<Response> {
-    blocking(&server, move |server| {
-        let rule = allowed(server, &caller, &id::new("rule", now())?, written)?;
-        server.db.write(|rows| -> Answer<()> {
-            if Rule::all(rows, &caller.scope)?.len() >= MOST {
-                return Err(Problem::invalid(format!("an organization has {MOST} rules at most")));
-            }
-            rule.keep(rows, &caller.scope)?;
-            let event = Event { detail: &rule.permissions.words(), ..Event::done("trust-rule.create", &rule.id) };
-            Ok(audit::append(rows, &server.keys, &caller.scope, &caller.actor, &event, now())?)
-        })?;
-        answer(&rule, StatusCode::CREATED)
-    })
-    .await
+/// Refuses a rule that gives more than whoever writes it has.
+fn within(rule: &Rule, caller: &Caller) -> Answer<()> {
+    caller.needs(Permission::TrustManage)?;
+    let has_all = rule.permissions.within(&caller.permissions);
+    if has_all { Ok(()) } else { Err(Problem::forbidden("a permission that the rule is to give")) }
+}
+
+/// Writes a new rule down.
+pub(crate) fn make(server: &Server, caller: &Caller, written: Written) -> Answer<Rule> {
+    let id = id::new("rule", now())?;
+    let rule = written.rule(&id, server.issuer(), &caller.person.id, now()).map_err(Problem::invalid)?;
+    let words = rule.permissions.words();
+    let event = Event { detail: &words, ..Event::done("trust-rule.create", &id) };
+    alone(server, caller, &event, |rows, caller| {
+        within(&rule, caller)?;
+        if Rule::all(rows, &caller.scope)?.len() >= MOST {
+            return Err(Problem::invalid(format!("an organization has {MOST} rules at most")));
+        }
+        rule.keep(rows, &caller.scope)?;
+        Ok(())
+    })?;
+    Ok(rule)
 }
 
 /// What is to be another. A rule is changed as a whole, so that no half of it is ever in force.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Amendment {
+pub(crate) struct Amendment {
     name: Option<String>,
     issuer: Option<String>,
     audience: Option<String>,
@@ -192,61 +186,99 @@ struct Amendment {
     mode: Option<Mode>,
 }
 
+/// Changes a rule, if it is still as it was seen. Who came in under what it said before comes in again, if it still lets
+/// them.
+pub(crate) fn change(
+    server: &Server,
+    caller: &Caller,
+    id: &str,
+    change: Amendment,
+    seen: Option<&str>,
+) -> Answer<Rule> {
+    let before =
+        server.db.read(&caller.scope, |rows| Rule::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)?;
+    if seen.is_some_and(|seen| seen != "*" && seen != before.revision.to_string()) {
+        return Err(Problem::changed());
+    }
+    let was = before.written();
+    let written = Written {
+        name: change.name.unwrap_or(was.name),
+        issuer: change.issuer.unwrap_or(was.issuer),
+        audience: change.audience.or(was.audience),
+        subject: change.subject.unwrap_or(was.subject),
+        claims: change.claims.unwrap_or(was.claims),
+        permissions: change.permissions.unwrap_or(was.permissions),
+        lifetime: change.lifetime.or(was.lifetime),
+        mode: change.mode.or(was.mode),
+    };
+    let mut rule = written.rule(&before.id, server.issuer(), &caller.person.id, now()).map_err(Problem::invalid)?;
+    rule.created = before.created;
+    rule.revision = before.revision + 1;
+    let words = rule.permissions.words();
+    let event = Event { detail: &words, ..Event::done("trust-rule.change", id) };
+    alone(server, caller, &event, |rows, caller| {
+        within(&rule, caller)?;
+        if !rule.keep(rows, &caller.scope)? {
+            return Err(Problem::changed());
+        }
+        Ok(bearer::revoke_jobs(rows, &caller.scope, &rule.id, now())?)
+    })?;
+    Ok(rule)
+}
+
+/// Takes a rule away, with every job that came in by it.
+pub(crate) fn end(server: &Server, caller: &Caller, id: &str) -> Answer<()> {
+    alone(server, caller, &Event::done("trust-rule.delete", id), |rows, caller| {
+        caller.needs(Permission::TrustManage)?;
+        let gone = "DELETE FROM trust_rules WHERE org = $1 AND id = $2";
+        if rows.execute(gone, values![caller.scope.id(), id])? == 0 {
+            return Err(Problem::not_found());
+        }
+        Ok(bearer::revoke_jobs(rows, &caller.scope, id, now())?)
+    })
+}
+
+/// What each rule says to a token, and whose job it is, without letting anybody in.
+pub(crate) fn tried(server: &Server, caller: &Caller, token: &Secret) -> Answer<(Option<String>, Vec<Judged>)> {
+    let judged = judge(server, &caller.scope, token)?;
+    let subject = judged.iter().find_map(|one| one.told.as_ref()).map(job);
+    let outcome = if judged.iter().any(|one| one.why.is_none()) { Outcome::Done } else { Outcome::Failed };
+    let detail = subject.clone().unwrap_or_default();
+    let event = Event { outcome, detail: &detail, ..Event::done("trust-rule.try", "") };
+    server.tell(&caller.scope, &caller.actor, &event)?;
+    Ok((subject, judged))
+}
+
+async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<Value>> {
+    blocking(&server, move |server| {
+        let items = all(server, &caller)?.iter().map(shown).collect::<Answer<Vec<_>>>()?;
+        Ok(Json(json!({ "items": items })))
+    })
+    .await
+}
+
+async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Response> {
+    blocking(&server, move |server| answer(&one(server, &caller, &id)?, StatusCode::OK)).await
+}
+
+async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(written): Json<Written>) -> Answer<Response> {
+    blocking(&server, move |server| answer(&make(server, &caller, written)?, StatusCode::CREATED)).await
+}
+
 async fn amend(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
     headers: HeaderMap,
-    Json(change): Json<Amendment>,
+    Json(wanted): Json<Amendment>,
 ) -> Answer<Response> {
     let seen = headers.get(header::IF_MATCH).map(|tag| tag.to_str().unwrap_or_default().trim_matches('"').to_owned());
-    blocking(&server, move |server| {
-        let before = server.db.read(|rows| Rule::one(rows, &caller.scope, &id))?.ok_or_else(Problem::not_found)?;
-        if seen.is_some_and(|seen| seen != "*" && seen != before.revision.to_string()) {
-            return Err(Problem::changed());
-        }
-        let was = before.written();
-        let written = Written {
-            name: change.name.unwrap_or(was.name),
-            issuer: change.issuer.unwrap_or(was.issuer),
-            audience: change.audience.or(was.audience),
-            subject: change.subject.unwrap_or(was.subject),
-            claims: change.claims.unwrap_or(was.claims),
-            permissions: change.permissions.unwrap_or(was.permissions),
-            lifetime: change.lifetime.or(was.lifetime),
-            mode: change.mode.or(was.mode),
-        };
-        let mut rule = allowed(server, &caller, &before.id, written)?;
-        rule.created = before.created;
-        rule.revision = before.revision + 1;
-        server.db.write(|rows| -> Answer<()> {
-            if !rule.keep(rows, &caller.scope)? {
-                return Err(Problem::changed());
-            }
-            // Who came in under what it said before comes in again, if it still lets them.
-            bearer::revoke_jobs(rows, &caller.scope, &rule.id, now())?;
-            let event = Event { detail: &rule.permissions.words(), ..Event::done("trust-rule.change", &rule.id) };
-            Ok(audit::append(rows, &server.keys, &caller.scope, &caller.actor, &event, now())?)
-        })?;
-        answer(&rule, StatusCode::OK)
-    })
-    .await
+    blocking(&server, move |server| answer(&change(server, &caller, &id, wanted, seen.as_deref())?, StatusCode::OK))
+        .await
 }
 
 async fn delete(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<StatusCode> {
-    blocking(&server, move |server| {
-        server.db.write(|rows| -> Answer<()> {
-            let gone = "DELETE FROM trust_rules WHERE org = $1 AND id = $2";
-            if rows.execute(gone, values![caller.scope.id(), &id])? == 0 {
-                return Err(Problem::not_found());
-            }
-            bearer::revoke_jobs(rows, &caller.scope, &id, now())?;
-            let event = Event::done("trust-rule.delete", &id);
-            Ok(audit::append(rows, &server.keys, &caller.scope, &caller.actor, &event, now())?)
-        })?;
-        Ok(StatusCode::NO_CONTENT)
-    })
-    .await
+    blocking(&server, move |server| end(server, &caller, &id).map(|()| StatusCode::NO_CONTENT)).await
 }
 
 #[derive(Deserialize)]
@@ -255,16 +287,10 @@ struct Tried {
     token: Secret,
 }
 
-/// What each rule says to a token, without letting anybody in.
-async fn attempt(State(server): State<Arc<Server>>, caller: Caller, Json(tried): Json<Tried>) -> Answer<Json<Value>> {
+async fn attempt(State(server): State<Arc<Server>>, caller: Caller, Json(shown): Json<Tried>) -> Answer<Json<Value>> {
     let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     blocking(&server, move |server| {
-        let judged = judge(server, &caller.scope, &tried.token)?;
-        let subject = judged.iter().find_map(|one| one.told.as_ref()).map(job);
-        let outcome = if judged.iter().any(|one| one.why.is_none()) { Outcome::Done } else { Outcome::Failed };
-        let detail = subject.clone().unwrap_or_default();
-        let event = Event { outcome, detail: &detail, ..Event::done("trust-rule.try", "") };
-        server.tell(&caller.scope, &caller.actor, &event)?;
+        let (subject, judged) = tried(server, &caller, &shown.token)?;
         let said = |Judged { rule, why, .. }: Judged| {
             json!({ "id": rule.id, "name": rule.name, "mode": rule.mode, "admits": why.is_none(), "why": why })
         };

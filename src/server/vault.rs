@@ -77,13 +77,14 @@ impl OrgVault<'_> {
             " FROM credentials WHERE org = $1 AND (project > $2 OR (project = $2 AND name > $3)) \
              ORDER BY project, name LIMIT $4"
         );
-        let found = self.db.read(|rows| rows.query(page, values![self.scope.id(), &after.0, &after.1, limit]))?;
+        let found =
+            self.db.read(&self.scope, |rows| rows.query(page, values![self.scope.id(), &after.0, &after.1, limit]))?;
         found.into_iter().map(stored).collect()
     }
 
     /// The credential of that identifier.
     pub(crate) fn by_id(&self, id: &str) -> Result<Option<Stored>, VaultError> {
-        self.db.read(|rows| self.row(rows, id))
+        self.db.read(&self.scope, |rows| self.row(rows, id))
     }
 
     fn row(&self, rows: &mut dyn Rows, id: &str) -> Result<Option<Stored>, VaultError> {
@@ -123,7 +124,7 @@ impl OrgVault<'_> {
         event: &Event<'_>,
         work: impl FnOnce(&mut dyn Rows) -> Result<T, VaultError>,
     ) -> Result<T, VaultError> {
-        self.db.write(|rows| {
+        self.db.write(&self.scope, |rows| {
             let done = work(rows)?;
             self.tell(rows, event)?;
             Ok(done)
@@ -151,7 +152,7 @@ impl Vault for OrgVault<'_> {
     fn find(&self, scope: &Scope, name: &str) -> Result<Option<Metadata>, VaultError> {
         let one = concat!("SELECT ", columns!(), " FROM credentials WHERE org = $1 AND project = $2 AND name = $3");
         let project = scope.project().unwrap_or_default();
-        let found = self.db.read(|rows| rows.first(one, values![self.scope.id(), project, name]))?;
+        let found = self.db.read(&self.scope, |rows| rows.first(one, values![self.scope.id(), project, name]))?;
         found.map(|row| stored(row).map(|stored| stored.metadata)).transpose()
     }
 
@@ -162,19 +163,19 @@ impl Vault for OrgVault<'_> {
             " FROM credentials WHERE org = $1 AND id IN \
              (SELECT credential FROM credential_hosts WHERE org = $1 AND host = $2) ORDER BY project, name"
         );
-        let mut found = self.db.read(|rows| self.some(rows, of_host, Value::Text(host)))?;
+        let mut found = self.db.read(&self.scope, |rows| self.some(rows, of_host, Value::Text(host)))?;
         // What another version of the program noted may be too much.
         found.retain(|metadata| goes_to(metadata, host));
         Ok(found)
     }
 
     fn users(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
-        self.db.read(|rows| self.users_in(rows, metadata))
+        self.db.read(&self.scope, |rows| self.users_in(rows, metadata))
     }
 
     fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
         let fetched = self.fetched(&metadata.id);
-        self.db.write(|rows| -> Result<Result<Credential, VaultError>, VaultError> {
+        self.db.write(&self.scope, |rows| -> Result<Result<Credential, VaultError>, VaultError> {
             let opened = fetched.and_then(|fetched| self.open_in(rows, metadata, fetched.as_ref()));
             // What does not open is told as well, and the telling is kept.
             let outcome = if opened.is_ok() { Outcome::Done } else { Outcome::Failed };

@@ -124,6 +124,7 @@ mod server {
     mod portal;
     mod portal_seen;
     mod postgres;
+    mod reach;
     mod real_browser;
     mod rotation;
     mod running;

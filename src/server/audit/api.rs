@@ -18,6 +18,7 @@ use crate::server::bridge::blocking;
 use crate::server::caller::{Access, Caller};
 use crate::server::db::{DbError, OrgScope, Rows, Value, values};
 use crate::server::keys::Keys;
+use crate::server::paging;
 use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
 use crate::server::routes::Route;
@@ -43,19 +44,19 @@ pub(crate) fn routes() -> Vec<Route> {
 }
 
 /// What is asked of the list.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct Asked {
-    limit: Option<i64>,
-    cursor: Option<String>,
+pub(crate) struct Asked {
+    pub(crate) limit: Option<i64>,
+    pub(crate) cursor: Option<String>,
     /// A person's identifier or login.
-    actor: Option<String>,
-    action: Option<String>,
-    object: Option<String>,
+    pub(crate) actor: Option<String>,
+    pub(crate) action: Option<String>,
+    pub(crate) object: Option<String>,
     /// From this time on.
-    since: Option<DateTime<Utc>>,
+    pub(crate) since: Option<DateTime<Utc>>,
     /// Before this time.
-    until: Option<DateTime<Utc>>,
+    pub(crate) until: Option<DateTime<Utc>>,
 }
 
 impl Asked {
@@ -107,98 +108,102 @@ fn login(rows: &mut dyn Rows, person: &str) -> Result<Option<String>, DbError> {
     rows.first("SELECT login FROM people WHERE id = $1", values![person])?.map(|mut row| row.text(0)).transpose()
 }
 
+/// One page of the entries, the newest first, each with the login of who did it, and the cursor of the next.
+pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<paging::Part<Map<String, Json>>> {
+    let limit = asked.limit.unwrap_or(USUAL);
+    if !(1..=MOST).contains(&limit) {
+        return Err(Problem::bad(format!("a limit is a number from 1 to {MOST}")));
+    }
+    let filter = asked.filter();
+    let before = match &asked.cursor {
+        Some(text) => read_cursor(&server.keys, &caller.scope, &filter, text)?,
+        None => i64::MAX,
+    };
+    server.tell(&caller.scope, &caller.actor, &Event::done("audit.list", ""))?;
+    let (items, next) = server.db.read(&caller.scope, |rows| -> Answer<_> {
+        let mut page = asked.page(rows, &caller.scope, before, limit)?;
+        let is_last = page.len() <= usize::try_from(limit).unwrap_or_default();
+        page.truncate(usize::try_from(limit).unwrap_or_default());
+        let mut items = Vec::new();
+        for (_, entry) in &page {
+            let mut item: Map<String, Json> = serde_json::from_str(entry).unwrap_or_default();
+            let login = match item.get("actor").and_then(Json::as_str) {
+                Some(actor) => login(rows, actor)?,
+                None => None,
+            };
+            item.extend(login.map(|login| ("login".to_owned(), login.into())));
+            items.push(item);
+        }
+        Ok((items, page.last().filter(|_| !is_last).map(|(sequence, _)| *sequence)))
+    })?;
+    let next = next.map(|last| write_cursor(&server.keys, &caller.scope, &filter, last)).transpose()?;
+    Ok(paging::Part { items, next })
+}
+
 async fn list(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Query(asked): Query<Asked>,
 ) -> Answer<axum::Json<Json>> {
-    let limit = asked.limit.unwrap_or(USUAL);
-    if !(1..=MOST).contains(&limit) {
-        return Err(Problem::bad(format!("a limit is a number from 1 to {MOST}")));
-    }
-    blocking(&server, move |server| {
-        let filter = asked.filter();
-        let before = match &asked.cursor {
-            Some(text) => read_cursor(&server.keys, &caller.scope, &filter, text)?,
-            None => i64::MAX,
-        };
-        server.tell(&caller.scope, &caller.actor, &Event::done("audit.list", ""))?;
-        let (items, next) = server.db.read(|rows| -> Answer<_> {
-            let mut page = asked.page(rows, &caller.scope, before, limit)?;
-            let is_last = page.len() <= usize::try_from(limit).unwrap_or_default();
-            page.truncate(usize::try_from(limit).unwrap_or_default());
-            let mut items = Vec::new();
-            for (_, entry) in &page {
-                let mut item: Map<String, Json> = serde_json::from_str(entry).unwrap_or_default();
-                let login = match item.get("actor").and_then(Json::as_str) {
-                    Some(actor) => login(rows, actor)?,
-                    None => None,
-                };
-                item.extend(login.map(|login| ("login".to_owned(), login.into())));
-                items.push(Json::Object(item));
-            }
-            Ok((items, page.last().filter(|_| !is_last).map(|(sequence, _)| *sequence)))
-        })?;
-        let next = next.map(|last| write_cursor(&server.keys, &caller.scope, &filter, last)).transpose()?;
-        Ok(axum::Json(json!({ "items": items, "next": next })))
-    })
-    .await
+    blocking(&server, move |server| Ok(some(server, &caller, &asked)?.json(|entry| json!(entry)))).await
 }
 
 /// What is asked of an export.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
-struct Part {
+pub(crate) struct Part {
     /// The first entry.
-    from: Option<i64>,
+    pub(crate) from: Option<i64>,
     limit: Option<i64>,
 }
 
 /// Entries from a number on, after a statement of which they are and how many there are in all.
-async fn export(State(server): State<Arc<Server>>, caller: Caller, Query(part): Query<Part>) -> Answer<Response> {
+pub(crate) fn exported(server: &Server, caller: &Caller, part: &Part) -> Answer<Response> {
     let (from, limit) = (part.from.unwrap_or(1), part.limit.unwrap_or(EXPORTED));
     if from < 1 || !(1..=EXPORTED).contains(&limit) {
         return Err(Problem::bad(format!("the first entry is 1, and a limit a number from 1 to {EXPORTED}")));
     }
-    blocking(&server, move |server| {
-        server.tell(
-            &caller.scope,
-            &caller.actor,
-            &Event { detail: &from.to_string(), ..Event::done("audit.export", "") },
-        )?;
-        let (entries, end) = server.db.read(|rows| -> Result<_, DbError> {
-            let some = "SELECT sequence, entry, hash FROM audit_events WHERE org = $1 AND sequence >= $2 \
-                        ORDER BY sequence LIMIT $3";
-            let found = rows.query(some, values![caller.scope.id(), from, limit])?;
-            let head = "SELECT sequence FROM audit_heads WHERE org = $1";
-            let end = rows.first(head, values![caller.scope.id()])?.ok_or(DbError::Shape)?.int(0)?;
-            Ok((found, end))
-        })?;
-        let (mut last, mut lines) = (None, String::new());
-        for mut row in entries {
-            last = Some((row.int(0)?, row.bytes(2)?));
-            lines.push_str(&row.text(1)?);
-            lines.push('\n');
-        }
-        let (sequence, hash) = last.ok_or_else(|| Problem::bad("there are not so many entries"))?;
-        let at = now().to_rfc3339_opts(SecondsFormat::Millis, true);
-        let statement = Statement::new(server.keys.instance(), caller.scope.id(), &at, sequence, &hash);
-        let signer = signer(&server.keys).ok_or_else(|| Problem::internal("no key for statements"))?;
-        let head = statement.of_export(from, end).signed(&signer);
-        let kind = [(header::CONTENT_TYPE, "application/jsonl")];
-        Ok((kind, format!("{head}\n{lines}")).into_response())
-    })
-    .await
+    let event = Event { detail: &from.to_string(), ..Event::done("audit.export", "") };
+    server.tell(&caller.scope, &caller.actor, &event)?;
+    let (entries, end) = server.db.read(&caller.scope, |rows| -> Result<_, DbError> {
+        let some = "SELECT sequence, entry, hash FROM audit_events WHERE org = $1 AND sequence >= $2 \
+                    ORDER BY sequence LIMIT $3";
+        let found = rows.query(some, values![caller.scope.id(), from, limit])?;
+        let head = "SELECT sequence FROM audit_heads WHERE org = $1";
+        let end = rows.first(head, values![caller.scope.id()])?.ok_or(DbError::Shape)?.int(0)?;
+        Ok((found, end))
+    })?;
+    let (mut last, mut lines) = (None, String::new());
+    for mut row in entries {
+        last = Some((row.int(0)?, row.bytes(2)?));
+        lines.push_str(&row.text(1)?);
+        lines.push('\n');
+    }
+    let (sequence, hash) = last.ok_or_else(|| Problem::bad("there are not so many entries"))?;
+    let at = now().to_rfc3339_opts(SecondsFormat::Millis, true);
+    let statement = Statement::new(server.keys.instance(), caller.scope.id(), &at, sequence, &hash);
+    let signer = signer(&server.keys).ok_or_else(|| Problem::internal("no key for statements"))?;
+    let head = statement.of_export(from, end).signed(&signer);
+    let kind = [(header::CONTENT_TYPE, "application/jsonl")];
+    Ok((kind, format!("{head}\n{lines}")).into_response())
 }
 
-/// Goes through the whole chain.
+async fn export(State(server): State<Arc<Server>>, caller: Caller, Query(part): Query<Part>) -> Answer<Response> {
+    blocking(&server, move |server| exported(server, &caller, &part)).await
+}
+
+/// Goes through the whole chain; how many entries hold.
+pub(crate) fn checked(server: &Server, caller: &Caller) -> Answer<Result<i64, Broken>> {
+    let checked = server.db.read(&caller.scope, |rows| verify(rows, &server.keys, &caller.scope))?;
+    let outcome = if checked.is_ok() { Outcome::Done } else { Outcome::Failed };
+    let event = Event { outcome, ..Event::done("audit.verify", "") };
+    server.tell(&caller.scope, &caller.actor, &event)?;
+    Ok(checked)
+}
+
 async fn check(State(server): State<Arc<Server>>, caller: Caller) -> Answer<axum::Json<Json>> {
     blocking(&server, move |server| {
-        let checked = server.db.read(|rows| verify(rows, &server.keys, &caller.scope))?;
-        let outcome = if checked.is_ok() { Outcome::Done } else { Outcome::Failed };
-        let event = Event { outcome, ..Event::done("audit.verify", "") };
-        server.tell(&caller.scope, &caller.actor, &event)?;
-        Ok(axum::Json(match checked {
+        Ok(axum::Json(match checked(server, &caller)? {
             Ok(entries) => json!({ "valid": true, "entries": entries }),
             Err(Broken { sequence, problem }) => {
                 json!({ "valid": false, "broken": { "sequence": sequence, "problem": problem } })

@@ -17,7 +17,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::Broken;
 use super::verify::{End, go_through};
 use crate::os::files;
-use crate::server::db::{Database, DbError, OrgScope, Row, Rows, values};
+use crate::server::db::{Database, DbError, OrgScope, Reach, Row, Rows, values};
 use crate::server::error::ServeError;
 use crate::server::keys::{KeyError, Keys};
 use crate::server::state::{Server, now};
@@ -40,7 +40,7 @@ pub(super) fn sign(
     scope: &OrgScope,
     now: DateTime<Utc>,
 ) -> Result<Result<Option<String>, Broken>, KeyError> {
-    let (start, found) = db.read(|rows| {
+    let (start, found) = db.read(scope, |rows| {
         let last = "SELECT c.sequence, e.hash FROM audit_checkpoints c JOIN audit_events e \
                     ON e.org = c.org AND e.sequence = c.sequence WHERE c.org = $1 ORDER BY c.sequence DESC LIMIT 1";
         let from = match rows.first(last, values![scope.id()])? {
@@ -61,7 +61,7 @@ pub(super) fn sign(
     let line = statement.signed(&signer(keys).ok_or(KeyError::None)?);
     // Another instance may have signed the same end meanwhile.
     let keep = "INSERT INTO audit_checkpoints (org, sequence, statement) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
-    db.write(|rows| rows.execute(keep, values![scope.id(), end.sequence, &line]))?;
+    db.write(scope, |rows| rows.execute(keep, values![scope.id(), end.sequence, &line]))?;
     Ok(Ok(Some(line)))
 }
 
@@ -98,7 +98,7 @@ impl Checkpoints {
 
     /// Signs those that are due. What goes wrong is told in the log, and tried again.
     fn due(&self, server: &Server, all: bool) {
-        let heads = match server.db.read(|rows| waiting(rows)) {
+        let heads = match server.db.read(Reach::Server, |rows| waiting(rows)) {
             Ok(heads) => heads,
             Err(failure) => {
                 tracing::warn!(%failure, "no statement about the audit was made");
@@ -154,7 +154,7 @@ pub(crate) fn hold_against(db: &Database, keys: &Keys, file: &Path) -> Result<()
     let statements = trail::statements(BufReader::new(opened), &key).map_err(unread)?;
     let statements = statements
         .map_err(|line| broken(&place, 0, &format!("line {line} is no statement that this server has signed")))?;
-    db.read(|rows| {
+    db.read(Reach::Server, |rows| {
         for statement in &statements {
             let org = OrgScope::of(statement.organization());
             let one = "SELECT hash FROM audit_events WHERE org = $1 AND sequence = $2";

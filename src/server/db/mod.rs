@@ -2,7 +2,8 @@
 //!
 //! One SQL text serves both: columns are TEXT, BIGINT or BYTEA, placeholders are `$1`, `$2` …, times are milliseconds
 //! since 1970. Whatever belongs to an organization has the organization in its primary key, and a statement that
-//! touches it takes it from an [`OrgScope`], which only a caller who was let in can have.
+//! touches it takes it from an [`OrgScope`], which only a caller who was let in can have. Every transaction says how far
+//! it [reaches](Reach), and PostgreSQL shows it nothing beyond.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,7 @@ mod table;
 mod value;
 
 pub(crate) use error::DbError;
-pub(crate) use scope::OrgScope;
+pub(crate) use scope::{OrgScope, Reach};
 pub(crate) use table::Table;
 pub(crate) use value::{Row, Value, values};
 
@@ -63,6 +64,8 @@ pub(crate) trait Rows {
     fn execute(&mut self, sql: &str, values: &[Value<'_>]) -> Result<u64, DbError>;
     /// Runs several statements that take no values.
     fn batch(&mut self, sql: &str) -> Result<(), DbError>;
+    /// From here on, the transaction reaches so far.
+    fn enter(&mut self, reach: Reach<'_>) -> Result<(), DbError>;
 
     /// Sees every row that a statement without values gives, one after the other.
     fn each(&mut self, sql: &str, see: &mut dyn FnMut(&Row)) -> Result<(), DbError>;
@@ -102,23 +105,31 @@ impl Database {
             Address::Postgres(url) => Engine::Postgres(postgres::Postgres::open(url)?),
         };
         let database = Self { engine };
-        database.write(|rows| rows.migrate_to(None))?;
+        database.write(Reach::Server, |rows| rows.migrate_to(None))?;
         Ok(database)
     }
 
     /// Runs statements as one: all of them count, or none. They are on the disk when this returns.
-    pub(crate) fn write<T, E: From<DbError>>(&self, work: impl FnOnce(&mut dyn Rows) -> Result<T, E>) -> Result<T, E> {
+    pub(crate) fn write<'r, T, E: From<DbError>>(
+        &self,
+        reach: impl Into<Reach<'r>>,
+        work: impl FnOnce(&mut dyn Rows) -> Result<T, E>,
+    ) -> Result<T, E> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.write(work),
-            Engine::Postgres(engine) => engine.transaction(false, work),
+            Engine::Postgres(engine) => engine.transaction(false, reach.into(), work),
         }
     }
 
     /// Reads rows as they were at one instant.
-    pub(crate) fn read<T, E: From<DbError>>(&self, work: impl FnOnce(&mut dyn Rows) -> Result<T, E>) -> Result<T, E> {
+    pub(crate) fn read<'r, T, E: From<DbError>>(
+        &self,
+        reach: impl Into<Reach<'r>>,
+        work: impl FnOnce(&mut dyn Rows) -> Result<T, E>,
+    ) -> Result<T, E> {
         match &self.engine {
             Engine::Sqlite(engine) => engine.read(work),
-            Engine::Postgres(engine) => engine.transaction(true, work),
+            Engine::Postgres(engine) => engine.transaction(true, reach.into(), work),
         }
     }
 
@@ -132,7 +143,7 @@ impl Database {
 
     /// Whether it answers.
     pub(crate) fn answers(&self) -> Result<(), DbError> {
-        self.read(|rows| rows.first("SELECT version FROM schema_versions", &[]).map(|_| ()))
+        self.read(Reach::Server, |rows| rows.first("SELECT version FROM schema_versions", &[]).map(|_| ()))
     }
 }
 

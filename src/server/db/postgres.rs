@@ -1,5 +1,6 @@
 //! PostgreSQL: a few connections that are used in turn.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,20 +8,23 @@ use std::time::Duration;
 use postgres::config::{Host, SslMode};
 use postgres::fallible_iterator::FallibleIterator;
 use postgres::types::{FromSql, IsNull, ToSql, Type, private::BytesMut, to_sql_checked};
-use postgres::{Client, Config, NoTls};
+use postgres::{Client, Config, NoTls, Statement};
 use url::Url;
 
 use super::value::{Cell, Row, Value};
-use super::{DbError, Rows, Table, migrate};
+use super::{DbError, Reach, Rows, Table, migrate};
 use crate::secret::Reason;
 use crate::text::clean;
 
 mod tls;
+mod wall;
 
 use tls::Tls;
 
 /// So many connections are kept for the next request.
 const IDLE: usize = 16;
+/// So many statements are kept ready on each.
+const READY: usize = 256;
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
 /// The number of the lock under which tables are made: `LNYS`.
@@ -31,7 +35,13 @@ pub(super) struct Postgres {
     config: Config,
     /// On loopback, none unless the URL asks for it.
     tls: Option<Tls>,
-    idle: Mutex<Vec<Client>>,
+    idle: Mutex<Vec<Connection>>,
+}
+
+/// A connection, with the statements that are ready on it.
+struct Connection {
+    client: Client,
+    ready: HashMap<String, Statement>,
 }
 
 impl Postgres {
@@ -49,29 +59,30 @@ impl Postgres {
         Ok(made)
     }
 
-    fn connect(&self) -> Result<Client, DbError> {
+    fn connect(&self) -> Result<Connection, DbError> {
         let connected = match &self.tls {
             Some(tls) => self.config.connect(tls.clone()),
             None => self.config.connect(NoTls),
         };
-        connected.map_err(|cause| told(&cause))
+        Ok(Connection { client: connected.map_err(|cause| told(&cause))?, ready: HashMap::new() })
     }
 
-    /// Runs statements as one. Reading ones see one instant.
+    /// Runs statements as one, which reach so far. Reading ones see one instant.
     pub(super) fn transaction<T, E: From<DbError>>(
         &self,
         reads: bool,
+        reach: Reach<'_>,
         work: impl FnOnce(&mut dyn Rows) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut client = self.begun(reads)?;
-        let done = work(&mut Within(&mut client));
+        let mut connection = self.begun(reads, reach)?;
+        let done = work(&mut Within(&mut connection));
         let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
         // A connection that did not end its transaction is not used again: it is closed here, with all that it holds.
-        let ended = client.batch_execute(end).map_err(|cause| told(&cause));
+        let ended = connection.client.batch_execute(end).map_err(|cause| told(&cause));
         if ended.is_ok() {
             let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
             if idle.len() < IDLE {
-                idle.push(client);
+                idle.push(connection);
             }
         }
         match done {
@@ -82,18 +93,19 @@ impl Postgres {
 
     /// A connection with a transaction that was begun: one that was used before, if the server was not started anew
     /// since, or a fresh one.
-    fn begun(&self, reads: bool) -> Result<Client, DbError> {
+    fn begun(&self, reads: bool, reach: Reach<'_>) -> Result<Connection, DbError> {
         let begin = if reads { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" } else { "BEGIN" };
+        let begin = format!("{begin}; {}", wall::enter(reach));
         loop {
             let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(mut client) = idle else {
-                let mut client = self.connect()?;
-                client.batch_execute(begin).map_err(|cause| told(&cause))?;
-                return Ok(client);
+            let Some(mut connection) = idle else {
+                let mut connection = self.connect()?;
+                connection.client.batch_execute(&begin).map_err(|cause| told(&cause))?;
+                return Ok(connection);
             };
             // Nothing was done on it yet, so that beginning again on another one does no harm.
-            if client.batch_execute(begin).is_ok() {
-                return Ok(client);
+            if connection.client.batch_execute(&begin).is_ok() {
+                return Ok(connection);
             }
         }
     }
@@ -115,31 +127,60 @@ fn read(row: &postgres::Row) -> Result<Row, postgres::Error> {
 }
 
 /// A transaction that is open.
-struct Within<'t>(&'t mut Client);
+struct Within<'t>(&'t mut Connection);
+
+impl Connection {
+    /// A statement, made ready where it is not yet.
+    fn statement(&mut self, sql: &str) -> Result<Statement, postgres::Error> {
+        if let Some(ready) = self.ready.get(sql) {
+            return Ok(ready.clone());
+        }
+        if self.ready.len() >= READY {
+            self.ready.clear();
+        }
+        let made = self.client.prepare(sql)?;
+        self.ready.insert(sql.to_owned(), made.clone());
+        Ok(made)
+    }
+
+    /// What came of a statement. One that failed is made ready anew: its tables may be others by now.
+    fn told<T>(&mut self, sql: &str, done: Result<T, postgres::Error>) -> Result<T, DbError> {
+        done.map_err(|cause| {
+            self.ready.remove(sql);
+            told(&cause)
+        })
+    }
+}
 
 impl Rows for Within<'_> {
     fn query(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, DbError> {
         let bound: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
-        let found = self.0.query(sql, &bound).map_err(|cause| told(&cause))?;
+        let found = self.0.statement(sql).and_then(|ready| self.0.client.query(&ready, &bound));
+        let found = self.0.told(sql, found)?;
         found.iter().map(read).collect::<Result<_, _>>().map_err(|cause| told(&cause))
     }
 
     fn execute(&mut self, sql: &str, values: &[Value<'_>]) -> Result<u64, DbError> {
         let bound: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
-        self.0.execute(sql, &bound).map_err(|cause| told(&cause))
+        let done = self.0.statement(sql).and_then(|ready| self.0.client.execute(&ready, &bound));
+        self.0.told(sql, done)
     }
 
     fn batch(&mut self, sql: &str) -> Result<(), DbError> {
         // Only tables are made this way. Whoever else makes them at the same time waits here.
-        self.0.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).map_err(|cause| told(&cause))?;
+        self.0.client.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).map_err(|cause| told(&cause))?;
         // SQLite sorts by bytes; so shall this, whatever the database's own language is.
         let sql = sql.replace(" TEXT", " TEXT COLLATE \"C\"");
-        self.0.batch_execute(&sql).map_err(|cause| told(&cause))
+        self.0.client.batch_execute(&sql).map_err(|cause| told(&cause))
+    }
+
+    fn enter(&mut self, reach: Reach<'_>) -> Result<(), DbError> {
+        self.0.client.batch_execute(&wall::enter(reach)).map_err(|cause| told(&cause))
     }
 
     fn each(&mut self, sql: &str, see: &mut dyn FnMut(&Row)) -> Result<(), DbError> {
         let none: [&(dyn ToSql + Sync); 0] = [];
-        let mut found = self.0.query_raw(sql, none).map_err(|cause| told(&cause))?;
+        let mut found = self.0.client.query_raw(sql, none).map_err(|cause| told(&cause))?;
         while let Some(row) = found.next().map_err(|cause| told(&cause))? {
             see(&read(&row).map_err(|cause| told(&cause))?);
         }
@@ -171,7 +212,8 @@ impl Rows for Within<'_> {
     }
 
     fn migrate_to(&mut self, version: Option<usize>) -> Result<(), DbError> {
-        migrate::migrate(self, version)
+        migrate::migrate(self, version)?;
+        wall::put_up(self)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The organization that a statement works in.
+//! The organization that a statement works in, and how far a transaction reaches.
 
 /// The organization that a caller was let into. Every statement on what belongs to an organization takes it, and only
 /// who a caller is makes one: no path, no body and no header can name another.
@@ -14,5 +14,20 @@ impl OrgScope {
     /// The organization's identifier.
     pub(crate) fn id(&self) -> &str {
         &self.0
+    }
+}
+
+/// How far a transaction reaches. PostgreSQL holds it to that: rows of other organizations are not there for it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Reach<'r> {
+    /// One organization.
+    Of(&'r OrgScope),
+    /// All of them: what is done before anybody knows whose it is, such as a sign-in, and the server's own work.
+    Server,
+}
+
+impl<'r> From<&'r OrgScope> for Reach<'r> {
+    fn from(scope: &'r OrgScope) -> Self {
+        Self::Of(scope)
     }
 }

@@ -8,7 +8,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, Transaction, TransactionBehavior, params_from_iter};
 
 use super::value::{Cell, Row, Value};
-use super::{DbError, Rows, Table, migrate};
+use super::{DbError, Reach, Rows, Table, migrate};
 use crate::os::files;
 use crate::secret::Reason;
 use crate::text::clean;
@@ -17,6 +17,8 @@ use crate::text::clean;
 const BUSY: Duration = Duration::from_secs(15);
 /// So many connections that read are kept for the next request.
 const IDLE: usize = 8;
+/// So many statements are kept ready on each.
+const READY: usize = 256;
 /// Marks the file as the server's: `LNYS`.
 const APPLICATION: i32 = 0x4c4e_5953;
 
@@ -95,6 +97,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
             | OpenFlags::SQLITE_OPEN_NOFOLLOW,
     )?;
     connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(READY);
     connection.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF; \
          PRAGMA temp_store = MEMORY;",
@@ -144,6 +147,11 @@ impl Rows for Within<'_> {
 
     fn batch(&mut self, sql: &str) -> Result<(), DbError> {
         self.0.execute_batch(sql).map_err(|cause| told(&cause))
+    }
+
+    /// Here the statements alone say how far they reach.
+    fn enter(&mut self, _: Reach<'_>) -> Result<(), DbError> {
+        Ok(())
     }
 
     fn each(&mut self, sql: &str, see: &mut dyn FnMut(&Row)) -> Result<(), DbError> {

@@ -30,14 +30,14 @@ impl Scratch {
     pub(crate) fn projects(&self, names: &[&str]) {
         let make = "INSERT INTO projects (org, id, name, folded, created, revision) VALUES ($1, $2, $2, $2, 0, 1)";
         for name in names {
-            self.db.write(|rows| rows.execute(make, values![self.org.id(), *name])).unwrap();
+            self.db.write(Reach::Server, |rows| rows.execute(make, values![self.org.id(), *name])).unwrap();
         }
     }
 
     /// Makes an organization.
     pub(crate) fn organization(&self, org: &OrgScope) {
         self.db
-            .write(|rows| {
+            .write(Reach::Server, |rows| {
                 rows.execute("INSERT INTO organizations (id, name, created) VALUES ($1, 'Test', 0)", values![org.id()])
                     .unwrap();
                 self.keys.make(rows, org, DateTime::<Utc>::UNIX_EPOCH)
@@ -49,14 +49,17 @@ impl Scratch {
 #[test]
 fn what_fails_half_way_leaves_nothing() {
     let scratch = Scratch::new();
-    let failed: Result<(), DbError> = scratch.db.write(|rows| {
+    let failed: Result<(), DbError> = scratch.db.write(Reach::Server, |rows| {
         rows.execute("INSERT INTO settings (name, value) VALUES ('a', 'b')", &[])?;
         Err(DbError::Shape)
     });
     assert!(failed.is_err());
-    let left = scratch.db.read(|rows| rows.first("SELECT value FROM settings WHERE name = $1", values!["a"])).unwrap();
+    let left = scratch
+        .db
+        .read(Reach::Server, |rows| rows.first("SELECT value FROM settings WHERE name = $1", values!["a"]))
+        .unwrap();
     assert!(left.is_none());
-    let twice = scratch.db.write(|rows| {
+    let twice = scratch.db.write(Reach::Server, |rows| {
         rows.execute("INSERT INTO settings (name, value) VALUES ('a', 'b')", &[])?;
         rows.execute("INSERT INTO settings (name, value) VALUES ('a', 'c')", &[])
     });
@@ -67,7 +70,7 @@ fn what_fails_half_way_leaves_nothing() {
 fn a_newer_or_a_foreign_database_is_refused() {
     let scratch = Scratch::new();
     let path = scratch.dir.path().join("server.db");
-    scratch.db.write(|rows| rows.batch("UPDATE schema_versions SET version = 99")).unwrap();
+    scratch.db.write(Reach::Server, |rows| rows.batch("UPDATE schema_versions SET version = 99")).unwrap();
     let again = || Database::open(&Address::Sqlite(path.clone())).map(|_| ());
     assert!(matches!(again(), Err(DbError::Newer)));
     let foreign = scratch.dir.path().join("vault.db");

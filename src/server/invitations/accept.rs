@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 
 use crate::secret::Secret;
 use crate::server::audit::{self, Actor, Event};
-use crate::server::db::{DbError, OrgScope, Rows, values};
+use crate::server::db::{DbError, OrgScope, Reach, Rows, values};
 use crate::server::edge::Source;
 use crate::server::people;
 use crate::server::permission::{Permission, Role};
@@ -72,9 +72,10 @@ pub(super) fn find(rows: &mut dyn Rows, token: &Secret, now: DateTime<Utc>) -> R
 /// Makes a member of whoever accepts.
 pub(super) fn accept(server: &Server, token: &Secret, who: &Who<'_>, source: &Source) -> Answer<Accepted> {
     let now = now();
-    server.db.write(|rows| -> Answer<Accepted> {
+    server.db.write(Reach::Server, |rows| -> Answer<Accepted> {
         let Some(first) = find(rows, token, now)? else { return Ok(Accepted::Gone) };
         // Looked at again when nobody else can change the organization any more.
+        rows.enter(Reach::Of(&first.scope))?;
         hold(rows, &first.scope)?;
         let Some(invited) = find(rows, token, now)? else { return Ok(Accepted::Gone) };
         let scope = &invited.scope;

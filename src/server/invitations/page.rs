@@ -14,6 +14,7 @@ use crate::secret::Secret;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
+use crate::server::db::Reach;
 use crate::server::portal::page::{Page, Text, sent_on};
 use crate::server::portal::{SignedIn, Visitor, same_origin, set_cookie};
 use crate::server::problem::{Answer, Problem};
@@ -41,7 +42,7 @@ pub(super) async fn show(
     Query(Link { token }): Query<Link>,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        Ok(match server.db.read(|rows| find(rows, &token, now()))? {
+        Ok(match server.db.read(Reach::Server, |rows| find(rows, &token, now()))? {
             Some(invited) => page(&invited, &token, visitor.signed_in.as_ref(), "", None).into_response(),
             None => gone().into_response(),
         })
@@ -124,7 +125,7 @@ pub(super) async fn submit(
 fn decide(server: &Server, visitor: &Visitor, given: &Given) -> Answer<Response> {
     let id = parsed(&given.token).map_or_else(|| "?".into(), |parsed| parsed.id);
     let attempt = Attempt::at("invite", &id, visitor.source.address);
-    if server.db.read(|rows| attempt.refuse_early(rows, now())).is_err() {
+    if server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now())).is_err() {
         let why = "Too many attempts. Wait a little, then open the link again.";
         return Ok(Page::refusal(StatusCode::TOO_MANY_REQUESTS, why).into_response());
     }
@@ -132,13 +133,15 @@ fn decide(server: &Server, visitor: &Visitor, given: &Given) -> Answer<Response>
         let actor =
             visitor.signed_in.as_ref().map_or_else(|| visitor.source.actor(), |known| known.actor(&visitor.source));
         let event = Event { outcome: Outcome::Denied, ..Event::done("invitation.accept", &id) };
-        server.db.write(|rows| -> Answer<()> {
+        server.db.write(Reach::Server, |rows| -> Answer<()> {
             attempt.failed(rows, now())?;
             Ok(audit::append(rows, &server.keys, &audit::server_scope(), &actor, &event, now())?)
         })?;
         Ok(gone().into_response())
     };
-    let Some(invited) = server.db.read(|rows| find(rows, &given.token, now()))? else { return refused() };
+    let Some(invited) = server.db.read(Reach::Server, |rows| find(rows, &given.token, now()))? else {
+        return refused();
+    };
     let typed = given.login.as_deref().unwrap_or_default();
     let again = |why: &str| page(&invited, &given.token, visitor.signed_in.as_ref(), typed, Some(why)).into_response();
     let accepted = match &visitor.signed_in {
@@ -162,7 +165,7 @@ fn decide(server: &Server, visitor: &Visitor, given: &Given) -> Answer<Response>
         Accepted::AlreadyIn => again("You are in this organization already. The link is still good for somebody else."),
         Accepted::LoginTaken => {
             // Whoever has a link could otherwise try all logins that there may be.
-            server.db.write(|rows| attempt.failed(rows, now()))?;
+            server.db.write(Reach::Server, |rows| attempt.failed(rows, now()))?;
             again("This login cannot be taken. If it is yours, sign in with it, then open the link again.")
         }
     })

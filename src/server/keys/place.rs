@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::{FORM, keep_setting, setting};
 use crate::os::files;
 use crate::secret::{Secret, SecretStore, Slot};
-use crate::server::db::{Database, DbError, values};
+use crate::server::db::{Database, DbError, Reach, values};
 use crate::server::error::ServeError;
 use crate::server::keeper::Transit;
 use crate::vault::seal::Key;
@@ -107,7 +107,7 @@ impl Master<'_> {
             Self::File(path) => drop(files::remove(&file(path, Which::Next)).map_err(DbError::File)?),
             Self::Transit(_, db) => {
                 let remove = "DELETE FROM settings WHERE name = $1";
-                db.write(|rows| rows.execute(remove, values![wrapped(Which::Next)]))?;
+                db.write(Reach::Server, |rows| rows.execute(remove, values![wrapped(Which::Next)]))?;
             }
         }
         Ok(())
@@ -123,7 +123,7 @@ impl Master<'_> {
                 bytes.map(|bytes| Secret::new(String::from_utf8_lossy(&bytes).trim().to_owned()))
             }
             Self::Transit(transit, db) => {
-                let held = db.read(|rows| setting(rows, wrapped(which)))?;
+                let held = db.read(Reach::Server, |rows| setting(rows, wrapped(which)))?;
                 return Ok(held.map(|held| transit.unwrap(&held)).transpose()?);
             }
         };
@@ -142,7 +142,7 @@ impl Master<'_> {
             }
             Self::Transit(transit, db) => {
                 let held = transit.wrap(key)?;
-                db.write(|rows| keep_setting(rows, wrapped(which), &held))?;
+                db.write(Reach::Server, |rows| keep_setting(rows, wrapped(which), &held))?;
             }
         }
         Ok(())

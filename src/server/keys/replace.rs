@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::place::{self, Which};
 use super::{KeyError, Keys, Master, OWN, PROOF, keep_setting, setting};
-use crate::server::db::{Database, DbError, OrgScope, Rows, values};
+use crate::server::db::{Database, DbError, OrgScope, Reach, Rows, values};
 use crate::server::error::ServeError;
 use crate::vault::seal::Key;
 
@@ -67,7 +67,7 @@ impl Replacement {
 impl Keys {
     /// Ends what somebody who replaced the master key has left.
     pub(crate) fn settle(&self, db: &Database, place: &Master<'_>) -> Result<(), ServeError> {
-        let proof = db.read(|rows| setting(rows, PROOF))?;
+        let proof = db.read(Reach::Server, |rows| setting(rows, PROOF))?;
         proof.map_or(Ok(()), |proof| place.settle(&self.instance, &proof))
     }
 

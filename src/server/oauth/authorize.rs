@@ -181,7 +181,7 @@ pub(super) async fn submit(
     let code = blocking(&server, move |server| {
         let outcome = if allowed { Outcome::Done } else { Outcome::Denied };
         let event = Event { outcome, ..Event::done("program.admit", question.client.id) };
-        server.db.write(|rows| -> Answer<Option<Secret>> {
+        server.db.write(&member.scope, |rows| -> Answer<Option<Secret>> {
             audit::append(rows, &server.keys, &member.scope, &actor, &event, now())?;
             if !allowed {
                 return Ok(None);

@@ -16,7 +16,7 @@ use super::token::{Tokens, first_tokens, known_client};
 use crate::secret::Secret;
 use crate::server::bearer::Grant;
 use crate::server::bridge::blocking;
-use crate::server::db::{DbError, OrgScope, Rows, values};
+use crate::server::db::{DbError, OrgScope, Reach, Rows, values};
 use crate::server::edge::Source;
 use crate::server::permission::Permissions;
 use crate::server::random;
@@ -49,7 +49,7 @@ fn make(server: &Server, asked: &Asked) -> Given<Response> {
     let minted = token::mint(Kind::Device)?;
     let user_code = random::typed()?;
     let at = now().timestamp_millis();
-    server.db.write(|rows| -> Result<(), DbError> {
+    server.db.write(Reach::Server, |rows| -> Result<(), DbError> {
         // Codes that nobody typed in time go; there are few of them at any moment.
         rows.execute("DELETE FROM devices WHERE expires < $1", values![at])?;
         rows.execute(
@@ -86,7 +86,7 @@ pub(super) fn poll(server: &Server, client: &str, code: Option<&Secret>, source:
     let parsed = code.and_then(|code| token::parse(code.expose()));
     let Some(parsed) = parsed.filter(|parsed| parsed.kind == Kind::Device) else { return bad() };
     // How often it asked is kept, though the answer is a refusal.
-    server.db.write(|rows| -> Given<Given<Tokens>> {
+    server.db.write(Reach::Server, |rows| -> Given<Given<Tokens>> {
         let one = "SELECT hash, client, permissions, state, org, person, expires, polled, pace, openid \
                    FROM devices WHERE id = $1";
         let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(bad()) };

@@ -13,6 +13,7 @@ use super::{client, consent};
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
+use crate::server::db::Reach;
 use crate::server::people;
 use crate::server::portal::page::{Page, Text};
 use crate::server::portal::{Visitor, same_origin, sign_in_first};
@@ -69,18 +70,18 @@ pub(super) async fn submit(
     let source = visitor.source;
     blocking(&server, move |server| {
         let attempt = Attempt::at("device", &signed_in.person.id, source.address);
-        let early = server.db.read(|rows| attempt.refuse_early(rows, now()));
+        let early = server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now()));
         if early.is_err() {
             let page = ask(&signed_in.form_word, "", Some("Too many attempts. Wait a little, then try again."));
             return Ok(page.status(StatusCode::TOO_MANY_REQUESTS).into_response());
         }
         let user_code = as_kept(&decided.user_code);
         let found = match &user_code {
-            Some(user_code) => server.db.read(|rows| waiting(rows, user_code))?,
+            Some(user_code) => server.db.read(Reach::Server, |rows| waiting(rows, user_code))?,
             None => None,
         };
         let (Some(user_code), Some(found)) = (user_code, found) else {
-            server.db.write(|rows| attempt.failed(rows, now()))?;
+            server.db.write(Reach::Server, |rows| attempt.failed(rows, now()))?;
             let page = ask(&signed_in.form_word, "", Some("No device waits under this code."));
             return Ok(page.status(StatusCode::NOT_FOUND).into_response());
         };
@@ -102,10 +103,10 @@ pub(super) async fn submit(
             return Ok(Page::new("Let a program in?", body).into_response());
         };
         let (scope, person) = (&member.scope, &signed_in.person.id);
-        let most = server.db.read(|rows| people::most(rows, scope, person, member.role))?;
+        let most = server.db.read(scope, |rows| people::most(rows, scope, person, member.role))?;
         let given = (decision == "allow").then(|| found.permissions.and(&most));
         let outcome = if given.is_some() { Outcome::Done } else { Outcome::Denied };
-        let done = server.db.write(|rows| -> Answer<bool> {
+        let done = server.db.write(Reach::Server, |rows| -> Answer<bool> {
             attempt.succeeded(rows)?;
             let event = Event { outcome, ..Event::done("program.admit", client.id) };
             audit::append(rows, &server.keys, &member.scope, &signed_in.actor(&source), &event, now())?;

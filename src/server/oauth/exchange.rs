@@ -14,7 +14,7 @@ use crate::secret::Secret;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bearer::{self, Grant};
-use crate::server::db::{OrgScope, values};
+use crate::server::db::{OrgScope, Reach, values};
 use crate::server::edge::Source;
 use crate::server::people;
 use crate::server::permission::Permissions;
@@ -85,7 +85,7 @@ pub(super) fn exchange(
     let from = source.address.map(|address| address.to_string()).unwrap_or_default();
     let attempt = Attempt::at("exchange", &from, source.address);
     let org = OrgScope::of(organization.as_str());
-    let is_there = server.db.read(|rows| -> Answer<bool> {
+    let is_there = server.db.read(Reach::Server, |rows| -> Answer<bool> {
         attempt.refuse_early(rows, now())?;
         Ok(rows.first("SELECT 1 FROM organizations WHERE id = $1", values![org.id()])?.is_some())
     })?;
@@ -93,7 +93,7 @@ pub(super) fn exchange(
     // What does not belong to an organization that there is belongs to the server.
     let chain = if is_there { org.clone() } else { audit::server_scope() };
     // What is found out is kept, though the answer is a refusal.
-    server.db.write(|rows| -> Given<Given<Exchanged>> {
+    server.db.write(Reach::Server, |rows| -> Given<Given<Exchanged>> {
         let mut near: Option<(&Rule, &Told)> = None;
         for Judged { rule, told, why } in &judged {
             let Some(told) = told else { continue };

@@ -12,7 +12,7 @@ use super::error::Given;
 use crate::secret::Secret;
 use crate::server::bearer::{ACCESS, Grant};
 use crate::server::bridge::blocking;
-use crate::server::db::Rows;
+use crate::server::db::{Reach, Rows};
 use crate::server::people;
 use crate::server::problem::Answer;
 use crate::server::signing::{self, SigningKey};
@@ -68,5 +68,5 @@ pub(super) fn make(
 
 /// The keys to check ID tokens with.
 pub(super) async fn keys(State(server): State<Arc<Server>>) -> Answer<Json<Value>> {
-    blocking(&server, |server| Ok(Json(server.db.read(|rows| signing::published(rows, now()))?))).await
+    blocking(&server, |server| Ok(Json(server.db.read(Reach::Server, |rows| signing::published(rows, now()))?))).await
 }

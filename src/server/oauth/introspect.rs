@@ -14,7 +14,7 @@ use crate::secret::Secret;
 use crate::server::bearer;
 use crate::server::bridge::blocking;
 use crate::server::caller::{Caller, Job};
-use crate::server::db::values;
+use crate::server::db::{Reach, values};
 use crate::server::people;
 use crate::server::permission::Permission;
 use crate::server::problem::Answer;
@@ -35,11 +35,12 @@ pub(super) async fn introspect(State(server): State<Arc<Server>>, Form(asked): F
     };
     let told = blocking(&server, move |server| {
         let Some(parsed) = token::parse(asked.token.expose()) else { return Ok(None) };
-        server.db.read(|rows| -> Answer<Option<Value>> {
+        server.db.read(Reach::Server, |rows| -> Answer<Option<Value>> {
             let known = bearer::find(rows, &parsed)?;
             let known = known.filter(|known| known.is_alive(now()) && known.grant.client == client);
             let Some(known) = known else { return Ok(None) };
             let grant = &known.grant;
+            rows.enter(Reach::Of(&grant.scope))?;
             let role = people::role(rows, &grant.scope, &grant.person)?;
             let (Some(role), Some(person)) = (role, people::by_id(rows, &grant.person)?) else { return Ok(None) };
             // A job is itself, and not whoever stands for its rule.
@@ -69,7 +70,7 @@ pub(super) async fn introspect(State(server): State<Arc<Server>>, Form(asked): F
 
 pub(super) async fn userinfo(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<Value>> {
     blocking(&server, move |server| {
-        let name = server.db.read(|rows| {
+        let name = server.db.read(&caller.scope, |rows| {
             let one = "SELECT name FROM organizations WHERE id = $1";
             rows.first(one, values![caller.scope.id()])?.map(|mut row| row.text(0)).transpose()
         })?;

@@ -13,6 +13,7 @@ use crate::server::audit::{self, Actor, Event};
 use crate::server::bearer;
 use crate::server::bridge::blocking;
 use crate::server::caller::Asker;
+use crate::server::db::Reach;
 use crate::server::problem::Answer;
 use crate::server::state::{Server, now};
 use crate::server::token::{self, Kind};
@@ -31,11 +32,12 @@ pub(super) async fn revoke(
 ) -> Response {
     let Some(parsed) = token::parse(token.expose()) else { return StatusCode::OK.into_response() };
     let revoked = blocking(&server, move |server| {
-        server.db.write(|rows| -> Answer<()> {
+        server.db.write(Reach::Server, |rows| -> Answer<()> {
             let Some(known) = bearer::find(rows, &parsed)?.filter(|known| known.is_alive(now())) else {
                 return Ok(());
             };
             let grant = &known.grant;
+            rows.enter(Reach::Of(&grant.scope))?;
             // With the refresh token the whole sign-in ends (section 2.1).
             if known.kind == Kind::Refresh {
                 bearer::revoke_family(rows, grant, now())?;

@@ -23,7 +23,7 @@ use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bearer::{self, ACCESS, Grant};
 use crate::server::bridge::blocking;
 use crate::server::caller::Asker;
-use crate::server::db::{OrgScope, Rows, values};
+use crate::server::db::{OrgScope, Reach, Rows, values};
 use crate::server::edge::Source;
 use crate::server::people;
 use crate::server::permission::Permissions;
@@ -161,7 +161,7 @@ fn by_code(server: &Server, client: &str, asked: &Asked, source: &Source) -> Giv
     let parsed = asked.code.as_ref().and_then(|code| token::parse(code.expose()));
     let Some(parsed) = parsed.filter(|parsed| parsed.kind == Kind::Code) else { return bad() };
     // What is found out about a code that was stolen is kept, though the answer is a refusal.
-    server.db.write(|rows| -> Given<Given<Tokens>> {
+    server.db.write(Reach::Server, |rows| -> Given<Given<Tokens>> {
         let one = "SELECT hash, org, person, client, redirect, challenge, permissions, family, expires, spent, \
                    openid, nonce, signed_in FROM codes WHERE id = $1";
         let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(bad()) };
@@ -180,6 +180,7 @@ fn by_code(server: &Server, client: &str, asked: &Asked, source: &Source) -> Giv
         if !parsed.is(&hash) {
             return Ok(bad());
         }
+        rows.enter(Reach::Of(&grant.scope))?;
         let claim = "UPDATE codes SET spent = $2 WHERE id = $1 AND spent IS NULL";
         let at = now().timestamp_millis();
         if spent.is_some() || rows.execute(claim, values![&parsed.id, at])? == 0 {
@@ -203,11 +204,12 @@ fn by_refresh(server: &Server, client: &str, asked: &Asked, source: &Source) -> 
     let bad = || refused("invalid_grant", "the refresh token is none, was used, or has ended");
     let parsed = asked.refresh_token.as_ref().and_then(|token| token::parse(token.expose()));
     let Some(parsed) = parsed.filter(|parsed| parsed.kind == Kind::Refresh) else { return bad() };
-    server.db.write(|rows| -> Given<Given<Tokens>> {
+    server.db.write(Reach::Server, |rows| -> Given<Given<Tokens>> {
         let Some(known) = bearer::find(rows, &parsed)?.filter(|known| known.grant.client == client) else {
             return Ok(bad());
         };
         let mut grant = known.grant.clone();
+        rows.enter(Reach::Of(&grant.scope))?;
         if !known.is_alive(now()) || !bearer::spend(rows, &known, now())? {
             if known.used.is_some() {
                 // It was used before: of the two who have it, one is a thief (RFC 9700 section 4.14).

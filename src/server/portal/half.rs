@@ -17,7 +17,7 @@ use crate::secret::Secret;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bridge::blocking;
-use crate::server::db::{Rows, values};
+use crate::server::db::{Reach, Rows, values};
 use crate::server::edge::Source;
 use crate::server::keys::KeyError;
 use crate::server::people;
@@ -102,7 +102,7 @@ fn sign_in(server: &Server, given: &Given, source: &Source, former: Option<&str>
     let now = now();
     let parsed = token::parse(given.half.expose()).filter(|parsed| parsed.kind == Kind::Half);
     let Some(parsed) = parsed else { return Ok(Tried::Nobody) };
-    server.db.write(|rows| -> Answer<Tried> {
+    server.db.write(Reach::Server, |rows| -> Answer<Tried> {
         let one = "SELECT hash, person, expires FROM half_sessions WHERE id = $1";
         let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(Tried::Nobody) };
         let (hash, person, expires) = (row.bytes(0)?, row.text(1)?, row.int(2)?);

@@ -8,13 +8,15 @@ use axum::response::{IntoResponse, Response};
 use super::page::{Page, Text, sent_on};
 use super::session::Visitor;
 use crate::server::bridge::blocking;
+use crate::server::db::Reach;
 use crate::server::people;
 use crate::server::problem::Answer;
 use crate::server::state::Server;
 
 pub(super) async fn show(State(server): State<Arc<Server>>, visitor: Visitor) -> Answer<Response> {
     let Some(signed_in) = visitor.signed_in else {
-        let is_new = blocking(&server, |server| Ok(server.db.read(people::is_empty)?)).await?;
+        let is_new =
+            blocking(&server, |server| Ok(server.db.read(Reach::Server, |rows| people::is_empty(rows))?)).await?;
         if is_new {
             let line =
                 "<p>Nobody can sign in yet. Whoever started the server has a link that makes the first owner.</p>";

@@ -16,7 +16,7 @@ use crate::secret::Secret;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
-use crate::server::db::OrgScope;
+use crate::server::db::{OrgScope, Reach};
 use crate::server::edge::Source;
 use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
@@ -208,7 +208,7 @@ async fn refused(
 ) -> Response {
     let told = blocking(server, move |server| {
         let event = Event { outcome: Outcome::Denied, ..Event::done(action, &object) };
-        server.db.write(|rows| -> Answer<()> {
+        server.db.write(Reach::Server, |rows| -> Answer<()> {
             for scope in &scopes {
                 audit::append(rows, &server.keys, scope, &myself.signed_in.actor(&myself.source), &event, now())?;
             }

@@ -17,7 +17,7 @@ use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::caller::Access;
-use crate::server::db::{DbError, Rows, values};
+use crate::server::db::{DbError, Reach, Rows, values};
 use crate::server::problem::{Answer, Problem};
 use crate::server::routes::Route;
 use crate::server::state::{Server, now};
@@ -68,7 +68,7 @@ async fn show(State(server): State<Arc<Server>>, myself: Myself) -> Answer<Respo
 fn page(server: &Server, myself: &Myself, notice: Option<&str>) -> Answer<Page> {
     let now = now();
     let signed_in = &myself.signed_in;
-    let sessions = server.db.read(|rows| sessions(rows, &signed_in.person.id))?;
+    let sessions = server.db.read(Reach::Server, |rows| sessions(rows, &signed_in.person.id))?;
     let at = DateTime::from_timestamp_millis;
     let rows: String = sessions
         .iter()
@@ -126,7 +126,7 @@ struct One {
 
 async fn end(State(server): State<Arc<Server>>, myself: Myself, Path(One { id }): Path<One>) -> Answer<Response> {
     blocking(&server, move |server| {
-        server.db.write(|rows| -> Answer<()> {
+        server.db.write(Reach::Server, |rows| -> Answer<()> {
             let own = "DELETE FROM sessions WHERE id = $1 AND person = $2";
             if rows.execute(own, values![&id, &myself.signed_in.person.id])? == 0 {
                 return Err(Problem::not_found());
@@ -170,12 +170,12 @@ fn replace(server: &Server, myself: &Myself, old: &Secret, new: &Secret) -> Answ
     let person = &myself.signed_in.person;
     // Counted as guessing at a sign-in is, since it is the same that is guessed at.
     let attempt = Attempt::at("sign-in", &person.login, myself.source.address);
-    let kept = server.db.read(|rows| -> Answer<_> {
+    let kept = server.db.read(Reach::Server, |rows| -> Answer<_> {
         attempt.refuse_early(rows, now())?;
         Ok(people::by_login(rows, &person.login)?.map(|(_, kept)| kept))
     })?;
     if !passphrase::is_right(old, kept.as_deref()) {
-        server.db.write(|rows| -> Answer<()> {
+        server.db.write(Reach::Server, |rows| -> Answer<()> {
             attempt.failed(rows, now())?;
             let event = Event { outcome: Outcome::Denied, ..Event::done("passphrase.change", &person.id) };
             tell(rows, server, myself, &event)
@@ -183,7 +183,7 @@ fn replace(server: &Server, myself: &Myself, old: &Secret, new: &Secret) -> Answ
         return Ok(None);
     }
     let hash = passphrase::hash(new).ok_or_else(|| Problem::internal("no hash"))?;
-    server.db.write(|rows| {
+    server.db.write(Reach::Server, |rows| {
         attempt.succeeded(rows)?;
         // Whoever changed it meanwhile has won.
         let change = "UPDATE people SET passphrase = $2 WHERE id = $1 AND passphrase = $3";

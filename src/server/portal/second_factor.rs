@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
-use crate::server::db::Rows;
+use crate::server::db::{Reach, Rows};
 use crate::server::edge::Source;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
@@ -48,7 +48,8 @@ enum Shown {
 pub(super) async fn show(State(server): State<Arc<Server>>, visitor: Visitor) -> Answer<Response> {
     let Some(signed_in) = visitor.signed_in else { return Ok(sign_in_first(PATH)) };
     let person = signed_in.person.id.clone();
-    let is_on = blocking(&server, move |server| Ok(server.db.read(|rows| totp::is_on(rows, &person))?)).await?;
+    let is_on =
+        blocking(&server, move |server| Ok(server.db.read(Reach::Server, |rows| totp::is_on(rows, &person))?)).await?;
     let shown = if is_on { Shown::On } else { Shown::Off };
     Ok(page(&signed_in, &shown).into_response())
 }
@@ -83,7 +84,7 @@ fn step(server: &Server, signed_in: &SignedIn, given: &Given, source: &Source) -
     let (now, person) = (now(), signed_in.person.id.as_str());
     let attempt = Attempt::at("second-factor", person, source.address);
     let code = given.code.as_ref().map(Secret::expose).unwrap_or_default();
-    server.db.write(|rows| -> Answer<Shown> {
+    server.db.write(Reach::Server, |rows| -> Answer<Shown> {
         attempt.refuse_early(rows, now)?;
         let tell = |rows: &mut dyn Rows, action: &str, outcome| -> Answer<()> {
             for member in &signed_in.members {

@@ -14,6 +14,7 @@ use super::page::{Page, sent_on};
 use crate::secret::Secret;
 use crate::server::audit::Actor;
 use crate::server::bridge::blocking;
+use crate::server::db::Reach;
 use crate::server::edge::Source;
 use crate::server::people::{self, Member, Person};
 use crate::server::problem::{Answer, Problem};
@@ -69,13 +70,13 @@ impl FromRequestParts<Arc<Server>> for Visitor {
 
 fn look_up(server: &Server, token: &Secret, from: &Actor) -> Answer<Option<SignedIn>> {
     let now = now();
-    let found = server.db.read(|rows| -> Answer<_> {
+    let found = server.db.read(Reach::Server, |rows| -> Answer<_> {
         let Some((person, session)) = people::session(rows, token.expose(), now)? else { return Ok(None) };
         let members = people::memberships(rows, &person.id)?;
         Ok(Some((person, session, members)))
     })?;
     let Some((person, session, members)) = found else { return Ok(None) };
-    server.db.write(|rows| people::note_session(rows, &session, from, now, NOTED))?;
+    server.db.write(Reach::Server, |rows| people::note_session(rows, &session, from, now, NOTED))?;
     let key = server.keys.derived("form").ok_or_else(|| Problem::internal("no key for forms"))?;
     let form_word = URL_SAFE_NO_PAD.encode(key.code(&[token.expose().as_bytes()]));
     Ok(Some(SignedIn { person, members, session, form_word }))

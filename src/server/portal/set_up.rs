@@ -14,7 +14,7 @@ use crate::secret::Secret;
 use crate::server::audit::{self, Actor, Event};
 use crate::server::bridge::blocking;
 use crate::server::caller::Asker;
-use crate::server::db::{DbError, Rows, values};
+use crate::server::db::{DbError, Reach, Rows, values};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 use crate::server::token::{self, Kind};
@@ -36,7 +36,7 @@ pub(super) struct Wanted {
 
 pub(super) async fn show(State(server): State<Arc<Server>>, Query(link): Query<Link>) -> Answer<Response> {
     let is_good = blocking(&server, move |server| {
-        Ok(server.db.read(|rows| is_good(rows, &link.token)).map(|good| good.then_some(link.token))?)
+        Ok(server.db.read(Reach::Server, |rows| is_good(rows, &link.token)).map(|good| good.then_some(link.token))?)
     });
     Ok(match is_good.await? {
         Some(token) => form(&token, "", "", None).into_response(),
@@ -100,12 +100,12 @@ pub(super) async fn submit(
     };
     let _turn = server.stretching.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     let made = blocking(&server, move |server| {
-        if !server.db.read(|rows| is_good(rows, &wanted.token))? {
+        if !server.db.read(Reach::Server, |rows| is_good(rows, &wanted.token))? {
             return Ok(None);
         }
         let hash = passphrase::hash(&wanted.passphrase).ok_or_else(|| Problem::internal("no hash"))?;
         let now = now();
-        server.db.write(|rows| -> Answer<_> {
+        server.db.write(Reach::Server, |rows| -> Answer<_> {
             if !spend(rows, &wanted.token)? {
                 return Ok(None);
             }

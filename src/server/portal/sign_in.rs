@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bridge::blocking;
-use crate::server::db::Rows;
+use crate::server::db::{Reach, Rows};
 use crate::server::edge::Source;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
@@ -106,7 +106,7 @@ fn sign_in(server: &Server, given: &Given, source: &Source, former: Option<&str>
     // What cannot be a login is counted as one name, and costs as much.
     let login = people::login(&given.login).unwrap_or_else(|| "?".into());
     let attempt = Attempt::at("sign-in", &login, source.address);
-    let found = server.db.read(|rows| -> Answer<_> {
+    let found = server.db.read(Reach::Server, |rows| -> Answer<_> {
         attempt.refuse_early(rows, now)?;
         Ok(people::by_login(rows, &login)?)
     })?;
@@ -114,7 +114,7 @@ fn sign_in(server: &Server, given: &Given, source: &Source, former: Option<&str>
     let outdated = is_right && found.as_ref().is_some_and(|(_, kept)| passphrase::is_outdated(kept));
     // Made with what was enough once; now is the one time that the passphrase is here to make it anew.
     let renewed = if outdated { passphrase::hash(&given.passphrase) } else { None };
-    server.db.write(|rows| {
+    server.db.write(Reach::Server, |rows| {
         let Some((person, _)) = found.filter(|_| is_right) else {
             attempt.failed(rows, now)?;
             // A login that nobody has may be a passphrase in the wrong field.
@@ -164,7 +164,7 @@ pub(super) async fn sign_out(
     }
     if let Some(signed_in) = visitor.signed_in.filter(|signed_in| signed_in.has_sent(&word)) {
         blocking(&server, move |server| {
-            server.db.write(|rows| {
+            server.db.write(Reach::Server, |rows| {
                 people::sign_out(rows, &signed_in.session)?;
                 for member in &signed_in.members {
                     let (actor, event) = (signed_in.actor(&visitor.source), Event::done("sign-out", ""));

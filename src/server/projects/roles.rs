@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{find, named};
@@ -12,7 +12,7 @@ use crate::server::audit::Event;
 use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
 use crate::server::db::values;
-use crate::server::paging::Asked;
+use crate::server::paging::{Asked, Part};
 use crate::server::people;
 use crate::server::permission::{Permission, Role};
 use crate::server::problem::{Answer, Problem};
@@ -25,26 +25,65 @@ pub(super) async fn list(
     Path(id): Path<String>,
     Query(asked): Query<Asked>,
 ) -> Answer<Json<Value>> {
-    blocking(&server, move |server| {
-        let page = asked.page(&server.keys, &caller.scope, &format!("project-members {id}"))?;
-        let found = server.db.read(|rows| -> Answer<_> {
-            find(rows, &caller.scope, &id)?;
-            let all = "SELECT project_roles.person, people.login, role FROM project_roles \
-                       JOIN people ON people.id = project_roles.person \
-                       WHERE org = $1 AND project = $2 AND project_roles.person > $3 \
-                       ORDER BY project_roles.person LIMIT $4";
-            Ok(rows.query(all, values![caller.scope.id(), &id, &page.after, page.limit()])?)
-        })?;
-        server.tell(&caller.scope, &caller.actor, &Event::done("project.members", &id))?;
-        let mut items = Vec::new();
-        for mut row in found {
-            let (person, login, role) = (row.text(0)?, row.text(1)?, row.text(2)?);
-            let item = json!({ "id": person, "login": login, "role": role });
-            items.push((person, item));
+    blocking(&server, move |server| Ok(some(server, &caller, &id, &asked)?.json(|one| json!(one)))).await
+}
+
+/// Somebody with a role in a project.
+#[derive(Serialize)]
+pub(crate) struct Shown {
+    pub(crate) id: String,
+    pub(crate) login: String,
+    pub(crate) role: String,
+}
+
+/// One page of those who have a role in a project.
+pub(crate) fn some(server: &Server, caller: &Caller, id: &str, asked: &Asked) -> Answer<Part<Shown>> {
+    let page = asked.page(&server.keys, &caller.scope, &format!("project-members {id}"))?;
+    let found = server.db.read(&caller.scope, |rows| -> Answer<_> {
+        find(rows, &caller.scope, id)?;
+        let all = "SELECT project_roles.person, people.login, role FROM project_roles \
+                   JOIN people ON people.id = project_roles.person \
+                   WHERE org = $1 AND project = $2 AND project_roles.person > $3 \
+                   ORDER BY project_roles.person LIMIT $4";
+        Ok(rows.query(all, values![caller.scope.id(), id, &page.after, page.limit()])?)
+    })?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("project.members", id))?;
+    let mut items = Vec::new();
+    for mut row in found {
+        items.push(Shown { id: row.text(0)?, login: row.text(1)?, role: row.text(2)? });
+    }
+    page.cut(items, |one| &one.id)
+}
+
+/// Gives a member a role in a project, or takes it back.
+pub(crate) fn give(server: &Server, caller: &Caller, id: &str, person: &str, role: Option<Role>) -> Answer<()> {
+    let detail = format!("{person} {}", role.map_or("none", Role::word));
+    let event = Event { detail: &detail, ..Event::done("project.role", id) };
+    alone(server, caller, &event, |rows, caller| {
+        let project = find(rows, &caller.scope, id)?;
+        let project = named(rows, &caller.scope, &project.name)?;
+        let may = |permission| caller.may(permission, Some(&project.name));
+        if !may(Permission::ProjectsManage) {
+            return Err(Problem::forbidden(Permission::ProjectsManage.word()));
         }
-        page.answer(items)
+        // Nobody gives what they do not have there themselves.
+        let given = role.map(people::in_a_project).unwrap_or_default();
+        if let Some(lacks) = given.iter().find(|one| !may(*one)) {
+            return Err(Problem::forbidden(lacks.word()));
+        }
+        member(rows, &caller.scope, person)
+            .map_err(|_| Problem::invalid("whoever is named is no member of the organization"))?;
+        let whose = values![caller.scope.id(), id, person];
+        match role {
+            None => rows.execute("DELETE FROM project_roles WHERE org = $1 AND project = $2 AND person = $3", whose)?,
+            Some(role) => rows.execute(
+                "INSERT INTO project_roles (org, project, person, role, created) VALUES ($1, $2, $3, $4, $5) \
+                 ON CONFLICT (org, project, person) DO UPDATE SET role = $4",
+                values![caller.scope.id(), id, person, role.word(), now().timestamp_millis()],
+            )?,
+        };
+        Ok(())
     })
-    .await
 }
 
 #[derive(Deserialize)]
@@ -64,41 +103,14 @@ pub(super) async fn amend(
 ) -> Answer<Json<Value>> {
     let role = wanted.role.as_deref().map(project_role).transpose()?;
     blocking(&server, move |server| {
-        let detail = format!("{} {}", wanted.person, role.map_or("none", Role::word));
-        let event = Event { detail: &detail, ..Event::done("project.role", &id) };
-        alone(server, &caller, &event, |rows, caller| {
-            let project = find(rows, &caller.scope, &id)?;
-            let project = named(rows, &caller.scope, &project.name)?;
-            let may = |permission| caller.may(permission, Some(&project.name));
-            if !may(Permission::ProjectsManage) {
-                return Err(Problem::forbidden(Permission::ProjectsManage.word()));
-            }
-            // Nobody gives what they do not have there themselves.
-            let given = role.map(people::in_a_project).unwrap_or_default();
-            if let Some(lacks) = given.iter().find(|one| !may(*one)) {
-                return Err(Problem::forbidden(lacks.word()));
-            }
-            member(rows, &caller.scope, &wanted.person)
-                .map_err(|_| Problem::invalid("whoever is named is no member of the organization"))?;
-            let whose = values![caller.scope.id(), &id, &wanted.person];
-            match role {
-                None => {
-                    rows.execute("DELETE FROM project_roles WHERE org = $1 AND project = $2 AND person = $3", whose)?
-                }
-                Some(role) => rows.execute(
-                    "INSERT INTO project_roles (org, project, person, role, created) VALUES ($1, $2, $3, $4, $5) \
-                     ON CONFLICT (org, project, person) DO UPDATE SET role = $4",
-                    values![caller.scope.id(), &id, &wanted.person, role.word(), now().timestamp_millis()],
-                )?,
-            };
-            Ok(Json(json!({ "id": wanted.person, "role": role.map(Role::word) })))
-        })
+        give(server, &caller, &id, &wanted.person, role)?;
+        Ok(Json(json!({ "id": wanted.person, "role": role.map(Role::word) })))
     })
     .await
 }
 
 /// A role that adds something: a reader of the organization sees the whole of it already.
-fn project_role(word: &str) -> Answer<Role> {
+pub(crate) fn project_role(word: &str) -> Answer<Role> {
     let known = Role::from_word(word).filter(|role| matches!(role, Role::Admin | Role::Member));
     known.ok_or_else(|| Problem::invalid("a role in a project is admin or member"))
 }

@@ -16,7 +16,7 @@ use crate::secret::Secret;
 use crate::server::audit::Actor;
 use crate::server::bearer::{self, Grant};
 use crate::server::db::tests::Scratch;
-use crate::server::db::{OrgScope, values};
+use crate::server::db::{OrgScope, Reach, values};
 use crate::server::permission::{Permission, Permissions, Role};
 use crate::server::state::{now, room};
 use crate::server::token::Kind;
@@ -107,7 +107,7 @@ impl Played {
             permissions,
             family: String::new(),
         };
-        let minted = self.server.db.write(|rows| {
+        let minted = self.server.db.write(Reach::Server, |rows| {
             rows.execute(
                 "INSERT INTO people (id, login, passphrase, created) VALUES ($1, $1, '-', 0)",
                 values![&person],
@@ -169,7 +169,7 @@ impl Played {
         let mut state = format!("{:?}", vault.list().unwrap());
         for table in ["members", "projects", "project_roles", "member_invitations", "workspaces", "trust_rules"] {
             let all = format!("SELECT * FROM {table} WHERE org = $1 ORDER BY 2, 3");
-            let rows = self.server.db.read(|rows| rows.query(&all, values![self.ours.id()])).unwrap();
+            let rows = self.server.db.read(Reach::Server, |rows| rows.query(&all, values![self.ours.id()])).unwrap();
             state = format!("{state}{rows:?}");
         }
         state
@@ -194,7 +194,7 @@ fn strangers(played: &Played) -> Vec<(&'static str, Option<String>)> {
     played
         .server
         .db
-        .write(|rows| {
+        .write(Reach::Server, |rows| {
             bearer::revoke(rows, ours, &id(&revoked), now())?;
             let person = "SELECT person FROM tokens WHERE id = $1";
             let removed = rows.first(person, values![&id(&removed)])?.unwrap().text(0)?;
@@ -365,7 +365,11 @@ fn a_denied_request_is_told() {
     let reader = played.member(&played.ours, Role::Reader);
     played.call(&Method::GET, &format!("/credential-configs/{}/secrets", played.id), Some(&reader));
     let last = "SELECT entry FROM audit_events WHERE org = $1 ORDER BY sequence DESC LIMIT 1";
-    let entry = played.server.db.read(|rows| rows.first(last, values![played.ours.id()])?.unwrap().text(0)).unwrap();
+    let entry = played
+        .server
+        .db
+        .read(Reach::Server, |rows| rows.first(last, values![played.ours.id()])?.unwrap().text(0))
+        .unwrap();
     let entry: Value = serde_json::from_str(&entry).unwrap();
     assert_eq!(
         (&entry["action"], &entry["outcome"], &entry["object"]),

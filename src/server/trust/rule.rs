@@ -12,7 +12,7 @@ use crate::server::db::{DbError, OrgScope, Row, Rows, values};
 use crate::server::permission::{Permission, Permissions};
 
 /// What a job can be given. It can make nothing that outlives it.
-const GRANTED: [Permission; 4] =
+pub(crate) const GRANTED: [Permission; 4] =
     [Permission::CredentialsRead, Permission::CredentialsWrite, Permission::CredentialsVerify, Permission::SecretsRead];
 /// The life of a job's token in seconds: the usual, and the least and the most there is.
 const USUAL: i64 = 900;
@@ -44,18 +44,18 @@ impl Mode {
 /// A rule as it is sent and shown.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Written {
-    pub(super) name: String,
-    pub(super) issuer: String,
+pub(crate) struct Written {
+    pub(crate) name: String,
+    pub(crate) issuer: String,
     /// Whom the job's token is for; the server's own address where nothing else is said.
-    pub(super) audience: Option<String>,
-    pub(super) subject: String,
+    pub(crate) audience: Option<String>,
+    pub(crate) subject: String,
     #[serde(default)]
-    pub(super) claims: BTreeMap<String, String>,
-    pub(super) permissions: Vec<String>,
+    pub(crate) claims: BTreeMap<String, String>,
+    pub(crate) permissions: Vec<String>,
     /// The life of the token that a job gets, in seconds.
-    pub(super) lifetime: Option<i64>,
-    pub(super) mode: Option<Mode>,
+    pub(crate) lifetime: Option<i64>,
+    pub(crate) mode: Option<Mode>,
 }
 
 /// A rule.
@@ -72,8 +72,8 @@ pub(crate) struct Rule {
     pub(crate) mode: Mode,
     /// Whoever stands for it.
     pub(crate) person: String,
-    pub(super) created: i64,
-    pub(super) revision: i64,
+    pub(crate) created: i64,
+    pub(crate) revision: i64,
 }
 
 impl Written {
@@ -124,7 +124,7 @@ const COLUMNS: &str = "id, name, issuer, audience, subject, claims, permissions,
 
 impl Rule {
     /// The rule as it was written.
-    pub(super) fn written(&self) -> Written {
+    pub(crate) fn written(&self) -> Written {
         let text = |(name, pattern): (&String, &Pattern)| (name.clone(), pattern.text().to_owned());
         Written {
             name: self.name.clone(),
@@ -233,6 +233,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::server::db::Reach;
 
     fn written() -> Written {
         serde_json::from_value(json!({
@@ -321,7 +322,7 @@ mod tests {
         ] {
             let scratch = Scratch::new();
             let rule = read(|_| ()).unwrap();
-            let left = scratch.db.write(|rows| {
+            let left = scratch.db.write(Reach::Server, |rows| {
                 rows.execute(
                     "INSERT INTO people (id, login, passphrase, created) VALUES ('alice', 'alice', '-', 0)",
                     &[],

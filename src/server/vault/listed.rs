@@ -31,7 +31,7 @@ impl OrgVault<'_> {
         );
         let pattern = pattern(wanted.name);
         let bound = values![self.scope.id(), &after.0, &after.1, wanted.kind, &pattern, limit];
-        let found = self.db.read(|rows| rows.query(page, bound))?;
+        let found = self.db.read(&self.scope, |rows| rows.query(page, bound))?;
         found.into_iter().map(stored).collect()
     }
 
@@ -42,8 +42,9 @@ impl OrgVault<'_> {
             columns!(),
             " FROM credentials WHERE org = $1 AND expires <= $2 ORDER BY expires, id LIMIT $3"
         );
-        let found =
-            self.db.read(|rows| rows.query(soon, values![self.scope.id(), before.timestamp_millis(), limit]))?;
+        let found = self
+            .db
+            .read(&self.scope, |rows| rows.query(soon, values![self.scope.id(), before.timestamp_millis(), limit]))?;
         found.into_iter().map(stored).collect()
     }
 }

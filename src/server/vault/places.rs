@@ -72,7 +72,7 @@ impl OrgVault<'_> {
     /// Seals what is in a project for its new name, which it does not have yet: what is sealed is bound to the name.
     pub(crate) fn about_to_rename(&self, from: &str, to: &str) -> Result<Renamed, VaultError> {
         let all = concat!("SELECT ", columns!(), " FROM credentials WHERE org = $1 AND project = $2 ORDER BY id");
-        let found = self.db.read(|rows| self.some(rows, all, Value::Text(from)))?;
+        let found = self.db.read(&self.scope, |rows| self.some(rows, all, Value::Text(from)))?;
         let mut parcels = BTreeMap::new();
         for metadata in found {
             let opened = self.unsealed(&metadata)?;

@@ -47,9 +47,9 @@ impl OrgVault<'_> {
             None => Rest::Here(held),
             Some(kv) => {
                 let number = random::base62(20)?;
-                let whose = (self.scope.id(), metadata.id.as_str());
+                let whose = (&self.scope, metadata.id.as_str());
                 let (instance, version) = (self.keys.instance(), metadata.version);
-                let folder = format!("{instance}/{}/{}/{version}", whose.0, whose.1);
+                let folder = format!("{instance}/{}/{}/{version}", whose.0.id(), whose.1);
                 let address = Kv::address(&folder, &number, &held)?;
                 Engine::lay(kv, self.db, whose, &address, &held)?;
                 Rest::There(address)
@@ -73,7 +73,7 @@ impl OrgVault<'_> {
         )?;
         match parcel.rest {
             Rest::There(address) => {
-                engine::settle(rows, (self.scope.id(), &metadata.id), metadata.version, &address)?;
+                engine::settle(rows, (&self.scope, &metadata.id), metadata.version, &address)?;
             }
             Rest::Here(held) => {
                 for (field, sealed) in held {
@@ -93,23 +93,23 @@ impl OrgVault<'_> {
         // The key goes first: what is left of the secrets then opens for nobody.
         rows.execute("DELETE FROM data_keys WHERE org = $1 AND credential = $2", whose)?;
         rows.execute("DELETE FROM secrets WHERE org = $1 AND credential = $2", whose)?;
-        Ok(engine::vacate(rows, self.scope.id(), id)?)
+        Ok(engine::vacate(rows, &self.scope, id)?)
     }
 
     /// What rests of a credential in the keeper. Never within a transaction.
     pub(super) fn fetched(&self, id: &str) -> Result<Option<Fetched>, VaultError> {
-        self.engine.fetch(self.db, self.scope.id(), id)
+        self.engine.fetch(self.db, &self.scope, id)
     }
 
     /// Destroys what is left of a credential in the keeper, once its row is gone or names something else.
     pub(super) fn clear(&self, id: &str) {
-        self.engine.clear(self.db, self.scope.id(), id);
+        self.engine.clear(self.db, &self.scope, id);
     }
 
     /// The secrets of a version, for what is made of them here. Never within a transaction.
     pub(super) fn unsealed(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
         let fetched = self.fetched(&metadata.id)?;
-        self.db.read(|rows| self.open_in(rows, metadata, fetched.as_ref()))
+        self.db.read(&self.scope, |rows| self.open_in(rows, metadata, fetched.as_ref()))
     }
 
     /// Opens the secrets of the version that `metadata` is of. `fetched` is what rests in the keeper, if they rest there.
@@ -136,7 +136,7 @@ impl OrgVault<'_> {
         let key = self.keys.of(rows, &self.scope, key_version)?;
         let data_key = key.unwrap(&wrapped, &place.of_key(&key_version.to_string())).map_err(closed)?;
         let mut held = Held::new();
-        match (engine::address(rows, self.scope.id(), &metadata.id)?, fetched) {
+        match (engine::address(rows, &self.scope, &metadata.id)?, fetched) {
             (None, None) => {
                 let sealed = "SELECT field, sealed FROM secrets WHERE org = $1 AND credential = $2 ORDER BY field";
                 for mut row in rows.query(sealed, whose)? {
@@ -211,7 +211,7 @@ impl OrgVault<'_> {
     /// do not open.
     pub(crate) fn seal_anew(&self, id: &str) -> Result<bool, VaultError> {
         let has_keys = "SELECT 1 FROM data_keys WHERE org = $1 AND credential = $2";
-        let found = self.db.read(|rows| -> Result<_, VaultError> {
+        let found = self.db.read(&self.scope, |rows| -> Result<_, VaultError> {
             Ok((self.row(rows, id)?, rows.first(has_keys, values![self.scope.id(), id])?.is_some()))
         })?;
         let (Some(stored), has_keys) = found else { return Ok(true) };
@@ -225,7 +225,7 @@ impl OrgVault<'_> {
             opened => opened?,
         };
         let parcel = self.sealed(&stored.metadata, &opened.secrets)?;
-        let put = self.db.write(|rows| -> Result<(), VaultError> {
+        let put = self.db.write(&self.scope, |rows| -> Result<(), VaultError> {
             self.hold(rows, id)?;
             match self.row(rows, id)? {
                 Some(now) => self.put_in(rows, &now.metadata, parcel),

@@ -1,6 +1,7 @@
 //! An organization's vault keeps the contract of every vault, and gives nothing away to another.
 
 use super::*;
+use crate::server::db::Reach;
 use crate::server::db::tests::Scratch;
 use crate::vault::contract::{map, plain, variables, vault_contract};
 
@@ -105,12 +106,15 @@ fn what_is_moved_in_the_database_does_not_open() {
         let other = OrgScope::of("org_other");
         scratch.organization(&other);
         OrgVault { scope: other, ..Whole::of(&scratch) }.put(New::named("db", variables(&[("A", "4")]))).unwrap();
-        scratch.db.write(|rows| rows.batch(&format!("PRAGMA defer_foreign_keys = ON; {change}"))).unwrap();
+        scratch
+            .db
+            .write(Reach::Server, |rows| rows.batch(&format!("PRAGMA defer_foreign_keys = ON; {change}")))
+            .unwrap();
         let now = mine.by_id(&stored.id).unwrap().unwrap().metadata;
         let opened = mine.open(&now);
         assert!(opened.is_err(), "{change}");
         let last = "SELECT entry FROM audit_events WHERE org = 'org_test' ORDER BY sequence DESC LIMIT 1";
-        let entry = scratch.db.read(|rows| rows.first(last, &[])?.unwrap().text(0)).unwrap();
+        let entry = scratch.db.read(Reach::Server, |rows| rows.first(last, &[])?.unwrap().text(0)).unwrap();
         // Without a key of the organization nothing can be told, either.
         let told = entry.contains("secret.read") && entry.contains("failed");
         assert!(told || change.contains("organization_keys"), "{entry}");
@@ -127,7 +131,7 @@ fn what_is_deleted_is_overwritten() {
         let mut secret = rows.first("SELECT sealed FROM secrets", &[])?.unwrap();
         Ok::<_, DbError>([key.bytes(0)?, secret.bytes(0)?])
     };
-    let rested = scratch.db.read(rests).unwrap();
+    let rested = scratch.db.read(Reach::Server, rests).unwrap();
     let is_there = |bytes: &[u8]| {
         ["server.db", "server.db-wal"].iter().any(|file| {
             let held = std::fs::read(scratch.dir.path().join(file)).unwrap_or_default();
@@ -145,11 +149,11 @@ fn what_cannot_be_audited_is_not_done() {
     let mine = Whole::of(&scratch);
     let stored = mine.put(New::named("db", variables(&[("A", "1")]))).unwrap();
     let block = "CREATE TRIGGER closed BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'closed'); END";
-    scratch.db.write(|rows| rows.batch(block)).unwrap();
+    scratch.db.write(Reach::Server, |rows| rows.batch(block)).unwrap();
     assert!(mine.open(&stored).is_err() && mine.remove(&stored).is_err());
     assert!(mine.put(New::named("late", variables(&[("A", "2")]))).is_err());
     assert_eq!(mine.list().unwrap().len(), 1);
-    scratch.db.write(|rows| rows.batch("DROP TRIGGER closed")).unwrap();
+    scratch.db.write(Reach::Server, |rows| rows.batch("DROP TRIGGER closed")).unwrap();
     assert_eq!(plain(&mine, &stored), map(&[("A", "1")]));
 }
 

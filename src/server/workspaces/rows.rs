@@ -20,14 +20,15 @@ macro_rules! columns {
 }
 
 /// A workspace.
-pub(super) struct Workspace {
-    pub(super) id: String,
+pub(crate) struct Workspace {
+    pub(crate) id: String,
     /// The name of its project, or empty.
-    pub(super) project: String,
-    pub(super) name: String,
-    pub(super) revision: i64,
-    created: i64,
-    credentials: Vec<String>,
+    pub(crate) project: String,
+    pub(crate) name: String,
+    pub(crate) revision: i64,
+    pub(crate) created: i64,
+    /// The identifiers of its credentials, in their order.
+    pub(crate) credentials: Vec<String>,
 }
 
 impl Workspace {

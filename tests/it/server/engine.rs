@@ -40,7 +40,7 @@ fn live_with(served: &Served, bao: &OpenBao) {
     stage.run(&["credentials", "rename", "db", "base"]).ends(0);
     stage.run(&["credentials", "test"]).ends(0);
     stage.run(&["projects", "create", "shop"]).ends(0);
-    let moved = json!({ "scope": { "project": "shop" } });
+    let moved = json!({ "project": "shop" });
     let moved = served.api("PATCH", &format!("/credential-configs/{}", id("base")), &token(&stage), &moved.to_string());
     assert_eq!(moved.status(), 200, "{}", moved.text());
     stage.run(&["projects", "rename", "shop", "store"]).ends(0);

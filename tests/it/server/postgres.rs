@@ -1,7 +1,8 @@
 //! The same server on PostgreSQL, two of them on one database, and a database that ends under them.
 
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::served::{Served, api, token};
 use super::{places, team};
@@ -21,6 +22,37 @@ impl Postgres {
         made
     }
 
+    /// Ends it, in order (`fast`) or as a crash does (`immediate`).
+    pub fn stop(&self, how: &str) {
+        self.script("down.sh", &[how]);
+    }
+
+    /// Starts it where it was.
+    pub fn again(&self) {
+        self.script("up.sh", &[&self.port.to_string()]);
+    }
+
+    /// Has statements carried out as the server's own user of the database: what they give, a line for each row, or what
+    /// the database said.
+    pub fn sql(&self, statements: &str) -> Result<String, String> {
+        psql(&self.url(), statements)
+    }
+
+    /// The same as the superuser, whom nothing binds.
+    pub fn as_superuser(&self, statements: &str) -> String {
+        psql(&self.url().replace("lanyard:lanyard-pw", "postgres:postgres-pw"), statements).expect("it is done")
+    }
+
+    /// What it has written into its log.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("pg.log")).expect("a log")
+    }
+
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     fn script(&self, name: &str, more: &[&str]) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/postgres").join(name);
         let output = Command::new("bash").arg(script).arg(self.folder.path()).args(more).output().expect("bash");
@@ -30,6 +62,21 @@ impl Postgres {
     pub fn url(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("url")).expect("its address").trim().to_owned()
     }
+}
+
+fn psql(url: &str, statements: &str) -> Result<String, String> {
+    let words = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-f", "-"];
+    let mut running = Command::new("psql")
+        .args(words)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("psql is installed; tests/run does that");
+    running.stdin.take().expect("a pipe").write_all(statements.as_bytes()).expect("it reads");
+    let done = running.wait_with_output().expect("it ends");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end().to_owned();
+    if done.status.success() { Ok(text(&done.stdout)) } else { Err(text(&done.stderr)) }
 }
 
 impl Drop for Postgres {
@@ -94,7 +141,7 @@ fn it_works_on_postgresql_and_two_share_one() {
     first.stage.run(&first.words(&["--check", "--listen", "127.0.0.1:0"])).ends(0);
 
     // The database ends at once and comes back: nothing is lost, and nobody has to be started anew.
-    postgres.script("down.sh", &["immediate"]);
+    postgres.stop("immediate");
     let gone = first.api("GET", "/credential-configs", &bearer, "");
     assert_eq!(
         (gone.status(), gone.header("content-type")),
@@ -104,7 +151,7 @@ fn it_works_on_postgresql_and_two_share_one() {
     );
     assert_eq!(crate::wire::get(&format!("{}/readyz", first.url)).unwrap().status(), 503);
     assert_eq!(crate::wire::get(&format!("{}/healthz", first.url)).unwrap().status(), 200);
-    postgres.script("up.sh", &[&postgres.port.to_string()]);
+    postgres.again();
     assert_eq!(both("/credential-configs?limit=200"), [Some(42), Some(42)]);
     assert_eq!(reveal(&stage, "db", "A"), "LNYCANARYvalue0123456789");
 }

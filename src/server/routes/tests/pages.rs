@@ -23,7 +23,7 @@ impl Played {
         let (person, session) = self
             .server
             .db
-            .write(|rows| {
+            .write(Reach::Server, |rows| {
                 let of = "SELECT person FROM tokens WHERE id = $1";
                 let person = rows.first(of, values![&id]).unwrap().unwrap().text(0).unwrap();
                 people::sign_in(rows, &person, now()).map(|session| (person, session))
@@ -63,7 +63,7 @@ impl Played {
 
     fn entries(&self, scope: &OrgScope) -> Vec<Value> {
         let all = "SELECT entry FROM audit_events WHERE org = $1 ORDER BY sequence";
-        let rows = self.server.db.read(|rows| rows.query(all, values![scope.id()])).unwrap();
+        let rows = self.server.db.read(Reach::Server, |rows| rows.query(all, values![scope.id()])).unwrap();
         rows.into_iter().map(|mut row| serde_json::from_str(&row.text(0).unwrap()).unwrap()).collect()
     }
 
@@ -71,7 +71,7 @@ impl Played {
     fn kept(&self) -> String {
         let count = |table: &str, columns: &str| {
             let all = format!("SELECT {columns} FROM {table} ORDER BY 1");
-            format!("{:?}", self.server.db.read(|rows| rows.query(&all, &[])).unwrap())
+            format!("{:?}", self.server.db.read(Reach::Server, |rows| rows.query(&all, &[])).unwrap())
         };
         [
             self.state(),

@@ -7,7 +7,7 @@ impl Played {
     pub(super) fn person(&self, token: &str) -> String {
         let id = crate::server::token::parse(token).unwrap().id;
         let one = "SELECT person FROM tokens WHERE id = $1";
-        self.server.db.read(|rows| rows.first(one, values![&id])?.unwrap().text(0)).unwrap()
+        self.server.db.read(Reach::Server, |rows| rows.first(one, values![&id])?.unwrap().text(0)).unwrap()
     }
 
     /// Makes projects of ours.
@@ -15,7 +15,10 @@ impl Played {
         let make = "INSERT INTO projects (org, id, name, folded, created, revision) VALUES ($1, $2, $3, $3, 0, 1)";
         for name in names {
             let id = format!("proj_{name}");
-            self.server.db.write(|rows| rows.execute(make, values![self.ours.id(), &id, *name])).unwrap();
+            self.server
+                .db
+                .write(Reach::Server, |rows| rows.execute(make, values![self.ours.id(), &id, *name]))
+                .unwrap();
         }
     }
 
@@ -25,7 +28,7 @@ impl Played {
                           VALUES ($1, $2, $3, 'reader', '', $4, 0, 9000000000000)";
         let workspace = "INSERT INTO workspaces (org, id, project, name, folded, created, revision) \
                          VALUES ($1, $2, '', 'first', 'first', 0, 1)";
-        let made = self.server.db.write(|rows| {
+        let made = self.server.db.write(Reach::Server, |rows| {
             rows.execute(invitation, values![self.ours.id(), &self.invitation, &[7; 32], &self.member])?;
             rows.execute(workspace, values![self.ours.id(), &self.workspace])
         });
@@ -62,7 +65,8 @@ impl Played {
     /// The last entry of our audit.
     fn told(&self) -> Value {
         let last = "SELECT entry FROM audit_events WHERE org = $1 ORDER BY sequence DESC LIMIT 1";
-        let entry = self.server.db.read(|rows| rows.first(last, values![self.ours.id()])?.unwrap().text(0));
+        let entry =
+            self.server.db.read(Reach::Server, |rows| rows.first(last, values![self.ours.id()])?.unwrap().text(0));
         serde_json::from_str(&entry.unwrap()).unwrap()
     }
 }
@@ -123,14 +127,18 @@ fn the_last_owner_stays() {
         });
         let count = "SELECT COUNT(*) FROM members WHERE org = $1 AND role = 'owner'";
         let owners = |count| {
-            played.server.db.read(|rows| rows.first(count, values![played.ours.id()])?.unwrap().int(0)).unwrap()
+            played
+                .server
+                .db
+                .read(Reach::Server, |rows| rows.first(count, values![played.ours.id()])?.unwrap().int(0))
+                .unwrap()
         };
         assert_eq!(owners(count), 1);
         let again = "UPDATE members SET role = 'owner' WHERE org = $1 AND person = $2";
         let first = played.person(&one);
-        played.server.db.write(|rows| rows.execute(again, values![played.ours.id(), &first])).unwrap();
+        played.server.db.write(Reach::Server, |rows| rows.execute(again, values![played.ours.id(), &first])).unwrap();
         let less = "UPDATE members SET role = 'reader' WHERE org = $1 AND person <> $2";
-        played.server.db.write(|rows| rows.execute(less, values![played.ours.id(), &first])).unwrap();
+        played.server.db.write(Reach::Server, |rows| rows.execute(less, values![played.ours.id(), &first])).unwrap();
     }
 }
 
@@ -152,7 +160,7 @@ fn a_change_counts_for_tokens_that_are_out() {
     // Whoever comes back does not have what they had before.
     let person = path.rsplit('/').next().unwrap();
     let back = "INSERT INTO members (org, person, role, created) VALUES ($1, $2, 'owner', 0)";
-    played.server.db.write(|rows| rows.execute(back, values![played.ours.id(), person])).unwrap();
+    played.server.db.write(Reach::Server, |rows| rows.execute(back, values![played.ours.id(), person])).unwrap();
     assert_eq!(reads(&token), StatusCode::UNAUTHORIZED);
 }
 
@@ -237,7 +245,7 @@ fn what_is_another_organizations_is_not_named_in_a_body_either() {
     let stranger = played.person(&played.member(&played.theirs, Role::Owner));
     let theirs = played.server.vault(played.theirs.clone(), Actor::default()).list().unwrap()[0].id.clone();
     let project = "INSERT INTO projects (org, id, name, folded, created, revision) VALUES ($1, $2, $2, $2, 0, 1)";
-    played.server.db.write(|rows| rows.execute(project, values![played.theirs.id(), "secret"])).unwrap();
+    played.server.db.write(Reach::Server, |rows| rows.execute(project, values![played.theirs.id(), "secret"])).unwrap();
     let before = played.state();
     for (method, path, foreign, unknown) in [
         (

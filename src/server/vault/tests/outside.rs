@@ -16,12 +16,12 @@ fn scratch() -> (Scratch, Arc<Mutex<Inside>>) {
 
 fn count(scratch: &Scratch, table: &str) -> i64 {
     let sql = format!("SELECT COUNT(*) FROM {table}");
-    scratch.db.read(|rows| rows.first(&sql, &[])?.unwrap().int(0)).unwrap()
+    scratch.db.read(&scratch.org, |rows| rows.first(&sql, &[])?.unwrap().int(0)).unwrap()
 }
 
 fn last_event(scratch: &Scratch) -> String {
     let last = "SELECT entry FROM audit_events WHERE org = 'org_test' ORDER BY sequence DESC LIMIT 1";
-    scratch.db.read(|rows| rows.first(last, &[])?.unwrap().text(0)).unwrap()
+    scratch.db.read(&scratch.org, |rows| rows.first(last, &[])?.unwrap().text(0)).unwrap()
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn secrets_rest_in_the_keeper_sealed_and_go_with_what_names_them() {
     let third = mine.amend(&second, &moved).unwrap();
     assert_eq!(plain(&mine, &third), map(&[("A", "two")]));
     let renamed = mine.about_to_rename("shop", "web").unwrap();
-    let ids = scratch.db.write(|rows| mine.rename_project(rows, renamed)).unwrap();
+    let ids = scratch.db.write(&scratch.org, |rows| mine.rename_project(rows, renamed)).unwrap();
     mine.clear_all(&ids);
     let fourth = mine.by_id(&third.id).unwrap().unwrap().metadata;
     assert_eq!(plain(&mine, &fourth), map(&[("A", "two")]));
@@ -106,7 +106,7 @@ fn what_is_changed_or_moved_in_the_keeper_does_not_open() {
         let mine = Whole::of(&scratch);
         let stored = mine.put(New::named("db", variables(&[("A", "1")]))).unwrap();
         mine.put(New::named("other", variables(&[("A", "3")]))).unwrap();
-        scratch.db.write(|rows| rows.batch(change)).unwrap();
+        scratch.db.write(&scratch.org, |rows| rows.batch(change)).unwrap();
         let now = mine.by_id(&stored.id).unwrap().unwrap().metadata;
         assert!(matches!(mine.open(&now), Err(VaultError::DoesNotOpen { .. })), "{change}");
     }
@@ -124,7 +124,7 @@ fn what_was_replaced_stays_replaced() {
     let before = copy.keys().next().unwrap().clone();
     inside.lock().unwrap().kept.extend(copy);
     let back = "UPDATE kept_secrets SET address = $1";
-    scratch.db.write(|rows| rows.execute(back, values![&before])).unwrap();
+    scratch.db.write(&scratch.org, |rows| rows.execute(back, values![&before])).unwrap();
     assert!(matches!(mine.open(&second), Err(VaultError::DoesNotOpen { .. })));
 }
 
@@ -174,7 +174,7 @@ fn what_was_cleared_away_never_counts() {
     assert_eq!(inside.lock().unwrap().kept.len(), 2);
     let later = now() + chrono::TimeDelta::minutes(3);
     assert_eq!(scratch.engine.sweep(&scratch.db, later).unwrap(), 1);
-    assert!(scratch.db.write(|rows| mine.put_in(rows, &stored, parcel)).is_err());
+    assert!(scratch.db.write(&scratch.org, |rows| mine.put_in(rows, &stored, parcel)).is_err());
     assert_eq!(plain(&mine, &stored), map(&[("A", "1")]));
 }
 
