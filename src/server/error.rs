@@ -182,10 +182,9 @@ impl Failure for ServeError {
             | Self::SettingsFile { .. }
             | Self::Readable { .. }
             | Self::Certificate { .. } => Code::Config,
-            Self::Database(_, code, _) | Self::Keys(_, code, _) => *code,
+            Self::Database(_, code, _) | Self::Keys(_, code, _) | Self::Keeper { code, .. } => *code,
             Self::Backup { .. } | Self::Audit { .. } => Code::Invalid,
             Self::Store(failure) => failure.code(),
-            Self::Keeper { code, .. } => *code,
             Self::NoMasterKey { .. } | Self::OtherMasterKey { .. } | Self::BadMasterKey { .. } => Code::Store,
             Self::Listen { .. } | Self::Occupied | Self::NoRandom | Self::System(_) => Code::Failed,
         }
@@ -202,7 +201,7 @@ impl Failure for ServeError {
             }
             Self::Listen { .. } => "end the program that listens there, or choose another address: `--listen`".into(),
             Self::Certificate { .. } => "give a chain and its key in PEM, the key readable by you alone".into(),
-            Self::Database(_, _, mend) | Self::Keys(_, _, mend) => return mend.clone(),
+            Self::Database(_, _, mend) | Self::Keys(_, _, mend) | Self::Keeper { mend, .. } => return mend.clone(),
             Self::Nothing { .. } => {
                 "name the folder of its data with `--data`, or its database with `--database`".into()
             }
@@ -212,7 +211,6 @@ impl Failure for ServeError {
                 let own = failure.mend().unwrap_or_default();
                 format!("{own}; or keep the key in a file: `--master-key-file FILE`")
             }
-            Self::Keeper { mend, .. } => return mend.clone(),
             Self::NoMasterKey { .. } => {
                 "bring it back from where it was kept; without it nothing that was stored can be opened".into()
             }

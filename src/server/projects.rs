@@ -116,7 +116,7 @@ pub(crate) fn call(server: &Server, caller: &Caller, id: &str, name: &str, seen:
     // Whoever may not rename it has nothing sealed for another name.
     let renames = |former: &Project| former.name != name && caller.may(Permission::ProjectsManage, Some(&former.name));
     let former = server.db.read(&caller.scope, |rows| find(rows, &caller.scope, id)).ok().filter(renames);
-    let mut renamed = former.map(|former| vault.about_to_rename(&former.name, &name)).transpose()?;
+    let mut sealed = former.map(|former| vault.about_to_rename(&former.name, &name)).transpose()?;
     let (project, moved) = alone(server, caller, &event, |rows, caller| {
         let former = find(rows, &caller.scope, id)?;
         let former = named(rows, &caller.scope, &former.name)?;
@@ -133,7 +133,7 @@ pub(crate) fn call(server: &Server, caller: &Caller, id: &str, name: &str, seen:
         let mut moved = Vec::new();
         if former.name != name {
             // Somebody else has renamed it meanwhile, or let the caller do it.
-            moved = vault.rename_project(rows, renamed.take().ok_or_else(Problem::changed)?)?;
+            moved = vault.rename_project(rows, sealed.take().ok_or_else(Problem::changed)?)?;
         }
         Ok((find(rows, &caller.scope, id)?, moved))
     })?;

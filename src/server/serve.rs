@@ -117,7 +117,7 @@ pub fn serve(
             (gate.router(is_secure), Err((db, public)))
         }
     };
-    let served = runtime.block_on(async {
+    let done = runtime.block_on(async {
         listener.set_nonblocking(true).map_err(ServeError::System)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(ServeError::System)?;
         let stop = asked_to_end().map_err(ServeError::System)?;
@@ -152,7 +152,7 @@ pub fn serve(
         }
         Ok::<_, ServeError>(Some(Arc::clone(&server)))
     })?;
-    if let Some(server) = served {
+    if let Some(server) = done {
         settings.checkpoints.finish(&server);
     }
     // Whoever still asks a provider is not waited for; what was acknowledged is on the disk.

@@ -266,9 +266,9 @@ fn few_wait_for_who_does_not_answer() {
     let (kv, inside) = kv();
     inside.lock().unwrap().broken = Some(0);
     assert!(kv.get(PLACE).is_err());
-    let _waiting: Vec<_> = (0..PATIENT).map(|_| kv.keeper.enter().ok().unwrap()).collect();
+    let waiting: Vec<_> = (0..PATIENT).map(|_| kv.keeper.enter().ok().unwrap()).collect();
     assert!(matches!(kv.get(PLACE), Err(KeeperError::Busy)));
-    drop(_waiting);
+    drop(waiting);
     inside.lock().unwrap().broken = None;
     assert!(kv.get(PLACE).is_ok());
 }

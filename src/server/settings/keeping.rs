@@ -18,6 +18,9 @@ const TRANSIT: &str = "transit";
 /// The token, which no command line holds.
 const TOKEN: &str = "LANYARD_SERVE_VAULT_TOKEN";
 
+/// Looks for a setting in every place that it may be in.
+type Find<'f> = dyn Fn(&'static str, fn(&Given) -> Option<&String>) -> Option<Found> + 'f;
+
 /// Where the secrets and the master key are kept.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Keeping {
@@ -32,11 +35,8 @@ pub(crate) struct Keeping {
 }
 
 impl Keeping {
-    /// Reads what was given. `find` looks for a setting in every place that it may be in.
-    pub(super) fn read(
-        find: &dyn Fn(&'static str, fn(&Given) -> Option<&String>) -> Option<Found>,
-        env: &Env,
-    ) -> Result<Self, ServeError> {
+    /// Reads what was given.
+    pub(super) fn read(find: &Find<'_>, env: &Env) -> Result<Self, ServeError> {
         let keeper = keeper(find, env)?;
         let needed = |found: &Found| found.bad("it needs `--vault-address` beside it");
         let is_outside = match find("secrets-engine", |given| given.secrets_engine.as_ref()) {
@@ -81,10 +81,7 @@ impl Keeping {
 }
 
 /// The keeper, where one is named.
-fn keeper(
-    find: &dyn Fn(&'static str, fn(&Given) -> Option<&String>) -> Option<Found>,
-    env: &Env,
-) -> Result<Option<Arc<Keeper>>, ServeError> {
+fn keeper(find: &Find<'_>, env: &Env) -> Result<Option<Arc<Keeper>>, ServeError> {
     let Some(address) = find("vault-address", |given| given.vault_address.as_ref()) else { return Ok(None) };
     let url = parse_url(&address.value).map_err(|problem| address.bad(&problem.to_string()))?;
     if url.query().is_some() {

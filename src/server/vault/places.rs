@@ -106,7 +106,9 @@ impl OrgVault<'_> {
 
     /// Destroys what counts no more of credentials that were sealed anew.
     pub(crate) fn clear_all(&self, ids: &[String]) {
-        ids.iter().for_each(|id| self.clear(id));
+        for id in ids {
+            self.clear(id);
+        }
     }
 }
 

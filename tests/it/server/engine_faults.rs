@@ -63,7 +63,7 @@ fn a_sealed_openbao_is_waited_for_and_never_started_anew_for() {
     assert_eq!(reveal(&stage, "stays", "A"), VALUE);
     store_env(&stage, "new", "A", VALUE);
     let failed = served.entries().into_iter().filter(|entry| entry["action"] == "secret.read");
-    assert_eq!(failed.filter(|entry| entry["outcome"] == "failed").count() >= 3, true, "refused tries are told");
+    assert!(failed.filter(|entry| entry["outcome"] == "failed").count() >= 3, "refused tries are told");
 }
 
 /// A door before an OpenBao that keeps somebody waiting for good: 1 after it was written to, 2 before it destroys.

@@ -162,7 +162,7 @@ fn scripts() -> PathBuf {
 /// Waits until something is so.
 #[track_caller]
 pub fn wait_until(what: &str, is_so: impl Fn() -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
+    let until = Instant::now() + Duration::from_mins(1);
     while !is_so() {
         assert!(Instant::now() < until, "not in time: {what}");
         std::thread::sleep(Duration::from_millis(50));
