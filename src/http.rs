@@ -300,6 +300,12 @@ impl Failure for Unreachable {
 
     fn mend(&self) -> Option<String> {
         Some(match self {
+            Self::Connect { origin, .. }
+                if cfg!(feature = "server") && parse_url(origin).is_ok_and(|url| is_loopback(&url)) =>
+            {
+                "start what listens there; the lanyard server of this machine: `lanyard auth login --service this-machine`"
+                    .into()
+            }
             Self::Connect { .. } => {
                 "check the address, the network, HTTPS_PROXY and SSL_CERT_FILE; `lanyard doctor` tests them".into()
             }

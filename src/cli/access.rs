@@ -47,7 +47,7 @@ pub(super) enum AccessError {
         origin: String,
     },
     /// A token variable is in force, so nothing is written.
-    #[error("{variable} is set, and while it is, lanyard {cannot}")]
+    #[error("{variable} is given, and while it is, lanyard {cannot}")]
     TokenInForce {
         /// The variable.
         variable: String,
@@ -75,6 +75,9 @@ impl Failure for AccessError {
             Self::ForeignEndpoint { .. } => {
                 "unset LANYARD_ENDPOINT, give the token for it in LANYARD_TOKEN, or set the profile's endpoint".into()
             }
+            Self::TokenInForce { variable, .. } if variable.starts_with("--") => {
+                format!("run the command again without {variable}")
+            }
             Self::TokenInForce { variable, .. } => format!("unset {variable}, then run the command again"),
         })
     }
@@ -82,7 +85,7 @@ impl Failure for AccessError {
 
 /// The token that a request carries, and where it comes from.
 pub(super) enum Bearer {
-    /// From a variable.
+    /// From a variable or a flag.
     Environment(Secret),
     /// From the profile's session.
     Session(Box<Session>),

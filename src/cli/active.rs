@@ -36,6 +36,7 @@ pub(super) fn overrides(flags: &Global) -> Overrides {
     Overrides {
         profile: flags.profile.clone(),
         project: flags.project.clone(),
+        api_key: flags.key.clone(),
         output: output_flag(flags),
         ..Overrides::default()
     }

@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::text::clean;
 
 mod shell;
-mod start;
+pub(super) mod start;
 
 /// Keep the vault open in a process that answers tools at once and signs for ssh
 #[derive(clap::Subcommand, Debug)]

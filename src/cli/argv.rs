@@ -66,20 +66,22 @@ pub(super) fn hide(secrets: &[Visible<'_>]) {
 #[cfg(not(unix))]
 pub(super) fn hide(_: &[Visible<'_>]) {}
 
-/// The arguments with each secret replaced by the path where it can be read.
+/// The arguments with each secret replaced by the path where it can be read. A flag is replaced where it stands first:
+/// after that, it is one of a command that lanyard runs.
 #[cfg_attr(not(unix), expect(dead_code, reason = "only Unix restarts itself"))]
 fn without(arguments: impl Iterator<Item = OsString>, places: &[(&Place, &str)]) -> Vec<OsString> {
     let mut kept = Vec::new();
     let mut skip = false;
+    let mut met = vec![false; places.len()];
     for argument in arguments {
         if std::mem::take(&mut skip) {
             continue;
         }
         let bytes = argument.as_encoded_bytes();
-        let replaced = places.iter().find_map(|(place, path)| match place {
+        let replaced = places.iter().zip(&mut met).find_map(|((place, path), met)| match place {
             Place::Flag { flag, instead } => {
                 let rest = bytes.strip_prefix(flag.as_bytes())?;
-                let here = rest.is_empty() || rest.starts_with(b"=");
+                let here = (rest.is_empty() || rest.starts_with(b"=")) && !std::mem::replace(met, true);
                 here.then(|| (format!("{instead}{path}"), rest.is_empty()))
             }
             Place::Assignment { name } => {
@@ -112,6 +114,10 @@ mod tests {
             let kept = without(given.iter().map(OsString::from), &[(&place, "/dev/fd/3")]);
             assert_eq!(kept, ["auth", "login", "--token-file=/dev/fd/3", "--profile", "x"]);
         }
+        let place = Place::Flag { flag: "--api-key".into(), instead: "--api-key=@".into() };
+        let given = ["run", "--api-key", "CANARY", "--", "tool", "--api-key", "theirs"].iter().map(OsString::from);
+        let kept = without(given, &[(&place, "/dev/fd/3")]);
+        assert_eq!(kept, ["run", "--api-key=@/dev/fd/3", "--", "tool", "--api-key", "theirs"]);
         let (a, b) = (Place::Assignment { name: "A".into() }, Place::Assignment { name: "AB".into() });
         let given = ["store", "env", "A=CANARY", "AB=CANARY", "--note", "A"].iter().map(OsString::from);
         let kept = without(given, &[(&a, "/dev/fd/3"), (&b, "/dev/fd/4")]);

@@ -6,14 +6,17 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::ArgValueCandidates;
 
+use crate::auth::login::clean_token;
 use crate::config::Output;
 use crate::error::{Code, Result};
 use crate::http::{Client, Http};
 use crate::os::{Env, harden};
+use crate::secret::Secret;
 
 mod auth {
     pub(super) mod login;
@@ -108,6 +111,12 @@ pub struct Global {
     /// Use this project
     #[arg(long, global = true, value_name = "NAME", value_parser = ui::name, add = ArgValueCandidates::new(completions::projects))]
     pub project: Option<String>,
+    /// Use this token instead of a session, as LANYARD_TOKEN does: `-` for stdin, or @FILE; `ps` may show a literal one for a moment
+    #[arg(long, global = true, value_name = "KEY|@FILE|-", value_parser = given::parser(), hide_short_help = true)]
+    api_key: Option<given::Given>,
+    /// The token that `api_key` gives, read once.
+    #[arg(skip)]
+    key: Option<Arc<Secret>>,
     /// Print facts as a table or as JSON
     #[arg(long, global = true, value_name = "FORMAT", value_parser = output_parser())]
     pub output: Option<Output>,
@@ -123,6 +132,22 @@ pub struct Global {
     /// Keep the configuration in this folder
     #[arg(long, global = true, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub config_dir: Option<PathBuf>,
+}
+
+impl Global {
+    /// Reads the token that a flag gives. One that stands on the command line itself is taken away from there first.
+    fn read_key(&mut self, env: &Env, ui: &Ui) -> Result<()> {
+        const FLAG: &str = "--api-key";
+        let Some(given) = &self.api_key else { return Ok(()) };
+        if let Some(secret) = given.literal() {
+            ui.warn("other users of this machine could see the key on the command line; LANYARD_TOKEN or `--api-key @FILE` hides it");
+            let place = argv::Place::Flag { flag: FLAG.into(), instead: format!("{FLAG}=@") };
+            argv::hide(&[argv::Visible { place, secret }]);
+        }
+        let key = given::Values::new(env).read(FLAG, given, given::Form::Line)?;
+        self.key = Some(Arc::new(clean_token(&key)?));
+        Ok(())
+    }
 }
 
 fn output_parser() -> impl clap::builder::TypedValueParser<Value = Output> {
@@ -300,14 +325,19 @@ pub fn main() -> ExitCode {
 
 /// Runs one command line. May be called more than once in a process.
 fn run(arguments: impl IntoIterator<Item = OsString>, hardened: bool) -> std::result::Result<(), Code> {
-    let cli = match Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => cli,
-        Err(error) => return ui::usage(&error),
-    };
+    let mut cli =
+        match Cli::command().try_get_matches_from(arguments).and_then(|matches| Cli::from_arg_matches(&matches)) {
+            Ok(cli) => cli,
+            Err(error) => return ui::usage(&error),
+        };
     let env = Env::of_process(cli.global.config_dir.clone());
     let ui = Ui::of_process(&env, &cli.global);
     if !hardened {
         ui.warn("the system did not let lanyard turn core dumps off");
+    }
+    if let Err(failure) = cli.global.read_key(&env, &ui) {
+        ui.failure(&*failure);
+        return Err(failure.code());
     }
     let http = Client::new();
     let doors = Doors { env: &env, ui: &ui, http: &http, flags: &cli.global };

@@ -93,7 +93,7 @@ struct Route {
 }
 
 /// The name of the file that holds the set-up link where nobody sees the terminal.
-const LINK: &str = "setup-link";
+pub(in crate::cli) const LINK: &str = "setup-link";
 
 impl Args {
     /// Runs the command.

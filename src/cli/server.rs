@@ -9,6 +9,9 @@ use crate::cli::{Doors, active, store};
 use crate::error::Result;
 use crate::server::{self, Given, Settings, Wanted};
 
+#[cfg(unix)]
+mod stop;
+
 /// Look after the team's server: its backups and its keys
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Command {
@@ -67,6 +70,15 @@ lanyard server move-secrets --to envelope --vault-address https://vault.example.
         /// Where to: `envelope` or `vault`, instead of --secrets-engine
         #[arg(long, value_name = "ENGINE")]
         to: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// End the server that runs on this machine
+    ///
+    /// Whoever is being answered gets their answer first. With --json: an object with stopped and, where one ran, pid.
+    #[cfg(unix)]
+    #[command(after_help = "Example:\n  lanyard server stop")]
+    Stop {
         #[command(flatten)]
         place: Place,
     },
@@ -156,6 +168,8 @@ impl Command {
                     doors.ui.warn(&format!("{} credentials do not open, and stay where they are", moved.closed));
                 }
             }
+            #[cfg(unix)]
+            Self::Stop { place } => return stop::stop(doors, json, &place.settings(doors)?.data),
         }
         Ok(())
     }

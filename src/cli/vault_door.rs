@@ -14,6 +14,9 @@ use crate::secret::Secret;
 use crate::vault::remote::{Refused, Remote};
 use crate::vault::{Local, Vault};
 
+/// How every token begins that a lanyard server has minted.
+const MINTED: &str = "lny_";
+
 /// The vault that the profile works on. Nothing is opened or asked yet, but the token where it is a server's.
 pub(super) fn of<'a>(
     doors: &'a Doors<'a>,
@@ -28,8 +31,12 @@ pub(super) fn of<'a>(
     }
 }
 
-/// Whether a profile's service is a lanyard server.
+/// Whether a profile's service is a lanyard server. Where no service is named, as in a job, the token and the address
+/// that it is for are enough.
 pub(super) fn is_on_a_server(config: &Config, profile: &Profile) -> bool {
+    if profile.service.is_none() && profile.endpoint.is_some() {
+        return profile.token.as_ref().is_some_and(|token| token.value.begins_with(MINTED));
+    }
     let service = profile.service.as_ref().and_then(|service| service::find(config, &service.value).ok());
     service.is_some_and(|service| service.table.vault == Some(true))
 }

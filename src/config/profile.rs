@@ -1,6 +1,7 @@
 //! The result of resolution: a profile, where each of its values comes from, and what lost.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::Output;
 use crate::secret::{Choice, Secret};
@@ -13,6 +14,8 @@ pub struct Overrides {
     pub profile: Option<String>,
     /// `--project`.
     pub project: Option<String>,
+    /// `--api-key`.
+    pub api_key: Option<Arc<Secret>>,
     /// `--output` or `--json`.
     pub output: Option<Output>,
     /// `--storage`.
@@ -114,12 +117,12 @@ pub struct PresetDefaults {
     pub endpoint: Option<String>,
 }
 
-/// A token found in the environment.
+/// A token that the command line or the environment gave.
 #[derive(Debug)]
 pub struct EnvToken {
     /// The token, without surrounding white space.
     pub value: Secret,
-    /// The variable it was in.
+    /// The variable it was in, or the flag.
     pub variable: String,
 }
 

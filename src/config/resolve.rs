@@ -10,6 +10,9 @@ use super::schema::{self, Kind};
 use super::{Config, Output, ProfileTable, ServiceTable, rules};
 use crate::http::parse_url;
 use crate::os::{ENDPOINT, Env, PROFILE, PROJECT, TOKEN};
+
+/// The flag that gives a token.
+const API_KEY: &str = "--api-key";
 use crate::secret::{Choice, Secret};
 use crate::text::{clean, nearest};
 
@@ -105,7 +108,8 @@ impl Resolver<'_> {
         let endpoint = self.endpoint(&name.value, table)?;
         let (token, token_chain) = self.token(&name, table)?;
         if self.is_misdirected(&name) {
-            warnings.push(format!("{TOKEN} is not used: {STRANGER}"));
+            let origin = if self.overrides.api_key.is_some() { API_KEY } else { TOKEN };
+            warnings.push(format!("{origin} is not used: {STRANGER}"));
         }
         Ok(Profile {
             exists,
@@ -222,6 +226,13 @@ impl Resolver<'_> {
         table: &ProfileTable,
     ) -> Result<(Option<EnvToken>, Vec<Candidate>), ConfigError> {
         let mut ladder = Ladder::default();
+        let flag = self.overrides.api_key.as_ref();
+        let given = flag.map(|_| API_KEY.to_owned());
+        if given.is_some() && self.is_misdirected(name) {
+            ladder.refuse(Source::Flag(API_KEY), None, STRANGER);
+        } else {
+            self.offer_ambient(&mut ladder, Source::Flag(API_KEY), given, NOT_GIVEN);
+        }
         let generic = Source::Variable(TOKEN.into());
         if self.named.is_some() {
             ladder.refuse(generic, None, OTHER_PROFILE);
@@ -238,6 +249,9 @@ impl Resolver<'_> {
             Some(Sourced { value, source: Source::Variable(_) }) => {
                 Some(EnvToken { value: self.read_token(value)?, variable: value.clone() })
             }
+            Some(Sourced { value, source: Source::Flag(_) }) => {
+                flag.map(|key| EnvToken { value: key.duplicate(), variable: value.clone() })
+            }
             _ => None,
         };
         // The ladder carried the variables' names; the chain must not seem to show a token.
@@ -248,7 +262,7 @@ impl Resolver<'_> {
     /// Whether there is a generic token, and a file in a cloned repository decided which service it would go to.
     fn is_misdirected(&self, name: &Sourced<String>) -> bool {
         self.named.is_none()
-            && self.carrier(TOKEN).is_some()
+            && (self.overrides.api_key.is_some() || self.carrier(TOKEN).is_some())
             && matches!(name.source, Source::ProjectFile { .. })
             && self.env.var(ENDPOINT).is_none()
     }

@@ -1,12 +1,14 @@
 //! The rules of the configuration, one test each.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::error::{Code, Failure};
 use crate::http::parse_url;
+use crate::secret::Secret;
 
 const CANARY: &str = "CANARY7f3a";
 
@@ -268,7 +270,7 @@ fn a_cloned_repository_does_not_choose_where_a_generic_token_goes() {
     assert_eq!(found.name.value, "work");
     assert!(found.token.is_none());
     assert!(found.warnings[0].starts_with("LANYARD_TOKEN is not used"));
-    assert!(matches!(&found.chains.token[0].outcome, Outcome::Lost(reason) if reason.contains("project file")));
+    assert!(matches!(&found.chains.token[1].outcome, Outcome::Lost(reason) if reason.contains("project file")));
     assert!(!format!("{:?}", found.chains).contains(CANARY));
     assert!(resolve(&[("LANYARD_TOKEN", "t"), ("LANYARD_PROFILE", "home")]).token.is_some());
     assert!(resolve(&[("LANYARD_TOKEN", "t"), ("LANYARD_ENDPOINT", "https://e.example")]).token.is_some());
@@ -402,4 +404,20 @@ fn a_key_in_a_message_can_be_typed() {
     let typed = schema::typed(&["services", "id.example.com", "client_id"]);
     assert_eq!(typed, "'services.\"id.example.com\".client_id'");
     assert_eq!(schema::split(typed.trim_matches('\'')), ["services", "id.example.com", "client_id"]);
+}
+
+#[test]
+fn a_key_that_a_flag_gives_wins_and_a_cloned_repository_does_not_choose_where_it_goes() {
+    let stage = Stage::new(TWO);
+    let key = Overrides { api_key: Some(Arc::new(Secret::new("k3y".into()))), ..flag("work") };
+    let found = stage.resolve(&stage.env_in("desk", &[("LANYARD_TOKEN", "t0k")]), &key).unwrap();
+    let token = found.token.unwrap();
+    assert_eq!((token.value.expose(), token.variable.as_str()), ("k3y", "--api-key"));
+    assert!(matches!(&found.chains.token[1].outcome, Outcome::Lost(reason) if reason.contains("--api-key wins")));
+    stage.write("desk/.lanyard.toml", "profile = \"work\"\n");
+    let unnamed = Overrides { profile: None, ..key };
+    let found = stage.resolve(&stage.env_in("desk", &[]), &unnamed).unwrap();
+    assert!(found.token.is_none() && found.warnings[0].starts_with("--api-key is not used"), "{:?}", found.warnings);
+    let sent = stage.env_in("desk", &[("LANYARD_ENDPOINT", "https://e.example")]);
+    assert!(stage.resolve(&sent, &unnamed).unwrap().token.is_some());
 }

@@ -71,6 +71,11 @@ impl Secret {
     pub fn duplicate(&self) -> Self {
         Self(self.0.clone())
     }
+
+    /// Whether it begins with a prefix that is known to everybody.
+    pub fn begins_with(&self, prefix: &str) -> bool {
+        self.0.starts_with(prefix)
+    }
 }
 
 impl fmt::Debug for Secret {

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::audit::{self, Actor, Event, server_scope};
-use super::db::{Database, DbError, OrgScope, Reach, values};
+use super::db::{Database, DbError, OrgScope, Reach, Rows, values};
 use super::engine::Engine;
 use super::error::ServeError;
 use super::keys::{KeyError, Keys, Master, Replacement};
@@ -153,16 +153,12 @@ impl Work<'_> {
         loop {
             let some = "SELECT id FROM credentials WHERE org = $1 AND id > $2 ORDER BY id LIMIT $3";
             let page = self.db.read(scope, |rows| rows.query(some, values![scope.id(), &reached, PAGE]))?;
-            let mut last = None;
-            for mut row in page {
-                let id = row.text(0)?;
-                done += u64::from(vault.seal_anew(&id)?);
-                last = Some(id);
-            }
-            let Some(last) = last else { return Ok(done) };
+            let ids = page.into_iter().map(|mut row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
+            let Some(last) = ids.last() else { return Ok(done) };
             let note = "UPDATE key_rotations SET reached = $2 WHERE org = $1";
-            self.db.write(scope, |rows| rows.execute(note, values![scope.id(), &last]))?;
-            reached = last;
+            let noted = |rows: &mut dyn Rows| Ok(rows.execute(note, values![scope.id(), last]).map(|_| ())?);
+            done += vault.seal_anew(&ids, noted)?.done;
+            reached.clone_from(last);
         }
     }
 

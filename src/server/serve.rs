@@ -15,7 +15,7 @@ use super::keys::{Keys, Master};
 use super::routes::router;
 use super::settings::Settings;
 use super::state::{Server, now, room};
-use super::{engine, listen, people, sweep, tls};
+use super::{engine, listen, people, running, sweep, tls};
 use crate::error::Failure as _;
 use crate::os::files;
 use crate::secret::{Secret, SecretStore};
@@ -105,6 +105,7 @@ pub fn serve(
         .enable_all()
         .build()
         .map_err(ServeError::System)?;
+    let _running = running::hold(&settings.data, &known_as)?;
     tell(Notice::Listening { address, public: known_as, database })?;
     let gate = Arc::new(Gate::default());
     let (routes, server) = match keys {

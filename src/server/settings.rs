@@ -197,6 +197,19 @@ impl Settings {
         Ok(settings)
     }
 
+    /// Whether it is said where the master key rests.
+    pub fn names_its_key(&self) -> bool {
+        self.keeping.master_key_file.is_some() || self.keeping.transit.is_some()
+    }
+
+    /// Whether there may be a server with data of its own already.
+    pub fn is_made(&self) -> bool {
+        match &self.database {
+            Address::Sqlite(file) => file.exists(),
+            Address::Postgres(_) => true,
+        }
+    }
+
     /// Off loopback, tokens travel under TLS: the server's own, or that of a proxy that is named.
     fn refuse_readable_tokens(&self) -> Result<(), ServeError> {
         if self.listen.ip().is_loopback() || self.tls.is_some() {

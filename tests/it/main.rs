@@ -131,6 +131,7 @@ mod server {
     mod sealed;
     mod served;
     mod team;
+    mod this_machine;
 }
 mod settings;
 mod shells;

@@ -3,6 +3,7 @@
 //! That process is this program started anew, so that nothing of the person's terminal, of the surroundings or of what
 //! the unlocking has left in memory stays with it. The key goes over a pipe.
 
+use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -18,8 +19,8 @@ use crate::os::{CONFIG_DIR, DATA_DIR, Env, descriptors};
 use crate::secret::Secret;
 use crate::vault::Unlocked;
 
-/// The variables that the agent is started with, besides those that say how it goes to the network; any other may hold a
-/// secret, and the agent runs for hours.
+/// The variables that the agent, or a server, is started with, besides those that say how it goes to the network; any other may hold a
+/// secret, and it runs for hours.
 const VARIABLES: [&str; 17] = [
     "PATH",
     "HOME",
@@ -150,13 +151,17 @@ impl Args {
         if self.foreground {
             command.arg("--foreground");
         }
-        command.env_clear();
-        command.envs(VARIABLES.iter().chain(&agent::WAY_OUT).filter_map(|name| Some((name, env.var(name)?))));
-        // Both as they are in force here, whatever flags and folders that comes from.
-        command.env(DATA_DIR, absolute(&env.data_dir())).env(CONFIG_DIR, absolute(env.config_dir()));
-        command.current_dir("/");
+        command.env_clear().envs(surroundings(env)).current_dir("/");
         Ok(command)
     }
+}
+
+/// What a process that runs for hours is given of the surroundings.
+pub(in crate::cli) fn surroundings(env: &Env) -> Vec<(&'static str, OsString)> {
+    let known = VARIABLES.into_iter().chain(agent::WAY_OUT).filter_map(|name| Some((name, env.var(name)?.into())));
+    // Both as they are in force here, whatever flags and folders that comes from.
+    let folders = [(DATA_DIR, absolute(&env.data_dir()).into()), (CONFIG_DIR, absolute(env.config_dir()).into())];
+    known.chain(folders).collect()
 }
 
 /// How an agent stands that has just been started, as soon as it answers.

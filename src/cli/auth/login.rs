@@ -18,6 +18,7 @@ use crate::cli::access::{expiry, waiting_for};
 use crate::cli::argv::{Place as ArgvPlace, Visible};
 use crate::cli::{Doors, active, argv, given};
 use crate::error::{Code, Failure, Result};
+use crate::http::Url;
 use crate::os::files::Lock;
 use crate::secret::{Choice, Secret, SecretStore};
 use crate::text::clean;
@@ -42,7 +43,8 @@ const PROBE: usize = 8 << 10;
 lanyard auth login --issuer https://id.example.com --client-id my-cli\n  \
 lanyard auth login --service gitlab --with-token < token.txt")]
 pub(crate) struct Args {
-    /// The service to sign in to: a name from the configuration or a built-in one, or the address of a lanyard server
+    /// The service to sign in to: a name from the configuration or a built-in one, the address of a lanyard server, or
+    /// `this-machine` for a server of your own that is started here
     #[arg(long, short, value_name = "NAME|URL", value_parser = crate::cli::ui::name, add = clap_complete::ArgValueCandidates::new(crate::cli::completions::services))]
     service: Option<String>,
     /// The OpenID Connect or OAuth 2.0 issuer to sign in to; written to the configuration as a service
@@ -171,6 +173,7 @@ impl Args {
         let given = self.read_secret(doors, way)?;
         let before = target.place(doors).load(&*store).ok().flatten().map(|session| session.issued_at);
 
+        let first = target.ready(doors, store.choice())?;
         let metadata = match way {
             Way::Token => service.known_metadata()?,
             Way::Web | Way::Device | Way::Federated => service.metadata(doors.http)?,
@@ -201,7 +204,7 @@ impl Args {
             }
             (way, given) => {
                 let client = Self::client(client_id, &login, &target.place(doors), &*store, given.client_secret())?;
-                self.sign_in(doors, &login, way, client, json)?
+                self.sign_in(doors, &login, way, client, json, first.as_ref())?
             }
         };
         let kept = keep::keep(doors, &self, &target, &service, &*store, fresh)?;
@@ -218,7 +221,7 @@ impl Args {
             Ok(Way::Device)
         } else if self.gives_token() || service.is_token_only() {
             Ok(Way::Token)
-        } else if self.is_bare() && doors.ui.is_interactive() {
+        } else if self.is_bare() && doors.ui.is_interactive() && service.name != target::HERE {
             target::ask_way(doors, service)
         } else if service.quirks.device_first && service.table.client_secret.is_none() && !self.client_secret_stdin {
             Ok(Way::Device)
@@ -302,13 +305,31 @@ impl Args {
         login.federated(client, organization, &job, doors.http, doors.env.now(), warn)
     }
 
-    fn sign_in(&self, doors: &Doors<'_>, login: &Login<'_>, way: Way, client: Client, json: bool) -> Result<Fresh> {
+    /// `first` is the page that comes before the sign-in.
+    fn sign_in(
+        &self,
+        doors: &Doors<'_>,
+        login: &Login<'_>,
+        way: Way,
+        client: Client,
+        json: bool,
+        first: Option<&Url>,
+    ) -> Result<Fresh> {
         let device_offered = way == Way::Web && login.metadata.device_authorization_endpoint.is_some();
         let no_browser = self.no_browser || way == Way::Device;
         let mut sight = Sight::new(doors, json, no_browser, device_offered);
-        let person = &mut |notice: Notice<'_>| sight.notice(notice);
+        let person = &mut |notice: Notice<'_>| match (notice, first) {
+            (Notice::Visit { url, expires_at }, Some(first)) => {
+                sight.notice(Notice::Visit { url: &target::after(first, url), expires_at })
+            }
+            (notice, _) => sight.notice(notice),
+        };
         let now = || doors.env.now();
         if way == Way::Device {
+            if let Some(first) = first {
+                doors.ui.say("Open this address first, to make the owner of the new server:");
+                doors.ui.say(first.as_str());
+            }
             return login.device(client, self.timeout.map(Duration::from_secs), doors.http, &now, person);
         }
         login.web(client, redirect(login.service, self.port), self.limit(), doors.http, &now, person)

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::page::{Page, Text, sent_on};
-use super::session::{same_origin, set_cookie};
+use super::session::{local_path, same_origin, set_cookie};
 use crate::secret::Secret;
 use crate::server::audit::{self, Actor, Event};
 use crate::server::bridge::blocking;
@@ -23,6 +23,7 @@ use crate::server::{passphrase, people};
 #[derive(Deserialize)]
 pub(super) struct Link {
     token: Secret,
+    next: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -32,14 +33,15 @@ pub(super) struct Wanted {
     login: String,
     passphrase: Secret,
     again: Secret,
+    next: Option<String>,
 }
 
 pub(super) async fn show(State(server): State<Arc<Server>>, Query(link): Query<Link>) -> Answer<Response> {
     let is_good = blocking(&server, move |server| {
-        Ok(server.db.read(Reach::Server, |rows| is_good(rows, &link.token)).map(|good| good.then_some(link.token))?)
+        Ok(server.db.read(Reach::Server, |rows| is_good(rows, &link.token)).map(|good| good.then_some(link))?)
     });
     Ok(match is_good.await? {
-        Some(token) => form(&token, "", "", None).into_response(),
+        Some(link) => form(&link.token, local_path(link.next.as_deref()), "", "", None).into_response(),
         None => spent().into_response(),
     })
 }
@@ -51,12 +53,13 @@ fn spent() -> Page {
     )
 }
 
-fn form(token: &Secret, organization: &str, login: &str, problem: Option<&str>) -> Page {
+fn form(token: &Secret, next: &str, organization: &str, login: &str, problem: Option<&str>) -> Page {
     let problem = problem.map(|problem| format!("<p role=\"alert\">{}</p>", Text(problem))).unwrap_or_default();
     let body = format!(
         "<p>You make the organization and become its owner. Others join later.</p>\n{problem}\n\
          <form method=\"post\" action=\"/setup\">\n\
          <input type=\"hidden\" name=\"token\" value=\"{}\">\n\
+         <input type=\"hidden\" name=\"next\" value=\"{}\">\n\
          <label>Organization<input name=\"organization\" required maxlength=\"64\" value=\"{}\"></label>\n\
          <label>Your login<small>An e-mail address or a name</small>\
          <input name=\"login\" required maxlength=\"128\" autocomplete=\"username\" autocapitalize=\"none\" \
@@ -68,6 +71,7 @@ fn form(token: &Secret, organization: &str, login: &str, problem: Option<&str>) 
          autocomplete=\"new-password\"></label>\n\
          <button>Set up</button>\n</form>",
         Text(token.expose()),
+        Text(next),
         Text(organization),
         Text(login),
     );
@@ -84,6 +88,7 @@ pub(super) async fn submit(
     if let Err(page) = same_origin(&server, &headers) {
         return Ok(page.into_response());
     }
+    let next = local_path(wanted.next.as_deref()).to_owned();
     let login = people::login(&wanted.login);
     let organization = wanted.organization.trim().to_owned();
     let problem = if organization.is_empty() || organization.chars().count() > 64 {
@@ -96,7 +101,7 @@ pub(super) async fn submit(
         passphrase::check(&wanted.passphrase).err()
     };
     let (Some(login), None) = (login, problem) else {
-        return Ok(form(&wanted.token, &organization, &wanted.login, problem).into_response());
+        return Ok(form(&wanted.token, &next, &organization, &wanted.login, problem).into_response());
     };
     let _turn = server.stretching.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     let made = blocking(&server, move |server| {
@@ -118,7 +123,7 @@ pub(super) async fn submit(
         })
     });
     Ok(match made.await? {
-        Some(session) => sent_on("/", Some(set_cookie(&server, &session))),
+        Some(session) => sent_on(&next, Some(set_cookie(&server, &session))),
         None => spent().into_response(),
     })
 }

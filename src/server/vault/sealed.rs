@@ -207,35 +207,45 @@ impl OrgVault<'_> {
         Ok((!page_of.last.is_empty()).then_some(page_of))
     }
 
-    /// Seals the secrets of a credential anew, under a new data key, and puts them where new ones go; `false` where they
-    /// do not open.
-    pub(crate) fn seal_anew(&self, id: &str) -> Result<bool, VaultError> {
-        let has_keys = "SELECT 1 FROM data_keys WHERE org = $1 AND credential = $2";
-        let found = self.db.read(&self.scope, |rows| -> Result<_, VaultError> {
-            Ok((self.row(rows, id)?, rows.first(has_keys, values![self.scope.id(), id])?.is_some()))
-        })?;
-        let (Some(stored), has_keys) = found else { return Ok(true) };
-        if !has_keys && stored.metadata.secret_names.is_empty() {
-            return Ok(true);
-        }
-        let opened = match self.unsealed(&stored.metadata) {
-            Err(VaultError::DoesNotOpen { .. }) => return Ok(false),
-            // Whoever has stored new secrets meanwhile has sealed them anew already.
-            Err(VaultError::Changed { .. }) => return Ok(true),
-            opened => opened?,
-        };
-        let parcel = self.sealed(&stored.metadata, &opened.secrets)?;
-        let put = self.db.write(&self.scope, |rows| -> Result<(), VaultError> {
-            self.hold(rows, id)?;
-            match self.row(rows, id)? {
-                Some(now) => self.put_in(rows, &now.metadata, parcel),
-                None => Ok(()),
+    /// Seals the secrets of credentials anew, each under a new data key, and puts them where new ones go. All of them
+    /// count at once, with what `note` does.
+    pub(crate) fn seal_anew(
+        &self,
+        ids: &[String],
+        note: impl FnOnce(&mut dyn Rows) -> Result<(), VaultError>,
+    ) -> Result<Anew, VaultError> {
+        let mut anew = Anew::default();
+        let mut parcels = Vec::new();
+        for id in ids {
+            let Some(stored) = self.by_id(id)? else { continue };
+            match self.unsealed(&stored.metadata) {
+                Err(VaultError::DoesNotOpen { .. }) => anew.closed += 1,
+                // Whoever has stored new secrets meanwhile has sealed them anew already.
+                Err(VaultError::Changed { .. }) => anew.done += 1,
+                opened => parcels.push((id, self.sealed(&stored.metadata, &opened?.secrets)?)),
             }
-        });
-        self.clear(id);
-        match put {
-            Err(VaultError::Changed { .. }) => Ok(true),
-            put => put.map(|()| true),
         }
+        self.db.write(&self.scope, |rows| -> Result<(), VaultError> {
+            for (id, parcel) in parcels {
+                self.hold(rows, id)?;
+                let Some(stored) = self.row(rows, id)? else { continue };
+                match self.put_in(rows, &stored.metadata, parcel) {
+                    Ok(()) | Err(VaultError::Changed { .. }) => anew.done += 1,
+                    Err(failure) => return Err(failure),
+                }
+            }
+            note(rows)
+        })?;
+        self.clear_all(ids);
+        Ok(anew)
     }
+}
+
+/// What came of sealing anew.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Anew {
+    /// So many are sealed anew.
+    pub(crate) done: u64,
+    /// So many do not open, and stay as they are.
+    pub(crate) closed: u64,
 }

@@ -204,6 +204,36 @@ fn a_key_in_the_environment_is_enough() {
     assert_eq!(list(&stage).len(), 1);
     let refused = stage.run(&["credentials", "show", "db", "--reveal", "A", "--yes"]).ends(5);
     assert!(refused.stderr().contains("secrets.read"), "{refused}");
+    // What the command line gives wins over the surroundings.
+    let other = self::key(&served, &["credentials.read", "secrets.read"]);
+    let revealed = ["--api-key", "-", "credentials", "show", "db", "--reveal", "A", "--yes"];
+    stage.run_with(&revealed, format!("{other}\n").as_bytes()).ends(0);
     stage.set("LANYARD_TOKEN", "lny_pat_nonsense");
     stage.run(&["credentials", "list"]).ends(4);
+    let file = stage.home().join("key");
+    std::fs::write(&file, &other).unwrap();
+    let listed = stage.run(&["credentials", "list", "--api-key", &format!("@{}", file.display())]).ends(0);
+    assert!(listed.stdout().contains("db"), "{listed}");
+    let which = stage.run(&["which", "--json", "--api-key", &other]).ends(0);
+    assert!(which.stdout().contains("\"--api-key\"") && !which.stdout().contains(&other), "{which}");
+    let out = stage.run(&["auth", "logout", "--api-key", &other]).ends(1);
+    assert!(out.stderr().contains("without --api-key"), "{out}");
+}
+
+#[test]
+fn a_job_that_knows_no_profile_works_with_a_key_and_an_address() {
+    let served = Served::new(&[]);
+    let owner = served.client();
+    store_env(&owner, "db", "A", "LNYCANARYvalue");
+    let mut job = Stage::new();
+    job.set("LANYARD_ENDPOINT", &served.url);
+    let key = key(&served, &["credentials.read", "secrets.read"]);
+    let shown =
+        job.run_with(&["--api-key=-", "run", "--credential", "db", "--", "sh", "-c", "test -n \"$A\""], key.as_bytes());
+    shown.ends(0);
+    job.set("LANYARD_TOKEN", &key);
+    assert_eq!(list(&job).len(), 1);
+    // Another service's token goes nowhere near a server's vault.
+    job.set("LANYARD_TOKEN", "some-other-token");
+    assert_eq!(list(&job).len(), 0);
 }

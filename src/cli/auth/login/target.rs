@@ -8,10 +8,16 @@ use crate::cli::{Doors, active};
 use crate::config::{self, Config, Overrides, Profile, ServiceTable, Source};
 use crate::error::{Code, Failure, Result};
 use crate::http::{self, BadUrl, Url};
+use crate::secret::Choice;
 
 use super::{Args, Way};
 
+#[cfg(all(unix, feature = "server"))]
+mod here;
 mod server;
+
+/// The service that the server of this machine is.
+pub(super) const HERE: &str = "this-machine";
 
 /// Where a sign-in goes.
 pub(super) struct Target {
@@ -80,11 +86,11 @@ pub(super) fn choose(args: &Args, doors: &Doors<'_>, config: &Config) -> Result<
     let may_ask = doors.ui.is_interactive() && args.is_bare();
     let (service_name, new_service) = match (&args.service, &args.issuer, &profile.service) {
         (Some(address), _, _) if address.contains("://") => server::find(doors, config, address, args)?,
-        (Some(name), _, _) => (name.clone(), None),
+        (Some(name), _, _) => named(doors, config, args, name)?,
         (None, Some(issuer), _) => of_issuer(config, issuer, args.client_id.as_deref())?,
         (None, None, Some(service)) if profile_named || !may_ask => (service.value.clone(), None),
         (None, None, service) if may_ask => {
-            ask_service(doors, config, service.as_ref().map(|service| service.value.as_str()))?
+            ask_service(doors, config, args, service.as_ref().map(|service| service.value.as_str()))?
         }
         (None, None, _) => return Err(TargetError::NoService.into()),
     };
@@ -156,22 +162,53 @@ fn free_service_name(config: &Config, issuer: &Url) -> String {
 }
 
 /// Lets the person choose; the service that is in use comes first.
-fn ask_service(doors: &Doors<'_>, config: &Config, in_use: Option<&str>) -> Result<(String, Option<ServiceTable>)> {
+fn ask_service(
+    doors: &Doors<'_>,
+    config: &Config,
+    args: &Args,
+    in_use: Option<&str>,
+) -> Result<(String, Option<ServiceTable>)> {
     let mut names = service::names(config);
+    if cfg!(all(unix, feature = "server")) && !names.iter().any(|name| name == HERE) {
+        // Who knows no other service has this one at least.
+        let place = if config.profiles.is_empty() { 0 } else { names.len() };
+        names.insert(place, HERE.to_owned());
+    }
     names.sort_by_key(|name| Some(name.as_str()) != in_use);
     let mut items: Vec<String> = names.iter().map(|name| explain(config, name)).collect();
     items.push("Another OpenID Connect or OAuth 2.0 issuer: you give its address and a client id".into());
     let chosen = doors.ui.choose("Where do you want to sign in?", &items, "--service NAME or --issuer URL")?;
     if let Some(name) = names.get(chosen) {
-        return Ok((name.clone(), None));
+        return named(doors, config, args, name);
     }
     let issuer = doors.ui.input("Address of the issuer (https://…)", None, "--issuer URL")?;
     let client_id = doors.ui.input("Client id registered there for command-line sign-in", None, "--client-id ID")?;
     of_issuer(config, &issuer, Some(&client_id))
 }
 
+/// The service of that name.
+fn named(doors: &Doors<'_>, config: &Config, args: &Args, name: &str) -> Result<(String, Option<ServiceTable>)> {
+    #[cfg(all(unix, feature = "server"))]
+    if name == HERE {
+        return here::find(doors, config, args);
+    }
+    let _ = (doors, config, args);
+    Ok((name.to_owned(), None))
+}
+
+/// A page with the one that comes after it.
+pub(super) fn after(first: &Url, then: &Url) -> Url {
+    let mut url = first.clone();
+    let next = then.query().map_or_else(|| then.path().to_owned(), |query| format!("{}?{query}", then.path()));
+    url.query_pairs_mut().append_pair("next", &next);
+    url
+}
+
 /// One line that helps to choose a service.
 fn explain(config: &Config, name: &str) -> String {
+    if name == HERE {
+        return "This machine: a lanyard server of your own, started here; it needs nothing else".into();
+    }
     let own = config.services.get(name);
     match presets::find(own.and_then(|table| table.preset.as_deref()).unwrap_or(name)) {
         Some(preset) if preset.name == name => format!("{}: {}", preset.title, preset.about),
@@ -215,6 +252,17 @@ impl Target {
             }
             None => Ok(service::find(config, &self.service_name)?),
         }
+    }
+
+    /// Sees to it that the service answers, where that is up to this machine. Returns the page that comes before the
+    /// first sign-in, if one does.
+    pub(super) fn ready(&self, doors: &Doors<'_>, choice: Choice) -> Result<Option<Url>> {
+        #[cfg(all(unix, feature = "server"))]
+        if self.service_name == HERE {
+            return here::ready(doors, choice);
+        }
+        let _ = (doors, choice);
+        Ok(None)
     }
 
     /// The place of the profile's session.

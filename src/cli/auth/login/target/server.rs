@@ -46,13 +46,17 @@ pub(super) fn find(
     if told.is_none_or(|told| told[LANYARD_API].as_i64().is_none()) {
         return of_issuer(config, address, args.client_id.as_deref());
     }
-    let table = ServiceTable {
+    Ok((free_service_name(config, &url), Some(table(issuer, args.client_id.as_deref()))))
+}
+
+/// The service that a lanyard server is.
+pub(super) fn table(issuer: &str, client_id: Option<&str>) -> ServiceTable {
+    ServiceTable {
         issuer: Some(issuer.to_owned()),
-        client_id: Some(args.client_id.clone().unwrap_or_else(|| CLIENT.into())),
+        client_id: Some(client_id.unwrap_or(CLIENT).to_owned()),
         scopes: Some(SCOPES.map(str::to_owned).to_vec()),
         endpoint: Some(issuer.to_owned()),
         vault: Some(true),
         ..ServiceTable::default()
-    };
-    Ok((free_service_name(config, &url), Some(table)))
+    }
 }
