@@ -35,7 +35,6 @@ impl Client {
 
     /// A client of a server that stands beside this one: no proxy is on the way, and with authorities of one's own, in
     /// PEM, no other counts.
-    #[cfg(feature = "server")]
     pub fn near(authorities: Option<String>) -> Self {
         Self { near: Some(Near { authorities }), ..Self::default() }
     }
