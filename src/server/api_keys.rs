@@ -94,17 +94,18 @@ pub(crate) fn all(server: &Server, caller: &Caller) -> Answer<Vec<Shown>> {
 pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<Made> {
     let name = wanted.name.trim().to_owned();
     if name.is_empty() || name.chars().count() > NAME || name.chars().any(char::is_control) {
-        return Err(Problem::invalid(format!("a key needs a name of at most {NAME} characters")));
+        return Err(Problem::invalid(format!("a key needs a name of at most {NAME} characters")).about("name"));
     }
     let days = wanted.days.unwrap_or(USUAL);
     if !(1..=LONGEST).contains(&days) {
-        return Err(Problem::invalid(format!("a key lives from 1 to {LONGEST} days")));
+        return Err(Problem::invalid(format!("a key lives from 1 to {LONGEST} days")).about("days"));
     }
     let permissions = Permissions::parse(&wanted.permissions.join(" "));
     let permissions = permissions.filter(|permissions| !permissions.is_empty());
-    let permissions = permissions.ok_or_else(|| Problem::invalid("a key needs permissions that there are"))?;
+    let none = || Problem::invalid("a key needs permissions that there are").about("permissions");
+    let permissions = permissions.ok_or_else(none)?;
     if !permissions.within(&caller.most()) {
-        return Err(Problem::forbidden("a permission that the key is to have"));
+        return Err(Problem::forbidden("a permission that the key is to have").about("permissions"));
     }
     let grant = Grant {
         scope: caller.scope.clone(),

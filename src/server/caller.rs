@@ -30,6 +30,8 @@ pub(crate) enum Access {
     Page,
     /// A page of an organization: a session of a member whose role has this permission, and a form of that session.
     Inside(Permission),
+    /// The same where the permission in some project is enough: the handler asks in which, by [`Caller::must`].
+    InsideProject(Permission),
     /// A page of whoever is signed in, and a form of that session.
     Personal,
     /// Any token that counts.
@@ -45,7 +47,7 @@ impl Access {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Anyone => "anyone",
-            Self::Page | Self::Inside(_) | Self::Personal => "page",
+            Self::Page | Self::Inside(_) | Self::InsideProject(_) | Self::Personal => "page",
             Self::Token => "token",
             Self::Permission(permission) | Self::InProject(permission) => permission.word(),
         }
@@ -151,8 +153,9 @@ pub(crate) async fn admit(
 ) -> Response {
     let needed = match access {
         Access::Anyone | Access::Page => return next.run(request).await,
-        Access::Inside(permission) => return inside::admit(&server, Some(permission), request, next).await,
-        Access::Personal => return inside::admit(&server, None, request, next).await,
+        Access::Inside(_) | Access::InsideProject(_) | Access::Personal => {
+            return inside::admit(&server, access, request, next).await;
+        }
         Access::Token => None,
         Access::Permission(_) | Access::InProject(_) => Some(access),
     };

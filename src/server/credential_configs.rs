@@ -24,7 +24,7 @@ mod secrets;
 mod values;
 mod verify;
 
-pub(crate) use verify::{asked, is_telling};
+pub(crate) use verify::{is_telling, verified};
 
 /// So many come on a page unless fewer are asked for, and never more.
 const USUAL: i64 = 50;
@@ -67,7 +67,7 @@ fn stored(vault: &OrgVault<'_>, id: &str) -> Answer<Stored> {
 }
 
 /// The vault of a caller, and the credential of that identifier, to which they may do this.
-fn permitted<'s>(
+pub(crate) fn permitted<'s>(
     server: &'s Server,
     caller: &Caller,
     id: &str,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
-use super::db::values;
+use super::db::{DbError, OrgScope, Row, Rows, values};
 use super::paging::{Asked, Part};
 use super::permission::{Permission, Role};
 use super::problem::{Answer, Problem};
@@ -55,6 +55,7 @@ pub(crate) struct Made {
     id: String,
     note: String,
     created: DateTime<Utc>,
+    pub(crate) role: Role,
     pub(crate) expires: DateTime<Utc>,
     pub(crate) link: Secret,
 }
@@ -74,7 +75,8 @@ pub(crate) struct Open {
 pub(crate) fn invite(server: &Server, caller: &Caller, role: Role, note: &str) -> Answer<Made> {
     let note = note.trim().to_owned();
     if note.chars().count() > NOTE || note.chars().any(crate::text::is_unprintable) {
-        return Err(Problem::invalid(format!("a note has at most {NOTE} characters, in one line")));
+        let problem = Problem::invalid(format!("a note has at most {NOTE} characters, in one line"));
+        return Err(problem.about("note"));
     }
     let minted = token::mint(Kind::Invitation)?;
     let (created, expires) = (now(), now() + LIFE);
@@ -99,29 +101,41 @@ pub(crate) fn invite(server: &Server, caller: &Caller, role: Role, note: &str) -
         Ok(())
     })?;
     let link = Secret::new([server.address("/invite?token=").as_str(), minted.token.expose()].concat());
-    Ok(Made { id: minted.id, note, created, expires, link })
+    Ok(Made { id: minted.id, note, created, role, expires, link })
+}
+
+macro_rules! open {
+    () => {
+        "SELECT member_invitations.id, role, note, people.login, member_invitations.created, expires \
+         FROM member_invitations JOIN people ON people.id = member_invitations.inviter \
+         WHERE org = $1 AND spent IS NULL AND expires > $2 AND "
+    };
+}
+
+impl Open {
+    fn read(mut row: Row) -> Result<Self, DbError> {
+        let time = DateTime::from_timestamp_millis;
+        let (created, expires) = (time(row.int(4)?), time(row.int(5)?));
+        let (id, role, note, inviter) = (row.text(0)?, row.text(1)?, row.text(2)?, row.text(3)?);
+        Ok(Self { id, role, note, inviter, created, expires })
+    }
 }
 
 /// One page of those that may still be accepted.
 pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Part<Open>> {
     let page = asked.page(&server.keys, &caller.scope, "invitations")?;
     server.tell(&caller.scope, &caller.actor, &Event::done("invitation.list", ""))?;
-    let open = "SELECT member_invitations.id, role, note, people.login, member_invitations.created, expires \
-                FROM member_invitations JOIN people ON people.id = member_invitations.inviter \
-                WHERE org = $1 AND member_invitations.id > $2 AND spent IS NULL AND expires > $3 \
-                ORDER BY member_invitations.id LIMIT $4";
-    let at = now().timestamp_millis();
-    let found = server
-        .db
-        .read(&caller.scope, |rows| rows.query(open, values![caller.scope.id(), &page.after, at, page.limit()]))?;
-    let time = DateTime::from_timestamp_millis;
-    let mut items = Vec::new();
-    for mut row in found {
-        let (created, expires) = (time(row.int(4)?), time(row.int(5)?));
-        let (id, role, note, inviter) = (row.text(0)?, row.text(1)?, row.text(2)?, row.text(3)?);
-        items.push(Open { id, role, note, inviter, created, expires });
-    }
-    page.cut(items, |open| &open.id)
+    let all = concat!(open!(), "member_invitations.id > $3 ORDER BY member_invitations.id LIMIT $4");
+    let bound = values![caller.scope.id(), now().timestamp_millis(), &page.after, page.limit()];
+    let found = server.db.read(&caller.scope, |rows| rows.query(all, bound))?;
+    page.cut(found.into_iter().map(Open::read).collect::<Result<Vec<_>, _>>()?, |open| &open.id)
+}
+
+/// The invitation of an identifier, if it may still be accepted.
+pub(crate) fn one(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Answer<Open> {
+    let one = concat!(open!(), "member_invitations.id = $3");
+    let found = rows.first(one, values![scope.id(), now().timestamp_millis(), id])?;
+    Ok(Open::read(found.ok_or_else(Problem::not_found)?)?)
 }
 
 /// Takes back an invitation that nobody has accepted.

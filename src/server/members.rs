@@ -15,7 +15,7 @@ use super::caller::{Access, Caller};
 use super::db::{DbError, OrgScope, Row, Rows, values};
 use super::paging::{Asked, Part};
 use super::permission::{Permission, Role};
-use super::problem::Answer;
+use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::state::{Server, now};
 use super::team::{alone, keep_an_owner, member, role};
@@ -58,6 +58,19 @@ pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Pa
         .read(&caller.scope, |rows| rows.query(&all, values![caller.scope.id(), &page.after, page.limit()]))?;
     let read = found.into_iter().map(Shown::read).collect::<Result<Vec<_>, _>>()?;
     page.cut(read, |member| &member.id)
+}
+
+/// The member of an identifier; somebody who is none is not there.
+pub(crate) fn one(rows: &mut dyn Rows, scope: &OrgScope, person: &str) -> Answer<Shown> {
+    let one = format!("{COLUMNS} AND members.person = $2");
+    Ok(Shown::read(rows.first(&one, values![scope.id(), person])?.ok_or_else(Problem::not_found)?)?)
+}
+
+/// The identifier of the member of a login.
+pub(crate) fn of_login(rows: &mut dyn Rows, scope: &OrgScope, login: &str) -> Result<Option<String>, DbError> {
+    let member = "SELECT p.id FROM people p JOIN members m ON m.person = p.id WHERE m.org = $1 AND p.login = $2";
+    let found = rows.first(member, values![scope.id(), &login.trim().to_ascii_lowercase()])?;
+    found.map(|mut row| row.text(0)).transpose()
 }
 
 /// Makes a member what they are to be.

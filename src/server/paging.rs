@@ -51,6 +51,11 @@ pub(crate) struct Paging<'p> {
 }
 
 impl Asked {
+    /// As many as usual, after a cursor.
+    pub(crate) fn after(cursor: Option<String>) -> Self {
+        Self { limit: None, cursor }
+    }
+
     /// The page that is asked for.
     pub(crate) fn page<'p>(&self, keys: &'p Keys, scope: &'p OrgScope, list: &str) -> Answer<Paging<'p>> {
         let limit = self.limit.unwrap_or(USUAL);

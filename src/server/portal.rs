@@ -8,18 +8,27 @@ use axum::http::Method;
 use super::caller::Access;
 use super::routes::Route;
 
+mod audit;
 mod credentials;
+mod fields;
 mod half;
 mod home;
 pub(crate) mod inside;
+mod invitations;
 mod keys;
+mod members;
 mod own;
 pub(crate) mod page;
+mod projects;
+mod question;
 mod second_factor;
 mod session;
 mod set_up;
 mod shell;
 mod sign_in;
+mod table;
+mod trust;
+mod workspaces;
 
 pub(crate) use session::{SignedIn, Visitor, same_origin, set_cookie, sign_in_first};
 
@@ -35,5 +44,19 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new(Method::GET, second_factor::PATH, Access::Page, second_factor::show),
         Route::new(Method::POST, second_factor::PATH, Access::Page, second_factor::submit),
     ];
-    [ways_in, own::routes(), credentials::routes(), keys::routes()].into_iter().flatten().collect()
+    [
+        ways_in,
+        own::routes(),
+        credentials::routes(),
+        projects::routes(),
+        workspaces::routes(),
+        members::routes(),
+        invitations::routes(),
+        keys::routes(),
+        trust::routes(),
+        audit::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -19,6 +19,8 @@ pub(crate) struct Problem {
     /// The last part of the type, which never changes.
     kind: &'static str,
     detail: String,
+    /// The input of a form that it is about, where it is about one.
+    field: Option<String>,
     more: Map<String, Value>,
     headers: Vec<(HeaderName, String)>,
 }
@@ -29,7 +31,7 @@ pub(crate) type Answer<T> = Result<T, Problem>;
 impl Problem {
     /// A problem of that status and type.
     pub(crate) fn new(status: StatusCode, kind: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, kind, detail: detail.into(), more: Map::new(), headers: Vec::new() }
+        Self { status, kind, detail: detail.into(), field: None, more: Map::new(), headers: Vec::new() }
     }
 
     /// The request is not of the form it should be.
@@ -44,7 +46,7 @@ impl Problem {
 
     /// What is named as a project is none of the organization's.
     pub(crate) fn no_project() -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "no-project", "there is no project of that name")
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "no-project", "there is no project of that name").about("project")
     }
 
     /// There is no such thing, or it is another organization's: nobody learns which.
@@ -97,6 +99,17 @@ impl Problem {
         self
     }
 
+    /// The same of one input.
+    pub(crate) fn about(mut self, field: impl Into<String>) -> Self {
+        self.field = Some(field.into());
+        self
+    }
+
+    /// The input that it is about.
+    pub(crate) fn field(&self) -> Option<&str> {
+        self.field.as_deref()
+    }
+
     /// Why, in words without a full stop.
     pub(crate) fn detail(&self) -> &str {
         &self.detail
@@ -134,7 +147,7 @@ impl IntoResponse for Problem {
 impl From<DbError> for Problem {
     fn from(failure: DbError) -> Self {
         match failure {
-            DbError::Taken => Self::new(StatusCode::CONFLICT, "name-taken", "the name is taken"),
+            DbError::Taken => Self::new(StatusCode::CONFLICT, "name-taken", "the name is taken").about("name"),
             DbError::Shape => Self::internal(&failure),
             _ => {
                 tracing::error!(%failure, "the database");
@@ -184,7 +197,13 @@ impl From<getrandom::Error> for Problem {
 
 impl From<FieldError> for Problem {
     fn from(failure: FieldError) -> Self {
-        Self::invalid(failure.to_string())
+        let problem = Self::invalid(failure.to_string());
+        match failure {
+            FieldError::Missing { field, .. } | FieldError::Malformed { field, .. } => {
+                problem.about(format!("f-{field}"))
+            }
+            _ => problem,
+        }
     }
 }
 
@@ -199,7 +218,8 @@ impl From<VaultError> for Problem {
         match &failure {
             VaultError::Unknown { .. } => Self::not_found(),
             VaultError::Taken { .. } => {
-                Self::new(StatusCode::CONFLICT, "name-taken", "there is a credential of that name already")
+                let detail = "there is a credential of that name already";
+                Self::new(StatusCode::CONFLICT, "name-taken", detail).about("name")
             }
             VaultError::Changed { .. } => Self::changed(),
             VaultError::InUse { users, .. } => {
@@ -208,7 +228,8 @@ impl From<VaultError> for Problem {
             }
             VaultError::NoProject => Self::no_project(),
             VaultError::BadName => {
-                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-name", "this cannot be the name of a credential")
+                let detail = "this cannot be the name of a credential";
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-name", detail).about("name")
             }
             VaultError::DoesNotOpen { .. } => {
                 tracing::error!(%failure, "integrity");

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ pub(crate) fn routes() -> Vec<Route> {
 pub(crate) struct Project {
     pub(crate) id: String,
     pub(crate) name: String,
-    pub(crate) created: i64,
+    created: i64,
     pub(crate) revision: i64,
 }
 
@@ -53,8 +53,13 @@ impl Project {
         Ok(Self { id: row.text(0)?, name: row.text(1)?, created: row.int(2)?, revision: row.int(3)? })
     }
 
+    /// When it was made.
+    pub(crate) fn created(&self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_millis(self.created)
+    }
+
     fn json(&self) -> Value {
-        json!({ "id": self.id, "name": self.name, "created": DateTime::from_timestamp_millis(self.created) })
+        json!({ "id": self.id, "name": self.name, "created": self.created() })
     }
 
     fn answer(&self, status: StatusCode) -> Response {
@@ -90,6 +95,12 @@ pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Project>
     let project = server.db.read(&caller.scope, |rows| find(rows, &caller.scope, id))?;
     server.tell(&caller.scope, &caller.actor, &Event::done("project.show", &project.id))?;
     Ok(project)
+}
+
+/// The names of the first two hundred, for a choice.
+pub(crate) fn names(rows: &mut dyn Rows, scope: &OrgScope) -> Result<Vec<String>, DbError> {
+    let names = "SELECT name FROM projects WHERE org = $1 ORDER BY name LIMIT 200";
+    rows.query(names, values![scope.id()])?.into_iter().map(|mut row| row.text(0)).collect()
 }
 
 /// Makes a project.

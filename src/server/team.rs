@@ -61,7 +61,7 @@ impl Caller {
 
 fn more(role: Role) -> Problem {
     let detail = format!("the role {} is more than you may give or take with this token", role.word());
-    Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).about("role")
 }
 
 /// Refuses to leave an organization without an owner.
@@ -71,13 +71,13 @@ pub(crate) fn keep_an_owner(rows: &mut dyn Rows, scope: &OrgScope, person: &str)
         return Ok(());
     }
     let detail = "an organization has one owner at least: make somebody else an owner first";
-    Err(Problem::new(StatusCode::CONFLICT, "last-owner", detail))
+    Err(Problem::new(StatusCode::CONFLICT, "last-owner", detail).about("role"))
 }
 
 /// The role of a word.
 pub(crate) fn role(word: &str) -> Answer<Role> {
     let known = Role::from_word(word);
-    known.ok_or_else(|| Problem::invalid("a role is one of owner, admin, member and reader"))
+    known.ok_or_else(|| Problem::invalid("a role is one of owner, admin, member and reader").about("role"))
 }
 
 /// What a member is; somebody who is none is not there.
@@ -94,7 +94,7 @@ pub(crate) fn name(typed: &str) -> Answer<String> {
         return Ok(name.to_owned());
     }
     let detail = format!("a name has letters, digits and . _ - and at most {NAME} characters");
-    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-name", detail))
+    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-name", detail).about("name"))
 }
 
 #[cfg(test)]

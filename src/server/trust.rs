@@ -33,7 +33,7 @@ mod pattern;
 mod rule;
 
 pub(crate) use issuers::Issuers;
-pub(crate) use rule::{Mode, Rule, Written};
+pub(crate) use rule::{GRANTED, Mode, Rule, Written};
 
 /// So many rules an organization has at most: each is tried for each job.
 const MOST: usize = 200;
@@ -140,10 +140,14 @@ pub(crate) fn all(server: &Server, caller: &Caller) -> Answer<Vec<Rule>> {
     Ok(server.db.read(&caller.scope, |rows| Rule::all(rows, &caller.scope))?)
 }
 
-/// One rule.
+/// The rule of an identifier; another organization's is not there.
+pub(crate) fn find(server: &Server, caller: &Caller, id: &str) -> Answer<Rule> {
+    server.db.read(&caller.scope, |rows| Rule::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)
+}
+
+/// One rule, as it is looked at.
 pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Rule> {
-    let rule =
-        server.db.read(&caller.scope, |rows| Rule::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)?;
+    let rule = find(server, caller, id)?;
     server.tell(&caller.scope, &caller.actor, &Event::done("trust-rule.read", &rule.id))?;
     Ok(rule)
 }
@@ -152,13 +156,13 @@ pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Rule> {
 fn within(rule: &Rule, caller: &Caller) -> Answer<()> {
     caller.needs(Permission::TrustManage)?;
     let has_all = rule.permissions.within(&caller.permissions);
-    if has_all { Ok(()) } else { Err(Problem::forbidden("a permission that the rule is to give")) }
+    if has_all { Ok(()) } else { Err(Problem::forbidden("a permission that the rule is to give").about("permissions")) }
 }
 
 /// Writes a new rule down.
 pub(crate) fn make(server: &Server, caller: &Caller, written: Written) -> Answer<Rule> {
     let id = id::new("rule", now())?;
-    let rule = written.rule(&id, server.issuer(), &caller.person.id, now()).map_err(Problem::invalid)?;
+    let rule = written.rule(&id, server.issuer(), &caller.person.id, now())?;
     let words = rule.permissions.words();
     let event = Event { detail: &words, ..Event::done("trust-rule.create", &id) };
     alone(server, caller, &event, |rows, caller| {
@@ -186,6 +190,21 @@ pub(crate) struct Amendment {
     mode: Option<Mode>,
 }
 
+impl From<Written> for Amendment {
+    fn from(written: Written) -> Self {
+        Self {
+            name: Some(written.name),
+            issuer: Some(written.issuer),
+            audience: written.audience,
+            subject: Some(written.subject),
+            claims: Some(written.claims),
+            permissions: Some(written.permissions),
+            lifetime: written.lifetime,
+            mode: written.mode,
+        }
+    }
+}
+
 /// Changes a rule, if it is still as it was seen. Who came in under what it said before comes in again, if it still lets
 /// them.
 pub(crate) fn change(
@@ -195,8 +214,7 @@ pub(crate) fn change(
     change: Amendment,
     seen: Option<&str>,
 ) -> Answer<Rule> {
-    let before =
-        server.db.read(&caller.scope, |rows| Rule::one(rows, &caller.scope, id))?.ok_or_else(Problem::not_found)?;
+    let before = find(server, caller, id)?;
     if seen.is_some_and(|seen| seen != "*" && seen != before.revision.to_string()) {
         return Err(Problem::changed());
     }
@@ -211,7 +229,7 @@ pub(crate) fn change(
         lifetime: change.lifetime.or(was.lifetime),
         mode: change.mode.or(was.mode),
     };
-    let mut rule = written.rule(&before.id, server.issuer(), &caller.person.id, now()).map_err(Problem::invalid)?;
+    let mut rule = written.rule(&before.id, server.issuer(), &caller.person.id, now())?;
     rule.created = before.created;
     rule.revision = before.revision + 1;
     let words = rule.permissions.words();

@@ -25,8 +25,8 @@ use crate::vault::id;
 
 mod rows;
 
-pub(crate) use rows::Workspace;
-use rows::{all, attach, find};
+pub(crate) use rows::{Workspace, find};
+use rows::{all, attach};
 
 const ALL: &str = "/workspaces";
 const ONE: &str = "/workspaces/{id}";

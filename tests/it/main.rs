@@ -122,6 +122,7 @@ mod server {
     mod pages;
     mod places;
     mod portal;
+    mod portal_places;
     mod portal_seen;
     mod postgres;
     mod reach;

@@ -18,6 +18,7 @@ use crate::server::bridge::blocking;
 use crate::server::caller::{Access, Caller};
 use crate::server::db::{DbError, OrgScope, Rows, Value, values};
 use crate::server::keys::Keys;
+use crate::server::members;
 use crate::server::paging;
 use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
@@ -98,9 +99,7 @@ impl Asked {
 
 /// The identifier of a member of that login; anything else stands for itself.
 fn person(rows: &mut dyn Rows, scope: &OrgScope, named: &str) -> Result<String, DbError> {
-    let member = "SELECT p.id FROM people p JOIN members m ON m.person = p.id WHERE m.org = $1 AND p.login = $2";
-    let found = rows.first(member, values![scope.id(), &named.to_ascii_lowercase()])?;
-    Ok(found.map(|mut row| row.text(0)).transpose()?.unwrap_or_else(|| named.to_owned()))
+    Ok(members::of_login(rows, scope, named)?.unwrap_or_else(|| named.to_owned()))
 }
 
 /// The login of somebody who acted in an organization.

@@ -25,16 +25,16 @@ pub(super) async fn ask(
     Path(id): Path<String>,
 ) -> Answer<Json<Value>> {
     let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
-    blocking(&server, move |server| {
-        let (vault, stored) = permitted(server, &caller, &id, Permission::CredentialsVerify)?;
-        let metadata = stored.metadata;
-        if reaches_out(&vault, &metadata)? {
-            caller.must(server, Permission::CredentialsVerify, None)?;
-        }
-        let verdict = asked(server, &vault, &metadata)?;
-        Ok(Json(told(&verdict)))
-    })
-    .await
+    blocking(&server, move |server| Ok(Json(told(&verified(server, &caller, &id)?)))).await
+}
+
+/// Asks the provider about the credential of an identifier, for whoever may have it asked, and notes what it says.
+pub(crate) fn verified(server: &Server, caller: &Caller, id: &str) -> Answer<Verdict> {
+    let (vault, stored) = permitted(server, caller, id, Permission::CredentialsVerify)?;
+    if reaches_out(&vault, &stored.metadata)? {
+        caller.must(server, Permission::CredentialsVerify, None)?;
+    }
+    asked(server, &vault, &stored.metadata)
 }
 
 /// Whether a project's credential is used through one of the organization: then that one is used as well, and whoever
@@ -54,7 +54,7 @@ fn reaches_out(vault: &OrgVault<'_>, metadata: &Metadata) -> Answer<bool> {
 }
 
 /// Asks the provider about a credential, and notes what it says.
-pub(crate) fn asked(server: &Server, vault: &OrgVault<'_>, metadata: &Metadata) -> Answer<Verdict> {
+fn asked(server: &Server, vault: &OrgVault<'_>, metadata: &Metadata) -> Answer<Verdict> {
     if metadata.secret_names.is_empty() {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         return Err(Problem::new(status, "no-secrets", "no secrets are stored for this credential"));

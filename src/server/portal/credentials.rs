@@ -1,7 +1,6 @@
 //! The credentials of an organization: the list of them, and where each of the other pages is.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
@@ -10,9 +9,11 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
+use super::fields::{Input, choice};
 use super::inside::Inside;
 use super::page::{Page, Text};
-use super::shell::{Place, mark, status, time};
+use super::shell::{One, Place, mark, said, status, time};
+use super::table::{Table, address, nothing, pages};
 use crate::credential::Status;
 use crate::provider::PROVIDERS;
 use crate::server::audit::Event;
@@ -21,6 +22,7 @@ use crate::server::caller::Access;
 use crate::server::credential_configs::cursor;
 use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
+use crate::server::projects;
 use crate::server::routes::Route;
 use crate::server::state::{Server, now};
 use crate::server::vault::{Narrowed, OrgVault, Stored};
@@ -38,8 +40,9 @@ const PAGE: usize = 50;
 const WARNED: i64 = 20;
 
 pub(super) fn routes() -> Vec<Route> {
-    let (read, write) = (Access::Inside(Permission::CredentialsRead), Access::Inside(Permission::CredentialsWrite));
-    let verify = Access::Inside(Permission::CredentialsVerify);
+    let (read, write) =
+        (Access::Inside(Permission::CredentialsRead), Access::InsideProject(Permission::CredentialsWrite));
+    let verify = Access::InsideProject(Permission::CredentialsVerify);
     let (get, post) = (Method::GET, Method::POST);
     vec![
         Route::new(get.clone(), "/portal/{org}/credentials", read, list),
@@ -56,12 +59,6 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// The organization and the credential of a path.
-#[derive(Deserialize)]
-struct One {
-    id: String,
-}
-
 /// What a list is asked for.
 #[derive(Deserialize, Default)]
 struct Asked {
@@ -69,8 +66,15 @@ struct Asked {
     kind: String,
     #[serde(default)]
     q: String,
+    /// The name of a project.
+    #[serde(default)]
+    project: String,
     after: Option<String>,
+    /// What was just done, in one of a few words.
+    done: Option<String>,
 }
+
+const DONE: &[(&str, &str)] = &[("deleted", "The credential is deleted, and its secrets with it.")];
 
 fn vault<'s>(server: &'s Server, inside: &Inside) -> OrgVault<'s> {
     server.vault(inside.caller.scope.clone(), inside.caller.actor.clone())
@@ -87,7 +91,8 @@ async fn list(State(server): State<Arc<Server>>, inside: Inside, Query(asked): Q
         let vault = vault(server, &inside);
         let after =
             asked.after.as_deref().map(|text| cursor::read(&server.keys, &inside.caller.scope, text)).transpose()?;
-        let wanted = Narrowed { kind: &asked.kind, name: asked.q.trim() };
+        let project = Some(asked.project.as_str()).filter(|project| !project.is_empty());
+        let wanted = Narrowed { kind: &asked.kind, name: asked.q.trim(), project };
         let limit = i64::try_from(PAGE + 1).unwrap_or(i64::MAX);
         let mut page = vault.narrowed(&after.unwrap_or_default(), &wanted, limit)?;
         let is_last = page.len() <= PAGE;
@@ -96,102 +101,105 @@ async fn list(State(server): State<Arc<Server>>, inside: Inside, Query(asked): Q
             Some(last) if !is_last => Some(cursor::write(&server.keys, &inside.caller.scope, &last.metadata)?),
             _ => None,
         };
-        let warnings = warnings(&inside, &vault, now())?;
-        Ok(page_of(&inside, &asked, &page, next.as_deref(), &warnings).into_response())
+        let above = said(DONE, asked.done.as_deref()) + &warnings(&inside, &vault, now())?;
+        let projects = server.db.read(&inside.caller.scope, |rows| projects::names(rows, &inside.caller.scope))?;
+        Ok(page_of(&inside, &asked, &page, next.as_deref(), &(above, projects)).into_response())
     })
     .await
 }
 
-fn page_of(inside: &Inside, asked: &Asked, page: &[Stored], next: Option<&str>, warnings: &str) -> Page {
-    let add = if inside.may(Permission::CredentialsWrite) {
-        format!("<p><a class=\"button\" href=\"{}\">Add a credential</a></p>\n", Text(&inside.path("credentials/new")))
+fn page_of(
+    inside: &Inside,
+    asked: &Asked,
+    page: &[Stored],
+    next: Option<&str>,
+    (above, projects): &(String, Vec<String>),
+) -> Page {
+    let may_add = inside.may_somewhere(Permission::CredentialsWrite);
+    let add = if may_add {
+        let new = address(&inside.path("credentials/new"), [("project", asked.project.as_str())]);
+        format!("<p class=\"actions\"><a class=\"button\" href=\"{}\">Add a credential</a></p>\n", Text(&new))
     } else {
         String::new()
     };
-    let narrowed = !asked.kind.is_empty() || !asked.q.trim().is_empty();
+    let narrowed = [("kind", asked.kind.as_str()), ("q", asked.q.trim()), ("project", asked.project.as_str())];
     let content = if page.is_empty() {
-        let why = match (narrowed, asked.after.is_some()) {
-            (true, _) => "No credential is like that.",
-            (false, true) => "There are no more.",
-            (false, false) => "There is no credential yet.",
-        };
-        format!("<p role=\"status\">{why}</p>")
+        let is_narrowed = narrowed.iter().any(|(_, value)| !value.is_empty());
+        match (is_narrowed, asked.after.is_some()) {
+            (true, _) => {
+                nothing("No credential is like that.", "Ask for less: every type, or a shorter part of the name.")
+            }
+            (false, true) => nothing("There are no more.", ""),
+            (false, false) => none(inside, may_add),
+        }
     } else {
         table(inside, page)
     };
-    let here = inside.path("credentials");
-    let address = |after: Option<&str>| {
-        let mut query = url::form_urlencoded::Serializer::new(String::new());
-        for (name, value) in
-            [("kind", asked.kind.as_str()), ("q", asked.q.trim()), ("after", after.unwrap_or_default())]
-        {
-            if !value.is_empty() {
-                query.append_pair(name, value);
-            }
-        }
-        format!("{here}?{}", query.finish())
-    };
-    let mut links = Vec::new();
-    if asked.after.is_some() {
-        links.push(format!("<a class=\"button quiet\" href=\"{}\">First page</a>", Text(&address(None))));
-    }
-    if let Some(next) = next {
-        links.push(format!(
-            "<a class=\"button quiet\" rel=\"next\" href=\"{}\">Next page</a>",
-            Text(&address(Some(next)))
-        ));
-    }
-    let pages = if links.is_empty() {
-        String::new()
-    } else {
-        format!("\n<nav aria-label=\"Pages\"><p class=\"actions\">{}</p></nav>", links.concat())
-    };
-    let body = format!("{warnings}{add}{}\n{content}{pages}", filter(inside, asked));
+    let more = pages(&inside.path("credentials"), &narrowed, asked.after.as_deref(), next);
+    let body = format!("{above}{add}{}\n{content}{more}", filter(inside, asked, projects));
     inside.page(Place::Credentials, "Credentials", body)
 }
 
+/// Where there is none at all.
+fn none(inside: &Inside, may_add: bool) -> String {
+    let next = if may_add {
+        format!(
+            "<a href=\"{}\">Add one</a> here; or, on a machine that is signed in, <code>lanyard credentials store</code> \
+             takes over what is there, and <code>lanyard credentials push --all</code> brings a whole vault.",
+            Text(&inside.path("credentials/new"))
+        )
+    } else {
+        "Members of the organization can store some.".to_owned()
+    };
+    nothing("There is no credential yet.", &next)
+}
+
 /// The form by which a list is narrowed. It changes nothing, so that it is sent as an address.
-fn filter(inside: &Inside, asked: &Asked) -> String {
-    let mut options = String::from("<option value=\"\">Every type</option>");
-    for kind in PROVIDERS.iter().flat_map(|provider| provider.kinds()) {
-        let chosen = if kind.id == asked.kind { " selected" } else { "" };
-        let _ = write!(options, "<option value=\"{}\"{chosen}>{}</option>", Text(kind.id), Text(kind.title));
-    }
+fn filter(inside: &Inside, asked: &Asked, projects: &[String]) -> String {
+    let mut kinds = vec![("", "Every type".to_owned())];
+    kinds.extend(PROVIDERS.iter().flat_map(|provider| provider.kinds()).map(|kind| (kind.id, kind.title.to_owned())));
+    let project = if projects.is_empty() {
+        String::new()
+    } else {
+        let mut options = vec![("", "Everywhere".to_owned())];
+        options.extend(projects.iter().map(|name| (name.as_str(), name.clone())));
+        choice("project", "Project", "", &options, &asked.project, None)
+    };
+    let q = Input {
+        name: "q",
+        title: "Name",
+        value: asked.q.trim(),
+        more: "type=\"search\" maxlength=\"128\" autocapitalize=\"none\" spellcheck=\"false\"",
+        ..Input::default()
+    };
     format!(
-        "<form class=\"row\" role=\"search\" method=\"get\" action=\"{}\">\n\
-         <label>Name<input type=\"search\" name=\"q\" maxlength=\"128\" autocomplete=\"off\" autocapitalize=\"none\" \
-         spellcheck=\"false\" value=\"{}\"></label>\n\
-         <label>Type<select name=\"kind\">{options}</select></label>\n<button>Filter</button>\n</form>",
+        "<form class=\"row\" role=\"search\" method=\"get\" action=\"{}\">\n{}{}{project}<button>Filter</button>\n</form>",
         Text(&inside.path("credentials")),
-        Text(asked.q.trim()),
+        q.html(None),
+        choice("kind", "Type", "", &kinds, &asked.kind, None),
     )
 }
 
 fn table(inside: &Inside, page: &[Stored]) -> String {
     let now = now();
-    let rows: String = page
-        .iter()
-        .map(|Stored { metadata, .. }| {
-            let project = metadata.scope.project().map(|project| format!("<small>{}</small>", Text(project)));
+    let mut table = Table::new("Credentials", &["Name", "Type", "Status", "Expires", "Last used"]);
+    for Stored { metadata, .. } in page {
+        let project = metadata.scope.project().map(|project| format!("<small>project {}</small>", Text(project)));
+        table.row(&[
             format!(
-                "<tr><th scope=\"row\"><span class=\"named\">{}<span><a href=\"{}\">{}</a>{}</span></span></th><td>{}</td>\
-                 <td>{}</td><td>{}</td><td>{}</td></tr>\n",
+                "<span class=\"named\">{}<span><a href=\"{}\">{}</a>{}</span></span>",
                 mark(metadata.kind.provider, metadata.service()),
                 Text(&inside.path(&format!("credentials/{}", metadata.id))),
                 Text(&metadata.name),
                 project.unwrap_or_default(),
-                Text(metadata.kind.title),
-                status(metadata, now),
-                time(metadata.expires, now, "not known"),
-                time(metadata.used, now, "never"),
-            )
-        })
-        .collect();
-    format!(
-        "<div class=\"table\"><table>\n<thead><tr><th scope=\"col\">Name</th><th scope=\"col\">Type</th>\
-         <th scope=\"col\">Status</th><th scope=\"col\">Expires</th><th scope=\"col\">Last used</th></tr></thead>\n\
-         <tbody>\n{rows}</tbody></table></div>"
-    )
+            ),
+            Text(metadata.kind.title).to_string(),
+            status(metadata, now),
+            time(metadata.expires, now, "not known"),
+            time(metadata.used, now, "never"),
+        ]);
+    }
+    table.html()
 }
 
 /// What has expired, and what does so soon.
@@ -216,19 +224,20 @@ fn warnings(inside: &Inside, vault: &OrgVault<'_>, now: DateTime<Utc>) -> Answer
 }
 
 /// Words to find a credential by, as a form has them: with commas between.
-fn tags(text: &str) -> Result<BTreeSet<String>, &'static str> {
+fn tags(text: &str) -> Answer<BTreeSet<String>> {
     let tags: BTreeSet<String> =
         text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
     let fits = |tag: &String| tag.chars().count() <= 64 && !tag.chars().any(char::is_control);
     if tags.len() <= 32 && tags.iter().all(fits) {
         Ok(tags)
     } else {
-        Err("There are at most 32 tags, of at most 64 characters each.")
+        Err(Problem::invalid("there are at most 32 tags, of at most 64 characters each").about("tags"))
     }
 }
 
 /// A line for people, as a form has it.
-fn note(text: &str) -> Result<String, &'static str> {
+fn note(text: &str) -> Answer<String> {
     let fits = text.chars().count() <= 1000 && !text.chars().any(char::is_control);
-    if fits { Ok(text.to_owned()) } else { Err("A note is one line of at most 1000 characters.") }
+    let problem = || Problem::invalid("a note is one line of at most 1000 characters").about("note");
+    if fits { Ok(text.to_owned()) } else { Err(problem()) }
 }

@@ -15,10 +15,11 @@ use super::session::{SignedIn, Visitor, same_origin, sign_in_first};
 use crate::secret::Secret;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
-use crate::server::caller::Caller;
+use crate::server::caller::{Access, Caller};
 use crate::server::db::{OrgScope, Reach};
 use crate::server::edge::Source;
-use crate::server::permission::Permission;
+use crate::server::people;
+use crate::server::permission::{Permission, Permissions};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 
@@ -44,9 +45,14 @@ impl Inside {
         format!("/portal/{}/{rest}", self.caller.scope.id())
     }
 
-    /// Whether their role lets them.
+    /// Whether their role lets them, in the whole organization.
     pub(crate) fn may(&self, permission: Permission) -> bool {
-        self.caller.permissions.has(permission)
+        self.caller.may(permission, None)
+    }
+
+    /// Whether they may do it in some project at least.
+    pub(crate) fn may_somewhere(&self, permission: Permission) -> bool {
+        self.caller.most().has(permission)
     }
 }
 
@@ -87,6 +93,11 @@ impl Sent {
         self.filled(name).map_or("", |value| value.expose().trim())
     }
 
+    /// The revision of what was seen when the form was made.
+    pub(crate) fn revision(&self) -> Answer<i64> {
+        self.text("revision").parse().map_err(|_| Problem::changed())
+    }
+
     /// Each value under a name.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &Secret> {
         self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value)
@@ -107,15 +118,15 @@ macro_rules! put_by_admit {
 
 put_by_admit!(Inside, Myself, Sent);
 
-/// Goes before every handler of such a page. Without a permission, it is a page of the person's own.
-pub(crate) async fn admit(server: &Arc<Server>, needed: Option<Permission>, request: Request, next: Next) -> Response {
-    match let_in(server, needed, request).await {
+/// Goes before every handler of such a page.
+pub(crate) async fn admit(server: &Arc<Server>, access: Access, request: Request, next: Next) -> Response {
+    match let_in(server, access, request).await {
         Ok(request) => as_page(next.run(request).await).await,
         Err(response) => as_page(response).await,
     }
 }
 
-async fn let_in(server: &Arc<Server>, needed: Option<Permission>, request: Request) -> Result<Request, Response> {
+async fn let_in(server: &Arc<Server>, access: Access, request: Request) -> Result<Request, Response> {
     let (mut parts, body) = request.into_parts();
     let visitor = Visitor::from_request_parts(&mut parts, server).await.map_err(IntoResponse::into_response)?;
     let is_form = parts.method == Method::POST;
@@ -125,9 +136,12 @@ async fn let_in(server: &Arc<Server>, needed: Option<Permission>, request: Reque
         return Err(sign_in_first(address));
     };
     let myself = Myself { signed_in, source: visitor.source };
-    let inside = match needed {
-        Some(needed) => Some(member(server, &myself, needed, &mut parts).await?),
-        None => None,
+    let inside = match access {
+        Access::Inside(needed) | Access::InsideProject(needed) => {
+            let anywhere = matches!(access, Access::InsideProject(_));
+            Some(member(server, &myself, needed, anywhere, &mut parts).await?)
+        }
+        _ => None,
     };
     if is_form {
         let sent = match form(server, &myself.signed_in, &parts.headers, body).await {
@@ -152,6 +166,7 @@ async fn member(
     server: &Arc<Server>,
     myself: &Myself,
     needed: Permission,
+    anywhere: bool,
     parts: &mut Parts,
 ) -> Result<Inside, Response> {
     let nowhere = || Problem::not_found().into_response();
@@ -160,18 +175,24 @@ async fn member(
     let wanted = wanted.ok_or_else(nowhere)?;
     let signed_in = &myself.signed_in;
     let member = signed_in.members.iter().find(|member| member.scope.id() == wanted).ok_or_else(nowhere)?;
+    let (scope, person) = (member.scope.clone(), signed_in.person.id.clone());
+    let projects = blocking(server, move |server| {
+        Ok(server.db.read(&scope, |rows| people::project_roles(rows, &scope, &person))?)
+    });
+    let projects = projects.await.map_err(IntoResponse::into_response)?;
     let caller = Caller {
         scope: member.scope.clone(),
         person: signed_in.person.clone(),
         role: member.role,
         permissions: member.role.permissions(),
-        granted: member.role.permissions(),
-        // The pages are of the whole organization.
-        projects: Vec::new(),
+        // A session is not given less than its person has.
+        granted: Permissions::all(),
+        projects,
         job: None,
         actor: signed_in.actor(&myself.source),
     };
-    if !caller.permissions.has(needed) {
+    let may = if anywhere { caller.most().has(needed) } else { caller.may(needed, None) };
+    if !may {
         let why = format!("As {} of this organization you may not do this.", member.role.word());
         let page = Page::refusal(StatusCode::FORBIDDEN, &why);
         let scopes = vec![caller.scope];
@@ -231,7 +252,9 @@ async fn as_page(response: Response) -> Response {
         Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_default(),
         Err(_) => serde_json::Value::Null,
     };
-    let why = sentence(told["detail"].as_str().unwrap_or("the request is not of the form that this takes"));
+    let why = told["detail"].as_str().unwrap_or("the request is not of the form that this takes");
+    // What a program is told of its token, a person is told of themselves.
+    let why = sentence(&why.replace("the token lacks", "you lack").replace(" with this token", ""));
     let mut page = Page::refusal(parts.status, &why).into_response();
     if let Some(after) = parts.headers.get(header::RETRY_AFTER) {
         page.headers_mut().insert(header::RETRY_AFTER, after.clone());

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 
-use super::inside::{Inside, Sent, sentence};
+use super::fields::{Input, Slip, choice, summary, tick, ticks};
+use super::inside::{Inside, Sent};
 use super::page::{Page, Text, sent_on};
-use super::shell::{Place, alert, time};
+use super::question::Question;
+use super::shell::{Listed, One, Place, fixable, said, time};
+use super::table::{ACTIONS, Table, action, nothing};
 use crate::server::api_keys::{self, Made, Shown, Wanted};
 use crate::server::bridge::blocking;
 use crate::server::caller::Access;
@@ -33,93 +35,76 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-#[derive(Deserialize)]
-struct One {
-    id: String,
-}
+const DONE: &[(&str, &str)] = &[("revoked", "The key lets nobody in any more.")];
 
-async fn show(State(server): State<Arc<Server>>, inside: Inside) -> Answer<Response> {
+async fn show(State(server): State<Arc<Server>>, inside: Inside, Query(listed): Query<Listed>) -> Answer<Response> {
     blocking(&server, move |server| {
         let keys = api_keys::all(server, &inside.caller)?;
-        Ok(page(&inside, &keys, None, None).into_response())
+        Ok(page(&inside, &keys, &said(DONE, listed.done.as_deref()), None, None).into_response())
     })
     .await
 }
 
-fn page(inside: &Inside, keys: &[Shown], sent: Option<&Sent>, problem: Option<&str>) -> Page {
+fn page(inside: &Inside, keys: &[Shown], above: &str, sent: Option<&Sent>, slip: Option<&Slip>) -> Page {
     let body = format!(
-        "<p>For jobs and programs that cannot sign in. A key ends by itself, and never has more than you have.</p>\n{}\n\
-         <h2>A new key</h2>\n{}{}",
+        "{above}{}<p>For jobs and programs that cannot sign in. A key ends by itself, and never has more than you have.</p>\n\
+         {}\n<h2>A new key</h2>\n{}",
+        summary(slip),
         table(inside, keys),
-        alert(problem),
-        form(inside, sent),
+        form(inside, sent, slip),
     );
     inside.page(Place::Keys, "API keys", body)
 }
 
 fn table(inside: &Inside, keys: &[Shown]) -> String {
     if keys.is_empty() {
-        return "<p role=\"status\">You have none.</p>".into();
+        return nothing("You have none.", "Where a job has an identity of its own, a trust rule needs no key at all.");
     }
     let now = now();
-    let rows: String = keys
-        .iter()
-        .map(|key| {
-            let is_over = key.expires.is_some_and(|at| at <= now);
-            let over = if is_over { "<span class=\"status bad\">expired</span> " } else { "" };
-            format!(
-                "<tr><th scope=\"row\">{}<small>{}</small></th><td>{}</td><td>{}</td><td>{}</td><td>{over}{}</td>\
-                 <td><a href=\"{}\">Revoke<span class=\"apart\"> {}</span></a></td></tr>\n",
-                Text(&key.name),
-                Text(&key.id),
-                Text(&key.permissions.join(", ")),
-                time(key.created, now, ""),
-                time(key.used, now, "never"),
-                time(key.expires, now, ""),
-                Text(&inside.path(&format!("keys/{}/revoke", key.id))),
-                Text(&key.name),
-            )
-        })
-        .collect();
-    format!(
-        "<div class=\"table\"><table>\n<thead><tr><th scope=\"col\">Name</th><th scope=\"col\">Permissions</th>\
-         <th scope=\"col\">Created</th><th scope=\"col\">Last used</th><th scope=\"col\">Expires</th>\
-         <th scope=\"col\"><span class=\"apart\">Revoke</span></th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>"
-    )
+    let mut table = Table::new("Your keys", &["Name", "Permissions", "Created", "Last used", "Expires", ACTIONS]);
+    for key in keys {
+        let is_over = key.expires.is_some_and(|at| at <= now);
+        let over = if is_over { "<span class=\"status bad\">expired</span> " } else { "" };
+        let revoke = inside.path(&format!("keys/{}/revoke", key.id));
+        table.row(&[
+            format!("{}<small><code>{}</code></small>", Text(&key.name), Text(&key.id)),
+            Text(&key.permissions.join(", ")).to_string(),
+            time(key.created, now, ""),
+            time(key.used, now, "never"),
+            format!("{over}{}", time(key.expires, now, "")),
+            action(&revoke, "Revoke", &key.name),
+        ]);
+    }
+    table.html()
 }
 
-fn form(inside: &Inside, sent: Option<&Sent>) -> String {
+fn form(inside: &Inside, sent: Option<&Sent>, slip: Option<&Slip>) -> String {
     let is_chosen = |word: &str| sent.is_some_and(|sent| sent.all("permission").any(|sent| sent.expose() == word));
     let boxes: String = inside
         .caller
         .permissions
         .iter()
         .map(|permission| {
-            let checked = if is_chosen(permission.word()) { " checked" } else { "" };
-            format!(
-                "<label class=\"check\"><input type=\"checkbox\" name=\"permission\" value=\"{0}\"{checked}>{1} \
-                 <code>{0}</code></label>\n",
-                Text(permission.word()),
-                Text(permission.title()),
-            )
+            let label = format!("{} <code>{}</code>", Text(permission.title()), Text(permission.word()));
+            tick("permission", permission.word(), &label, is_chosen(permission.word()))
         })
         .collect();
     let life = sent.map_or(USUAL, |sent| sent.text("days"));
-    let lives: String = LIVES
-        .iter()
-        .map(|(days, title)| {
-            let chosen = if *days == life { " selected" } else { "" };
-            format!("<option value=\"{days}\"{chosen}>{title}</option>")
-        })
-        .collect();
+    let lives = LIVES.map(|(days, title)| (days, title.to_owned()));
+    let name = Input {
+        name: "name",
+        title: "Name",
+        hint: "What it is for",
+        value: sent.map_or("", |sent| sent.text("name")),
+        more: "required maxlength=\"64\"",
+    };
     format!(
-        "<form method=\"post\" action=\"{}\">\n{}\n\
-         <label>Name<small>What it is for</small><input name=\"name\" required maxlength=\"64\" autocomplete=\"off\" \
-         value=\"{}\"></label>\n<fieldset><legend>It may</legend>\n{boxes}</fieldset>\n\
-         <label>It lives for<select name=\"days\">{lives}</select></label>\n<button>Make a key</button>\n</form>",
+        "<form method=\"post\" action=\"{}\">\n{}\n{}{}{}<button>Make a key</button>\n</form>",
         Text(&inside.path("keys")),
         inside.word(),
-        Text(sent.map_or("", |sent| sent.text("name"))),
+        name.html(slip),
+        ticks("permissions", "It may", &boxes, slip),
+        choice("days", "It lives for", "", &lives, life, slip),
     )
 }
 
@@ -130,14 +115,16 @@ async fn create(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -
         // What is no number of days is refused like one that is out of reach.
         days: Some(sent.text("days").parse().unwrap_or_default()),
     };
-    blocking(&server, move |server| match api_keys::make(server, &inside.caller, &wanted) {
-        Ok(made) => Ok(once(&inside, &made).into_response()),
-        Err(problem) if problem.status() == StatusCode::UNPROCESSABLE_ENTITY => {
+    blocking(&server, move |server| {
+        let made = api_keys::make(server, &inside.caller, &wanted);
+        let again = |slip: &Slip| {
             let keys = api_keys::all(server, &inside.caller)?;
-            let page = page(&inside, &keys, Some(&sent), Some(&sentence(problem.detail())));
-            Ok(page.status(problem.status()).into_response())
-        }
-        Err(problem) => Err(problem),
+            Ok(page(&inside, &keys, "", Some(&sent), Some(slip)))
+        };
+        Ok(match fixable(made, again)? {
+            Ok(made) => once(&inside, &made).into_response(),
+            Err(again) => again,
+        })
     })
     .await
 }
@@ -161,16 +148,16 @@ async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id })
     blocking(&server, move |server| {
         let keys = api_keys::all(server, &inside.caller)?;
         let key = keys.into_iter().find(|key| key.id == id).ok_or_else(Problem::not_found)?;
-        let body = format!(
-            "<p>Revoke <strong>{}</strong>? Whatever uses it is let in no more, at once.</p>\n\
-             <form method=\"post\" action=\"{}\">\n{}\n<p class=\"actions\"><button class=\"bad\">Revoke</button>\
-             <a class=\"button quiet\" href=\"{}\">Cancel</a></p>\n</form>",
-            Text(&key.name),
-            Text(&inside.path(&format!("keys/{}/revoke", key.id))),
-            inside.word(),
-            Text(&inside.path("keys")),
-        );
-        Ok(inside.page(Place::Keys, "Revoke this key?", body).into_response())
+        let question = Question {
+            at: Place::Keys,
+            title: "Revoke this key?",
+            what: format!("Revoke <strong>{}</strong>? Whatever uses it is let in no more, at once.", Text(&key.name)),
+            hidden: String::new(),
+            to: inside.path(&format!("keys/{}/revoke", key.id)),
+            does: "Revoke",
+            back: &inside.path("keys"),
+        };
+        Ok(question.page(&inside).into_response())
     })
     .await
 }
@@ -178,7 +165,7 @@ async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id })
 async fn revoke(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
     blocking(&server, move |server| {
         api_keys::end(server, &inside.caller, &id)?;
-        Ok(sent_on(&inside.path("keys"), None))
+        Ok(sent_on(&inside.path("keys?done=revoked"), None))
     })
     .await
 }

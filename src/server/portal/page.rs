@@ -67,7 +67,8 @@ impl Page {
 
     /// A page that says why something was not done.
     pub(crate) fn refusal(status: StatusCode, why: &str) -> Self {
-        Self::new("This did not work", format!("<p role=\"alert\">{}</p>", Text(why))).status(status)
+        let way = "<p class=\"hint\"><a href=\"/\">To the first page</a></p>";
+        Self::new("This did not work", format!("<p role=\"alert\">{}</p>\n{way}", Text(why))).status(status)
     }
 }
 

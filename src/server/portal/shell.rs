@@ -1,14 +1,19 @@
 //! What the pages behind a sign-in have in common: the navigation above them, and how they show times, services and
 //! how a credential is.
 
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use serde::Deserialize;
 
+use super::fields::Slip;
 use super::inside::{Inside, Myself};
 use super::page::{Page, Text};
 use super::session::SignedIn;
 use crate::credential::{Metadata, Status};
 use crate::provider::PROVIDERS;
 use crate::server::permission::Permission;
+use crate::server::problem::Answer;
 
 /// So many colours are there for marks.
 const COLOURS: usize = 8;
@@ -17,21 +22,50 @@ const COLOURS: usize = 8;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Credentials,
+    Projects,
+    Workspaces,
+    Members,
     Keys,
+    Trust,
+    Audit,
+}
+
+/// The places in their order: where each is, what it is called, and who sees it.
+const PLACES: &[(Place, &str, &str, Permission)] = &[
+    (Place::Credentials, "credentials", "Credentials", Permission::CredentialsRead),
+    (Place::Projects, "projects", "Projects", Permission::CredentialsRead),
+    (Place::Workspaces, "workspaces", "Workspaces", Permission::CredentialsRead),
+    (Place::Members, "members", "Members", Permission::MembersRead),
+    (Place::Keys, "keys", "API keys", Permission::KeysManage),
+    (Place::Trust, "trust-rules", "Trust rules", Permission::TrustManage),
+    (Place::Audit, "audit", "Audit", Permission::AuditRead),
+];
+
+/// The organization of a path, and what in it.
+#[derive(Deserialize)]
+pub(super) struct One {
+    pub(super) id: String,
+}
+
+/// What a list, or a page of one thing, is asked for.
+#[derive(Deserialize)]
+pub(super) struct Listed {
+    /// The cursor of a page.
+    pub(super) after: Option<String>,
+    /// What was just done, in one of a few words.
+    pub(super) done: Option<String>,
 }
 
 impl Inside {
     /// A page of this organization.
     pub(super) fn page(&self, at: Place, title: impl Into<std::borrow::Cow<'static, str>>, body: String) -> Page {
-        let mut links = vec![(Place::Credentials, "credentials", "Credentials")];
-        if self.may(Permission::KeysManage) {
-            links.push((Place::Keys, "keys", "API keys"));
-        }
-        let links: String =
-            links.into_iter().map(|(place, rest, title)| link(&self.path(rest), title, place == at)).collect();
-        let organization =
-            format!("<nav aria-label=\"Organization\"><strong>{}</strong>{links}</nav>", Text(&self.organization));
-        Page::new(title, body).within(bar(&self.signed_in, &organization, false))
+        let seen = PLACES.iter().filter(|(_, _, _, needed)| self.may(*needed));
+        let links: String = seen
+            .map(|(place, rest, title, _)| format!("<li>{}</li>", link(&self.path(rest), title, *place == at)))
+            .collect();
+        let name = format!("<strong class=\"organization\">{}</strong>\n", Text(&self.organization));
+        let places = format!("<nav class=\"places\" aria-label=\"Organization\"><ul>{links}</ul></nav>\n");
+        Page::new(title, body).within(bar(&self.signed_in, &name, &places, false))
     }
 
     /// The word that makes a form believable.
@@ -43,15 +77,15 @@ impl Inside {
 impl Myself {
     /// A page of this person.
     pub(super) fn page(&self, title: &'static str, body: String) -> Page {
-        Page::new(title, body).within(bar(&self.signed_in, "", true))
+        Page::new(title, body).within(bar(&self.signed_in, "", "", true))
     }
 }
 
-fn bar(signed_in: &SignedIn, organization: &str, is_account: bool) -> String {
+fn bar(signed_in: &SignedIn, organization: &str, places: &str, is_account: bool) -> String {
     format!(
-        "<header>\n<a class=\"home\" href=\"/\"><b aria-hidden=\"true\"></b>Lanyard</a>\n{organization}\n\
-         <nav aria-label=\"You\">{}<form method=\"post\" action=\"/sign-out\">{}<button class=\"plain\">Sign out</button>\
-         </form></nav>\n</header>",
+        "<header>\n<a class=\"home\" href=\"/\"><b aria-hidden=\"true\"></b>Lanyard</a>\n{organization}\
+         <nav class=\"you\" aria-label=\"You\">{}<form method=\"post\" action=\"/sign-out\">{}<button class=\"plain\">Sign out</button>\
+         </form></nav>\n{places}</header>",
         link("/account", &signed_in.person.login, is_account),
         word(signed_in),
     )
@@ -75,6 +109,30 @@ pub(super) fn hidden(name: &str, value: &str) -> String {
 /// What went wrong, where a form is shown again.
 pub(super) fn alert(problem: Option<&str>) -> String {
     problem.map(|problem| format!("<p role=\"alert\">{}</p>\n", Text(problem))).unwrap_or_default()
+}
+
+/// What was just done, by its word.
+pub(super) fn said(known: &[(&str, &str)], done: Option<&str>) -> String {
+    let told = known.iter().find(|(word, _)| Some(*word) == done);
+    told.map(|(_, text)| format!("<p class=\"notice good\" role=\"status\">{}</p>\n", Text(text))).unwrap_or_default()
+}
+
+/// What was done; or the form again, with what is wrong with it where that can be put right there.
+pub(super) fn fixable<T>(done: Answer<T>, form: impl FnOnce(&Slip) -> Answer<Page>) -> Answer<Result<T, Response>> {
+    const FIXABLE: [StatusCode; 3] = [StatusCode::UNPROCESSABLE_ENTITY, StatusCode::CONFLICT, StatusCode::FORBIDDEN];
+    match done {
+        Ok(done) => Ok(Ok(done)),
+        Err(problem) if FIXABLE.contains(&problem.status()) => {
+            let page = form(&Slip::of(&problem))?;
+            Ok(Err(page.status(problem.status()).into_response()))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
+/// So many of something.
+pub(super) fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 /// The mark of a service: the first letters of its name, in a colour of its provider's.
@@ -103,6 +161,13 @@ pub(super) fn time(at: Option<DateTime<Utc>>, now: DateTime<Utc>, never: &str) -
     format!("<time datetime=\"{exact}\" title=\"{}\">{}</time>", at.format("%Y-%m-%d %H:%M UTC"), distance(at, now))
 }
 
+/// A time to the second, as it is told in the audit.
+pub(super) fn exact(at: Option<DateTime<Utc>>) -> String {
+    let Some(at) = at else { return String::new() };
+    let exact = at.to_rfc3339_opts(SecondsFormat::Millis, true);
+    format!("<time class=\"whole\" datetime=\"{exact}\">{}</time>", at.format("%Y-%m-%d %H:%M:%S"))
+}
+
 fn distance(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
     let seconds = (at - now).num_seconds();
     let (count, unit) = match seconds.abs() {
@@ -122,7 +187,7 @@ pub(super) fn day(text: &str) -> Result<Option<DateTime<Utc>>, &'static str> {
         return Ok(None);
     }
     let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().and_then(|day| day.and_hms_opt(0, 0, 0));
-    day.map(|day| Some(day.and_utc())).ok_or("The day of the expiry is none: write it as 2030-12-31.")
+    day.map(|day| Some(day.and_utc())).ok_or("a day is written as 2030-12-31")
 }
 
 #[cfg(test)]

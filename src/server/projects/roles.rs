@@ -112,5 +112,5 @@ pub(super) async fn amend(
 /// A role that adds something: a reader of the organization sees the whole of it already.
 pub(crate) fn project_role(word: &str) -> Answer<Role> {
     let known = Role::from_word(word).filter(|role| matches!(role, Role::Admin | Role::Member));
-    known.ok_or_else(|| Problem::invalid("a role in a project is admin or member"))
+    known.ok_or_else(|| Problem::invalid("a role in a project is admin or member").about("role"))
 }

@@ -10,6 +10,7 @@ use super::pattern::Pattern;
 use crate::http;
 use crate::server::db::{DbError, OrgScope, Row, Rows, values};
 use crate::server::permission::{Permission, Permissions};
+use crate::server::problem::{Answer, Problem};
 
 /// What a job can be given. It can make nothing that outlives it.
 pub(crate) const GRANTED: [Permission; 4] =
@@ -77,39 +78,43 @@ pub(crate) struct Rule {
 }
 
 impl Written {
-    /// The rule that this is; why it is none, in a sentence.
-    pub(super) fn rule(self, id: &str, own: &str, person: &str, now: DateTime<Utc>) -> Result<Rule, String> {
+    /// The rule that this is; or why it is none.
+    pub(super) fn rule(self, id: &str, own: &str, person: &str, now: DateTime<Utc>) -> Answer<Rule> {
+        let bad = |field, why: String| Err(Problem::invalid(why).about(field));
         let name = self.name.trim().to_owned();
         if name.is_empty() || name.chars().count() > NAME || name.chars().any(crate::text::is_unprintable) {
-            return Err(format!("a rule needs a name of at most {NAME} characters"));
+            return bad("name", format!("a rule needs a name of at most {NAME} characters"));
         }
         if http::parse_url(&self.issuer).is_err() || self.issuer.contains('*') {
-            return Err("the issuer is an https address, exactly as its tokens have it".into());
+            return bad("issuer", "the issuer is an https address, exactly as its tokens have it".into());
         }
         let audience = self.audience.unwrap_or_else(|| own.to_owned());
         if audience.is_empty() || audience.len() > 512 || audience.contains('*') {
-            return Err("the audience is a text without a wildcard".into());
+            return bad("audience", "the audience is a text without a wildcard".into());
         }
         if self.claims.len() > CLAIMS {
-            return Err(format!("a rule asks for {CLAIMS} claims at most"));
+            return bad("claims", format!("a rule asks for {CLAIMS} claims at most"));
         }
-        let read = |(name, pattern): (String, String)| Ok((name, Pattern::read(&pattern)?));
+        let of = |field| move |why| Problem::invalid(why).about(field);
+        let read = |(name, pattern): (String, String)| Ok((name, Pattern::read(&pattern).map_err(of("claims"))?));
         let permissions = Permissions::parse(&self.permissions.join(" ")).filter(|some| !some.is_empty());
-        let permissions = permissions.ok_or("a rule needs permissions that there are")?;
+        let Some(permissions) = permissions else {
+            return bad("permissions", "a rule needs permissions that there are".into());
+        };
         if permissions.iter().any(|permission| !GRANTED.contains(&permission)) {
-            return Err("a job cannot be given this permission".into());
+            return bad("permissions", "a job cannot be given this permission".into());
         }
         let life = self.lifetime.unwrap_or(USUAL);
         if !(LEAST..=MOST).contains(&life) {
-            return Err(format!("a job's token lives from {LEAST} to {MOST} seconds"));
+            return bad("lifetime", format!("a job's token lives from {LEAST} to {MOST} seconds"));
         }
         Ok(Rule {
             id: id.to_owned(),
             name,
             issuer: self.issuer,
             audience,
-            subject: Pattern::of_subject(&self.subject)?,
-            claims: self.claims.into_iter().map(read).collect::<Result<_, &str>>()?,
+            subject: Pattern::of_subject(&self.subject).map_err(of("subject"))?,
+            claims: self.claims.into_iter().map(read).collect::<Answer<_>>()?,
             permissions,
             life,
             mode: self.mode.unwrap_or(Mode::Enforce),
@@ -246,7 +251,7 @@ mod tests {
         .unwrap()
     }
 
-    fn read(change: impl FnOnce(&mut Written)) -> Result<Rule, String> {
+    fn read(change: impl FnOnce(&mut Written)) -> Answer<Rule> {
         let mut given = written();
         change(&mut given);
         given.rule("rule_1", "https://lanyard.example", "alice", DateTime::UNIX_EPOCH)

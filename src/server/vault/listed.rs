@@ -11,6 +11,8 @@ use crate::vault::VaultError;
 pub(crate) struct Narrowed<'n> {
     /// The kind.
     pub(crate) kind: &'n str,
+    /// The name of the project, or an empty one for what is the organization's.
+    pub(crate) project: Option<&'n str>,
     /// A part of the name. Case does not count.
     pub(crate) name: &'n str,
 }
@@ -27,10 +29,12 @@ impl OrgVault<'_> {
             "SELECT ",
             columns!(),
             " FROM credentials WHERE org = $1 AND (project > $2 OR (project = $2 AND name > $3)) \
-             AND ($4 = '' OR kind = $4) AND LOWER(name) LIKE $5 ESCAPE '!' ORDER BY project, name LIMIT $6"
+             AND ($4 = '' OR kind = $4) AND LOWER(name) LIKE $5 ESCAPE '!' \
+             AND ($7 = 'any' OR project = $8) ORDER BY project, name LIMIT $6"
         );
         let pattern = pattern(wanted.name);
-        let bound = values![self.scope.id(), &after.0, &after.1, wanted.kind, &pattern, limit];
+        let (which, project) = wanted.project.map_or(("any", ""), |project| ("one", project));
+        let bound = values![self.scope.id(), &after.0, &after.1, wanted.kind, &pattern, limit, which, project];
         let found = self.db.read(&self.scope, |rows| rows.query(page, bound))?;
         found.into_iter().map(stored).collect()
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use axum::http::StatusCode;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
 use crate::server::db::{DbError, OrgScope, Row, Rows, values};
@@ -26,7 +26,7 @@ pub(crate) struct Workspace {
     pub(crate) project: String,
     pub(crate) name: String,
     pub(crate) revision: i64,
-    pub(crate) created: i64,
+    created: i64,
     /// The identifiers of its credentials, in their order.
     pub(crate) credentials: Vec<String>,
 }
@@ -44,19 +44,24 @@ impl Workspace {
         Ok(Self { id, project, name, revision, created, credentials })
     }
 
+    /// When it was made.
+    pub(crate) fn created(&self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_millis(self.created)
+    }
+
     pub(super) fn json(&self) -> Value {
         json!({
             "id": self.id,
             "name": self.name,
             "project": Some(&self.project).filter(|project| !project.is_empty()),
             "credential_config_ids": self.credentials,
-            "created": DateTime::from_timestamp_millis(self.created),
+            "created": self.created(),
         })
     }
 }
 
 /// The workspace of an identifier; another organization's is not there.
-pub(super) fn find(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Answer<Workspace> {
+pub(crate) fn find(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Answer<Workspace> {
     let one = concat!(columns!(), "WHERE workspaces.org = $1 AND workspaces.id = $2");
     let row = rows.first(one, values![scope.id(), id])?.ok_or_else(Problem::not_found)?;
     Ok(Workspace::read(rows, scope, row)?)

@@ -14,7 +14,7 @@ const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 /// An issuer, as GitHub's is one: its document, its keys, and the place where a job asks for its token.
-fn issuer() -> Double {
+pub fn issuer() -> Double {
     Double::start(|seen: &Seen| {
         let own = format!("http://{}", seen.header("host").unwrap_or_default());
         match seen.path() {
@@ -34,7 +34,7 @@ fn issuer() -> Double {
 }
 
 /// What a job's token says, with changes.
-fn claims(issuer: &str, audience: &str, changes: &Value) -> Value {
+pub fn claims(issuer: &str, audience: &str, changes: &Value) -> Value {
     let now = chrono::Utc::now().timestamp();
     let mut claims = json!({
         "iss": issuer, "aud": audience, "sub": MAIN, "iat": now, "nbf": now, "exp": now + 300,

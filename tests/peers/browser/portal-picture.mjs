@@ -1,13 +1,15 @@
-// The picture of the portal in the documentation: sets a fresh server up, stores credentials of several kinds, and puts
-// the list in the light and the details in the dark beside each other.
+// The pictures of the portal in the documentation: sets a fresh server up, stores credentials of several kinds, lets a few
+// people in, and puts a page in the light and one in the dark beside each other. In the documentation
+// they have 256 colours, so that they are small.
 //
 //   lanyard serve --data DIR --master-key-file DIR/master.key --listen 127.0.0.1:7447 &
-//   node portal-picture.mjs "$(cat DIR/setup-link)" PICTURE.png
+//   node portal-picture.mjs "$(cat DIR/setup-link)" PICTURE.png TEAM-PICTURE.png
 import { createRequire } from 'node:module';
 
 const { chromium } = createRequire(new URL('../oidc-provider/', import.meta.url))('playwright-core');
-const [, , link, picture] = process.argv;
+const [, , link, picture, team] = process.argv;
 const base = new URL(link).origin;
+const passphrase = 'correct horse battery';
 const days = (count) => new Date(Date.now() + count * 86_400_000).toISOString();
 const valid = { outcome: 'valid', expires: null };
 const credentials = [
@@ -16,42 +18,62 @@ const credentials = [
   { name: 'ghcr', kind: 'registry', fields: { url: 'https://ghcr.io', username: 'acme-ci', flavour: 'ghcr' }, data: { password: 'p'.repeat(40) }, verdict: valid, expires: days(4), tags: ['ci'] },
   { name: 'hetzner', kind: 'hetzner_api_token', data: { api_token: 'h'.repeat(64) }, verdict: valid },
   { name: 'openai', kind: 'api_key', fields: { service: 'openai' }, data: { api_key: `sk-proj-${'a'.repeat(40)}` }, verdict: valid },
-  { name: 'git-mirror', kind: 'git', fields: { host: 'git.example.com', username: 'mirror' }, data: { token: 't'.repeat(30) }, expires: days(-2) },
-  { name: 'database', kind: 'generic_env', data: { DATABASE_URL: 'postgres://db' } },
+  { name: 'git-mirror', kind: 'git', project: 'web-shop', fields: { host: 'git.example.com', username: 'mirror' }, data: { token: 't'.repeat(30) }, expires: days(-2) },
+  { name: 'database', kind: 'generic_env', project: 'web-shop', data: { DATABASE_URL: 'postgres://db' } },
 ];
 
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
 try {
-  const context = await browser.newContext({ viewport: { width: 980, height: 800 } });
+  const context = await browser.newContext({ viewport: { width: 980, height: 860 }, reducedMotion: 'reduce' });
   const page = await context.newPage();
+  const submit = (on, text) => Promise.all([on.waitForNavigation(), on.locator('main').getByRole('button', { name: text, exact: true }).click()]);
   await page.goto(link);
-  for (const [name, value] of [['organization', 'Acme'], ['login', 'alice@example.com'], ['passphrase', 'correct horse battery'], ['again', 'correct horse battery']]) await page.fill(`[name=${name}]`, value);
-  await Promise.all([page.waitForNavigation(), page.click('button')]);
+  for (const [name, value] of [['organization', 'Acme'], ['login', 'alice@example.com'], ['passphrase', passphrase], ['again', passphrase]]) await page.fill(`[name=${name}]`, value);
+  await submit(page, 'Set up');
   await page.click('main a[href$="/credentials"]');
-  const list = page.url();
-  await page.goto(list.replace(/credentials$/, 'keys'));
+  const home = page.url().replace(/\/credentials$/, '');
+  await page.goto(`${home}/keys`);
   await page.fill('[name=name]', 'picture');
   for (const box of await page.$$('[type=checkbox]')) await box.check();
-  await Promise.all([page.waitForNavigation(), page.click('main form button')]);
+  await submit(page, 'Make a key');
   const key = await page.textContent('code.once');
+  const ask = async (method, path, body) => {
+    const answer = await fetch(`${base}${path}`, { method, headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' }, body: JSON.stringify(body) });
+    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
+    return answer.status === 204 ? {} : answer.json();
+  };
+  await ask('POST', '/projects', { name: 'web-shop' });
+  const ids = {};
   for (const one of credentials) {
-    const made = await fetch(`${base}/credential-configs`, { method: 'POST', headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' }, body: JSON.stringify(one) });
-    if (made.status !== 201) throw new Error(`${one.name}: ${made.status} ${await made.text()}`);
-    const { id } = await made.json();
-    if (one.verdict) {
-      const used = { used: { at: new Date().toISOString() } };
-      await fetch(`${base}/credential-configs/${id}/notes`, { method: 'POST', headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' }, body: JSON.stringify(used) });
-    }
+    ids[one.name] = (await ask('POST', '/credential-configs', one)).id;
+    if (one.verdict) await ask('POST', `/credential-configs/${ids[one.name]}/notes`, { used: { at: new Date().toISOString() } });
   }
-  await page.goto(list);
-  const light = await page.screenshot();
-  await page.emulateMedia({ colorScheme: 'dark' });
-  await page.click('a:text("aws-prod")');
-  const dark = await page.screenshot();
-  const both = await (await browser.newContext({ viewport: { width: 1480, height: 640 } })).newPage();
-  const shown = (shot) => `<img width="720" src="data:image/png;base64,${shot.toString('base64')}">`;
-  await both.setContent(`<body style="margin:0;padding:16px;display:flex;gap:8px;background:#808494">${shown(light)}${shown(dark)}`);
-  await both.screenshot({ path: picture });
+  await ask('POST', '/workspaces', { name: 'release', project: 'web-shop', credential_config_ids: [ids['aws-prod'], ids.database] });
+  for (const [login, role] of [['bob@example.com', 'admin'], ['carol@example.com', 'member'], ['dave@example.com', 'reader']]) {
+    const { link: invitation } = await ask('POST', '/invitations', { role, note: login });
+    const guest = await (await browser.newContext()).newPage();
+    await guest.goto(invitation);
+    for (const [name, value] of [['login', login], ['passphrase', passphrase], ['again', passphrase]]) await guest.fill(`[name=${name}]`, value);
+    await submit(guest, 'Join');
+    await guest.close();
+  }
+  for (const name of ['aws-prod', 'database', 'openai', 'aws-prod']) {
+    await fetch(`${base}/credential-configs/${ids[name]}/secrets`, { headers: { authorization: `Bearer ${key}`, 'user-agent': 'lanyard/0.1.0' } });
+  }
+
+  const shot = async (address, scheme) => {
+    await page.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
+    await page.goto(address);
+    return page.screenshot();
+  };
+  const beside = async (light, dark, file) => {
+    const both = await (await browser.newContext({ viewport: { width: 1480, height: 664 } })).newPage();
+    const shown = (shot) => `<img width="720" src="data:image/png;base64,${shot.toString('base64')}">`;
+    await both.setContent(`<body style="margin:0;padding:16px;display:flex;gap:8px;background:#808494">${shown(light)}${shown(dark)}`);
+    await both.screenshot({ path: file });
+  };
+  await beside(await shot(`${home}/credentials`, 'light'), await shot(`${home}/credentials/${ids['aws-prod']}`, 'dark'), picture);
+  await beside(await shot(`${home}/members`, 'light'), await shot(`${home}/audit?action=secret.read`, 'dark'), team);
 } finally {
   await browser.close();
 }

@@ -187,6 +187,8 @@ fn ask_service(
 }
 
 /// The service of that name.
+// Where there is no server to start, nothing of it can fail.
+#[cfg_attr(not(all(unix, feature = "server")), allow(clippy::unnecessary_wraps))]
 fn named(doors: &Doors<'_>, config: &Config, args: &Args, name: &str) -> Result<(String, Option<ServiceTable>)> {
     #[cfg(all(unix, feature = "server"))]
     if name == HERE {
@@ -256,6 +258,7 @@ impl Target {
 
     /// Sees to it that the service answers, where that is up to this machine. Returns the page that comes before the
     /// first sign-in, if one does.
+    #[cfg_attr(not(all(unix, feature = "server")), allow(clippy::unnecessary_wraps, clippy::unused_self))]
     pub(super) fn ready(&self, doors: &Doors<'_>, choice: Choice) -> Result<Option<Url>> {
         #[cfg(all(unix, feature = "server"))]
         if self.service_name == HERE {

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::{One, note, stored, tags, vault};
+use super::{One, form, note, tags};
 use crate::server::bridge::blocking;
-use crate::server::portal::inside::{Inside, Sent, sentence};
+use crate::server::credential_configs::permitted;
+use crate::server::permission::Permission;
+use crate::server::portal::fields::{Slip, buttons, summary};
+use crate::server::portal::inside::{Inside, Sent};
 use crate::server::portal::page::{Page, Text, sent_on};
-use crate::server::portal::shell::{Place, alert, hidden};
-use crate::server::problem::{Answer, Problem};
+use crate::server::portal::shell::{Place, fixable, hidden};
+use crate::server::problem::Answer;
 use crate::server::state::Server;
 use crate::server::vault::Stored;
 use crate::vault::Change;
@@ -30,32 +32,27 @@ pub(super) async fn show(
     Path(One { id }): Path<One>,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        let Stored { metadata, revision, .. } = stored(&vault(server, &inside), &id)?;
+        let (_, stored) = permitted(server, &inside.caller, &id, Permission::CredentialsWrite)?;
+        let Stored { metadata, revision, .. } = stored;
         let tags = metadata.tags.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         let revision = revision.to_string();
         let typed = Typed { name: &metadata.name, tags: &tags, note: &metadata.note, revision: &revision };
-        Ok(form(&inside, &id, &typed, None).into_response())
+        Ok(page(&inside, &id, &typed, None).into_response())
     })
     .await
 }
 
-fn form(inside: &Inside, id: &str, typed: &Typed<'_>, problem: Option<&str>) -> Page {
+fn page(inside: &Inside, id: &str, typed: &Typed<'_>, slip: Option<&Slip>) -> Page {
     let one = inside.path(&format!("credentials/{id}"));
     let body = format!(
-        "{}<form method=\"post\" action=\"{}/edit\">\n{}{}\n\
-         <label>Name<small>Letters, digits and . _ @ + : -</small><input name=\"name\" required maxlength=\"128\" \
-         autocapitalize=\"none\" spellcheck=\"false\" autocomplete=\"off\" value=\"{}\"></label>\n\
-         <label>Tags<small>With commas between</small><input name=\"tags\" autocomplete=\"off\" value=\"{}\"></label>\n\
-         <label>Note<input name=\"note\" maxlength=\"1000\" autocomplete=\"off\" value=\"{}\"></label>\n\
-         <p class=\"actions\"><button>Save</button><a class=\"button quiet\" href=\"{}\">Cancel</a></p>\n</form>",
-        alert(problem),
+        "{}<form method=\"post\" action=\"{}/edit\">\n{}{}\n{}{}{}</form>",
+        summary(slip),
         Text(&one),
         inside.word(),
         hidden("revision", typed.revision),
-        Text(typed.name),
-        Text(typed.tags),
-        Text(typed.note),
-        Text(&one),
+        form::name(typed.name, slip),
+        form::labels(typed.tags, typed.note, slip),
+        buttons("Save", &one),
     );
     inside.page(Place::Credentials, "Edit", body)
 }
@@ -66,29 +63,26 @@ pub(super) async fn submit(
     Path(One { id }): Path<One>,
     sent: Sent,
 ) -> Answer<Response> {
-    blocking(&server, move |server| match change(server, &inside, &id, &sent) {
-        Ok(()) => Ok(sent_on(&inside.path(&format!("credentials/{id}?done=changed")), None)),
-        Err(problem) if matches!(problem.status(), StatusCode::UNPROCESSABLE_ENTITY | StatusCode::CONFLICT) => {
-            let typed = Typed {
-                name: sent.text("name"),
-                tags: sent.text("tags"),
-                note: sent.text("note"),
-                revision: sent.text("revision"),
-            };
-            let page = form(&inside, &id, &typed, Some(&sentence(problem.detail())));
-            Ok(page.status(problem.status()).into_response())
-        }
-        Err(problem) => Err(problem),
+    blocking(&server, move |server| {
+        let typed = Typed {
+            name: sent.text("name"),
+            tags: sent.text("tags"),
+            note: sent.text("note"),
+            revision: sent.text("revision"),
+        };
+        let changed = change(server, &inside, &id, &sent);
+        Ok(match fixable(changed, |slip| Ok(page(&inside, &id, &typed, Some(slip))))? {
+            Ok(()) => sent_on(&inside.path(&format!("credentials/{id}?done=changed")), None),
+            Err(again) => again,
+        })
     })
     .await
 }
 
 fn change(server: &Server, inside: &Inside, id: &str, sent: &Sent) -> Answer<()> {
-    let vault = vault(server, inside);
-    let old = stored(&vault, id)?.metadata;
-    let wanted = tags(sent.text("tags")).map_err(Problem::invalid)?;
-    let note = note(sent.text("note")).map_err(Problem::invalid)?;
-    let revision = sent.text("revision").parse().map_err(|_| Problem::changed())?;
+    let (vault, stored) = permitted(server, &inside.caller, id, Permission::CredentialsWrite)?;
+    let old = stored.metadata;
+    let (wanted, note, revision) = (tags(sent.text("tags"))?, note(sent.text("note"))?, sent.revision()?);
     let change = Change {
         name: Some(sent.text("name").to_owned()),
         untag: old.tags.difference(&wanted).cloned().collect(),

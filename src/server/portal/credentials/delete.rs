@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::{One, stored, vault};
+use super::One;
 use crate::server::audit::{Event, Outcome};
 use crate::server::bridge::blocking;
+use crate::server::credential_configs::permitted;
+use crate::server::permission::Permission;
 use crate::server::portal::inside::{Inside, Sent};
 use crate::server::portal::page::{Page, Text, sent_on};
+use crate::server::portal::question::{Question, in_use};
 use crate::server::portal::shell::{Place, hidden};
-use crate::server::problem::{Answer, Problem};
+use crate::server::problem::Answer;
 use crate::server::state::Server;
 use crate::server::vault::Stored;
 use crate::vault::Vault;
@@ -23,39 +25,34 @@ pub(super) async fn show(
     Path(One { id }): Path<One>,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        let vault = vault(server, &inside);
-        let stored = stored(&vault, &id)?;
+        let (vault, stored) = permitted(server, &inside.caller, &id, Permission::CredentialsWrite)?;
         let users = vault.users(&stored.metadata)?;
-        Ok(if users.is_empty() { question(&inside, &stored) } else { in_use(&inside, &stored, &users) }.into_response())
+        Ok(if users.is_empty() { question(&inside, &stored) } else { used(&inside, &stored, &users) }.into_response())
     })
     .await
 }
 
 fn question(inside: &Inside, Stored { metadata, revision, .. }: &Stored) -> Page {
     let one = inside.path(&format!("credentials/{}", metadata.id));
-    let body = format!(
-        "<p>Delete <strong>{}</strong>? Its secrets go with it, and nobody brings them back. At its provider it stays as \
-         it is.</p>\n<form method=\"post\" action=\"{}/delete\">\n{}{}\n\
-         <p class=\"actions\"><button class=\"bad\">Delete</button><a class=\"button quiet\" href=\"{}\">Cancel</a></p>\n\
-         </form>",
-        Text(&metadata.name),
-        Text(&one),
-        inside.word(),
-        hidden("revision", &revision.to_string()),
-        Text(&one),
-    );
-    inside.page(Place::Credentials, "Delete this credential?", body)
+    let question = Question {
+        at: Place::Credentials,
+        title: "Delete this credential?",
+        what: format!(
+            "Delete <strong>{}</strong>? Its secrets go with it, and nobody brings them back. At its provider it stays \
+             as it is.",
+            Text(&metadata.name)
+        ),
+        hidden: hidden("revision", &revision.to_string()),
+        to: format!("{one}/delete"),
+        does: "Delete",
+        back: &one,
+    };
+    question.page(inside)
 }
 
-fn in_use(inside: &Inside, Stored { metadata, .. }: &Stored, users: &[String]) -> Page {
-    let users: String = users.iter().map(|user| format!("<li>{}</li>", Text(user))).collect();
-    let body = format!(
-        "<p role=\"alert\">{} is in use and is not deleted.</p>\n<p>It is used by:</p>\n<ul>{users}</ul>\n\
-         <p class=\"actions\"><a class=\"button quiet\" href=\"{}\">Back</a></p>",
-        Text(&metadata.name),
-        Text(&inside.path(&format!("credentials/{}", metadata.id))),
-    );
-    inside.page(Place::Credentials, "In use", body).status(StatusCode::CONFLICT)
+fn used(inside: &Inside, Stored { metadata, .. }: &Stored, users: &[String]) -> Page {
+    let one = inside.path(&format!("credentials/{}", metadata.id));
+    in_use(inside, Place::Credentials, &metadata.name, users, &one)
 }
 
 pub(super) async fn submit(
@@ -65,17 +62,15 @@ pub(super) async fn submit(
     sent: Sent,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        let vault = vault(server, &inside);
-        let stored = stored(&vault, &id)?;
+        let (vault, stored) = permitted(server, &inside.caller, &id, Permission::CredentialsWrite)?;
         let users = vault.users(&stored.metadata)?;
         if !users.is_empty() {
             let event = Event { outcome: Outcome::Denied, detail: "in-use", ..Event::done("credential.delete", &id) };
             server.tell(&inside.caller.scope, &inside.caller.actor, &event)?;
-            return Ok(in_use(&inside, &stored, &users).into_response());
+            return Ok(used(&inside, &stored, &users).into_response());
         }
-        let revision = sent.text("revision").parse().map_err(|_| Problem::changed())?;
-        vault.remove_if(&stored.metadata, Some(revision), false)?;
-        Ok(sent_on(&inside.path("credentials"), None))
+        vault.remove_if(&stored.metadata, Some(sent.revision()?), false)?;
+        Ok(sent_on(&inside.path("credentials?done=deleted"), None))
     })
     .await
 }

@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use chrono::{DateTime, Utc};
+
 use crate::credential::{Class, Field, FieldError, Fields, Kind, Raw};
 use crate::os::Env;
 use crate::provider::{self, Here, ProviderError};
 use crate::secret::Secret;
+use crate::server::portal::fields::{Input, Slip, marked};
 use crate::server::portal::inside::Sent;
 use crate::server::portal::page::Text;
+use crate::server::portal::shell::day;
 use crate::server::problem::{Answer, Problem};
 
 /// So many names of one's own a form has room for at a time.
@@ -37,8 +41,9 @@ fn input(field: &Field) -> String {
 }
 
 /// The inputs for the values of a kind.
-pub(super) fn inputs(kind: &Kind, known: &Known, named: &[String]) -> String {
-    let mut html: String = kind.fields.iter().filter(|field| !field.derived).map(|field| one(field, known)).collect();
+pub(super) fn inputs(kind: &Kind, known: &Known, named: &[String], slip: Option<&Slip>) -> String {
+    let mut html: String =
+        kind.fields.iter().filter(|field| !field.derived).map(|field| one(field, known, slip)).collect();
     if kind.open.is_some() {
         for name in &known.stored {
             let _ = writeln!(
@@ -64,8 +69,9 @@ pub(super) fn inputs(kind: &Kind, known: &Known, named: &[String]) -> String {
     html
 }
 
-fn one(field: &Field, known: &Known) -> String {
+fn one(field: &Field, known: &Known, slip: Option<&Slip>) -> String {
     let (name, is_secret) = (input(field), field.class == Class::Secret);
+    let mark = marked(slip, &name);
     let is_stored = is_secret && known.stored.contains(field.name);
     let is_needed = field.required && !field.follows && !is_stored;
     let mut hints = Vec::new();
@@ -82,13 +88,13 @@ fn one(field: &Field, known: &Known) -> String {
     let hint = hints.iter().map(|hint| format!("<small>{}</small>", Text(hint))).collect::<String>();
     let needed = if is_needed { " required" } else { "" };
     let control = match (field.multiline, is_secret) {
-        (true, _) => many_lines(&name, is_secret, is_needed),
+        (true, _) => many_lines(&name, is_secret, is_needed).replacen("<textarea", &format!("<textarea{mark}"), 1),
         (false, true) => format!(
-            "<input type=\"password\" name=\"{}\" autocomplete=\"new-password\" spellcheck=\"false\"{needed}>",
+            "<input type=\"password\" name=\"{}\" autocomplete=\"new-password\" spellcheck=\"false\"{needed}{mark}>",
             Text(&name)
         ),
         (false, false) => format!(
-            "<input name=\"{}\" autocomplete=\"off\" autocapitalize=\"none\" spellcheck=\"false\" value=\"{}\"{needed}>",
+            "<input name=\"{}\" autocomplete=\"off\" autocapitalize=\"none\" spellcheck=\"false\" value=\"{}\"{needed}{mark}>",
             Text(&name),
             Text(known.plain.get(field.name).map_or("", String::as_str)),
         ),
@@ -113,6 +119,30 @@ fn many_lines(name: &str, is_secret: bool, is_needed: bool) -> String {
          </textarea>",
         Text(name)
     )
+}
+
+/// The input for the name of a credential.
+pub(super) fn name(value: &str, slip: Option<&Slip>) -> String {
+    let hint = "Letters, digits and . _ @ + : -";
+    let more = "required maxlength=\"128\" autocapitalize=\"none\" spellcheck=\"false\"";
+    Input { name: "name", title: "Name", hint, value, more }.html(slip)
+}
+
+/// The input for the day on which it expires.
+pub(super) fn expires(hint: &str, value: &str, slip: Option<&Slip>) -> String {
+    Input { name: "expires", title: "Expires on", hint, value, more: "type=\"date\"" }.html(slip)
+}
+
+/// The inputs for what it is found by.
+pub(super) fn labels(tags: &str, note: &str, slip: Option<&Slip>) -> String {
+    let tags = Input { name: "tags", title: "Tags", hint: "With commas between", value: tags, more: "" };
+    let note = Input { name: "note", title: "Note", value: note, more: "maxlength=\"1000\"", ..Input::default() };
+    tags.html(slip) + &note.html(slip)
+}
+
+/// The day on which it expires, as it was typed.
+pub(super) fn ends(sent: &Sent) -> Answer<Option<DateTime<Utc>>> {
+    day(sent.text("expires")).map_err(|why| Problem::invalid(why).about("expires"))
 }
 
 /// The names of one's own that were typed, to be shown again.

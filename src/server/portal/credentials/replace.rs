@@ -4,17 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::form::{self, Known};
-use super::{One, stored, vault};
+use super::{One, vault};
 use crate::credential::{Class, Fields, Metadata, Raw};
 use crate::provider;
 use crate::server::bridge::blocking;
-use crate::server::portal::inside::{Inside, Sent, sentence};
+use crate::server::credential_configs::permitted;
+use crate::server::permission::Permission;
+use crate::server::portal::fields::{Slip, buttons, summary};
+use crate::server::portal::inside::{Inside, Sent};
 use crate::server::portal::page::{Page, Text, sent_on};
-use crate::server::portal::shell::{Place, alert, day, hidden};
+use crate::server::portal::shell::{Place, fixable, hidden};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 use crate::vault::{New, Vault};
@@ -25,7 +27,8 @@ pub(super) async fn show(
     Path(One { id }): Path<One>,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        let metadata = typeable(stored(&vault(server, &inside), &id)?.metadata)?;
+        let (_, stored) = permitted(server, &inside.caller, &id, Permission::CredentialsWrite)?;
+        let metadata = typeable(stored.metadata)?;
         let known = Known { plain: metadata.fields.clone(), stored: metadata.secret_names.clone() };
         // A day that has passed is none of the new values.
         let expires =
@@ -47,23 +50,20 @@ fn fill_in(
     known: &Known,
     named: &[String],
     expires: &str,
-    problem: Option<&str>,
+    slip: Option<&Slip>,
 ) -> Page {
     let one = inside.path(&format!("credentials/{}", metadata.id));
     let body = format!(
         "{}<p>New values for <strong>{}</strong>.</p>\n\
-         <form method=\"post\" action=\"{}/values\" autocomplete=\"off\">\n{}{}\n{}\
-         <label>Expires on<small>Where it is known; the day in UTC</small>\
-         <input type=\"date\" name=\"expires\" value=\"{}\"></label>\n\
-         <p class=\"actions\"><button>Replace</button><a class=\"button quiet\" href=\"{}\">Cancel</a></p>\n</form>",
-        alert(problem),
+         <form method=\"post\" action=\"{}/values\" autocomplete=\"off\">\n{}{}\n{}{}{}</form>",
+        summary(slip),
         Text(&metadata.name),
         Text(&one),
         inside.word(),
         hidden("version", &metadata.version.to_string()),
-        form::inputs(metadata.kind, known, named),
-        Text(expires),
-        Text(&one),
+        form::inputs(metadata.kind, known, named, slip),
+        form::expires("Where it is known; the day in UTC", expires, slip),
+        buttons("Replace", &one),
     );
     inside.page(Place::Credentials, "Replace values", body)
 }
@@ -75,17 +75,16 @@ pub(super) async fn submit(
     sent: Sent,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        let metadata = typeable(stored(&vault(server, &inside), &id)?.metadata)?;
-        match replace(server, &inside, &metadata, &sent) {
-            Ok(()) => Ok(sent_on(&inside.path(&format!("credentials/{id}?done=replaced")), None)),
-            Err(problem) if problem.status() == StatusCode::UNPROCESSABLE_ENTITY => {
-                let known = Known::of(metadata.kind, &sent, metadata.secret_names.clone());
-                let why = sentence(problem.detail());
-                let page = fill_in(&inside, &metadata, &known, &form::named(&sent), sent.text("expires"), Some(&why));
-                Ok(page.status(problem.status()).into_response())
-            }
-            Err(problem) => Err(problem),
-        }
+        let (_, stored) = permitted(server, &inside.caller, &id, Permission::CredentialsWrite)?;
+        let metadata = typeable(stored.metadata)?;
+        let again = |slip: &Slip| {
+            let known = Known::of(metadata.kind, &sent, metadata.secret_names.clone());
+            Ok(fill_in(&inside, &metadata, &known, &form::named(&sent), sent.text("expires"), Some(slip)))
+        };
+        Ok(match fixable(replace(server, &inside, &metadata, &sent), again)? {
+            Ok(()) => sent_on(&inside.path(&format!("credentials/{id}?done=replaced")), None),
+            Err(again) => again,
+        })
     })
     .await
 }
@@ -94,7 +93,7 @@ fn replace(server: &Server, inside: &Inside, old: &Metadata, sent: &Sent) -> Ans
     if sent.text("version") != old.version.to_string() {
         return Err(Problem::changed());
     }
-    let expires = match day(sent.text("expires")).map_err(Problem::invalid)? {
+    let expires = match form::ends(sent)? {
         // The same day as before is the same instant as before.
         Some(day) => old.expires.filter(|at| at.date_naive() == day.date_naive()).or(Some(day)),
         None => None,

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
@@ -19,6 +20,7 @@ use crate::server::portal::page::{Page, Text};
 use crate::server::portal::shell::{Place, mark, status, time};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
+use crate::server::vault::Stored;
 use crate::vault::Vault;
 
 /// What was just done, in one of a few words.
@@ -58,10 +60,9 @@ pub(super) async fn verify(
 ) -> Answer<Response> {
     let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     blocking(&server, move |server| {
-        let vault = vault(server, &inside);
-        let notice = match credential_configs::asked(server, &vault, &stored(&vault, &id)?.metadata) {
+        let notice = match credential_configs::verified(server, &inside.caller, &id) {
             Ok(verdict) => told(&verdict),
-            Err(problem) if problem.status().is_client_error() => (false, sentence(problem.detail())),
+            Err(problem) if problem.status() == StatusCode::UNPROCESSABLE_ENTITY => (false, sentence(problem.detail())),
             Err(problem) => return Err(problem),
         };
         page(server, &inside, &id, Some(notice)).map(IntoResponse::into_response)
@@ -86,7 +87,7 @@ fn told(verdict: &Verdict) -> Notice {
 fn page(server: &Server, inside: &Inside, id: &str, notice: Option<Notice>) -> Answer<Page> {
     let now = now();
     let vault = vault(server, inside);
-    let metadata = stored(&vault, id)?.metadata;
+    let Stored { metadata, scopes, .. } = stored(&vault, id)?;
     let users = vault.users(&metadata)?;
     let mut facts = vec![
         ("Type", Text(metadata.kind.title).to_string()),
@@ -101,7 +102,9 @@ fn page(server: &Server, inside: &Inside, id: &str, notice: Option<Notice>) -> A
         ("Used by", listed(users.iter().map(String::as_str), "nothing else")),
         ("Tags", listed(metadata.tags.iter().map(String::as_str), "none")),
     ];
-    if let Some(scopes) = metadata.field("scopes") {
+    if !scopes.is_empty() {
+        facts.push(("Scopes", listed(scopes.iter().map(String::as_str), "none")));
+    } else if let Some(scopes) = metadata.field("scopes") {
         facts.push(("Scopes", Text(scopes).to_string()));
     }
     if !metadata.note.is_empty() {
@@ -140,7 +143,8 @@ fn warning(metadata: &Metadata) -> String {
 fn actions(inside: &Inside, metadata: &Metadata) -> String {
     let at = |rest: &str| inside.path(&format!("credentials/{}/{rest}", metadata.id));
     let mut all = String::new();
-    if inside.may(Permission::CredentialsVerify) && !metadata.secret_names.is_empty() {
+    let may = |permission| inside.caller.may(permission, metadata.scope.project());
+    if may(Permission::CredentialsVerify) && !metadata.secret_names.is_empty() {
         let verify = Text(&at("verify")).to_string();
         let _ = writeln!(
             all,
@@ -148,7 +152,7 @@ fn actions(inside: &Inside, metadata: &Metadata) -> String {
             inside.word()
         );
     }
-    if inside.may(Permission::CredentialsWrite) {
+    if may(Permission::CredentialsWrite) {
         let signs_in = provider::of(metadata).is_some_and(provider::Provider::signs_in);
         let mut links = vec![("edit", "Edit")];
         if !signs_in {
