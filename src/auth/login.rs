@@ -95,7 +95,7 @@ impl Login<'_> {
     pub fn web(
         &self,
         client: Client,
-        redirect: Redirect,
+        redirect: &Redirect,
         limit: Duration,
         http: &dyn Http,
         now: &dyn Fn() -> DateTime<Utc>,
@@ -106,12 +106,10 @@ impl Login<'_> {
             metadata: self.metadata,
             client: &client,
             scopes: &self.scopes,
-            redirect,
-            limit,
             login_hint: self.login_hint,
             choose_account: self.choose_account,
         };
-        let signed = web::sign_in(&ask, http, now(), person)?;
+        let signed = web::sign_in(&ask, redirect, limit, http, now(), person)?;
         let session = self.session(Grant::Web, client, signed.tokens, Some(&signed.nonce), http, now(), person)?;
         Ok(Fresh { session, page: Some(signed.page) })
     }

@@ -12,6 +12,8 @@ use crate::http::Url;
 pub mod device;
 pub mod federated;
 pub mod grant;
+#[cfg(feature = "server")]
+pub mod hosted;
 pub mod id_token;
 pub mod identity;
 pub mod jwks;

@@ -197,7 +197,7 @@ impl Renewal<'_> {
         self.place.save(self.store, &session)?;
         match self.ask(&session, &scopes.join(" ")) {
             Ok(mut answer) => {
-                if answer.id_token.as_ref().is_some_and(|token| !continues(token, &session)) {
+                if is_another_accounts(&answer, &session) {
                     return Err(RenewError::OtherAccount { profile: self.profile(), service: session.service });
                 }
                 if answer.scopes.is_none() && !scopes.is_empty() {
@@ -249,18 +249,7 @@ impl Renewal<'_> {
     /// way to keep the session: servers with a grace period send the successor again, and with a strict one the
     /// session was lost with the answer.
     fn ask(&self, session: &Session, scopes: &str) -> Result<grant::TokenAnswer, GrantError> {
-        let missing = GrantError::BadField { field: "refresh_token", problem: "it is missing" };
-        let (Some(client), Some(endpoint), Some(refresh)) =
-            (&session.client, &session.endpoints.token, &session.refresh_token)
-        else {
-            return Err(missing);
-        };
-        let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", refresh.expose())];
-        if !scopes.is_empty() {
-            fields.push(("scope", scopes));
-        }
-        let first = grant::request_tokens(self.http, client.form(endpoint, &fields));
-        match first {
+        match ask_once(session, scopes, self.http) {
             Err(error) if error.is_unclear() => {
                 let pause = match &error {
                     GrantError::Trouble { retry_after, .. } => retry_after.unwrap_or(1).clamp(1, LONGEST_PAUSE),
@@ -268,11 +257,32 @@ impl Renewal<'_> {
                 };
                 tracing::debug!(%error, pause, "asking once more");
                 std::thread::sleep(Span::from_secs(pause));
-                grant::request_tokens(self.http, client.form(endpoint, &fields))
+                ask_once(session, scopes, self.http)
             }
             other => other,
         }
     }
+}
+
+/// Asks the service once for new tokens, by the refresh token of a session, which stays as it is. Whoever gets an answer
+/// holds it against [`is_another_accounts`], and keeps it before it is used.
+pub fn ask_once(session: &Session, scopes: &str, http: &dyn Http) -> Result<grant::TokenAnswer, GrantError> {
+    let missing = GrantError::BadField { field: "refresh_token", problem: "it is missing" };
+    let (Some(client), Some(endpoint), Some(refresh)) =
+        (&session.client, &session.endpoints.token, &session.refresh_token)
+    else {
+        return Err(missing);
+    };
+    let mut fields = vec![("grant_type", "refresh_token"), ("refresh_token", refresh.expose())];
+    if !scopes.is_empty() {
+        fields.push(("scope", scopes));
+    }
+    grant::request_tokens(http, client.form(endpoint, &fields))
+}
+
+/// Whether renewed tokens are of another account, as their ID token says.
+pub fn is_another_accounts(answer: &grant::TokenAnswer, session: &Session) -> bool {
+    answer.id_token.as_ref().is_some_and(|token| !continues(token, session))
 }
 
 /// Whether the ID token of a renewal speaks of the same account, issuer and client (OpenID Connect Core section 12.2).

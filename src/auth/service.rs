@@ -9,6 +9,7 @@ use crate::config::{ApiTable, Config, ServiceTable};
 use crate::http::{Http, Url};
 use crate::text::nearest;
 
+mod described;
 mod discovery;
 mod error;
 
@@ -62,6 +63,12 @@ pub fn keys_of(issuer: &str, http: &dyn Http) -> crate::error::Result<super::jwk
     let metadata = discover(issuer, issuer, http)?;
     let none = || super::id_token::IdTokenError::Keys("its document names none");
     super::jwks::Keys::fetch(http, &metadata.jwks_uri.ok_or_else(none)?)
+}
+
+/// The document of an issuer that is known by its address alone.
+#[cfg(feature = "server")]
+pub fn document_of(issuer: &str, http: &dyn Http) -> crate::error::Result<Metadata> {
+    Ok(discover(issuer, issuer, http)?)
 }
 
 impl Service {

@@ -97,6 +97,29 @@ impl Session {
         item::write(self)
     }
 
+    /// What whoever uses the session needs of it: the access token, until when it lives, and whose it is. Nothing by which
+    /// it could be renewed. With `id_token`, what tells another service who signed in as well.
+    #[cfg(feature = "server")]
+    #[must_use]
+    pub fn handed_out(&self, id_token: bool) -> Self {
+        Self {
+            service: self.service.clone(),
+            issuer: self.issuer.clone(),
+            grant: self.grant,
+            client: None,
+            endpoints: Endpoints { userinfo: self.endpoints.userinfo.clone(), ..Endpoints::default() },
+            access_token: self.access_token.duplicate(),
+            refresh_token: None,
+            id_token: self.id_token.as_ref().filter(|_| id_token).map(Secret::duplicate),
+            issued_at: self.issued_at,
+            expires_at: self.expires_at,
+            scopes: self.scopes.clone(),
+            identity: self.identity.clone(),
+            login_needed: false,
+            refused: false,
+        }
+    }
+
     /// Whether the access token may be handed out: `min_validity` of life left, or the usual margin.
     ///
     /// A token without a known expiry is always fresh. After the clock stepped back, no date is trusted.

@@ -14,7 +14,7 @@ use crate::http::{Http, Url};
 mod attempt;
 mod error;
 
-use attempt::Attempt;
+pub use attempt::Attempt;
 pub use error::WebError;
 
 /// What a browser sign-in needs to know.
@@ -27,10 +27,6 @@ pub struct Ask<'a> {
     pub client: &'a Client,
     /// The scopes to ask for.
     pub scopes: &'a [String],
-    /// Where the browser is sent back to.
-    pub redirect: Redirect,
-    /// How long to wait for the person.
-    pub limit: Duration,
     /// The account that the profile is for.
     pub login_hint: Option<&'a str>,
     /// Whether another account than the one in the browser may be wanted.
@@ -69,21 +65,24 @@ impl Drop for Page {
     }
 }
 
-/// Sends the person to the service and back, and exchanges the code.
+/// Sends the person to the service and back to a `redirect` of this machine, and exchanges the code. The person has as
+/// long as `limit`.
 pub fn sign_in(
     ask: &Ask<'_>,
+    redirect: &Redirect,
+    limit: Duration,
     http: &dyn Http,
     now: DateTime<Utc>,
     person: &mut Person<'_>,
 ) -> Result<Signed, WebError> {
     let (authorization, token) = offered(ask)?;
-    let loopback = Loopback::bind(&ask.redirect)?;
+    let loopback = Loopback::bind(redirect)?;
     let attempt = Attempt::new(loopback.redirect_uri())?;
     let url = attempt.address(ask, authorization, http)?;
-    if let Reply::Cancel = person(Notice::Visit { url: &url, expires_at: now + ask.limit }) {
+    if let Reply::Cancel = person(Notice::Visit { url: &url, expires_at: now + limit }) {
         return Err(WebError::Cancelled);
     }
-    let code = match attempt.wait(ask, &loopback, person)? {
+    let code = match attempt.wait(ask, &loopback, limit, person)? {
         Ok(code) => code,
         Err(error) => {
             let denied = matches!(&error, WebError::Refused { error, .. } if error == "access_denied");
@@ -97,7 +96,7 @@ pub fn sign_in(
 }
 
 /// The two addresses that the grant needs, once it is clear that the service offers it with PKCE S256.
-fn offered<'a>(ask: &'a Ask<'_>) -> Result<(&'a Url, &'a Url), ServiceError> {
+pub(super) fn offered<'a>(ask: &'a Ask<'_>) -> Result<(&'a Url, &'a Url), ServiceError> {
     let lacking = |what| ServiceError::NotOffered {
         service: ask.service.title().to_owned(),
         what,

@@ -188,6 +188,12 @@ enum Command {
     /// Make and manage workspaces on a lanyard server: lists of the credentials that work is done with
     #[command(subcommand, after_help = "Example:\n  lanyard workspaces create deploy aws-prod registry")]
     Workspaces(team::workspaces::Command),
+    /// Keep registries of charts on a lanyard server, and see what they have
+    #[command(
+        subcommand,
+        after_help = "Example:\n  lanyard registries add charts oci://registry.example.com/charts --credential registry"
+    )]
+    Registries(team::registries::Command),
     /// Decide which CI jobs sign in to the lanyard server without a secret
     #[command(subcommand, after_help = "Example:\n  lanyard trust-rules list")]
     TrustRules(trust_rules::Command),
@@ -195,7 +201,7 @@ enum Command {
     Inject(inject::Args),
     Api(api::Args),
     #[cfg(feature = "server")]
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Look after the team's server: its backups and its keys
     #[cfg(feature = "server")]
     #[command(subcommand, after_help = "Example:\n  lanyard server backup /var/backups/lanyard-2026-01-31")]
@@ -276,6 +282,7 @@ impl Command {
             Self::Projects(command) => command.run(doors),
             Self::Members(command) => command.run(doors),
             Self::Workspaces(command) => command.run(doors),
+            Self::Registries(command) => command.run(doors),
             Self::TrustRules(command) => command.run(doors),
             Self::Run(args) => args.run(doors),
             Self::Inject(args) => args.run(doors),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::cli::keeping::Keeping;
+use crate::cli::ui::LogForm;
 use crate::cli::{Doors, active, store};
 use crate::error::{Failure as _, Result, with_causes};
 use crate::os::files;
@@ -67,6 +68,24 @@ pub(super) struct Args {
     /// Ask providers at this host although its address is private; may be given several times
     #[arg(long, value_name = "HOST")]
     allow_host: Vec<String>,
+    /// Tell Prometheus what the server counts of itself, at /metrics of this address [default: it tells nobody]
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_listen: Option<String>,
+    /// Write requests and what goes wrong to stderr: `json`, `text` or `off` [default: text at a terminal, else json]
+    #[arg(long, value_name = "FORM", value_parser = ["json", "text", "off"])]
+    log: Option<String>,
+    /// Requests in a second from one address, where a change counts twice and a sign-in forty times; 0 for any [default: 400]
+    #[arg(long, value_name = "NUMBER")]
+    rate_address: Option<String>,
+    /// The same for one person or job, with all their tokens [default: 200]
+    #[arg(long, value_name = "NUMBER")]
+    rate_caller: Option<String>,
+    /// The same for one organization [default: 1000]
+    #[arg(long, value_name = "NUMBER")]
+    rate_organization: Option<String>,
+    /// Connections from one address at a time [default: 1024]
+    #[arg(long, value_name = "NUMBER")]
+    connections_per_address: Option<String>,
     /// Read settings from this file [default: server.toml in the configuration folder]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     settings: Option<PathBuf>,
@@ -81,8 +100,12 @@ enum What {
     /// Show every route, with the permission that it demands
     ///
     /// With --json: an array of objects with method, path and access.
-    #[command(after_help = "Example:\n  lanyard serve routes --json")]
-    Routes,
+    #[command(after_help = "Examples:\n  lanyard serve routes --json\n  lanyard serve routes --openapi > openapi.json")]
+    Routes {
+        /// Print the document of the API, in OpenAPI 3.1: the one that a server shows at /openapi.json
+        #[arg(long)]
+        openapi: bool,
+    },
 }
 
 #[derive(Serialize)]
@@ -98,8 +121,8 @@ pub(in crate::cli) const LINK: &str = "setup-link";
 impl Args {
     /// Runs the command.
     pub(super) fn run(self, doors: &Doors<'_>) -> Result<()> {
-        if let Some(What::Routes) = self.what {
-            return routes(doors);
+        if let Some(What::Routes { openapi }) = self.what {
+            return if openapi { doors.ui.answer_json(&server::openapi()) } else { routes(doors) };
         }
         let (_, profile) = active::active(doors)?;
         let check = self.check;
@@ -113,12 +136,24 @@ impl Args {
                 .done("All settings are good, the database answers, the master key opens it, and the audit is whole");
             return Ok(());
         }
+        let form = match settings.log {
+            Some(server::LogForm::Off) => None,
+            Some(server::LogForm::Text) => Some(LogForm::Text),
+            None if doors.env.stderr_is_terminal => Some(LogForm::Text),
+            Some(server::LogForm::Json) | None => Some(LogForm::Json),
+        };
+        if let Some(form) = form {
+            doors.ui.log(form, doors.flags.verbose);
+        }
         let link = settings.data.join(LINK);
         let mut tell = |notice| match notice {
-            Notice::Listening { address, public, database } => {
+            Notice::Listening { address, metrics, public, database } => {
                 files::remove(&link).map_err(|failure| told(&failure))?;
                 doors.ui.done(&format!("Serving {public} on {address}"));
                 doors.ui.note(&format!("database: {database}"));
+                if let Some(metrics) = metrics {
+                    doors.ui.note(&format!("metrics: http://{metrics}/metrics"));
+                }
                 Ok(())
             }
             Notice::Sealed(failure) => {
@@ -158,6 +193,12 @@ impl Args {
             tls_key: self.tls_key,
             audit_checkpoints: self.audit_checkpoints,
             audit_checkpoint_every: self.audit_checkpoint_every,
+            metrics_listen: self.metrics_listen,
+            log: self.log,
+            rate_address: self.rate_address,
+            rate_caller: self.rate_caller,
+            rate_organization: self.rate_organization,
+            connections_per_address: self.connections_per_address,
             behind_proxy: self.behind_proxy,
             allow_host: self.allow_host,
             sealed_start: self.sealed_start,

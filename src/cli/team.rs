@@ -1,4 +1,4 @@
-//! What a team's server keeps besides credentials: members, projects, workspaces. Each command asks its API.
+//! What a team's server keeps besides credentials: members, projects, workspaces, registries. Each command asks its API.
 
 use serde_json::Value;
 
@@ -11,6 +11,7 @@ use crate::vault::remote::Remote;
 
 pub(super) mod members;
 pub(super) mod projects;
+pub(super) mod registries;
 pub(super) mod workspaces;
 
 /// The server of a profile, as a command works with it.

@@ -15,6 +15,7 @@ use crate::secret::Secret;
 use crate::text::{clean, printable};
 
 mod json;
+mod log;
 mod relay;
 mod signals;
 mod table;
@@ -23,6 +24,8 @@ mod usage;
 mod wait;
 
 pub use json::JsonList;
+#[cfg(feature = "server")]
+pub use log::LogForm;
 pub use relay::{Relay, is_one_stream};
 pub use table::Table;
 pub use usage::{looks_like_a_token, name, quiet_panics, unless_a_token, usage};
@@ -90,7 +93,7 @@ impl Ui {
             anstream::ColorChoice::Never.write_global();
         }
         if flags.verbose > 0 {
-            start_log(flags.verbose);
+            log::start(flags.verbose);
         }
         Self {
             answer: RefCell::new(Box::new(anstream::stdout())),
@@ -360,18 +363,6 @@ fn describe(failure: &dyn Failure) -> Vec<String> {
         lines.push(format!("  next: {}", printable(&mend)));
     }
     lines
-}
-
-/// Writes lanyard's own events to stderr; the libraries' are left out, since theirs may show headers and bodies.
-fn start_log(verbosity: u8) {
-    use tracing_subscriber::layer::SubscriberExt;
-    use tracing_subscriber::{Layer, filter};
-    let level = if verbosity == 1 { tracing::Level::DEBUG } else { tracing::Level::TRACE };
-    let own = filter::filter_fn(move |event| event.target().starts_with("lanyard") && *event.level() <= level);
-    let lines =
-        tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(false).without_time().with_filter(own);
-    // A second call in one process keeps the first log.
-    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
 }
 
 #[cfg(test)]

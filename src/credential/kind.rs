@@ -47,6 +47,11 @@ impl Kind {
         self.fields.iter().find(|field| field.name == name)
     }
 
+    /// Whether a server that keeps it hands out what is under that name.
+    pub fn hands_out(&self, name: &str) -> bool {
+        self.field(name).is_none_or(|field| !field.withheld)
+    }
+
     /// How a value under that name is treated. Names beyond the fields are secret.
     pub fn class(&self, name: &str) -> Class {
         self.field(name).map_or(Class::Secret, |field| field.class)
@@ -86,6 +91,8 @@ pub struct Field {
     pub derived: bool,
     /// Whether its provider reads it out of others where it is not given, so that it follows when they change.
     pub follows: bool,
+    /// Whether a server that keeps it uses it itself, and hands it to nobody.
+    pub withheld: bool,
 }
 
 impl Field {
@@ -102,6 +109,7 @@ impl Field {
             binary: false,
             derived: false,
             follows: false,
+            withheld: false,
         }
     }
 
@@ -127,6 +135,13 @@ impl Field {
     pub const fn checked(mut self, check: Rule, example: &'static str) -> Self {
         self.check = check;
         self.example = example;
+        self
+    }
+
+    /// A server that keeps it uses it itself, and hands it to nobody.
+    #[must_use]
+    pub const fn withheld(mut self) -> Self {
+        self.withheld = true;
         self
     }
 

@@ -77,6 +77,8 @@ pub struct Credential {
 impl Credential {
     /// The secret field that holds the session of a sign-in, which the vault renews.
     pub const SESSION: &'static str = "session";
+    /// The secret field that holds the secret of the client by which a server signs in.
+    pub const CLIENT_SECRET: &'static str = "client_secret";
 
     /// A field that is no secret; `None` where it is not set.
     pub fn field(&self, name: &str) -> Option<&str> {

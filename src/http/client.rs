@@ -69,18 +69,32 @@ pub fn send_to(request: &Request, addresses: &[std::net::SocketAddr]) -> Result<
     let none = Trust::default();
     let trust = request.trust.as_deref().unwrap_or(&none);
     let mut target = request.url.clone();
-    if let Some(name) = &trust.server_name
-        && target.set_host(Some(name)).is_err()
-    {
-        let cause = crate::secret::Reason("the server's name is none".into());
-        return Err(Unreachable::Connect { origin, cause });
+    if let Some(name) = &trust.server_name {
+        // An address in the place of a name would be connected to as it is, whatever was looked up and found fit.
+        let is_name = target.set_host(Some(name)).is_ok() && matches!(target.host(), Some(::url::Host::Domain(_)));
+        if !is_name {
+            let cause = crate::secret::Reason("the server's name is none".into());
+            return Err(Unreachable::Connect { origin, cause });
+        }
     }
-    let host = target.host_str().unwrap_or_default().to_owned();
-    let client = build(true, |builder| trusting(builder.resolve_to_addrs(&host, addresses), trust))?;
+    let client =
+        build(true, |builder| trusting(builder.dns_resolver(std::sync::Arc::new(Fixed(addresses.to_vec()))), trust))?;
     let answer = exchange(&client, request, &request.url, &target)?;
     match answer.status {
         301 | 302 | 303 | 307 | 308 => Err(Unreachable::Redirect { origin, target: "another address".into() }),
         _ => Ok(answer),
+    }
+}
+
+/// Looks nothing up: every name is at addresses that are known already.
+#[cfg(feature = "server")]
+struct Fixed(Vec<std::net::SocketAddr>);
+
+#[cfg(feature = "server")]
+impl reqwest::dns::Resolve for Fixed {
+    fn resolve(&self, _: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let addresses: reqwest::dns::Addrs = Box::new(self.0.clone().into_iter());
+        Box::pin(std::future::ready(Ok(addresses)))
     }
 }
 

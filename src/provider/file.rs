@@ -5,7 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
 use super::env::variable_name;
-use super::{Discovered, Found, Here, Input, Net, Origin, Provider, ProviderError, api};
+use super::orders::{self, Values};
+use super::{Discovered, Found, Here, Input, Net, Order, Origin, Provider, ProviderError, api};
 use crate::credential::{Content, Credential, Field, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules};
 use crate::os::files;
 use crate::secret::Secret;
@@ -118,6 +119,17 @@ impl Provider for File {
     fn material(&self, credential: &Credential, _: Option<&Issued>, _: &Net<'_>) -> Result<Issued, ProviderError> {
         let name = credential.field("file_name").unwrap_or("file").to_owned();
         Ok(Issued::lasting(Material::File { name, content: unpacked(credential)? }))
+    }
+
+    /// A file is handed out as it is, and its path in a variable: tools take some of those for their configuration.
+    fn refuse_orders(&self, values: &Values<'_>) -> Result<(), Order> {
+        let official = super::gcp::address::is_official;
+        let form = values.text("variable").and_then(|variable| orders::named_by(variable, official));
+        values.held("content", |content| {
+            // What is no base64 is refused by the field's own rule.
+            let Ok(bytes) = STANDARD.decode(content).map(Zeroizing::new) else { return Ok(()) };
+            form.map_or_else(|| orders::any(&bytes), |form| form.hold(&bytes))
+        })
     }
 
     fn export(&self, credential: &Credential, _: &Issued) -> Vec<Variable> {

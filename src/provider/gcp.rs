@@ -7,10 +7,11 @@ use chrono::{DateTime, Utc};
 use crate::credential::{
     Content, Credential, Field, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules,
 };
-use crate::provider::{Discovered, Here, Input, Mark, Net, Provider, ProviderError, Rotation, Verdict};
+use crate::provider::orders::{self, Values};
+use crate::provider::{Discovered, Here, Input, Mark, Net, Order, Provider, ProviderError, Rotation, Verdict};
 use crate::secret::Secret;
 
-mod address;
+pub(super) mod address;
 mod api_key;
 mod asked;
 mod configuration;
@@ -221,6 +222,12 @@ impl Provider for Gcp {
             variables.push(Variable::secret("CLOUDSDK_AUTH_ACCESS_TOKEN", token));
         }
         variables
+    }
+
+    fn refuse_orders(&self, values: &Values<'_>) -> Result<(), Order> {
+        let foreign = |address: &str| if address::is_official(address) { Ok(()) } else { Err((None, address::FOREIGN)) };
+        values.held("token_uri", foreign)?;
+        values.held("key_file", |text| orders::google(text, address::is_official))
     }
 
     fn files(&self) -> &'static [(&'static str, &'static str)] {

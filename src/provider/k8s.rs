@@ -8,7 +8,8 @@ use crate::credential::{
     Content, Credential, Field, FieldError, Fields, Issued, Kind, Material, Metadata, Raw, Variable, rules,
 };
 use crate::provider::api::host_at;
-use crate::provider::{Discovered, Here, Input, Net, Provider, ProviderError, Verdict};
+use crate::provider::orders::{self, Values};
+use crate::provider::{Discovered, Here, Input, Net, Order, Provider, ProviderError, Verdict};
 use crate::secret::Secret;
 
 mod asked;
@@ -196,6 +197,10 @@ impl Provider for Kubernetes {
             asked::verify(credential, &with(credential, &issued)?, net)
         };
         asked().unwrap_or_else(|failure| failure.into_verdict(TITLE))
+    }
+
+    fn refuse_orders(&self, values: &Values<'_>) -> Result<(), Order> {
+        values.held("kubeconfig", orders::kubeconfig)
     }
 
     fn export(&self, credential: &Credential, issued: &Issued) -> Vec<Variable> {

@@ -23,6 +23,7 @@ mod error;
 mod find;
 mod foreign;
 mod guide;
+pub mod orders;
 mod verdict;
 
 pub use change::changed;
@@ -30,6 +31,7 @@ pub use echo::verify;
 pub use error::ProviderError;
 pub use find::{Broken, Discovered, Found, Here, Input, Mark, Origin, Place};
 pub use guide::Guide;
+pub use orders::{Order, refuse_orders, refuse_strange};
 pub use verdict::{Outcome, Verdict};
 
 /// Declares the modules of the providers and lists them, so that adding one is one word in one place.
@@ -243,6 +245,13 @@ pub trait Provider: Sync {
     /// The same where it may be no text. Without an override, the text.
     fn content(&self, format: &str, credential: &Credential, issued: &Issued) -> Option<Content> {
         self.file(format, credential, issued).map(Content::Text)
+    }
+
+    /// Refuses values that give orders to whoever uses them: documents that would have a program run, a file opened,
+    /// another address asked. Held against what a server is sent and what it hands out.
+    fn refuse_orders(&self, values: &orders::Values<'_>) -> Result<(), Order> {
+        let _ = values;
+        Ok(())
     }
 
     /// How it is replaced through the provider's own API, where it has one.

@@ -1,7 +1,8 @@
 //! A service that one signs in to: the credential is the sign-in's session, renewed by itself.
 //!
 //! The session is opened and renewed by the vault, which hands the access token over as the source; here is only what
-//! to ask the service with it.
+//! to ask the service with it. Where the vault is a server's, a session may be made and renewed there: then the fields say
+//! how, and the secret of the client stays with it.
 
 use crate::credential::{Address, Credential, Fields, Issued, Kind, Material, Metadata, Raw, Variable};
 use crate::credential::{Field, rules};
@@ -10,12 +11,21 @@ use crate::provider::api::is_spoken;
 use crate::provider::{Here, Input, Net, Provider, ProviderError, Verdict, api};
 use crate::text::clean;
 
-static FIELDS: [Field; 13] = [
+static FIELDS: [Field; 17] = [
     Field::plain("service", "Service").checked(rules::line, "github"),
     Field::plain("account", "Account").optional(),
     Field::plain("account_id", "Account id").optional(),
     Field::plain("client_id", "Client id").optional(),
     Field::plain("issuer", "Issuer").checked(rules::url, "https://id.example.com").optional(),
+    Field::plain("authorization_endpoint", "Address where one signs in")
+        .checked(rules::url, "https://id.example.com/authorize")
+        .optional(),
+    Field::plain("token_endpoint", "Address that gives tokens")
+        .checked(rules::url, "https://id.example.com/token")
+        .optional(),
+    Field::plain("revocation_endpoint", "Address that takes tokens back")
+        .checked(rules::url, "https://id.example.com/revoke")
+        .optional(),
     Field::plain("endpoint", "API address").checked(rules::url, "https://api.example.com").optional(),
     Field::plain("whoami", "Address that tells the account")
         .checked(rules::url, "https://api.example.com/user")
@@ -31,6 +41,7 @@ static FIELDS: [Field; 13] = [
     Field::plain("google_audience", "Audience at Google that its ID token may be exchanged for")
         .checked(rules::token, "//iam.googleapis.com/projects/123456/locations/global/workloadIdentityPools/pool/providers/corp")
         .optional(),
+    Field::secret(Credential::CLIENT_SECRET, "Client secret").optional().withheld(),
     Field::secret(Credential::SESSION, "Session").checked(rules::text, "{\"version\":1}").multiline().optional(),
 ];
 static KINDS: [Kind; 1] = [Kind::new("oauth", "sign-in to a service", "oauth", &FIELDS).renews_itself()];

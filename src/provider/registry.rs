@@ -14,6 +14,7 @@ use crate::secret::Secret;
 mod address;
 mod asked;
 mod challenge;
+pub mod charts;
 mod docker;
 mod find;
 mod guide;

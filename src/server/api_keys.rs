@@ -3,20 +3,19 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{Method, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
+use super::api::{Created, Creation, Done, Json};
 use super::audit::{self, Event};
 use super::bearer::{self, Grant};
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::db::values;
-use super::permission::{Permission, Permissions};
+use super::permission::{self, Permission, Permissions};
 use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::state::{Server, now};
@@ -27,17 +26,21 @@ const USUAL: i64 = 90;
 const LONGEST: i64 = 366;
 const NAME: usize = 64;
 
+const ALL: &str = "/api-keys";
+const ONE: &str = "/api-keys/{id}";
+
 pub(crate) fn routes() -> Vec<Route> {
     let needs = Access::Permission(Permission::KeysManage);
     vec![
-        Route::new(Method::GET, "/api-keys", needs, list),
-        Route::new(Method::POST, "/api-keys", needs, create),
-        Route::new(Method::DELETE, "/api-keys/{id}", needs, revoke),
+        Route::api(Method::GET, ALL, needs, list, "listApiKeys", "List one's own API keys"),
+        Route::api(Method::POST, ALL, needs, create, "createApiKey", "Make an API key"),
+        Route::api(Method::DELETE, ONE, needs, revoke, "revokeApiKey", "Revoke an API key of one's own"),
     ]
 }
 
 /// A key as it is shown: never itself.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ApiKey")]
 pub(crate) struct Shown {
     pub(crate) id: String,
     pub(crate) name: String,
@@ -48,12 +51,37 @@ pub(crate) struct Shown {
 }
 
 /// A key that is asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
+    #[schemars(length(min = 1, max = 64))]
     pub(crate) name: String,
+    #[schemars(length(min = 1), extend("items" = permission::schema(&Permission::ALL)))]
     pub(crate) permissions: Vec<String>,
+    /// So many days it lives; 90 unless it is said.
+    #[schemars(range(min = 1, max = 366))]
     pub(crate) days: Option<i64>,
+}
+
+/// Every key of whoever asks.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ApiKeys")]
+struct All {
+    items: Vec<Shown>,
+}
+
+/// A key that was just made, with itself.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NewApiKey")]
+struct Given {
+    id: String,
+    name: String,
+    permissions: Vec<String>,
+    created: Option<DateTime<Utc>>,
+    expires: Option<DateTime<Utc>>,
+    /// The key. It is shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
 }
 
 /// A key that was just made, the only time that it is there to be shown.
@@ -118,6 +146,7 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
     let life = TimeDelta::days(days);
     let minted = server.db.write(&caller.scope, |rows| -> Answer<_> {
         let minted = bearer::issue(rows, Kind::Key, &grant, &name, life, now)?;
+        caller.once.keep(rows, &minted.id)?;
         let event = Event { detail: &grant.permissions.words(), ..Event::done("key.create", &minted.id) };
         audit::append(rows, &server.keys, &caller.scope, &caller.actor, &event, now)?;
         Ok(minted)
@@ -138,26 +167,38 @@ pub(crate) fn end(server: &Server, caller: &Caller, id: &str) -> Answer<()> {
     })
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<Value>> {
-    blocking(&server, move |server| Ok(Json(json!({ "items": all(server, &caller)? })))).await
+async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<All>> {
+    blocking(&server, move |server| Ok(Json(All { items: all(server, &caller)? }))).await
 }
 
-async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted): Json<Wanted>) -> Answer<Response> {
+async fn create(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    wanted: Creation<Wanted>,
+) -> Answer<Created<Json<Given>>> {
+    let (caller, wanted) = wanted.of(caller);
     blocking(&server, move |server| {
-        let made = make(server, &caller, &wanted)?;
-        let body = json!({
-            "id": made.minted.id,
-            "name": made.name,
-            "permissions": made.permissions.iter().map(Permission::word).collect::<Vec<_>>(),
-            "created": made.created,
-            "expires": made.expires,
-            "key": made.minted.token.expose(),
-        });
-        Ok((StatusCode::CREATED, Json(body)).into_response())
+        let make = || -> Answer<Given> {
+            let made = make(server, &caller, &wanted)?;
+            Ok(Given {
+                id: made.minted.id,
+                name: made.name,
+                permissions: made.permissions.iter().map(|permission| permission.word().to_owned()).collect(),
+                created: Some(made.created),
+                expires: Some(made.expires),
+                key: Some(made.minted.token.expose().to_owned()),
+            })
+        };
+        let again = |id: &str| -> Answer<Given> {
+            let one = all(server, &caller)?.into_iter().find(|key| key.id == id).ok_or_else(Problem::not_found)?;
+            let Shown { id, name, permissions, created, expires, .. } = one;
+            Ok(Given { id, name, permissions, created, expires, key: None })
+        };
+        Ok(Created::nowhere(Json(caller.once.carry_out(server, make, again)?)))
     })
     .await
 }
 
-async fn revoke(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<StatusCode> {
-    blocking(&server, move |server| end(server, &caller, &id).map(|()| StatusCode::NO_CONTENT)).await
+async fn revoke(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Done> {
+    blocking(&server, move |server| end(server, &caller, &id).map(|()| Done)).await
 }

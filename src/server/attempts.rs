@@ -1,7 +1,8 @@
 //! Failed attempts to guess something: after a few, each costs a wait that grows.
 //!
-//! They are counted by what was guessed at, and by the network that they came from, in the database: every server counts
-//! together. A success forgets those of the account, and none of the network's.
+//! They are counted by what was guessed at and the network that they came from, in the database: every server counts
+//! together. Whoever guesses at an account makes its owner wait nowhere else, unless they do so from many networks. A
+//! success forgets the failures at the account, and none of the network's.
 
 use std::net::IpAddr;
 
@@ -10,8 +11,10 @@ use chrono::{DateTime, Utc};
 use super::db::{DbError, Rows, values};
 use super::problem::Problem;
 
-/// So many slips are free.
+/// So many slips are free at one account, from one network.
 const FREE: i64 = 5;
+/// So many are free at one account from anywhere, and from one network at any account.
+const MANY: i64 = 20 * FREE;
 /// The longest wait, in seconds: nobody can lock another out for longer.
 const LONGEST: i64 = 300;
 /// After so long without a failure, all are forgotten.
@@ -19,6 +22,8 @@ const FORGET: i64 = 3600;
 
 /// What is guessed at, for one attempt.
 pub(crate) struct Attempt {
+    /// At this account, from this network.
+    here: String,
     account: String,
     network: String,
 }
@@ -26,12 +31,17 @@ pub(crate) struct Attempt {
 impl Attempt {
     /// An attempt at an account, which is named as it is looked up.
     pub(crate) fn at(what: &str, account: &str, from: Option<IpAddr>) -> Self {
-        Self { account: format!("{what}:{account}"), network: format!("{what}@{}", network(from)) }
+        let network = network(from);
+        Self {
+            here: format!("{what}:{account}@{network}"),
+            account: format!("{what}:{account}"),
+            network: format!("{what}@{network}"),
+        }
     }
 
-    /// Refuses an attempt that comes too early. Those of a network may come twenty times as often.
+    /// Refuses an attempt that comes too early.
     pub(crate) fn refuse_early(&self, rows: &mut dyn Rows, now: DateTime<Utc>) -> Result<(), Problem> {
-        for (subject, free) in [(&self.account, FREE), (&self.network, 20 * FREE)] {
+        for (subject, free) in [(&self.here, FREE), (&self.account, MANY), (&self.network, MANY)] {
             let Some((failures, last)) = known(rows, subject)? else { continue };
             let wait = if failures < free { 0 } else { 1_i64 << (failures - free).min(20) }.min(LONGEST);
             let left = last / 1000 + wait - now.timestamp();
@@ -44,13 +54,13 @@ impl Attempt {
 
     /// Counts a failure.
     pub(crate) fn failed(&self, rows: &mut dyn Rows, now: DateTime<Utc>) -> Result<(), DbError> {
-        for subject in [&self.account, &self.network] {
-            let before = known(rows, subject)?.filter(|(_, last)| now.timestamp() - last / 1000 < FORGET);
-            let failures = before.map_or(0, |(failures, _)| failures) + 1;
+        let at = now.timestamp_millis();
+        // In one order and in one statement each, so that those who fail at once are all counted.
+        for subject in [&self.here, &self.account, &self.network] {
             rows.execute(
-                "INSERT INTO attempts (subject, failures, last) VALUES ($1, $2, $3) \
-                 ON CONFLICT (subject) DO UPDATE SET failures = $2, last = $3",
-                values![subject, failures, now.timestamp_millis()],
+                "INSERT INTO attempts (subject, failures, last) VALUES ($1, 1, $2) ON CONFLICT (subject) DO UPDATE SET \
+                 failures = CASE WHEN attempts.last > $3 THEN attempts.failures + 1 ELSE 1 END, last = $2",
+                values![subject, at, at - FORGET * 1000],
             )?;
         }
         Ok(())
@@ -58,7 +68,8 @@ impl Attempt {
 
     /// Forgets the failures of the account.
     pub(crate) fn succeeded(&self, rows: &mut dyn Rows) -> Result<(), DbError> {
-        rows.execute("DELETE FROM attempts WHERE subject = $1", values![&self.account]).map(|_| ())
+        let forget = "DELETE FROM attempts WHERE subject = $1 OR subject = $2";
+        rows.execute(forget, values![&self.here, &self.account]).map(|_| ())
     }
 }
 
@@ -106,6 +117,8 @@ mod tests {
             fail(&alice, at(6));
         }
         assert!(early(&alice, at(6 + LONGEST - 1)) && !early(&alice, at(6 + LONGEST)));
+        let elsewhere = Attempt::at("sign-in", "alice", from("198.51.100.1"));
+        assert!(!early(&elsewhere, at(6)), "whose account it is waits nowhere else");
         let neighbour = Attempt::at("sign-in", "bob", from("192.0.2.200"));
         assert!(!early(&neighbour, at(6)), "a network of many is not locked out by one");
         for _ in 0..60 {
@@ -114,8 +127,13 @@ mod tests {
         assert!(early(&Attempt::at("sign-in", "carol", from("192.0.2.1")), at(6)));
         assert!(!early(&Attempt::at("sign-in", "carol", from("192.0.3.1")), at(6)));
         scratch.db.write(Reach::Server, |rows| alice.succeeded(rows)).unwrap();
-        let elsewhere = Attempt::at("sign-in", "alice", from("198.51.100.1"));
         assert!(!early(&elsewhere, at(7)) && early(&alice, at(6)), "the network's failures stay");
+        // From many networks, it is one account all the same.
+        for number in 0..MANY + 4 {
+            fail(&Attempt::at("sign-in", "dora", from(&format!("10.0.{number}.1"))), at(10));
+        }
+        let dora = Attempt::at("sign-in", "dora", from("10.1.0.1"));
+        assert!(early(&dora, at(12)) && !early(&dora, at(10 + LONGEST)));
         assert_eq!(network(from("::ffff:192.0.2.9")), "192.0.2.0/24");
         assert_eq!(network(from("2001:db8:1:2345::9")), "2001:db8:1:2300::/56");
     }

@@ -4,9 +4,10 @@
 //! number, which has no gap, and the SHA-256 of the entry before it, so that no entry can be changed, taken out or put
 //! elsewhere unnoticed. Beside it rest its own SHA-256 and a code (HMAC-SHA-256) under a key of the organization, which
 //! whoever can write to the database does not have. The entry of a change is written in the transaction of the change:
-//! there is no change without it.
+//! there is no change without it. The entry of what changes nothing is on the disk before its answer is given.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -14,16 +15,19 @@ use serde_json::Value as Json;
 
 use super::db::{DbError, OrgScope, Rows, values};
 use super::keys::{KeyError, Keys};
+use super::metrics;
 use crate::text::clean;
 use crate::vault::seal::Key;
 use crate::vault::trail::hex;
 
 pub(crate) mod api;
 mod checkpoint;
+mod together;
 mod verify;
 
 pub(crate) use api::routes;
 pub(crate) use checkpoint::{Checkpoints, hold_against, signer};
+pub(crate) use together::Together;
 pub(crate) use verify::{Broken, verify};
 
 /// The version of the form of an entry.
@@ -103,24 +107,55 @@ pub(crate) fn append(
     event: &Event<'_>,
     now: DateTime<Utc>,
 ) -> Result<(), KeyError> {
+    append_all(rows, keys, scope, &[(actor, event, now)])
+}
+
+/// An entry that is to be written: who, what and when.
+type New<'n> = (&'n Actor, &'n Event<'n>, DateTime<Utc>);
+
+/// Appends entries, one after the other.
+fn append_all(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope, all: &[New<'_>]) -> Result<(), KeyError> {
+    write_all(rows, keys, scope, all).inspect_err(|failure| {
+        metrics::AUDIT_FAILURES.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(%failure, "an entry could not be written to the audit");
+    })
+}
+
+fn write_all(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope, all: &[New<'_>]) -> Result<(), KeyError> {
     let (key_version, key) = key(rows, keys, scope)?;
-    rows.execute(
-        "INSERT INTO audit_heads (org, sequence, hash) VALUES ($1, 0, $2) ON CONFLICT (org) DO NOTHING",
-        values![scope.id(), &[0; 32]],
-    )?;
+    let count = i64::try_from(all.len()).map_err(|_| DbError::Shape)?;
+    let take = "UPDATE audit_heads SET sequence = sequence + $2 WHERE org = $1 RETURNING sequence, hash";
     // Holds the row until the transaction ends: two entries never get one number.
-    let mut head = rows
-        .first(
-            "UPDATE audit_heads SET sequence = sequence + 1 WHERE org = $1 RETURNING sequence, hash",
-            values![scope.id()],
-        )?
-        .ok_or(DbError::Shape)?;
-    let (sequence, previous) = (head.int(0)?, head.bytes(1)?);
+    let mut head = rows.first(take, values![scope.id(), count])?;
+    if head.is_none() {
+        let begin = "INSERT INTO audit_heads (org, sequence, hash) VALUES ($1, 0, $2) ON CONFLICT (org) DO NOTHING";
+        rows.execute(begin, values![scope.id(), &[0; 32]])?;
+        head = rows.first(take, values![scope.id(), count])?;
+    }
+    let mut head = head.ok_or(DbError::Shape)?;
+    let (mut sequence, mut previous) = (head.int(0)? - count, head.bytes(1)?);
+    for one in all {
+        sequence += 1;
+        previous = put(rows, (key_version, &key), scope, one, sequence, &previous)?;
+    }
+    rows.execute("UPDATE audit_heads SET hash = $2 WHERE org = $1", values![scope.id(), &previous])?;
+    Ok(())
+}
+
+/// Writes an entry after one of this hash. Gives its own.
+fn put(
+    rows: &mut dyn Rows,
+    (key_version, key): (i64, &Key),
+    scope: &OrgScope,
+    &(actor, event, now): &New<'_>,
+    sequence: i64,
+    previous: &[u8],
+) -> Result<Vec<u8>, KeyError> {
     let mut entry: BTreeMap<&str, Json> = BTreeMap::new();
     entry.insert("form", FORM.into());
     entry.insert("key", key_version.into());
     entry.insert("sequence", sequence.into());
-    entry.insert("previous", hex(&previous).into());
+    entry.insert("previous", hex(previous).into());
     entry.insert("organization", scope.id().into());
     entry.insert("at", now.to_rfc3339_opts(SecondsFormat::Millis, true).into());
     entry.insert("action", event.action.into());
@@ -156,8 +191,7 @@ pub(crate) fn append(
             &found_by(event.object),
         ],
     )?;
-    rows.execute("UPDATE audit_heads SET hash = $2 WHERE org = $1", values![scope.id(), hash.as_ref()])?;
-    Ok(())
+    Ok(hash.as_ref().to_vec())
 }
 
 /// The key of an organization's chain, and which key it was made of.

@@ -232,7 +232,17 @@ fn in_order(mut left: Vec<Table>) -> Vec<Table> {
 
 /// Ends every sign-in, and every link and code that is good once. API keys stay.
 fn end_sign_ins(rows: &mut dyn Rows) -> Result<(), DbError> {
-    for table in ["sessions", "codes", "devices", "invitations"] {
+    for table in [
+        "sessions",
+        "half_sessions",
+        "codes",
+        "devices",
+        "invitations",
+        "upstream_attempts",
+        "passkey_challenges",
+        "connect_attempts",
+        "refresh_leases",
+    ] {
         rows.execute(&format!("DELETE FROM {table}"), &[])?;
     }
     let end = "UPDATE tokens SET revoked = $2 WHERE kind <> $1 AND revoked IS NULL";

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 
+use super::api::Once;
 use super::audit::{Actor, Event, Outcome};
 use super::bearer::{self, Known};
 use super::bridge::blocking;
 use super::db::{DbError, OrgScope, Reach, Rows, values};
 use super::edge::Source;
+use super::limits::Whose;
 use super::people::{self, Person};
 use super::permission::{Permission, Permissions, Role};
 use super::portal::inside;
@@ -73,6 +75,8 @@ pub(crate) struct Caller {
     pub(crate) actor: Actor,
     /// The job that it is, where no person calls.
     pub(crate) job: Option<Job>,
+    /// What what they make now is known by, should they ask again.
+    pub(crate) once: Once,
 }
 
 /// A job that was let in by a trust rule.
@@ -93,6 +97,12 @@ impl Job {
 }
 
 impl Caller {
+    /// For whom their requests are counted.
+    pub(crate) fn whose(&self) -> Whose {
+        let person = self.job.as_ref().map_or(&self.person.id, |job| &job.rule);
+        Whose { organization: self.scope.id().to_owned(), person: person.clone() }
+    }
+
     /// Whether they may do something to what is of a project, or of the organization.
     pub(crate) fn may(&self, permission: Permission, project: Option<&str>) -> bool {
         let in_project = |(name, role): &(String, Role)| {
@@ -147,29 +157,36 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
 
 /// Goes before every handler of a route.
 pub(crate) async fn admit(
-    State((server, access)): State<(Arc<Server>, Access)>,
+    State((server, access, fresh)): State<(Arc<Server>, Access, Option<&'static str>)>,
     mut request: Request,
     next: Next,
 ) -> Response {
     let needed = match access {
         Access::Anyone | Access::Page => return next.run(request).await,
         Access::Inside(_) | Access::InsideProject(_) | Access::Personal => {
-            return inside::admit(&server, access, request, next).await;
+            return inside::admit(&server, access, fresh, request, next).await;
         }
         Access::Token => None,
         Access::Permission(_) | Access::InProject(_) => Some(access),
     };
-    let text = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    // A slip of the finger, or somebody else's token, asks no database.
-    let token = text.and_then(|text| text.strip_prefix("Bearer ")).and_then(|token| token::parse(token.trim()));
+    let token = shown(request.headers());
     let source = request.extensions().get::<Source>().cloned().unwrap_or_default();
     match look_up(&server, token, source, needed).await {
         Ok(caller) => {
+            let whose = caller.whose();
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            let mut response = next.run(request).await;
+            response.extensions_mut().insert(whose);
+            response
         }
         Err(problem) => problem.into_response(),
     }
+}
+
+/// The token that a request shows. A slip of the finger, or somebody else's token, asks no database.
+pub(crate) fn shown(headers: &HeaderMap) -> Option<Parsed> {
+    let text = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    token::parse(text.strip_prefix("Bearer ")?.trim())
 }
 
 async fn look_up(
@@ -240,5 +257,5 @@ fn caller(server: &Server, known: &Known, standing: Standing, source: &Source) -
     }
     let granted = known.grant.permissions.clone();
     let permissions = granted.and(&role.permissions());
-    Ok(Caller { scope, person, role, permissions, granted, projects, actor, job })
+    Ok(Caller { scope, person, role, permissions, granted, projects, actor, job, once: Once::default() })
 }

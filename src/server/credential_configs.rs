@@ -2,29 +2,31 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::Method;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::api::{Created, Creation, Done, Json, Seen, Tagged};
 use super::audit::{Event, Outcome};
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
+use super::connections::Connection;
 use super::permission::Permission;
 use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::state::Server;
+use super::vault::sign_in::is_sign_in;
 use super::vault::{OrgVault, Stored};
 use crate::vault::wire::{Amendment, Incoming, Note, Page, Shown, Told, scope};
 use crate::vault::{Change, New, Unfinished, Vault, VaultError};
 
 pub(crate) mod cursor;
-mod secrets;
+pub(super) mod secrets;
 mod values;
 mod verify;
 
-pub(crate) use verify::{is_telling, verified};
+pub(crate) use verify::{is_telling, reaches_out, renewed, verified};
 
 /// So many come on a page unless fewer are asked for, and never more.
 const USUAL: i64 = 50;
@@ -32,30 +34,55 @@ const MOST: i64 = 200;
 
 const ALL: &str = "/credential-configs";
 const ONE: &str = "/credential-configs/{id}";
+const SECRETS: &str = "/credential-configs/{id}/secrets";
+const NOTES: &str = "/credential-configs/{id}/notes";
+const VERIFY: &str = "/credential-configs/{id}/verify";
 
 pub(crate) fn routes() -> Vec<Route> {
-    let needs = Access::InProject;
+    let read = Access::Permission(Permission::CredentialsRead);
+    let write = Access::InProject(Permission::CredentialsWrite);
+    let (open, verify) = (Access::InProject(Permission::SecretsRead), Access::InProject(Permission::CredentialsVerify));
     vec![
-        Route::new(Method::GET, ALL, Access::Permission(Permission::CredentialsRead), list),
-        Route::new(Method::POST, ALL, needs(Permission::CredentialsWrite), create),
-        Route::new(Method::GET, ONE, Access::Permission(Permission::CredentialsRead), show),
-        Route::new(Method::PATCH, ONE, needs(Permission::CredentialsWrite), amend),
-        Route::new(Method::DELETE, ONE, needs(Permission::CredentialsWrite), delete),
-        Route::new(Method::GET, "/credential-configs/{id}/secrets", needs(Permission::SecretsRead), secrets::read),
-        Route::new(Method::POST, "/credential-configs/{id}/secrets", needs(Permission::CredentialsWrite), secrets::put),
-        Route::new(Method::POST, "/credential-configs/{id}/notes", needs(Permission::CredentialsVerify), note),
-        Route::new(Method::POST, "/credential-configs/{id}/verify", needs(Permission::CredentialsVerify), verify::ask),
+        Route::api(Method::GET, ALL, read, list, "listCredentialConfigs", "List credentials, without their secrets"),
+        Route::api(Method::POST, ALL, write, create, "createCredentialConfig", "Store a credential").refuses(&[
+            "name-taken",
+            "bad-name",
+            "no-project",
+        ]),
+        Route::api(Method::GET, ONE, read, show, "showCredentialConfig", "Show a credential, without its secrets"),
+        Route::api(Method::PATCH, ONE, write, amend, "changeCredentialConfig", "Change name, project, tags or note")
+            .refuses(&["name-taken", "bad-name", "no-project", "does-not-open"]),
+        Route::api(Method::DELETE, ONE, write, delete, "deleteCredentialConfig", "Delete a credential")
+            .refuses(&["in-use"]),
+        Route::api(Method::GET, SECRETS, open, secrets::read, "readSecrets", "Read the secrets of a credential")
+            .refuses(&["does-not-open"]),
+        Route::api(Method::POST, SECRETS, write, secrets::put, "putSecrets", "Store new secrets for a credential")
+            .refuses(&["does-not-open"]),
+        Route::api(Method::POST, NOTES, verify, note, "noteCredential", "Note that it was used, verified or rotated"),
+        Route::api(
+            Method::POST,
+            VERIFY,
+            verify,
+            verify::ask,
+            "verifyCredential",
+            "Ask the provider whether it is good",
+        )
+        .refuses(&["no-secrets", "cannot-be-asked", "does-not-open"]),
     ]
 }
 
 /// What is asked of a list.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+pub(super) struct Asked {
+    /// So many at most; 50 unless it is said.
+    #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
+    /// The `next` of the page before.
     cursor: Option<String>,
     /// The credential of this name alone, in `project` or in the organization.
     name: Option<String>,
+    /// The project that the name is looked for in.
     project: Option<String>,
     /// Those that may be sent to this host alone.
     host: Option<String>,
@@ -80,67 +107,66 @@ pub(crate) fn permitted<'s>(
 }
 
 /// A credential with its tag, as it stands.
-fn shown(vault: &OrgVault<'_>, id: &str, status: StatusCode) -> Answer<Response> {
+fn shown(vault: &OrgVault<'_>, id: &str) -> Answer<Tagged<Shown>> {
     let stored = stored(vault, id)?;
     let mut shown = Shown::of(&stored.metadata, &stored.rotation);
     shown.used_by = Some(vault.users(&stored.metadata)?);
     shown.scopes = Some(stored.scopes.clone());
-    let tag = tag(stored.revision);
-    Ok((status, [(header::ETAG, tag)], Json(shown)).into_response())
+    shown.connection = is_sign_in(stored.metadata.kind).then(|| Connection::of(&stored.metadata).words().to_owned());
+    Ok(Tagged { revision: stored.revision, body: shown })
 }
 
+/// The tag of a revision.
+#[allow(dead_code, reason = "for answers that are not put together by their types")]
 pub(super) fn tag(revision: i64) -> String {
     format!("\"{revision}\"")
 }
 
-/// The revision that a caller has seen, where they say so: `If-Match` (RFC 9110 section 13.1.1).
-pub(super) fn seen(headers: &HeaderMap) -> Answer<Option<i64>> {
-    let Some(value) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    let text = value.to_str().unwrap_or_default().trim();
-    if text == "*" {
-        return Ok(None);
-    }
-    let revision = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).and_then(|text| text.parse().ok());
-    // A tag that was never given out is of no version that there is.
-    revision.map(Some).ok_or_else(Problem::changed)
+/// The revision that a caller has seen, where they say so.
+#[allow(dead_code, reason = "for handlers that do not take it as a part")]
+pub(super) fn seen(headers: &axum::http::HeaderMap) -> Answer<Option<i64>> {
+    Ok(Seen::of(headers)?.0)
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Page>> {
+/// One page of the credentials.
+pub(super) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Page> {
     let limit = asked.limit.unwrap_or(USUAL);
     if !(1..=MOST).contains(&limit) {
         return Err(Problem::bad(format!("a limit is a number from 1 to {MOST}")));
     }
-    blocking(&server, move |server| {
-        server.tell(&caller.scope, &caller.actor, &Event::done("credential.list", ""))?;
-        let vault = server.vault(caller.scope.clone(), caller.actor.clone());
-        let of = |metadata| Ok::<_, VaultError>(Shown::of(&metadata, &Unfinished::default()));
-        if let Some(host) = &asked.host {
-            let items = vault.for_host(host)?.into_iter().map(of).collect::<Result<_, _>>()?;
-            return Ok(Json(Page { items, next: None }));
-        }
-        if let Some(name) = &asked.name {
-            let found = vault.find(&scope(asked.project.as_deref()), name)?;
-            let items = found.into_iter().map(of).collect::<Result<_, _>>()?;
-            return Ok(Json(Page { items, next: None }));
-        }
-        let after = asked.cursor.as_deref().map(|text| cursor::read(&server.keys, &caller.scope, text)).transpose()?;
-        let mut page = vault.page(&after.unwrap_or_default(), limit + 1)?;
-        let is_last = page.len() <= usize::try_from(limit).unwrap_or_default();
-        page.truncate(usize::try_from(limit).unwrap_or_default());
-        let next = match page.last() {
-            Some(last) if !is_last => Some(cursor::write(&server.keys, &caller.scope, &last.metadata)?),
-            _ => None,
-        };
-        let items = page.iter().map(|stored| Shown::of(&stored.metadata, &stored.rotation)).collect();
-        Ok(Json(Page { items, next }))
-    })
-    .await
+    server.tell(&caller.scope, &caller.actor, &Event::done("credential.list", ""))?;
+    let vault = server.vault(caller.scope.clone(), caller.actor.clone());
+    let of = |metadata| Ok::<_, VaultError>(Shown::of(&metadata, &Unfinished::default()));
+    if let Some(host) = &asked.host {
+        let items = vault.for_host(host)?.into_iter().map(of).collect::<Result<_, _>>()?;
+        return Ok(Page { items, next: None });
+    }
+    if let Some(name) = &asked.name {
+        let found = vault.find(&scope(asked.project.as_deref()), name)?;
+        let items = found.into_iter().map(of).collect::<Result<_, _>>()?;
+        return Ok(Page { items, next: None });
+    }
+    let after = asked.cursor.as_deref().map(|text| cursor::read(&server.keys, &caller.scope, text)).transpose()?;
+    let mut page = vault.page(&after.unwrap_or_default(), limit + 1)?;
+    let is_last = page.len() <= usize::try_from(limit).unwrap_or_default();
+    page.truncate(usize::try_from(limit).unwrap_or_default());
+    let next = match page.last() {
+        Some(last) if !is_last => Some(cursor::write(&server.keys, &caller.scope, &last.metadata)?),
+        _ => None,
+    };
+    let items = page.iter().map(|stored| Shown::of(&stored.metadata, &stored.rotation)).collect();
+    Ok(Page { items, next })
 }
 
-async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(incoming): Json<Incoming>) -> Answer<Response> {
-    blocking(&server, move |server| {
+async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Page>> {
+    blocking(&server, move |server| some(server, &caller, &asked).map(Json)).await
+}
+
+/// Stores a credential, or shows the one that was stored when the same was asked before.
+pub(super) fn make(server: &Server, caller: &Caller, incoming: Incoming) -> Answer<Tagged<Shown>> {
+    let make = || -> Answer<Tagged<Shown>> {
         caller.must(server, Permission::CredentialsWrite, incoming.project.as_deref())?;
-        let vault = server.vault(caller.scope, caller.actor);
+        let vault = server.vault(caller.scope.clone(), caller.actor.clone()).once(caller.once.clone());
         let name = incoming.name.clone().ok_or_else(|| Problem::invalid("a credential needs a name"))?;
         let scope = scope(incoming.project.as_deref());
         let kind = incoming.kind.as_deref().ok_or_else(|| Problem::invalid("a credential needs a kind"))?;
@@ -158,72 +184,89 @@ async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(incoming
             replaces: None,
             retiring: incoming.retiring,
         })?;
-        let mut response = shown(&vault, &metadata.id, StatusCode::CREATED)?;
-        if let Ok(location) = format!("{ALL}/{}", metadata.id).parse() {
-            response.headers_mut().insert(header::LOCATION, location);
-        }
-        Ok(response)
+        shown(&vault, &metadata.id)
+    };
+    caller.once.carry_out(server, make, |id| one(server, caller, id))
+}
+
+async fn create(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    incoming: Creation<Incoming>,
+) -> Answer<Created<Tagged<Shown>>> {
+    let (caller, incoming) = incoming.of(caller);
+    blocking(&server, move |server| {
+        let made = make(server, &caller, incoming)?;
+        Ok(Created::at(format!("{ALL}/{}", made.body.id), made))
     })
     .await
 }
 
-async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Response> {
-    blocking(&server, move |server| {
-        let vault = server.vault(caller.scope.clone(), caller.actor.clone());
-        let stored = stored(&vault, &id)?;
-        server.tell(&caller.scope, &caller.actor, &Event::done("credential.show", &stored.metadata.id))?;
-        shown(&vault, &id, StatusCode::OK)
-    })
-    .await
+/// One credential.
+pub(super) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Tagged<Shown>> {
+    let vault = server.vault(caller.scope.clone(), caller.actor.clone());
+    let stored = stored(&vault, id)?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("credential.show", &stored.metadata.id))?;
+    shown(&vault, id)
+}
+
+async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Tagged<Shown>> {
+    blocking(&server, move |server| one(server, &caller, &id)).await
+}
+
+/// Changes what is no value of a credential.
+pub(super) fn change(
+    server: &Server,
+    caller: &Caller,
+    id: &str,
+    wanted: Amendment,
+    seen: Option<i64>,
+) -> Answer<Tagged<Shown>> {
+    let (vault, stored) = permitted(server, caller, id, Permission::CredentialsWrite)?;
+    if let Some(project) = &wanted.project {
+        caller.must(server, Permission::CredentialsWrite, Some(project))?;
+    }
+    let mut change = Change {
+        name: wanted.name,
+        scope: wanted.project.as_deref().map(|project| scope(Some(project))),
+        tag: wanted.add_tags,
+        untag: wanted.remove_tags,
+        note: wanted.note,
+    };
+    if let Some(tags) = wanted.tags {
+        change.untag.extend(stored.metadata.tags.difference(&tags).cloned());
+        change.tag.extend(tags);
+    }
+    vault.amend_if(&stored.metadata, &change, seen)?;
+    shown(&vault, id)
 }
 
 async fn amend(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    Seen(seen): Seen,
     Json(wanted): Json<Amendment>,
-) -> Answer<Response> {
-    let seen = seen(&headers)?;
-    blocking(&server, move |server| {
-        let (vault, stored) = permitted(server, &caller, &id, Permission::CredentialsWrite)?;
-        if let Some(project) = &wanted.project {
-            caller.must(server, Permission::CredentialsWrite, Some(project))?;
-        }
-        let mut change = Change {
-            name: wanted.name,
-            scope: wanted.project.as_deref().map(|project| scope(Some(project))),
-            tag: wanted.add_tags,
-            untag: wanted.remove_tags,
-            note: wanted.note,
-        };
-        if let Some(tags) = wanted.tags {
-            change.untag.extend(stored.metadata.tags.difference(&tags).cloned());
-            change.tag.extend(tags);
-        }
-        vault.amend_if(&stored.metadata, &change, seen)?;
-        shown(&vault, &id, StatusCode::OK)
-    })
-    .await
+) -> Answer<Tagged<Shown>> {
+    blocking(&server, move |server| change(server, &caller, &id, wanted, seen)).await
 }
 
 /// What is asked of a removal.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Removal {
+pub(super) struct Removal {
     /// Whether it goes although something uses it.
     #[serde(default)]
     force: bool,
 }
 
-async fn delete(
+pub(super) async fn delete(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
     Query(Removal { force }): Query<Removal>,
-    headers: HeaderMap,
-) -> Answer<StatusCode> {
-    let seen = seen(&headers)?;
+    Seen(seen): Seen,
+) -> Answer<Done> {
     blocking(&server, move |server| {
         let (vault, stored) = permitted(server, &caller, &id, Permission::CredentialsWrite)?;
         let removed = vault.remove_if(&stored.metadata, seen, force);
@@ -231,7 +274,7 @@ async fn delete(
             let event = Event { outcome: Outcome::Denied, ..Event::done("credential.delete", &id) };
             server.tell(&caller.scope, &caller.actor, &event)?;
         }
-        if removed? { Ok(StatusCode::NO_CONTENT) } else { Err(Problem::not_found()) }
+        if removed? { Ok(Done) } else { Err(Problem::not_found()) }
     })
     .await
 }
@@ -241,7 +284,7 @@ async fn note(
     caller: Caller,
     Path(id): Path<String>,
     Json(note): Json<Note>,
-) -> Answer<StatusCode> {
+) -> Answer<Done> {
     let needed = match note {
         Note::Rotation(_) => Permission::CredentialsWrite,
         Note::Used { .. } => Permission::SecretsRead,
@@ -259,7 +302,7 @@ async fn note(
                 vault.note_verdict(&metadata, &verdict, at)?;
             }
         }
-        Ok(StatusCode::NO_CONTENT)
+        Ok(Done)
     })
     .await
 }

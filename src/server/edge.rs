@@ -1,19 +1,26 @@
-//! What happens to every request before and after its handler: it gets a number, a place it comes from and a time limit,
-//! and its answer the headers that keep browsers and caches from making more of it than it is.
+//! What happens to every request before and after its handler: it gets a number, a place it comes from, a turn and a time
+//! limit, its answer the headers that keep browsers and caches from making more of it than it is, and both a line in the log.
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::audit::Actor;
-use super::problem::Problem;
+use super::caller::shown;
+use super::lanes::Turn;
+use super::limits::{Class, Counts, Whose};
+use super::metrics;
+use super::portal::page::Page;
+use super::portal::shown_session;
+use super::problem::{Problem, Refusal};
 use super::random;
 use super::state::Server;
+use super::token::Parsed;
 use crate::text::clean;
 
 /// How long a request may take.
@@ -48,20 +55,85 @@ impl Source {
 
 /// Goes around every handler.
 pub(crate) async fn around(State(server): State<Arc<Server>>, mut request: Request, next: Next) -> Response {
+    let begun = Instant::now();
     let source = source(&server, &request);
     let number = source.request.clone();
-    let mut response = if is_plain(request.uri().path()) {
+    let path = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let method = request.method().clone();
+    let class = Class::of(&method, path.as_deref().unwrap_or_default());
+    let token = shown(request.headers()).or_else(|| shown_session(&server, request.headers()));
+    let mut counts = server.limits.count(source.address, token.as_ref().map(Parsed::mark), class);
+    let mut response = if let Some(problem) = unfit(&request) {
+        problem.into_response()
+    } else if counts.over().is_some() {
+        too_often(&counts, class, request.headers())
+    } else {
         request.extensions_mut().insert(source);
-        match tokio::time::timeout(LIMIT, next.run(request)).await {
+        match tokio::time::timeout(LIMIT, in_turn(&server, class, request, next)).await {
             Ok(response) => response,
             Err(_) => Problem::unavailable().into_response(),
         }
-    } else {
-        Problem::bad("the path is not a plain one").into_response()
     };
+    let whose = response.extensions_mut().remove::<Whose>();
+    if let (Some(token), Some(whose)) = (&token, &whose) {
+        server.limits.learn(&mut counts, token.mark(), whose, class);
+    }
+    counts.tell(response.headers_mut());
     let is_secure = server.public.scheme() == "https";
     finish(response.headers_mut(), &number, is_secure);
+    metrics::answered(path.as_deref(), &method, response.status(), begun.elapsed());
+    note(&number, path.as_deref(), &method, response.status(), begun.elapsed(), whose.as_ref());
+    Refusal::numbered(response, &number)
+}
+
+/// Has a request wait for its turn, and answers it.
+async fn in_turn(server: &Server, class: Class, request: Request, next: Next) -> Response {
+    match server.lanes.enter(class).await {
+        Turn::Now(_turn) => next.run(request).await,
+        Turn::Never => Problem::busy().into_response(),
+    }
+}
+
+/// Why a request is not answered whatever it asks: its path can be read in two ways, or its body is not what it is.
+fn unfit(request: &Request) -> Option<Problem> {
+    if !is_plain(request.uri().path()) {
+        return Some(Problem::bad("the path is not a plain one"));
+    }
+    let is_packed = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if request.headers().get_all(header::CONTENT_ENCODING).iter().any(is_packed) {
+        let detail = "a body is sent as it is, without a Content-Encoding";
+        return Some(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad-request", detail));
+    }
+    None
+}
+
+/// Sends whoever asks too often away, a browser with a page.
+fn too_often(counts: &Counts, class: Class, headers: &HeaderMap) -> Response {
+    let (rate, wait) = counts.over().unwrap_or(("address", Duration::ZERO));
+    metrics::LIMITED.count([rate, class.word()]);
+    let problem = Problem::too_often(rate, wait).with("error", "slow_down");
+    let mut response = problem.into_response();
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accepted.contains("text/html") {
+        let why = "That was too often. Wait a little, then try again.";
+        let page = Page::refusal(StatusCode::TOO_MANY_REQUESTS, why).into_response();
+        let after = response.headers_mut().remove(header::RETRY_AFTER);
+        response = page;
+        response.headers_mut().extend(after.map(|after| (header::RETRY_AFTER, after)));
+    }
     response
+}
+
+/// Writes a request to the log: what it asked as a template, and never what it said.
+fn note(number: &str, path: Option<&str>, method: &Method, status: StatusCode, took: Duration, whose: Option<&Whose>) {
+    let (route, method, status) = (path.unwrap_or("none"), metrics::method(method), status.as_u16());
+    let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let (organization, person) = whose.map_or(("", ""), |whose| (whose.organization.as_str(), whose.person.as_str()));
+    if status >= 500 {
+        tracing::error!(request = number, route, method, status, milliseconds, organization, person, "request");
+    } else {
+        tracing::info!(request = number, route, method, status, milliseconds, organization, person, "request");
+    }
 }
 
 fn source(server: &Server, request: &Request) -> Source {
@@ -126,12 +198,16 @@ pub(crate) async fn plain_refusal(response: Response) -> Response {
     if !is_text || !status.is_client_error() {
         return response;
     }
-    let detail = match status {
-        StatusCode::PAYLOAD_TOO_LARGE => "the body is too long",
-        StatusCode::UNSUPPORTED_MEDIA_TYPE => "the body is not of the type that this takes",
-        _ => "the request is not of the form that this takes",
-    };
-    Problem::new(status, "bad-request", detail).into_response()
+    let form = "the request is not of the form that this takes";
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(status, "too-long", "the body is too long"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            Problem::new(status, "media-type", "the body is not of the type that this takes")
+        }
+        StatusCode::UNPROCESSABLE_ENTITY => Problem::invalid(form),
+        _ => Problem::bad(form),
+    }
+    .into_response()
 }
 
 #[cfg(test)]

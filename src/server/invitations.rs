@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::{Method, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
+use super::api::{Created, Creation, Done, Json};
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
@@ -19,34 +18,41 @@ use super::permission::{Permission, Role};
 use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::state::{Server, now};
-use super::team::{alone, role};
+use super::team::{self, alone, role};
 use super::token::{self, Kind};
 use crate::secret::Secret;
 
 mod accept;
 mod page;
 
+pub(crate) use accept::{Accepted, By, Who, accept_within, link};
+
 /// A link is good for so long.
 const LIFE: TimeDelta = TimeDelta::days(7);
 const NOTE: usize = 128;
 
+const ALL: &str = "/invitations";
+const ONE: &str = "/invitations/{id}";
+
 pub(crate) fn routes() -> Vec<Route> {
     let manage = Access::Permission(Permission::MembersManage);
     vec![
-        Route::new(Method::GET, "/invitations", manage, list),
-        Route::new(Method::POST, "/invitations", manage, create),
-        Route::new(Method::DELETE, "/invitations/{id}", manage, withdraw),
+        Route::api(Method::GET, ALL, manage, list, "listInvitations", "List invitations that can be accepted"),
+        Route::api(Method::POST, ALL, manage, create, "createInvitation", "Invite somebody by a link"),
+        Route::api(Method::DELETE, ONE, manage, withdraw, "withdrawInvitation", "Withdraw an invitation"),
         Route::new(Method::GET, "/invite", Access::Page, page::show),
         Route::new(Method::POST, "/invite", Access::Page, page::submit),
     ]
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
+    #[schemars(extend("enum" = team::ROLES))]
     role: String,
     /// Whom it is for, in words.
     #[serde(default)]
+    #[schemars(length(max = 128))]
     note: String,
 }
 
@@ -60,8 +66,23 @@ pub(crate) struct Made {
     pub(crate) link: Secret,
 }
 
+/// The same as the API answers it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "NewInvitation")]
+struct Given {
+    id: String,
+    role: &'static str,
+    note: String,
+    created: DateTime<Utc>,
+    expires: DateTime<Utc>,
+    /// What makes a member of whoever opens it, once. It is shown this once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link: Option<String>,
+}
+
 /// An invitation that may still be accepted: never its link.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Invitation")]
 pub(crate) struct Open {
     pub(crate) id: String,
     pub(crate) role: String,
@@ -151,27 +172,46 @@ pub(crate) fn take_back(server: &Server, caller: &Caller, id: &str) -> Answer<()
     })
 }
 
-async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted): Json<Wanted>) -> Answer<Response> {
+async fn create(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    wanted: Creation<Wanted>,
+) -> Answer<Created<Json<Given>>> {
+    let (caller, wanted) = wanted.of(caller);
     let role = role(&wanted.role)?;
     blocking(&server, move |server| {
-        let made = invite(server, &caller, role, &wanted.note)?;
-        let body = json!({
-            "id": made.id,
-            "role": role.word(),
-            "note": made.note,
-            "created": made.created,
-            "expires": made.expires,
-            "link": made.link.expose(),
-        });
-        Ok((StatusCode::CREATED, Json(body)).into_response())
+        let make = || -> Answer<Given> {
+            let Made { id, note, created, role, expires, link } = invite(server, &caller, role, &wanted.note)?;
+            let link = Some(link.expose().to_owned());
+            Ok(Given { id, role: role.word(), note, created, expires, link })
+        };
+        let given = caller.once.carry_out(server, make, |id| again(server, &caller, role, id))?;
+        Ok(Created::nowhere(Json(given)))
     })
     .await
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Value>> {
-    blocking(&server, move |server| Ok(some(server, &caller, &asked)?.json(|open| json!(open)))).await
+/// An invitation that was made before, while it can be accepted.
+fn again(server: &Server, caller: &Caller, role: Role, id: &str) -> Answer<Given> {
+    let open = "SELECT note, created, expires FROM member_invitations \
+                WHERE org = $1 AND id = $2 AND spent IS NULL AND expires > $3";
+    let at = now().timestamp_millis();
+    let found = server.db.read(&caller.scope, |rows| rows.first(open, values![caller.scope.id(), id, at]))?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("invitation.show", id))?;
+    let mut row = found.ok_or_else(Problem::not_found)?;
+    let time = |at| DateTime::from_timestamp_millis(at).unwrap_or_default();
+    let (note, created, expires) = (row.text(0)?, time(row.int(1)?), time(row.int(2)?));
+    Ok(Given { id: id.to_owned(), role: role.word(), note, created, expires, link: None })
 }
 
-async fn withdraw(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<StatusCode> {
-    blocking(&server, move |server| take_back(server, &caller, &id).map(|()| StatusCode::NO_CONTENT)).await
+async fn list(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Answer<Json<Part<Open>>> {
+    blocking(&server, move |server| Ok(Json(some(server, &caller, &asked)?))).await
+}
+
+async fn withdraw(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Done> {
+    blocking(&server, move |server| take_back(server, &caller, &id).map(|()| Done)).await
 }

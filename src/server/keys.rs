@@ -118,10 +118,7 @@ impl Keys {
 
     /// Makes the first key of a new organization.
     pub(crate) fn make(&self, rows: &mut dyn Rows, scope: &OrgScope, now: DateTime<Utc>) -> Result<(), KeyError> {
-        // Holds the proof until the transaction ends: nobody replaces the master key meanwhile.
-        let hold = "UPDATE settings SET value = value WHERE name = $1 RETURNING value";
-        let proof = rows.first(hold, values![PROOF])?.ok_or(KeyError::None)?.text(0)?;
-        let master = self.proven(&proof)?;
+        let master = self.proven(&hold(rows)?)?;
         self.add(rows, scope, 1, &master, now)
     }
 
@@ -212,14 +209,14 @@ impl Keys {
         asks.and_then(|asks| asks.send(asked).ok()).ok_or(KeyError::Replaced)?;
         let key = answer.recv_timeout(READING).ok().flatten().ok_or(KeyError::Replaced)?;
         tracing::info!("the master key was replaced");
-        Ok(self.hold(key))
+        Ok(self.keep(key))
     }
 
     fn held(&self) -> Vec<Arc<Key>> {
         self.masters.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn hold(&self, master: Key) -> Arc<Key> {
+    fn keep(&self, master: Key) -> Arc<Key> {
         let master = Arc::new(master);
         let mut masters = self.masters.lock().unwrap_or_else(PoisonError::into_inner);
         masters.push(Arc::clone(&master));
@@ -323,6 +320,12 @@ fn first(database: &Database, name: &str, made: &str) -> Result<String, ServeErr
         rows.execute(keep, values![name, made])?;
         Ok(setting(rows, name)?.ok_or(DbError::Shape)?)
     })
+}
+
+/// Holds the proof until the transaction ends: nobody replaces the master key meanwhile. Gives it.
+pub(crate) fn hold(rows: &mut dyn Rows) -> Result<String, KeyError> {
+    let hold = "UPDATE settings SET value = value WHERE name = $1 RETURNING value";
+    Ok(rows.first(hold, values![PROOF])?.ok_or(KeyError::None)?.text(0)?)
 }
 
 pub(crate) fn setting(rows: &mut dyn Rows, name: &str) -> Result<Option<String>, DbError> {

@@ -1,9 +1,11 @@
 //! Connections: how many there are, how long they may take, and how they end.
 
+use std::collections::HashMap;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -20,27 +22,77 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::edge::Peer;
+use super::guard::Guard;
+use super::limits::network;
+use super::metrics;
+use super::settings::Proxies;
 
 /// So many connections at a time; the others wait to be let in.
 const CONNECTIONS: usize = 4096;
-/// How long the head of a request, or the beginning of TLS, may take.
+/// How long the head of a request, or the beginning of TLS, may take, and how long a connection may be silent.
 const HEAD: Duration = Duration::from_secs(10);
 /// The longest head, and the most headers.
-const HEAD_BYTES: usize = 32 << 10;
-const HEADERS: usize = 100;
+pub(crate) const HEAD_BYTES: usize = 32 << 10;
+pub(crate) const HEADERS: usize = 100;
 /// How long those who are being answered when the server ends are waited for.
 const FAREWELL: Duration = Duration::from_secs(10);
 /// The system is short of something that it will have again.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// Who may come in, and how.
+pub(crate) struct Door {
+    /// The certificate in force, where there is one.
+    pub(crate) tls: Option<watch::Receiver<Arc<ServerConfig>>>,
+    /// So many connections from one address; from a proxy of ours, as many as there are.
+    pub(crate) per_address: usize,
+    pub(crate) proxies: Proxies,
+}
+
+/// How many connections there are from each address.
+#[derive(Clone, Default)]
+struct Crowd(Arc<Mutex<HashMap<IpAddr, usize>>>);
+
+/// One of them.
+struct Place {
+    crowd: Crowd,
+    address: IpAddr,
+}
+
+impl Crowd {
+    fn known(&self) -> MutexGuard<'_, HashMap<IpAddr, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn enter(&self, peer: IpAddr, most: usize) -> Option<Place> {
+        let address = network(peer);
+        let mut known = self.known();
+        let there = known.entry(address).or_default();
+        if *there >= most {
+            return None;
+        }
+        *there += 1;
+        metrics::CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+        Some(Place { crowd: self.clone(), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        metrics::CONNECTIONS.fetch_sub(1, Ordering::Relaxed);
+        let mut known = self.crowd.known();
+        if let Some(there) = known.get_mut(&self.address) {
+            *there -= 1;
+            if *there == 0 {
+                known.remove(&self.address);
+            }
+        }
+    }
+}
+
 /// Answers connections until `stop` is done, and then those that are open.
-pub(crate) async fn listen(
-    listener: TcpListener,
-    tls: Option<Arc<ServerConfig>>,
-    router: Router,
-    stop: impl Future<Output = ()>,
-) {
+pub(crate) async fn listen(listener: TcpListener, door: Door, router: Router, stop: impl Future<Output = ()>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let crowd = Crowd::default();
     let (ending, ends) = watch::channel(false);
     let mut stop = pin!(stop);
     loop {
@@ -51,13 +103,20 @@ pub(crate) async fn listen(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (tls, router, ends) = (tls.clone(), router.clone(), ends.clone());
+                let most = if door.proxies.has(peer.ip()) { CONNECTIONS } else { door.per_address };
+                let Some(place) = crowd.enter(peer.ip(), most) else {
+                    metrics::REFUSED.count(["too many from one address"]);
+                    continue;
+                };
+                let tls = door.tls.as_ref().map(|tls| Arc::clone(&tls.borrow()));
+                let (router, ends) = (router.clone(), ends.clone());
                 tokio::spawn(async move {
                     connection(stream, peer, tls, router, ends).await;
-                    drop(permit);
+                    drop((place, permit));
                 });
             }
             Err(cause) => {
+                metrics::REFUSED.count(["the system"]);
                 tracing::warn!(%cause, "a connection was not accepted");
                 tokio::time::sleep(PAUSE).await;
             }
@@ -107,7 +166,7 @@ async fn serve(
         .header_read_timeout(HEAD)
         .max_headers(HEADERS)
         .max_buf_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Guard::new(stream)), service);
     let mut connection = pin!(connection);
     let done = tokio::select! {
         done = connection.as_mut() => done,

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
+use super::api::{Done, Json};
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
@@ -18,19 +18,24 @@ use super::permission::{Permission, Role};
 use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::state::{Server, now};
-use super::team::{alone, keep_an_owner, member, role};
+use super::team::{self, alone, keep_an_owner, member, role};
+
+const ONE: &str = "/members/{id}";
 
 pub(crate) fn routes() -> Vec<Route> {
     let (read, manage) = (Permission::MembersRead, Permission::MembersManage);
     vec![
-        Route::new(Method::GET, "/members", Access::Permission(read), list),
-        Route::new(Method::PATCH, "/members/{id}", Access::Permission(manage), amend),
-        Route::new(Method::DELETE, "/members/{id}", Access::Permission(manage), remove),
+        Route::api(Method::GET, "/members", Access::Permission(read), list, "listMembers", "List members"),
+        Route::api(Method::PATCH, ONE, Access::Permission(manage), amend, "changeMember", "Change a member's role")
+            .refuses(&["last-owner"]),
+        Route::api(Method::DELETE, ONE, Access::Permission(manage), remove, "removeMember", "Remove a member")
+            .refuses(&["last-owner"]),
     ]
 }
 
 /// A member as it is shown.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Member")]
 pub(crate) struct Shown {
     pub(crate) id: String,
     pub(crate) login: String,
@@ -105,13 +110,26 @@ pub(crate) fn take_out(server: &Server, caller: &Caller, id: &str) -> Answer<()>
     })
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Value>> {
-    blocking(&server, move |server| Ok(some(server, &caller, &asked)?.json(|member| json!(member)))).await
+async fn list(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Answer<Json<Part<Shown>>> {
+    blocking(&server, move |server| Ok(Json(some(server, &caller, &asked)?))).await
 }
 
-#[derive(Deserialize)]
+/// What somebody is in the organization now.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "MemberRole")]
+struct Given {
+    id: String,
+    role: &'static str,
+}
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Amendment {
+    #[schemars(extend("enum" = team::ROLES))]
     role: String,
 }
 
@@ -120,17 +138,17 @@ async fn amend(
     caller: Caller,
     Path(id): Path<String>,
     Json(wanted): Json<Amendment>,
-) -> Answer<Json<Value>> {
+) -> Answer<Json<Given>> {
     let role = role(&wanted.role)?;
     blocking(&server, move |server| {
         make(server, &caller, &id, role)?;
-        Ok(Json(json!({ "id": id, "role": role.word() })))
+        Ok(Json(Given { id, role: role.word() }))
     })
     .await
 }
 
-async fn remove(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<StatusCode> {
-    blocking(&server, move |server| take_out(server, &caller, &id).map(|()| StatusCode::NO_CONTENT)).await
+async fn remove(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Done> {
+    blocking(&server, move |server| take_out(server, &caller, &id).map(|()| Done)).await
 }
 
 /// Ends a membership with all that came of it: should the person be invited again, nothing of before is good.

@@ -21,19 +21,61 @@ mod metadata;
 mod revoke;
 mod token;
 
+/// Where a person lets a program in, and where it gets its tokens.
+pub(crate) const AUTHORIZE: &str = "/authorize";
+pub(crate) const TOKEN: &str = "/token";
+const DEVICE: &str = "/device-authorization";
+const KEYS: &str = "/.well-known/jwks.json";
+
 pub(crate) fn routes() -> Vec<Route> {
+    let open = Access::Anyone;
     vec![
-        Route::new(Method::GET, "/.well-known/oauth-authorization-server", Access::Anyone, metadata::show),
-        Route::new(Method::GET, "/.well-known/openid-configuration", Access::Anyone, metadata::show),
-        Route::new(Method::GET, "/.well-known/jwks.json", Access::Anyone, id_token::keys),
-        Route::new(Method::GET, "/authorize", Access::Page, authorize::show),
-        Route::new(Method::POST, "/authorize", Access::Page, authorize::submit),
-        Route::new(Method::POST, "/token", Access::Anyone, token::give),
-        Route::new(Method::POST, "/device-authorization", Access::Anyone, device::begin),
+        Route::api(
+            Method::GET,
+            "/.well-known/oauth-authorization-server",
+            open,
+            metadata::show,
+            "showAuthorizationServer",
+            "Show what this authorization server can do (RFC 8414)",
+        ),
+        Route::api(
+            Method::GET,
+            "/.well-known/openid-configuration",
+            open,
+            metadata::show,
+            "showOpenIdProvider",
+            "Show the same as OpenID Connect Discovery has it",
+        ),
+        Route::api(Method::GET, KEYS, open, id_token::keys, "listSigningKeys", "List the keys of ID tokens (RFC 7517)"),
+        Route::new(Method::GET, AUTHORIZE, Access::Page, authorize::show),
+        Route::new(Method::POST, AUTHORIZE, Access::Page, authorize::submit),
+        Route::api(
+            Method::POST,
+            TOKEN,
+            open,
+            token::give,
+            "giveTokens",
+            "Give tokens for a grant (RFC 6749, 8628, 8693)",
+        ),
+        Route::api(Method::POST, DEVICE, open, device::begin, "beginDevice", "Begin the device grant (RFC 8628)"),
         Route::new(Method::GET, "/device", Access::Page, device_page::show),
         Route::new(Method::POST, "/device", Access::Page, device_page::submit),
-        Route::new(Method::POST, "/revoke", Access::Anyone, revoke::revoke),
-        Route::new(Method::POST, "/introspect", Access::Anyone, introspect::introspect),
-        Route::new(Method::GET, "/userinfo", Access::Token, introspect::userinfo),
+        Route::api(Method::POST, "/revoke", open, revoke::revoke, "revokeToken", "Take a token back (RFC 7009)"),
+        Route::api(
+            Method::POST,
+            "/introspect",
+            open,
+            introspect::introspect,
+            "introspectToken",
+            "Tell what a token is (RFC 7662)",
+        ),
+        Route::api(
+            Method::GET,
+            "/userinfo",
+            Access::Token,
+            introspect::userinfo,
+            "showUser",
+            "Tell whose token it is (OpenID Connect)",
+        ),
     ]
 }

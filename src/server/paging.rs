@@ -1,10 +1,9 @@
 //! Lists in pages. Where a page ends is said by a word that only this server makes, for one list of one organization.
 
-use axum::Json;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
 use super::db::OrgScope;
@@ -17,14 +16,19 @@ const MOST: i64 = 200;
 const CODE: usize = 32;
 
 /// What is asked of a list.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
+    /// So many at most; 50 unless it is said.
+    #[schemars(range(min = 1, max = 200))]
     limit: Option<i64>,
+    /// The `next` of the page before.
     cursor: Option<String>,
 }
 
 /// What stands on one page.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "PageOf{T}")]
 pub(crate) struct Part<T> {
     pub(crate) items: Vec<T>,
     /// The cursor of the next page, where there is one.
@@ -32,10 +36,9 @@ pub(crate) struct Part<T> {
 }
 
 impl<T> Part<T> {
-    /// The same as the API answers it.
-    pub(crate) fn json(&self, one: impl Fn(&T) -> Value) -> Json<Value> {
-        let items: Vec<Value> = self.items.iter().map(one).collect();
-        Json(json!({ "items": items, "next": self.next }))
+    /// The same with something else in the place of each.
+    pub(crate) fn map<U>(self, one: impl FnMut(T) -> U) -> Part<U> {
+        Part { items: self.items.into_iter().map(one).collect(), next: self.next }
     }
 }
 
@@ -122,9 +125,9 @@ mod tests {
         let other = OrgScope::of("org_other");
         let asked = |cursor: Option<String>| Asked { limit: Some(1), cursor };
         let first = asked(None).page(&scratch.keys, &scratch.org, "projects").unwrap();
-        let page = first.cut(vec!["a", "b"], |one| one).unwrap().json(|one| json!(one)).0;
-        assert_eq!(page["items"], json!(["a"]));
-        let cursor = page["next"].as_str().unwrap().to_owned();
+        let page = first.cut(vec!["a", "b"], |one| one).unwrap();
+        assert_eq!(page.items, ["a"]);
+        let cursor = page.next.unwrap();
         let again = |scope, list, cursor: &str| {
             asked(Some(cursor.to_owned())).page(&scratch.keys, scope, list).map(|paging| paging.after)
         };

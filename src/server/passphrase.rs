@@ -15,6 +15,8 @@ const LENGTH: usize = 32;
 /// The longest passphrase, in bytes, and the shortest.
 const LONGEST: usize = 1024;
 const SHORTEST: usize = 12;
+/// What is kept for somebody who has none.
+pub(crate) const NONE: &str = "";
 /// What is hashed for a login that nobody has, so that the answer takes as long.
 const NOBODY: &str = "$argon2id$v=19$m=65536,t=3,p=1$bGFueWFyZCBub2JvZHkuLg$\
                       AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -46,8 +48,10 @@ pub(crate) fn hash(passphrase: &Secret) -> Option<String> {
     Some(format!("$argon2id$v=19$m={MEMORY},t={PASSES},p=1${salt}${made}"))
 }
 
-/// Whether this is the passphrase. Without a hash to compare with, it takes as long and is not.
+/// Whether this is the passphrase. Without a hash to compare with, it takes as long and is not: neither for a login that
+/// nobody has, nor for somebody who has no passphrase.
 pub(crate) fn is_right(passphrase: &Secret, kept: Option<&str>) -> bool {
+    let kept = kept.filter(|kept| *kept != NONE);
     let compared = compare(passphrase, kept.unwrap_or(NOBODY)).unwrap_or(false);
     compared && kept.is_some()
 }
@@ -74,6 +78,8 @@ fn compare(passphrase: &Secret, kept: &str) -> Option<bool> {
 }
 
 fn stretch(passphrase: &Secret, salt: &[u8], parameters: Params) -> Option<Zeroizing<Vec<u8>>> {
+    #[cfg(test)]
+    tests::STRETCHED.with(|count| count.set(count.get() + 1));
     let mut made = Zeroizing::new(vec![0; parameters.output_len().unwrap_or(LENGTH)]);
     let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, parameters);
     argon.hash_password_into(passphrase.expose().as_bytes(), salt, &mut made).ok()?;
@@ -83,6 +89,25 @@ fn stretch(passphrase: &Secret, salt: &[u8], parameters: Params) -> Option<Zeroi
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    thread_local! {
+        /// How often a passphrase was stretched.
+        pub(super) static STRETCHED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    #[test]
+    fn whoever_is_not_there_costs_as_much() {
+        let secret = |text: &str| Secret::new(text.into());
+        let kept = hash(&secret("correct horse battery")).unwrap();
+        let parameters = |kept: &str| kept.split('$').nth(3).unwrap().to_owned();
+        for (who, kept) in [("nobody", None), ("without one", Some(NONE)), ("another", Some(kept.as_str()))] {
+            let before = STRETCHED.get();
+            assert!(!is_right(&secret("wrong wrong wrong"), kept), "{who}");
+            assert_eq!(STRETCHED.get() - before, 1, "{who}");
+        }
+        assert_eq!(parameters(NOBODY), parameters(&kept), "and is stretched as long");
+        assert!(!is_right(&secret(""), Some(NONE)));
+    }
 
     #[test]
     fn the_right_passphrase_is_told_from_others() {

@@ -7,6 +7,7 @@ use super::db::{DbError, OrgScope, Rows, values};
 use super::keys::{KeyError, Keys};
 use super::permission::{Permission, Permissions, Role};
 use super::token::{self, Kind, Minted};
+use super::{passkey, passphrase};
 use crate::vault::id;
 
 /// A session ends after so long without use, and in any case.
@@ -105,6 +106,17 @@ pub(crate) fn keep_passphrase(rows: &mut dyn Rows, person: &str, passphrase: &st
     rows.execute("UPDATE people SET passphrase = $2 WHERE id = $1", values![person, passphrase]).map(|_| ())
 }
 
+/// Whether a person can sign in without any issuer.
+pub(crate) fn has_own_way(rows: &mut dyn Rows, person: &str) -> Result<bool, DbError> {
+    Ok(has_passphrase(rows, person)? || passkey::has_any(rows, person)?)
+}
+
+/// Whether a person has a passphrase.
+pub(crate) fn has_passphrase(rows: &mut dyn Rows, person: &str) -> Result<bool, DbError> {
+    let one = "SELECT 1 FROM people WHERE id = $1 AND passphrase <> $2";
+    Ok(rows.first(one, values![person, passphrase::NONE])?.is_some())
+}
+
 /// Makes a person a member.
 pub(crate) fn join(
     rows: &mut dyn Rows,
@@ -168,11 +180,12 @@ pub(crate) fn most(rows: &mut dyn Rows, scope: &OrgScope, person: &str, role: Ro
 
 /// What a role in a project gives: what is done to what is in it.
 pub(crate) fn in_a_project(role: Role) -> Permissions {
-    const IN_A_PROJECT: [Permission; 5] = [
+    const IN_A_PROJECT: [Permission; 6] = [
         Permission::CredentialsWrite,
         Permission::CredentialsVerify,
         Permission::SecretsRead,
         Permission::WorkspacesWrite,
+        Permission::RegistriesWrite,
         Permission::ProjectsManage,
     ];
     role.permissions().and(&IN_A_PROJECT.into_iter().collect())
@@ -180,35 +193,58 @@ pub(crate) fn in_a_project(role: Role) -> Permissions {
 
 /// Begins a session.
 pub(crate) fn sign_in(rows: &mut dyn Rows, person: &str, now: DateTime<Utc>) -> Result<Minted, KeyError> {
+    sign_in_to(rows, person, None, now)
+}
+
+/// Begins a session that counts in one organization alone: whoever runs its issuer is believed there, and nowhere else.
+pub(crate) fn sign_in_to(
+    rows: &mut dyn Rows,
+    person: &str,
+    only: Option<&OrgScope>,
+    now: DateTime<Utc>,
+) -> Result<Minted, KeyError> {
     let minted = token::mint(Kind::Session).map_err(|_| KeyError::NoRandom)?;
     let at = now.timestamp_millis();
     rows.execute(
-        "INSERT INTO sessions (id, hash, person, created, used, expires) VALUES ($1, $2, $3, $4, $4, $5)",
-        values![&minted.id, &minted.hash, person, at, (now + LONGEST).timestamp_millis()],
+        "INSERT INTO sessions (id, hash, person, created, used, expires, only_in, proved) \
+         VALUES ($1, $2, $3, $4, $4, $5, $6, $4)",
+        values![&minted.id, &minted.hash, person, at, (now + LONGEST).timestamp_millis(), only.map(OrgScope::id),],
     )?;
     Ok(minted)
 }
 
-/// The person of a session that has not ended.
-pub(crate) fn session(
-    rows: &mut dyn Rows,
-    text: &str,
-    now: DateTime<Utc>,
-) -> Result<Option<(Person, String)>, DbError> {
+/// A session that has not ended.
+pub(crate) struct Session {
+    /// Whose it is.
+    pub(crate) person: Person,
+    /// The public part of its token.
+    pub(crate) id: String,
+    /// The only organization that it counts in, where that is one.
+    pub(crate) only: Option<OrgScope>,
+    /// When its owner last showed who they are.
+    pub(crate) proved: i64,
+    /// Whether it was made by an issuer for somebody who has ways of their own to sign in. Those are not changed by it.
+    pub(crate) is_guest: bool,
+}
+
+/// The session of a token, if it has not ended.
+pub(crate) fn session(rows: &mut dyn Rows, text: &str, now: DateTime<Utc>) -> Result<Option<Session>, DbError> {
     let Some(parsed) = token::parse(text).filter(|parsed| parsed.kind == Kind::Session) else { return Ok(None) };
-    let one = "SELECT hash, person, used, expires FROM sessions WHERE id = $1";
+    let one = "SELECT hash, person, used, expires, only_in, proved FROM sessions WHERE id = $1";
     let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(None) };
     let (hash, person, used, expires) = (row.bytes(0)?, row.text(1)?, row.int(2)?, row.int(3)?);
+    let (only, proved) = (row.maybe_text(4)?.map(OrgScope::of), row.int(5)?);
     let at = now.timestamp_millis();
     if !parsed.is(&hash) || at >= expires || at - used >= IDLE.num_milliseconds() {
         return Ok(None);
     }
-    Ok(by_id(rows, &person)?.map(|person| (person, parsed.id)))
+    let is_guest = only.is_some() && has_own_way(rows, &person)?;
+    Ok(by_id(rows, &person)?.map(|person| Session { person, id: parsed.id, only, proved, is_guest }))
 }
 
-/// When a session began.
+/// When the owner of a session last showed who they are.
 pub(crate) fn signed_in_at(rows: &mut dyn Rows, id: &str) -> Result<Option<i64>, DbError> {
-    let row = rows.first("SELECT created FROM sessions WHERE id = $1", values![id])?;
+    let row = rows.first("SELECT proved FROM sessions WHERE id = $1", values![id])?;
     row.map(|mut row| row.int(0)).transpose()
 }
 
@@ -228,4 +264,30 @@ pub(crate) fn note_session(
 /// Ends a session.
 pub(crate) fn sign_out(rows: &mut dyn Rows, id: &str) -> Result<(), DbError> {
     rows.execute("DELETE FROM sessions WHERE id = $1", values![id]).map(|_| ())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_is_one_however_it_is_typed() {
+        for typed in ["alice@example.com", " Alice@Example.COM ", "ALICE@EXAMPLE.COM\t"] {
+            assert_eq!(login(typed).as_deref(), Some("alice@example.com"), "{typed}");
+        }
+        // What only looks like it is none: a Cyrillic letter, wide ones, one that is not seen, one that turns the line.
+        for other in [
+            "\u{430}lice@example.com",
+            "\u{ff41}lice@example.com",
+            "ali\u{200b}ce",
+            "ali\u{202e}ce",
+            "ali ce",
+            "\u{212a}im",
+        ] {
+            assert_eq!(login(other), None, "{other}");
+        }
+        for bad in ["", "a", "-alice", "@alice", "a/b", "a'b", &"x".repeat(129)] {
+            assert_eq!(login(bad), None, "{bad}");
+        }
+    }
 }

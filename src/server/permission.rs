@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Value, json};
+
 /// One thing that a caller may do. Its word is an OAuth scope, too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Permission {
-    /// See credentials, without their secrets, and the projects and workspaces that they are in.
+    /// See credentials, without their secrets, and the projects, workspaces and registries that they are in.
     CredentialsRead,
     /// Store, change and delete credentials.
     CredentialsWrite,
@@ -23,17 +25,21 @@ pub(crate) enum Permission {
     ProjectsManage,
     /// Make, change and delete workspaces.
     WorkspacesWrite,
+    /// Make, change and delete registries, and ask them for their charts.
+    RegistriesWrite,
     /// Make further organizations on this server.
     OrganizationsCreate,
     /// Decide which jobs of outside services are let in.
     TrustManage,
     /// See what happened in the organization.
     AuditRead,
+    /// Decide by which outside issuers people sign in to the organization.
+    UpstreamsManage,
 }
 
 impl Permission {
     /// Every permission.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::CredentialsRead,
         Self::CredentialsWrite,
         Self::CredentialsVerify,
@@ -43,9 +49,11 @@ impl Permission {
         Self::MembersManage,
         Self::ProjectsManage,
         Self::WorkspacesWrite,
+        Self::RegistriesWrite,
         Self::OrganizationsCreate,
         Self::TrustManage,
         Self::AuditRead,
+        Self::UpstreamsManage,
     ];
 
     /// The word.
@@ -60,16 +68,18 @@ impl Permission {
             Self::MembersManage => "members.manage",
             Self::ProjectsManage => "projects.manage",
             Self::WorkspacesWrite => "workspaces.write",
+            Self::RegistriesWrite => "registries.write",
             Self::OrganizationsCreate => "organizations.create",
             Self::TrustManage => "trust.manage",
             Self::AuditRead => "audit.read",
+            Self::UpstreamsManage => "upstreams.manage",
         }
     }
 
     /// What a person is told who is asked to grant it.
     pub(crate) fn title(self) -> &'static str {
         match self {
-            Self::CredentialsRead => "See credentials, projects and workspaces, without any secret",
+            Self::CredentialsRead => "See credentials, projects, workspaces and registries, without any secret",
             Self::CredentialsWrite => "Store, change and delete credentials",
             Self::CredentialsVerify => "Ask providers whether credentials are good",
             Self::SecretsRead => "Read secrets",
@@ -78,9 +88,11 @@ impl Permission {
             Self::MembersManage => "Invite members, change what they may do, and remove them",
             Self::ProjectsManage => "Make, rename and delete projects, and say who works in them",
             Self::WorkspacesWrite => "Make, change and delete workspaces",
+            Self::RegistriesWrite => "Make, change and delete registries, and ask them for their charts",
             Self::OrganizationsCreate => "Make further organizations",
             Self::TrustManage => "Decide which jobs of outside services are let in",
             Self::AuditRead => "See what happened in the organization, and who did it",
+            Self::UpstreamsManage => "Decide by which outside issuers people sign in",
         }
     }
 
@@ -88,13 +100,20 @@ impl Permission {
     fn least(self) -> Role {
         match self {
             Self::CredentialsRead | Self::KeysManage | Self::MembersRead => Role::Reader,
-            Self::CredentialsWrite | Self::CredentialsVerify | Self::SecretsRead | Self::WorkspacesWrite => {
-                Role::Member
-            }
+            Self::CredentialsWrite
+            | Self::CredentialsVerify
+            | Self::SecretsRead
+            | Self::WorkspacesWrite
+            | Self::RegistriesWrite => Role::Member,
             Self::MembersManage | Self::ProjectsManage | Self::TrustManage | Self::AuditRead => Role::Admin,
-            Self::OrganizationsCreate => Role::Owner,
+            Self::OrganizationsCreate | Self::UpstreamsManage => Role::Owner,
         }
     }
+}
+
+/// What one of these is in a document: its word.
+pub(crate) fn schema(some: &[Permission]) -> Value {
+    json!({ "type": "string", "enum": some.iter().map(|permission| permission.word()).collect::<Vec<_>>() })
 }
 
 /// A set of permissions.
@@ -173,7 +192,7 @@ impl Role {
     pub(crate) const ALL: [Self; 4] = [Self::Owner, Self::Admin, Self::Member, Self::Reader];
 
     /// The word in the database and in JSON.
-    pub(crate) fn word(self) -> &'static str {
+    pub(crate) const fn word(self) -> &'static str {
         match self {
             Self::Owner => "owner",
             Self::Admin => "admin",

@@ -9,9 +9,10 @@ use super::caller::Access;
 use super::routes::Route;
 
 mod audit;
+mod connect;
 mod credentials;
 mod fields;
-mod half;
+pub(crate) mod half;
 mod home;
 pub(crate) mod inside;
 mod invitations;
@@ -19,8 +20,11 @@ mod keys;
 mod members;
 mod own;
 pub(crate) mod page;
+mod passkeys;
 mod projects;
+mod prove;
 mod question;
+mod registries;
 mod second_factor;
 mod session;
 mod set_up;
@@ -28,9 +32,14 @@ mod shell;
 mod sign_in;
 mod table;
 mod trust;
+mod upstreams;
+mod ways;
 mod workspaces;
 
-pub(crate) use session::{SignedIn, Visitor, same_origin, set_cookie, sign_in_first};
+pub(crate) use session::{
+    SignedIn, Visitor, errand, local_path, same_origin, set_cookie, set_errand, shown_session, sign_in_first,
+};
+pub(crate) use shell::hidden;
 
 pub(crate) fn routes() -> Vec<Route> {
     let ways_in = vec![
@@ -47,12 +56,18 @@ pub(crate) fn routes() -> Vec<Route> {
     [
         ways_in,
         own::routes(),
+        ways::routes(),
+        passkeys::routes(),
+        prove::routes(),
         credentials::routes(),
         projects::routes(),
         workspaces::routes(),
+        registries::routes(),
         members::routes(),
         invitations::routes(),
         keys::routes(),
+        connect::routes(),
+        upstreams::routes(),
         trust::routes(),
         audit::routes(),
     ]

@@ -1,16 +1,71 @@
 //! Why a request was not answered as asked, as RFC 9457 has it: `application/problem+json`.
 
-use axum::Json;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::db::DbError;
 use super::keeper::KeeperError;
 use super::keys::KeyError;
+use super::limits::seconds;
+use super::metrics;
 use crate::credential::FieldError;
 use crate::error::{Code, Failure, with_causes};
+use crate::provider::Order;
 use crate::vault::VaultError;
+
+/// A problem that there is.
+pub(crate) struct Known {
+    /// Its code: the last part of its type, which never changes.
+    pub(crate) word: &'static str,
+    /// The status that it comes with.
+    pub(crate) status: u16,
+    /// What it means.
+    pub(crate) meaning: &'static str,
+}
+
+const fn known(word: &'static str, status: u16, meaning: &'static str) -> Known {
+    Known { word, status, meaning }
+}
+
+/// Every problem that there is.
+pub(crate) const KINDS: &[Known] = &[
+    known("bad-request", 400, "the request is not of the form that this takes"),
+    known("duplicate-name", 400, "an object of the body names a member twice; `name` says which"),
+    known("too-complex", 400, "the body is nested too deep, or has too many or too large parts"),
+    known("unauthenticated", 401, "there is no token, or it does not count any more"),
+    known("forbidden", 403, "the token may not do this"),
+    known("not-found", 404, "there is nothing at this address, or it is another organization's"),
+    known("method", 405, "this address is not asked in this way"),
+    known("name-taken", 409, "the name is taken"),
+    known("in-use", 409, "something uses it; `used_by` says what"),
+    known("last-owner", 409, "an organization has one owner at least"),
+    known("not-connected", 409, "nobody has signed in for the credential, or it was disconnected"),
+    known("needs-reconnecting", 409, "the service does not renew the sign-in any more"),
+    known("gone", 410, "what the request made the first time is not there any more"),
+    known("changed", 412, "it was changed by somebody else meanwhile"),
+    known("too-long", 413, "the body is too long"),
+    known("media-type", 415, "the body is of another type than this takes"),
+    known("invalid", 422, "the request is understood, and cannot be carried out"),
+    known("bad-name", 422, "this cannot be a name"),
+    known("no-project", 422, "there is no project of that name"),
+    known("no-credential", 422, "a credential is not there, or is of another project"),
+    known("no-sign-in", 422, "the credential comes of no sign-in"),
+    known("no-secrets", 422, "no secrets are stored for the credential"),
+    known("cannot-be-asked", 422, "the server can ask nobody about the credential"),
+    known("key-reused", 422, "the `Idempotency-Key` was used for another request"),
+    known("slow-down", 429, "too many attempts; `Retry-After` says when to come back"),
+    known("too-often", 429, "too many requests by the rate that `rate` names; `Retry-After` says when to come back"),
+    known("internal", 500, "the server failed; its log tells more"),
+    known("does-not-open", 500, "what is stored does not open"),
+    known("unavailable", 503, "the server cannot do this now"),
+    known("secrets-unavailable", 503, "the keeper of secrets is sealed or away; what needs no secret goes on"),
+    known("sealed", 503, "the server does not have its master key yet, and serves nobody until it does"),
+    known("no-room", 507, "the disk of the server is full; nothing was done"),
+];
 
 /// Why a request was not answered as asked. Its texts are the program's own: no statement, no path, no value.
 #[derive(Debug)]
@@ -76,9 +131,29 @@ impl Problem {
         problem.header(header::RETRY_AFTER, seconds.max(1).to_string())
     }
 
+    /// Too many requests, by the rate of this name.
+    pub(crate) fn too_often(rate: &'static str, wait: Duration) -> Self {
+        let detail = format!("too many requests of this {rate}; come back later");
+        let problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "too-often", detail).with("rate", rate);
+        problem.header(header::RETRY_AFTER, seconds(wait).max(1).to_string())
+    }
+
+    /// Too many do the same.
+    pub(crate) fn busy() -> Self {
+        Self::unavailable().header(header::RETRY_AFTER, "5")
+    }
+
     /// What stands at the server's own door.
     pub(crate) fn unavailable() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the server cannot do this now; come back later")
+    }
+
+    /// The disk of the database is full.
+    pub(crate) fn no_room() -> Self {
+        tracing::error!("there is no room on the disk for the database");
+        let detail =
+            "there is no room on the disk of the server; nothing was done, and what was stored before is there";
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "no-room", detail)
     }
 
     /// What went wrong inside. The reason is for the log.
@@ -115,26 +190,51 @@ impl Problem {
         &self.detail
     }
 
+    /// Its code.
+    #[cfg(test)]
+    pub(crate) fn kind(&self) -> &'static str {
+        self.kind
+    }
+
     /// The status.
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
 }
 
+/// What a refusal says, until it is known which request it is of.
+#[derive(Debug, Clone)]
+pub(crate) struct Refusal(pub(crate) Map<String, Value>);
+
+impl Refusal {
+    /// An answer that says it.
+    pub(crate) fn answer(self, status: StatusCode, kind: &'static str) -> Response {
+        let body = serde_json::to_string(&self.0).unwrap_or_default();
+        let mut response = (status, [(header::CONTENT_TYPE, kind)], body).into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+
+    /// Writes the number of the request into a refusal, and that into the body of its answer.
+    pub(crate) fn numbered(mut response: Response, number: &str) -> Response {
+        let Some(Self(mut said)) = response.extensions_mut().remove::<Self>() else { return response };
+        said.insert("request_id".into(), number.into());
+        *response.body_mut() = Value::Object(said).to_string().into();
+        response.headers_mut().remove(header::CONTENT_LENGTH);
+        response
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut body = json!({
-            "type": format!("urn:lanyard:problem:{}", self.kind),
-            "title": self.status.canonical_reason().unwrap_or_default(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-        });
-        if let Some(object) = body.as_object_mut() {
-            object.extend(self.more);
-        }
-        let mut response = (self.status, Json(body)).into_response();
+        let mut said = self.more;
+        said.insert("type".into(), format!("urn:lanyard:problem:{}", self.kind).into());
+        said.insert("code".into(), self.kind.into());
+        said.insert("title".into(), self.status.canonical_reason().unwrap_or_default().into());
+        said.insert("status".into(), self.status.as_u16().into());
+        said.insert("detail".into(), self.detail.into());
+        let mut response = Refusal(said).answer(self.status, "application/problem+json");
         let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         for (name, value) in self.headers {
             if let Ok(value) = HeaderValue::from_str(&value) {
                 headers.insert(name, value);
@@ -148,8 +248,11 @@ impl From<DbError> for Problem {
     fn from(failure: DbError) -> Self {
         match failure {
             DbError::Taken => Self::new(StatusCode::CONFLICT, "name-taken", "the name is taken").about("name"),
+            DbError::Zero => Self::invalid("a text with a zero byte in it is not kept"),
             DbError::Shape => Self::internal(&failure),
+            DbError::Full => Self::no_room(),
             _ => {
+                metrics::DATABASE_FAILURES.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(%failure, "the database");
                 Self::unavailable()
             }
@@ -213,6 +316,17 @@ fn of_the_keeper<'f>(failure: &'f (dyn Failure + 'static)) -> Option<&'f KeeperE
     failure.downcast_ref()
 }
 
+impl From<Order> for Problem {
+    fn from(order: Order) -> Self {
+        let problem = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "order", order.to_string());
+        let problem = problem.with("field", order.field);
+        match order.key {
+            Some(key) => problem.with("key", key),
+            None => problem,
+        }
+    }
+}
+
 impl From<VaultError> for Problem {
     fn from(failure: VaultError) -> Self {
         match &failure {
@@ -231,6 +345,7 @@ impl From<VaultError> for Problem {
                 let detail = "this cannot be the name of a credential";
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-name", detail).about("name")
             }
+            VaultError::Order(order) => order.clone().into(),
             VaultError::DoesNotOpen { .. } => {
                 tracing::error!(%failure, "integrity");
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "does-not-open", "the secrets do not open")
@@ -242,6 +357,7 @@ impl From<VaultError> for Problem {
                 of_the_keeper(&**inner).map_or_else(Self::unavailable, Self::from)
             }
             VaultError::Elsewhere(inner) if inner.code() == Code::Store => Self::internal(&failure),
+            VaultError::Elsewhere(inner) if inner.to_string() == DbError::Full.to_string() => Self::no_room(),
             VaultError::Elsewhere(_) => {
                 tracing::error!(%failure, "the vault");
                 Self::unavailable()

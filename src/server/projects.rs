@@ -2,18 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{Method, StatusCode};
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use super::api::{Created, Creation, Done, Json, Seen, Tagged};
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
-use super::credential_configs::{seen, tag};
 use super::db::{DbError, OrgScope, Row, Rows, values};
 use super::paging::{Asked, Part};
 use super::permission::Permission;
@@ -25,19 +23,24 @@ use crate::vault::id;
 
 pub(crate) mod roles;
 
+const ALL: &str = "/projects";
 const ONE: &str = "/projects/{id}";
 
 pub(crate) fn routes() -> Vec<Route> {
     let (read, manage) = (Permission::CredentialsRead, Permission::ProjectsManage);
     vec![
-        Route::new(Method::GET, "/projects", Access::Permission(read), list),
-        Route::new(Method::POST, "/projects", Access::Permission(manage), create),
-        Route::new(Method::GET, ONE, Access::Permission(read), show),
-        Route::new(Method::PATCH, ONE, Access::InProject(manage), rename),
-        Route::new(Method::DELETE, ONE, Access::Permission(manage), delete),
-        Route::new(Method::GET, "/projects/{id}/members", Access::Permission(Permission::MembersRead), roles::list),
-        Route::new(Method::PATCH, "/projects/{id}/members", Access::InProject(manage), roles::amend),
+        Route::api(Method::GET, ALL, Access::Permission(read), list, "listProjects", "List projects"),
+        Route::api(Method::POST, ALL, Access::Permission(manage), create, "createProject", "Make a project")
+            .refuses(&["name-taken", "bad-name"]),
+        Route::api(Method::GET, ONE, Access::Permission(read), show, "showProject", "Show a project"),
+        Route::api(Method::PATCH, ONE, Access::InProject(manage), rename, "renameProject", "Rename a project")
+            .refuses(&["name-taken", "bad-name"]),
+        Route::api(Method::DELETE, ONE, Access::Permission(manage), delete, "deleteProject", "Delete an empty project")
+            .refuses(&["in-use"]),
     ]
+    .into_iter()
+    .chain(roles::routes())
+    .collect()
 }
 
 /// A project as its row stands.
@@ -58,13 +61,23 @@ impl Project {
         DateTime::from_timestamp_millis(self.created)
     }
 
-    fn json(&self) -> Value {
-        json!({ "id": self.id, "name": self.name, "created": self.created() })
+    fn shown(self) -> Shown {
+        let created = self.created();
+        Shown { id: self.id, name: self.name, created }
     }
 
-    fn answer(&self, status: StatusCode) -> Response {
-        (status, [(header::ETAG, tag(self.revision))], Json(self.json())).into_response()
+    fn tagged(self) -> Tagged<Shown> {
+        Tagged { revision: self.revision, body: self.shown() }
     }
+}
+
+/// A project as the API shows it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Project")]
+struct Shown {
+    id: String,
+    name: String,
+    created: Option<DateTime<Utc>>,
 }
 
 /// The project of an identifier; another organization's is not there.
@@ -152,7 +165,7 @@ pub(crate) fn call(server: &Server, caller: &Caller, id: &str, name: &str, seen:
     Ok(project)
 }
 
-/// What is in a project, in words: the first twenty credentials and workspaces.
+/// What is in a project, in words: the first twenty credentials, workspaces and registries.
 pub(crate) fn content(rows: &mut dyn Rows, scope: &OrgScope, project: &Project) -> Result<Vec<String>, DbError> {
     let mut content = Vec::new();
     let credentials = "SELECT name FROM credentials WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
@@ -162,6 +175,10 @@ pub(crate) fn content(rows: &mut dyn Rows, scope: &OrgScope, project: &Project) 
     let workspaces = "SELECT name FROM workspaces WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
     for mut row in rows.query(workspaces, values![scope.id(), &project.id])? {
         content.push(format!("workspace {}", row.text(0)?));
+    }
+    let registries = "SELECT name FROM registries WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
+    for mut row in rows.query(registries, values![scope.id(), &project.id])? {
+        content.push(format!("registry {}", row.text(0)?));
     }
     Ok(content)
 }
@@ -185,28 +202,35 @@ pub(crate) fn end(server: &Server, caller: &Caller, id: &str, seen: Option<i64>)
     })
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Value>> {
-    blocking(&server, move |server| Ok(some(server, &caller, &asked)?.json(Project::json))).await
+async fn list(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Answer<Json<Part<Shown>>> {
+    blocking(&server, move |server| Ok(Json(some(server, &caller, &asked)?.map(Project::shown)))).await
 }
 
-async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Response> {
-    blocking(&server, move |server| Ok(one(server, &caller, &id)?.answer(StatusCode::OK))).await
+async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Tagged<Shown>> {
+    blocking(&server, move |server| Ok(one(server, &caller, &id)?.tagged())).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
+    #[schemars(length(min = 1, max = 64), regex(pattern = team::NAMES))]
     name: String,
 }
 
-async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted): Json<Wanted>) -> Answer<Response> {
+async fn create(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    wanted: Creation<Wanted>,
+) -> Answer<Created<Tagged<Shown>>> {
+    let (caller, wanted) = wanted.of(caller);
     blocking(&server, move |server| {
-        let project = make(server, &caller, &wanted.name)?;
-        let mut response = project.answer(StatusCode::CREATED);
-        if let Ok(location) = format!("/projects/{}", project.id).parse() {
-            response.headers_mut().insert(header::LOCATION, location);
-        }
-        Ok(response)
+        let (make, again) = (|| make(server, &caller, &wanted.name), |id: &str| one(server, &caller, id));
+        let project = caller.once.carry_out(server, make, again)?;
+        Ok(Created::at(format!("{ALL}/{}", project.id), project.tagged()))
     })
     .await
 }
@@ -215,19 +239,17 @@ async fn rename(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    Seen(seen): Seen,
     Json(wanted): Json<Wanted>,
-) -> Answer<Response> {
-    let seen = seen(&headers)?;
-    blocking(&server, move |server| Ok(call(server, &caller, &id, &wanted.name, seen)?.answer(StatusCode::OK))).await
+) -> Answer<Tagged<Shown>> {
+    blocking(&server, move |server| Ok(call(server, &caller, &id, &wanted.name, seen)?.tagged())).await
 }
 
 async fn delete(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Answer<StatusCode> {
-    let seen = seen(&headers)?;
-    blocking(&server, move |server| end(server, &caller, &id, seen).map(|()| StatusCode::NO_CONTENT)).await
+    Seen(seen): Seen,
+) -> Answer<Done> {
+    blocking(&server, move |server| end(server, &caller, &id, seen).map(|()| Done)).await
 }

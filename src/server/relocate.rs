@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use super::audit::{self, Actor, Event, server_scope};
+use super::api::Once;
+use super::audit::{self, Actor, Event, Together, server_scope};
 use super::db::{Database, DbError, OrgScope, Reach, values};
 use super::engine::Engine;
 use super::error::ServeError;
@@ -70,13 +71,14 @@ fn of_organization(db: &Database, keys: &Keys, engine: &Engine, scope: OrgScope)
     } else {
         "SELECT credential FROM kept_secrets WHERE org = $1 AND credential > $2 ORDER BY credential LIMIT $3"
     };
-    let vault = OrgVault { db, keys, engine, scope, actor: operator(), now };
+    let (together, once) = (Together::default(), Once::default());
+    let vault = OrgVault { db, keys, engine, together: &together, scope, actor: operator(), once, now };
     let (mut after, mut moved) = (String::new(), Moved::default());
     loop {
         let page = db.read(&vault.scope, |rows| rows.query(rest, values![vault.scope.id(), &after, PAGE]))?;
         let ids = page.into_iter().map(|mut row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
         let Some(last) = ids.last() else { break };
-        let anew = vault.seal_anew(&ids, |_| Ok(()))?;
+        let anew = vault.seal_anew(&ids, |_| Ok(true))?;
         (moved.moved, moved.closed) = (moved.moved + anew.done, moved.closed + anew.closed);
         after.clone_from(last);
     }

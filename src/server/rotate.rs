@@ -7,17 +7,19 @@
 
 use std::time::Duration;
 
-use super::audit::{self, Actor, Event, server_scope};
+use super::api::Once;
+use super::audit::{self, Actor, Event, Together, server_scope};
 use super::db::{Database, DbError, OrgScope, Reach, Rows, values};
 use super::engine::Engine;
 use super::error::ServeError;
-use super::keys::{KeyError, Keys, Master, Replacement};
+use super::keys::{KeyError, Keys, Master, Replacement, hold};
 use super::serve::{open_existing, place};
 use super::settings::Settings;
 use super::state::now;
 use super::vault::OrgVault;
 use crate::os::files::{self, Lock};
 use crate::secret::SecretStore;
+use crate::vault::VaultError;
 
 /// So many are done in one transaction: others that write wait no longer than that takes.
 const PAGE: i64 = 50;
@@ -64,7 +66,7 @@ pub fn rotate_key(settings: &Settings, store: &dyn SecretStore, wanted: Wanted) 
     for one in unfinished {
         let version = one.version;
         let org = one.scope.id().to_owned();
-        let work = Work { db: &db, keys: &keys, engine: &engine, one };
+        let work = Work { db: &db, keys: &keys, engine: &engine, together: Together::default(), one };
         let (done, closed) = work.finish()?;
         rotated.organizations.push((org, version));
         rotated.rewrapped += done;
@@ -105,7 +107,12 @@ fn operator() -> Actor {
 fn begin(db: &Database, keys: &Keys, place: &Master<'_>, wanted: Wanted) -> Result<(), ServeError> {
     let next = if wanted.master { Some(Replacement::make(db, keys, place)?) } else { None };
     let (now, actor) = (now(), operator());
-    db.write(Reach::Server, |rows| -> Result<(), KeyError> {
+    let has_begun = db.write(Reach::Server, |rows| -> Result<bool, KeyError> {
+        // Whoever does the same from another machine has begun before, or waits here until this is over.
+        hold(rows)?;
+        if rows.first("SELECT 1 FROM key_rotations LIMIT 1", &[])?.is_some() {
+            return Ok(false);
+        }
         if let Some(next) = &next {
             next.rewrap(rows, keys)?;
             audit::append(rows, keys, &server_scope(), &actor, &Event::done("master-key.rotate", ""), now)?;
@@ -120,23 +127,32 @@ fn begin(db: &Database, keys: &Keys, place: &Master<'_>, wanted: Wanted) -> Resu
             let event = Event { detail: &format!("version {version}"), ..Event::done("key.rotate", scope.id()) };
             audit::append(rows, keys, &scope, &actor, &event, now)?;
         }
-        Ok(())
+        Ok(true)
     })?;
     // Whoever dies before this finds the new one beside the old one, and the proof in the database is of the new one.
-    next.map_or(Ok(()), |next| next.promote(keys, place))
+    next.filter(|_| has_begun).map_or(Ok(()), |next| next.promote(keys, place))
 }
 
 struct Work<'w> {
     db: &'w Database,
     keys: &'w Keys,
     engine: &'w Engine,
+    together: Together,
     one: Unfinished,
 }
 
 impl Work<'_> {
     fn vault(&self) -> OrgVault<'_> {
-        let (db, keys, engine) = (self.db, self.keys, self.engine);
-        OrgVault { db, keys, engine, scope: self.one.scope.clone(), actor: operator(), now }
+        OrgVault {
+            db: self.db,
+            keys: self.keys,
+            engine: self.engine,
+            together: &self.together,
+            scope: self.one.scope.clone(),
+            actor: operator(),
+            once: Once::default(),
+            now,
+        }
     }
 
     /// Does what is left. Gives how many data keys were wrapped anew, and how many credentials do not open.
@@ -151,12 +167,16 @@ impl Work<'_> {
         let (vault, scope) = (self.vault(), &self.one.scope);
         let (mut reached, mut done) = (self.one.reached.clone(), 0);
         loop {
-            let some = "SELECT id FROM credentials WHERE org = $1 AND id > $2 ORDER BY id LIMIT $3";
-            let page = self.db.read(scope, |rows| rows.query(some, values![scope.id(), &reached, PAGE]))?;
+            // What is stored from now on rests under the new key: it is not run after.
+            let some = "SELECT credential FROM data_keys WHERE org = $1 AND credential > $2 AND key_version < $3 \
+                        ORDER BY credential LIMIT $4";
+            let page = values![scope.id(), &reached, self.one.version, PAGE];
+            let page = self.db.read(scope, |rows| rows.query(some, page))?;
             let ids = page.into_iter().map(|mut row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
             let Some(last) = ids.last() else { return Ok(done) };
-            let note = "UPDATE key_rotations SET reached = $2 WHERE org = $1";
-            let noted = |rows: &mut dyn Rows| Ok(rows.execute(note, values![scope.id(), last]).map(|_| ())?);
+            // Nothing is done where others have ended it, and they wait while it is done here.
+            let note = "UPDATE key_rotations SET reached = $3 WHERE org = $1 AND version = $2";
+            let noted = |rows: &mut dyn Rows| Ok(rows.execute(note, values![scope.id(), self.one.version, last])? > 0);
             done += vault.seal_anew(&ids, noted)?.done;
             reached.clone_from(last);
         }
@@ -165,7 +185,9 @@ impl Work<'_> {
     fn rewrap(&self) -> Result<(u64, u64), ServeError> {
         let vault = self.vault();
         let (mut after, mut done, mut closed) = (String::new(), 0, 0);
-        while let Some(page) = self.db.write(&self.one.scope, |rows| vault.rewrap(rows, &after, PAGE))? {
+        while let Some(page) = self.db.write(&self.one.scope, |rows| -> Result<_, VaultError> {
+            if self.hold(rows)? { vault.rewrap(rows, &after, PAGE) } else { Ok(None) }
+        })? {
             after = page.last;
             done += page.done;
             closed += page.closed;
@@ -173,11 +195,21 @@ impl Work<'_> {
         Ok((done, closed))
     }
 
+    /// Keeps whoever does the same from another machine waiting until the transaction ends; `false` where they have ended
+    /// it.
+    fn hold(&self, rows: &mut dyn Rows) -> Result<bool, DbError> {
+        let hold = "UPDATE key_rotations SET reached = reached WHERE org = $1 AND version = $2";
+        Ok(rows.execute(hold, values![self.one.scope.id(), self.one.version])? > 0)
+    }
+
     /// Takes those of the older keys away under which nothing rests, and notes that it is done.
     fn retire(&self) -> Result<(), ServeError> {
         let scope = &self.one.scope;
         let (now, actor) = (now(), operator());
         Ok(self.db.write(scope, |rows| -> Result<(), KeyError> {
+            if !self.hold(rows)? {
+                return Ok(());
+            }
             let older = "SELECT k.version, (SELECT COUNT(*) FROM data_keys d WHERE d.org = k.org \
                          AND d.key_version = k.version) FROM organization_keys k WHERE k.org = $1 AND k.version < $2";
             for mut row in rows.query(older, values![scope.id(), self.one.version])? {

@@ -7,15 +7,19 @@ use chrono::TimeDelta;
 use tokio::task::block_in_place;
 use url::Url;
 
-use super::audit::{self, Broken};
+use super::audit::{self, Broken, Together};
 use super::db::{Address, Database, DbError, OrgScope, Reach, values};
 use super::error::ServeError;
 use super::gate::{self, Gate};
 use super::keys::{Keys, Master};
+use super::lanes::Lanes;
+use super::limits::Limits;
+use super::listen::Door;
+use super::reload::Certificate;
 use super::routes::router;
 use super::settings::Settings;
 use super::state::{Server, now, room};
-use super::{engine, listen, people, running, sweep, tls};
+use super::{engine, listen, metrics, people, running, sweep, tls};
 use crate::error::Failure as _;
 use crate::os::files;
 use crate::secret::{Secret, SecretStore};
@@ -34,6 +38,8 @@ pub enum Notice {
     Listening {
         /// Where it listens.
         address: SocketAddr,
+        /// Where it tells what it counts of itself.
+        metrics: Option<SocketAddr>,
         /// The address by which people know it.
         public: String,
         /// The database, without its password.
@@ -55,8 +61,8 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<(), ServeEr
         tls::config(certificate, key)?;
     }
     settings.public_at(settings.listen)?;
-    let listener = bind(settings.listen)?;
-    drop(listener);
+    drop(bind(settings.listen)?);
+    settings.metrics.map(bind).transpose()?;
     let (db, keys) = open(settings, store)?;
     if let Some(kv) = settings.keeping.engine.kv() {
         kv.check(keys.instance())?;
@@ -88,8 +94,10 @@ pub fn serve(
     store: &dyn SecretStore,
     tell: &mut dyn FnMut(Notice) -> Result<(), ServeError>,
 ) -> Result<(), ServeError> {
-    let tls = settings.tls.as_ref().map(|(certificate, key)| tls::config(certificate, key)).transpose()?;
+    let certificate = settings.tls.as_ref().map(Certificate::read).transpose()?;
+    allow_many_files();
     let listener = bind(settings.listen)?;
+    let metrics = settings.metrics.map(bind).transpose()?;
     let address = listener.local_addr().map_err(ServeError::System)?;
     let public = settings.public_at(address)?;
     let db = open_database(settings)?;
@@ -98,6 +106,7 @@ pub fn serve(
         keys => Ok(keys?),
     };
     let database = settings.database.in_words();
+    let counting = metrics.as_ref().map(TcpListener::local_addr).transpose().map_err(ServeError::System)?;
     let is_secure = public.scheme() == "https";
     let known_as = public.as_str().trim_end_matches('/').to_owned();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -106,7 +115,7 @@ pub fn serve(
         .build()
         .map_err(ServeError::System)?;
     let _running = running::hold(&settings.data, &known_as)?;
-    tell(Notice::Listening { address, public: known_as, database })?;
+    tell(Notice::Listening { address, metrics: counting, public: known_as, database })?;
     let gate = Arc::new(Gate::default());
     let (routes, server) = match keys {
         Ok(keys) => {
@@ -122,8 +131,13 @@ pub fn serve(
         listener.set_nonblocking(true).map_err(ServeError::System)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(ServeError::System)?;
         let stop = asked_to_end().map_err(ServeError::System)?;
+        let door = |tls| Door { tls, per_address: settings.per_address, proxies: settings.proxies.clone() };
+        let main = door(certificate.as_ref().map(Certificate::current));
+        if let Some(certificate) = certificate {
+            tokio::spawn(certificate.keep());
+        }
         // A task of its own: whoever reads the master key below keeps nobody waiting.
-        let mut listening = tokio::spawn(listen::listen(listener, tls, routes, stop));
+        let mut listening = tokio::spawn(listen::listen(listener, main, routes, stop));
         let server = match server {
             Ok(server) => server,
             Err((db, public)) => {
@@ -137,6 +151,12 @@ pub fn serve(
                 server
             }
         };
+        if let Some(metrics) = metrics {
+            metrics.set_nonblocking(true).map_err(ServeError::System)?;
+            let metrics = tokio::net::TcpListener::from_std(metrics).map_err(ServeError::System)?;
+            let pages = metrics::router(Arc::clone(&server));
+            tokio::spawn(listen::listen(metrics, door(None), pages, std::future::pending()));
+        }
         let mut asked = server.keys.asked();
         // The secret store is this thread's alone: here the master key is read again when it was replaced.
         let answering = async {
@@ -176,6 +196,7 @@ fn opened(
         db,
         keys,
         engine,
+        together: Together::default(),
         public,
         proxies: settings.proxies.clone(),
         allowed_hosts: settings.allowed_hosts.clone(),
@@ -183,6 +204,8 @@ fn opened(
         issuers: Issuers::default(),
         stretching,
         asking,
+        limits: Limits::new(settings.rates),
+        lanes: Lanes::new(),
     };
     if elsewhere > 0 {
         tell(Notice::Elsewhere(elsewhere))?;
@@ -191,6 +214,18 @@ fn opened(
         tell(Notice::SetUp(link))?;
     }
     Ok(Arc::new(server))
+}
+
+/// A connection is a file, and the system's first word on how many there may be is not its last.
+fn allow_many_files() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        if let Err(cause) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+            tracing::warn!(%cause, "there may be no more files open than before");
+        }
+    }
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {

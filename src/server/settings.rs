@@ -10,6 +10,7 @@ use url::Url;
 use super::audit::Checkpoints;
 use super::db::Address;
 use super::error::ServeError;
+use super::limits::Rates;
 use crate::http::{is_loopback, parse_url};
 use crate::os::{Env, files};
 use crate::text::clean;
@@ -24,6 +25,10 @@ const LISTEN: &str = "127.0.0.1:7447";
 const DATABASE: &str = "sqlite:server.db";
 /// The file of settings in the configuration folder.
 const FILE: &str = "server.toml";
+/// So many connections from one address, where nothing else is said.
+const PER_ADDRESS: u32 = 1024;
+/// The highest rate that can be given.
+const MOST: u32 = 1_000_000;
 /// How often a server that is told nothing signs the end of the audit.
 const EVERY: Duration = Duration::from_mins(1);
 
@@ -52,6 +57,12 @@ pub struct Given {
     pub vault_auth_mount: Option<String>,
     pub master_key_transit: Option<String>,
     pub sealed_start: Option<String>,
+    pub metrics_listen: Option<String>,
+    pub log: Option<String>,
+    pub rate_address: Option<String>,
+    pub rate_caller: Option<String>,
+    pub rate_organization: Option<String>,
+    pub connections_per_address: Option<String>,
     #[serde(default)]
     pub behind_proxy: Vec<String>,
     #[serde(default)]
@@ -72,6 +83,22 @@ pub struct Settings {
     pub(crate) proxies: Proxies,
     pub(crate) allowed_hosts: Vec<String>,
     pub(crate) checkpoints: Checkpoints,
+    /// In which form what happens is written to the log; `None` where nobody said.
+    pub log: Option<LogForm>,
+    pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) rates: Rates,
+    pub(crate) per_address: usize,
+}
+
+/// The form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogForm {
+    /// One JSON object a line.
+    Json,
+    /// Lines for eyes.
+    Text,
+    /// None.
+    Off,
 }
 
 /// The proxies that are believed when they say for whom they ask.
@@ -90,6 +117,11 @@ impl Proxies {
             client = address.to_canonical();
         }
         client
+    }
+
+    /// Whether it is the address of one.
+    pub(crate) fn has(&self, peer: IpAddr) -> bool {
+        self.0.contains(&peer.to_canonical())
     }
 
     fn is_empty(&self) -> bool {
@@ -182,6 +214,8 @@ impl Settings {
             file: find("audit-checkpoints", |given| given.audit_checkpoints.as_ref()).map(|found| found.path()),
             every: every.as_ref().map_or(Ok(EVERY), seconds)?,
         };
+        let (log, metrics) = told(&find)?;
+        let (rates, per_address) = limits(&find)?;
         let settings = Self {
             listen,
             data,
@@ -192,6 +226,10 @@ impl Settings {
             proxies: Proxies(proxies),
             allowed_hosts: hosts.into_iter().map(|found| found.value.to_ascii_lowercase()).collect(),
             checkpoints,
+            log,
+            metrics,
+            rates,
+            per_address,
         };
         settings.refuse_readable_tokens()?;
         Ok(settings)
@@ -238,6 +276,41 @@ impl Settings {
     pub(crate) fn surroundings(&self) -> Env {
         Env::invented(&self.data, &self.data, &[])
     }
+}
+
+/// Finds a setting by its name, and by its place among those that were given.
+type Find<'f> = dyn Fn(&'static str, fn(&Given) -> Option<&String>) -> Option<Found> + 'f;
+
+/// What the server tells of itself, and where.
+fn told(find: &Find<'_>) -> Result<(Option<LogForm>, Option<SocketAddr>), ServeError> {
+    let log = find("log", |given| given.log.as_ref()).map(|found| match found.value.as_str() {
+        "json" => Ok(LogForm::Json),
+        "text" => Ok(LogForm::Text),
+        "off" => Ok(LogForm::Off),
+        _ => Err(found.bad("it is neither json, text nor off")),
+    });
+    let metrics = find("metrics-listen", |given| given.metrics_listen.as_ref());
+    let metrics = metrics.map(|found| found.value.parse().map_err(|_| found.bad("it is no address with a port")));
+    Ok((log.transpose()?, metrics.transpose()?))
+}
+
+/// How often is answered, and how many connections an address has.
+fn limits(find: &Find<'_>) -> Result<(Rates, usize), ServeError> {
+    let number = |found: Option<Found>, usual: u32| -> Result<u32, ServeError> {
+        let Some(found) = found else { return Ok(usual) };
+        let number = found.value.parse().ok().filter(|number| *number <= MOST);
+        number.ok_or_else(|| found.bad("it is no whole number up to a million"))
+    };
+    let usual = Rates::default();
+    let organization = find("rate-organization", |given| given.rate_organization.as_ref());
+    let rates = Rates {
+        address: number(find("rate-address", |given| given.rate_address.as_ref()), usual.address)?,
+        caller: number(find("rate-caller", |given| given.rate_caller.as_ref()), usual.caller)?,
+        organization: number(organization, usual.organization)?,
+    };
+    let per_address = find("connections-per-address", |given| given.connections_per_address.as_ref());
+    let per_address = number(per_address, PER_ADDRESS)?.max(1);
+    Ok((rates, usize::try_from(per_address).unwrap_or(usize::MAX)))
 }
 
 /// The address by which people know the server: an origin, and no more.

@@ -8,6 +8,8 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPai
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::db::{DbError, Rows, values};
@@ -82,22 +84,43 @@ fn place(id: &str) -> [&str; 3] {
     [FORM, "signing-key", id]
 }
 
+/// Public keys (RFC 7517).
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SigningKeys")]
+pub(crate) struct Published {
+    pub(crate) keys: Vec<PublicKey>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "SigningKey")]
+pub(crate) struct PublicKey {
+    kty: &'static str,
+    crv: &'static str,
+    #[serde(rename = "use")]
+    purpose: &'static str,
+    alg: &'static str,
+    pub(crate) kid: String,
+    x: String,
+    y: String,
+}
+
 /// The public keys by which a token of this server can be checked now (RFC 7517).
-pub(crate) fn published(rows: &mut dyn Rows, now: DateTime<Utc>) -> Result<Value, DbError> {
+pub(crate) fn published(rows: &mut dyn Rows, now: DateTime<Utc>) -> Result<Published, DbError> {
     let all = "SELECT id, x, y FROM signing_keys WHERE retired IS NULL OR retired > $1 ORDER BY created, id";
     let mut keys = Vec::new();
     for mut row in rows.query(all, values![(now - STAYS).timestamp_millis()])? {
-        keys.push(json!({
-            "kty": "EC",
-            "crv": "P-256",
-            "use": "sig",
-            "alg": "ES256",
-            "kid": row.text(0)?,
-            "x": row.text(1)?,
-            "y": row.text(2)?,
-        }));
+        keys.push(PublicKey {
+            kty: "EC",
+            crv: "P-256",
+            purpose: "sig",
+            alg: "ES256",
+            kid: row.text(0)?,
+            x: row.text(1)?,
+            y: row.text(2)?,
+        });
     }
-    Ok(json!({ "keys": keys }))
+    Ok(Published { keys })
 }
 
 #[cfg(test)]
@@ -115,11 +138,12 @@ mod tests {
         let day = |days| DateTime::from_timestamp(1_800_000_000, 0).unwrap() + TimeDelta::days(days);
         let key = |now| scratch.db.write(Reach::Server, |rows| SigningKey::in_force(rows, &scratch.keys, now)).unwrap();
         let set = |now| scratch.db.read(Reach::Server, |rows| published(rows, now)).unwrap();
+        let text = |now| serde_json::to_string(&set(now)).unwrap();
         let first = key(day(0));
         assert_eq!(key(day(89)).id, first.id);
         let second = key(day(90));
         assert_ne!(second.id, first.id);
-        assert_eq!(set(day(90))["keys"].as_array().unwrap().len(), 2);
+        assert_eq!(set(day(90)).keys.len(), 2);
         let expected = Expected {
             issuer: "https://id.example",
             client_id: "lanyard",
@@ -134,11 +158,11 @@ mod tests {
                 "iat": now.timestamp(), "exp": now.timestamp() + 900,
             });
             let token = Secret::new(key.sign(&claims).unwrap());
-            let keys = jwks::Keys::parse(set(now).to_string().as_bytes()).unwrap();
+            let keys = jwks::Keys::parse(text(now).as_bytes()).unwrap();
             assert_eq!(id_token::verify(&token, &keys, &expected, now).unwrap().subject, "alice");
         }
-        assert_eq!(set(day(91))["keys"].as_array().unwrap().len(), 1, "its tokens have ended");
-        assert!(!set(day(90)).to_string().contains("\"d\""));
+        assert_eq!(set(day(91)).keys.len(), 1, "its tokens have ended");
+        assert!(!text(day(90)).contains("\"d\""));
     }
 
     #[test]

@@ -4,10 +4,13 @@ use chrono::{DateTime, Utc};
 use tokio::sync::Semaphore;
 use url::Url;
 
-use super::audit::{self, Actor, Event};
+use super::api::Once;
+use super::audit::{Actor, Event, Together};
 use super::db::{Database, OrgScope};
 use super::engine::Engine;
 use super::keys::Keys;
+use super::lanes::Lanes;
+use super::limits::Limits;
 use super::problem::Answer;
 use super::settings::Proxies;
 use super::trust::Issuers;
@@ -27,6 +30,8 @@ pub(crate) struct Server {
     pub(crate) keys: Keys,
     /// Where secrets rest.
     pub(crate) engine: Engine,
+    /// What is told by itself, and what waits for that.
+    pub(crate) together: Together,
     /// The address by which people and programs know it.
     pub(crate) public: Url,
     /// The proxies that are believed when they say who asks.
@@ -41,6 +46,10 @@ pub(crate) struct Server {
     pub(crate) stretching: Semaphore,
     /// Who may ask a provider now.
     pub(crate) asking: Semaphore,
+    /// Who asked how often. Each server counts for itself.
+    pub(crate) limits: Limits,
+    /// Who may do now what is dear.
+    pub(crate) lanes: Lanes,
 }
 
 /// Room for so many at a time.
@@ -66,11 +75,12 @@ impl Server {
 
     /// The vault of an organization, as one caller sees it.
     pub(crate) fn vault(&self, scope: OrgScope, actor: Actor) -> OrgVault<'_> {
-        OrgVault { db: &self.db, keys: &self.keys, engine: &self.engine, scope, actor, now }
+        let (db, keys, engine, together) = (&self.db, &self.keys, &self.engine, &self.together);
+        OrgVault { db, keys, engine, together, scope, actor, once: Once::default(), now }
     }
 
     /// Tells what changed nothing.
     pub(crate) fn tell(&self, scope: &OrgScope, actor: &Actor, event: &Event<'_>) -> Answer<()> {
-        Ok(self.db.write(scope, |rows| audit::append(rows, &self.keys, scope, actor, event, now()))?)
+        Ok(self.together.append(&self.db, &self.keys, scope, actor, event, now())?)
     }
 }

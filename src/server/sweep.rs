@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::api;
 use super::bridge::blocking;
 use super::db::{Database, DbError, Reach, values};
 use super::state::{Server, now};
@@ -24,11 +25,15 @@ fn sweep(db: &Database, now: DateTime<Utc>) -> Result<(), DbError> {
         rows.execute("DELETE FROM member_invitations WHERE expires < $1", values![at])?;
         rows.execute("DELETE FROM sessions WHERE expires < $1", values![at])?;
         rows.execute("DELETE FROM half_sessions WHERE expires < $1", values![at])?;
+        rows.execute("DELETE FROM connect_attempts WHERE expires < $1", values![at])?;
+        rows.execute("DELETE FROM upstream_attempts WHERE expires < $1", values![at])?;
+        rows.execute("DELETE FROM passkey_challenges WHERE expires < $1", values![at])?;
         rows.execute("DELETE FROM codes WHERE expires < $1", values![before])?;
         rows.execute("DELETE FROM tokens WHERE expires < $1", values![before])?;
         rows.execute("DELETE FROM attempts WHERE last < $1", values![before])?;
-        Ok(())
-    })
+        Ok::<_, DbError>(())
+    })?;
+    api::sweep(db, now)
 }
 
 /// Removes what is over, now and every hour.

@@ -10,6 +10,11 @@ use super::permission::{Permission, Role};
 use super::problem::{Answer, Problem};
 use super::state::{Server, now};
 
+/// The words of the roles.
+pub(crate) const ROLES: [&str; 4] =
+    [Role::ALL[0].word(), Role::ALL[1].word(), Role::ALL[2].word(), Role::ALL[3].word()];
+/// What a name is made of; see [`name`].
+pub(crate) const NAMES: &str = "^[A-Za-z0-9][A-Za-z0-9._-]*$";
 /// The longest name of a project, a workspace or an organization, in characters.
 pub(crate) const NAME: usize = 64;
 
@@ -19,7 +24,7 @@ pub(crate) fn hold(rows: &mut dyn Rows, scope: &OrgScope) -> Result<(), DbError>
 }
 
 /// Runs a change while nobody else changes the organization; `work` is given the caller as they stand at that moment.
-/// What was done is told, and so is what was refused.
+/// What was done is told, and so is what was refused; what was made is kept for whoever asks for it once more.
 pub(crate) fn alone<T>(
     server: &Server,
     caller: &Caller,
@@ -30,6 +35,9 @@ pub(crate) fn alone<T>(
         hold(rows, &caller.scope)?;
         let standing = caller.standing(rows)?;
         let done = work(rows, &standing)?;
+        if !event.object.is_empty() {
+            caller.once.keep(rows, event.object)?;
+        }
         audit::append(rows, &server.keys, &caller.scope, &caller.actor, event, now())?;
         Ok(done)
     });

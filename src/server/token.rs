@@ -36,10 +36,14 @@ pub(crate) enum Kind {
     Job,
     /// A passphrase that was right, while the second factor is asked for.
     Half,
+    /// What an issuer gives back of whoever was sent to it.
+    Errand,
+    /// What a passkey is asked for.
+    Question,
 }
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 11] = [
         Self::Key,
         Self::Access,
         Self::Refresh,
@@ -49,6 +53,8 @@ impl Kind {
         Self::Invitation,
         Self::Job,
         Self::Half,
+        Self::Errand,
+        Self::Question,
     ];
 
     /// The word in the token and in the database.
@@ -63,6 +69,8 @@ impl Kind {
             Self::Invitation => "inv",
             Self::Job => "job",
             Self::Half => "half",
+            Self::Errand => "way",
+            Self::Question => "ask",
         }
     }
 }
@@ -112,6 +120,11 @@ pub(crate) fn parse(text: &str) -> Option<Parsed> {
 }
 
 impl Parsed {
+    /// What tells it from every other token, to whoever has it.
+    pub(crate) fn mark(&self) -> &[u8; 32] {
+        &self.hash
+    }
+
     /// Whether it is the token that this hash was made of.
     pub(crate) fn is(&self, kept: &[u8]) -> bool {
         self.hash.ct_eq(kept).into()

@@ -6,13 +6,12 @@
 
 use aws_lc_rs::hmac;
 use chrono::{DateTime, Utc};
-use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::db::{DbError, Rows, values};
+use super::factors;
 use super::keys::{FORM, KeyError, Keys};
-use super::random;
 use crate::vault::seal::Key;
 
 /// Seconds.
@@ -22,8 +21,6 @@ const DIGITS: usize = 6;
 const SECRET: usize = 20;
 /// Codes of the step before and of the one after are accepted, for clocks that are off.
 const AROUND: [i64; 3] = [0, -1, 1];
-/// So many recovery codes are made.
-const RECOVERY: usize = 10;
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// Makes a new secret for a person, who has to confirm it; `None` where one is in force already.
@@ -73,27 +70,17 @@ pub(crate) fn confirm(
     typed: &str,
     now: DateTime<Utc>,
 ) -> Result<Option<Vec<Zeroizing<String>>>, KeyError> {
-    if is_on(rows, person)? || !accept_by_time(rows, keys, person, &plain(typed), now)? {
+    if is_on(rows, person)? || !accept_by_time(rows, keys, person, &factors::plain(typed), now)? {
         return Ok(None);
     }
     let on = "UPDATE second_factors SET confirmed = $2 WHERE person = $1 AND confirmed IS NULL";
     if rows.execute(on, values![person, now.timestamp_millis()])? == 0 {
         return Ok(None);
     }
-    rows.execute("DELETE FROM recovery_codes WHERE person = $1", values![person])?;
-    let mut codes = Vec::new();
-    for _ in 0..RECOVERY {
-        let halves = [random::typed(), random::typed()].map(|half| half.map_err(|_| KeyError::NoRandom));
-        let [first, second] = halves;
-        let code = Zeroizing::new([first?, second?].join("-"));
-        let hash = hash(person, &plain(&code));
-        rows.execute("INSERT INTO recovery_codes (person, hash) VALUES ($1, $2)", values![person, &hash])?;
-        codes.push(code);
-    }
-    Ok(Some(codes))
+    Ok(Some(factors::new_recovery_codes(rows, person)?))
 }
 
-/// Whether this is a code that the person has now. It is none any more after this.
+/// Whether this is a code that the person has now, by time or for recovery. It is none any more after this.
 pub(crate) fn accept(
     rows: &mut dyn Rows,
     keys: &Keys,
@@ -101,21 +88,17 @@ pub(crate) fn accept(
     typed: &str,
     now: DateTime<Utc>,
 ) -> Result<bool, KeyError> {
-    if !is_on(rows, person)? {
-        return Ok(false);
-    }
-    let code = plain(typed);
+    let code = factors::plain(typed);
     if code.len() == DIGITS {
-        return accept_by_time(rows, keys, person, &code, now);
+        return Ok(is_on(rows, person)? && accept_by_time(rows, keys, person, &code, now)?);
     }
-    let spend = "UPDATE recovery_codes SET spent = $3 WHERE person = $1 AND hash = $2 AND spent IS NULL";
-    Ok(rows.execute(spend, values![person, &hash(person, &code), now.timestamp_millis()])? > 0)
+    Ok(factors::spend(rows, person, &code, now)?)
 }
 
-/// Asks a person for no second factor any more.
+/// Asks a person for no code by time any more.
 pub(crate) fn remove(rows: &mut dyn Rows, person: &str) -> Result<(), DbError> {
-    rows.execute("DELETE FROM recovery_codes WHERE person = $1", values![person])?;
-    rows.execute("DELETE FROM second_factors WHERE person = $1", values![person]).map(|_| ())
+    rows.execute("DELETE FROM second_factors WHERE person = $1", values![person])?;
+    factors::tidy(rows, person)
 }
 
 fn accept_by_time(
@@ -141,15 +124,6 @@ fn at(secret: &[u8], step: i64) -> String {
     let offset = usize::from(tag.last().copied().unwrap_or_default() & 15);
     let number = tag.iter().skip(offset).take(4).fold(0_u32, |number, byte| (number << 8) | u32::from(*byte));
     format!("{:06}", (number & 0x7fff_ffff) % 1_000_000)
-}
-
-/// A code without what people write between its letters.
-fn plain(typed: &str) -> Zeroizing<String> {
-    Zeroizing::new(typed.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase())
-}
-
-fn hash(person: &str, code: &str) -> [u8; 32] {
-    Sha256::new().chain_update(person).chain_update([0]).chain_update(code).finalize().into()
 }
 
 fn sealing(keys: &Keys) -> Result<Key, KeyError> {
@@ -245,7 +219,7 @@ mod tests {
     fn a_recovery_code_is_good_once() {
         let scratch = scratch();
         let codes = confirmed(&scratch, 0);
-        assert_eq!(codes.len(), RECOVERY);
+        assert_eq!(codes.len(), factors::RECOVERY);
         assert!(accepted(&scratch, &codes[3].to_lowercase().replace('-', " "), 0));
         assert!(!accepted(&scratch, &codes[3], 0) && accepted(&scratch, &codes[4], 0));
         scratch.db.write(Reach::Server, |rows| remove(rows, "alice")).unwrap();

@@ -5,21 +5,21 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use chrono::DateTime;
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use axum::http::Method;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
+use super::api::{Created, Creation, Done, Json, Seen, Tagged};
 use super::audit::{Event, Outcome};
 use super::bearer;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::connector::Connector;
 use super::db::{OrgScope, values};
-use super::permission::Permission;
+use super::permission::{self, Permission};
 use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::state::{Server, now};
@@ -38,15 +38,20 @@ pub(crate) use rule::{GRANTED, Mode, Rule, Written};
 /// So many rules an organization has at most: each is tried for each job.
 const MOST: usize = 200;
 
+const ALL: &str = "/trust-rules";
+const TRY: &str = "/trust-rules/try";
+const ONE: &str = "/trust-rules/{id}";
+
 pub(crate) fn routes() -> Vec<Route> {
     let needs = Access::Permission(Permission::TrustManage);
     vec![
-        Route::new(Method::GET, "/trust-rules", needs, list),
-        Route::new(Method::POST, "/trust-rules", needs, create),
-        Route::new(Method::POST, "/trust-rules/try", needs, attempt),
-        Route::new(Method::GET, "/trust-rules/{id}", needs, show),
-        Route::new(Method::PATCH, "/trust-rules/{id}", needs, amend),
-        Route::new(Method::DELETE, "/trust-rules/{id}", needs, delete),
+        Route::api(Method::GET, ALL, needs, list, "listTrustRules", "List trust rules"),
+        Route::api(Method::POST, ALL, needs, create, "createTrustRule", "Let in jobs of an outside service")
+            .refuses(&["name-taken"]),
+        Route::api(Method::POST, TRY, needs, attempt, "tryTrustRules", "Tell what each rule says to a job's token"),
+        Route::api(Method::GET, ONE, needs, show, "showTrustRule", "Show a trust rule"),
+        Route::api(Method::PATCH, ONE, needs, amend, "changeTrustRule", "Change a trust rule").refuses(&["name-taken"]),
+        Route::api(Method::DELETE, ONE, needs, delete, "deleteTrustRule", "Delete a trust rule"),
     ]
 }
 
@@ -86,7 +91,7 @@ pub(crate) fn judge(server: &Server, scope: &OrgScope, token: &Secret) -> Answer
 
 /// Whether a token is of the rule's issuer, for the rule's audience, and valid now.
 fn verified(server: &Server, token: &Secret, rule: &Rule) -> Result<(), String> {
-    let http = Connector { allowed: &server.allowed_hosts };
+    let http = Connector::new(&server.allowed_hosts);
     let expected = Expected {
         issuer: &rule.issuer,
         client_id: &rule.audience,
@@ -122,16 +127,30 @@ pub(crate) fn job(told: &Told) -> String {
     }
 }
 
-fn shown(rule: &Rule) -> Answer<Value> {
-    let mut shown = serde_json::to_value(rule.written()).map_err(|failure| Problem::internal(&failure))?;
-    shown["id"] = json!(rule.id);
-    shown["created"] = json!(DateTime::from_timestamp_millis(rule.created));
-    Ok(shown)
+/// A rule as the API shows it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TrustRule")]
+struct Shown {
+    id: String,
+    created: Option<DateTime<Utc>>,
+    #[serde(flatten)]
+    written: Written,
 }
 
-fn answer(rule: &Rule, status: StatusCode) -> Answer<Response> {
-    let tag = format!("\"{}\"", rule.revision);
-    Ok((status, [(header::ETAG, tag)], Json(shown(rule)?)).into_response())
+/// Every rule of an organization.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TrustRules")]
+struct All {
+    items: Vec<Shown>,
+}
+
+fn shown(rule: &Rule) -> Shown {
+    let (id, created) = (rule.id.clone(), DateTime::from_timestamp_millis(rule.created));
+    Shown { id, created, written: rule.written() }
+}
+
+fn tagged(rule: &Rule) -> Tagged<Shown> {
+    Tagged { revision: rule.revision, body: shown(rule) }
 }
 
 /// Every rule of the organization, the oldest first.
@@ -177,15 +196,18 @@ pub(crate) fn make(server: &Server, caller: &Caller, written: Written) -> Answer
 }
 
 /// What is to be another. A rule is changed as a whole, so that no half of it is ever in force.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Amendment {
+    #[schemars(length(min = 1, max = 64))]
     name: Option<String>,
     issuer: Option<String>,
     audience: Option<String>,
     subject: Option<String>,
     claims: Option<std::collections::BTreeMap<String, String>>,
+    #[schemars(length(min = 1), extend("items" = permission::schema(&rule::GRANTED)))]
     permissions: Option<Vec<String>>,
+    #[schemars(range(min = rule::LEAST, max = rule::MOST))]
     lifetime: Option<i64>,
     mode: Option<Mode>,
 }
@@ -207,15 +229,9 @@ impl From<Written> for Amendment {
 
 /// Changes a rule, if it is still as it was seen. Who came in under what it said before comes in again, if it still lets
 /// them.
-pub(crate) fn change(
-    server: &Server,
-    caller: &Caller,
-    id: &str,
-    change: Amendment,
-    seen: Option<&str>,
-) -> Answer<Rule> {
+pub(crate) fn change(server: &Server, caller: &Caller, id: &str, change: Amendment, seen: Option<i64>) -> Answer<Rule> {
     let before = find(server, caller, id)?;
-    if seen.is_some_and(|seen| seen != "*" && seen != before.revision.to_string()) {
+    if seen.is_some_and(|revision| revision != before.revision) {
         return Err(Problem::changed());
     }
     let was = before.written();
@@ -245,9 +261,13 @@ pub(crate) fn change(
 }
 
 /// Takes a rule away, with every job that came in by it.
-pub(crate) fn end(server: &Server, caller: &Caller, id: &str) -> Answer<()> {
+pub(crate) fn end(server: &Server, caller: &Caller, id: &str, seen: Option<i64>) -> Answer<()> {
     alone(server, caller, &Event::done("trust-rule.delete", id), |rows, caller| {
         caller.needs(Permission::TrustManage)?;
+        let revision = Rule::revision(rows, &caller.scope, id)?.ok_or_else(Problem::not_found)?;
+        if seen.is_some_and(|seen| seen != revision) {
+            return Err(Problem::changed());
+        }
         let gone = "DELETE FROM trust_rules WHERE org = $1 AND id = $2";
         if rows.execute(gone, values![caller.scope.id(), id])? == 0 {
             return Err(Problem::not_found());
@@ -267,52 +287,87 @@ pub(crate) fn tried(server: &Server, caller: &Caller, token: &Secret) -> Answer<
     Ok((subject, judged))
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<Value>> {
+async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<All>> {
+    blocking(&server, move |server| Ok(Json(All { items: all(server, &caller)?.iter().map(shown).collect() }))).await
+}
+
+async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Tagged<Shown>> {
+    blocking(&server, move |server| Ok(tagged(&one(server, &caller, &id)?))).await
+}
+
+async fn create(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    written: Creation<Written>,
+) -> Answer<Created<Tagged<Shown>>> {
+    let (caller, written) = written.of(caller);
     blocking(&server, move |server| {
-        let items = all(server, &caller)?.iter().map(shown).collect::<Answer<Vec<_>>>()?;
-        Ok(Json(json!({ "items": items })))
+        let (make, again) = (|| make(server, &caller, written), |id: &str| one(server, &caller, id));
+        let rule = caller.once.carry_out(server, make, again)?;
+        Ok(Created::at(format!("{ALL}/{}", rule.id), tagged(&rule)))
     })
     .await
-}
-
-async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Response> {
-    blocking(&server, move |server| answer(&one(server, &caller, &id)?, StatusCode::OK)).await
-}
-
-async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(written): Json<Written>) -> Answer<Response> {
-    blocking(&server, move |server| answer(&make(server, &caller, written)?, StatusCode::CREATED)).await
 }
 
 async fn amend(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    Seen(seen): Seen,
     Json(wanted): Json<Amendment>,
-) -> Answer<Response> {
-    let seen = headers.get(header::IF_MATCH).map(|tag| tag.to_str().unwrap_or_default().trim_matches('"').to_owned());
-    blocking(&server, move |server| answer(&change(server, &caller, &id, wanted, seen.as_deref())?, StatusCode::OK))
-        .await
+) -> Answer<Tagged<Shown>> {
+    blocking(&server, move |server| Ok(tagged(&change(server, &caller, &id, wanted, seen)?))).await
 }
 
-async fn delete(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<StatusCode> {
-    blocking(&server, move |server| end(server, &caller, &id).map(|()| StatusCode::NO_CONTENT)).await
+async fn delete(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Seen(seen): Seen,
+) -> Answer<Done> {
+    blocking(&server, move |server| end(server, &caller, &id, seen).map(|()| Done)).await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Tried {
+    /// The token that a job's own service made for it.
     token: Secret,
 }
 
-async fn attempt(State(server): State<Arc<Server>>, caller: Caller, Json(shown): Json<Tried>) -> Answer<Json<Value>> {
+/// What the rules say to a token.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TrustTrial")]
+struct Said {
+    /// The job, where its issuer vouches for it.
+    job: Option<String>,
+    rules: Vec<SaidBy>,
+}
+
+/// What one rule says to it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "TrustVerdict")]
+struct SaidBy {
+    id: String,
+    name: String,
+    mode: Mode,
+    admits: bool,
+    /// Why not.
+    why: Option<String>,
+}
+
+async fn attempt(State(server): State<Arc<Server>>, caller: Caller, Json(shown): Json<Tried>) -> Answer<Json<Said>> {
     let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     blocking(&server, move |server| {
         let (subject, judged) = tried(server, &caller, &shown.token)?;
-        let said = |Judged { rule, why, .. }: Judged| {
-            json!({ "id": rule.id, "name": rule.name, "mode": rule.mode, "admits": why.is_none(), "why": why })
+        let said = |Judged { rule, why, .. }: Judged| SaidBy {
+            id: rule.id,
+            name: rule.name,
+            mode: rule.mode,
+            admits: why.is_none(),
+            why,
         };
-        Ok(Json(json!({ "job": subject, "rules": judged.into_iter().map(said).collect::<Vec<_>>() })))
+        Ok(Json(Said { job: subject, rules: judged.into_iter().map(said).collect() }))
     })
     .await
 }

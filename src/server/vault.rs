@@ -1,12 +1,14 @@
 //! The vault of one organization: the same trait as the vault of a laptop, over rows that all carry the organization.
 //!
-//! Every change, and every secret that is read, is one transaction with its entry in the audit. What is sealed is bound
+//! Every change is one transaction with its entry in the audit, and no secret is given before the entry about it is on
+//! the disk. What is sealed is bound
 //! to its organization, project, credential, version, kind and address, so that whoever can write to the database can
 //! move no secret to where it would be read or sent by others.
 
 use chrono::{DateTime, Utc};
 
-use super::audit::{self, Actor, Event, Outcome};
+use super::api::Once;
+use super::audit::{self, Actor, Event, Outcome, Together};
 use super::db::{Database, DbError, OrgScope, Row, Rows, Value, values};
 use super::engine::Engine;
 use super::keys::{KeyError, Keys};
@@ -30,6 +32,7 @@ mod listed;
 mod place;
 mod places;
 mod sealed;
+pub(crate) mod sign_in;
 
 pub(crate) use listed::Narrowed;
 
@@ -39,10 +42,13 @@ pub(crate) struct OrgVault<'s> {
     pub(crate) keys: &'s Keys,
     /// Where its secrets rest.
     pub(crate) engine: &'s Engine,
+    pub(crate) together: &'s Together,
     /// Whose it is.
     pub(crate) scope: OrgScope,
     /// Who works with it, for the audit.
     pub(crate) actor: Actor,
+    /// What a credential that is made is known by, should the same be asked again.
+    pub(crate) once: Once,
     /// The clock.
     pub(crate) now: fn() -> DateTime<Utc>,
 }
@@ -69,12 +75,17 @@ impl From<KeyError> for VaultError {
 }
 
 impl OrgVault<'_> {
+    /// The same, which makes something once.
+    pub(crate) fn once(self, once: Once) -> Self {
+        Self { once, ..self }
+    }
+
     /// One page of the credentials after a project and a name, by project and name.
     pub(crate) fn page(&self, after: &(String, String), limit: i64) -> Result<Vec<Stored>, VaultError> {
         let page = concat!(
             "SELECT ",
             columns!(),
-            " FROM credentials WHERE org = $1 AND (project > $2 OR (project = $2 AND name > $3)) \
+            " FROM credentials WHERE org = $1 AND (project, name) > ($2, $3) \
              ORDER BY project, name LIMIT $4"
         );
         let found =
@@ -87,7 +98,8 @@ impl OrgVault<'_> {
         self.db.read(&self.scope, |rows| self.row(rows, id))
     }
 
-    fn row(&self, rows: &mut dyn Rows, id: &str) -> Result<Option<Stored>, VaultError> {
+    /// The same within a transaction.
+    pub(crate) fn row(&self, rows: &mut dyn Rows, id: &str) -> Result<Option<Stored>, VaultError> {
         let one = concat!("SELECT ", columns!(), " FROM credentials WHERE org = $1 AND id = $2");
         rows.first(one, values![self.scope.id(), id])?.map(stored).transpose()
     }
@@ -175,17 +187,19 @@ impl Vault for OrgVault<'_> {
 
     fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
         let fetched = self.fetched(&metadata.id);
-        self.db.write(&self.scope, |rows| -> Result<Result<Credential, VaultError>, VaultError> {
-            let opened = fetched.and_then(|fetched| self.open_in(rows, metadata, fetched.as_ref()));
-            // What does not open is told as well, and the telling is kept.
-            let outcome = if opened.is_ok() { Outcome::Done } else { Outcome::Failed };
-            let event = Event { outcome, ..Event::done("secret.read", &metadata.id) };
-            self.tell(rows, &event)?;
-            Ok(opened)
-        })?
+        let opened = fetched.and_then(|fetched| {
+            self.db
+                .read(&self.scope, |rows| self.open_in(rows, metadata, fetched.as_ref()).and_then(sign_in::handed_out))
+        });
+        // What does not open is told as well. What cannot be told is not given.
+        let outcome = if opened.is_ok() { Outcome::Done } else { Outcome::Failed };
+        let event = Event { outcome, ..Event::done("secret.read", &metadata.id) };
+        self.together.append(self.db, self.keys, &self.scope, &self.actor, &event, (self.now)())?;
+        opened
     }
 
-    fn put(&self, new: New) -> Result<Metadata, VaultError> {
+    fn put(&self, mut new: New) -> Result<Metadata, VaultError> {
+        self.keep_what_stays(&mut new)?;
         self.store(new)
     }
 

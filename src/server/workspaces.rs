@@ -2,17 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::Method;
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::Value;
 
+use super::api::{Created, Creation, Done, Json, Seen, Tagged};
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
-use super::credential_configs::{seen, tag};
 use super::db::values;
 use super::paging::{Asked, Part};
 use super::permission::Permission;
@@ -25,8 +23,8 @@ use crate::vault::id;
 
 mod rows;
 
+use rows::{Shown, all, attach};
 pub(crate) use rows::{Workspace, find};
-use rows::{all, attach};
 
 const ALL: &str = "/workspaces";
 const ONE: &str = "/workspaces/{id}";
@@ -35,17 +33,30 @@ pub(crate) fn routes() -> Vec<Route> {
     let read = Access::Permission(Permission::CredentialsRead);
     let write = Access::InProject(Permission::WorkspacesWrite);
     vec![
-        Route::new(Method::GET, ALL, read, list),
-        Route::new(Method::POST, ALL, write, create),
-        Route::new(Method::GET, ONE, read, show),
-        Route::new(Method::PATCH, ONE, write, amend),
-        Route::new(Method::DELETE, ONE, write, delete),
+        Route::api(Method::GET, ALL, read, list, "listWorkspaces", "List workspaces"),
+        Route::api(Method::POST, ALL, write, create, "createWorkspace", "Make a workspace").refuses(&[
+            "name-taken",
+            "bad-name",
+            "no-project",
+            "no-credential",
+        ]),
+        Route::api(Method::GET, ONE, read, show, "showWorkspace", "Show a workspace"),
+        Route::api(
+            Method::PATCH,
+            ONE,
+            write,
+            amend,
+            "changeWorkspace",
+            "Rename a workspace, or replace its credentials",
+        )
+        .refuses(&["name-taken", "bad-name", "no-credential"]),
+        Route::api(Method::DELETE, ONE, write, delete, "deleteWorkspace", "Delete a workspace"),
     ]
 }
 
 impl Workspace {
-    fn answer(&self, status: StatusCode) -> Response {
-        (status, [(header::ETAG, tag(self.revision))], Json(self.json())).into_response()
+    fn tagged(self) -> Tagged<Shown> {
+        Tagged { revision: self.revision, body: self.shown() }
     }
 }
 
@@ -64,22 +75,29 @@ pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Workspac
     Ok(workspace)
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller, Query(asked): Query<Asked>) -> Answer<Json<Value>> {
-    blocking(&server, move |server| Ok(some(server, &caller, &asked)?.json(Workspace::json))).await
+async fn list(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Answer<Json<Part<Shown>>> {
+    blocking(&server, move |server| Ok(Json(some(server, &caller, &asked)?.map(Workspace::shown)))).await
 }
 
-async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Response> {
-    blocking(&server, move |server| Ok(one(server, &caller, &id)?.answer(StatusCode::OK))).await
+async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Tagged<Shown>> {
+    blocking(&server, move |server| Ok(one(server, &caller, &id)?.tagged())).await
 }
 
 /// A workspace that is asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Wanted {
+    #[schemars(length(min = 1, max = 64), regex(pattern = team::NAMES))]
     pub(crate) name: String,
     /// The name of a project; the organization's without.
     pub(crate) project: Option<String>,
+    /// The credentials that the work is done with, in their order.
     #[serde(default)]
+    #[schemars(length(max = 1000))]
     pub(crate) credential_config_ids: Vec<String>,
 }
 
@@ -111,23 +129,27 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
     })
 }
 
-async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(wanted): Json<Wanted>) -> Answer<Response> {
+async fn create(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    wanted: Creation<Wanted>,
+) -> Answer<Created<Tagged<Shown>>> {
+    let (caller, wanted) = wanted.of(caller);
     blocking(&server, move |server| {
-        let workspace = make(server, &caller, &wanted)?;
-        let mut response = workspace.answer(StatusCode::CREATED);
-        if let Ok(location) = format!("{ALL}/{}", workspace.id).parse() {
-            response.headers_mut().insert(header::LOCATION, location);
-        }
-        Ok(response)
+        let (make, again) = (|| make(server, &caller, &wanted), |id: &str| one(server, &caller, id));
+        let workspace = caller.once.carry_out(server, make, again)?;
+        Ok(Created::at(format!("{ALL}/{}", workspace.id), workspace.tagged()))
     })
     .await
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Amendment {
+    #[schemars(length(min = 1, max = 64), regex(pattern = team::NAMES))]
     pub(crate) name: Option<String>,
     /// The whole list, in its order.
+    #[schemars(length(max = 1000))]
     pub(crate) credential_config_ids: Option<Vec<String>>,
 }
 
@@ -177,19 +199,17 @@ async fn amend(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    Seen(seen): Seen,
     Json(wanted): Json<Amendment>,
-) -> Answer<Response> {
-    let seen = seen(&headers)?;
-    blocking(&server, move |server| Ok(change(server, &caller, &id, &wanted, seen)?.answer(StatusCode::OK))).await
+) -> Answer<Tagged<Shown>> {
+    blocking(&server, move |server| Ok(change(server, &caller, &id, &wanted, seen)?.tagged())).await
 }
 
 async fn delete(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
-) -> Answer<StatusCode> {
-    let seen = seen(&headers)?;
-    blocking(&server, move |server| end(server, &caller, &id, seen).map(|()| StatusCode::NO_CONTENT)).await
+    Seen(seen): Seen,
+) -> Answer<Done> {
+    blocking(&server, move |server| end(server, &caller, &id, seen).map(|()| Done)).await
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::auth::renew::RenewError;
 use crate::credential::Power;
 use crate::error::{Code, Failure, with_causes};
-use crate::provider::ProviderError;
+use crate::provider::{Order, ProviderError};
 use crate::secret::{Reason, StoreError};
 use crate::store::RowError;
 use crate::text::clean;
@@ -174,6 +174,9 @@ pub enum VaultError {
         /// Why not.
         why: &'static str,
     },
+    /// A value gives an order to whoever uses it, or is none of its kind.
+    #[error(transparent)]
+    Order(#[from] Order),
     /// The provider did not do what was asked.
     #[error(transparent)]
     Provider(#[from] ProviderError),
@@ -205,7 +208,7 @@ impl Failure for VaultError {
             | Self::Exists { .. }
             | Self::NoBackup { .. }
             | Self::BadRecoveryKey => Code::Usage,
-            Self::DoesNotOpen { .. } => Code::Invalid,
+            Self::DoesNotOpen { .. } | Self::Order(_) => Code::Invalid,
             Self::NoIdToken { .. } => Code::SignedOut,
             Self::LookAlike { .. } => Code::Forbidden,
             Self::Changed { .. }
@@ -276,6 +279,7 @@ impl Failure for VaultError {
             Self::NoIdToken { name, .. } => {
                 format!("sign in again, with the scope openid: `lanyard credentials reconnect {}`", clean(name))
             }
+            Self::Order(_) => "have it stored again without that; nothing of it was used".into(),
             Self::NoRandom => "try again".into(),
             Self::Circle { name } => format!("give {} another source: `lanyard credentials update {0}`", clean(name)),
         })

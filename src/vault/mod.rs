@@ -111,6 +111,20 @@ pub trait Vault {
         Ok(())
     }
 
+    /// Ends a sign-in at its service and takes its tokens out, where the vault itself keeps the sign-in going; whether
+    /// the service ended it. `None` where that is for whoever asks to do.
+    fn disconnect(&self, metadata: &Metadata) -> Result<Option<bool>, VaultError> {
+        let _ = metadata;
+        Ok(None)
+    }
+
+    /// Has the access token of a sign-in renewed that did not work somewhere, where the vault itself keeps the sign-in
+    /// going; whether that could be done. `None` where nobody but whoever asks can do it.
+    fn renew_there(&self, metadata: &Metadata) -> Result<Option<bool>, VaultError> {
+        let _ = metadata;
+        Ok(None)
+    }
+
     /// Removes a credential with its secrets; `false` where it is gone already.
     fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError>;
 

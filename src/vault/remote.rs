@@ -3,6 +3,8 @@
 //! Whoever calls gives the server's address and a way to a bearer token; a token that the server refuses is asked for
 //! anew once. Secrets travel under TLS to that address and no other.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -10,10 +12,12 @@ use zeroize::Zeroizing;
 
 use super::wire::{Amendment, Note, Opened, Page, Rotation, Shown, Told, with_data};
 use super::{Change, New, Unfinished, Vault, VaultError, check_name};
+use crate::auth::grant::GrantError;
+use crate::auth::renew::RenewError;
 use crate::credential::{Credential, Fields, Metadata, Scope};
 use crate::error::{Code, Failure};
-use crate::http::{self, Http, Malformed, Method, Request, Response, Unreachable, Url, header};
-use crate::provider::Verdict;
+use crate::http::{self, Http, Malformed, Method, Request, Response, TIMEOUT, Unreachable, Url, header};
+use crate::provider::{self, Verdict};
 use crate::secret::Secret;
 use crate::text::clean;
 
@@ -130,7 +134,21 @@ impl<'a> Remote<'a> {
     /// # Errors
     /// [`RemoteError`], inside, when the server does not do it.
     pub fn call(&self, method: &Method, path: &str, body: Option<Value>) -> Result<Value, VaultError> {
-        let answer = self.send(method, path, &body.map_or(Body::None, Body::Json))?;
+        self.call_within(method, path, body, TIMEOUT)
+    }
+
+    /// The same for what takes the server longer.
+    ///
+    /// # Errors
+    /// [`RemoteError`], inside, when the server does not do it.
+    pub fn call_within(
+        &self,
+        method: &Method,
+        path: &str,
+        body: Option<Value>,
+        within: Duration,
+    ) -> Result<Value, VaultError> {
+        let answer = self.send_within(method, path, &body.map_or(Body::None, Body::Json), within)?;
         match answer.status {
             204 => Ok(Value::Null),
             200..=299 => Ok(read(&answer)?),
@@ -151,10 +169,14 @@ impl<'a> Remote<'a> {
 
     /// The answer of the server, whatever it is.
     fn send(&self, method: &Method, path: &str, body: &Body) -> Result<Response, VaultError> {
+        self.send_within(method, path, body, TIMEOUT)
+    }
+
+    fn send_within(&self, method: &Method, path: &str, body: &Body, within: Duration) -> Result<Response, VaultError> {
         let mut refused = Refused::No;
         loop {
             let token = (self.bearer)(refused).map_err(VaultError::Elsewhere)?;
-            let request = self.request(method, path, body)?.bearer(&token);
+            let request = Request { timeout: within, ..self.request(method, path, body)?.bearer(&token) };
             let answer = self.http.send(request).map_err(RemoteError::Unreachable)?;
             if answer.status != 401 || refused == Refused::Yes {
                 return Ok(answer);
@@ -173,6 +195,17 @@ impl<'a> Remote<'a> {
             Body::Secret(bytes) => Some(bytes.clone()),
         };
         Ok(request.header("content-type", "application/json"))
+    }
+
+    /// The address at which a person signs in for a credential that the server keeps signed in.
+    pub fn connect_address(&self, metadata: &Metadata) -> Result<String, VaultError> {
+        #[derive(Deserialize)]
+        struct Offered {
+            url: String,
+        }
+        let path = path_of(metadata, "/connect");
+        let offered: Offered = read(&self.ask(&Method::POST, &path, &Body::None, &metadata.name)?)?;
+        Ok(clean(&offered.url))
     }
 
     fn list_of(&self, query: &[(&str, &str)]) -> Result<Page, VaultError> {
@@ -219,6 +252,12 @@ fn refused(answer: &Response) -> RemoteError {
     }
 }
 
+/// What the server says of a sign-in that it could not renew.
+fn of_its_sign_in(name: String, cause: impl FnOnce(String, String) -> RenewError) -> VaultError {
+    let cause = Box::new(cause(name.clone(), "the service".into()));
+    VaultError::Session { name, cause }
+}
+
 /// What a refusal means for the credential that was asked about.
 fn refusal(answer: &Response, name: &str) -> VaultError {
     let problem = problem(answer);
@@ -230,6 +269,13 @@ fn refusal(answer: &Response, name: &str) -> VaultError {
         (422, "no-project") => VaultError::NoProject,
         (404, "not-found") if !name.is_empty() => VaultError::Changed { name },
         (500, "does-not-open") => VaultError::DoesNotOpen { name },
+        (409, "not-connected" | "needs-reconnecting") => {
+            of_its_sign_in(name, |profile, service| RenewError::LoginNeeded { profile, service, cause: None })
+        }
+        (503, "service-unreachable" | "renewing") => of_its_sign_in(name, |_, _| {
+            let retry_after = answer.header(&header::RETRY_AFTER).and_then(|after| after.trim().parse().ok());
+            RenewError::Grant(GrantError::Trouble { status: answer.status, retry_after })
+        }),
         (409, "in-use") => VaultError::InUse { name, users: problem.used_by },
         _ => refused(answer).into(),
     }
@@ -272,6 +318,8 @@ impl Vault for Remote<'_> {
         if opened.version != metadata.version || !opened.data.keys().eq(metadata.secret_names.iter()) {
             return Err(VaultError::Changed { name: metadata.name.clone() });
         }
+        // Whoever stored it may be anybody of the team, and the server anybody's: nothing of it is carried out here.
+        provider::refuse_strange(metadata.kind, &metadata.fields, &opened.data)?;
         Ok(Credential { metadata: metadata.clone(), secrets: opened.data })
     }
 
@@ -349,6 +397,25 @@ impl Vault for Remote<'_> {
 
     fn note_rotation(&self, metadata: &Metadata, unfinished: &Unfinished) -> Result<(), VaultError> {
         self.note(metadata, &Note::Rotation(Rotation::of(unfinished)))
+    }
+
+    fn disconnect(&self, metadata: &Metadata) -> Result<Option<bool>, VaultError> {
+        #[derive(Deserialize)]
+        struct Ended {
+            revoked: bool,
+        }
+        let path = path_of(metadata, "/disconnect");
+        let ended: Ended = read(&self.ask(&Method::POST, &path, &Body::None, &metadata.name)?)?;
+        Ok(Some(ended.revoked))
+    }
+
+    fn renew_there(&self, metadata: &Metadata) -> Result<Option<bool>, VaultError> {
+        let body = Body::Json(json!({ "version": metadata.version }));
+        match self.ask(&Method::POST, &path_of(metadata, "/refresh"), &body, &metadata.name) {
+            Ok(_) => Ok(Some(true)),
+            Err(VaultError::Session { cause, .. }) if cause.code() == Code::SignedOut => Ok(Some(false)),
+            Err(failure) => Err(failure),
+        }
     }
 
     fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError> {

@@ -70,6 +70,13 @@ pub fn id_token(vault: &dyn Vault, metadata: &Metadata, net: &Net<'_>) -> Result
     good(&session).ok_or_else(|| none(why))
 }
 
+/// Whether the ID token of a session is about over and a renewal may bring another: not more than once a minute.
+#[cfg(feature = "server")]
+pub(crate) fn lacks_id_token(session: &Session, now: DateTime<Utc>) -> bool {
+    let lives = session.id_token.as_ref().and_then(expiry).is_some_and(|at| at - now > LEAST_LIFE);
+    !lives && now - session.issued_at > LEAST_LIFE
+}
+
 /// When an ID token ends, as it says itself.
 #[expect(clippy::cast_possible_truncation, reason = "within the range that is asked for before")]
 fn expiry(token: &Secret) -> Option<DateTime<Utc>> {
@@ -124,6 +131,8 @@ pub fn doubt(vault: &dyn Vault, metadata: &Metadata, refused: &Secret, net: &Net
     match told(metadata, noted(), &store) {
         // Replaced just now: what was refused is gone.
         Err(VaultError::Changed { .. }) => Ok(Doubt::Another),
+        // What cannot be renewed here may be where it is kept.
+        Ok(Doubt::Over) if vault.renew_there(metadata)? == Some(true) => Ok(Doubt::Renews),
         done => done,
     }
 }

@@ -14,6 +14,7 @@ use crate::store::CredentialRow;
 
 /// Everything about a credential that is no secret.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema), schemars(rename = "Credential"))]
 #[allow(missing_docs, reason = "the members of the JSON, named as the metadata names them")]
 pub struct Shown {
     pub id: String,
@@ -40,10 +41,14 @@ pub struct Shown {
     /// What it may do, where one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
+    /// Where its sign-in stands, where it comes of one and one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection: Option<String>,
 }
 
 /// What is left of an interrupted rotation.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[allow(missing_docs, reason = "the members of the JSON")]
 pub struct Rotation {
     pub since: Option<DateTime<Utc>>,
@@ -52,6 +57,7 @@ pub struct Rotation {
 
 /// One page of a list.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema), schemars(rename = "PageOfCredential"))]
 pub struct Page {
     /// The credentials, by project and name.
     pub items: Vec<Shown>,
@@ -60,7 +66,8 @@ pub struct Page {
 }
 
 /// A credential, or new values for one, on the way to a server.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the members of the JSON, named as the metadata names them")]
 pub struct Incoming {
@@ -86,6 +93,7 @@ pub struct Incoming {
 
 /// A change that touches no field.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the members of the JSON")]
 pub struct Amendment {
@@ -107,6 +115,7 @@ pub struct Amendment {
 
 /// The part of a verdict that is remembered.
 #[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[allow(missing_docs, reason = "the members of the JSON")]
 pub struct Told {
@@ -118,6 +127,7 @@ pub struct Told {
 
 /// What is noted of a credential beside its values. One of the three.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 #[allow(missing_docs, reason = "the members of the JSON")]
 pub enum Note {
@@ -131,9 +141,13 @@ pub enum Note {
 
 /// The secrets of a version.
 #[derive(Debug, Deserialize)]
+#[cfg_attr(feature = "server", derive(schemars::JsonSchema), schemars(rename = "Secrets"))]
 #[allow(missing_docs, reason = "the members of the JSON")]
 pub struct Opened {
     pub version: i64,
+    /// Until when the token of a sign-in lives.
+    #[serde(default)]
+    pub expires: Option<DateTime<Utc>>,
     pub data: BTreeMap<String, Secret>,
 }
 
@@ -146,7 +160,7 @@ impl Shown {
             kind: metadata.kind.id.to_owned(),
             project: metadata.scope.project().map(str::to_owned),
             fields: metadata.fields.clone(),
-            secret_names: metadata.secret_names.clone(),
+            secret_names: metadata.secret_names.iter().filter(|name| metadata.kind.hands_out(name)).cloned().collect(),
             tags: metadata.tags.clone(),
             note: metadata.note.clone(),
             created: metadata.created,
@@ -159,6 +173,7 @@ impl Shown {
             rotation: Rotation::of(rotation),
             used_by: None,
             scopes: None,
+            connection: None,
         }
     }
 

@@ -18,9 +18,9 @@ use crate::secret::Secret;
 use crate::text::clean;
 
 /// The secrets of one attempt. Not `Clone`: none of them serves twice.
-pub(super) struct Attempt {
+pub struct Attempt {
     state: String,
-    pub(super) nonce: String,
+    pub(in crate::auth) nonce: String,
     verifier: Secret,
     redirect_uri: String,
 }
@@ -45,6 +45,12 @@ impl Attempt {
             verifier: Secret::new(random_text()?),
             redirect_uri: redirect_uri.to_owned(),
         })
+    }
+
+    /// An attempt whose answer comes to another request than the one that began it, which makes the same secrets again.
+    #[cfg(feature = "server")]
+    pub fn again(state: String, nonce: String, verifier: Secret, redirect_uri: String) -> Self {
+        Self { state, nonce, verifier, redirect_uri }
     }
 
     fn parameters(&self, ask: &Ask<'_>) -> Vec<(&'static str, String)> {
@@ -75,7 +81,12 @@ impl Attempt {
     }
 
     /// The address to visit; where the service demands it, the parameters are pushed first.
-    pub(super) fn address(&self, ask: &Ask<'_>, authorization: &Url, http: &dyn Http) -> Result<Url, WebError> {
+    pub(in crate::auth) fn address(
+        &self,
+        ask: &Ask<'_>,
+        authorization: &Url,
+        http: &dyn Http,
+    ) -> Result<Url, WebError> {
         let parameters = self.parameters(ask);
         let mut url = authorization.clone();
         let push = ask.metadata.require_pushed_authorization_requests
@@ -104,6 +115,7 @@ impl Attempt {
         &self,
         ask: &Ask<'_>,
         loopback: &Loopback,
+        limit: Duration,
         person: &mut Person<'_>,
     ) -> Result<Result<Secret, WebError>, WebError> {
         let mut pasted = None;
@@ -122,10 +134,10 @@ impl Attempt {
                 }
             }
         };
-        let ended = loopback.wait(ask.limit, &mut tick, &mut |query: &Query| self.judge(ask, query));
+        let ended = loopback.wait(limit, &mut tick, &mut |query: &Query| self.judge(ask, query));
         match (ended, pasted) {
             (Ok(answer), _) | (Err(_), Some(answer)) => Ok(answer),
-            (Err(Ended::TimedOut), None) => Err(WebError::TimedOut { limit: ask.limit }),
+            (Err(Ended::TimedOut), None) => Err(WebError::TimedOut { limit }),
             (Err(Ended::Cancelled), None) => Err(WebError::Cancelled),
         }
     }
@@ -141,7 +153,7 @@ impl Attempt {
     }
 
     /// `None` for a request that is not the answer to this attempt: a wrong, missing or doubled `state` ends nothing.
-    fn judge(&self, ask: &Ask<'_>, query: &Query) -> Option<Result<Secret, WebError>> {
+    pub(in crate::auth) fn judge(&self, ask: &Ask<'_>, query: &Query) -> Option<Result<Secret, WebError>> {
         let state = query.one("state").ok()??;
         if !bool::from(state.as_bytes().ct_eq(self.state.as_bytes())) {
             return None;
@@ -157,7 +169,7 @@ impl Attempt {
         Some(Ok(Secret::new(code.to_owned())))
     }
 
-    pub(super) fn exchange(
+    pub(in crate::auth) fn exchange(
         &self,
         client: &Client,
         endpoint: &Url,

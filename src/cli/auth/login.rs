@@ -332,7 +332,7 @@ impl Args {
             }
             return login.device(client, self.timeout.map(Duration::from_secs), doors.http, &now, person);
         }
-        login.web(client, redirect(login.service, self.port), self.limit(), doors.http, &now, person)
+        login.web(client, &redirect(login.service, self.port), self.limit(), doors.http, &now, person)
     }
 
     /// The client identifier: the flag's, the configuration's, or the person's answer. Asked before any network.

@@ -12,7 +12,6 @@ use crate::cli::{Doors, active, browser, store as stores};
 use crate::config::Profile;
 use crate::credential::{Credential, Raw};
 use crate::error::Result;
-use crate::http;
 use crate::provider::Here;
 use crate::secret::Secret;
 
@@ -55,7 +54,7 @@ pub(in crate::cli) fn connect(doors: &Doors<'_>, wish: &Wish<'_>, raw: &mut Raw)
     let scopes = wish.scopes.map_or_else(|| service.scopes(), login::scopes);
     let endpoint = service.table.endpoint.as_deref();
     let client = Client::new(&service, &metadata, client_id, client_secret(doors, &profile, &service)?);
-    let serves_git = serves_git(&service, &scopes);
+    let serves_git = service.serves_git(&scopes);
     let login = Login {
         scopes,
         service: &service,
@@ -75,14 +74,16 @@ pub(in crate::cli) fn connect(doors: &Doors<'_>, wish: &Wish<'_>, raw: &mut Raw)
         let fresh = if device {
             login.device(client, None, doors.http, &now, person)?
         } else {
-            login.web(client, redirect(&service, None), Duration::from_secs(TIMEOUT), doors.http, &now, person)?
+            login.web(client, &redirect(&service, None), Duration::from_secs(TIMEOUT), doors.http, &now, person)?
         };
         if let Some(page) = fresh.page {
             page.signed_in();
         }
         fresh.session
     };
-    describe(&service, &session, serves_git, raw);
+    for (name, value) in service.described(&session, serves_git) {
+        raw.plain(name, &value);
+    }
     raw.set(Credential::SESSION, session.to_item());
     Ok(session)
 }
@@ -95,40 +96,4 @@ fn client_secret(doors: &Doors<'_>, profile: &Profile, service: &Service) -> Res
     let store = stores::open(doors, profile.storage.value)?;
     let place = Place::of(doors.env, &profile.name.value);
     Ok(store.get(&place.client_slot(&*store, &service.name, service.address()))?)
-}
-
-/// Whether a token with these scopes opens repositories at the service's git host.
-fn serves_git(service: &Service, scopes: &[String]) -> bool {
-    let needed = service.table.git.as_ref().and_then(|git| git.scopes.as_deref()).unwrap_or_default();
-    needed.iter().all(|needed| scopes.contains(needed))
-}
-
-/// What is known of the service and the account, none of it secret.
-fn describe(service: &Service, session: &Session, serves_git: bool, raw: &mut Raw) {
-    let mut plain = |name: &str, value: Option<&str>| {
-        if let Some(value) = value.filter(|value| !value.is_empty()) {
-            raw.plain(name, value);
-        }
-    };
-    plain("account", session.identity.account.as_deref());
-    plain("account_id", session.identity.id());
-    plain("client_id", session.client.as_ref().map(|client| client.id.as_str()));
-    plain("issuer", session.issuer.as_deref());
-    plain("scopes", Some(&session.scopes.join(" ")));
-    plain("endpoint", service.table.endpoint.as_deref());
-    if let Some(git) = service.table.git.as_ref().filter(|git| serves_git && git.address.is_some()) {
-        plain("git_address", git.address.as_deref());
-        plain("git_username", git.username.as_deref());
-    }
-    let api = service.api().and_then(|api| {
-        let base = http::parse_url(service.table.endpoint.as_deref()?).ok()?;
-        Some((http::below(&base, api.whoami.as_deref()?).ok()?, api.account.clone()))
-    });
-    match api {
-        Some((whoami, pointer)) => {
-            plain("whoami", Some(whoami.as_str()));
-            plain("account_pointer", pointer.as_deref());
-        }
-        None => plain("whoami", session.endpoints.userinfo.as_ref().map(http::Url::as_str)),
-    }
 }

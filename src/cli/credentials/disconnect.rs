@@ -53,6 +53,15 @@ impl Args {
             let instead = ("take it out of the vault", "delete");
             return Err(NoSignIn { name, kind: metadata.kind.title, instead }.into());
         }
+        if let Some(ended) = vault.disconnect(&metadata)? {
+            let so = if ended {
+                "ended at the service and removed from the server"
+            } else {
+                "removed from the server; end it on the service's own page as well"
+            };
+            doors.ui.done(&format!("Disconnected {name}: {so}"));
+            return Ok(());
+        }
         let mut credential = vault.open(&metadata)?;
         let Some(session) = session::of(&credential)? else {
             doors.ui.say(&format!("{name} is disconnected already"));

@@ -4,8 +4,10 @@ use super::connect::{self, Wish};
 use super::disconnect::NoSignIn;
 use super::named::{self, typed};
 use crate::auth::login::same_account;
+use crate::auth::service;
 use crate::cli::{Doors, active, vault_door};
-use crate::credential::{Credential, Fields, Raw};
+use crate::config::Config;
+use crate::credential::{Credential, Fields, Metadata, Raw};
 use crate::error::{Code, Failure, Result};
 use crate::provider::Verdict;
 use crate::text::clean;
@@ -13,7 +15,11 @@ use crate::vault::New;
 
 /// Sign in again to the service of a credential
 #[derive(clap::Args, Debug)]
-#[command(after_help = "Example:\n  lanyard credentials reconnect github")]
+#[command(
+    long_about = "Sign in again to the service of a credential\n\nWhere a lanyard server keeps the sign-in by a client of \
+                  its own, the address is printed at which one signs in for it in the portal.",
+    after_help = "Example:\n  lanyard credentials reconnect github"
+)]
 pub(crate) struct Args {
     /// The credential
     #[arg(value_name = "NAME", add = clap_complete::ArgValueCandidates::new(crate::cli::completions::credentials))]
@@ -48,6 +54,14 @@ impl Failure for OtherAccount {
     }
 }
 
+/// Whether the client of a credential is the one by which this machine signs in. Otherwise it is the server's, which
+/// people connect in its portal.
+fn is_signed_in_to_here(config: &Config, metadata: &Metadata) -> bool {
+    let service = service::find(config, metadata.service()).ok();
+    let own = service.as_ref().and_then(|service| service.table.client_id.as_deref());
+    own.is_some() && own == metadata.field("client_id")
+}
+
 impl Args {
     /// Runs the command.
     pub(crate) fn run(self, doors: &Doors<'_>) -> Result<()> {
@@ -60,6 +74,14 @@ impl Args {
         if metadata.kind.field(Credential::SESSION).is_none() {
             let instead = ("put in new values", "update");
             return Err(NoSignIn { name, kind: metadata.kind.title, instead }.into());
+        }
+        if vault_door::is_on_a_server(&config, &profile) && !is_signed_in_to_here(&config, &metadata) {
+            let address = vault_door::server(doors, &config, &profile)?.connect_address(&metadata)?;
+            if active::output_json(&profile) {
+                return doors.ui.answer_json(&serde_json::json!({ "url": address }));
+            }
+            doors.ui.say("Open this address in a browser, and sign in there:");
+            return doors.ui.answer(&address);
         }
         let mut raw = Raw::new();
         raw.plain("service", metadata.service());

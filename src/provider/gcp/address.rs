@@ -60,6 +60,14 @@ fn bad(name: &str) -> impl Fn(BadUrl) -> ProviderError {
     move |cause| ProviderError::BadEndpoint { name: name.to_owned(), cause }
 }
 
+/// Whether an address is Google's own.
+pub(in crate::provider) fn is_official(value: &str) -> bool {
+    token_uri(value).is_ok() && parse_url(value).is_ok_and(|url| !is_loopback(&url))
+}
+
+/// What is said of any other.
+pub(super) const FOREIGN: &str = "it is no address of Google's, and would be sent what the key signs";
+
 /// Accepts the address of a token server that is Google's or on this machine. Whoever writes another one into a key
 /// file would be sent what the key signs.
 pub(super) fn token_uri(value: &str) -> Result<(), &'static str> {

@@ -44,7 +44,7 @@ fn bad(name: &'static str) -> impl Fn(crate::http::BadUrl) -> ProviderError {
     move |cause| ProviderError::BadEndpoint { name: name.into(), cause }
 }
 
-fn challenges(answer: &Response) -> Vec<Challenge> {
+pub(super) fn challenges(answer: &Response) -> Vec<Challenge> {
     challenge::parse(answer.headers.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()))
 }
 
@@ -143,7 +143,7 @@ fn without_credential(asked: &Asked<'_>, realm: &Url, bearer: &Challenge) -> Res
 }
 
 /// Asks the token server, with an identity token as RFC 6749 has it, else with user name and password.
-fn fetch(asked: &Asked<'_>, realm: &Url, bearer: &Challenge) -> Result<Response, ProviderError> {
+pub(super) fn fetch(asked: &Asked<'_>, realm: &Url, bearer: &Challenge) -> Result<Response, ProviderError> {
     if is_identity_token(asked) {
         let scope = bearer.parameter("scope").unwrap_or_default();
         let mut fields = vec![
@@ -168,7 +168,7 @@ fn is_identity_token(asked: &Asked<'_>) -> bool {
 }
 
 /// The realm with the service and each scope as parameters. The account is a name, no secret.
-fn question(realm: &Url, bearer: &Challenge, account: Option<&str>) -> Url {
+pub(super) fn question(realm: &Url, bearer: &Challenge, account: Option<&str>) -> Url {
     let mut url = realm.clone();
     {
         let mut query = url.query_pairs_mut();
@@ -187,7 +187,7 @@ fn question(realm: &Url, bearer: &Challenge, account: Option<&str>) -> Url {
 
 /// The token server that the registry names, if the credential may go there: the registry's own, one of the same
 /// domain, or one that the user trusts. Any other would get a password for the asking.
-fn realm(asked: &Asked<'_>, bearer: &Challenge) -> Result<Url, Box<Verdict>> {
+pub(super) fn realm(asked: &Asked<'_>, bearer: &Challenge) -> Result<Url, Box<Verdict>> {
     let Some(realm) = bearer.parameter("realm").and_then(|realm| parse_url(realm).ok()) else {
         return Err(Box::new(no_registry(asked)));
     };
@@ -206,7 +206,7 @@ fn realm(asked: &Asked<'_>, bearer: &Challenge) -> Result<Url, Box<Verdict>> {
 }
 
 /// The token in an answer: `token`, or `access_token` as OAuth has it.
-fn token_in(answer: &Response) -> Option<Secret> {
+pub(super) fn token_in(answer: &Response) -> Option<Secret> {
     #[derive(Deserialize)]
     struct Answer {
         token: Option<Secret>,

@@ -4,16 +4,18 @@
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::{Method, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use subtle::ConstantTimeEq;
 
 use super::{Broken, Event, Outcome, signer, verify};
+use crate::server::api::{Gives, Json as Body, Operation};
 use crate::server::bridge::blocking;
 use crate::server::caller::{Access, Caller};
 use crate::server::db::{DbError, OrgScope, Rows, Value, values};
@@ -33,26 +35,40 @@ const MOST: i64 = 200;
 const EXPORTED: i64 = 5000;
 /// The length of the code in a cursor.
 const CODE: usize = 32;
+/// The type of an export.
+const LINES: &str = "application/jsonl";
 
 pub(crate) fn routes() -> Vec<Route> {
     let needs = Access::Permission(Permission::AuditRead);
     vec![
-        Route::new(Method::GET, "/audit", needs, list),
-        Route::new(Method::GET, "/audit/export", needs, export),
-        Route::new(Method::GET, "/audit/verify", needs, check),
-        Route::new(Method::GET, "/audit/key", needs, key),
+        Route::api(Method::GET, "/audit", needs, list, "listAudit", "List what happened, the newest first"),
+        Route::api(Method::GET, "/audit/export", needs, export, "exportAudit", "Export entries, signed"),
+        Route::api(Method::GET, "/audit/verify", needs, check, "verifyAudit", "Go through the whole chain"),
+        Route::api(
+            Method::GET,
+            "/audit/key",
+            needs,
+            key,
+            "showAuditKey",
+            "Show the key that an export is checked with",
+        ),
     ]
 }
 
 /// What is asked of the list.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Asked {
+    /// So many at most; 50 unless it is said.
+    #[schemars(range(min = 1, max = 200))]
     pub(crate) limit: Option<i64>,
+    /// The `next` of the page before.
     pub(crate) cursor: Option<String>,
     /// A person's identifier or login.
     pub(crate) actor: Option<String>,
+    /// What was done: `secret.read`.
     pub(crate) action: Option<String>,
+    /// The identifier of what it was done to.
     pub(crate) object: Option<String>,
     /// From this time on.
     pub(crate) since: Option<DateTime<Utc>>,
@@ -107,6 +123,11 @@ fn login(rows: &mut dyn Rows, person: &str) -> Result<Option<String>, DbError> {
     rows.first("SELECT login FROM people WHERE id = $1", values![person])?.map(|mut row| row.text(0)).transpose()
 }
 
+/// An entry as it is in the chain: its names and texts, with the login of who did it where that is known.
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "AuditEntry")]
+struct Entry(Map<String, Json>);
+
 /// One page of the entries, the newest first, each with the login of who did it, and the cursor of the next.
 pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<paging::Part<Map<String, Json>>> {
     let limit = asked.limit.unwrap_or(USUAL);
@@ -143,17 +164,36 @@ async fn list(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Query(asked): Query<Asked>,
-) -> Answer<axum::Json<Json>> {
-    blocking(&server, move |server| Ok(some(server, &caller, &asked)?.json(|entry| json!(entry)))).await
+) -> Answer<Body<paging::Part<Entry>>> {
+    blocking(&server, move |server| Ok(Body(some(server, &caller, &asked)?.map(Entry)))).await
 }
 
 /// What is asked of an export.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Part {
-    /// The first entry.
+    /// The number of the first entry.
+    #[schemars(range(min = 1))]
     pub(crate) from: Option<i64>,
+    /// So many entries at most; 5000 unless it is said.
+    #[schemars(range(min = 1, max = 5000))]
     limit: Option<i64>,
+}
+
+/// Lines of JSON: a signed statement of which entries they are, and the entries.
+struct Lines(Response);
+
+impl IntoResponse for Lines {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+impl Gives for Lines {
+    fn tell(told: &mut Operation<'_>) {
+        let about = "A signed statement of which entries follow, and the entries, each a line of JSON.";
+        told.answer_of(StatusCode::OK, LINES, &json!({ "type": "string", "description": about }));
+    }
 }
 
 /// Entries from a number on, after a statement of which they are and how many there are in all.
@@ -183,12 +223,11 @@ pub(crate) fn exported(server: &Server, caller: &Caller, part: &Part) -> Answer<
     let statement = Statement::new(server.keys.instance(), caller.scope.id(), &at, sequence, &hash);
     let signer = signer(&server.keys).ok_or_else(|| Problem::internal("no key for statements"))?;
     let head = statement.of_export(from, end).signed(&signer);
-    let kind = [(header::CONTENT_TYPE, "application/jsonl")];
-    Ok((kind, format!("{head}\n{lines}")).into_response())
+    Ok(([(header::CONTENT_TYPE, LINES)], format!("{head}\n{lines}")).into_response())
 }
 
-async fn export(State(server): State<Arc<Server>>, caller: Caller, Query(part): Query<Part>) -> Answer<Response> {
-    blocking(&server, move |server| exported(server, &caller, &part)).await
+async fn export(State(server): State<Arc<Server>>, caller: Caller, Query(part): Query<Part>) -> Answer<Lines> {
+    blocking(&server, move |server| Ok(Lines(exported(server, &caller, &part)?))).await
 }
 
 /// Goes through the whole chain; how many entries hold.
@@ -200,12 +239,42 @@ pub(crate) fn checked(server: &Server, caller: &Caller) -> Answer<Result<i64, Br
     Ok(checked)
 }
 
-async fn check(State(server): State<Arc<Server>>, caller: Caller) -> Answer<axum::Json<Json>> {
+/// Whether the chain holds.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditVerdict")]
+struct Checked {
+    valid: bool,
+    /// So many entries there are, where it holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entries: Option<i64>,
+    /// Where it does not hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broken: Option<Place>,
+}
+
+/// Where a chain does not hold.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditBreak")]
+struct Place {
+    sequence: i64,
+    problem: &'static str,
+}
+
+/// A key to check signatures with.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "AuditKey")]
+struct PublicKey {
+    algorithm: &'static str,
+    /// In base64.
+    key: String,
+}
+
+async fn check(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Body<Checked>> {
     blocking(&server, move |server| {
-        Ok(axum::Json(match checked(server, &caller)? {
-            Ok(entries) => json!({ "valid": true, "entries": entries }),
+        Ok(Body(match checked(server, &caller)? {
+            Ok(entries) => Checked { valid: true, entries: Some(entries), broken: None },
             Err(Broken { sequence, problem }) => {
-                json!({ "valid": false, "broken": { "sequence": sequence, "problem": problem } })
+                Checked { valid: false, entries: None, broken: Some(Place { sequence, problem }) }
             }
         }))
     })
@@ -213,9 +282,9 @@ async fn check(State(server): State<Arc<Server>>, caller: Caller) -> Answer<axum
 }
 
 /// The key with which an export is checked where no server is.
-async fn key(State(server): State<Arc<Server>>, _: Caller) -> Answer<axum::Json<Json>> {
+async fn key(State(server): State<Arc<Server>>, _: Caller) -> Answer<Body<PublicKey>> {
     let signer = signer(&server.keys).ok_or_else(|| Problem::internal("no key for statements"))?;
-    Ok(axum::Json(json!({ "algorithm": "Ed25519", "key": signer.public() })))
+    Ok(Body(PublicKey { algorithm: "Ed25519", key: signer.public() }))
 }
 
 /// Where a page ends, as the next request says it: good for this organization and these filters alone.

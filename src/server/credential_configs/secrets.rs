@@ -2,29 +2,48 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
 
-use super::{permitted, seen, shown, values};
-use crate::credential::Credential;
+use super::{permitted, shown, values};
+use crate::credential::{Credential, Metadata};
+use crate::server::api::{Gives, Json, Operation, Seen, Tagged};
 use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
+use crate::server::connections::{By, Want, fresh};
 use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::Server;
-use crate::vault::wire::{Incoming, Told, with_data};
+use crate::server::vault::sign_in::is_sign_in;
+use crate::vault::wire::{Incoming, Opened, Shown, Told, with_data};
 use crate::vault::{New, Vault};
 
 /// Which secrets are asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Asked {
     /// The version whose secrets are wanted; those of another are not given.
     version: Option<i64>,
+}
+
+/// Secrets in JSON: they have no other way into a text.
+pub(super) struct Body(Zeroizing<Vec<u8>>);
+
+impl IntoResponse for Body {
+    fn into_response(self) -> Response {
+        ([(header::CONTENT_TYPE, "application/json")], self.0.to_vec()).into_response()
+    }
+}
+
+impl Gives for Body {
+    fn tell(told: &mut Operation<'_>) {
+        told.answer::<Opened>(StatusCode::OK);
+    }
 }
 
 pub(super) async fn read(
@@ -32,7 +51,16 @@ pub(super) async fn read(
     caller: Caller,
     Path(id): Path<String>,
     Query(Asked { version }): Query<Asked>,
-) -> Answer<Response> {
+) -> Answer<Body> {
+    let by = By::of(&caller, "secret.read");
+    let (asker, known) = (caller.clone(), id.clone());
+    let permitted_kind = blocking(&server, move |server| {
+        Ok(permitted(server, &asker, &known, Permission::SecretsRead)?.1.metadata.kind)
+    });
+    // What comes of a sign-in is renewed before it is read.
+    if is_sign_in(permitted_kind.await?) {
+        fresh(&server, &by, &id, Want::Fresh).await?;
+    }
     blocking(&server, move |server| {
         let (vault, stored) = permitted(server, &caller, &id, Permission::SecretsRead)?;
         let metadata = stored.metadata;
@@ -40,49 +68,67 @@ pub(super) async fn read(
             return Err(Problem::changed());
         }
         let opened = vault.open(&metadata)?;
-        let body = with_data(&json!({ "version": metadata.version }), &opened.secrets);
-        Ok(([(header::CONTENT_TYPE, "application/json")], body.to_vec()).into_response())
+        Ok(Body(with_data(&told(&metadata), &opened.secrets)))
     })
     .await
+}
+
+/// What is told beside the secrets: their version, and of a sign-in until when its token lives.
+fn told(metadata: &Metadata) -> Value {
+    let mut told = json!({ "version": metadata.version });
+    if is_sign_in(metadata.kind) {
+        told["expires"] = json!(metadata.expires);
+    }
+    told
+}
+
+/// Stores new values in the place of old ones, if they are still as they were seen.
+pub(in crate::server) fn replace(
+    server: &Server,
+    caller: &Caller,
+    id: &str,
+    incoming: Incoming,
+    seen: Option<i64>,
+) -> Answer<Tagged<Shown>> {
+    let (vault, stored) = permitted(server, caller, id, Permission::CredentialsWrite)?;
+    let version = incoming.version.is_some_and(|version| version != stored.metadata.version);
+    if version || seen.is_some_and(|revision| revision != stored.revision) {
+        return Err(Problem::changed());
+    }
+    if incoming.name.is_some() || incoming.project.is_some() {
+        return Err(Problem::invalid("name and project are changed by PATCH"));
+    }
+    let data = incoming.data.ok_or_else(|| Problem::invalid("there are no secrets under `data`"))?;
+    let old = stored.metadata;
+    if incoming.renewal && is_sign_in(old.kind) {
+        return Err(Problem::invalid("the server renews and ends what comes of a sign-in itself"));
+    }
+    if incoming.renewal {
+        vault.renew(&Credential { metadata: old, secrets: data }, incoming.expires)?;
+        return shown(&vault, id);
+    }
+    let kind = incoming.kind.as_deref().map_or(Ok(old.kind), values::kind)?;
+    let fields = values::next(&old, kind, incoming.fields, data)?;
+    vault.put(New {
+        name: String::new(),
+        scope: old.scope.clone(),
+        fields,
+        expires: incoming.expires,
+        tags: incoming.tags.unwrap_or_else(|| old.tags.clone()),
+        note: incoming.note.unwrap_or_else(|| old.note.clone()),
+        verdict: incoming.verdict.as_ref().and_then(Told::verdict),
+        replaces: Some(old),
+        retiring: incoming.retiring,
+    })?;
+    shown(&vault, id)
 }
 
 pub(super) async fn put(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    Seen(seen): Seen,
     Json(incoming): Json<Incoming>,
-) -> Answer<Response> {
-    let seen = seen(&headers)?;
-    blocking(&server, move |server| {
-        let (vault, stored) = permitted(server, &caller, &id, Permission::CredentialsWrite)?;
-        let version = incoming.version.is_some_and(|version| version != stored.metadata.version);
-        if version || seen.is_some_and(|revision| revision != stored.revision) {
-            return Err(Problem::changed());
-        }
-        if incoming.name.is_some() || incoming.project.is_some() {
-            return Err(Problem::invalid("name and project are changed by PATCH"));
-        }
-        let data = incoming.data.ok_or_else(|| Problem::invalid("there are no secrets under `data`"))?;
-        let old = stored.metadata;
-        if incoming.renewal {
-            vault.renew(&Credential { metadata: old, secrets: data }, incoming.expires)?;
-            return shown(&vault, &id, StatusCode::OK);
-        }
-        let kind = incoming.kind.as_deref().map_or(Ok(old.kind), values::kind)?;
-        let fields = values::next(&old, kind, incoming.fields, data)?;
-        vault.put(New {
-            name: String::new(),
-            scope: old.scope.clone(),
-            fields,
-            expires: incoming.expires,
-            tags: incoming.tags.unwrap_or_else(|| old.tags.clone()),
-            note: incoming.note.unwrap_or_else(|| old.note.clone()),
-            verdict: incoming.verdict.as_ref().and_then(Told::verdict),
-            replaces: Some(old),
-            retiring: incoming.retiring,
-        })?;
-        shown(&vault, &id, StatusCode::OK)
-    })
-    .await
+) -> Answer<Tagged<Shown>> {
+    blocking(&server, move |server| replace(server, &caller, &id, incoming, seen)).await
 }

@@ -20,6 +20,8 @@ pub(super) fn first(
 ) -> Answer<Fields> {
     refuse_secrets(kind, &plain)?;
     if let Some(data) = data {
+        // Before anything else looks into it, so that it is told by its name.
+        provider::refuse_orders(kind, &plain, &data)?;
         return Ok(Fields::parse(kind, raw(plain, data)?)?);
     }
     for (name, value) in &plain {
@@ -39,6 +41,7 @@ pub(super) fn next(
 ) -> Answer<Fields> {
     let plain = plain.unwrap_or_else(|| old.fields.clone());
     refuse_secrets(kind, &plain)?;
+    provider::refuse_orders(kind, &plain, &data)?;
     Ok(Fields::parse(kind, raw(plain, data)?)?)
 }
 

@@ -2,30 +2,67 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use serde_json::{Value, json};
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::permitted;
-use crate::credential::Metadata;
+use crate::credential::{Credential, Metadata};
 use crate::provider::{self, Net, Outcome, Verdict};
+use crate::server::api::Json;
 use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
+use crate::server::connections::{By, Want, fresh};
 use crate::server::connector::Connector;
 use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 use crate::server::vault::OrgVault;
+use crate::server::vault::sign_in::is_sign_in;
 use crate::vault::{Vault, verify};
+
+/// What the provider said.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Verdict")]
+pub(super) struct Said {
+    valid: bool,
+    /// More exactly, in a word.
+    outcome: &'static str,
+    /// Whose it is, as the provider says; only of what is valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
+    /// The provider's own word, or the outcome; only of what is not valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    /// Why, where the provider itself said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// What to do about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires: Option<DateTime<Utc>>,
+    /// What it may do, where the provider said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scopes: Option<Vec<String>>,
+}
 
 pub(super) async fn ask(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
-) -> Answer<Json<Value>> {
+) -> Answer<Json<Said>> {
+    let by = By::of(&caller, "credential.verify");
+    let (asker, known) = (caller.clone(), id.clone());
+    blocking(&server, move |server| permitted(server, &asker, &known, Permission::CredentialsVerify).map(|_| ()))
+        .await?;
+    if let Some(verdict) = renewed(&server, &by, &id).await? {
+        return Ok(Json(told(verdict)));
+    }
     let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
-    blocking(&server, move |server| Ok(Json(told(&verified(server, &caller, &id)?)))).await
+    blocking(&server, move |server| Ok(Json(told(verified(server, &caller, &id)?)))).await
 }
 
 /// Asks the provider about the credential of an identifier, for whoever may have it asked, and notes what it says.
@@ -37,9 +74,20 @@ pub(crate) fn verified(server: &Server, caller: &Caller, id: &str) -> Answer<Ver
     asked(server, &vault, &stored.metadata)
 }
 
+/// Has what comes of a sign-in renewed before anybody is asked about it; what is to be said where that cannot be.
+pub(crate) async fn renewed(server: &Arc<Server>, by: &By, id: &str) -> Answer<Option<Verdict>> {
+    match fresh(server, by, id, Want::Fresh).await {
+        Ok(()) => Ok(None),
+        Err(problem) if problem.status() == StatusCode::CONFLICT => {
+            Ok(Some(Verdict::expired(problem.detail(), "reconnect it in the portal")))
+        }
+        Err(problem) => Err(problem),
+    }
+}
+
 /// Whether a project's credential is used through one of the organization: then that one is used as well, and whoever
 /// has a role in the project alone may not do that.
-fn reaches_out(vault: &OrgVault<'_>, metadata: &Metadata) -> Answer<bool> {
+pub(crate) fn reaches_out(vault: &OrgVault<'_>, metadata: &Metadata) -> Answer<bool> {
     /// A longer way is a circle.
     const LONGEST: usize = 8;
     let mut at = metadata.clone();
@@ -55,7 +103,8 @@ fn reaches_out(vault: &OrgVault<'_>, metadata: &Metadata) -> Answer<bool> {
 
 /// Asks the provider about a credential, and notes what it says.
 fn asked(server: &Server, vault: &OrgVault<'_>, metadata: &Metadata) -> Answer<Verdict> {
-    if metadata.secret_names.is_empty() {
+    let is_lacking = is_sign_in(metadata.kind) && !metadata.secret_names.contains(Credential::SESSION);
+    if metadata.secret_names.is_empty() || is_lacking {
         let status = StatusCode::UNPROCESSABLE_ENTITY;
         return Err(Problem::new(status, "no-secrets", "no secrets are stored for this credential"));
     }
@@ -63,7 +112,7 @@ fn asked(server: &Server, vault: &OrgVault<'_>, metadata: &Metadata) -> Answer<V
     if !can_be_asked {
         return Err(cannot_be_asked());
     }
-    let http = Connector { allowed: &server.allowed_hosts };
+    let http = Connector::new(&server.allowed_hosts);
     let net = Net { http: &http, env: &server.env, now: now() };
     let verdict = verify::one(vault, metadata, &net)?;
     if verdict.outcome == Outcome::CannotBeAsked {
@@ -84,21 +133,19 @@ pub(crate) fn is_telling(verdict: &Verdict) -> bool {
 
 /// What the provider said. Of an address that did not answer as it should, no more than that is told: a server is no
 /// eye for those who want to know what stands where.
-fn told(verdict: &Verdict) -> Value {
-    let is_telling = is_telling(verdict);
+fn told(verdict: Verdict) -> Said {
+    let is_telling = is_telling(&verdict);
     let valid = matches!(verdict.outcome, Outcome::Valid | Outcome::Insufficient);
-    let mut told = json!({ "valid": valid, "outcome": verdict.outcome.word() });
-    if valid {
-        told["identity"] = json!(verdict.identity);
-    } else {
-        let word = verdict.error.as_deref().filter(|_| is_telling).unwrap_or(verdict.outcome.word());
-        told["error"] = json!(word);
+    let outcome = verdict.outcome.word();
+    let error = verdict.error.filter(|_| is_telling).unwrap_or_else(|| outcome.to_owned());
+    Said {
+        valid,
+        outcome,
+        identity: verdict.identity.filter(|_| valid),
+        error: (!valid).then_some(error),
+        reason: verdict.reason.filter(|_| is_telling),
+        next: verdict.next.filter(|_| is_telling),
+        expires: verdict.expires.filter(|_| is_telling),
+        scopes: is_telling.then_some(verdict.scopes),
     }
-    if is_telling {
-        told["reason"] = json!(verdict.reason);
-        told["next"] = json!(verdict.next);
-        told["expires"] = json!(verdict.expires);
-        told["scopes"] = json!(verdict.scopes);
-    }
-    told
 }

@@ -22,6 +22,9 @@ pub(crate) enum DbError {
     /// It does not answer.
     #[error("the database does not answer")]
     Unreachable(#[source] Reason),
+    /// A text that it cannot keep.
+    #[error("the database keeps no text with a zero byte in it")]
+    Zero,
     /// A newer program wrote it.
     #[error("the database was written by a newer lanyard")]
     Newer,
@@ -42,7 +45,7 @@ impl Failure for DbError {
             Self::File(failure) => failure.code(),
             Self::Unreachable(_) => Code::Unreachable,
             Self::Newer | Self::Strange => Code::Config,
-            Self::Taken | Self::Busy | Self::Full | Self::Shape | Self::Refused(_) => Code::Failed,
+            Self::Taken | Self::Busy | Self::Full | Self::Zero | Self::Shape | Self::Refused(_) => Code::Failed,
         }
     }
 
@@ -52,6 +55,7 @@ impl Failure for DbError {
             Self::Taken => "choose another name".into(),
             Self::Busy => "wait for the other process, then try again".into(),
             Self::Full => "free some disk space; what was stored before is still there".into(),
+            Self::Zero => "leave the zero byte out".into(),
             Self::Unreachable(_) => "see that the database runs, and check `--database`".into(),
             Self::Newer => "install the newer lanyard".into(),
             Self::Strange => {

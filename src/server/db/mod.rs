@@ -11,6 +11,7 @@ use url::Url;
 
 mod error;
 mod migrate;
+mod pool;
 mod postgres;
 mod scope;
 mod sqlite;

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use postgres::config::{Host, SslMode};
@@ -11,6 +10,7 @@ use postgres::types::{FromSql, IsNull, ToSql, Type, private::BytesMut, to_sql_ch
 use postgres::{Client, Config, NoTls, Statement};
 use url::Url;
 
+use super::pool::{Place, Pool};
 use super::value::{Cell, Row, Value};
 use super::{DbError, Reach, Rows, Table, migrate};
 use crate::secret::Reason;
@@ -21,12 +21,17 @@ mod wall;
 
 use tls::Tls;
 
-/// So many connections are kept for the next request.
-const IDLE: usize = 16;
+/// So many connections at a time. Each is a process of the database, and what many do at once is written together.
+const MOST: usize = 16;
 /// So many statements are kept ready on each.
 const READY: usize = 256;
 /// How long a connection may take to come about.
 const CONNECT: Duration = Duration::from_secs(10);
+/// After so long without a word from the database, it is asked for one, and given up when it stays silent.
+const SILENT: Duration = Duration::from_secs(10);
+/// What the database itself ends: a transaction whose server says nothing any more would hold up everybody else.
+const PATIENCE: &str = "SET idle_in_transaction_session_timeout = '15s'; SET tcp_keepalives_idle = 10; \
+                        SET tcp_keepalives_interval = 3; SET tcp_keepalives_count = 3";
 /// The number of the lock under which tables are made: `LNYS`.
 const LOCK: i64 = 0x4c4e_5953;
 
@@ -35,7 +40,7 @@ pub(super) struct Postgres {
     config: Config,
     /// On loopback, none unless the URL asks for it.
     tls: Option<Tls>,
-    idle: Mutex<Vec<Connection>>,
+    pool: Pool<Connection>,
 }
 
 /// A connection, with the statements that are ready on it.
@@ -49,13 +54,17 @@ impl Postgres {
     pub(super) fn open(url: &Url) -> Result<Self, DbError> {
         let mut config: Config = url.as_str().parse().map_err(|cause| told(&cause))?;
         config.connect_timeout(CONNECT).application_name("lanyard");
+        config
+            .keepalives_idle(SILENT)
+            .keepalives_interval(SILENT / 3)
+            .keepalives_retries(3)
+            .tcp_user_timeout(2 * SILENT);
         let is_near = is_on_loopback(&config) && config.get_ssl_mode() != SslMode::Require;
         config.ssl_mode(if is_near { SslMode::Disable } else { SslMode::Require });
         let tls =
             if is_near { None } else { Some(Tls::new().map_err(|cause| DbError::Unreachable(Reason::of(&cause)))?) };
-        let made = Self { config, tls, idle: Mutex::default() };
-        let client = made.connect()?;
-        made.idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
+        let made = Self { config, tls, pool: Pool::new(MOST) };
+        made.transaction(true, Reach::Server, |_| Ok::<_, DbError>(()))?;
         Ok(made)
     }
 
@@ -64,7 +73,9 @@ impl Postgres {
             Some(tls) => self.config.connect(tls.clone()),
             None => self.config.connect(NoTls),
         };
-        Ok(Connection { client: connected.map_err(|cause| told(&cause))?, ready: HashMap::new() })
+        let mut client = connected.map_err(|cause| told(&cause))?;
+        client.batch_execute(PATIENCE).map_err(|cause| told(&cause))?;
+        Ok(Connection { client, ready: HashMap::new() })
     }
 
     /// Runs statements as one, which reach so far. Reading ones see one instant.
@@ -74,17 +85,12 @@ impl Postgres {
         reach: Reach<'_>,
         work: impl FnOnce(&mut dyn Rows) -> Result<T, E>,
     ) -> Result<T, E> {
-        let mut connection = self.begun(reads, reach)?;
+        let (mut place, mut connection) = self.begun(reads, reach)?;
         let done = work(&mut Within(&mut connection));
         let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
         // A connection that did not end its transaction is not used again: it is closed here, with all that it holds.
         let ended = connection.client.batch_execute(end).map_err(|cause| told(&cause));
-        if ended.is_ok() {
-            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            if idle.len() < IDLE {
-                idle.push(connection);
-            }
-        }
+        place.back = ended.is_ok().then_some(connection);
         match done {
             Ok(done) => Ok(ended.map(|()| done)?),
             Err(failure) => Err(failure),
@@ -93,21 +99,19 @@ impl Postgres {
 
     /// A connection with a transaction that was begun: one that was used before, if the server was not started anew
     /// since, or a fresh one.
-    fn begun(&self, reads: bool, reach: Reach<'_>) -> Result<Connection, DbError> {
+    fn begun(&self, reads: bool, reach: Reach<'_>) -> Result<(Place<'_, Connection>, Connection), DbError> {
         let begin = if reads { "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" } else { "BEGIN" };
         let begin = format!("{begin}; {}", wall::enter(reach));
-        loop {
-            let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(mut connection) = idle else {
-                let mut connection = self.connect()?;
-                connection.client.batch_execute(&begin).map_err(|cause| told(&cause))?;
-                return Ok(connection);
-            };
-            // Nothing was done on it yet, so that beginning again on another one does no harm.
-            if connection.client.batch_execute(&begin).is_ok() {
-                return Ok(connection);
-            }
+        let (place, idle) = self.pool.place()?;
+        // Nothing was done on it yet, so that beginning again on another one does no harm.
+        if let Some(mut connection) = idle
+            && connection.client.batch_execute(&begin).is_ok()
+        {
+            return Ok((place, connection));
         }
+        let mut connection = self.connect()?;
+        connection.client.batch_execute(&begin).map_err(|cause| told(&cause))?;
+        Ok((place, connection))
     }
 }
 
@@ -262,6 +266,7 @@ fn told(cause: &postgres::Error) -> DbError {
     let message = Reason(clean(said.message()));
     match said.code().code() {
         "23505" => DbError::Taken,
+        "22021" => DbError::Zero,
         "53100" => DbError::Full,
         "40001" | "40P01" | "55P03" => DbError::Busy,
         class if ["08", "28", "53", "57"].iter().any(|known| class.starts_with(known)) => DbError::Unreachable(message),

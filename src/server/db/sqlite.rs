@@ -7,6 +7,7 @@ use std::time::Duration;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, Transaction, TransactionBehavior, params_from_iter};
 
+use super::pool::Pool;
 use super::value::{Cell, Row, Value};
 use super::{DbError, Reach, Rows, Table, migrate};
 use crate::os::files;
@@ -15,8 +16,8 @@ use crate::text::clean;
 
 /// How long to wait for another process that writes.
 const BUSY: Duration = Duration::from_secs(15);
-/// So many connections that read are kept for the next request.
-const IDLE: usize = 8;
+/// So many connections that read.
+const MOST: usize = 16;
 /// So many statements are kept ready on each.
 const READY: usize = 256;
 /// Marks the file as the server's: `LNYS`.
@@ -26,7 +27,7 @@ const APPLICATION: i32 = 0x4c4e_5953;
 pub(super) struct Sqlite {
     path: PathBuf,
     writer: Mutex<Connection>,
-    readers: Mutex<Vec<Connection>>,
+    readers: Pool<Connection>,
 }
 
 impl Sqlite {
@@ -49,7 +50,7 @@ impl Sqlite {
             .map_or_else(|_| path.to_owned(), |real| real.join(path.file_name().unwrap_or_default()));
         let writer = connect(&real).map_err(|cause| told(&cause))?;
         claim(&writer)?;
-        Ok(Self { path: real, writer: Mutex::new(writer), readers: Mutex::default() })
+        Ok(Self { path: real, writer: Mutex::new(writer), readers: Pool::new(MOST) })
     }
 
     pub(super) fn write<T, E: From<DbError>>(&self, work: impl FnOnce(&mut dyn Rows) -> Result<T, E>) -> Result<T, E> {
@@ -71,7 +72,7 @@ impl Sqlite {
     }
 
     pub(super) fn read<T, E: From<DbError>>(&self, work: impl FnOnce(&mut dyn Rows) -> Result<T, E>) -> Result<T, E> {
-        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let (mut place, idle) = self.readers.place()?;
         let mut connection = match idle {
             Some(connection) => connection,
             None => connect(&self.path).map_err(|cause| told(&cause))?,
@@ -80,10 +81,7 @@ impl Sqlite {
             .transaction()
             .map_err(|cause| E::from(told(&cause)))
             .and_then(|transaction| work(&mut Within(&transaction)));
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        if readers.len() < IDLE {
-            readers.push(connection);
-        }
+        place.back = Some(connection);
         done
     }
 }

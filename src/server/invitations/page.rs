@@ -19,6 +19,7 @@ use crate::server::portal::page::{Page, Text, sent_on};
 use crate::server::portal::{SignedIn, Visitor, same_origin, set_cookie};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
+use crate::server::upstream::{self, Offered};
 use crate::server::{passphrase, people};
 
 #[derive(Deserialize)]
@@ -43,7 +44,10 @@ pub(super) async fn show(
 ) -> Answer<Response> {
     blocking(&server, move |server| {
         Ok(match server.db.read(Reach::Server, |rows| find(rows, &token, now()))? {
-            Some(invited) => page(&invited, &token, visitor.signed_in.as_ref(), "", None).into_response(),
+            Some(invited) => {
+                let ways = server.db.read(Reach::Server, |rows| upstream::of(rows, &invited.scope))?;
+                page(&invited, &token, visitor.signed_in.as_ref(), "", None, &ways).into_response()
+            }
             None => gone().into_response(),
         })
     })
@@ -55,12 +59,19 @@ fn gone() -> Page {
     Page::refusal(StatusCode::CONFLICT, why)
 }
 
-fn page(invited: &Invited, token: &Secret, signed_in: Option<&SignedIn>, login: &str, problem: Option<&str>) -> Page {
+fn page(
+    invited: &Invited,
+    token: &Secret,
+    signed_in: Option<&SignedIn>,
+    login: &str,
+    problem: Option<&str>,
+    ways: &[Offered],
+) -> Page {
     let until = DateTime::from_timestamp_millis(invited.expires).map(|at| at.format("%Y-%m-%d").to_string());
     let told = problem.map(|problem| format!("<p role=\"alert\">{}</p>", Text(problem))).unwrap_or_default();
     let form = match signed_in {
         Some(signed_in) => known(signed_in),
-        None => new(token, login),
+        None => new(token, login) + &upstream::buttons(ways, "Join with", &[("token", token.expose())]),
     };
     let body = format!(
         "<p>You are invited to <strong>{}</strong>, as <strong>{}</strong>, until {}.</p>\n{told}\n\
@@ -143,7 +154,9 @@ fn decide(server: &Server, visitor: &Visitor, given: &Given) -> Answer<Response>
         return refused();
     };
     let typed = given.login.as_deref().unwrap_or_default();
-    let again = |why: &str| page(&invited, &given.token, visitor.signed_in.as_ref(), typed, Some(why)).into_response();
+    let ways = server.db.read(Reach::Server, |rows| upstream::of(rows, &invited.scope))?;
+    let again =
+        |why: &str| page(&invited, &given.token, visitor.signed_in.as_ref(), typed, Some(why), &ways).into_response();
     let accepted = match &visitor.signed_in {
         Some(known) => {
             if !given.word.as_deref().is_some_and(|word| known.has_sent(word)) {
@@ -160,9 +173,12 @@ fn decide(server: &Server, visitor: &Visitor, given: &Given) -> Answer<Response>
         },
     };
     Ok(match accepted {
-        Accepted::Joined(session) => sent_on("/", Some(set_cookie(server, &session))),
+        Accepted::Joined { session, .. } => sent_on("/", Some(set_cookie(server, &session))),
         Accepted::Gone => return refused(),
         Accepted::AlreadyIn => again("You are in this organization already. The link is still good for somebody else."),
+        Accepted::Elsewhere => {
+            again("You are signed in to another organization alone. Sign in with your passphrase or a passkey first.")
+        }
         Accepted::LoginTaken => {
             // Whoever has a link could otherwise try all logins that there may be.
             server.db.write(Reach::Server, |rows| attempt.failed(rows, now()))?;

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 
 use super::place::{self, Which};
-use super::{KeyError, Keys, Master, OWN, PROOF, keep_setting, setting};
+use super::{KeyError, Keys, Master, OWN, PROOF, hold, keep_setting, setting};
 use crate::server::db::{Database, DbError, OrgScope, Reach, Rows, values};
 use crate::server::error::ServeError;
 use crate::vault::seal::Key;
@@ -25,9 +25,7 @@ impl Replacement {
 
     /// Wraps everything under it that the master key wraps. It counts with the transaction, all of it or nothing.
     pub(crate) fn rewrap(&self, rows: &mut dyn Rows, keys: &Keys) -> Result<(), KeyError> {
-        let hold = "UPDATE settings SET value = value WHERE name = $1 RETURNING value";
-        let proof = rows.first(hold, values![PROOF])?.ok_or(KeyError::None)?.text(0)?;
-        let present = keys.proven(&proof)?;
+        let present = keys.proven(&hold(rows)?)?;
         let again = |wrapped: &[u8], parts: &[&str]| -> Result<Vec<u8>, KeyError> {
             let key = present.unwrap(wrapped, parts).map_err(|_| KeyError::DoesNotOpen)?;
             self.0.wrap(&key, parts).map_err(|_| KeyError::NoRandom)
@@ -54,7 +52,7 @@ impl Replacement {
         let proof = place::prove(&self.0, &keys.instance).map_err(|_| KeyError::NoRandom)?;
         keep_setting(rows, PROOF, &proof)?;
         // From here on, what this transaction writes is opened with it.
-        keys.hold(Key::from_secret(&self.0.to_secret()).ok_or(KeyError::None)?);
+        keys.keep(Key::from_secret(&self.0.to_secret()).ok_or(KeyError::None)?);
         Ok(())
     }
 

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
+use axum::Form;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use axum::{Form, Json};
 use chrono::TimeDelta;
-use serde::Deserialize;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::consent;
-use super::error::{Given, OauthError, refused, settled};
+use super::error::{Given, refused, settled};
 use super::id_token::{self, About};
 use super::token::{Tokens, first_tokens, known_client};
 use crate::secret::Secret;
+use crate::server::api::Json;
 use crate::server::bearer::Grant;
 use crate::server::bridge::blocking;
 use crate::server::db::{DbError, OrgScope, Reach, Rows, values};
@@ -28,22 +28,29 @@ const LIFE: TimeDelta = TimeDelta::minutes(10);
 /// A program asks so often, in seconds; one that asks more often is told to take longer.
 const PACE: i64 = 5;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Asked {
     client_id: Option<String>,
     scope: Option<String>,
 }
 
-pub(super) async fn begin(State(server): State<Arc<Server>>, Form(asked): Form<Asked>) -> Response {
-    let begun = blocking(&server, move |server| Ok(make(server, &asked)));
-    match begun.await {
-        Ok(Ok(response)) => response,
-        Ok(Err(refusal)) => refusal.into_response(),
-        Err(problem) => OauthError::Other(problem).into_response(),
-    }
+/// A code that was just made.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "DeviceAuthorization")]
+pub(super) struct Begun {
+    device_code: String,
+    user_code: String,
+    verification_uri: String,
+    verification_uri_complete: String,
+    expires_in: i64,
+    interval: i64,
 }
 
-fn make(server: &Server, asked: &Asked) -> Given<Response> {
+pub(super) async fn begin(State(server): State<Arc<Server>>, Form(asked): Form<Asked>) -> Given<Json<Begun>> {
+    blocking(&server, move |server| Ok(make(server, &asked))).await?
+}
+
+fn make(server: &Server, asked: &Asked) -> Given<Json<Begun>> {
     let client = known_client(asked.client_id.as_deref())?;
     let permissions = consent::wanted(asked.scope.as_deref())?;
     let minted = token::mint(Kind::Device)?;
@@ -69,15 +76,14 @@ fn make(server: &Server, asked: &Asked) -> Given<Response> {
         Ok(())
     })?;
     let address = server.address("/device");
-    Ok(Json(json!({
-        "device_code": minted.token.expose(),
-        "user_code": user_code,
-        "verification_uri": address,
-        "verification_uri_complete": format!("{address}?user_code={user_code}"),
-        "expires_in": LIFE.num_seconds(),
-        "interval": PACE,
+    Ok(Json(Begun {
+        device_code: minted.token.expose().to_owned(),
+        verification_uri_complete: format!("{address}?user_code={user_code}"),
+        verification_uri: address,
+        user_code,
+        expires_in: LIFE.num_seconds(),
+        interval: PACE,
     }))
-    .into_response())
 }
 
 /// What a program is told that asks whether its code was typed.

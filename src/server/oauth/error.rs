@@ -1,13 +1,13 @@
 //! Errors as RFC 6749 section 5.2 has them.
 
-use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde_json::json;
+use schemars::JsonSchema;
 
+use crate::server::api::{Gives, Operation};
 use crate::server::db::DbError;
 use crate::server::keys::KeyError;
-use crate::server::problem::Problem;
+use crate::server::problem::{Problem, Refusal};
 
 /// Why a program was not given what it asked for.
 #[derive(Debug)]
@@ -52,6 +52,32 @@ impl From<KeyError> for OauthError {
     }
 }
 
+/// The members of an error.
+#[derive(JsonSchema)]
+#[schemars(rename = "OAuthError")]
+#[allow(dead_code, reason = "the form of what is sent")]
+struct Shown {
+    error: String,
+    error_description: String,
+    /// The number of the request, in the log and the audit.
+    request_id: String,
+}
+
+impl<T: Gives> Gives for Given<T> {
+    fn tell(told: &mut Operation<'_>) {
+        T::tell(told);
+        for status in [
+            StatusCode::BAD_REQUEST,
+            StatusCode::UNAUTHORIZED,
+            StatusCode::TOO_MANY_REQUESTS,
+            StatusCode::INTERNAL_SERVER_ERROR,
+            StatusCode::SERVICE_UNAVAILABLE,
+        ] {
+            told.answer_besides::<Shown>(status);
+        }
+    }
+}
+
 impl IntoResponse for OauthError {
     fn into_response(self) -> Response {
         let (status, error, description) = match self {
@@ -65,7 +91,9 @@ impl IntoResponse for OauthError {
             }
             Self::Other(problem) => (problem.status(), "server_error", "the server failed; its log tells more"),
         };
-        let mut response = (status, Json(json!({ "error": error, "error_description": description }))).into_response();
+        let said = [("error", error), ("error_description", description)];
+        let said = said.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
+        let mut response = Refusal(said).answer(status, "application/json");
         // RFC 6749 section 5.1 wants both; the second is for caches that nobody has any more.
         response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
         response

@@ -3,14 +3,15 @@
 //! The job says which organization it works for: no other's rules are looked at, so that nobody else can write a rule
 //! that makes it theirs. Whether it is let in is for the rules of that organization (`trust.rs`).
 
-use axum::Json;
 use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::error::{Given, refused};
 use crate::secret::Secret;
+use crate::server::api::Json;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bearer::{self, Grant};
@@ -30,7 +31,7 @@ const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const SHOWN: [&str; 2] = ["urn:ietf:params:oauth:token-type:jwt", "urn:ietf:params:oauth:token-type:id_token"];
 
 /// What a job asks.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Asked {
     subject_token: Option<Secret>,
     subject_token_type: Option<String>,

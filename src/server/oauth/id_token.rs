@@ -1,15 +1,15 @@
 //! ID tokens (OpenID Connect Core section 2): who signed in, for one program and one attempt, signed by the server.
 
-use axum::Json;
 use axum::extract::State;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
 use super::error::Given;
 use crate::secret::Secret;
+use crate::server::api::Json;
 use crate::server::bearer::{ACCESS, Grant};
 use crate::server::bridge::blocking;
 use crate::server::db::{Reach, Rows};
@@ -67,6 +67,6 @@ pub(super) fn make(
 }
 
 /// The keys to check ID tokens with.
-pub(super) async fn keys(State(server): State<Arc<Server>>) -> Answer<Json<Value>> {
+pub(super) async fn keys(State(server): State<Arc<Server>>) -> Answer<Json<signing::Published>> {
     blocking(&server, |server| Ok(Json(server.db.read(Reach::Server, |rows| signing::published(rows, now()))?))).await
 }

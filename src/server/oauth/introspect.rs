@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use axum::Form;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
-use axum::{Form, Json};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::error::OauthError;
+use super::error::Given;
 use super::token::known_client;
 use crate::secret::Secret;
+use crate::server::api::Json;
 use crate::server::bearer;
 use crate::server::bridge::blocking;
 use crate::server::caller::{Caller, Job};
@@ -21,21 +21,42 @@ use crate::server::problem::Answer;
 use crate::server::state::{Server, now};
 use crate::server::token;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Asked {
     token: Secret,
     client_id: Option<String>,
 }
 
+/// What a token is.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Introspection")]
+pub(super) struct Told {
+    /// Whether it counts; if it does not, nothing more is told.
+    active: bool,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    about: Option<About>,
+}
+
+/// What is told of one that counts.
+#[derive(Serialize, JsonSchema)]
+struct About {
+    scope: String,
+    client_id: String,
+    token_type: &'static str,
+    sub: String,
+    username: String,
+    iss: String,
+    iat: i64,
+    exp: i64,
+    organization: String,
+}
+
 /// A program is told of the tokens that were given to it, and of no other.
-pub(super) async fn introspect(State(server): State<Arc<Server>>, Form(asked): Form<Asked>) -> Response {
-    let client = match known_client(asked.client_id.as_deref()) {
-        Ok(client) => client,
-        Err(refusal) => return refusal.into_response(),
-    };
-    let told = blocking(&server, move |server| {
+pub(super) async fn introspect(State(server): State<Arc<Server>>, Form(asked): Form<Asked>) -> Given<Json<Told>> {
+    let client = known_client(asked.client_id.as_deref())?;
+    let about = blocking(&server, move |server| {
         let Some(parsed) = token::parse(asked.token.expose()) else { return Ok(None) };
-        server.db.read(Reach::Server, |rows| -> Answer<Option<Value>> {
+        server.db.read(Reach::Server, |rows| -> Answer<Option<About>> {
             let known = bearer::find(rows, &parsed)?;
             let known = known.filter(|known| known.is_alive(now()) && known.grant.client == client);
             let Some(known) = known else { return Ok(None) };
@@ -48,27 +69,44 @@ pub(super) async fn introspect(State(server): State<Arc<Server>>, Form(asked): F
                 Some(job) => (job.rule, job.name),
                 None => (person.id, person.login),
             };
-            Ok(Some(json!({
-                "active": true,
-                "scope": grant.permissions.and(&role.permissions()).words(),
-                "client_id": grant.client,
-                "token_type": "Bearer",
-                "sub": subject,
-                "username": name,
-                "iss": server.issuer(),
-                "iat": known.created / 1000,
-                "exp": known.expires / 1000,
-                "organization": grant.scope.id(),
-            })))
+            Ok(Some(About {
+                scope: grant.permissions.and(&role.permissions()).words(),
+                client_id: grant.client.clone(),
+                token_type: "Bearer",
+                sub: subject,
+                username: name,
+                iss: server.issuer().to_owned(),
+                iat: known.created / 1000,
+                exp: known.expires / 1000,
+                organization: grant.scope.id().to_owned(),
+            }))
         })
     });
-    match told.await {
-        Ok(told) => Json(told.unwrap_or_else(|| json!({ "active": false }))).into_response(),
-        Err(problem) => OauthError::Other(problem).into_response(),
-    }
+    let about = about.await?;
+    Ok(Json(Told { active: about.is_some(), about }))
 }
 
-pub(super) async fn userinfo(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<Value>> {
+/// Whose a token is.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "User")]
+pub(super) struct User {
+    sub: String,
+    preferred_username: String,
+    organization: Organization,
+    /// What may be done with the token in the whole organization.
+    permissions: Vec<&'static str>,
+}
+
+/// The organization that a token is of.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "UserOrganization")]
+struct Organization {
+    id: String,
+    name: Option<String>,
+    role: &'static str,
+}
+
+pub(super) async fn userinfo(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<User>> {
     blocking(&server, move |server| {
         let name = server.db.read(&caller.scope, |rows| {
             let one = "SELECT name FROM organizations WHERE id = $1";
@@ -78,12 +116,13 @@ pub(super) async fn userinfo(State(server): State<Arc<Server>>, caller: Caller) 
             Some(job) => (job.rule, job.name),
             None => (caller.person.id, caller.person.login),
         };
-        Ok(Json(json!({
-            "sub": subject,
-            "preferred_username": login,
-            "organization": { "id": caller.scope.id(), "name": name, "role": caller.role.word() },
-            "permissions": caller.permissions.iter().map(Permission::word).collect::<Vec<_>>(),
-        })))
+        let id = caller.scope.id().to_owned();
+        Ok(Json(User {
+            sub: subject,
+            preferred_username: login,
+            organization: Organization { id, name, role: caller.role.word() },
+            permissions: caller.permissions.iter().map(Permission::word).collect(),
+        }))
     })
     .await
 }

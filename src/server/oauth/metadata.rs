@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::exchange::EXCHANGE;
 use super::id_token::OPENID;
 use crate::auth::LANYARD_API;
+use crate::server::api::Json;
 use crate::server::permission::Permission;
 use crate::server::state::Server;
 
-pub(super) async fn show(State(server): State<Arc<Server>>) -> Json<Value> {
+pub(super) async fn show(State(server): State<Arc<Server>>) -> Json<Map<String, Value>> {
     let scopes: Vec<&str> = Permission::ALL.iter().map(|permission| permission.word()).chain([OPENID]).collect();
     let mut document = json!({
         "issuer": server.issuer(),
@@ -42,5 +42,5 @@ pub(super) async fn show(State(server): State<Arc<Server>>) -> Json<Value> {
         "authorization_response_iss_parameter_supported": true,
     });
     document[LANYARD_API] = json!(1);
-    Json(document)
+    Json(document.as_object().cloned().unwrap_or_default())
 }

@@ -6,9 +6,11 @@ use axum::Form;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::secret::Secret;
+use crate::server::api::{Gives, Operation};
 use crate::server::audit::{self, Actor, Event};
 use crate::server::bearer;
 use crate::server::bridge::blocking;
@@ -18,19 +20,34 @@ use crate::server::problem::Answer;
 use crate::server::state::{Server, now};
 use crate::server::token::{self, Kind};
 
-use super::error::OauthError;
+use super::error::Given;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Asked {
     token: Secret,
+}
+
+/// Nothing of it counts any more, or nothing ever did.
+pub(super) struct Revoked;
+
+impl IntoResponse for Revoked {
+    fn into_response(self) -> Response {
+        StatusCode::OK.into_response()
+    }
+}
+
+impl Gives for Revoked {
+    fn tell(told: &mut Operation<'_>) {
+        told.empty(StatusCode::OK);
+    }
 }
 
 pub(super) async fn revoke(
     State(server): State<Arc<Server>>,
     Asker(source): Asker,
     Form(Asked { token }): Form<Asked>,
-) -> Response {
-    let Some(parsed) = token::parse(token.expose()) else { return StatusCode::OK.into_response() };
+) -> Given<Revoked> {
+    let Some(parsed) = token::parse(token.expose()) else { return Ok(Revoked) };
     let revoked = blocking(&server, move |server| {
         server.db.write(Reach::Server, |rows| -> Answer<()> {
             let Some(known) = bearer::find(rows, &parsed)?.filter(|known| known.is_alive(now())) else {
@@ -49,8 +66,6 @@ pub(super) async fn revoke(
             Ok(audit::append(rows, &server.keys, &grant.scope, &actor, &event, now())?)
         })
     });
-    match revoked.await {
-        Ok(()) => StatusCode::OK.into_response(),
-        Err(problem) => OauthError::Other(problem).into_response(),
-    }
+    revoked.await?;
+    Ok(Revoked)
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::Form;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -19,19 +20,21 @@ use super::error::{Given, OauthError, refused, settled};
 use super::exchange;
 use super::id_token::{self, About};
 use crate::secret::Secret;
+use crate::server::api::{Gives, Operation};
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bearer::{self, ACCESS, Grant};
 use crate::server::bridge::blocking;
 use crate::server::caller::Asker;
 use crate::server::db::{OrgScope, Reach, Rows, values};
 use crate::server::edge::Source;
+use crate::server::metrics;
 use crate::server::people;
 use crate::server::permission::Permissions;
 use crate::server::state::{Server, now};
 use crate::server::token::{self, Kind, Minted};
 
 /// What a program asks.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 pub(super) struct Asked {
     grant_type: String,
     client_id: Option<String>,
@@ -53,23 +56,60 @@ pub(super) struct Tokens {
     pub(super) id_token: Option<Secret>,
 }
 
+/// Tokens of a sign-in, or of a job.
+pub(super) struct Sent(Response);
+
+impl IntoResponse for Sent {
+    fn into_response(self) -> Response {
+        self.0
+    }
+}
+
+/// The members of such an answer (RFC 6749 section 5.1, RFC 8693 section 2.2.1). Tokens are written by hand.
+#[derive(JsonSchema)]
+#[schemars(rename = "Tokens")]
+#[allow(dead_code, reason = "the form of what is written by hand")]
+struct Shown {
+    access_token: String,
+    token_type: String,
+    /// In seconds.
+    expires_in: i64,
+    scope: String,
+    /// Good once; none for a job.
+    refresh_token: Option<String>,
+    /// Where `openid` was asked for.
+    id_token: Option<String>,
+    /// Of a token exchange.
+    issued_token_type: Option<String>,
+}
+
+impl Gives for Sent {
+    fn tell(told: &mut Operation<'_>) {
+        told.answer::<Shown>(StatusCode::OK);
+    }
+}
+
 pub(super) async fn give(
     State(server): State<Arc<Server>>,
     Asker(source): Asker,
     headers: HeaderMap,
     Form(asked): Form<Asked>,
-) -> Response {
+) -> Given<Sent> {
     if headers.contains_key(header::AUTHORIZATION) {
         // The programs known here keep no secret: one that is sent is for another server.
-        return OauthError::Refused("invalid_client", "this client has no secret").into_response();
+        return refused("invalid_client", "this client has no secret");
     }
-    let client = match known_client(asked.client_id.as_deref()) {
-        Ok(client) => client,
-        Err(refusal) => return refusal.into_response(),
-    };
+    let client = known_client(asked.client_id.as_deref())?;
     // A job's own service may have to be asked for its keys.
     let is_exchange = asked.grant_type == exchange::EXCHANGE;
     let turn = if is_exchange { server.asking.acquire().await.ok() } else { None };
+    let way = match asked.grant_type.as_str() {
+        "authorization_code" => "code",
+        "refresh_token" => "refresh",
+        "urn:ietf:params:oauth:grant-type:device_code" => "device",
+        exchange::EXCHANGE => "job",
+        _ => "unknown",
+    };
     let given = blocking(&server, move |server| {
         let tokens = match asked.grant_type.as_str() {
             "authorization_code" => by_code(server, client, &asked, &source),
@@ -87,11 +127,11 @@ pub(super) async fn give(
     });
     let given = given.await;
     drop(turn);
-    match given {
-        Ok(Ok(tokens)) => tokens,
-        Ok(Err(refusal)) => refusal.into_response(),
-        Err(problem) => OauthError::Other(problem).into_response(),
+    let is_waiting = matches!(&given, Ok(Err(OauthError::Refused("authorization_pending" | "slow_down", _))));
+    if !is_waiting {
+        metrics::signed_in(way, given.as_ref().map(std::result::Result::is_ok));
     }
+    given?.map(Sent)
 }
 
 /// The program that asks, by its identifier.

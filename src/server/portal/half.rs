@@ -12,23 +12,26 @@ use serde::Deserialize;
 use super::page::{Page, Text, sent_on};
 use super::second_factor::FIELD;
 use super::session::{Visitor, local_path, same_origin, set_cookie};
+use super::shell::hidden;
 use super::sign_in;
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bridge::blocking;
-use crate::server::db::{Reach, Rows, values};
+use crate::server::db::{DbError, OrgScope, Reach, Rows, values};
 use crate::server::edge::Source;
 use crate::server::keys::KeyError;
-use crate::server::people;
+use crate::server::metrics;
 use crate::server::problem::Answer;
 use crate::server::state::{Server, now};
-use crate::server::token::{self, Kind};
-use crate::server::totp;
+use crate::server::token::{self, Kind, Parsed};
+use crate::server::{factors, passkey, people, totp};
 
-/// The code has to come within this time.
+/// The second factor has to come within this time.
 const LIFE: TimeDelta = TimeDelta::minutes(5);
 const WRONG: &str = "This code is not right, or was used already.";
+/// What whoever comes too late is told.
+pub(super) const TOO_LATE: &str = "Too long ago you gave your passphrase. Go back and sign in again.";
 
 #[derive(Deserialize)]
 pub(super) struct Given {
@@ -37,37 +40,127 @@ pub(super) struct Given {
     next: Option<String>,
 }
 
-/// Notes that a person gave the right passphrase.
-pub(super) fn begin(rows: &mut dyn Rows, person: &str, now: DateTime<Utc>) -> Result<Secret, KeyError> {
+/// A sign-in that is half done, and what would make it whole.
+pub(crate) struct Half {
+    pub(super) token: Secret,
+    by_code: bool,
+    by_passkey: bool,
+}
+
+/// Notes that a person gave the right passphrase, or came by an issuer that is believed in `only` one organization.
+pub(crate) fn begin(
+    rows: &mut dyn Rows,
+    person: &str,
+    only: Option<&OrgScope>,
+    now: DateTime<Utc>,
+) -> Result<Half, KeyError> {
     let minted = token::mint(Kind::Half).map_err(|_| KeyError::NoRandom)?;
     rows.execute("DELETE FROM half_sessions WHERE expires < $1", values![now.timestamp_millis()])?;
     rows.execute(
-        "INSERT INTO half_sessions (id, hash, person, expires) VALUES ($1, $2, $3, $4)",
-        values![&minted.id, &minted.hash, person, (now + LIFE).timestamp_millis()],
+        "INSERT INTO half_sessions (id, hash, person, expires, only_in) VALUES ($1, $2, $3, $4, $5)",
+        values![&minted.id, &minted.hash, person, (now + LIFE).timestamp_millis(), only.map(OrgScope::id)],
     )?;
-    Ok(minted.token)
+    Ok(half(rows, minted.token, person)?)
 }
 
-/// The page that asks for the code.
-pub(super) fn form(half: &Secret, next: &str, problem: Option<&str>) -> Page {
-    let problem = problem.map(|problem| format!("<p role=\"alert\">{}</p>", Text(problem))).unwrap_or_default();
-    let body = format!(
-        "{problem}\n<p>Type the code of the app on your phone, or a recovery code.</p>\n\
-         <form method=\"post\" action=\"/sign-in/code\">\n\
-         <input type=\"hidden\" name=\"half\" value=\"{}\">\n<input type=\"hidden\" name=\"next\" value=\"{}\">\n\
-         {FIELD}\n<button>Sign in</button>\n</form>",
-        Text(half.expose()),
-        Text(next),
-    );
-    Page::new("Second factor", body)
+fn half(rows: &mut dyn Rows, token: Secret, person: &str) -> Result<Half, DbError> {
+    let by_code = totp::is_on(rows, person)? || factors::has_recovery_codes(rows, person)?;
+    Ok(Half { token, by_code, by_passkey: passkey::has_any(rows, person)? })
 }
 
-/// What came of a code.
-enum Tried {
+/// The page that asks for the second factor.
+pub(crate) fn form(half: &Half, next: &str, problem: Option<&str>) -> Page {
+    let problem = problem.map(|problem| format!("<p role=\"alert\">{}</p>\n", Text(problem))).unwrap_or_default();
+    let fields = hidden("half", half.token.expose()) + &hidden("next", next);
+    let code = if half.by_code {
+        format!(
+            "<p>Type the code of the app on your phone, or a recovery code.</p>\n\
+             <form method=\"post\" action=\"/sign-in/code\">\n{fields}\n{FIELD}\n<button>Sign in</button>\n</form>"
+        )
+    } else {
+        String::new()
+    };
+    let passkey = if half.by_passkey {
+        format!(
+            "\n<form method=\"post\" action=\"/sign-in/code/passkey\">{fields}<button class=\"quiet\">Use a passkey\
+             </button></form>"
+        )
+    } else {
+        String::new()
+    };
+    Page::new("Second factor", [problem, code, passkey].concat())
+}
+
+/// Who a sign-in that is half done is of.
+pub(super) struct Known {
+    pub(super) id: String,
+    pub(super) person: String,
+    only: Option<OrgScope>,
+}
+
+/// The sign-in of a token, if it is in time.
+pub(super) fn find(rows: &mut dyn Rows, token: &Secret, now: DateTime<Utc>) -> Result<Option<Known>, DbError> {
+    let parsed: Option<Parsed> = token::parse(token.expose()).filter(|parsed| parsed.kind == Kind::Half);
+    let Some(parsed) = parsed else { return Ok(None) };
+    let one = "SELECT hash, person, expires, only_in FROM half_sessions WHERE id = $1";
+    let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(None) };
+    let (hash, person, expires) = (row.bytes(0)?, row.text(1)?, row.int(2)?);
+    let only = row.maybe_text(3)?.map(OrgScope::of);
+    let is_good = parsed.is(&hash) && now.timestamp_millis() < expires;
+    Ok(is_good.then_some(Known { id: parsed.id, person, only }))
+}
+
+/// What came of a second factor.
+pub(super) enum Tried {
     /// The passphrase was given too long ago, or never.
     Nobody,
-    Wrong,
+    Wrong(Half),
     In(Secret),
+}
+
+/// Makes a sign-in whole, if `accept` finds that the second factor is the person's.
+pub(super) fn complete(
+    server: &Server,
+    token: &Secret,
+    source: &Source,
+    former: Option<&str>,
+    detail: &str,
+    accept: impl FnOnce(&mut dyn Rows, &str) -> Answer<Result<(), String>>,
+) -> Answer<Tried> {
+    let now = now();
+    server.db.write(Reach::Server, |rows| -> Answer<Tried> {
+        let Some(known) = find(rows, token, now)? else { return Ok(Tried::Nobody) };
+        let person = known.person.as_str();
+        let attempt = Attempt::at("second-factor", person, source.address);
+        attempt.refuse_early(rows, now)?;
+        if let Err(why) = accept(rows, person)? {
+            attempt.failed(rows, now)?;
+            let actor = Actor { person: person.to_owned(), ..source.actor() };
+            for member in people::memberships(rows, person)? {
+                let event = Event { outcome: Outcome::Denied, detail: &why, ..Event::done("second-factor", person) };
+                audit::append(rows, &server.keys, &member.scope, &actor, &event, now)?;
+            }
+            return Ok(Tried::Wrong(half(rows, token.duplicate(), person)?));
+        }
+        // Whoever is faster with the same page and another code is in; there is no second time.
+        if rows.execute("DELETE FROM half_sessions WHERE id = $1", values![&known.id])? == 0 {
+            return Ok(Tried::Nobody);
+        }
+        attempt.succeeded(rows)?;
+        if let Some(former) = former {
+            people::sign_out(rows, former)?;
+        }
+        Ok(Tried::In(sign_in::begin(rows, server, person, known.only.as_ref(), source, detail)?))
+    })
+}
+
+/// The page that follows.
+pub(super) fn answer(server: &Server, tried: Tried, next: &str, wrong: &str) -> Response {
+    match tried {
+        Tried::In(session) => sent_on(next, Some(set_cookie(server, &session))),
+        Tried::Wrong(half) => form(&half, next, Some(wrong)).status(StatusCode::FORBIDDEN).into_response(),
+        Tried::Nobody => Page::refusal(StatusCode::FORBIDDEN, TOO_LATE).into_response(),
+    }
 }
 
 pub(super) async fn submit(
@@ -80,54 +173,22 @@ pub(super) async fn submit(
         return Ok(page.into_response());
     }
     let next = local_path(given.next.as_deref()).to_owned();
-    let shown = given.half.duplicate();
     let former = visitor.signed_in.map(|signed_in| signed_in.session);
-    let tried = blocking(&server, move |server| sign_in(server, &given, &visitor.source, former.as_deref())).await;
-    Ok(match tried {
-        Ok(Tried::In(session)) => sent_on(&next, Some(set_cookie(&server, &session))),
-        Ok(Tried::Wrong) => form(&shown, &next, Some(WRONG)).status(StatusCode::FORBIDDEN).into_response(),
-        Ok(Tried::Nobody) => {
-            let why = "Too long ago you gave your passphrase. Go back and sign in again.";
-            Page::refusal(StatusCode::FORBIDDEN, why).into_response()
-        }
+    let tried = blocking(&server, move |server| {
+        let (code, source) = (given.code.expose(), &visitor.source);
+        complete(server, &given.half, source, former.as_deref(), "second factor", |rows, person| {
+            let is_right = totp::accept(rows, &server.keys, person, code, now())?;
+            Ok(if is_right { Ok(()) } else { Err(String::new()) })
+        })
+    });
+    let tried = tried.await;
+    metrics::signed_in("second factor", tried.as_ref().map(|tried| matches!(tried, Tried::In(_))));
+    match tried {
+        Ok(tried) => Ok(answer(&server, tried, &next, WRONG)),
         Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => {
-            let page = form(&shown, &next, Some("Too many attempts. Wait a little, then try again."));
-            page.status(problem.status()).into_response()
+            let why = "Too many attempts. Wait a little, then sign in again.";
+            Ok(Page::refusal(problem.status(), why).into_response())
         }
-        Err(problem) => return Err(problem),
-    })
-}
-
-fn sign_in(server: &Server, given: &Given, source: &Source, former: Option<&str>) -> Answer<Tried> {
-    let now = now();
-    let parsed = token::parse(given.half.expose()).filter(|parsed| parsed.kind == Kind::Half);
-    let Some(parsed) = parsed else { return Ok(Tried::Nobody) };
-    server.db.write(Reach::Server, |rows| -> Answer<Tried> {
-        let one = "SELECT hash, person, expires FROM half_sessions WHERE id = $1";
-        let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(Tried::Nobody) };
-        let (hash, person, expires) = (row.bytes(0)?, row.text(1)?, row.int(2)?);
-        if !parsed.is(&hash) || now.timestamp_millis() >= expires {
-            return Ok(Tried::Nobody);
-        }
-        let attempt = Attempt::at("second-factor", &person, source.address);
-        attempt.refuse_early(rows, now)?;
-        if !totp::accept(rows, &server.keys, &person, given.code.expose(), now)? {
-            attempt.failed(rows, now)?;
-            let actor = Actor { person: person.clone(), ..source.actor() };
-            for member in people::memberships(rows, &person)? {
-                let event = Event { outcome: Outcome::Denied, ..Event::done("second-factor", &person) };
-                audit::append(rows, &server.keys, &member.scope, &actor, &event, now)?;
-            }
-            return Ok(Tried::Wrong);
-        }
-        // Whoever is faster with the same page and another code is in; there is no second time.
-        if rows.execute("DELETE FROM half_sessions WHERE id = $1", values![&parsed.id])? == 0 {
-            return Ok(Tried::Nobody);
-        }
-        attempt.succeeded(rows)?;
-        if let Some(former) = former {
-            people::sign_out(rows, former)?;
-        }
-        Ok(Tried::In(sign_in::begin(rows, server, &person, source, "second factor")?))
-    })
+        Err(problem) => Err(problem),
+    }
 }

@@ -11,13 +11,16 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::page::Page;
+use super::prove;
 use super::session::{SignedIn, Visitor, same_origin, sign_in_first};
 use crate::secret::Secret;
+use crate::server::api::Once;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::caller::{Access, Caller};
 use crate::server::db::{OrgScope, Reach};
 use crate::server::edge::Source;
+use crate::server::limits::Whose;
 use crate::server::people;
 use crate::server::permission::{Permission, Permissions};
 use crate::server::problem::{Answer, Problem};
@@ -118,15 +121,40 @@ macro_rules! put_by_admit {
 
 put_by_admit!(Inside, Myself, Sent);
 
-/// Goes before every handler of such a page.
-pub(crate) async fn admit(server: &Arc<Server>, access: Access, request: Request, next: Next) -> Response {
-    match let_in(server, access, request).await {
-        Ok(request) => as_page(next.run(request).await).await,
+/// Goes before every handler of such a page. With `fresh`, it is for whoever has just shown who they are, and others come
+/// back to that page.
+pub(crate) async fn admit(
+    server: &Arc<Server>,
+    access: Access,
+    fresh: Option<&'static str>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match let_in(server, access, fresh, request).await {
+        Ok(request) => {
+            let whose = whose(&request);
+            let mut response = as_page(next.run(request).await).await;
+            response.extensions_mut().insert(whose);
+            response
+        }
         Err(response) => as_page(response).await,
     }
 }
 
-async fn let_in(server: &Arc<Server>, access: Access, request: Request) -> Result<Request, Response> {
+/// For whom a request is counted.
+fn whose(request: &Request) -> Whose {
+    let extensions = request.extensions();
+    let person = extensions.get::<Myself>().map(|myself| myself.signed_in.person.id.clone());
+    let organization = extensions.get::<Inside>().map(|inside| inside.caller.scope.id().to_owned());
+    Whose { organization: organization.unwrap_or_default(), person: person.unwrap_or_default() }
+}
+
+async fn let_in(
+    server: &Arc<Server>,
+    access: Access,
+    fresh: Option<&'static str>,
+    request: Request,
+) -> Result<Request, Response> {
     let (mut parts, body) = request.into_parts();
     let visitor = Visitor::from_request_parts(&mut parts, server).await.map_err(IntoResponse::into_response)?;
     let is_form = parts.method == Method::POST;
@@ -153,12 +181,23 @@ async fn let_in(server: &Arc<Server>, access: Access, request: Request) -> Resul
         };
         parts.extensions.insert(sent);
     }
+    if let Some(back) = fresh
+        && !myself.signed_in.is_fresh(now())
+    {
+        return Err(prove::first(&filled(back, &mut parts, server).await));
+    }
     if let Some(inside) = inside {
         parts.extensions.insert(inside);
     }
     parts.extensions.insert(myself);
     // What a form held is in `Sent`; the other ways to ask have nothing to say in a body.
     Ok(Request::from_parts(parts, Body::empty()))
+}
+
+/// A path with what stands in the place of its names now.
+async fn filled(path: &str, parts: &mut Parts, server: &Arc<Server>) -> String {
+    let Ok(params) = RawPathParams::from_request_parts(parts, server).await else { return "/".into() };
+    params.iter().fold(path.to_owned(), |path, (name, value)| path.replace(&format!("{{{name}}}"), value))
 }
 
 /// Who it is in the organization of the path. One that they are not in is not there.
@@ -189,6 +228,7 @@ async fn member(
         granted: Permissions::all(),
         projects,
         job: None,
+        once: Once::default(),
         actor: signed_in.actor(&myself.source),
     };
     let may = if anywhere { caller.most().has(needed) } else { caller.may(needed, None) };

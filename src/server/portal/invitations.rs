@@ -27,8 +27,9 @@ pub(super) fn routes() -> Vec<Route> {
     let manage = Access::Inside(Permission::MembersManage);
     vec![
         Route::new(Method::GET, "/portal/{org}/invitations", manage, list),
-        Route::new(Method::GET, "/portal/{org}/invitations/new", manage, show),
-        Route::new(Method::POST, "/portal/{org}/invitations/new", manage, submit),
+        Route::new(Method::GET, "/portal/{org}/invitations/new", manage, show).freshly("/portal/{org}/invitations/new"),
+        Route::new(Method::POST, "/portal/{org}/invitations/new", manage, submit)
+            .freshly("/portal/{org}/invitations/new"),
         Route::new(Method::GET, "/portal/{org}/invitations/{id}/withdraw", manage, ask),
         Route::new(Method::POST, "/portal/{org}/invitations/{id}/withdraw", manage, withdraw),
     ]

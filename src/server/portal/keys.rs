@@ -29,9 +29,9 @@ pub(super) fn routes() -> Vec<Route> {
     let manage = Access::Inside(Permission::KeysManage);
     vec![
         Route::new(Method::GET, "/portal/{org}/keys", manage, show),
-        Route::new(Method::POST, "/portal/{org}/keys", manage, create),
+        Route::new(Method::POST, "/portal/{org}/keys", manage, create).freshly("/portal/{org}/keys"),
         Route::new(Method::GET, "/portal/{org}/keys/{id}/revoke", manage, ask),
-        Route::new(Method::POST, "/portal/{org}/keys/{id}/revoke", manage, revoke),
+        Route::new(Method::POST, "/portal/{org}/keys/{id}/revoke", manage, revoke).freshly("/portal/{org}/keys"),
     ]
 }
 

@@ -26,10 +26,14 @@ pub(super) fn routes() -> Vec<Route> {
     let manage = Access::Inside(Permission::MembersManage);
     vec![
         Route::new(Method::GET, "/portal/{org}/members", Access::Inside(Permission::MembersRead), list),
-        Route::new(Method::GET, "/portal/{org}/members/{id}/role", manage, show),
-        Route::new(Method::POST, "/portal/{org}/members/{id}/role", manage, submit),
-        Route::new(Method::GET, "/portal/{org}/members/{id}/remove", manage, ask),
-        Route::new(Method::POST, "/portal/{org}/members/{id}/remove", manage, remove),
+        Route::new(Method::GET, "/portal/{org}/members/{id}/role", manage, show)
+            .freshly("/portal/{org}/members/{id}/role"),
+        Route::new(Method::POST, "/portal/{org}/members/{id}/role", manage, submit)
+            .freshly("/portal/{org}/members/{id}/role"),
+        Route::new(Method::GET, "/portal/{org}/members/{id}/remove", manage, ask)
+            .freshly("/portal/{org}/members/{id}/remove"),
+        Route::new(Method::POST, "/portal/{org}/members/{id}/remove", manage, remove)
+            .freshly("/portal/{org}/members/{id}/remove"),
     ]
 }
 

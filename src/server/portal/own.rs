@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::inside::{Myself, Sent, sentence};
 use super::page::{Page, Text, sent_on};
+use super::prove;
 use super::session::{end_cookie, set_cookie};
 use super::shell::{alert, time, word};
 use crate::secret::Secret;
@@ -68,7 +69,16 @@ async fn show(State(server): State<Arc<Server>>, myself: Myself) -> Answer<Respo
 fn page(server: &Server, myself: &Myself, notice: Option<&str>) -> Answer<Page> {
     let now = now();
     let signed_in = &myself.signed_in;
-    let sessions = server.db.read(Reach::Server, |rows| sessions(rows, &signed_in.person.id))?;
+    let (sessions, has_one) = server.db.read(Reach::Server, |rows| -> Answer<_> {
+        let person = &signed_in.person.id;
+        Ok((sessions(rows, person)?, people::has_passphrase(rows, person)?))
+    })?;
+    let old = if has_one {
+        "<label>The one you have<input name=\"old\" type=\"password\" required maxlength=\"1024\" \
+         autocomplete=\"current-password\"></label>\n"
+    } else {
+        "<p>You have none yet.</p>\n"
+    };
     let at = DateTime::from_timestamp_millis;
     let rows: String = sessions
         .iter()
@@ -90,15 +100,13 @@ fn page(server: &Server, myself: &Myself, notice: Option<&str>) -> Answer<Page> 
         })
         .collect();
     let body = format!(
-        "{}<p>You are <strong>{}</strong>.</p>\n<h2>Sessions</h2>\n\
+        "{}<p>You are <strong>{}</strong>. <a href=\"/account/sign-in\">How you sign in</a>.</p>\n<h2>Sessions</h2>\n\
          <div class=\"table\"><table>\n<thead><tr><th scope=\"col\">Session</th><th scope=\"col\">From</th><th scope=\"col\">Signed in</th>\
          <th scope=\"col\">Last used</th><th scope=\"col\">Ends</th><th scope=\"col\"><span class=\"apart\">End</span></th>\
          </tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n\
          <h2>Passphrase</h2>\n<form method=\"post\" action=\"/account/passphrase\">\n{}\n\
          <input type=\"text\" name=\"login\" value=\"{1}\" autocomplete=\"username\" hidden>\n\
-         <label>The one you have<input name=\"old\" type=\"password\" required maxlength=\"1024\" \
-         autocomplete=\"current-password\"></label>\n\
-         <label>A new one<small>12 characters at least; a few words are good. Every other session ends; API keys and \
+         {old}<label>A new one<small>12 characters at least; a few words are good. Every other session ends; API keys and \
          programs stay signed in</small><input name=\"new\" type=\"password\" required minlength=\"12\" \
          maxlength=\"1024\" autocomplete=\"new-password\"></label>\n\
          <label>The same again<input name=\"again\" type=\"password\" required maxlength=\"1024\" \
@@ -111,7 +119,7 @@ fn page(server: &Server, myself: &Myself, notice: Option<&str>) -> Answer<Page> 
 }
 
 /// Tells of what a person did to their account, wherever they are a member.
-fn tell(rows: &mut dyn Rows, server: &Server, myself: &Myself, event: &Event<'_>) -> Answer<()> {
+pub(super) fn tell(rows: &mut dyn Rows, server: &Server, myself: &Myself, event: &Event<'_>) -> Answer<()> {
     let actor = myself.signed_in.actor(&myself.source);
     for scope in myself.scopes() {
         audit::append(rows, &server.keys, &scope, &actor, event, now())?;
@@ -142,6 +150,11 @@ async fn end(State(server): State<Arc<Server>>, myself: Myself, Path(One { id })
 }
 
 async fn change(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -> Answer<Response> {
+    // Whoever has one shows by it who they are.
+    let is_first = sent.filled("old").is_none();
+    if is_first && !myself.signed_in.is_fresh(now()) {
+        return Ok(prove::first("/account"));
+    }
     let _turn = server.stretching.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     blocking(&server, move |server| {
         let none = Secret::new(String::new());
@@ -174,7 +187,9 @@ fn replace(server: &Server, myself: &Myself, old: &Secret, new: &Secret) -> Answ
         attempt.refuse_early(rows, now())?;
         Ok(people::by_login(rows, &person.login)?.map(|(_, kept)| kept))
     })?;
-    if !passphrase::is_right(old, kept.as_deref()) {
+    // Whoever has none yet has just shown otherwise who they are.
+    let is_first = kept.as_deref() == Some(passphrase::NONE) && myself.signed_in.is_fresh(now());
+    if !is_first && !passphrase::is_right(old, kept.as_deref()) {
         server.db.write(Reach::Server, |rows| -> Answer<()> {
             attempt.failed(rows, now())?;
             let event = Event { outcome: Outcome::Denied, ..Event::done("passphrase.change", &person.id) };
@@ -192,6 +207,6 @@ fn replace(server: &Server, myself: &Myself, old: &Secret, new: &Secret) -> Answ
         }
         rows.execute("DELETE FROM sessions WHERE person = $1", values![&person.id])?;
         tell(rows, server, myself, &Event::done("passphrase.change", &person.id))?;
-        Ok(Some(people::sign_in(rows, &person.id, now())?.token))
+        Ok(Some(people::sign_in_to(rows, &person.id, myself.signed_in.only.as_ref(), now())?.token))
     })
 }

@@ -1,7 +1,7 @@
 //! What every page has: its frame, its style, and the headers that let it do nothing else.
 //!
-//! There is no script and no outside resource; the one style is allowed by its hash. Text from anywhere else goes
-//! through [`Text`], which escapes it.
+//! There is no outside resource, and no script but the one that asks a passkey, on the pages that do; the style is allowed
+//! by its hash. Text from anywhere else goes through [`Text`], which escapes it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -39,12 +39,21 @@ pub(crate) struct Page {
     form_action: String,
     /// What stands above a page of the portal's inside.
     navigation: Option<String>,
+    /// Whether the one script that there is may run on it.
+    has_script: bool,
 }
 
 impl Page {
     /// A page with this title and content, whose texts are escaped already.
     pub(crate) fn new(title: impl Into<Cow<'static, str>>, body: String) -> Self {
-        Self { status: StatusCode::OK, title: title.into(), body, form_action: "'self'".into(), navigation: None }
+        Self {
+            status: StatusCode::OK,
+            title: title.into(),
+            body,
+            form_action: "'self'".into(),
+            navigation: None,
+            has_script: false,
+        }
     }
 
     /// The same with another status.
@@ -62,6 +71,12 @@ impl Page {
     /// The same within the frame of the portal's inside, with this navigation.
     pub(crate) fn within(mut self, navigation: String) -> Self {
         self.navigation = Some(navigation);
+        self
+    }
+
+    /// The same with the script by which a browser asks a passkey.
+    pub(crate) fn with_script(mut self) -> Self {
+        self.has_script = true;
         self
     }
 
@@ -99,15 +114,20 @@ impl IntoResponse for Page {
                 "<body class=\"inside\">",
             ),
         };
+        let (scripts, script) = if self.has_script {
+            ("script-src 'self'; ", "<script src=\"/passkey.js\" defer></script>\n")
+        } else {
+            ("", "")
+        };
         let policy = format!(
-            "default-src 'none'; style-src {styles}; frame-ancestors 'none'; base-uri 'none'; form-action {}",
+            "default-src 'none'; {scripts}style-src {styles}; frame-ancestors 'none'; base-uri 'none'; form-action {}",
             self.form_action
         );
         let html = format!(
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title} · Lanyard</title>\n\
-             <style>{STYLE}</style>\n{style}</head>\n{place}\n{above}<main id=\"main\">\n<h1>{title}</h1>\n{body}\n\
+             <style>{STYLE}</style>\n{style}{script}</head>\n{place}\n{above}<main id=\"main\">\n<h1>{title}</h1>\n{body}\n\
              </main>\n<footer><b aria-hidden=\"true\"></b>Lanyard</footer>\n</body>\n</html>\n"
         );
         let mut response = (self.status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response();

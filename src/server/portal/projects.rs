@@ -36,8 +36,10 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(get.clone(), "/portal/{org}/projects/{id}", read, show::show),
         Route::new(get.clone(), "/portal/{org}/projects/{id}/edit", within, edit),
         Route::new(post.clone(), "/portal/{org}/projects/{id}/edit", within, rename),
-        Route::new(get.clone(), "/portal/{org}/projects/{id}/members", within, roles::show),
-        Route::new(post.clone(), "/portal/{org}/projects/{id}/members", within, roles::submit),
+        Route::new(get.clone(), "/portal/{org}/projects/{id}/members", within, roles::show)
+            .freshly("/portal/{org}/projects/{id}/members"),
+        Route::new(post.clone(), "/portal/{org}/projects/{id}/members", within, roles::submit)
+            .freshly("/portal/{org}/projects/{id}/members"),
         Route::new(get, "/portal/{org}/projects/{id}/delete", manage, ask),
         Route::new(post, "/portal/{org}/projects/{id}/delete", manage, delete),
     ]

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::page::{Page, Text};
+use super::prove;
 use super::session::{SignedIn, Visitor, same_origin, sign_in_first};
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
@@ -23,6 +24,8 @@ use crate::server::totp;
 
 /// Where it is.
 pub(super) const PATH: &str = "/second-factor";
+/// What somebody is told who has come by an issuer, and wants to change how they sign in without it.
+pub(super) const GUEST: &str = "You came by an issuer. Sign in with your passphrase or a passkey to change this.";
 const WRONG: &str = "This code is not right, or was used already.";
 
 #[derive(Deserialize)]
@@ -66,6 +69,12 @@ pub(super) async fn submit(
     let Some(signed_in) = visitor.signed_in.filter(|signed_in| signed_in.has_sent(&given.word)) else {
         return Ok(sign_in_first(PATH));
     };
+    if signed_in.is_guest {
+        return Ok(Page::refusal(StatusCode::FORBIDDEN, GUEST).into_response());
+    }
+    if !signed_in.is_fresh(now()) {
+        return Ok(prove::first(PATH));
+    }
     let (source, of) = (visitor.source, signed_in.clone());
     let done = blocking(&server, move |server| step(server, &of, &given, &source)).await;
     Ok(match done {

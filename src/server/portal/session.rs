@@ -8,18 +8,22 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, TimeDelta, Utc};
 use subtle::ConstantTimeEq;
 
 use super::page::{Page, sent_on};
 use crate::secret::Secret;
 use crate::server::audit::Actor;
 use crate::server::bridge::blocking;
-use crate::server::db::Reach;
+use crate::server::db::{OrgScope, Reach};
 use crate::server::edge::Source;
 use crate::server::people::{self, Member, Person};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
+use crate::server::token::{self, Parsed};
 
+/// So long after somebody has shown who they are, they are not asked again.
+const FRESH: TimeDelta = TimeDelta::minutes(10);
 /// How often the use of a session is noted, in milliseconds.
 const NOTED: i64 = 60_000;
 
@@ -40,6 +44,12 @@ pub(crate) struct SignedIn {
     pub(crate) members: Vec<Member>,
     /// The public part of the session.
     pub(crate) session: String,
+    /// The only organization that it counts in, where that is one.
+    pub(crate) only: Option<OrgScope>,
+    /// When its owner last showed who they are.
+    pub(crate) proved: i64,
+    /// Whether it was made by an issuer for somebody who has ways of their own to sign in.
+    pub(crate) is_guest: bool,
     /// The word that every form of this session carries.
     pub(crate) form_word: String,
 }
@@ -48,6 +58,12 @@ impl SignedIn {
     /// Who they are, for the audit.
     pub(crate) fn actor(&self, source: &Source) -> Actor {
         Actor { person: self.person.id.clone(), token: self.session.clone(), ..source.actor() }
+    }
+
+    /// Whether its owner has just shown who they are.
+    pub(crate) fn is_fresh(&self, now: DateTime<Utc>) -> bool {
+        let age = now.timestamp_millis() - self.proved;
+        (0..FRESH.num_milliseconds()).contains(&age)
     }
 
     /// Whether a form is of this session.
@@ -71,15 +87,17 @@ impl FromRequestParts<Arc<Server>> for Visitor {
 fn look_up(server: &Server, token: &Secret, from: &Actor) -> Answer<Option<SignedIn>> {
     let now = now();
     let found = server.db.read(Reach::Server, |rows| -> Answer<_> {
-        let Some((person, session)) = people::session(rows, token.expose(), now)? else { return Ok(None) };
-        let members = people::memberships(rows, &person.id)?;
-        Ok(Some((person, session, members)))
+        let Some(session) = people::session(rows, token.expose(), now)? else { return Ok(None) };
+        let mut members = people::memberships(rows, &session.person.id)?;
+        members.retain(|member| session.only.as_ref().is_none_or(|only| *only == member.scope));
+        Ok(Some((session, members)))
     })?;
-    let Some((person, session, members)) = found else { return Ok(None) };
-    server.db.write(Reach::Server, |rows| people::note_session(rows, &session, from, now, NOTED))?;
+    let Some((session, members)) = found else { return Ok(None) };
+    server.db.write(Reach::Server, |rows| people::note_session(rows, &session.id, from, now, NOTED))?;
     let key = server.keys.derived("form").ok_or_else(|| Problem::internal("no key for forms"))?;
     let form_word = URL_SAFE_NO_PAD.encode(key.code(&[token.expose().as_bytes()]));
-    Ok(Some(SignedIn { person, members, session, form_word }))
+    let people::Session { person, id, only, proved, is_guest } = session;
+    Ok(Some(SignedIn { person, members, session: id, only, proved, is_guest, form_word }))
 }
 
 /// The name of the cookie. Under https, browsers hold one of that name to this host and to https; on loopback, which
@@ -91,8 +109,29 @@ fn cookie_name(server: &Server) -> String {
     format!("lanyard-{}", server.public.port_or_known_default().unwrap_or_default())
 }
 
+/// The session that a browser shows, as far as it looks like one.
+pub(crate) fn shown_session(server: &Server, headers: &HeaderMap) -> Option<Parsed> {
+    token::parse(cookie(server, headers)?.expose())
+}
+
+/// The cookie of a session.
 fn cookie(server: &Server, headers: &HeaderMap) -> Option<Secret> {
-    let name = cookie_name(server);
+    cookie_of(&cookie_name(server), headers)
+}
+
+/// The cookie of whoever is at an issuer now, and is to come back.
+pub(crate) fn errand(server: &Server, headers: &HeaderMap) -> Option<Secret> {
+    cookie_of(&format!("{}-errand", cookie_name(server)), headers)
+}
+
+/// The header that gives a browser such a cookie, for so many seconds; for none, it takes it back.
+pub(crate) fn set_errand(server: &Server, token: &Secret, seconds: i64) -> String {
+    let secure = if server.public.scheme() == "https" { "; Secure" } else { "" };
+    let (name, token) = (cookie_name(server), token.expose());
+    format!("{name}-errand={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
+}
+
+fn cookie_of(name: &str, headers: &HeaderMap) -> Option<Secret> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut named = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     named.find(|(known, _)| *known == name).map(|(_, value)| Secret::new(value.to_owned()))

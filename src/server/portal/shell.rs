@@ -25,8 +25,10 @@ pub(super) enum Place {
     Projects,
     Workspaces,
     Members,
+    Registries,
     Keys,
     Trust,
+    Upstreams,
     Audit,
 }
 
@@ -35,9 +37,11 @@ const PLACES: &[(Place, &str, &str, Permission)] = &[
     (Place::Credentials, "credentials", "Credentials", Permission::CredentialsRead),
     (Place::Projects, "projects", "Projects", Permission::CredentialsRead),
     (Place::Workspaces, "workspaces", "Workspaces", Permission::CredentialsRead),
+    (Place::Registries, "registries", "Registries", Permission::CredentialsRead),
     (Place::Members, "members", "Members", Permission::MembersRead),
     (Place::Keys, "keys", "API keys", Permission::KeysManage),
     (Place::Trust, "trust-rules", "Trust rules", Permission::TrustManage),
+    (Place::Upstreams, "upstreams", "Sign-in", Permission::UpstreamsManage),
     (Place::Audit, "audit", "Audit", Permission::AuditRead),
 ];
 
@@ -102,7 +106,7 @@ pub(super) fn word(signed_in: &SignedIn) -> String {
 }
 
 /// A hidden field.
-pub(super) fn hidden(name: &str, value: &str) -> String {
+pub(crate) fn hidden(name: &str, value: &str) -> String {
     format!("<input type=\"hidden\" name=\"{}\" value=\"{}\">", Text(name), Text(value))
 }
 

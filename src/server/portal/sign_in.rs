@@ -8,18 +8,19 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::half;
 use super::page::{Page, Text, sent_on};
 use super::session::{Visitor, end_cookie, local_path, same_origin, set_cookie};
+use super::{half, passkeys};
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bridge::blocking;
-use crate::server::db::{Reach, Rows};
+use crate::server::db::{OrgScope, Reach, Rows};
 use crate::server::edge::Source;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
-use crate::server::{passphrase, people, totp};
+use crate::server::upstream::{self, Offered};
+use crate::server::{factors, metrics, passkey, passphrase, people};
 
 /// What whoever is refused is told: not whether the login or the passphrase was wrong.
 const WRONG: &str = "Login and passphrase do not match.";
@@ -41,15 +42,31 @@ pub(super) struct Word {
     word: String,
 }
 
-pub(super) async fn show(visitor: Visitor, Query(Next { next }): Query<Next>) -> Response {
-    let next = local_path(next.as_deref());
+pub(super) async fn show(
+    State(server): State<Arc<Server>>,
+    visitor: Visitor,
+    Query(Next { next }): Query<Next>,
+) -> Answer<Response> {
+    let next = local_path(next.as_deref()).to_owned();
     if visitor.signed_in.is_some() {
-        return sent_on(next, None);
+        return Ok(sent_on(&next, None));
     }
-    form("", next, None).into_response()
+    Ok(form("", &next, None, &ways(&server).await?).into_response())
 }
 
-fn form(login: &str, next: &str, problem: Option<&str>) -> Page {
+/// The ways to sign in without a passphrase.
+struct Ways {
+    issuers: Vec<Offered>,
+    /// Whether this server has a name that a passkey can be of.
+    passkeys: bool,
+}
+
+async fn ways(server: &Arc<Server>) -> Answer<Ways> {
+    let issuers = blocking(server, |server| Ok(server.db.read(Reach::Server, upstream::offered)?)).await?;
+    Ok(Ways { issuers, passkeys: passkey::site(server).is_some() })
+}
+
+fn form(login: &str, next: &str, problem: Option<&str>, ways: &Ways) -> Page {
     let problem = problem.map(|problem| format!("<p role=\"alert\">{}</p>", Text(problem))).unwrap_or_default();
     let body = format!(
         "{problem}\n<form method=\"post\" action=\"/sign-in\">\n\
@@ -57,9 +74,11 @@ fn form(login: &str, next: &str, problem: Option<&str>) -> Page {
          <label>Login<input name=\"login\" required maxlength=\"128\" autocomplete=\"username\" \
          autocapitalize=\"none\" spellcheck=\"false\" value=\"{}\"></label>\n\
          <label>Passphrase<input name=\"passphrase\" type=\"password\" required maxlength=\"1024\" \
-         autocomplete=\"current-password\"></label>\n<button>Sign in</button>\n</form>",
+         autocomplete=\"current-password\"></label>\n<button>Sign in</button>\n</form>{}{}",
         Text(next),
         Text(login),
+        passkeys::button(ways.passkeys, "Sign in with a passkey", "/sign-in/passkey", &[("next", next)]),
+        upstream::buttons(&ways.issuers, "Sign in with", &[("next", next)]),
     );
     Page::new("Sign in", body)
 }
@@ -79,12 +98,16 @@ pub(super) async fn submit(
     let former = visitor.signed_in.map(|signed_in| signed_in.session);
     let tried = blocking(&server, move |server| sign_in(server, &given, &visitor.source, former.as_deref())).await;
     drop(turn);
+    metrics::signed_in("passphrase", tried.as_ref().map(|tried| !matches!(tried, Tried::Wrong)));
     Ok(match tried {
         Ok(Tried::In(session)) => sent_on(&next, Some(set_cookie(&server, &session))),
         Ok(Tried::Half(half)) => half::form(&half, &next, None).into_response(),
-        Ok(Tried::Wrong) => form(&shown, &next, Some(WRONG)).status(StatusCode::FORBIDDEN).into_response(),
+        Ok(Tried::Wrong) => {
+            form(&shown, &next, Some(WRONG), &ways(&server).await?).status(StatusCode::FORBIDDEN).into_response()
+        }
         Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => {
-            let page = form(&shown, &next, Some("Too many attempts. Wait a little, then try again."));
+            let why = "Too many attempts. Wait a little, then try again.";
+            let page = form(&shown, &next, Some(why), &ways(&server).await?);
             page.status(problem.status()).into_response()
         }
         Err(problem) => return Err(problem),
@@ -97,7 +120,7 @@ enum Tried {
     /// The token of a new session.
     In(Secret),
     /// It was right, and the second factor is asked for.
-    Half(Secret),
+    Half(half::Half),
 }
 
 /// The token of a new session, where login and passphrase match.
@@ -129,24 +152,26 @@ fn sign_in(server: &Server, given: &Given, source: &Source, former: Option<&str>
         if let Some(former) = former {
             people::sign_out(rows, former)?;
         }
-        if totp::is_on(rows, &person.id)? {
-            return Ok(Tried::Half(half::begin(rows, &person.id, now)?));
+        if factors::are_asked(rows, &person.id)? {
+            return Ok(Tried::Half(half::begin(rows, &person.id, None, now)?));
         }
-        Ok(Tried::In(begin(rows, server, &person.id, source, "")?))
+        Ok(Tried::In(begin(rows, server, &person.id, None, source, "")?))
     })
 }
 
-/// Begins a session, and tells it in every organization that the person is in.
+/// Begins a session, and tells it in every organization in which it counts.
 pub(super) fn begin(
     rows: &mut dyn Rows,
     server: &Server,
     person: &str,
+    only: Option<&OrgScope>,
     source: &Source,
     detail: &str,
 ) -> Answer<Secret> {
-    let session = people::sign_in(rows, person, now())?;
+    let session = people::sign_in_to(rows, person, only, now())?;
     let actor = Actor { person: person.to_owned(), token: session.id, ..source.actor() };
-    for member in people::memberships(rows, person)? {
+    let members = people::memberships(rows, person)?;
+    for member in members.iter().filter(|member| only.is_none_or(|only| *only == member.scope)) {
         let event = Event { detail, ..Event::done("sign-in", person) };
         audit::append(rows, &server.keys, &member.scope, &actor, &event, now())?;
     }

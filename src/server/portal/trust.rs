@@ -28,14 +28,19 @@ pub(super) fn routes() -> Vec<Route> {
     let (get, post) = (Method::GET, Method::POST);
     vec![
         Route::new(get.clone(), "/portal/{org}/trust-rules", manage, list),
-        Route::new(get.clone(), "/portal/{org}/trust-rules/new", manage, new),
-        Route::new(post.clone(), "/portal/{org}/trust-rules/new", manage, make),
+        Route::new(get.clone(), "/portal/{org}/trust-rules/new", manage, new).freshly("/portal/{org}/trust-rules/new"),
+        Route::new(post.clone(), "/portal/{org}/trust-rules/new", manage, make)
+            .freshly("/portal/{org}/trust-rules/new"),
         Route::new(get.clone(), "/portal/{org}/trust-rules/try", manage, attempt::show),
         Route::new(post.clone(), "/portal/{org}/trust-rules/try", manage, attempt::submit),
-        Route::new(get.clone(), "/portal/{org}/trust-rules/{id}/edit", manage, edit),
-        Route::new(post.clone(), "/portal/{org}/trust-rules/{id}/edit", manage, change),
-        Route::new(get, "/portal/{org}/trust-rules/{id}/delete", manage, ask),
-        Route::new(post, "/portal/{org}/trust-rules/{id}/delete", manage, delete),
+        Route::new(get.clone(), "/portal/{org}/trust-rules/{id}/edit", manage, edit)
+            .freshly("/portal/{org}/trust-rules/{id}/edit"),
+        Route::new(post.clone(), "/portal/{org}/trust-rules/{id}/edit", manage, change)
+            .freshly("/portal/{org}/trust-rules/{id}/edit"),
+        Route::new(get, "/portal/{org}/trust-rules/{id}/delete", manage, ask)
+            .freshly("/portal/{org}/trust-rules/{id}/delete"),
+        Route::new(post, "/portal/{org}/trust-rules/{id}/delete", manage, delete)
+            .freshly("/portal/{org}/trust-rules/{id}/delete"),
     ]
 }
 
@@ -136,11 +141,12 @@ async fn change(
 ) -> Answer<Response> {
     blocking(&server, move |server| {
         trust::find(server, &inside.caller, &id)?;
-        let (typed, revision) = (form::Typed::of(&sent), sent.revision()?.to_string());
+        let (typed, revision) = (form::Typed::of(&sent), sent.revision()?);
         let changed = typed
             .written()
-            .and_then(|written| trust::change(server, &inside.caller, &id, written.into(), Some(&revision)));
-        let again = |slip: &Slip| Ok(form::edit(server, &inside, (&id, &revision), &typed, Some(slip)));
+            .and_then(|written| trust::change(server, &inside.caller, &id, written.into(), Some(revision)));
+        let shown = revision.to_string();
+        let again = |slip: &Slip| Ok(form::edit(server, &inside, (&id, &shown), &typed, Some(slip)));
         Ok(match fixable(changed, again)? {
             Ok(_) => sent_on(&inside.path("trust-rules?done=changed"), None),
             Err(again) => again,
@@ -171,7 +177,7 @@ async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id })
 
 async fn delete(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
     blocking(&server, move |server| {
-        trust::end(server, &inside.caller, &id)?;
+        trust::end(server, &inside.caller, &id, None)?;
         Ok(sent_on(&inside.path("trust-rules?done=deleted"), None))
     })
     .await

@@ -2,34 +2,55 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
+use axum::http::Method;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::{find, named};
+use crate::server::api::Json;
 use crate::server::audit::Event;
 use crate::server::bridge::blocking;
-use crate::server::caller::Caller;
+use crate::server::caller::{Access, Caller};
 use crate::server::db::values;
 use crate::server::paging::{Asked, Part};
 use crate::server::people;
 use crate::server::permission::{Permission, Role};
 use crate::server::problem::{Answer, Problem};
+use crate::server::routes::Route;
 use crate::server::state::{Server, now};
 use crate::server::team::{alone, member};
 
-pub(super) async fn list(
+const ALL: &str = "/projects/{id}/members";
+
+pub(super) fn routes() -> [Route; 2] {
+    let read = Access::Permission(Permission::MembersRead);
+    let manage = Access::InProject(Permission::ProjectsManage);
+    [
+        Route::api(Method::GET, ALL, read, list, "listProjectMembers", "List who has a role in a project"),
+        Route::api(
+            Method::PATCH,
+            ALL,
+            manage,
+            amend,
+            "changeProjectMember",
+            "Give a role in a project, or take it back",
+        ),
+    ]
+}
+
+async fn list(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
     Query(asked): Query<Asked>,
-) -> Answer<Json<Value>> {
-    blocking(&server, move |server| Ok(some(server, &caller, &id, &asked)?.json(|one| json!(one)))).await
+) -> Answer<Json<Part<Shown>>> {
+    blocking(&server, move |server| Ok(Json(some(server, &caller, &id, &asked)?))).await
 }
 
 /// Somebody with a role in a project.
-#[derive(Serialize)]
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProjectMember")]
 pub(crate) struct Shown {
     pub(crate) id: String,
     pub(crate) login: String,
@@ -86,25 +107,33 @@ pub(crate) fn give(server: &Server, caller: &Caller, id: &str, person: &str, rol
     })
 }
 
-#[derive(Deserialize)]
+/// What somebody is in a project now.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "ProjectRole")]
+struct Given {
+    id: String,
+    role: Option<&'static str>,
+}
+
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Amendment {
+struct Amendment {
     /// The identifier of a member.
     person: String,
     /// `admin` or `member`; `null` takes it back.
     role: Option<String>,
 }
 
-pub(super) async fn amend(
+async fn amend(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
     Json(wanted): Json<Amendment>,
-) -> Answer<Json<Value>> {
+) -> Answer<Json<Given>> {
     let role = wanted.role.as_deref().map(project_role).transpose()?;
     blocking(&server, move |server| {
         give(server, &caller, &id, &wanted.person, role)?;
-        Ok(Json(json!({ "id": wanted.person, "role": role.map(Role::word) })))
+        Ok(Json(Given { id: wanted.person, role: role.map(Role::word) }))
     })
     .await
 }

@@ -1,4 +1,5 @@
-//! The keys of outside issuers, as they were fetched last. Only issuers that a rule names are ever asked.
+//! What outside issuers publish, their keys and their documents, as it was fetched last. Only issuers that an
+//! administrator named are ever asked.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::auth::jwks::Keys;
-use crate::auth::service::keys_of;
+use crate::auth::service::{Metadata, document_of, keys_of};
 use crate::error::Result;
 use crate::http::Http;
 
-/// Keys are believed for so long.
+/// What was fetched is believed for so long.
 const KEPT: TimeDelta = TimeDelta::minutes(10);
 /// An issuer is asked again so soon at the earliest: for a key that it did not list, or after it failed.
 const AGAIN: TimeDelta = TimeDelta::seconds(30);
@@ -19,41 +20,63 @@ const MOST: usize = 256;
 
 /// What is remembered of each issuer.
 #[derive(Default)]
-pub(crate) struct Issuers(Mutex<HashMap<String, Known>>);
-
-#[derive(Clone)]
-struct Known {
-    /// `None` where it did not give them.
-    keys: Option<Arc<Keys>>,
-    asked: DateTime<Utc>,
+pub(crate) struct Issuers {
+    keys: Remembered<Keys>,
+    documents: Remembered<Metadata>,
 }
 
 impl Issuers {
     /// The keys of an issuer; `None` where it does not give them. With `anew`, those that are remembered lack the one
     /// that is looked for.
     pub(crate) fn keys(&self, issuer: &str, http: &dyn Http, anew: bool, now: DateTime<Utc>) -> Option<Arc<Keys>> {
+        self.keys.get(issuer, anew, now, || keys_of(issuer, http))
+    }
+
+    /// The document of an issuer; `None` where it does not give one that is its own.
+    pub(crate) fn document(&self, issuer: &str, http: &dyn Http, now: DateTime<Utc>) -> Option<Arc<Metadata>> {
+        self.documents.get(issuer, false, now, || document_of(issuer, http))
+    }
+}
+
+/// What was fetched of each issuer.
+struct Remembered<T>(Mutex<HashMap<String, Known<T>>>);
+
+struct Known<T> {
+    /// `None` where it did not give it.
+    told: Option<Arc<T>>,
+    asked: DateTime<Utc>,
+}
+
+impl<T> Default for Remembered<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> Remembered<T> {
+    fn get(&self, issuer: &str, anew: bool, now: DateTime<Utc>, fetch: impl FnOnce() -> Result<T>) -> Option<Arc<T>> {
         if let Some(known) = self.known().get(issuer) {
             let age = now - known.asked;
-            let is_good = known.keys.is_some() && !anew && age < KEPT;
+            let is_good = known.told.is_some() && !anew && age < KEPT;
             if is_good || age < AGAIN {
-                return known.keys.clone();
+                return known.told.clone();
             }
         }
         // Asked without the lock: one issuer that is slow keeps nobody from another.
-        let fetched: Result<Keys> = keys_of(issuer, http);
+        let fetched = fetch();
         if let Err(failure) = &fetched {
-            tracing::warn!(issuer, %failure, "an issuer that a trust rule names gives no keys");
+            tracing::warn!(issuer, %failure, "an issuer that an administrator named does not answer as it should");
         }
-        let keys = fetched.ok().map(Arc::new);
+        let told = fetched.ok().map(Arc::new);
         let mut known = self.known();
         if known.len() >= MOST && !known.contains_key(issuer) {
             known.clear();
         }
-        known.insert(issuer.to_owned(), Known { keys: keys.clone(), asked: now });
-        keys
+        known.insert(issuer.to_owned(), Known { told: told.clone(), asked: now });
+        told
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
+    fn known(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known<T>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::pattern::Pattern;
 use crate::http;
 use crate::server::db::{DbError, OrgScope, Row, Rows, values};
-use crate::server::permission::{Permission, Permissions};
+use crate::server::permission::{self, Permission, Permissions};
 use crate::server::problem::{Answer, Problem};
 
 /// What a job can be given. It can make nothing that outlives it.
@@ -17,14 +18,14 @@ pub(crate) const GRANTED: [Permission; 4] =
     [Permission::CredentialsRead, Permission::CredentialsWrite, Permission::CredentialsVerify, Permission::SecretsRead];
 /// The life of a job's token in seconds: the usual, and the least and the most there is.
 const USUAL: i64 = 900;
-const LEAST: i64 = 60;
-const MOST: i64 = 3600;
+pub(super) const LEAST: i64 = 60;
+pub(super) const MOST: i64 = 3600;
 /// So many claims can be asked for.
 const CLAIMS: usize = 32;
 const NAME: usize = 64;
 
 /// Whether a rule lets anybody in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Mode {
     /// It does.
@@ -43,18 +44,25 @@ impl Mode {
 }
 
 /// A rule as it is sent and shown.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Written {
+    #[schemars(length(min = 1, max = 64))]
     pub(crate) name: String,
+    /// The address of the service that makes the tokens of jobs, exactly as they have it.
     pub(crate) issuer: String,
     /// Whom the job's token is for; the server's own address where nothing else is said.
     pub(crate) audience: Option<String>,
+    /// A pattern of the whole subject; `*` stands for any letters but `/`.
     pub(crate) subject: String,
+    /// More claims that are asked for, each with a pattern.
     #[serde(default)]
+    #[schemars(extend("maxProperties" = CLAIMS))]
     pub(crate) claims: BTreeMap<String, String>,
+    #[schemars(length(min = 1), extend("items" = permission::schema(&GRANTED)))]
     pub(crate) permissions: Vec<String>,
     /// The life of the token that a job gets, in seconds.
+    #[schemars(range(min = LEAST, max = MOST))]
     pub(crate) lifetime: Option<i64>,
     pub(crate) mode: Option<Mode>,
 }
@@ -195,6 +203,12 @@ impl Rule {
     pub(super) fn one(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Result<Option<Self>, DbError> {
         let one = format!("SELECT {COLUMNS} FROM trust_rules WHERE org = $1 AND id = $2");
         Ok(rows.first(&one, values![scope.id(), id])?.map(Self::read).transpose()?.flatten())
+    }
+
+    /// The revision of the rule of an identifier, whether or not it is understood.
+    pub(super) fn revision(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Result<Option<i64>, DbError> {
+        let one = "SELECT revision FROM trust_rules WHERE org = $1 AND id = $2";
+        rows.first(one, values![scope.id(), id])?.map(|mut row| row.int(0)).transpose()
     }
 
     /// Keeps a new rule, or what became of one that was seen at the revision before.

@@ -13,9 +13,16 @@ use crate::vault::{Change, New, VaultError, check_name, id};
 impl OrgVault<'_> {
     /// Stores a new credential, or new values for one that is there.
     pub(super) fn store(&self, new: New) -> Result<Metadata, VaultError> {
+        let action = if new.replaces.is_some() { "credential.replace" } else { "credential.create" };
+        self.store_as(new, &Event::done(action, ""))
+    }
+
+    /// The same, told as `event`, of which it says the rest.
+    pub(super) fn store_as(&self, new: New, event: &Event<'_>) -> Result<Metadata, VaultError> {
         let now = kept((self.now)());
         let New { name, scope, fields, expires, tags, note, verdict, replaces, retiring } = new;
         let Fields { kind, plain, secrets } = fields;
+        provider::refuse_orders(kind, &plain, &secrets)?;
         let check = verdict.as_ref().and_then(|verdict| verdict.outcome.check());
         let scopes = verdict.as_ref().filter(|_| check.is_some()).map_or(&[][..], |verdict| &verdict.scopes[..]);
         let scopes = written::scopes(scopes);
@@ -42,9 +49,8 @@ impl OrgVault<'_> {
             note,
             version: replaces.as_ref().map_or(1, |old| old.version + 1),
         };
-        let action = if replaces.is_some() { "credential.replace" } else { "credential.create" };
         let id = metadata.id.clone();
-        let event = Event { detail: kind.id, ..Event::done(action, &id) };
+        let event = Event { detail: kind.id, object: &id, ..event.clone() };
         let parcel = self.sealed(&metadata, &secrets)?;
         self.change(&event, |rows| {
             if replaces.is_none() {
@@ -55,6 +61,9 @@ impl OrgVault<'_> {
                 Some(old) => self.replace(rows, old, &mut metadata, retiring.as_deref(), &scopes)?,
             }
             self.put_hosts(rows, &metadata)?;
+            if replaces.is_none() {
+                self.once.keep(rows, &metadata.id)?;
+            }
             self.put_in(rows, &metadata, parcel)
         })
         .map_err(|failure| taken(failure, &metadata.name))?;
@@ -162,6 +171,7 @@ impl OrgVault<'_> {
         expires: Option<DateTime<Utc>>,
     ) -> Result<Metadata, VaultError> {
         let old = &credential.metadata;
+        provider::refuse_orders(old.kind, &old.fields, &credential.secrets)?;
         let secret_names = credential.secrets.keys().cloned().collect();
         let renewed = Metadata { version: old.version + 1, expires: expires.map(kept), secret_names, ..old.clone() };
         let parcel = self.sealed(&renewed, &credential.secrets)?;
@@ -280,6 +290,7 @@ impl OrgVault<'_> {
                 }
             }
             self.leave_workspaces(rows, &metadata.id)?;
+            self.leave_registries(rows, &metadata.id)?;
             self.take_out(rows, &metadata.id)?;
             let whose = values![self.scope.id(), &metadata.id];
             Ok(rows.execute("DELETE FROM credentials WHERE org = $1 AND id = $2", whose)? > 0)

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::{OrgVault, Stored, stored};
+use crate::provider::PROVIDERS;
 use crate::server::db::values;
 use crate::vault::VaultError;
 
@@ -28,7 +29,7 @@ impl OrgVault<'_> {
         let page = concat!(
             "SELECT ",
             columns!(),
-            " FROM credentials WHERE org = $1 AND (project > $2 OR (project = $2 AND name > $3)) \
+            " FROM credentials WHERE org = $1 AND (project, name) > ($2, $3) \
              AND ($4 = '' OR kind = $4) AND LOWER(name) LIKE $5 ESCAPE '!' \
              AND ($7 = 'any' OR project = $8) ORDER BY project, name LIMIT $6"
         );
@@ -39,16 +40,23 @@ impl OrgVault<'_> {
         found.into_iter().map(stored).collect()
     }
 
-    /// Those whose time ends before an instant, the earliest first.
+    /// Those whose time ends before an instant, the earliest first. What is renewed by itself ends only where that did
+    /// not work.
     pub(crate) fn ending(&self, before: DateTime<Utc>, limit: i64) -> Result<Vec<Stored>, VaultError> {
-        let soon = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM credentials WHERE org = $1 AND expires <= $2 ORDER BY expires, id LIMIT $3"
+        let kinds = PROVIDERS.iter().flat_map(|provider| provider.kinds());
+        let renewed: Vec<&str> = kinds.filter(|kind| kind.renews_itself).map(|kind| kind.id).collect();
+        let soon = format!(
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM credentials WHERE org = $1 AND expires <= $2 AND (kind NOT IN ('{}') OR checked = 'expired') \
+                 ORDER BY expires, id LIMIT $3"
+            ),
+            renewed.join("', '")
         );
         let found = self
             .db
-            .read(&self.scope, |rows| rows.query(soon, values![self.scope.id(), before.timestamp_millis(), limit]))?;
+            .read(&self.scope, |rows| rows.query(&soon, values![self.scope.id(), before.timestamp_millis(), limit]))?;
         found.into_iter().map(stored).collect()
     }
 }

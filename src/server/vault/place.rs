@@ -70,6 +70,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nothing_rests_twice_as_the_same_bytes() {
+        const NONCE: usize = 12;
+        let key = seal::Key::random().unwrap();
+        let secret = filled(&Secret::new("the same".into()));
+        let seal = || key.seal(&secret, &["the", "same", "place"]).unwrap();
+        let (mut nonces, mut bodies) = (std::collections::HashSet::new(), std::collections::HashSet::new());
+        let length = seal().len();
+        for _ in 0..100_000 {
+            let sealed = seal();
+            assert_eq!(sealed.len(), length);
+            let (nonce, body) = sealed.split_at(NONCE);
+            assert!(nonces.insert(nonce.to_vec()) && bodies.insert(body.to_vec()));
+        }
+    }
+
+    #[test]
     fn short_secrets_rest_at_one_length() {
         for length in [0, 1, 8, 55, 56, 57, 120, 5000] {
             let secret = Secret::new("s".repeat(length));

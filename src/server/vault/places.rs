@@ -1,4 +1,4 @@
-//! Where credentials are: the project that each is of, and the workspaces that use it.
+//! Where credentials are: the project that each is of, and the workspaces and registries that use it.
 
 use std::collections::BTreeMap;
 
@@ -26,10 +26,12 @@ impl OrgVault<'_> {
         Ok(())
     }
 
-    /// Who uses a credential, in words: others that are used through it, and workspaces.
+    /// Who uses a credential, in words: others that are used through it, workspaces and
+    /// registries.
     pub(super) fn users_in(&self, rows: &mut dyn Rows, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
         let mut users: Vec<String> = self.followers(rows, metadata)?.iter().map(in_words).collect();
         users.extend(self.workspaces_of(rows, &metadata.id)?.into_iter().map(|(name, _)| name));
+        users.extend(self.registries_of(rows, &metadata.id)?.into_iter().map(|(name, _)| name));
         Ok(users)
     }
 
@@ -48,12 +50,30 @@ impl OrgVault<'_> {
         Ok(found)
     }
 
-    /// Refuses to move a credential out of the project of a workspace that uses it.
+    /// The registries that are asked with a credential, in the same way.
+    fn registries_of(&self, rows: &mut dyn Rows, id: &str) -> Result<Vec<(String, String)>, VaultError> {
+        let with = "SELECT registries.name, COALESCE(projects.name, '') FROM registries \
+                    LEFT JOIN projects ON projects.org = registries.org AND projects.id = registries.project \
+                    WHERE registries.org = $1 AND registries.credential = $2 ORDER BY registries.name, registries.id";
+        let mut found = Vec::new();
+        for mut row in rows.query(with, values![self.scope.id(), id])? {
+            found.push((format!("registry {}", row.text(0)?), row.text(1)?));
+        }
+        Ok(found)
+    }
+
+    /// A credential that is about to be taken into use: nobody deletes or moves it until the transaction ends.
+    pub(crate) fn taken_into_use(&self, rows: &mut dyn Rows, id: &str) -> Result<Option<Metadata>, VaultError> {
+        self.hold(rows, id)?;
+        Ok(self.row(rows, id)?.map(|stored| stored.metadata))
+    }
+
+    /// Refuses to move a credential out of the project of a workspace or a registry that uses it.
     pub(super) fn refuse_stranding(&self, rows: &mut dyn Rows, moved: &Metadata) -> Result<(), VaultError> {
         self.hold(rows, &moved.id)?;
         let Some(project) = moved.scope.project() else { return Ok(()) };
-        let workspaces = self.workspaces_of(rows, &moved.id)?;
-        let users: Vec<String> = workspaces.into_iter().filter(|(_, of)| of != project).map(|(name, _)| name).collect();
+        let places = self.workspaces_of(rows, &moved.id)?.into_iter().chain(self.registries_of(rows, &moved.id)?);
+        let users: Vec<String> = places.filter(|(_, of)| of != project).map(|(name, _)| name).collect();
         if users.is_empty() { Ok(()) } else { Err(VaultError::InUse { name: moved.name.clone(), users }) }
     }
 
@@ -66,6 +86,15 @@ impl OrgVault<'_> {
             whose,
         )?;
         rows.execute("DELETE FROM workspace_credentials WHERE org = $1 AND credential = $2", whose)?;
+        Ok(())
+    }
+
+    /// Takes a credential away from every registry: those are asked without one from then on.
+    pub(super) fn leave_registries(&self, rows: &mut dyn Rows, id: &str) -> Result<(), VaultError> {
+        rows.execute(
+            "UPDATE registries SET credential = NULL, revision = revision + 1 WHERE org = $1 AND credential = $2",
+            values![self.scope.id(), id],
+        )?;
         Ok(())
     }
 

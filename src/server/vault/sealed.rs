@@ -13,7 +13,7 @@ use crate::secret::Secret;
 use crate::server::db::{Rows, values};
 use crate::server::engine::{self, Engine, Fetched};
 use crate::server::keeper::{Held, Kv};
-use crate::server::keys::FORM;
+use crate::server::keys::{FORM, KeyError};
 use crate::server::random;
 use crate::vault::VaultError;
 use crate::vault::seal::{DoesNotOpen, Key};
@@ -97,7 +97,7 @@ impl OrgVault<'_> {
     }
 
     /// What rests of a credential in the keeper. Never within a transaction.
-    pub(super) fn fetched(&self, id: &str) -> Result<Option<Fetched>, VaultError> {
+    pub(crate) fn fetched(&self, id: &str) -> Result<Option<Fetched>, VaultError> {
         self.engine.fetch(self.db, &self.scope, id)
     }
 
@@ -127,13 +127,21 @@ impl OrgVault<'_> {
         }
         let whose = values![self.scope.id(), &metadata.id];
         let key = "SELECT version, key_version, wrapped FROM data_keys WHERE org = $1 AND credential = $2";
-        let mut found = rows.first(key, whose)?.ok_or_else(|| closed(DoesNotOpen))?;
-        let (version, key_version, wrapped) = (found.int(0)?, found.int(1)?, found.bytes(2)?);
-        if version != metadata.version {
-            return Err(closed(DoesNotOpen));
-        }
+        let look = |rows: &mut dyn Rows| -> Result<_, VaultError> {
+            let mut found = rows.first(key, whose)?.ok_or_else(|| closed(DoesNotOpen))?;
+            let (version, key_version, wrapped) = (found.int(0)?, found.int(1)?, found.bytes(2)?);
+            if version != metadata.version {
+                return Err(closed(DoesNotOpen));
+            }
+            Ok((key_version, wrapped, self.keys.of(rows, &self.scope, key_version)))
+        };
+        let (key_version, wrapped, key) = match look(rows)? {
+            // It was wrapped under another key between the two looks, and the old one is gone.
+            (.., Err(KeyError::None)) => look(rows)?,
+            found => found,
+        };
+        let key = key?;
         let place = Place::of(&self.scope, metadata);
-        let key = self.keys.of(rows, &self.scope, key_version)?;
         let data_key = key.unwrap(&wrapped, &place.of_key(&key_version.to_string())).map_err(closed)?;
         let mut held = Held::new();
         match (engine::address(rows, &self.scope, &metadata.id)?, fetched) {
@@ -208,11 +216,11 @@ impl OrgVault<'_> {
     }
 
     /// Seals the secrets of credentials anew, each under a new data key, and puts them where new ones go. All of them
-    /// count at once, with what `note` does.
+    /// count at once, with what `note` does first, and nothing is done where it says `false`.
     pub(crate) fn seal_anew(
         &self,
         ids: &[String],
-        note: impl FnOnce(&mut dyn Rows) -> Result<(), VaultError>,
+        note: impl FnOnce(&mut dyn Rows) -> Result<bool, VaultError>,
     ) -> Result<Anew, VaultError> {
         let mut anew = Anew::default();
         let mut parcels = Vec::new();
@@ -226,6 +234,9 @@ impl OrgVault<'_> {
             }
         }
         self.db.write(&self.scope, |rows| -> Result<(), VaultError> {
+            if !note(rows)? {
+                return Ok(());
+            }
             for (id, parcel) in parcels {
                 self.hold(rows, id)?;
                 let Some(stored) = self.row(rows, id)? else { continue };
@@ -234,7 +245,7 @@ impl OrgVault<'_> {
                     Err(failure) => return Err(failure),
                 }
             }
-            note(rows)
+            Ok(())
         })?;
         self.clear_all(ids);
         Ok(anew)

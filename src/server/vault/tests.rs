@@ -12,10 +12,17 @@ pub(super) fn now() -> DateTime<Utc> {
 /// The vault with all that it stands on, for the contract.
 pub(super) struct Whole(pub(super) Scratch);
 
+/// What waits to be told.
+fn together() -> &'static Together {
+    static TOGETHER: std::sync::LazyLock<Together> = std::sync::LazyLock::new(Together::default);
+    &TOGETHER
+}
+
 impl Whole {
     pub(super) fn of(scratch: &Scratch) -> OrgVault<'_> {
         let (scope, actor) = (scratch.org.clone(), Actor::default());
-        OrgVault { db: &scratch.db, keys: &scratch.keys, engine: &scratch.engine, scope, actor, now }
+        let (db, keys, engine, once) = (&scratch.db, &scratch.keys, &scratch.engine, Once::default());
+        OrgVault { db, keys, engine, together: together(), scope, actor, once, now }
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use axum::http::StatusCode;
 use chrono::{DateTime, Utc};
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::server::db::{DbError, OrgScope, Row, Rows, values};
 use crate::server::problem::{Answer, Problem};
@@ -17,6 +18,19 @@ macro_rules! columns {
         "SELECT workspaces.id, COALESCE(projects.name, ''), workspaces.name, workspaces.created, workspaces.revision \
          FROM workspaces LEFT JOIN projects ON projects.org = workspaces.org AND projects.id = workspaces.project "
     };
+}
+
+/// A workspace as it is shown.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Workspace")]
+pub(super) struct Shown {
+    id: String,
+    name: String,
+    /// The name of its project; `null` for the organization's own.
+    project: Option<String>,
+    /// The credentials that the work is done with, in their order.
+    credential_config_ids: Vec<String>,
+    created: Option<DateTime<Utc>>,
 }
 
 /// A workspace.
@@ -49,14 +63,15 @@ impl Workspace {
         DateTime::from_timestamp_millis(self.created)
     }
 
-    pub(super) fn json(&self) -> Value {
-        json!({
-            "id": self.id,
-            "name": self.name,
-            "project": Some(&self.project).filter(|project| !project.is_empty()),
-            "credential_config_ids": self.credentials,
-            "created": self.created(),
-        })
+    pub(super) fn shown(self) -> Shown {
+        let created = self.created();
+        Shown {
+            id: self.id,
+            name: self.name,
+            project: Some(self.project).filter(|project| !project.is_empty()),
+            credential_config_ids: self.credentials,
+            created,
+        }
     }
 }
 

@@ -92,7 +92,7 @@ const WITH_ALL: [&str; 46] = [
 ];
 
 /// Commands that have a test of their own: what they print is a secret, or they ask a person, or go on for long.
-const ELSEWHERE: [&str; 12] = [
+const ELSEWHERE: [&str; 13] = [
     "vault recovery-key",
     "credentials store",
     "auth login",
@@ -105,6 +105,7 @@ const ELSEWHERE: [&str; 12] = [
     "members",
     "projects",
     "workspaces",
+    "registries",
 ];
 
 const FORMATS: [&[&str]; 2] = [&["-vvv"], &["--output", "json", "-v"]];

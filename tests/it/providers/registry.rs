@@ -29,7 +29,7 @@ impl DockerRegistry {
     }
 
     /// With a token server; `open` lets in whoever comes without a password.
-    fn with_tokens(open: &str) -> Self {
+    pub fn with_tokens(open: &str) -> Self {
         Self::start(Some(open))
     }
 

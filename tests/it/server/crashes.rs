@@ -2,82 +2,50 @@
 
 use std::io::Write;
 use std::net::TcpStream;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 
+use super::load::{audit_is_whole, is_whole, key, writing};
+use super::postgres::Postgres;
 use super::served::{Served, token};
 use crate::wire;
 
 /// So many times the server dies, unless `LANYARD_CRASH_ROUNDS` says otherwise.
-const ROUNDS: usize = 8;
+fn rounds(usual: usize) -> usize {
+    std::env::var("LANYARD_CRASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(usual)
+}
 
-fn rounds() -> usize {
-    std::env::var("LANYARD_CRASH_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(ROUNDS)
+fn die_again_and_again(mut served: Served, rounds: usize) {
+    let bearer = key(&served);
+    let mut acknowledged = Vec::new();
+    for round in 0..rounds {
+        let url = served.url.clone();
+        let written = writing(&[&url], &bearer, &format!("r{round}"), || {
+            std::thread::sleep(Duration::from_millis(17 * (round % 13) as u64));
+            served.end("KILL");
+        });
+        acknowledged.extend(written.names);
+        // Nothing is there of which the audit does not tell.
+        if round % 10 == 9 {
+            audit_is_whole(&served);
+        }
+        served.again();
+    }
+    assert!(acknowledged.len() >= rounds, "only {} writes", acknowledged.len());
+    is_whole(&served.url, &bearer, &acknowledged);
+    audit_is_whole(&served);
 }
 
 #[test]
 fn what_was_acknowledged_survives_a_kill() {
-    let mut served = Served::new(&[]);
-    let stage = served.client();
-    let acknowledged = Mutex::new(Vec::new());
-    let rounds = rounds();
-    for round in 0..rounds {
-        // A fresh one each time, so that it does not end on the way.
-        stage.run(&["auth", "refresh"]).ends(0);
-        let bearer = format!("Authorization: Bearer {}", token(&stage));
-        let ends = AtomicBool::new(false);
-        let url = served.url.clone();
-        std::thread::scope(|scope| {
-            for writer in 0..3 {
-                let (bearer, url, ends, acknowledged) = (&bearer, &url, &ends, &acknowledged);
-                scope.spawn(move || {
-                    for number in 0.. {
-                        if ends.load(Ordering::SeqCst) {
-                            return;
-                        }
-                        let name = format!("r{round}w{writer}n{number}");
-                        let body = json!({ "name": name, "kind": "generic_env", "data": { "A": name } }).to_string();
-                        let headers = [bearer.as_str(), "Content-Type: application/json"];
-                        let answer = wire::send("POST", &format!("{url}/credential-configs"), &headers, &body);
-                        match answer.map(|answer| answer.status()) {
-                            Some(201) => acknowledged.lock().unwrap().push(name),
-                            Some(status) => assert!(status >= 500, "{status}"),
-                            None => {}
-                        }
-                    }
-                });
-            }
-            std::thread::sleep(Duration::from_millis(150 + 70 * (round % 8) as u64));
-            served.end("KILL");
-            ends.store(true, Ordering::SeqCst);
-        });
-        // The audit is whole: nothing is there of which it does not tell.
-        served.stage.run(&served.words(&["--check", "--listen", "127.0.0.1:0"])).ends(0);
-        served.again();
-    }
-    let acknowledged = acknowledged.into_inner().unwrap();
-    assert!(acknowledged.len() >= rounds, "only {} writes", acknowledged.len());
-    stage.run(&["auth", "refresh"]).ends(0);
-    let bearer = token(&stage);
-    let (mut found, mut cursor) = (Vec::new(), String::new());
-    loop {
-        let page = served.api("GET", &format!("/credential-configs?limit=200{cursor}"), &bearer, "").json();
-        found.extend(page["items"].as_array().unwrap().iter().cloned());
-        let Some(next) = page["next"].as_str() else { break };
-        cursor = format!("&cursor={next}");
-    }
-    for name in &acknowledged {
-        assert!(found.iter().any(|one| one["name"] == name.as_str()), "{name} was lost");
-    }
-    // Those that were acknowledged and those that were not: each opens.
-    for one in &found {
-        let id = one["id"].as_str().unwrap();
-        let opened = served.api("GET", &format!("/credential-configs/{id}/secrets"), &bearer, "");
-        assert_eq!((opened.status(), &opened.json()["data"]["A"]), (200, &one["name"]), "{one}");
-    }
+    die_again_and_again(Served::new(&[]), rounds(100));
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_kill_on_postgresql_as_well() {
+    let postgres = Postgres::start();
+    die_again_and_again(Served::new(&["--database", &postgres.url()]), rounds(60));
 }
 
 /// Whoever is being answered when the server is asked to end gets their answer, and nobody else is let in.

@@ -68,7 +68,7 @@ fn the_command_line_checks_the_id_token_and_a_new_key_takes_over() {
 }
 
 /// The code that an app shows now, or some steps of half a minute later.
-fn app(key: &str, later: u64) -> String {
+pub fn app(key: &str, later: u64) -> String {
     let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let (mut bits, mut count, mut secret) = (0_u32, 0, Vec::new());
     for letter in key.chars().filter(|letter| !letter.is_whitespace()) {
@@ -99,7 +99,7 @@ fn step(browser: &Browser, step: &str, code: &str) -> Message {
 }
 
 /// Sets one up; its key and the recovery codes.
-fn set_up(browser: &Browser) -> (String, Vec<String>) {
+pub fn set_up(browser: &Browser) -> (String, Vec<String>) {
     let begun = step(browser, "begin", "").text();
     assert!(begun.contains("<svg ") && !begun.contains("style="), "{begun}");
     let key = between(&begun, "<code>", "</code>").to_owned();

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::served::{LOGIN, PASSPHRASE, Served, token};
 use crate::stage::Stage;
 
-fn browse(steps: &Value) -> Value {
+/// Has Chromium go through steps; what it saw.
+pub fn browse(steps: &Value) -> Value {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), steps.to_string()).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/browser/chromium-server.mjs");

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::stage::{Running, Stage};
+use crate::stage::{Outcome, Running, Stage};
 use crate::wire::{self, Message};
 
 /// The owner of every server here.
@@ -28,6 +28,14 @@ impl Served {
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         let mut served = Self { stage, url: String::new(), flags, running: None };
         served.start("127.0.0.1:0");
+        served
+    }
+
+    /// A fresh one at this port.
+    pub fn listening(stage: Stage, flags: &[&str], port: u16) -> Self {
+        let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut served = Self { stage, url: String::new(), flags, running: None };
+        served.start(&format!("127.0.0.1:{port}"));
         served
     }
 
@@ -65,9 +73,24 @@ impl Served {
 
     /// Has it end, and tells how it did.
     pub fn end(&mut self, signal: &str) -> Option<i32> {
+        self.ended(signal).code
+    }
+
+    /// The same, with all that it wrote.
+    pub fn ended(&mut self, signal: &str) -> Outcome {
         let running = self.running.take().expect("it runs");
         running.signal(signal);
-        running.finish().code
+        running.finish()
+    }
+
+    /// Waits for a line of its log.
+    pub fn wait_for<T>(&mut self, what: &str, find: impl Fn(&str) -> Option<T>) -> T {
+        self.running.as_mut().expect("it runs").wait_for(what, find)
+    }
+
+    /// Sends it a signal that does not end it.
+    pub fn signal(&self, name: &str) {
+        self.running.as_ref().expect("it runs").signal(name);
     }
 
     /// Starts it again where it was.
@@ -214,6 +237,11 @@ impl Browser {
 
     pub fn cookie(&self) -> Option<&str> {
         self.cookie.as_deref()
+    }
+
+    /// Has it hold this session.
+    pub fn keep(&mut self, cookie: &str) {
+        self.cookie = Some(cookie.to_owned());
     }
 
     fn headers(&self) -> Vec<String> {

@@ -177,7 +177,7 @@ def asks_code(form):
 def is_callback(url):
     parts = urllib.parse.urlsplit(url)
     query = urllib.parse.parse_qs(parts.query)
-    return parts.path.startswith("/callback") and ("code" in query or "error" in query)
+    return parts.path.startswith(("/callback", "/connect/callback", "/sign-in/back")) and ("code" in query or "error" in query)
 
 
 def main():

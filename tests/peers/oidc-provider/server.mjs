@@ -3,7 +3,8 @@
 //   node server.mjs
 //
 // Settings come from the environment: PORT (0: any free one), ACCESS_TTL, REFRESH_TTL, DEVICE_TTL (seconds), ROTATE=0
-// (refresh tokens are kept), TOKEN_DELAY_MS (the token endpoint answers late), CALLBACK_PORT (of cli-fixed-port).
+// (refresh tokens are kept), TOKEN_DELAY_MS (the token endpoint answers late), ANSWER_DELAY_MS (what it did when it renewed
+// is told late), CALLBACK_PORT (of cli-fixed-port), WEB_REDIRECT (of web).
 // Prints `ready ISSUER` once it listens. Any name signs in with any password. `GET /__counts` answers how many requests each path has had.
 import { createServer } from 'node:http';
 import Provider from 'oidc-provider';
@@ -33,8 +34,17 @@ const provider = new Provider(issuer, {
       client_secret: 'confidential-secret', token_endpoint_auth_method: 'client_secret_basic',
     },
     {
+      client_id: 'server-confidential', ...native, redirect_uris: ['http://127.0.0.1/connect/callback'],
+      client_secret: 'LNYCANARYclientsecret0123456789', token_endpoint_auth_method: 'client_secret_basic',
+    },
+    {
       client_id: 'cli-fixed-port', ...native, application_type: 'web',
       redirect_uris: [`http://127.0.0.1:${setting('CALLBACK_PORT', 8765)}/callback`],
+    },
+    {
+      client_id: 'web', client_secret: 'LNYCANARYweb client secret', token_endpoint_auth_method: 'client_secret_basic',
+      response_types: ['code'], grant_types: ['authorization_code'],
+      redirect_uris: [process.env.WEB_REDIRECT ?? 'http://127.0.0.1/none'],
     },
   ],
   scopes: ['openid', 'offline_access', 'profile', 'email', 'api:read', 'api:write'],
@@ -77,6 +87,7 @@ provider.use(async (context, next) => {
   counts[context.path] = (counts[context.path] ?? 0) + 1;
   if (context.path === '/token') await sleep(setting('TOKEN_DELAY_MS', 0));
   await next();
+  if (context.oidc?.params?.grant_type === 'refresh_token') await sleep(setting('ANSWER_DELAY_MS', 0));
 });
 provider.on('server_error', (_context, error) => console.error('server_error', error));
 provider.on('grant.error', (_context, error) => console.error('grant.error', error.message, error.error_detail ?? ''));

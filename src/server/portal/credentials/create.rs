@@ -65,6 +65,13 @@ fn choose(inside: &Inside, project: &str) -> Page {
             );
         }
     }
+    let _ = writeln!(
+        items,
+        "<li><a href=\"{}\">{}<span>Sign-in to a service<small>Connected in the browser, and renewed here</small></span>\
+         </a></li>",
+        Text(&inside.path("credentials/connect")),
+        mark("oauth", "oauth"),
+    );
     let body = format!("<p>What is it?</p>\n<ul class=\"kinds\">\n{items}</ul>");
     inside.page(Place::Credentials, "Add a credential", body)
 }

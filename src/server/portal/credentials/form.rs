@@ -164,6 +164,7 @@ pub(super) fn typed(kind: &Kind, sent: &Sent, before: &BTreeSet<String>) -> Answ
         }
     }
     if kind.open.is_none() {
+        refuse_orders(kind, &raw)?;
         return Ok(raw);
     }
     for name in before {
@@ -183,6 +184,12 @@ pub(super) fn typed(kind: &Kind, sent: &Sent, before: &BTreeSet<String>) -> Answ
         }
     }
     Ok(raw)
+}
+
+/// Refuses a document that gives orders, before its provider reads it and takes what it can use.
+fn refuse_orders(kind: &Kind, raw: &Raw) -> Answer<()> {
+    let all = raw.names().filter_map(|name| Some((name.to_owned(), raw.get(name)?.duplicate()))).collect();
+    Ok(provider::refuse_orders(kind, &BTreeMap::new(), &all)?)
 }
 
 /// The names whose values are to be taken out.

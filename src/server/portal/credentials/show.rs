@@ -9,10 +9,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::{One, stored, vault};
-use crate::credential::{Class, Metadata, Status, mask_identifier};
-use crate::provider::{self, Outcome, Verdict};
+use crate::credential::{Class, Credential, Metadata, Status, mask_identifier};
+use crate::provider::{Outcome, Verdict};
 use crate::server::audit::Event;
 use crate::server::bridge::blocking;
+use crate::server::connections::{By, Connection};
 use crate::server::credential_configs::{self, is_telling};
 use crate::server::permission::Permission;
 use crate::server::portal::inside::{Inside, sentence};
@@ -21,6 +22,7 @@ use crate::server::portal::shell::{Place, mark, status, time};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 use crate::server::vault::Stored;
+use crate::server::vault::sign_in::is_sign_in;
 use crate::vault::Vault;
 
 /// What was just done, in one of a few words.
@@ -42,6 +44,9 @@ pub(super) async fn show(
         Some("stored") => Some("It is stored."),
         Some("changed") => Some("It is changed."),
         Some("replaced") => Some("Its values are replaced."),
+        Some("connected") => Some("It is connected."),
+        Some("disconnected") => Some("It is disconnected: the sign-in was ended at its service."),
+        Some("ended-here") => Some("It is disconnected here. End the sign-in on the service's own page as well."),
         _ => None,
     };
     blocking(&server, move |server| {
@@ -58,6 +63,12 @@ pub(super) async fn verify(
     inside: Inside,
     Path(One { id }): Path<One>,
 ) -> Answer<Response> {
+    let by = By::of(&inside.caller, "credential.verify");
+    if let Some(verdict) = credential_configs::renewed(&server, &by, &id).await? {
+        let notice = Some(told(&verdict));
+        return blocking(&server, move |server| page(server, &inside, &id, notice).map(IntoResponse::into_response))
+            .await;
+    }
     let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     blocking(&server, move |server| {
         let notice = match credential_configs::verified(server, &inside.caller, &id) {
@@ -102,6 +113,11 @@ fn page(server: &Server, inside: &Inside, id: &str, notice: Option<Notice>) -> A
         ("Used by", listed(users.iter().map(String::as_str), "nothing else")),
         ("Tags", listed(metadata.tags.iter().map(String::as_str), "none")),
     ];
+    if is_sign_in(metadata.kind) {
+        facts.insert(2, ("Sign-in", Text(Connection::of(&metadata).words()).to_string()));
+        facts
+            .insert(3, ("Account", metadata.field("account").map_or_else(nobody, |account| Text(account).to_string())));
+    }
     if !scopes.is_empty() {
         facts.push(("Scopes", listed(scopes.iter().map(String::as_str), "none")));
     } else if let Some(scopes) = metadata.field("scopes") {
@@ -129,7 +145,20 @@ fn said(good: bool, text: &str) -> String {
     format!("<p class=\"notice {class}\" role=\"{role}\">{}</p>\n", Text(text))
 }
 
+fn nobody() -> String {
+    "<span class=\"none\">nobody yet</span>".into()
+}
+
 fn warning(metadata: &Metadata) -> String {
+    if is_sign_in(metadata.kind) {
+        let why = match Connection::of(metadata) {
+            Connection::Refused => "Its service does not renew it any more. Reconnect it.",
+            Connection::Expired => "Its time is over. Reconnect it.",
+            Connection::Never | Connection::Disconnected => "Nobody has signed in for it: there is no token to use.",
+            Connection::Connected => return String::new(),
+        };
+        return format!("<p class=\"notice bad\">{why}</p>\n");
+    }
     match metadata.status(now()) {
         Status::Expired => "<p class=\"notice bad\">It has expired. Replace its values.</p>\n".into(),
         Status::ExpiresSoon => "<p class=\"notice soon\">It expires soon. Replace its values before.</p>\n".into(),
@@ -143,8 +172,11 @@ fn warning(metadata: &Metadata) -> String {
 fn actions(inside: &Inside, metadata: &Metadata) -> String {
     let at = |rest: &str| inside.path(&format!("credentials/{}/{rest}", metadata.id));
     let mut all = String::new();
+    let is_sign_in = is_sign_in(metadata.kind);
+    let is_connected = metadata.secret_names.contains(Credential::SESSION);
+    let can_be_asked = if is_sign_in { is_connected } else { !metadata.secret_names.is_empty() };
     let may = |permission| inside.caller.may(permission, metadata.scope.project());
-    if may(Permission::CredentialsVerify) && !metadata.secret_names.is_empty() {
+    if may(Permission::CredentialsVerify) && can_be_asked {
         let verify = Text(&at("verify")).to_string();
         let _ = writeln!(
             all,
@@ -153,10 +185,20 @@ fn actions(inside: &Inside, metadata: &Metadata) -> String {
         );
     }
     if may(Permission::CredentialsWrite) {
-        let signs_in = provider::of(metadata).is_some_and(provider::Provider::signs_in);
         let mut links = vec![("edit", "Edit")];
-        if !signs_in {
+        if is_sign_in {
+            let is_new = Connection::of(metadata) == Connection::Never;
+            links.insert(0, ("connect", if is_new { "Connect" } else { "Reconnect" }));
+        } else {
             links.push(("values", "Replace values"));
+        }
+        if is_connected {
+            let _ = writeln!(
+                all,
+                "<form method=\"post\" action=\"{}\">{}<button class=\"quiet\">Disconnect</button></form>",
+                Text(&at("disconnect")),
+                inside.word()
+            );
         }
         links.push(("delete", "Delete"));
         for (rest, title) in links {

@@ -104,6 +104,8 @@ fn filled(path: &str, org: &OrgScope, played: &Played) -> String {
         Some("invitations") => &played.invitation,
         Some("workspaces") => &played.workspace,
         Some("trust-rules") => &played.rule,
+        Some("registries") => &played.registry,
+        Some("upstreams") => &played.upstream,
         _ => &played.id,
     };
     path.replace("{org}", org.id()).replace("{id}", id)

@@ -189,7 +189,7 @@ fn secrets_move_from_one_place_to_the_other_and_back() {
         let mine = Whole::of(&scratch);
         assert_eq!(plain(&mine, &stored), map(&[("A", "1")]), "it opens before it is moved");
         assert_eq!(scratch.engine.elsewhere(&scratch.db).unwrap(), 1);
-        assert_eq!(mine.seal_anew(std::slice::from_ref(&stored.id), |_| Ok(())).unwrap().done, 1);
+        assert_eq!(mine.seal_anew(std::slice::from_ref(&stored.id), |_| Ok(true)).unwrap().done, 1);
         assert_eq!(scratch.engine.elsewhere(&scratch.db).unwrap(), 0);
         assert_eq!(plain(&mine, &stored), map(&[("A", "1")]));
         let (here, there) = (count(&scratch, "secrets"), inside.lock().unwrap().kept.len());

@@ -15,7 +15,7 @@ use super::TargetError;
 /// The client that a lanyard server knows without being told, and what it asks for.
 const CLIENT: &str = "lanyard";
 /// Who runs the organization asks for more: `--scopes all`.
-const SCOPES: [&str; 8] = [
+const SCOPES: [&str; 9] = [
     "openid",
     "credentials.read",
     "credentials.write",
@@ -23,6 +23,7 @@ const SCOPES: [&str; 8] = [
     "secrets.read",
     "members.read",
     "workspaces.write",
+    "registries.write",
     "audit.read",
 ];
 

@@ -1,0 +1,53 @@
+//! Deleting a registry: asked about first.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+
+use super::One;
+use crate::server::bridge::blocking;
+use crate::server::portal::inside::{Inside, Sent};
+use crate::server::portal::page::{Text, sent_on};
+use crate::server::portal::shell::{Place, hidden};
+use crate::server::problem::Answer;
+use crate::server::registries::{one, remove};
+use crate::server::state::Server;
+
+pub(super) async fn ask(
+    State(server): State<Arc<Server>>,
+    inside: Inside,
+    Path(One { id }): Path<One>,
+) -> Answer<Response> {
+    blocking(&server, move |server| {
+        let registry = one(server, &inside.caller, &id)?;
+        let address = inside.path(&format!("registries/{}", registry.id));
+        let body = format!(
+            "<p>Delete <strong>{}</strong>, with what is known of its charts? Its credential stays.</p>\n\
+             <form method=\"post\" action=\"{}/delete\">\n{}{}\n<p class=\"actions\"><button class=\"bad\">Delete</button>\
+             <a class=\"button quiet\" href=\"{}\">Cancel</a></p>\n</form>",
+            Text(&registry.name),
+            Text(&address),
+            inside.word(),
+            hidden("revision", &registry.revision.to_string()),
+            Text(&address),
+        );
+        Ok(inside.page(Place::Registries, "Delete this registry?", body).into_response())
+    })
+    .await
+}
+
+pub(super) async fn submit(
+    State(server): State<Arc<Server>>,
+    inside: Inside,
+    Path(One { id }): Path<One>,
+    sent: Sent,
+) -> Answer<Response> {
+    blocking(&server, move |server| {
+        // What is no revision is none that there ever was.
+        let revision = sent.text("revision").parse().unwrap_or(-1);
+        remove(server, &inside.caller, &id, Some(revision))?;
+        Ok(sent_on(&inside.path("registries?done=deleted"), None))
+    })
+    .await
+}

@@ -1,0 +1,72 @@
+//! Guessing and racing: many at once, many spellings, many networks.
+
+use super::identity::{app, set_up};
+use super::served::{Browser, LOGIN, PASSPHRASE, Served, hidden};
+use crate::peers::free_port;
+use crate::stage::Stage;
+
+const WRONG: &str = "wrong wrong wrong";
+
+/// Signs in from an address that a believed proxy tells.
+fn from(served: &Served, address: &str, login: &str, passphrase: &str) -> u16 {
+    let headers = [format!("Origin: {}", served.url), format!("X-Forwarded-For: {address}")];
+    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+    let fields = [("login", login), ("passphrase", passphrase)];
+    Browser::new(&served.url).post_with("/sign-in", &fields, &headers).status()
+}
+
+#[test]
+fn fifty_guesses_are_one_account_and_keep_nobody_out_elsewhere() {
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    let flags = ["--behind-proxy", "127.0.0.1", "--public-url", url.as_str()];
+    let served = Served::listening(Stage::new(), &flags, port);
+    assert_eq!(served.set_up(PASSPHRASE).status(), 303);
+    let spellings = [LOGIN, "Alice@Example.com", "ALICE@EXAMPLE.COM ", " alice@example.com"];
+    let statuses: Vec<u16> =
+        (0..50).map(|number| from(&served, "198.51.100.7", spellings[number % 4], WRONG)).collect();
+    assert!(statuses[..5].iter().all(|status| *status == 403), "{statuses:?}");
+    assert!(statuses.iter().filter(|status| **status == 429).count() > 35, "{statuses:?}");
+    let counted = served.sql("SELECT subject FROM attempts WHERE subject LIKE 'sign-in:%' ORDER BY subject");
+    let expected = format!("sign-in:{LOGIN}\nsign-in:{LOGIN}@198.51.100.0/24\n");
+    assert_eq!(counted, expected, "one account, whatever it is called");
+    assert_eq!(from(&served, "198.51.100.200", LOGIN, PASSPHRASE), 429, "the same network");
+    assert_eq!(from(&served, "203.0.113.9", LOGIN, PASSPHRASE), 303, "its owner, from another network");
+    // Somebody with a login that is none is counted as one.
+    let nobody: Vec<u16> = ["\u{430}lice", "a b", "", "x'y", "\u{ff41}lice", "<b>"]
+        .map(|login| from(&served, "192.0.2.7", login, WRONG))
+        .to_vec();
+    assert!(nobody.contains(&429) || nobody.iter().all(|status| *status == 403), "{nobody:?}");
+    assert_eq!(served.sql("SELECT COUNT(*) FROM attempts WHERE subject LIKE 'sign-in:?@%'").trim(), "1");
+}
+
+#[test]
+fn a_code_is_good_once_however_many_send_it() {
+    let served = Served::new(&[]);
+    let (key, _) = set_up(&served.browser());
+    let halves: Vec<String> = (0..12)
+        .map(|_| {
+            let asked = Browser::new(&served.url).sign_in(LOGIN, PASSPHRASE);
+            hidden(&asked.text()).into_iter().find(|(name, _)| name == "half").unwrap().1
+        })
+        .collect();
+    let code = app(&key, 1);
+    let spellings = [
+        code.clone(),
+        format!("{} {}", &code[..3], &code[3..]),
+        format!(" {code} "),
+        format!("{}-{}", &code[..2], &code[2..]),
+    ];
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let tries: Vec<_> = halves
+            .iter()
+            .enumerate()
+            .map(|(number, half)| {
+                let (url, code) = (&served.url, &spellings[number % 4]);
+                scope.spawn(move || Browser::new(url).post("/sign-in/code", &[("half", half), ("code", code)]).status())
+            })
+            .collect();
+        tries.into_iter().map(|tried| tried.join().unwrap()).collect()
+    });
+    assert_eq!(statuses.iter().filter(|status| **status == 303).count(), 1, "{statuses:?}");
+}

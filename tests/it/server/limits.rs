@@ -1,0 +1,100 @@
+//! How often is answered, and that who asks too often takes nothing from the others.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::served::{Served, api, token};
+use crate::wire;
+
+#[test]
+fn who_asks_too_often_is_told_when_to_come_back() {
+    let served = Served::new(&["--rate-caller", "1"]);
+    let stage = served.client();
+    let bearer = token(&stage);
+    let first = served.api("GET", "/credential-configs", &bearer, "");
+    assert_eq!(first.status(), 200);
+    let policy = first.header("ratelimit-policy").expect("a policy");
+    assert_eq!(policy, "\"address\";q=4000;w=10, \"caller\";q=10;w=10, \"organization\";q=10000;w=10");
+    let refused =
+        (0..20).map(|_| served.api("GET", "/credential-configs", &bearer, "")).find(|one| one.status() != 200);
+    let refused = refused.expect("ten at once, and no more");
+    assert_eq!((refused.status(), refused.header("content-type")), (429, Some("application/problem+json")));
+    let wait: u64 = refused.header("retry-after").expect("when to come back").parse().unwrap();
+    assert!((1..=2).contains(&wait), "{wait}");
+    assert!(refused.header("ratelimit").unwrap().contains("\"caller\";r=0;t="), "{:?}", refused.headers);
+    let told = refused.json();
+    assert_eq!((&told["type"], &told["rate"]), (&"urn:lanyard:problem:too-often".into(), &"caller".into()));
+    // Who only knows the public part of a token takes nothing from whoever has it, and what is not counted is answered.
+    assert_eq!(served.api("GET", "/healthz", &bearer, "").status(), 200);
+    std::thread::sleep(Duration::from_secs(wait));
+    let forged = bearer.rsplitn(3, '_').nth(2).unwrap();
+    assert_eq!(served.api("GET", "/credential-configs", forged, "").status(), 401);
+    assert_eq!(served.api("GET", "/credential-configs", &bearer, "").status(), 200, "the time is enough");
+    // A renewed token is the same caller's.
+    while served.api("GET", "/credential-configs", &bearer, "").status() == 200 {}
+    stage.run(&["auth", "refresh"]).ends(0);
+    let renewed = token(&stage);
+    let statuses: Vec<u16> = (0..4).map(|_| served.api("GET", "/credential-configs", &renewed, "").status()).collect();
+    assert!(statuses.contains(&429), "{statuses:?}");
+}
+
+#[test]
+fn an_address_is_counted_whatever_it_says_of_itself() {
+    let served = Served::fresh(&["--rate-address", "20"]);
+    let ask = |number: usize, accept: &str| {
+        let forwarded = format!("X-Forwarded-For: 198.51.100.{number}");
+        let headers = [forwarded.as_str(), accept, "Content-Type: application/x-www-form-urlencoded"];
+        wire::send("POST", &format!("{}/token", served.url), &headers, "grant_type=none&client_id=lanyard").unwrap()
+    };
+    let answers: Vec<_> = (0..30).map(|number| ask(number, "Accept: application/json")).collect();
+    assert_eq!(answers[0].status(), 400);
+    let refused = answers.iter().find(|answer| answer.status() == 429).expect("five at once, and no more");
+    assert_eq!(refused.json()["error"], "slow_down", "a program reads the error as OAuth has it");
+    let page = ask(7, "Accept: text/html,*/*");
+    assert_eq!((page.status(), page.header("content-type")), (429, Some("text/html; charset=utf-8")));
+    assert!(page.header("retry-after").is_some());
+    // What is looked at has a rate of its own.
+    assert_eq!(wire::get(&format!("{}/sign-in", served.url)).unwrap().status(), 200);
+}
+
+#[test]
+fn a_flood_of_wrong_sign_ins_leaves_the_others_their_answers() {
+    const GUESSERS: usize = 240;
+    let served = Served::new(&[]);
+    let stage = served.client();
+    let bearer = token(&stage);
+    let ends = AtomicBool::new(false);
+    let url = &served.url;
+    let (times, statuses) = std::thread::scope(|scope| {
+        let guessers: Vec<_> = (0..GUESSERS)
+            .map(|number| {
+                scope.spawn(move || {
+                    let login = format!("nobody-{number}@example.com");
+                    let body = wire::form(&[("login", login.as_str()), ("passphrase", "wrong wrong wrong")]);
+                    let origin = format!("Origin: {url}");
+                    let headers = ["Content-Type: application/x-www-form-urlencoded", origin.as_str()];
+                    wire::send("POST", &format!("{url}/sign-in"), &headers, &body).map_or(0, |answer| answer.status())
+                })
+            })
+            .collect();
+        let healthy = scope.spawn(|| {
+            let mut times = Vec::new();
+            while !ends.load(Ordering::SeqCst) {
+                let begun = Instant::now();
+                let alive = wire::get(&format!("{url}/healthz")).map(|answer| answer.status());
+                let reads = api(url, "GET", "/credential-configs", &bearer, "").status();
+                assert_eq!((alive, reads), (Some(200), 200));
+                times.push(begun.elapsed());
+            }
+            times.sort();
+            times
+        });
+        let statuses: Vec<u16> = guessers.into_iter().map(|guesser| guesser.join().unwrap()).collect();
+        ends.store(true, Ordering::SeqCst);
+        (healthy.join().unwrap(), statuses)
+    });
+    assert!(statuses.iter().all(|status| [403, 429, 503].contains(status)) && statuses.contains(&403), "{statuses:?}");
+    let (count, typical) = (times.len(), times[times.len() / 2]);
+    let late = times[count * 99 / 100];
+    assert!(typical < Duration::from_secs(1) && late < Duration::from_secs(3), "{count}: {typical:?} {late:?}");
+}

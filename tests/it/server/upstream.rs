@@ -1,0 +1,299 @@
+//! Signing in by an issuer of the organization's own: who comes in, as what, and where that counts.
+
+use serde_json::{Value, json};
+
+use super::issuer::{Errand, SECRET, Scene, session};
+use super::postgres::Postgres;
+use super::served::{Browser, LOGIN, PASSPHRASE, Served, hidden};
+use crate::canary::{Canary, Sweep};
+use crate::idp::keys;
+use crate::peers::{OidcProvider, person};
+use crate::wire;
+
+fn bob() -> Value {
+    json!({ "sub": "bob", "email": "bob@corp.example", "email_verified": true })
+}
+
+/// Somebody comes in by a domain, and again; a member whom nobody invited is none.
+pub fn come_and_go(scene: &Scene) {
+    let browser = scene.browser();
+    let page = browser.get("/sign-in?next=%2Faccount").text();
+    assert!(page.contains("Sign in with Corp") && !page.contains(SECRET));
+    let errand = scene.go(&browser, &[("next", "/account")]);
+    assert!(errand.address.starts_with(&format!("{}/authorize?", scene.issuer.url())));
+    assert_eq!((errand.field("client_id"), errand.field("response_type")), ("web", "code"));
+    assert_eq!(errand.field("redirect_uri"), format!("{}/sign-in/back/{}", scene.served.url, scene.id));
+    scene.answer(&errand, &bob());
+    let done = errand.back(&browser, &[]);
+    assert_eq!((done.status(), done.header("location")), (303, Some("/account")), "{}", done.text());
+    // The code went with a verifier of this attempt, and with the client's secret.
+    let asked = scene.issuer.double.requests().into_iter().find(|seen| seen.path() == "/token").unwrap();
+    let verifier = wire::fields(&asked.message.body);
+    let verifier = wire::field(&verifier, "code_verifier").unwrap();
+    assert_eq!(keys::encode(&keys::sha256(verifier.as_bytes())), errand.field("code_challenge"));
+    assert!(asked.header("authorization").unwrap().starts_with("Basic "));
+    assert!(scene.home(&done).contains("bob@corp.example"));
+    assert_eq!(scene.role("bob@corp.example").as_deref(), Some("reader"));
+    assert!(scene.home(&scene.come(&bob(), &[])).contains("bob@corp.example"));
+    let all = scene.owner.run(&["members", "list", "--json"]).ends(0).json();
+    assert_eq!(all.as_array().unwrap().len(), 2);
+    for stranger in [
+        json!({ "sub": "eve", "email": "eve@elsewhere.example", "email_verified": true }),
+        json!({ "sub": "eve", "email": "eve@corp.example", "email_verified": false }),
+        json!({ "sub": "eve", "email": "eve@corp.example" }),
+        json!({ "sub": "eve", "email": "eve@corp.example.evil.example", "email_verified": true }),
+        json!({ "sub": "eve", "email": "corp.example", "email_verified": true }),
+        json!({ "sub": "Bob", "email": "bob@elsewhere.example", "email_verified": true }),
+    ] {
+        let refused = scene.come(&stranger, &[]);
+        assert_eq!((refused.status(), session(&refused)), (403, None), "{stranger}");
+        assert!(refused.text().contains("without an invitation"), "{}", refused.text());
+    }
+}
+
+/// Somebody comes in by an invitation, once.
+pub fn come_invited(scene: &Scene) {
+    let invitation = scene.invite();
+    let page = scene.browser().get(&format!("/invite?token={invitation}")).text();
+    assert!(page.contains("Join with Corp"), "{page}");
+    let carol = json!({ "sub": "carol", "preferred_username": "carol" });
+    let (browser, other) = (scene.browser(), scene.browser());
+    let fields = [("token", invitation.as_str())];
+    let (first, second) = (scene.go(&browser, &fields), scene.go(&other, &fields));
+    scene.answer(&first, &carol);
+    assert!(scene.home(&first.back(&browser, &[])).contains("carol"));
+    assert_eq!(scene.role("carol").as_deref(), Some("member"));
+    scene.answer(&second, &json!({ "sub": "dave" }));
+    assert_eq!(session(&second.back(&other, &[])), None, "it is spent");
+    assert!(scene.home(&scene.come(&carol, &[])).contains("carol"), "and needs none any more");
+}
+
+#[test]
+fn who_is_allowed_comes_in_and_nobody_else() {
+    let scene = Scene::new(&json!({ "domains": ["Corp.example"] }));
+    come_and_go(&scene);
+    let entries = scene.served.entries();
+    let is = |entry: &&Value, action: &str, outcome: &str| entry["action"] == action && entry["outcome"] == outcome;
+    let count = |action: &str, outcome: &str| entries.iter().filter(|entry| is(entry, action, outcome)).count();
+    assert_eq!((count("account.link", "done"), count("upstream.create", "done")), (1, 1));
+    assert_eq!(count("sign-in", "denied"), 6);
+    // The secret of the client is nowhere to be read.
+    let shown = scene.served.api("GET", &format!("/upstreams/{}", scene.id), &scene.admin, "");
+    assert!(!shown.text().contains(SECRET) && shown.json()["has_secret"] == true, "{}", shown.text());
+    Sweep::for_canaries(&[Canary::of(SECRET)]).tree(&scene.served.data()).assert_clean();
+}
+
+#[test]
+fn who_is_invited_comes_in_by_the_issuer() {
+    come_invited(&Scene::new(&json!({})));
+}
+
+#[test]
+fn it_works_on_postgresql() {
+    let postgres = Postgres::start();
+    let served = Served::new(&["--allow-host", "127.0.0.1", "--database", &postgres.url()]);
+    let scene = Scene::on(served, &json!({ "domains": ["corp.example"] }));
+    come_and_go(&scene);
+    come_invited(&scene);
+}
+
+#[test]
+fn a_group_gives_a_role_as_long_as_it_is_said() {
+    let scene = Scene::new(&json!({ "claim": "realm.groups", "roles": { "ops": "admin", "dev": "member" } }));
+    scene.issuer.will(|plan| {
+        plan.userinfo = json!({ "sub": "bob", "preferred_username": "bob", "realm": { "groups": ["dev", "ops"] } });
+    });
+    let bob = json!({ "sub": "bob" });
+    assert!(scene.home(&scene.come(&bob, &[])).contains("bob"));
+    assert_eq!(scene.role("bob").as_deref(), Some("admin"), "the most of what is said");
+    // Of another account nothing is believed.
+    scene.issuer.will(|plan| plan.userinfo["sub"] = json!("somebody else"));
+    assert_eq!(scene.come(&bob, &[]).status(), 403);
+    scene.issuer.will(|plan| plan.userinfo = json!({ "sub": "bob", "realm": { "groups": ["Ops", 7, ["ops"]] } }));
+    let refused = scene.come(&bob, &[]);
+    assert!(refused.status() == 403 && refused.text().contains("any more"), "{}", refused.text());
+    scene.issuer.will(|plan| plan.userinfo = json!({ "sub": "bob", "realm": { "groups": "dev" } }));
+    scene.home(&scene.come(&bob, &[]));
+    // Whoever was removed stays out, whatever the issuer says.
+    scene.owner.run(&["members", "remove", "bob", "--yes"]).ends(0);
+    let removed = scene.come(&bob, &[]);
+    assert!(removed.status() == 403 && removed.text().contains("invitation"), "{}", removed.text());
+    let invitation = scene.invite();
+    scene.home(&scene.come(&bob, &[("token", &invitation)]));
+    assert_eq!(scene.role("bob").as_deref(), Some("member"));
+}
+
+#[test]
+fn an_address_links_nobody_and_a_person_links_themselves() {
+    let scene = Scene::new(&json!({ "domains": ["example.com"] }));
+    // Alice's own address, verified, is another account all the same.
+    let claims = json!({ "sub": "alice", "email": LOGIN, "email_verified": true });
+    let home = scene.home(&scene.come(&claims, &[]));
+    assert!(home.contains(&format!("{LOGIN}-")) && !home.contains(&format!(">{LOGIN}<")), "{home}");
+    // Alice links an account of hers.
+    let alice = scene.served.browser();
+    let page = alice.get("/account/sign-in").text();
+    assert!(page.contains("Link Corp with you"), "{page}");
+    let word = hidden(&page).into_iter().find(|(name, _)| name == "word").unwrap().1;
+    let link = format!("/account/upstreams/{}/link", scene.id);
+    assert_eq!(scene.browser().post(&link, &[("word", &word)]).status(), 303, "nobody is signed in");
+    let errand = Errand::of(&alice.post(&link, &[("word", &word)]));
+    scene.answer(&errand, &json!({ "sub": "alice-2", "email": "a@elsewhere.example" }));
+    // In a browser where she is not signed in, nothing is linked.
+    let stolen = errand.back(&scene.browser(), &[]);
+    assert_eq!((stolen.status(), session(&stolen)), (403, None));
+    let errand = Errand::of(&alice.post(&link, &[("word", &word)]));
+    scene.answer(&errand, &json!({ "sub": "alice-2", "email": "a@elsewhere.example" }));
+    assert_eq!(errand.back(&alice, &[]).header("location"), Some("/account/sign-in"));
+    assert!(alice.get("/account/sign-in").text().contains("a@elsewhere.example"));
+    let second = json!({ "sub": "alice-2" });
+    assert!(scene.home(&scene.come(&second, &[])).contains(&format!(">{LOGIN}<")));
+    // What is another's is not hers.
+    let errand = Errand::of(&alice.post(&link, &[("word", &word)]));
+    scene.answer(&errand, &claims);
+    assert!(errand.back(&alice, &[]).text().contains("somebody else"));
+    let unlink = format!("/account/upstreams/{}/unlink", scene.id);
+    assert_eq!(alice.post(&unlink, &[("word", &word)]).status(), 303);
+    assert_eq!(alice.post(&unlink, &[("word", &word)]).status(), 404);
+    assert_eq!(scene.come(&second, &[]).status(), 403);
+    assert!(alice.get("/").text().contains(LOGIN), "she has her passphrase");
+    let actions: Vec<Value> = scene.served.entries().into_iter().map(|entry| entry["action"].clone()).collect();
+    assert!(actions.contains(&json!("account.link")) && actions.contains(&json!("account.unlink")));
+}
+
+#[test]
+fn an_issuer_is_believed_in_its_own_organization_alone() {
+    let scene = Scene::new(&json!({}));
+    let other = scene.served.api("POST", "/organizations", &scene.admin, "{\"name\":\"Other\"}");
+    assert_eq!(other.status(), 201, "{}", other.text());
+    let alice = scene.served.browser();
+    let own = alice.get("/").text();
+    assert!(own.contains("Acme") && own.contains("Other"));
+    let word = hidden(&own).into_iter().find(|(name, _)| name == "word").unwrap().1;
+    let errand = Errand::of(&alice.post(&format!("/account/upstreams/{}/link", scene.id), &[("word", &word)]));
+    scene.answer(&errand, &json!({ "sub": "alice" }));
+    errand.back(&alice, &[]);
+    let done = scene.come(&json!({ "sub": "alice" }), &[]);
+    let home = scene.home(&done);
+    assert!(home.contains("Acme") && !home.contains("Other"), "{home}");
+    // By it nobody gets at what is hers: a second factor, her passphrase, or another organization's invitation.
+    let mut guest = scene.browser();
+    guest.keep(&session(&done).unwrap());
+    let word = guest.form("/account/sign-in").into_iter().find(|(name, _)| name == "word").unwrap().1;
+    assert_eq!(guest.post("/second-factor", &[("word", &word), ("step", "begin")]).status(), 403);
+    let fields = [("word", word.as_str()), ("new", PASSPHRASE), ("again", PASSPHRASE)];
+    assert_eq!(guest.post("/account/passphrase", &fields).status(), 403);
+    let id = other.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(guest.get(&format!("/portal/{id}/credentials")).status(), 404);
+    let elsewhere = scene.served.client_of(&alice, Some(&id));
+    let link = elsewhere.run(&["members", "invite", "--role", "member"]).ends(0).stdout();
+    let invitation = link.trim().split("token=").nth(1).unwrap();
+    let sent = scene.browser().post(&format!("/sign-in/with/{}", scene.id), &[("token", invitation)]);
+    assert_eq!(sent.status(), 404, "its invitation is none to this issuer");
+    let refused = guest.post("/invite", &[("token", invitation), ("word", &word)]);
+    assert!(refused.status() == 422 && refused.text().contains("another organization alone"), "{}", refused.text());
+}
+
+#[test]
+fn what_is_changed_or_taken_away_counts_at_once() {
+    let scene = Scene::new(&json!({ "domains": ["corp.example"], "listed": false }));
+    assert!(!scene.browser().get("/sign-in").text().contains("Corp"), "it is offered by link");
+    let done = scene.come(&bob(), &[]);
+    let mut bob_now = scene.browser();
+    bob_now.keep(&session(&done).unwrap());
+    assert_eq!(bob_now.get("/").status(), 200);
+    // He has nothing else to sign in with.
+    let word = bob_now.form("/account/sign-in").into_iter().find(|(name, _)| name == "word").unwrap().1;
+    let unlink = format!("/account/upstreams/{}/unlink", scene.id);
+    assert_eq!(bob_now.post(&unlink, &[("word", &word)]).status(), 409);
+    // A first passphrase of his own, and both ways.
+    let fields = [("word", word.as_str()), ("new", PASSPHRASE), ("again", PASSPHRASE)];
+    assert_eq!(bob_now.post("/account/passphrase", &fields).status(), 303);
+    assert_eq!(scene.browser().sign_in("bob@corp.example", PASSPHRASE).status(), 303);
+    let done = scene.come(&bob(), &[]);
+    bob_now.keep(&session(&done).unwrap());
+    let stale = scene.served.api_with(
+        "PATCH",
+        &format!("/upstreams/{}", scene.id),
+        &scene.admin,
+        "{\"name\":\"x\"}",
+        &["If-Match: \"7\""],
+    );
+    assert_eq!(stale.status(), 412);
+    scene.amend(&json!({ "domains": [], "second_factor": true }));
+    assert_eq!(bob_now.get("/").status(), 303, "the session that came of it has ended");
+    assert_eq!(scene.come(&bob(), &[]).status(), 403);
+    // With another issuer, neither the secret nor the accounts are of it.
+    scene.amend(&json!({ "domains": ["corp.example"], "issuer": "http://127.0.0.1:9" }));
+    let shown = scene.served.api("GET", &format!("/upstreams/{}", scene.id), &scene.admin, "").json();
+    assert_eq!(shown["has_secret"], false);
+    assert_eq!(scene.browser().post(&format!("/sign-in/with/{}", scene.id), &[]).status(), 502);
+    let path = format!("/upstreams/{}", scene.id);
+    assert_eq!(scene.served.api("DELETE", &path, &scene.admin, "").status(), 204);
+    assert_eq!(scene.browser().post(&format!("/sign-in/with/{}", scene.id), &[]).status(), 404);
+}
+
+#[test]
+fn an_owner_writes_it_in_the_portal_and_a_real_issuer_lets_people_in() {
+    let served = Served::new(&["--allow-host", "127.0.0.1"]);
+    let alice = served.browser();
+    let port = crate::peers::free_port();
+    let issuer = format!("http://127.0.0.1:{port}");
+    let home = alice.get("/").text();
+    let org = home.split("/portal/").nth(1).unwrap().split('/').next().unwrap().to_owned();
+    let list = format!("/portal/{org}/upstreams");
+    let word = alice.form(&list).into_iter().find(|(name, _)| name == "word").unwrap().1;
+    let named = |name: &str, issuer: &str| alice.post(&list, &[("word", &word), ("name", name), ("issuer", issuer)]);
+    assert_eq!(named("<Peer>", "http://id.example").status(), 422);
+    let made = named("<Peer>", &issuer);
+    assert_eq!(made.status(), 303, "{}", made.text());
+    let one = made.header("location").unwrap().to_owned();
+    let page = alice.get(&one).text();
+    let redirect = page.split("<code class=\"once\" tabindex=\"0\">").nth(1).unwrap().split('<').next().unwrap();
+    assert!(alice.get(&list).text().contains("not finished"));
+    let fields = |client: &str, roles: &str| {
+        let mut fields = hidden(&alice.get(&one).text());
+        fields.retain(|(name, _)| name == "word" || name == "revision");
+        for (name, value) in [
+            ("name", "<Peer>"),
+            ("issuer", issuer.as_str()),
+            ("client_id", client),
+            ("client_secret", "LNYCANARYweb client secret"),
+            ("scopes", "openid email profile"),
+            ("domains", "example.test, example.org"),
+            ("domain_role", "member"),
+            ("claim", if roles.is_empty() { "" } else { "groups" }),
+            ("roles", roles),
+            ("listed", "on"),
+        ] {
+            fields.push((name.into(), value.into()));
+        }
+        let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        alice.post(&one, &fields)
+    };
+    let wrong = fields("web", "ops = owner");
+    assert!(wrong.status() == 422 && wrong.text().contains("ops = owner"), "{}", wrong.text());
+    assert!(!wrong.text().contains("LNYCANARY"));
+    assert_eq!(fields("web", "").status(), 303);
+    let settings =
+        [("PORT", port.to_string()), ("WEB_REDIRECT", redirect.to_owned()), ("ACCESS_TTL", "300".to_owned())];
+    let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let _peer = OidcProvider::start(&settings);
+    let browser = Browser::new(&served.url);
+    let page = browser.get("/sign-in").text();
+    assert!(page.contains("Sign in with &lt;Peer&gt;"), "{page}");
+    let id = one.rsplit('/').next().unwrap();
+    let errand = Errand::of(&browser.post(&format!("/sign-in/with/{id}"), &[]));
+    let visit = person(&errand.address, &["--no-deliver", "--user", "dora"]);
+    let address = visit["final"].as_str().unwrap();
+    assert!(address.starts_with(redirect), "{visit}");
+    let done = errand.deliver(&browser, address);
+    assert_eq!(done.status(), 303, "{}", done.text());
+    let cookie = session(&done).unwrap();
+    let home = wire::send("GET", &format!("{}/", served.url), &[&format!("Cookie: {cookie}")], "").unwrap().text();
+    assert!(home.contains("dora@example.test") && home.contains("member"), "{home}");
+    let again = errand.deliver(&browser, address);
+    assert_eq!((again.status(), session(&again)), (403, None), "an answer is good once");
+    assert_eq!(alice.post(&format!("{one}/delete"), &[("word", &word)]).status(), 303);
+    assert!(!browser.get("/sign-in").text().contains("Peer"));
+}
