@@ -111,8 +111,8 @@ pub struct Global {
     /// Use this project
     #[arg(long, global = true, value_name = "NAME", value_parser = ui::name, add = ArgValueCandidates::new(completions::projects))]
     pub project: Option<String>,
-    /// Use this token instead of a session, as LANYARD_TOKEN does: `-` for stdin, or @FILE; `ps` may show a literal one for a moment
-    #[arg(long, global = true, value_name = "KEY|@FILE|-", value_parser = given::parser(), hide_short_help = true)]
+    /// Before the command: use this token instead of a session, as LANYARD_TOKEN does; `-` for stdin, or @FILE
+    #[arg(long, value_name = "KEY|@FILE|-", value_parser = given::parser(), hide_short_help = true)]
     api_key: Option<given::Given>,
     /// The token that `api_key` gives, read once.
     #[arg(skip)]

@@ -116,18 +116,6 @@ fn shown(vault: &OrgVault<'_>, id: &str) -> Answer<Tagged<Shown>> {
     Ok(Tagged { revision: stored.revision, body: shown })
 }
 
-/// The tag of a revision.
-#[allow(dead_code, reason = "for answers that are not put together by their types")]
-pub(super) fn tag(revision: i64) -> String {
-    format!("\"{revision}\"")
-}
-
-/// The revision that a caller has seen, where they say so.
-#[allow(dead_code, reason = "for handlers that do not take it as a part")]
-pub(super) fn seen(headers: &axum::http::HeaderMap) -> Answer<Option<i64>> {
-    Ok(Seen::of(headers)?.0)
-}
-
 /// One page of the credentials.
 pub(super) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Page> {
     let limit = asked.limit.unwrap_or(USUAL);

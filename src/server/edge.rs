@@ -102,7 +102,7 @@ fn unfit(request: &Request) -> Option<Problem> {
     let is_packed = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
     if request.headers().get_all(header::CONTENT_ENCODING).iter().any(is_packed) {
         let detail = "a body is sent as it is, without a Content-Encoding";
-        return Some(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "bad-request", detail));
+        return Some(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail));
     }
     None
 }

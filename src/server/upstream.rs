@@ -3,20 +3,19 @@
 //! An issuer is an owner's: it is believed in their organization and in no other, so that a session that came of it
 //! counts there alone. Whose account is whose is told by the issuer and the subject, never by an address.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use chrono::DateTime;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use axum::http::Method;
+use chrono::{DateTime, Utc};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
+use super::api::{Created, Creation, Done, Json, Seen, Tagged};
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
-use super::credential_configs::{seen, tag};
 use super::db::{DbError, OrgScope, Row, Rows, values};
 use super::permission::Permission;
 use super::portal::hidden;
@@ -48,11 +47,13 @@ const NEEDS: Permission = Permission::UpstreamsManage;
 pub(crate) fn routes() -> Vec<Route> {
     let needs = Access::Permission(NEEDS);
     vec![
-        Route::new(Method::GET, "/upstreams", needs, list),
-        Route::new(Method::POST, "/upstreams", needs, create),
-        Route::new(Method::GET, "/upstreams/{id}", needs, show),
-        Route::new(Method::PATCH, "/upstreams/{id}", needs, amend),
-        Route::new(Method::DELETE, "/upstreams/{id}", needs, delete),
+        Route::api(Method::GET, "/upstreams", needs, list, "listUpstreams", "List the issuers that people sign in by"),
+        Route::api(Method::POST, "/upstreams", needs, create, "createUpstream", "Believe an issuer")
+            .refuses(&["name-taken"]),
+        Route::api(Method::GET, "/upstreams/{id}", needs, show, "showUpstream", "Show an issuer"),
+        Route::api(Method::PATCH, "/upstreams/{id}", needs, amend, "changeUpstream", "Change an issuer")
+            .refuses(&["name-taken"]),
+        Route::api(Method::DELETE, "/upstreams/{id}", needs, delete, "deleteUpstream", "Believe an issuer no more"),
         Route::new(Method::POST, "/sign-in/with/{id}", Access::Page, start::submit),
         Route::new(Method::GET, "/sign-in/back/{id}", Access::Page, back::show),
     ]
@@ -64,18 +65,58 @@ impl Upstream {
         server.address(&format!("/sign-in/back/{}", self.id))
     }
 
-    fn json(&self, server: &Server) -> Answer<Value> {
-        let mut shown = serde_json::to_value(self.written()).map_err(|failure| Problem::internal(&failure))?;
-        shown["id"] = json!(self.id);
-        shown["created"] = json!(DateTime::from_timestamp_millis(self.created));
-        shown["has_secret"] = json!(self.has_secret());
-        shown["redirect_uri"] = json!(self.redirect(server));
-        Ok(shown)
+    fn shown(&self, server: &Server) -> Shown {
+        let written = self.written();
+        Shown {
+            id: self.id.clone(),
+            name: written.name,
+            issuer: written.issuer,
+            client_id: written.client_id,
+            scopes: written.scopes,
+            domains: written.domains,
+            domain_role: written.domain_role,
+            claim: written.claim,
+            roles: written.roles,
+            second_factor: written.second_factor,
+            listed: written.listed,
+            created: DateTime::from_timestamp_millis(self.created),
+            has_secret: self.has_secret(),
+            redirect_uri: self.redirect(server),
+        }
     }
 
-    fn answer(&self, server: &Server, status: StatusCode) -> Answer<Response> {
-        Ok((status, [(header::ETAG, tag(self.revision))], Json(self.json(server)?)).into_response())
+    fn tagged(&self, server: &Server) -> Tagged<Shown> {
+        Tagged { revision: self.revision, body: self.shown(server) }
     }
+}
+
+/// An issuer as the API answers it.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Upstream")]
+struct Shown {
+    id: String,
+    name: String,
+    issuer: String,
+    client_id: String,
+    scopes: String,
+    domains: Vec<String>,
+    domain_role: String,
+    claim: String,
+    roles: BTreeMap<String, String>,
+    second_factor: bool,
+    listed: bool,
+    created: Option<DateTime<Utc>>,
+    /// Whether a client secret is kept. It is never shown.
+    has_secret: bool,
+    /// The address to register at the issuer.
+    redirect_uri: String,
+}
+
+/// All issuers of an organization: there are few.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Upstreams")]
+struct All {
+    items: Vec<Shown>,
 }
 
 /// What a page to sign in offers.
@@ -204,24 +245,34 @@ fn end_sessions(rows: &mut dyn Rows, upstream: &Upstream) -> Answer<()> {
     Ok(())
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<Value>> {
+async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<All>> {
     blocking(&server, move |server| {
-        let items = all(server, &caller)?.iter().map(|one| one.json(server)).collect::<Answer<Vec<_>>>()?;
-        Ok(Json(json!({ "items": items })))
+        let items = all(server, &caller)?.iter().map(|one| one.shown(server)).collect();
+        Ok(Json(All { items }))
     })
     .await
 }
 
-async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Response> {
-    blocking(&server, move |server| one(server, &caller, &id)?.answer(server, StatusCode::OK)).await
+async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Tagged<Shown>> {
+    blocking(&server, move |server| Ok(one(server, &caller, &id)?.tagged(server))).await
 }
 
-async fn create(State(server): State<Arc<Server>>, caller: Caller, Json(written): Json<Written>) -> Answer<Response> {
-    blocking(&server, move |server| make(server, &caller, &written)?.answer(server, StatusCode::CREATED)).await
+async fn create(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    written: Creation<Written>,
+) -> Answer<Created<Tagged<Shown>>> {
+    let (caller, written) = written.of(caller);
+    blocking(&server, move |server| {
+        let (make, again) = (|| make(server, &caller, &written), |id: &str| one(server, &caller, id));
+        let upstream = caller.once.carry_out(server, make, again)?;
+        Ok(Created::at(format!("/upstreams/{}", upstream.id), upstream.tagged(server)))
+    })
+    .await
 }
 
 /// What is to be another; the rest stays.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Amendment {
     name: Option<String>,
@@ -232,7 +283,7 @@ struct Amendment {
     domains: Option<Vec<String>>,
     domain_role: Option<String>,
     claim: Option<String>,
-    roles: Option<std::collections::BTreeMap<String, String>>,
+    roles: Option<BTreeMap<String, String>>,
     second_factor: Option<bool>,
     listed: Option<bool>,
 }
@@ -241,10 +292,9 @@ async fn amend(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
-    headers: HeaderMap,
+    Seen(wanted): Seen,
     Json(change): Json<Amendment>,
-) -> Answer<Response> {
-    let wanted = seen(&headers)?;
+) -> Answer<Tagged<Shown>> {
     blocking(&server, move |server| {
         let was_seen = |revision: i64| wanted.is_none_or(|wanted| wanted == revision);
         let written = |was: Written| Written {
@@ -260,11 +310,11 @@ async fn amend(
             second_factor: change.second_factor.unwrap_or(was.second_factor),
             listed: change.listed.unwrap_or(was.listed),
         };
-        self::change(server, &caller, &id, was_seen, written)?.answer(server, StatusCode::OK)
+        Ok(self::change(server, &caller, &id, was_seen, written)?.tagged(server))
     })
     .await
 }
 
-async fn delete(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<StatusCode> {
-    blocking(&server, move |server| end(server, &caller, &id).map(|()| StatusCode::NO_CONTENT)).await
+async fn delete(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Done> {
+    blocking(&server, move |server| end(server, &caller, &id).map(|()| Done)).await
 }

@@ -43,7 +43,7 @@ const TOO_LATE: &str = "This page was used already, or is too old. Go back and b
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::new(Method::GET, "/passkey.js", Access::Anyone, script),
+        Route::new(Method::GET, "/passkey.js", Access::Page, script),
         Route::new(Method::POST, "/account/passkeys/new", Access::Personal, begin).freshly(ways::PATH),
         Route::new(Method::POST, ADD, Access::Personal, add).freshly(ways::PATH),
         Route::new(Method::POST, "/account/passkeys/{id}/remove", Access::Personal, remove).freshly(ways::PATH),

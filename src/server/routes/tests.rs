@@ -173,6 +173,7 @@ impl Played {
                 "name": "n", "issuer": "https://id.example", "subject": "a", "permissions": ["credentials.read"],
             }),
             ("POST", "try") => json!({ "token": "none" }),
+            ("POST", "refresh") => json!({}),
             ("PATCH", _) if path.starts_with("/trust-rules") => json!({ "name": "changed" }),
             ("POST", "upstreams") => json!({ "name": "n", "issuer": "https://id.example" }),
             ("PATCH", _) if path.starts_with("/upstreams") => json!({ "name": "changed" }),

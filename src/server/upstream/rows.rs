@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use schemars::JsonSchema;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::http;
@@ -21,15 +22,16 @@ const NAME: usize = 64;
 const LONGEST: usize = 512;
 
 /// An issuer as it is sent and shown.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "WantedUpstream")]
 pub(crate) struct Written {
     pub(crate) name: String,
     pub(crate) issuer: String,
     #[serde(default)]
     pub(crate) client_id: String,
     /// Never shown. Where none is given, the one that is kept stays; an empty one takes it away.
-    #[serde(default, skip_serializing)]
+    #[serde(default)]
     pub(crate) client_secret: Option<Secret>,
     #[serde(default = "usual_scopes")]
     pub(crate) scopes: String,

@@ -212,11 +212,11 @@ fn a_key_in_the_environment_is_enough() {
     stage.run(&["credentials", "list"]).ends(4);
     let file = stage.home().join("key");
     std::fs::write(&file, &other).unwrap();
-    let listed = stage.run(&["credentials", "list", "--api-key", &format!("@{}", file.display())]).ends(0);
+    let listed = stage.run(&["--api-key", &format!("@{}", file.display()), "credentials", "list"]).ends(0);
     assert!(listed.stdout().contains("db"), "{listed}");
-    let which = stage.run(&["which", "--json", "--api-key", &other]).ends(0);
+    let which = stage.run(&["--api-key", &other, "which", "--json"]).ends(0);
     assert!(which.stdout().contains("\"--api-key\"") && !which.stdout().contains(&other), "{which}");
-    let out = stage.run(&["auth", "logout", "--api-key", &other]).ends(1);
+    let out = stage.run(&["--api-key", &other, "auth", "logout"]).ends(1);
     assert!(out.stderr().contains("without --api-key"), "{out}");
 }
 
