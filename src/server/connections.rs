@@ -74,7 +74,7 @@ pub(crate) fn routes() -> Vec<Route> {
             "refreshCredential",
             "Renew a sign-in",
         )
-        .refuses(&["no-sign-in", "not-connected", "needs-reconnecting"]),
+        .refuses(&["no-sign-in", "not-connected", "needs-reconnecting", "service-unreachable", "renewing"]),
     ]
 }
 

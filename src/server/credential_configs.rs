@@ -38,6 +38,9 @@ const SECRETS: &str = "/credential-configs/{id}/secrets";
 const NOTES: &str = "/credential-configs/{id}/notes";
 const VERIFY: &str = "/credential-configs/{id}/verify";
 
+/// What may come of a credential that is renewed before it is used.
+const SIGNED_IN: [&str; 4] = ["not-connected", "needs-reconnecting", "service-unreachable", "renewing"];
+
 pub(crate) fn routes() -> Vec<Route> {
     let read = Access::Permission(Permission::CredentialsRead);
     let write = Access::InProject(Permission::CredentialsWrite);
@@ -55,9 +58,10 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::api(Method::DELETE, ONE, write, delete, "deleteCredentialConfig", "Delete a credential")
             .refuses(&["in-use"]),
         Route::api(Method::GET, SECRETS, open, secrets::read, "readSecrets", "Read the secrets of a credential")
-            .refuses(&["does-not-open"]),
+            .refuses(&["does-not-open"])
+            .refuses(&SIGNED_IN),
         Route::api(Method::POST, SECRETS, write, secrets::put, "putSecrets", "Store new secrets for a credential")
-            .refuses(&["does-not-open"]),
+            .refuses(&["does-not-open", "order"]),
         Route::api(Method::POST, NOTES, verify, note, "noteCredential", "Note that it was used, verified or rotated"),
         Route::api(
             Method::POST,
@@ -67,7 +71,8 @@ pub(crate) fn routes() -> Vec<Route> {
             "verifyCredential",
             "Ask the provider whether it is good",
         )
-        .refuses(&["no-secrets", "cannot-be-asked", "does-not-open"]),
+        .refuses(&["no-secrets", "cannot-be-asked", "does-not-open"])
+        .refuses(&SIGNED_IN),
     ]
 }
 

@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) fn routes() -> Vec<Route> {
     let read = Access::Permission(Permission::CredentialsRead);
     let write = Access::InProject(Permission::RegistriesWrite);
-    let attached = ["name-taken", "bad-name", "no-project", "no-credential"];
+    let attached = ["name-taken", "bad-name", "no-project", "no-credential", "other-host"];
     vec![
         Route::api(Method::GET, ALL, read, list, "listRegistries", "List registries"),
         Route::api(Method::POST, ALL, write, create, "createRegistry", "Make a registry").refuses(&attached),

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
@@ -156,5 +157,5 @@ fn told(failure: &(dyn Failure + 'static)) -> Problem {
     }
     tracing::warn!(reason = with_causes(failure), "a sign-in did not begin");
     let why = format!("the service could not be asked: {failure}");
-    Problem::new(axum::http::StatusCode::BAD_GATEWAY, "service-unreachable", why)
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "service-unreachable", why)
 }

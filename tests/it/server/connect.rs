@@ -375,7 +375,7 @@ fn the_way_back_is_the_configured_one_and_readers_connect_nothing() {
     assert!(!ron.get(&format!("/{id}")).text().contains(">Connect<"));
 
     // Where nobody answers, and where the server does not ask.
-    for (issuer, status) in [("https://127.0.0.1:9", 502), ("https://10.0.0.1", 502)] {
+    for (issuer, status) in [("https://127.0.0.1:9", 503), ("https://10.0.0.1", 503)] {
         let fields = [
             ("other", "away"),
             ("issuer", issuer),
