@@ -91,7 +91,7 @@ enum Need {
     /// It was put elsewhere since it was fetched: it is to be looked at again.
     Another,
     /// It is not as wanted.
-    Of(Looked),
+    Of(Box<Looked>),
 }
 
 /// A sign-in that was looked at, with whether its token serves meanwhile.
@@ -129,7 +129,7 @@ fn look(server: &Server, by: &By, id: &str, want: Want) -> Answer<Step> {
     let Looked { whole, session, serves } = match need {
         Need::Nothing => return Ok(Step::Done),
         Need::Another => return Ok(Step::Wait),
-        Need::Of(looked) => looked,
+        Need::Of(looked) => *looked,
     };
     if session.is_renewable() {
         return match held {
@@ -181,7 +181,7 @@ fn needed(
         return Ok(Need::Nothing);
     }
     let serves = want == Want::Fresh && !session.refused && !session.is_expired(now);
-    Ok(Need::Of(Looked { whole, session, serves }))
+    Ok(Need::Of(Box::new(Looked { whole, session, serves })))
 }
 
 /// Asks the service, if nobody else does.
@@ -200,7 +200,7 @@ fn renew(server: &Server, by: &By, id: &str, want: Want) -> Answer<()> {
         }
     })?;
     let Some((lease, looked)) = taken else { return Ok(()) };
-    let Looked { whole, mut session, serves } = looked;
+    let Looked { whole, mut session, serves } = *looked;
     if let (Some(client), Some(secret)) = (&mut session.client, whole.secret(Credential::CLIENT_SECRET)) {
         client.secret = Some(secret.duplicate());
     }
