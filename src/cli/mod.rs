@@ -61,6 +61,8 @@ mod doctor;
 mod given;
 mod helper;
 mod inject;
+#[cfg(feature = "server")]
+mod keeping;
 mod profile;
 mod project;
 mod run;

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::cli::keeping::Keeping;
 use crate::cli::ui::LogForm;
 use crate::cli::{Doors, active, store};
-use crate::error::{Failure as _, Result};
+use crate::error::{Failure as _, Result, with_causes};
 use crate::os::files;
 use crate::secret::Secret;
 use crate::server::{self, Given, Notice, ServeError, Settings};
@@ -22,7 +23,8 @@ use crate::server::{self, Given, Notice, ServeError, Settings};
     args_conflicts_with_subcommands = true,
     after_help = "Examples:\n  lanyard serve\n  lanyard serve --check\n  \
 lanyard serve --listen 0.0.0.0:443 --public-url https://lanyard.example.com \\\n    \
---tls-certificate chain.pem --tls-key key.pem --master-key-file /etc/lanyard/master.key"
+--tls-certificate chain.pem --tls-key key.pem --master-key-file /etc/lanyard/master.key\n  \
+lanyard serve --secrets-engine vault --vault-address https://vault.example.com --vault-token-file token"
 )]
 pub(super) struct Args {
     #[command(subcommand)]
@@ -54,6 +56,12 @@ pub(super) struct Args {
     /// How often it signs [default: 60]
     #[arg(long, value_name = "SECONDS")]
     audit_checkpoint_every: Option<String>,
+    #[command(flatten)]
+    keeping: Keeping,
+    /// Do not end where the master key cannot be had yet: serve nobody, and try again [default: yes with
+    /// --master-key-transit, else no]
+    #[arg(long, value_name = "YES|NO")]
+    sealed_start: Option<String>,
     /// A proxy does TLS, and its word about who asks is believed: its address; may be given several times
     #[arg(long, value_name = "ADDRESS")]
     behind_proxy: Vec<String>,
@@ -148,6 +156,21 @@ impl Args {
                 }
                 Ok(())
             }
+            Notice::Sealed(failure) => {
+                doors.ui.warn(&format!("sealed, and serving nobody: {}", with_causes(&failure)));
+                doors.ui.note("it tries again until it has its master key");
+                Ok(())
+            }
+            Notice::Unsealed => {
+                doors.ui.done("The master key is there: serving");
+                Ok(())
+            }
+            Notice::Elsewhere(count) => {
+                doors
+                    .ui
+                    .note(&format!("{count} credentials rest where new ones do not go: `lanyard server move-secrets`"));
+                Ok(())
+            }
             // What is written to a pipe may end in a collection of logs.
             Notice::SetUp(address) if !doors.env.stderr_is_terminal => keep(doors, &link, &address),
             Notice::SetUp(address) => {
@@ -160,7 +183,7 @@ impl Args {
     }
 
     fn given(self) -> Given {
-        Given {
+        let given = Given {
             listen: self.listen,
             data: self.data,
             public_url: self.public_url,
@@ -178,7 +201,10 @@ impl Args {
             connections_per_address: self.connections_per_address,
             behind_proxy: self.behind_proxy,
             allow_host: self.allow_host,
-        }
+            sealed_start: self.sealed_start,
+            ..Given::default()
+        };
+        self.keeping.given(given)
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use crate::cli::keeping::Keeping;
 use crate::cli::{Doors, active, given, store};
 use crate::error::Result;
 use crate::server::{self, Given, Settings, Wanted};
@@ -82,6 +83,19 @@ lanyard server restore lanyard-2026-01-31 --replace")]
         #[command(flatten)]
         place: Place,
     },
+    /// Move every secret to where the settings have new ones go
+    ///
+    /// From the database into OpenBao or HashiCorp Vault, or back. The server goes on meanwhile, if it knows the address
+    /// as well. If it breaks off, run it again. With --json: an object with to, moved and closed.
+    #[command(after_help = "Examples:\n  lanyard server move-secrets --to vault\n  \
+lanyard server move-secrets --to envelope --vault-address https://vault.example.com --vault-token-file token")]
+    MoveSecrets {
+        /// Where to: `envelope` or `vault`, instead of --secrets-engine
+        #[arg(long, value_name = "ENGINE")]
+        to: Option<String>,
+        #[command(flatten)]
+        place: Place,
+    },
     /// End the server that runs on this machine
     ///
     /// Whoever is being answered gets their answer first. With --json: an object with stopped and, where one ran, pid.
@@ -109,16 +123,24 @@ pub(super) struct Place {
     /// Read settings from this file [default: server.toml in the configuration folder]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     settings: Option<PathBuf>,
+    #[command(flatten)]
+    keeping: Keeping,
 }
 
 impl Place {
     fn settings(self, doors: &Doors<'_>) -> Result<Settings> {
-        let given = Given {
+        self.settings_with(doors, None)
+    }
+
+    /// The same with new secrets going to another place than the settings say.
+    fn settings_with(self, doors: &Doors<'_>, engine: Option<String>) -> Result<Settings> {
+        let given = self.keeping.given(Given {
             data: self.data,
             database: self.database,
             master_key_file: self.master_key_file,
             ..Given::default()
-        };
+        });
+        let given = Given { secrets_engine: engine.or(given.secrets_engine), ..given };
         Ok(Settings::read(&given, self.settings.as_deref(), doors.env)?)
     }
 }
@@ -172,6 +194,22 @@ impl Command {
                     "It did not count: it has ended, or is none of this server's"
                 };
                 doors.ui.done(told);
+            }
+            Self::MoveSecrets { to, place } => {
+                let moved = server::move_secrets(&place.settings_with(doors, to)?, &*store)?;
+                if json {
+                    let server::Moved { to, moved, closed } = moved;
+                    return doors.ui.answer_json(&json!({ "to": to, "moved": moved, "closed": closed }));
+                }
+                doors.ui.done(&format!(
+                    "{} credential{} now in the {}",
+                    moved.moved,
+                    if moved.moved == 1 { " rests" } else { "s rest" },
+                    if moved.to == "vault" { "keeper of secrets" } else { "database" },
+                ));
+                if moved.closed > 0 {
+                    doors.ui.warn(&format!("{} credentials do not open, and stay where they are", moved.closed));
+                }
             }
             #[cfg(unix)]
             Self::Stop { place } => return stop::stop(doors, json, &place.settings(doors)?.data),

@@ -18,6 +18,13 @@ const USER_AGENT: &str = concat!("lanyard/", env!("CARGO_PKG_VERSION"));
 pub struct Client {
     outside: OnceLock<reqwest::blocking::Client>,
     loopback: OnceLock<reqwest::blocking::Client>,
+    near: Option<Near>,
+}
+
+/// What a client of one server has that stands beside this one.
+struct Near {
+    /// The authorities that count instead of the system's, in PEM.
+    authorities: Option<String>,
 }
 
 impl Client {
@@ -26,12 +33,20 @@ impl Client {
         Self::default()
     }
 
+    /// A client of a server that stands beside this one: no proxy is on the way, and with authorities of one's own, in
+    /// PEM, no other counts.
+    pub fn near(authorities: Option<String>) -> Self {
+        Self { near: Some(Near { authorities }), ..Self::default() }
+    }
+
     fn for_url(&self, url: &Url) -> Result<&reqwest::blocking::Client, Unreachable> {
-        let (cell, direct) = if is_loopback(url) { (&self.loopback, true) } else { (&self.outside, false) };
+        let (cell, direct) =
+            if is_loopback(url) { (&self.loopback, true) } else { (&self.outside, self.near.is_some()) };
         if let Some(client) = cell.get() {
             return Ok(client);
         }
-        let built = build(direct, Ok)?;
+        let authorities = self.near.as_ref().and_then(|near| near.authorities.as_deref());
+        let built = build(direct, |builder| trusted_alone(builder, authorities))?;
         Ok(cell.get_or_init(|| built))
     }
 
@@ -205,16 +220,25 @@ fn with_trust(trust: &Trust, url: &Url) -> Result<(reqwest::blocking::Client, Ur
 
 /// A client with the authorities and the certificate of a request's own.
 fn trusting(
-    mut builder: reqwest::blocking::ClientBuilder,
+    builder: reqwest::blocking::ClientBuilder,
     trust: &Trust,
 ) -> reqwest::Result<reqwest::blocking::ClientBuilder> {
-    if let Some(authorities) = &trust.authorities {
-        builder = builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(authorities.as_bytes())?);
-    }
+    let mut builder = trusted_alone(builder, trust.authorities.as_deref())?;
     if let Some(identity) = &trust.identity {
         builder = builder.identity(reqwest::Identity::from_pem(identity.expose().as_bytes())?);
     }
     Ok(builder)
+}
+
+/// A client that trusts these authorities alone, where there are any.
+fn trusted_alone(
+    builder: reqwest::blocking::ClientBuilder,
+    authorities: Option<&str>,
+) -> reqwest::Result<reqwest::blocking::ClientBuilder> {
+    Ok(match authorities {
+        Some(authorities) => builder.tls_certs_only(reqwest::Certificate::from_pem_bundle(authorities.as_bytes())?),
+        None => builder,
+    })
 }
 
 /// Whether the two sides did not come to a safe connection.

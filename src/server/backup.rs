@@ -4,7 +4,11 @@
 //! wrapped. All of it is sealed once more, piece by piece, under a key that the master key wraps, so that the file shows
 //! nothing and no byte of it can be changed, cut off or put elsewhere. It is brought back into either kind of database,
 //! by this program or a later one.
+//!
+//! Secrets that rest in a keeper are fetched from there, sealed as they are, and stand in the file as those of the
+//! database do: a backup is whole wherever they rest.
 
+use std::fs::File;
 use std::path::Path;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -12,19 +16,26 @@ use serde_json::{Value as Json, json};
 
 use super::audit::{self, Actor, Event, server_scope};
 use super::db::{Database, DbError, OrgScope, Reach, Rows, Table, values};
+use super::engine::Engine;
 use super::error::ServeError;
-use super::keys::{KeyError, Keys, setting};
-use super::serve::{open_existing, place};
+use super::keys::{KeyError, Keys, WRAPPED, WRAPPED_NEXT, keep_setting, setting};
+use super::relocate;
+use super::serve::{open_existing, unwrapped};
 use super::settings::Settings;
 use super::state::now;
 use super::token::Kind;
 use crate::os::files;
 use crate::secret::SecretStore;
+use crate::vault::seal::Key;
 
+mod kept;
 mod pieces;
 mod rows;
 
 use pieces::{Head, Reader, Writer};
+
+/// So often a backup is begun anew where secrets were replaced in the keeper meanwhile.
+const TRIES: usize = 5;
 
 /// What was brought back.
 #[derive(Debug, Clone)]
@@ -46,18 +57,44 @@ struct Heading {
 /// Writes a backup to a new file. The server goes on meanwhile. Gives how many rows it holds.
 pub fn backup(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Result<u64, ServeError> {
     let (db, keys) = open_existing(settings, store)?;
+    let engine = settings.keeping.engine.clone().fit_for(&db)?;
     let told = |cause: std::io::Error| bad(file, &cause.to_string());
     // Made beside, so that half of one never has the name of a whole one.
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut made = tempfile::Builder::new().prefix(".backup.").suffix(".tmp").tempfile_in(folder).map_err(told)?;
-    let count = db.read(Reach::Server, |rows| -> Result<u64, ServeError> {
+    let fresh = || tempfile::Builder::new().prefix(".backup.").suffix(".tmp").tempfile_in(folder).map_err(told);
+    let mut written = None;
+    for _ in 0..TRIES {
+        let mut made = fresh()?;
+        if let Some(count) = write(&db, &keys, &engine, made.as_file_mut(), file)? {
+            written = Some((made, count));
+            break;
+        }
+    }
+    let (made, count) =
+        written.ok_or_else(|| bad(file, "secrets in the keeper are missing, or change all the time"))?;
+    made.as_file().sync_all().map_err(told)?;
+    made.persist_noclobber(file).map_err(|failed| told(failed.error))?;
+    let (actor, detail) = (operator(), format!("{count} rows"));
+    let event = Event { detail: &detail, ..Event::done("server.backup", "") };
+    db.write(Reach::Server, |rows| audit::append(rows, &keys, &server_scope(), &actor, &event, now()))?;
+    Ok(count)
+}
+
+/// Writes everything as it is at one instant. Gives how many rows that is; `None` where secrets went from the keeper
+/// meanwhile.
+fn write(db: &Database, keys: &Keys, engine: &Engine, out: &mut File, file: &Path) -> Result<Option<u64>, ServeError> {
+    let told = |cause: std::io::Error| bad(file, &cause.to_string());
+    db.read(Reach::Server, |rows| -> Result<Option<u64>, ServeError> {
         let schema = rows.schema()?;
         let at = now().to_rfc3339_opts(SecondsFormat::Millis, true);
-        let mut out = Writer::begin(made.as_file_mut(), &keys, rows, schema, &at)?;
+        let mut out = Writer::begin(out, keys, rows, schema, &at)?;
         let mut count = 0;
         for table in in_order(rows.tables()?) {
             let heading = Heading { table: table.name.clone(), columns: table.columns.clone() };
             out.line(&json!(heading)).map_err(told)?;
+            if kept::is_left_out(&table) {
+                continue;
+            }
             let mut failure = None;
             rows.each(&table.all(), &mut |row| {
                 count += 1;
@@ -67,16 +104,16 @@ pub fn backup(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Resu
                 }
             })?;
             failure.map_or(Ok(()), |cause| Err(told(cause)))?;
+            if table.name == "secrets" {
+                let Some(kept) = kept::write(rows, engine, &table, &mut |line| out.line(line).map_err(told))? else {
+                    return Ok(None);
+                };
+                count += kept;
+            }
         }
         out.end().map_err(told)?;
-        Ok(count)
-    })?;
-    made.as_file().sync_all().map_err(told)?;
-    made.persist_noclobber(file).map_err(|failed| told(failed.error))?;
-    let (actor, detail) = (operator(), format!("{count} rows"));
-    let event = Event { detail: &detail, ..Event::done("server.backup", "") };
-    db.write(Reach::Server, |rows| audit::append(rows, &keys, &server_scope(), &actor, &event, now()))?;
-    Ok(count)
+        Ok(Some(count))
+    })
 }
 
 /// Brings a backup back. Nothing is written before the whole of it was found to be good and of this master key.
@@ -89,25 +126,61 @@ pub fn restore(
     replace: bool,
 ) -> Result<Restored, ServeError> {
     let head = Head::read(file)?;
-    let place = place(settings, store);
-    let master = place.read_present(&head.instance)?;
-    let key = head.key(&master).ok_or_else(|| ServeError::OtherMasterKey { place: place.in_words() })?;
+    let engine = &settings.keeping.engine;
+    let (master, wrapped) = master(settings, store, &head)?;
+    let key = head.key(&master).ok_or_else(|| ServeError::OtherMasterKey { place: in_words(settings, store) })?;
     Reader::open(file, &head, &key)?.check()?;
+    engine.outside().map_or(Ok(()), |kv| kv.check(&head.instance))?;
     files::create_private_dir(&settings.data).map_err(DbError::File)?;
     let db = Database::open(&settings.database)?;
     let is_there = db.read(Reach::Server, |rows| setting(rows, "instance"))?.is_some();
     if is_there && !replace {
         return Err(ServeError::Occupied);
     }
+    let engine = engine.clone().fit_for(&db)?;
     let mut reader = Reader::open(file, &head, &key)?;
-    let rows = db.write(Reach::Server, |rows| -> Result<u64, ServeError> {
+    let (rows, keys) = db.write(Reach::Server, |rows| -> Result<(u64, Keys), ServeError> {
+        let abandoned = kept::places(rows)?;
         let count = put_back(rows, &head, &mut reader, file)?;
+        kept::abandon(rows, &abandoned)?;
+        keep_wrapped(rows, wrapped.as_deref())?;
         let keys = Keys::within(rows, master, &head.instance)?;
         end_sign_ins(rows)?;
         tell(rows, &keys, &head.made, now())?;
-        Ok(count)
+        Ok((count, keys))
     })?;
+    if engine.outside().is_some() {
+        relocate::all(&db, &keys, &engine)?;
+    }
     Ok(Restored { made: head.made, rows })
+}
+
+/// The master key that a backup opens with, and its wrapped form where a key of the keeper wraps it.
+fn master(settings: &Settings, store: &dyn SecretStore, head: &Head) -> Result<(Key, Option<String>), ServeError> {
+    let Some(transit) = &settings.keeping.transit else {
+        return Ok((unwrapped(settings, store).read_present(&head.instance)?, None));
+    };
+    for wrapped in &head.masters {
+        let master = transit.unwrap(wrapped)?;
+        if head.key(&master).is_some() {
+            return Ok((master, Some(wrapped.clone())));
+        }
+    }
+    Err(ServeError::NoMasterKey { place: transit.in_words() })
+}
+
+/// Where the master key is looked for, for a person.
+fn in_words(settings: &Settings, store: &dyn SecretStore) -> String {
+    match &settings.keeping.transit {
+        Some(transit) => transit.in_words(),
+        None => unwrapped(settings, store).in_words(),
+    }
+}
+
+/// Keeps the wrapped form of the master key that counts from now on, and no other.
+fn keep_wrapped(rows: &mut dyn Rows, wrapped: Option<&str>) -> Result<(), DbError> {
+    rows.execute("DELETE FROM settings WHERE name IN ($1, $2)", values![WRAPPED, WRAPPED_NEXT])?;
+    wrapped.map_or(Ok(()), |wrapped| keep_setting(rows, WRAPPED, wrapped))
 }
 
 /// Puts the rows of a backup in the place of all that is there, in tables of its own time, and then brings those up to

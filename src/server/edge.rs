@@ -156,7 +156,7 @@ fn is_plain(path: &str) -> bool {
 }
 
 /// The headers that every answer has. What a handler has set stays.
-fn finish(headers: &mut HeaderMap, number: &str, is_secure: bool) {
+pub(crate) fn finish(headers: &mut HeaderMap, number: &str, is_secure: bool) {
     let fixed = [
         (header::CACHE_CONTROL, "no-store"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),

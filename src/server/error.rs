@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::db::DbError;
+use super::keeper::KeeperError;
 use super::keys::KeyError;
 use crate::error::{Code, Failure};
 use crate::secret::{Reason, StoreError};
@@ -74,6 +75,19 @@ pub enum ServeError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The keeper of secrets did not do it.
+    #[error("the keeper of secrets cannot be used")]
+    Keeper {
+        /// What it said.
+        #[source]
+        cause: Box<dyn std::error::Error + Send + Sync>,
+        /// The exit code.
+        code: Code,
+        /// The next step.
+        mend: Option<String>,
+        /// Whether it may do it in a while, without anybody changing the settings.
+        may_pass: bool,
+    },
     /// The secret store did not give or take the master key.
     #[error("the master key is out of reach")]
     Store(#[from] StoreError),
@@ -134,6 +148,32 @@ impl From<VaultError> for ServeError {
     }
 }
 
+impl From<KeeperError> for ServeError {
+    fn from(failure: KeeperError) -> Self {
+        let may_pass = !matches!(failure, KeeperError::None | KeeperError::File(_));
+        let (code, mend) = (failure.code(), failure.mend());
+        Self::Keeper { cause: Box::new(failure), code, mend, may_pass }
+    }
+}
+
+impl ServeError {
+    /// Whether it is the master key that cannot be had, which may be otherwise in a while.
+    pub(crate) fn is_of_the_key(&self) -> bool {
+        match self {
+            Self::Store(failure) => matches!(
+                failure,
+                StoreError::Absent { .. }
+                    | StoreError::Locked { .. }
+                    | StoreError::Slow { .. }
+                    | StoreError::Refused { .. }
+            ),
+            Self::NoMasterKey { .. } => true,
+            Self::Keeper { may_pass, .. } => *may_pass,
+            _ => false,
+        }
+    }
+}
+
 impl Failure for ServeError {
     fn code(&self) -> Code {
         match self {
@@ -142,7 +182,7 @@ impl Failure for ServeError {
             | Self::SettingsFile { .. }
             | Self::Readable { .. }
             | Self::Certificate { .. } => Code::Config,
-            Self::Database(_, code, _) | Self::Keys(_, code, _) => *code,
+            Self::Database(_, code, _) | Self::Keys(_, code, _) | Self::Keeper { code, .. } => *code,
             Self::Backup { .. } | Self::Audit { .. } => Code::Invalid,
             Self::Store(failure) => failure.code(),
             Self::NoMasterKey { .. } | Self::OtherMasterKey { .. } | Self::BadMasterKey { .. } => Code::Store,
@@ -161,7 +201,7 @@ impl Failure for ServeError {
             }
             Self::Listen { .. } => "end the program that listens there, or choose another address: `--listen`".into(),
             Self::Certificate { .. } => "give a chain and its key in PEM, the key readable by you alone".into(),
-            Self::Database(_, _, mend) | Self::Keys(_, _, mend) => return mend.clone(),
+            Self::Database(_, _, mend) | Self::Keys(_, _, mend) | Self::Keeper { mend, .. } => return mend.clone(),
             Self::Nothing { .. } => {
                 "name the folder of its data with `--data`, or its database with `--database`".into()
             }

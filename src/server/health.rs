@@ -23,19 +23,24 @@ pub(crate) fn routes() -> Vec<Route> {
 
 /// How the server is.
 #[derive(Serialize, JsonSchema)]
-struct Status {
+pub(crate) struct Status {
     /// `ok`; what is not well answers with another status of HTTP.
     status: &'static str,
 }
 
 const WELL: Json<Status> = Json(Status { status: "ok" });
 
-async fn lives() -> Json<Status> {
+/// Whoever answers lives.
+pub(crate) async fn lives() -> Json<Status> {
     WELL
 }
 
-/// Ready is who reaches the database.
+/// Ready is who reaches the database, and the keeper of secrets where there is one.
 async fn is_ready(State(server): State<Arc<Server>>) -> Answer<Json<Status>> {
-    blocking(&server, |server| Ok(server.db.answers()?)).await?;
+    blocking(&server, |server| {
+        server.db.answers()?;
+        Ok(server.engine.kv().map_or(Ok(()), |kv| kv.answers(server.keys.instance()))?)
+    })
+    .await?;
     Ok(WELL)
 }

@@ -1,6 +1,6 @@
 //! The keys: the master key opens the keys of the organizations, each of which opens the data keys of its credentials.
 //!
-//! The master key rests in the secret store, or in a file that only its owner reads. What proves that it is the right
+//! The master key rests in the secret store, in a file that only its owner reads, or wrapped in the database. What proves that it is the right
 //! one is in the database, so that a server with another one refuses to start before it writes anything. It opens one
 //! key more, the server's own, from which every purpose that belongs to no organization has its key: that one stays
 //! when the master key is replaced.
@@ -27,7 +27,7 @@ use crate::vault::seal::Key;
 mod place;
 mod replace;
 
-pub(crate) use place::Master;
+pub(crate) use place::{Master, WRAPPED, WRAPPED_NEXT};
 pub(crate) use replace::Replacement;
 
 use place::Which;
@@ -292,9 +292,7 @@ fn first_master(place: &Master<'_>, instance: &str) -> Result<Key, ServeError> {
     if let Some(master) = place.read(instance, Which::Present)? {
         return Ok(master);
     }
-    let master = Key::random().map_err(|_| ServeError::NoRandom)?;
-    place.keep(instance, &master, Which::Present)?;
-    Ok(master)
+    place.keep_first(instance, Key::random().map_err(|_| ServeError::NoRandom)?)
 }
 
 /// The identifier of this server, made at the first start.
@@ -334,7 +332,7 @@ pub(crate) fn setting(rows: &mut dyn Rows, name: &str) -> Result<Option<String>,
     rows.first("SELECT value FROM settings WHERE name = $1", values![name])?.map(|mut row| row.text(0)).transpose()
 }
 
-fn keep_setting(rows: &mut dyn Rows, name: &str, value: &str) -> Result<(), DbError> {
+pub(crate) fn keep_setting(rows: &mut dyn Rows, name: &str, value: &str) -> Result<(), DbError> {
     rows.execute(
         "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = $2",
         values![name, value],

@@ -8,11 +8,12 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value};
 
 use super::db::DbError;
+use super::keeper::KeeperError;
 use super::keys::KeyError;
 use super::limits::seconds;
 use super::metrics;
 use crate::credential::FieldError;
-use crate::error::Code;
+use crate::error::{Code, Failure, with_causes};
 use crate::provider::Order;
 use crate::vault::VaultError;
 
@@ -67,6 +68,8 @@ pub(crate) const KINDS: &[Known] = &[
     known("service-unreachable", 503, "the service of a sign-in did not answer"),
     known("renewing", 503, "another server is renewing the sign-in"),
     known("unavailable", 503, "the server cannot do this now"),
+    known("secrets-unavailable", 503, "the keeper of secrets is sealed or away; what needs no secret goes on"),
+    known("sealed", 503, "the server does not have its master key yet, and serves nobody until it does"),
     known("no-room", 507, "the disk of the server is full; nothing was done"),
 ];
 
@@ -276,6 +279,25 @@ impl From<KeyError> for Problem {
     }
 }
 
+impl From<KeeperError> for Problem {
+    fn from(failure: KeeperError) -> Self {
+        (&failure).into()
+    }
+}
+
+impl From<&KeeperError> for Problem {
+    fn from(failure: &KeeperError) -> Self {
+        if matches!(failure, KeeperError::TooLarge) {
+            let detail = "the secrets are larger than the server's keeper of secrets takes";
+            return Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-large", detail);
+        }
+        tracing::error!(failure = with_causes(failure), "the keeper of secrets");
+        let detail = "the server cannot reach its secrets now; what is no secret can be read";
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "secrets-unavailable", detail);
+        problem.header(header::RETRY_AFTER, "5")
+    }
+}
+
 impl From<getrandom::Error> for Problem {
     fn from(failure: getrandom::Error) -> Self {
         Self::internal(&failure)
@@ -292,6 +314,12 @@ impl From<FieldError> for Problem {
             _ => problem,
         }
     }
+}
+
+/// What the keeper of secrets said, where it did.
+fn of_the_keeper<'f>(failure: &'f (dyn Failure + 'static)) -> Option<&'f KeeperError> {
+    let failure: &(dyn std::error::Error + 'static) = failure;
+    failure.downcast_ref()
 }
 
 impl From<Order> for Problem {
@@ -330,6 +358,9 @@ impl From<VaultError> for Problem {
             }
             VaultError::Circle { .. } | VaultError::Foreign { .. } | VaultError::Several { .. } => {
                 Self::invalid(failure.to_string())
+            }
+            VaultError::Elsewhere(inner) if of_the_keeper(&**inner).is_some() => {
+                of_the_keeper(&**inner).map_or_else(Self::unavailable, Self::from)
             }
             VaultError::Elsewhere(inner) if inner.code() == Code::Store => Self::internal(&failure),
             VaultError::Elsewhere(inner) if inner.to_string() == DbError::Full.to_string() => Self::no_room(),

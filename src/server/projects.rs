@@ -136,7 +136,12 @@ pub(crate) fn make(server: &Server, caller: &Caller, name: &str) -> Answer<Proje
 pub(crate) fn call(server: &Server, caller: &Caller, id: &str, name: &str, seen: Option<i64>) -> Answer<Project> {
     let name = team::name(name)?;
     let event = Event { detail: &name, ..Event::done("project.rename", id) };
-    alone(server, caller, &event, |rows, caller| {
+    let vault = server.vault(caller.scope.clone(), caller.actor.clone());
+    // Whoever may not rename it has nothing sealed for another name.
+    let renames = |former: &Project| former.name != name && caller.may(Permission::ProjectsManage, Some(&former.name));
+    let former = server.db.read(&caller.scope, |rows| find(rows, &caller.scope, id)).ok().filter(renames);
+    let mut sealed = former.map(|former| vault.about_to_rename(&former.name, &name)).transpose()?;
+    let (project, moved) = alone(server, caller, &event, |rows, caller| {
         let former = find(rows, &caller.scope, id)?;
         let former = named(rows, &caller.scope, &former.name)?;
         if !caller.may(Permission::ProjectsManage, Some(&former.name)) {
@@ -149,12 +154,15 @@ pub(crate) fn call(server: &Server, caller: &Caller, id: &str, name: &str, seen:
             "UPDATE projects SET name = $3, folded = $4, revision = revision + 1 WHERE org = $1 AND id = $2",
             values![caller.scope.id(), id, &name, &name.to_ascii_lowercase()],
         )?;
+        let mut moved = Vec::new();
         if former.name != name {
-            let vault = server.vault(caller.scope.clone(), caller.actor.clone());
-            vault.rename_project(rows, &former.name, &name)?;
+            // Somebody else has renamed it meanwhile, or let the caller do it.
+            moved = vault.rename_project(rows, sealed.take().ok_or_else(Problem::changed)?)?;
         }
-        find(rows, &caller.scope, id)
-    })
+        Ok((find(rows, &caller.scope, id)?, moved))
+    })?;
+    vault.clear_all(&moved);
+    Ok(project)
 }
 
 /// What is in a project, in words: the first twenty credentials, workspaces and registries.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::api::Once;
 use super::audit::{self, Actor, Event, Together, server_scope};
 use super::db::{Database, DbError, OrgScope, Reach, Rows, values};
+use super::engine::Engine;
 use super::error::ServeError;
 use super::keys::{KeyError, Keys, Master, Replacement, hold};
 use super::serve::{open_existing, place};
@@ -65,18 +66,20 @@ pub fn rotate_key(settings: &Settings, store: &dyn SecretStore, wanted: Wanted) 
     files::create_private_dir(&settings.data).map_err(DbError::File)?;
     let _lock = Lock::acquire(&settings.data.join("rotate.lock"), WAIT, &mut |_| {}).map_err(DbError::File)?;
     let (db, keys) = open_existing(settings, store)?;
-    keys.settle(&db, &place(settings, store))?;
+    let engine = settings.keeping.engine.clone().fit_for(&db)?;
+    let place = place(settings, store, &db);
+    keys.settle(&db, &place)?;
     let mut unfinished = unfinished(&db)?;
     let resumed = !unfinished.is_empty();
     if !resumed {
-        begin(&db, &keys, &place(settings, store), wanted)?;
+        begin(&db, &keys, &place, wanted)?;
         unfinished = self::unfinished(&db)?;
     }
     let mut rotated = Rotated { resumed, ..Rotated::default() };
     for one in unfinished {
         let version = one.version;
         let org = one.scope.id().to_owned();
-        let work = Work { db: &db, keys: &keys, together: Together::default(), one };
+        let work = Work { db: &db, keys: &keys, engine: &engine, together: Together::default(), one };
         let (done, closed) = work.finish()?;
         rotated.organizations.push((org, version));
         rotated.rewrapped += done;
@@ -146,6 +149,7 @@ fn begin(db: &Database, keys: &Keys, place: &Master<'_>, wanted: Wanted) -> Resu
 struct Work<'w> {
     db: &'w Database,
     keys: &'w Keys,
+    engine: &'w Engine,
     together: Together,
     one: Unfinished,
 }
@@ -155,6 +159,7 @@ impl Work<'_> {
         OrgVault {
             db: self.db,
             keys: self.keys,
+            engine: self.engine,
             together: &self.together,
             scope: self.one.scope.clone(),
             actor: operator(),
@@ -178,24 +183,15 @@ impl Work<'_> {
             // What is stored from now on rests under the new key: it is not run after.
             let some = "SELECT credential FROM data_keys WHERE org = $1 AND credential > $2 AND key_version < $3 \
                         ORDER BY credential LIMIT $4";
-            let page = self.db.write(scope, |rows| -> Result<Option<(String, u64)>, VaultError> {
-                let (mut last, mut count) = (None, 0);
-                if !self.hold(rows)? {
-                    return Ok(None);
-                }
-                for mut row in rows.query(some, values![scope.id(), &reached, self.one.version, PAGE])? {
-                    let id = row.text(0)?;
-                    count += u64::from(vault.seal_anew(rows, &id)?);
-                    last = Some(id);
-                }
-                if let Some(last) = &last {
-                    let note = "UPDATE key_rotations SET reached = $2 WHERE org = $1";
-                    rows.execute(note, values![scope.id(), last])?;
-                }
-                Ok(last.map(|last| (last, count)))
-            })?;
-            let Some((last, count)) = page else { return Ok(done) };
-            (reached, done) = (last, done + count);
+            let page = values![scope.id(), &reached, self.one.version, PAGE];
+            let page = self.db.read(scope, |rows| rows.query(some, page))?;
+            let ids = page.into_iter().map(|mut row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
+            let Some(last) = ids.last() else { return Ok(done) };
+            // Nothing is done where others have ended it, and they wait while it is done here.
+            let note = "UPDATE key_rotations SET reached = $3 WHERE org = $1 AND version = $2";
+            let noted = |rows: &mut dyn Rows| Ok(rows.execute(note, values![scope.id(), self.one.version, last])? > 0);
+            done += vault.seal_anew(&ids, noted)?.done;
+            reached.clone_from(last);
         }
     }
 

@@ -4,10 +4,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use tokio::task::block_in_place;
+use url::Url;
 
 use super::audit::{self, Broken, Together};
 use super::db::{Address, Database, DbError, OrgScope, Reach, values};
 use super::error::ServeError;
+use super::gate::{self, Gate};
 use super::keys::{Keys, Master};
 use super::lanes::Lanes;
 use super::limits::Limits;
@@ -16,7 +19,7 @@ use super::reload::Certificate;
 use super::routes::router;
 use super::settings::Settings;
 use super::state::{Server, now, room};
-use super::{listen, metrics, people, running, sweep, tls};
+use super::{engine, listen, metrics, people, running, sweep, tls};
 use crate::error::Failure as _;
 use crate::os::files;
 use crate::secret::{Secret, SecretStore};
@@ -42,6 +45,12 @@ pub enum Notice {
         /// The database, without its password.
         database: String,
     },
+    /// The master key cannot be had: it serves nobody, and tries again.
+    Sealed(ServeError),
+    /// It has its master key now.
+    Unsealed,
+    /// So many credentials rest where new ones do not go.
+    Elsewhere(i64),
     /// Nobody can sign in yet: this link makes the first owner, once.
     SetUp(Secret),
 }
@@ -55,6 +64,9 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<(), ServeEr
     drop(bind(settings.listen)?);
     settings.metrics.map(bind).transpose()?;
     let (db, keys) = open(settings, store)?;
+    if let Some(kv) = settings.keeping.engine.kv() {
+        kv.check(keys.instance())?;
+    }
     if let Some(file) = &settings.checkpoints.file {
         audit::hold_against(&db, &keys, file)?;
     }
@@ -88,11 +100,102 @@ pub fn serve(
     let metrics = settings.metrics.map(bind).transpose()?;
     let address = listener.local_addr().map_err(ServeError::System)?;
     let public = settings.public_at(address)?;
-    let (db, keys) = open(settings, store)?;
+    let db = open_database(settings)?;
+    let keys = match open_keys(settings, store, &db) {
+        Err(failure) if settings.keeping.waits && failure.is_of_the_key() => Err(failure),
+        keys => Ok(keys?),
+    };
+    let database = settings.database.in_words();
+    let counting = metrics.as_ref().map(TcpListener::local_addr).transpose().map_err(ServeError::System)?;
+    let is_secure = public.scheme() == "https";
+    let known_as = public.as_str().trim_end_matches('/').to_owned();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(BLOCKING)
+        .enable_all()
+        .build()
+        .map_err(ServeError::System)?;
+    let _running = running::hold(&settings.data, &known_as)?;
+    tell(Notice::Listening { address, metrics: counting, public: known_as, database })?;
+    let gate = Arc::new(Gate::default());
+    let (routes, server) = match keys {
+        Ok(keys) => {
+            let server = opened(settings, public, db, keys, tell)?;
+            (router(Arc::clone(&server)), Ok(server))
+        }
+        Err(failure) => {
+            tell(Notice::Sealed(failure))?;
+            (gate.router(is_secure), Err((db, public)))
+        }
+    };
+    let done = runtime.block_on(async {
+        listener.set_nonblocking(true).map_err(ServeError::System)?;
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(ServeError::System)?;
+        let stop = asked_to_end().map_err(ServeError::System)?;
+        let door = |tls| Door { tls, per_address: settings.per_address, proxies: settings.proxies.clone() };
+        let main = door(certificate.as_ref().map(Certificate::current));
+        if let Some(certificate) = certificate {
+            tokio::spawn(certificate.keep());
+        }
+        // A task of its own: whoever reads the master key below keeps nobody waiting.
+        let mut listening = tokio::spawn(listen::listen(listener, main, routes, stop));
+        let server = match server {
+            Ok(server) => server,
+            Err((db, public)) => {
+                let keys = tokio::select! {
+                    _ = &mut listening => return Ok(None),
+                    keys = gate::until(|| open_keys(settings, store, &db)) => keys,
+                };
+                let server = block_in_place(|| opened(settings, public, db, keys, tell))?;
+                gate.open(router(Arc::clone(&server)));
+                tell(Notice::Unsealed)?;
+                server
+            }
+        };
+        if let Some(metrics) = metrics {
+            metrics.set_nonblocking(true).map_err(ServeError::System)?;
+            let metrics = tokio::net::TcpListener::from_std(metrics).map_err(ServeError::System)?;
+            let pages = metrics::router(Arc::clone(&server));
+            tokio::spawn(listen::listen(metrics, door(None), pages, std::future::pending()));
+        }
+        let mut asked = server.keys.asked();
+        // The secret store is this thread's alone: here the master key is read again when it was replaced.
+        let answering = async {
+            while let Some(asked) = asked.recv().await {
+                block_in_place(|| asked.answer(&place(settings, store, &server.db), server.keys.instance()));
+            }
+        };
+        tokio::spawn(sweep::sweeping(Arc::clone(&server)));
+        tokio::spawn(engine::sweeping(Arc::clone(&server)));
+        tokio::select! {
+            _ = &mut listening => {}
+            () = answering => {}
+            () = settings.checkpoints.make(&server) => {}
+        }
+        Ok::<_, ServeError>(Some(Arc::clone(&server)))
+    })?;
+    if let Some(server) = done {
+        settings.checkpoints.finish(&server);
+    }
+    // Whoever still asks a provider is not waited for; what was acknowledged is on the disk.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// The server, once it has its keys.
+fn opened(
+    settings: &Settings,
+    public: Url,
+    db: Database,
+    keys: Keys,
+    tell: &mut dyn FnMut(Notice) -> Result<(), ServeError>,
+) -> Result<Arc<Server>, ServeError> {
+    let engine = settings.keeping.engine.clone().fit_for(&db)?;
+    let elsewhere = engine.elsewhere(&db)?;
     let (stretching, asking) = room();
     let server = Server {
         db,
         keys,
+        engine,
         together: Together::default(),
         public,
         proxies: settings.proxies.clone(),
@@ -104,56 +207,13 @@ pub fn serve(
         limits: Limits::new(settings.rates),
         lanes: Lanes::new(),
     };
-    let _running = running::hold(&settings.data, server.issuer())?;
-    let database = settings.database.in_words();
-    let counting = metrics.as_ref().map(TcpListener::local_addr).transpose().map_err(ServeError::System)?;
-    tell(Notice::Listening { address, metrics: counting, public: server.issuer().to_owned(), database })?;
+    if elsewhere > 0 {
+        tell(Notice::Elsewhere(elsewhere))?;
+    }
     if let Some(link) = set_up_link(&server)? {
         tell(Notice::SetUp(link))?;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .max_blocking_threads(BLOCKING)
-        .enable_all()
-        .build()
-        .map_err(ServeError::System)?;
-    let mut asked = server.keys.asked();
-    let server = Arc::new(server);
-    runtime
-        .block_on(async {
-            listener.set_nonblocking(true)?;
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            let stop = asked_to_end()?;
-            let door = |tls| Door { tls, per_address: settings.per_address, proxies: settings.proxies.clone() };
-            let main = door(certificate.as_ref().map(Certificate::current));
-            if let Some(certificate) = certificate {
-                tokio::spawn(certificate.keep());
-            }
-            if let Some(metrics) = metrics {
-                metrics.set_nonblocking(true)?;
-                let metrics = tokio::net::TcpListener::from_std(metrics)?;
-                let pages = metrics::router(Arc::clone(&server));
-                tokio::spawn(listen::listen(metrics, door(None), pages, std::future::pending()));
-            }
-            let instance = server.keys.instance().to_owned();
-            // The secret store is this thread's alone: here the master key is read again when it was replaced.
-            let answering = async {
-                while let Some(asked) = asked.recv().await {
-                    asked.answer(&place(settings, store), &instance);
-                }
-            };
-            tokio::spawn(sweep::sweeping(Arc::clone(&server)));
-            tokio::select! {
-                () = listen::listen(listener, main, router(Arc::clone(&server)), stop) => {}
-                () = answering => {}
-                () = settings.checkpoints.make(&server) => {}
-            }
-            std::io::Result::Ok(())
-        })
-        .map_err(ServeError::System)?;
-    settings.checkpoints.finish(&server);
-    // Whoever still asks a provider is not waited for; what was acknowledged is on the disk.
-    runtime.shutdown_background();
-    Ok(())
+    Ok(Arc::new(server))
 }
 
 /// A connection is a file, and the system's first word on how many there may be is not its last.
@@ -182,23 +242,37 @@ pub(super) fn open_existing(settings: &Settings, store: &dyn SecretStore) -> Res
 
 /// Opens the database and the keys of a server.
 pub(super) fn open(settings: &Settings, store: &dyn SecretStore) -> Result<(Database, Keys), ServeError> {
+    let db = open_database(settings)?;
+    let keys = open_keys(settings, store, &db)?;
+    Ok((db, keys))
+}
+
+fn open_database(settings: &Settings) -> Result<Database, ServeError> {
     files::create_private_dir(&settings.data).map_err(DbError::File)?;
-    let db = Database::open(&settings.database)?;
-    let keys = Keys::open(&db, &place(settings, store))?;
+    Ok(Database::open(&settings.database)?)
+}
+
+fn open_keys(settings: &Settings, store: &dyn SecretStore, db: &Database) -> Result<Keys, ServeError> {
+    let keys = Keys::open(db, &place(settings, store, db))?;
     // There is a key to sign with from the start, so that whoever asks for keys finds it.
     db.write(Reach::Server, |rows| SigningKey::in_force(rows, &keys, now())).map_err(|failure| {
         let (code, mend) = (failure.code(), failure.mend());
         ServeError::Database(Box::new(failure), code, mend)
     })?;
-    Ok((db, keys))
+    Ok(keys)
 }
 
 /// Where the master key rests.
-pub(super) fn place<'m>(settings: &'m Settings, store: &'m dyn SecretStore) -> Master<'m> {
-    match &settings.master_key_file {
-        Some(file) => Master::File(file),
-        None => Master::Store(store),
+pub(super) fn place<'m>(settings: &'m Settings, store: &'m dyn SecretStore, db: &'m Database) -> Master<'m> {
+    match &settings.keeping.transit {
+        Some(transit) => Master::Transit(transit, db),
+        None => unwrapped(settings, store),
     }
+}
+
+/// Where the master key rests that no other key wraps.
+pub(super) fn unwrapped<'m>(settings: &'m Settings, store: &'m dyn SecretStore) -> Master<'m> {
+    settings.keeping.master_key_file.as_deref().map_or(Master::Store(store), Master::File)
 }
 
 /// A new link for the first owner, where there is none. A link that was made before does not count any more.

@@ -15,6 +15,10 @@ use crate::http::{is_loopback, parse_url};
 use crate::os::{Env, files};
 use crate::text::clean;
 
+mod keeping;
+
+pub(crate) use keeping::Keeping;
+
 /// Where a server listens that is told nothing.
 const LISTEN: &str = "127.0.0.1:7447";
 /// The database of a server that is told nothing, in the data folder.
@@ -42,6 +46,17 @@ pub struct Given {
     pub tls_key: Option<String>,
     pub audit_checkpoints: Option<String>,
     pub audit_checkpoint_every: Option<String>,
+    pub secrets_engine: Option<String>,
+    pub vault_address: Option<String>,
+    pub vault_mount: Option<String>,
+    pub vault_namespace: Option<String>,
+    pub vault_ca_file: Option<String>,
+    pub vault_token_file: Option<String>,
+    pub vault_role_id: Option<String>,
+    pub vault_secret_id_file: Option<String>,
+    pub vault_auth_mount: Option<String>,
+    pub master_key_transit: Option<String>,
+    pub sealed_start: Option<String>,
     pub metrics_listen: Option<String>,
     pub log: Option<String>,
     pub rate_address: Option<String>,
@@ -61,8 +76,7 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Its folder.
     pub data: PathBuf,
-    /// The file of the master key; without one, it rests in the secret store.
-    pub master_key_file: Option<PathBuf>,
+    pub(crate) keeping: Keeping,
     pub(crate) public: Option<Url>,
     pub(crate) database: Address,
     pub(crate) tls: Option<(PathBuf, PathBuf)>,
@@ -205,7 +219,7 @@ impl Settings {
         let settings = Self {
             listen,
             data,
-            master_key_file: find("master-key-file", |given| given.master_key_file.as_ref()).map(|found| found.path()),
+            keeping: Keeping::read(&find, env)?,
             public,
             database,
             tls,
@@ -219,6 +233,11 @@ impl Settings {
         };
         settings.refuse_readable_tokens()?;
         Ok(settings)
+    }
+
+    /// Whether it is said where the master key rests.
+    pub fn names_its_key(&self) -> bool {
+        self.keeping.master_key_file.is_some() || self.keeping.transit.is_some()
     }
 
     /// Whether there may be a server with data of its own already.

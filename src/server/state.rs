@@ -7,6 +7,7 @@ use url::Url;
 use super::api::Once;
 use super::audit::{Actor, Event, Together};
 use super::db::{Database, OrgScope};
+use super::engine::Engine;
 use super::keys::Keys;
 use super::lanes::Lanes;
 use super::limits::Limits;
@@ -27,6 +28,8 @@ pub(crate) struct Server {
     pub(crate) db: Database,
     /// The keys.
     pub(crate) keys: Keys,
+    /// Where secrets rest.
+    pub(crate) engine: Engine,
     /// What is told by itself, and what waits for that.
     pub(crate) together: Together,
     /// The address by which people and programs know it.
@@ -72,8 +75,8 @@ impl Server {
 
     /// The vault of an organization, as one caller sees it.
     pub(crate) fn vault(&self, scope: OrgScope, actor: Actor) -> OrgVault<'_> {
-        let once = Once::default();
-        OrgVault { db: &self.db, keys: &self.keys, together: &self.together, scope, actor, once, now }
+        let (db, keys, engine, together) = (&self.db, &self.keys, &self.engine, &self.together);
+        OrgVault { db, keys, engine, together, scope, actor, once: Once::default(), now }
     }
 
     /// Tells what changed nothing.

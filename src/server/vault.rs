@@ -10,16 +10,12 @@ use chrono::{DateTime, Utc};
 use super::api::Once;
 use super::audit::{self, Actor, Event, Outcome, Together};
 use super::db::{Database, DbError, OrgScope, Row, Rows, Value, values};
+use super::engine::Engine;
 use super::keys::{KeyError, Keys};
 use crate::credential::{Credential, Metadata, Scope};
 use crate::provider::Verdict;
 use crate::store::CredentialRow;
 use crate::vault::{Change, New, Unfinished, Vault, VaultError, goes_to, in_words, is_through, rows as metadata};
-
-mod change;
-mod places;
-mod sealed;
-pub(crate) mod sign_in;
 
 /// So many rows are read at a time.
 const PAGE: i64 = 500;
@@ -31,13 +27,21 @@ macro_rules! columns {
     };
 }
 
+mod change;
 mod listed;
+mod place;
+mod places;
+mod sealed;
+pub(crate) mod sign_in;
+
 pub(crate) use listed::Narrowed;
 
 /// The vault of an organization, as one caller sees it.
 pub(crate) struct OrgVault<'s> {
     pub(crate) db: &'s Database,
     pub(crate) keys: &'s Keys,
+    /// Where its secrets rest.
+    pub(crate) engine: &'s Engine,
     pub(crate) together: &'s Together,
     /// Whose it is.
     pub(crate) scope: OrgScope,
@@ -182,7 +186,11 @@ impl Vault for OrgVault<'_> {
     }
 
     fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
-        let opened = self.db.read(&self.scope, |rows| self.open_in(rows, metadata).and_then(sign_in::handed_out));
+        let fetched = self.fetched(&metadata.id);
+        let opened = fetched.and_then(|fetched| {
+            self.db
+                .read(&self.scope, |rows| self.open_in(rows, metadata, fetched.as_ref()).and_then(sign_in::handed_out))
+        });
         // What does not open is told as well. What cannot be told is not given.
         let outcome = if opened.is_ok() { Outcome::Done } else { Outcome::Failed };
         let event = Event { outcome, ..Event::done("secret.read", &metadata.id) };

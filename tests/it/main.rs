@@ -117,6 +117,9 @@ mod server {
     mod crashes;
     mod credentials;
     mod edge;
+    mod engine;
+    mod engine_faults;
+    mod engine_moves;
     mod faults;
     mod federated;
     mod grants;
@@ -129,6 +132,7 @@ mod server {
     mod load;
     mod model;
     mod observed;
+    mod openbao;
     mod orders;
     mod other_client;
     mod outside;
@@ -147,6 +151,7 @@ mod server {
     mod rotation;
     mod running;
     mod schemathesis;
+    mod sealed;
     mod served;
     mod tampered;
     mod team;

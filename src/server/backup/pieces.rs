@@ -14,7 +14,7 @@ use serde_json::Value as Json;
 use super::bad;
 use crate::server::db::Rows;
 use crate::server::error::ServeError;
-use crate::server::keys::{FORM, Keys};
+use crate::server::keys::{FORM, Keys, WRAPPED, WRAPPED_NEXT, setting};
 use crate::vault::seal::Key;
 
 const MARK: &str = "lanyard-server-backup-1\n";
@@ -35,6 +35,9 @@ pub(super) struct Head {
     pub(super) made: String,
     /// The key of the pieces, wrapped under the master key.
     key: String,
+    /// The master key where a key of the keeper wraps it, and the one that was to take its place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) masters: Vec<String>,
     /// The line itself, to which the pieces are bound.
     #[serde(skip)]
     line: String,
@@ -101,7 +104,8 @@ impl<W: Write> Writer<W> {
         let key = Key::random().map_err(|_| ServeError::NoRandom)?;
         let wrapped = keys.wrap(rows, &key, &[FORM, "backup", keys.instance()])?;
         let (instance, made) = (keys.instance().to_owned(), made.to_owned());
-        let head = Head { instance, schema, made, key: STANDARD.encode(wrapped), line: String::new() };
+        let masters = [setting(rows, WRAPPED)?, setting(rows, WRAPPED_NEXT)?].into_iter().flatten().collect();
+        let head = Head { instance, schema, made, key: STANDARD.encode(wrapped), masters, line: String::new() };
         let line = format!("{}\n", serde_json::to_string(&head).unwrap_or_default());
         let mut out = BufWriter::new(out);
         out.write_all(MARK.as_bytes()).and_then(|()| out.write_all(line.as_bytes())).map_err(ServeError::System)?;

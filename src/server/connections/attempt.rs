@@ -67,7 +67,7 @@ pub(crate) async fn begin(
         if !is_sign_in(metadata.kind) {
             return Err(Problem::not_found());
         }
-        let whole = server.db.read(&by.scope, |rows| vault.whole(rows, &metadata))?;
+        let whole = vault.whole(&metadata)?;
         let registered = registration(&metadata, whole.secret(Credential::CLIENT_SECRET));
         let http = connector(server);
         let state = random::base62(43)?.to_string();

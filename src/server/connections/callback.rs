@@ -158,7 +158,7 @@ fn connect(server: &Server, known: &Known, by: &By, state: &str, query: &str) ->
     let vault = by.vault(server);
     let open = || -> Answer<Credential> {
         let metadata = vault.by_id(&known.credential)?.ok_or_else(Problem::not_found)?.metadata;
-        Ok(server.db.read(&by.scope, |rows| vault.whole(rows, &metadata))?)
+        Ok(vault.whole(&metadata)?)
     };
     let whole = open()?;
     if places(&whole.metadata) != known.registration {

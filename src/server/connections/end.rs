@@ -64,6 +64,7 @@ pub(crate) async fn end(server: &Arc<Server>, by: &By, id: &str) -> Answer<Ended
 /// `None` where another is about it, or has been faster.
 fn ended(server: &Server, by: &By, id: &str) -> Answer<Option<Ended>> {
     let vault = by.vault(server);
+    let fetched = vault.fetched_sign_in(id)?;
     let taken = server.db.write(&by.scope, |rows| -> Answer<_> {
         let metadata = vault.row(rows, id)?.ok_or_else(Problem::not_found)?.metadata;
         if !is_sign_in(metadata.kind) || !metadata.secret_names.contains(Credential::SESSION) {
@@ -72,7 +73,14 @@ fn ended(server: &Server, by: &By, id: &str) -> Answer<Option<Ended>> {
         let Some(lease) = Lease::take(rows, &by.scope, id, now(), Despite::Pause)? else { return Ok(None) };
         // It may have been renewed while the lease was waited for.
         let metadata = vault.row(rows, id)?.ok_or_else(Problem::not_found)?.metadata;
-        Ok(Some((lease, vault.whole(rows, &metadata)?)))
+        match vault.whole_in(rows, &metadata, fetched.as_ref()) {
+            // It was renewed since it was fetched.
+            Err(VaultError::Changed { .. }) => {
+                lease.end(rows)?;
+                Ok(None)
+            }
+            whole => Ok(Some((lease, whole?))),
+        }
     })?;
     let Some((lease, whole)) = taken else { return Ok(None) };
     let Some(mut session) = session(&whole)? else { return Ok(None) };

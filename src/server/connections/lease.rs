@@ -138,6 +138,7 @@ mod tests {
         let vault = OrgVault {
             db: &scratch.db,
             keys: &scratch.keys,
+            engine: &scratch.engine,
             together: &together,
             scope,
             actor,

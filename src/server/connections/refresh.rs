@@ -20,6 +20,7 @@ use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
 use crate::server::db::{OrgScope, Rows};
+use crate::server::engine::Fetched;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 use crate::server::vault::OrgVault;
@@ -83,6 +84,16 @@ enum Step {
     Renew,
 }
 
+/// What is to be done about a sign-in.
+enum Need {
+    /// It is as wanted.
+    Nothing,
+    /// It was put elsewhere since it was fetched: it is to be looked at again.
+    Another,
+    /// It is not as wanted.
+    Of(Box<Looked>),
+}
+
 /// A sign-in that was looked at, with whether its token serves meanwhile.
 struct Looked {
     whole: Credential,
@@ -111,10 +122,15 @@ pub(crate) async fn fresh(server: &Arc<Server>, by: &By, id: &str, want: Want) -
 fn look(server: &Server, by: &By, id: &str, want: Want) -> Answer<Step> {
     let vault = by.vault(server);
     let now = now();
-    let (looked, held) = server.db.read(&by.scope, |rows| -> Answer<_> {
-        Ok((needed(&vault, rows, id, want, now)?, held(rows, &by.scope, id, now)?))
+    let fetched = vault.fetched_sign_in(id).map_err(|failure| told(server, by, id, "unavailable", failure.into()))?;
+    let (need, held) = server.db.read(&by.scope, |rows| -> Answer<_> {
+        Ok((needed(&vault, rows, (id, fetched.as_ref()), want, now)?, held(rows, &by.scope, id, now)?))
     })?;
-    let Some(Looked { whole, session, serves }) = looked else { return Ok(Step::Done) };
+    let Looked { whole, session, serves } = match need {
+        Need::Nothing => return Ok(Step::Done),
+        Need::Another => return Ok(Step::Wait),
+        Need::Of(looked) => *looked,
+    };
     if session.is_renewable() {
         return match held {
             Held::No => Ok(Step::Renew),
@@ -133,47 +149,50 @@ fn look(server: &Server, by: &By, id: &str, want: Want) -> Answer<Step> {
     Err(told(server, by, id, "needs-reconnecting", needs_reconnecting()))
 }
 
-/// The sign-in, where it is not as wanted already.
+/// The sign-in, where it is not as wanted already. With its name comes what was fetched of it.
 fn needed(
     vault: &OrgVault<'_>,
     rows: &mut dyn Rows,
-    id: &str,
+    (id, fetched): (&str, Option<&Fetched>),
     want: Want,
     now: DateTime<Utc>,
-) -> Answer<Option<Looked>> {
+) -> Answer<Need> {
     let stored = vault.row(rows, id)?.ok_or_else(Problem::not_found)?;
     let metadata: Metadata = stored.metadata;
     let is_connected = is_sign_in(metadata.kind) && metadata.secret_names.contains(Credential::SESSION);
     let is_newer = matches!(want, Want::Newer(version) if version != metadata.version);
     if !is_connected {
-        return if want == Want::Fresh { Ok(None) } else { Err(not_connected()) };
+        return if want == Want::Fresh { Ok(Need::Nothing) } else { Err(not_connected()) };
     }
-    let opened = vault.whole(rows, &metadata).and_then(|whole| session(&whole).map(|session| (whole, session)));
+    let opened =
+        vault.whole_in(rows, &metadata, fetched).and_then(|whole| session(&whole).map(|session| (whole, session)));
     let (whole, Some(session)) = (match opened {
         Ok(opened) => opened,
         // Whoever opens it to read it has that told.
-        Err(VaultError::DoesNotOpen { .. }) if want == Want::Fresh => return Ok(None),
+        Err(VaultError::DoesNotOpen { .. }) if want == Want::Fresh => return Ok(Need::Nothing),
+        Err(VaultError::Changed { .. }) => return Ok(Need::Another),
         Err(failure) => return Err(failure.into()),
     }) else {
-        return Ok(None);
+        return Ok(Need::Nothing);
     };
     let lacks_id_token = is_for_another(&whole) && lacks_id_token(&session, now);
     let is_good = session.is_fresh(now, None) && !session.login_needed && !lacks_id_token;
     if is_newer || (want == Want::Fresh && is_good) {
-        return Ok(None);
+        return Ok(Need::Nothing);
     }
     let serves = want == Want::Fresh && !session.refused && !session.is_expired(now);
-    Ok(Some(Looked { whole, session, serves }))
+    Ok(Need::Of(Box::new(Looked { whole, session, serves })))
 }
 
 /// Asks the service, if nobody else does.
 fn renew(server: &Server, by: &By, id: &str, want: Want) -> Answer<()> {
     let vault = by.vault(server);
+    let fetched = vault.fetched_sign_in(id)?;
     // Somebody may have been faster, since it was looked at.
     let taken = server.db.write(&by.scope, |rows| -> Answer<_> {
         let Some(lease) = Lease::take(rows, &by.scope, id, now(), Despite::Nothing)? else { return Ok(None) };
-        match needed(&vault, rows, id, want, now())? {
-            Some(looked) if looked.session.is_renewable() => Ok(Some((lease, looked))),
+        match needed(&vault, rows, (id, fetched.as_ref()), want, now())? {
+            Need::Of(looked) if looked.session.is_renewable() => Ok(Some((lease, looked))),
             _ => {
                 lease.end(rows)?;
                 Ok(None)
@@ -181,7 +200,7 @@ fn renew(server: &Server, by: &By, id: &str, want: Want) -> Answer<()> {
         }
     })?;
     let Some((lease, looked)) = taken else { return Ok(()) };
-    let Looked { whole, mut session, serves } = looked;
+    let Looked { whole, mut session, serves } = *looked;
     if let (Some(client), Some(secret)) = (&mut session.client, whole.secret(Credential::CLIENT_SECRET)) {
         client.secret = Some(secret.duplicate());
     }

@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0030_portal.sql"),
     include_str!("migrations/0040_identity.sql"),
     include_str!("migrations/0050_once.sql"),
+    include_str!("migrations/0060_engine.sql"),
     include_str!("migrations/0070_registries.sql"),
     include_str!("migrations/0080_sign_in.sql"),
     include_str!("migrations/0110_edge.sql"),

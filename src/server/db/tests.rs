@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use tempfile::TempDir;
 
 use super::*;
+use crate::server::engine::Engine;
 use crate::server::keys::{Keys, Master};
 
 /// A database with one organization, in a folder that goes with it.
@@ -11,6 +12,7 @@ pub(crate) struct Scratch {
     pub(crate) dir: TempDir,
     pub(crate) db: Database,
     pub(crate) keys: Keys,
+    pub(crate) engine: Engine,
     pub(crate) org: OrgScope,
 }
 
@@ -19,7 +21,7 @@ impl Scratch {
         let dir = tempfile::tempdir().unwrap();
         let db = Database::open(&Address::Sqlite(dir.path().join("server.db"))).unwrap();
         let keys = Keys::open(&db, &Master::File(&dir.path().join("master.key"))).unwrap();
-        let scratch = Self { dir, db, keys, org: OrgScope::of("org_test") };
+        let scratch = Self { dir, db, keys, engine: Engine::default(), org: OrgScope::of("org_test") };
         scratch.organization(&scratch.org);
         scratch
     }

@@ -9,12 +9,18 @@ use std::path::{Path, PathBuf};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::FORM;
+use super::{FORM, keep_setting, setting};
 use crate::os::files;
 use crate::secret::{Secret, SecretStore, Slot};
-use crate::server::db::DbError;
+use crate::server::db::{Database, DbError, Reach, values};
 use crate::server::error::ServeError;
+use crate::server::keeper::Transit;
 use crate::vault::seal::Key;
+
+/// The setting that holds the master key, where a key of the keeper wraps it.
+pub(crate) const WRAPPED: &str = "master-key-wrapped";
+/// The same of the one that is to take its place.
+pub(crate) const WRAPPED_NEXT: &str = "master-key-wrapped-next";
 
 /// Where the master key rests.
 pub(crate) enum Master<'m> {
@@ -22,6 +28,8 @@ pub(crate) enum Master<'m> {
     Store(&'m dyn SecretStore),
     /// In a file.
     File(&'m Path),
+    /// In the database, wrapped by a key that never leaves the keeper.
+    Transit(&'m Transit, &'m Database),
 }
 
 /// Which of the two.
@@ -54,6 +62,7 @@ impl Master<'_> {
         match self {
             Self::Store(store) => format!("the {}", store.choice().title()),
             Self::File(path) => path.display().to_string(),
+            Self::Transit(transit, _) => transit.in_words(),
         }
     }
 
@@ -96,6 +105,10 @@ impl Master<'_> {
         match self {
             Self::Store(store) => drop(store.remove(&slot(instance, Which::Next))?),
             Self::File(path) => drop(files::remove(&file(path, Which::Next)).map_err(DbError::File)?),
+            Self::Transit(_, db) => {
+                let remove = "DELETE FROM settings WHERE name = $1";
+                db.write(Reach::Server, |rows| rows.execute(remove, values![wrapped(Which::Next)]))?;
+            }
         }
         Ok(())
     }
@@ -108,6 +121,10 @@ impl Master<'_> {
                 let bytes = files::read_private(&file(path, which)).map_err(DbError::File)?;
                 let bytes = bytes.map(zeroize::Zeroizing::new);
                 bytes.map(|bytes| Secret::new(String::from_utf8_lossy(&bytes).trim().to_owned()))
+            }
+            Self::Transit(transit, db) => {
+                let held = db.read(Reach::Server, |rows| setting(rows, wrapped(which)))?;
+                return Ok(held.map(|held| transit.unwrap(&held)).transpose()?);
             }
         };
         let read = |held: Secret| Key::from_secret(&held).ok_or(ServeError::BadMasterKey { place: self.in_words() });
@@ -123,8 +140,31 @@ impl Master<'_> {
                 let line = zeroize::Zeroizing::new([secret.expose(), "\n"].concat());
                 files::replace(&file(path, which), line.as_bytes(), false).map_err(DbError::File)?;
             }
+            Self::Transit(transit, db) => {
+                let held = transit.wrap(key)?;
+                db.write(Reach::Server, |rows| keep_setting(rows, wrapped(which), &held))?;
+            }
         }
         Ok(())
+    }
+
+    /// Keeps the first key of a server. Gives the one that counts: where servers share a database and start at once,
+    /// another one may have been faster.
+    pub(super) fn keep_first(&self, instance: &str, key: Key) -> Result<Key, ServeError> {
+        let Self::Transit(transit, db) = self else {
+            self.keep(instance, &key, Which::Present)?;
+            return Ok(key);
+        };
+        let kept = super::first(db, wrapped(Which::Present), &transit.wrap(&key)?)?;
+        Ok(transit.unwrap(&kept)?)
+    }
+}
+
+/// The setting that holds a wrapped key.
+fn wrapped(which: Which) -> &'static str {
+    match which {
+        Which::Present => WRAPPED,
+        Which::Next => WRAPPED_NEXT,
     }
 }
 

@@ -68,6 +68,7 @@ impl Played {
         let server = Arc::new(Server {
             db,
             keys,
+            engine: crate::server::engine::Engine::default(),
             together: crate::server::audit::Together::default(),
             public: "http://127.0.0.1:7447".parse().unwrap(),
             proxies: crate::server::settings::Proxies::default(),

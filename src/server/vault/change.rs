@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::sealed::SOURCE;
+use super::place::SOURCE;
 use super::{OrgVault, metadata as written};
 use crate::credential::{Check, Credential, Fields, Metadata};
 use crate::provider;
@@ -51,6 +51,7 @@ impl OrgVault<'_> {
         };
         let id = metadata.id.clone();
         let event = Event { detail: kind.id, object: &id, ..event.clone() };
+        let parcel = self.sealed(&metadata, &secrets)?;
         self.change(&event, |rows| {
             if replaces.is_none() {
                 self.hold_project(rows, &metadata.scope)?;
@@ -63,9 +64,10 @@ impl OrgVault<'_> {
             if replaces.is_none() {
                 self.once.keep(rows, &metadata.id)?;
             }
-            self.seal_in(rows, &metadata, &secrets)
+            self.put_in(rows, &metadata, parcel)
         })
         .map_err(|failure| taken(failure, &metadata.name))?;
+        self.clear(&id);
         Ok(metadata)
     }
 
@@ -172,6 +174,7 @@ impl OrgVault<'_> {
         provider::refuse_orders(old.kind, &old.fields, &credential.secrets)?;
         let secret_names = credential.secrets.keys().cloned().collect();
         let renewed = Metadata { version: old.version + 1, expires: expires.map(kept), secret_names, ..old.clone() };
+        let parcel = self.sealed(&renewed, &credential.secrets)?;
         self.change(&Event::done("credential.renew", &old.id), |rows| {
             let row = written::write(&renewed);
             let changed = rows.execute(
@@ -181,8 +184,9 @@ impl OrgVault<'_> {
             )?;
             let stored = self.row(rows, &row.id)?.filter(|_| changed > 0);
             let stored = stored.ok_or_else(|| VaultError::Changed { name: old.name.clone() })?;
-            self.seal_in(rows, &stored.metadata, &credential.secrets)
+            self.put_in(rows, &stored.metadata, parcel)
         })?;
+        self.clear(&old.id);
         Ok(renewed)
     }
 
@@ -197,7 +201,15 @@ impl OrgVault<'_> {
             check_name(name)?;
         }
         let wanted = change.name.clone().unwrap_or_else(|| metadata.name.clone());
-        self.change(&Event::done("credential.amend", &metadata.id), |rows| {
+        // What is sealed is bound to the project.
+        let parcel = match &change.scope {
+            Some(scope) if *scope != metadata.scope => {
+                let opened = self.unsealed(metadata)?;
+                Some(self.sealed(&Metadata { scope: scope.clone(), ..metadata.clone() }, &opened.secrets)?)
+            }
+            _ => None,
+        };
+        let amended = self.change(&Event::done("credential.amend", &metadata.id), |rows| {
             let stored = self.standing(rows, metadata, revision)?;
             let mut amended = stored.metadata.clone();
             amended.tags.extend(change.tag.iter().cloned());
@@ -208,25 +220,24 @@ impl OrgVault<'_> {
             if amended.name != stored.metadata.name {
                 self.rename_followers(rows, &stored.metadata, &amended.name)?;
             }
-            // What is sealed is bound to the project.
-            let moved = amended.scope != stored.metadata.scope;
-            if moved {
+            if amended.scope != stored.metadata.scope {
                 self.hold_project(rows, &amended.scope)?;
                 self.refuse_stranding(rows, &amended)?;
             }
-            let opened = if moved { Some(self.open_in(rows, &stored.metadata)?) } else { None };
             let row = written::write(&amended);
             rows.execute(
                 "UPDATE credentials SET project = $3, name = $4, tags = $5, note = $6, revision = revision + 1 \
                  WHERE org = $1 AND id = $2",
                 values![self.scope.id(), &row.id, &row.project, &row.name, &row.tags, &row.note],
             )?;
-            if let Some(opened) = opened {
-                self.seal_in(rows, &amended, &opened.secrets)?;
+            if let Some(parcel) = parcel {
+                self.put_in(rows, &amended, parcel)?;
             }
             Ok(amended)
-        })
-        .map_err(|failure| taken(failure, &wanted))
+        });
+        let amended = amended.map_err(|failure| taken(failure, &wanted))?;
+        self.clear(&metadata.id);
+        Ok(amended)
     }
 
     /// The row of a credential that has still the name and the scope that it was read with.
@@ -280,13 +291,12 @@ impl OrgVault<'_> {
             }
             self.leave_workspaces(rows, &metadata.id)?;
             self.leave_registries(rows, &metadata.id)?;
+            self.take_out(rows, &metadata.id)?;
             let whose = values![self.scope.id(), &metadata.id];
-            // The keys go first: what is left of the secrets then opens for nobody.
-            rows.execute("DELETE FROM data_keys WHERE org = $1 AND credential = $2", whose)?;
-            rows.execute("DELETE FROM secrets WHERE org = $1 AND credential = $2", whose)?;
             Ok(rows.execute("DELETE FROM credentials WHERE org = $1 AND id = $2", whose)? > 0)
         })?;
         self.db.forget();
+        self.clear(&metadata.id);
         Ok(removed)
     }
 }

@@ -1,8 +1,11 @@
 //! Where credentials are: the project that each is of, and the workspaces and registries that use it.
 
+use std::collections::BTreeMap;
+
+use super::sealed::Parcel;
 use super::{OrgVault, in_words, metadata as written};
 use crate::credential::{Metadata, Scope};
-use crate::server::db::{Rows, values};
+use crate::server::db::{Rows, Value, values};
 use crate::vault::VaultError;
 
 impl OrgVault<'_> {
@@ -95,22 +98,52 @@ impl OrgVault<'_> {
         Ok(())
     }
 
-    /// Gives the credentials of a project to its new name, within the transaction that renames it: what is sealed is
-    /// bound to the name, and is sealed anew.
-    pub(crate) fn rename_project(&self, rows: &mut dyn Rows, from: &str, to: &str) -> Result<(), VaultError> {
+    /// Seals what is in a project for its new name, which it does not have yet: what is sealed is bound to the name.
+    pub(crate) fn about_to_rename(&self, from: &str, to: &str) -> Result<Renamed, VaultError> {
+        let all = concat!("SELECT ", columns!(), " FROM credentials WHERE org = $1 AND project = $2 ORDER BY id");
+        let found = self.db.read(&self.scope, |rows| self.some(rows, all, Value::Text(from)))?;
+        let mut parcels = BTreeMap::new();
+        for metadata in found {
+            let opened = self.unsealed(&metadata)?;
+            let moved = Metadata { scope: Scope::Project(to.to_owned()), ..metadata };
+            parcels.insert(moved.id.clone(), self.sealed(&moved, &opened.secrets)?);
+        }
+        Ok(Renamed { from: from.to_owned(), to: to.to_owned(), parcels })
+    }
+
+    /// Gives the credentials of a project to its new name, within the transaction that renames it. Gives which ones.
+    pub(crate) fn rename_project(&self, rows: &mut dyn Rows, renamed: Renamed) -> Result<Vec<String>, VaultError> {
+        let Renamed { from, to, mut parcels } = renamed;
         let all = "SELECT id FROM credentials WHERE org = $1 AND project = $2 ORDER BY id";
-        for mut row in rows.query(all, values![self.scope.id(), from])? {
+        let mut ids = Vec::new();
+        for mut row in rows.query(all, values![self.scope.id(), &from])? {
             let id = row.text(0)?;
             let Some(stored) = self.row(rows, &id)? else { continue };
-            let opened = self.open_in(rows, &stored.metadata)?;
-            let moved = Metadata { scope: Scope::Project(to.to_owned()), ..stored.metadata };
+            let moved = Metadata { scope: Scope::Project(to.clone()), ..stored.metadata };
+            // It came into the project since.
+            let parcel = parcels.remove(&id).ok_or_else(|| VaultError::Changed { name: moved.name.clone() })?;
             let written = written::write(&moved);
             rows.execute(
                 "UPDATE credentials SET project = $3, revision = revision + 1 WHERE org = $1 AND id = $2",
                 values![self.scope.id(), &id, &written.project],
             )?;
-            self.seal_in(rows, &moved, &opened.secrets)?;
+            self.put_in(rows, &moved, parcel)?;
+            ids.push(id);
         }
-        Ok(())
+        Ok(ids)
     }
+
+    /// Destroys what counts no more of credentials that were sealed anew.
+    pub(crate) fn clear_all(&self, ids: &[String]) {
+        for id in ids {
+            self.clear(id);
+        }
+    }
+}
+
+/// What is in a project, sealed for another name of it.
+pub(crate) struct Renamed {
+    from: String,
+    to: String,
+    parcels: BTreeMap<String, Parcel>,
 }

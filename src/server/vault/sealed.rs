@@ -1,53 +1,124 @@
 //! Secrets as they rest: each version of a credential under a data key of its own.
+//!
+//! They are sealed before the transaction of a change, and laid down where the engine has them; what is sealed counts
+//! when that transaction names it, and only for the place that it was sealed for. The data key rests in the database
+//! wherever the secrets do: without it, what lies in a keeper opens for nobody.
 
 use std::collections::BTreeMap;
 
-use zeroize::Zeroizing;
-
 use super::OrgVault;
+use super::place::{Place, emptied, filled};
 use crate::credential::{Credential, Metadata};
 use crate::secret::Secret;
-use crate::server::db::{OrgScope, Rows, values};
+use crate::server::db::{Rows, values};
+use crate::server::engine::{self, Engine, Fetched};
+use crate::server::keeper::{Held, Kv};
 use crate::server::keys::{FORM, KeyError};
+use crate::server::random;
 use crate::vault::VaultError;
-use crate::vault::seal::{self, DoesNotOpen, Key};
+use crate::vault::seal::{DoesNotOpen, Key};
 
-/// The field that names another credential. It follows that one's name and is bound to nothing.
-pub(super) const SOURCE: &str = "source";
-/// Secrets are filled up to a multiple of so many bytes, so that what rests does not tell how long a short one is.
-const BUCKET: usize = 64;
+/// The secrets of a version, sealed for their place.
+pub(super) struct Parcel {
+    place: Place,
+    key: Key,
+    rest: Rest,
+}
+
+/// Where sealed secrets are.
+enum Rest {
+    /// On their way into the database.
+    Here(Held),
+    /// In the keeper, at this address.
+    There(String),
+}
 
 impl OrgVault<'_> {
-    /// Puts the secrets of a version in the place of those of the one before.
-    pub(super) fn seal_in(
-        &self,
-        rows: &mut dyn Rows,
-        metadata: &Metadata,
-        secrets: &BTreeMap<String, Secret>,
-    ) -> Result<(), VaultError> {
-        let (key_version, key) = self.keys.newest(rows, &self.scope)?;
+    /// Seals the secrets of a version, and lays them down where no row names them yet. Never within a transaction: the
+    /// keeper may take its time.
+    pub(super) fn sealed(&self, metadata: &Metadata, secrets: &BTreeMap<String, Secret>) -> Result<Parcel, VaultError> {
         let place = Place::of(&self.scope, metadata);
-        let data_key = Key::random()?;
-        let wrapped = key.wrap(&data_key, &place.of_key(&key_version.to_string()))?;
-        let whose = values![self.scope.id(), &metadata.id];
-        rows.execute("DELETE FROM secrets WHERE org = $1 AND credential = $2", whose)?;
-        rows.execute("DELETE FROM data_keys WHERE org = $1 AND credential = $2", whose)?;
+        let key = Key::random()?;
+        let mut held = Held::new();
+        for (field, secret) in secrets {
+            held.insert(field.clone(), key.seal(&filled(secret), &place.of_field(field))?);
+        }
+        let rest = match self.engine.outside().filter(|_| !held.is_empty()) {
+            None => Rest::Here(held),
+            Some(kv) => {
+                let number = random::base62(20)?;
+                let whose = (&self.scope, metadata.id.as_str());
+                let (instance, version) = (self.keys.instance(), metadata.version);
+                let folder = format!("{instance}/{}/{}/{version}", whose.0.id(), whose.1);
+                let address = Kv::address(&folder, &number, &held)?;
+                Engine::lay(kv, self.db, whose, &address, &held)?;
+                Rest::There(address)
+            }
+        };
+        Ok(Parcel { place, key, rest })
+    }
+
+    /// Puts the secrets of a version in the place of those of the one before.
+    pub(super) fn put_in(&self, rows: &mut dyn Rows, metadata: &Metadata, parcel: Parcel) -> Result<(), VaultError> {
+        // Somebody has moved or replaced it since they were sealed.
+        if parcel.place != Place::of(&self.scope, metadata) {
+            return Err(VaultError::Changed { name: metadata.name.clone() });
+        }
+        let (key_version, key) = self.keys.newest(rows, &self.scope)?;
+        let wrapped = key.wrap(&parcel.key, &parcel.place.of_key(&key_version.to_string()))?;
+        self.take_out(rows, &metadata.id)?;
         rows.execute(
             "INSERT INTO data_keys (org, credential, version, key_version, wrapped) VALUES ($1, $2, $3, $4, $5)",
             values![self.scope.id(), &metadata.id, metadata.version, key_version, &wrapped],
         )?;
-        for (field, secret) in secrets {
-            let sealed = data_key.seal(&filled(secret), &place.of_field(field))?;
-            rows.execute(
-                "INSERT INTO secrets (org, credential, field, version, sealed) VALUES ($1, $2, $3, $4, $5)",
-                values![self.scope.id(), &metadata.id, field, metadata.version, &sealed],
-            )?;
+        match parcel.rest {
+            Rest::There(address) => {
+                engine::settle(rows, (&self.scope, &metadata.id), metadata.version, &address)?;
+            }
+            Rest::Here(held) => {
+                for (field, sealed) in held {
+                    rows.execute(
+                        "INSERT INTO secrets (org, credential, field, version, sealed) VALUES ($1, $2, $3, $4, $5)",
+                        values![self.scope.id(), &metadata.id, &field, metadata.version, &sealed],
+                    )?;
+                }
+            }
         }
         Ok(())
     }
 
-    /// Opens the secrets of the version that `metadata` is of.
-    pub(super) fn open_in(&self, rows: &mut dyn Rows, metadata: &Metadata) -> Result<Credential, VaultError> {
+    /// Takes the secrets of a credential away.
+    pub(super) fn take_out(&self, rows: &mut dyn Rows, id: &str) -> Result<(), VaultError> {
+        let whose = values![self.scope.id(), id];
+        // The key goes first: what is left of the secrets then opens for nobody.
+        rows.execute("DELETE FROM data_keys WHERE org = $1 AND credential = $2", whose)?;
+        rows.execute("DELETE FROM secrets WHERE org = $1 AND credential = $2", whose)?;
+        Ok(engine::vacate(rows, &self.scope, id)?)
+    }
+
+    /// What rests of a credential in the keeper. Never within a transaction.
+    pub(crate) fn fetched(&self, id: &str) -> Result<Option<Fetched>, VaultError> {
+        self.engine.fetch(self.db, &self.scope, id)
+    }
+
+    /// Destroys what is left of a credential in the keeper, once its row is gone or names something else.
+    pub(super) fn clear(&self, id: &str) {
+        self.engine.clear(self.db, &self.scope, id);
+    }
+
+    /// The secrets of a version, for what is made of them here. Never within a transaction.
+    pub(super) fn unsealed(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
+        let fetched = self.fetched(&metadata.id)?;
+        self.db.read(&self.scope, |rows| self.open_in(rows, metadata, fetched.as_ref()))
+    }
+
+    /// Opens the secrets of the version that `metadata` is of. `fetched` is what rests in the keeper, if they rest there.
+    pub(super) fn open_in(
+        &self,
+        rows: &mut dyn Rows,
+        metadata: &Metadata,
+        fetched: Option<&Fetched>,
+    ) -> Result<Credential, VaultError> {
         let closed = |_| VaultError::DoesNotOpen { name: metadata.name.clone() };
         let changed = || VaultError::Changed { name: metadata.name.clone() };
         let stands = self.row(rows, &metadata.id)?.is_some_and(|stored| stored.metadata.version == metadata.version);
@@ -72,10 +143,22 @@ impl OrgVault<'_> {
         let key = key?;
         let place = Place::of(&self.scope, metadata);
         let data_key = key.unwrap(&wrapped, &place.of_key(&key_version.to_string())).map_err(closed)?;
+        let mut held = Held::new();
+        match (engine::address(rows, &self.scope, &metadata.id)?, fetched) {
+            (None, None) => {
+                let sealed = "SELECT field, sealed FROM secrets WHERE org = $1 AND credential = $2 ORDER BY field";
+                for mut row in rows.query(sealed, whose)? {
+                    held.insert(row.text(0)?, row.bytes(1)?);
+                }
+            }
+            (Some(address), Some(fetched)) if fetched.address == address => {
+                held.clone_from(fetched.held.as_ref().ok_or_else(|| closed(DoesNotOpen))?);
+            }
+            // They were put elsewhere since.
+            _ => return Err(changed()),
+        }
         let mut secrets = BTreeMap::new();
-        let sealed = "SELECT field, sealed FROM secrets WHERE org = $1 AND credential = $2 ORDER BY field";
-        for mut row in rows.query(sealed, whose)? {
-            let (field, sealed) = (row.text(0)?, row.bytes(1)?);
+        for (field, sealed) in held {
             let opened = data_key.open(&sealed, &place.of_field(&field)).map_err(closed)?;
             secrets.insert(field, emptied(&opened).ok_or_else(|| closed(DoesNotOpen))?);
         }
@@ -132,103 +215,48 @@ impl OrgVault<'_> {
         Ok((!page_of.last.is_empty()).then_some(page_of))
     }
 
-    /// Seals the secrets of a credential anew, under a new data key; `false` where they do not open.
-    pub(crate) fn seal_anew(&self, rows: &mut dyn Rows, id: &str) -> Result<bool, VaultError> {
-        let hold = "UPDATE credentials SET id = id WHERE org = $1 AND id = $2";
-        rows.execute(hold, values![self.scope.id(), id])?;
-        let has_keys = "SELECT 1 FROM data_keys WHERE org = $1 AND credential = $2";
-        let Some(stored) = self.row(rows, id)? else { return Ok(true) };
-        if rows.first(has_keys, values![self.scope.id(), id])?.is_none() && stored.metadata.secret_names.is_empty() {
-            return Ok(true);
+    /// Seals the secrets of credentials anew, each under a new data key, and puts them where new ones go. All of them
+    /// count at once, with what `note` does first, and nothing is done where it says `false`.
+    pub(crate) fn seal_anew(
+        &self,
+        ids: &[String],
+        note: impl FnOnce(&mut dyn Rows) -> Result<bool, VaultError>,
+    ) -> Result<Anew, VaultError> {
+        let mut anew = Anew::default();
+        let mut parcels = Vec::new();
+        for id in ids {
+            let Some(stored) = self.by_id(id)? else { continue };
+            match self.unsealed(&stored.metadata) {
+                Err(VaultError::DoesNotOpen { .. }) => anew.closed += 1,
+                // Whoever has stored new secrets meanwhile has sealed them anew already.
+                Err(VaultError::Changed { .. }) => anew.done += 1,
+                opened => parcels.push((id, self.sealed(&stored.metadata, &opened?.secrets)?)),
+            }
         }
-        match self.open_in(rows, &stored.metadata) {
-            Ok(opened) => self.seal_in(rows, &stored.metadata, &opened.secrets).map(|()| true),
-            Err(VaultError::DoesNotOpen { .. }) => Ok(false),
-            Err(failure) => Err(failure),
-        }
+        self.db.write(&self.scope, |rows| -> Result<(), VaultError> {
+            if !note(rows)? {
+                return Ok(());
+            }
+            for (id, parcel) in parcels {
+                self.hold(rows, id)?;
+                let Some(stored) = self.row(rows, id)? else { continue };
+                match self.put_in(rows, &stored.metadata, parcel) {
+                    Ok(()) | Err(VaultError::Changed { .. }) => anew.done += 1,
+                    Err(failure) => return Err(failure),
+                }
+            }
+            Ok(())
+        })?;
+        self.clear_all(ids);
+        Ok(anew)
     }
 }
 
-/// What secrets are bound to.
-struct Place<'m> {
-    org: &'m str,
-    project: &'m str,
-    id: &'m str,
-    version: String,
-    kind: &'static str,
-    fields: String,
-}
-
-impl<'m> Place<'m> {
-    fn of(scope: &'m OrgScope, metadata: &'m Metadata) -> Self {
-        let bound = metadata.fields.iter().filter(|(name, _)| *name != SOURCE);
-        Self {
-            org: scope.id(),
-            project: metadata.scope.project().unwrap_or_default(),
-            id: &metadata.id,
-            version: metadata.version.to_string(),
-            kind: metadata.kind.id,
-            fields: seal::digest(bound.map(|(name, value)| (name.as_str(), value.as_str()))),
-        }
-    }
-
-    fn of_field<'p>(&'p self, field: &'p str) -> [&'p str; 9] {
-        [FORM, "secrets", self.org, self.project, self.id, &self.version, self.kind, &self.fields, field]
-    }
-
-    fn of_key<'p>(&'p self, key_version: &'p str) -> [&'p str; 7] {
-        [FORM, "data_keys", self.org, self.project, self.id, &self.version, key_version]
-    }
-}
-
-/// A secret with its length before it, filled up to a whole number of buckets.
-fn filled(secret: &Secret) -> Zeroizing<Vec<u8>> {
-    let text = secret.expose().as_bytes();
-    let length = (text.len() + 8).next_multiple_of(BUCKET);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(length));
-    bytes.extend_from_slice(&(text.len() as u64).to_be_bytes());
-    bytes.extend_from_slice(text);
-    bytes.resize(length, 0);
-    bytes
-}
-
-/// The secret in such bytes.
-fn emptied(bytes: &[u8]) -> Option<Secret> {
-    let (length, rest) = bytes.split_first_chunk::<8>()?;
-    let length = usize::try_from(u64::from_be_bytes(*length)).ok()?;
-    let text = std::str::from_utf8(rest.get(..length)?).ok()?;
-    Some(Secret::new(text.to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_rests_twice_as_the_same_bytes() {
-        const NONCE: usize = 12;
-        let key = Key::random().unwrap();
-        let secret = filled(&Secret::new("the same".into()));
-        let seal = || key.seal(&secret, &["the", "same", "place"]).unwrap();
-        let (mut nonces, mut bodies) = (std::collections::HashSet::new(), std::collections::HashSet::new());
-        let length = seal().len();
-        for _ in 0..100_000 {
-            let sealed = seal();
-            assert_eq!(sealed.len(), length);
-            let (nonce, body) = sealed.split_at(NONCE);
-            assert!(nonces.insert(nonce.to_vec()) && bodies.insert(body.to_vec()));
-        }
-    }
-
-    #[test]
-    fn short_secrets_rest_at_one_length() {
-        for length in [0, 1, 8, 55, 56, 57, 120, 5000] {
-            let secret = Secret::new("s".repeat(length));
-            let bytes = filled(&secret);
-            assert_eq!(bytes.len() % BUCKET, 0);
-            assert!(emptied(&bytes).unwrap() == secret);
-        }
-        assert_eq!(filled(&Secret::new("a".into())).len(), filled(&Secret::new("a".repeat(50))).len());
-        assert!(emptied(&[0, 0, 0, 0, 0, 0, 0, 9, 1]).is_none());
-    }
+/// What came of sealing anew.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Anew {
+    /// So many are sealed anew.
+    pub(crate) done: u64,
+    /// So many do not open, and stay as they are.
+    pub(crate) closed: u64,
 }

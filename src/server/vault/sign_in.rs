@@ -10,6 +10,7 @@ use crate::provider::Verdict;
 use crate::secret::Secret;
 use crate::server::audit::Event;
 use crate::server::db::{DbError, Rows, values};
+use crate::server::engine::Fetched;
 use crate::vault::{New, VaultError, seal};
 
 /// The fields that say where secrets go: what was given for one place stays there.
@@ -70,9 +71,54 @@ pub(crate) fn places(metadata: &Metadata) -> String {
 }
 
 impl OrgVault<'_> {
-    /// A credential with all that rests of it. Not for those who ask.
-    pub(crate) fn whole(&self, rows: &mut dyn Rows, metadata: &Metadata) -> Result<Credential, VaultError> {
-        self.open_in(rows, metadata)
+    /// A credential with all that rests of it. Not for those who ask. Never within a transaction.
+    pub(crate) fn whole(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
+        self.unsealed(metadata)
+    }
+
+    /// The same within a transaction, with what was fetched before.
+    pub(crate) fn whole_in(
+        &self,
+        rows: &mut dyn Rows,
+        metadata: &Metadata,
+        fetched: Option<&Fetched>,
+    ) -> Result<Credential, VaultError> {
+        self.open_in(rows, metadata, fetched)
+    }
+
+    /// What rests in the keeper of a sign-in. Of what is none, nothing is fetched.
+    pub(crate) fn fetched_sign_in(&self, id: &str) -> Result<Option<Fetched>, VaultError> {
+        let stored = self.by_id(id)?.filter(|stored| is_sign_in(stored.metadata.kind));
+        stored.map_or(Ok(None), |_| self.fetched(id))
+    }
+
+    /// Puts secrets in the place of those of a version, with a change. Somebody may move the credential meanwhile: then
+    /// they are sealed for where it is.
+    fn put_next(
+        &self,
+        old: &Metadata,
+        secrets: &BTreeMap<String, Secret>,
+        event: &Event<'_>,
+        change: impl Fn(&mut dyn Rows) -> Result<(), VaultError>,
+    ) -> Result<(), VaultError> {
+        let mut place = old.clone();
+        loop {
+            let parcel = self.sealed(&Metadata { version: old.version + 1, ..place.clone() }, secrets)?;
+            let put = self.change(event, |rows| {
+                change(rows)?;
+                let stored = self.row(rows, &old.id)?.ok_or(DbError::Shape)?;
+                self.put_in(rows, &stored.metadata, parcel)
+            });
+            if let Err(VaultError::Changed { .. }) = &put {
+                let moved = |found: &Metadata| found.version == old.version && found.scope != place.scope;
+                if let Some(found) = self.by_id(&old.id)?.map(|stored| stored.metadata).filter(moved) {
+                    place = found;
+                    continue;
+                }
+            }
+            self.clear(&old.id);
+            return put;
+        }
     }
 
     /// Keeps what new values for a sign-in leave as it is: the secret of the client, and the session, whole, where what
@@ -83,7 +129,7 @@ impl OrgVault<'_> {
         if kind.id != old.kind.id {
             return Ok(());
         }
-        let whole = self.db.read(&self.scope, |rows| self.open_in(rows, old))?;
+        let whole = self.unsealed(old)?;
         let own = session(&whole)?;
         let comes_back = match (secrets.get(Credential::SESSION), &own) {
             (Some(item), Some(own)) => {
@@ -113,13 +159,13 @@ impl OrgVault<'_> {
         session: &Session,
         check: Check,
         event: &Event<'_>,
-        also: impl FnOnce(&mut dyn Rows) -> Result<(), VaultError>,
+        also: impl Fn(&mut dyn Rows) -> Result<(), VaultError>,
     ) -> Result<(), VaultError> {
         let old = &whole.metadata;
         let mut secrets: BTreeMap<String, Secret> =
             whole.secrets.iter().map(|(name, secret)| (name.clone(), secret.duplicate())).collect();
         secrets.insert(Credential::SESSION.into(), session.to_item());
-        self.change(event, |rows| {
+        self.put_next(old, &secrets, event, |rows| {
             let expires = session.expires_at.map(|at| at.timestamp_millis());
             let changed = rows.execute(
                 "UPDATE credentials SET version = version + 1, expires = $4, checked = $5, verified = $6, \
@@ -137,8 +183,6 @@ impl OrgVault<'_> {
             if changed == 0 {
                 return Err(VaultError::Changed { name: old.name.clone() });
             }
-            let stored = self.row(rows, &old.id)?.ok_or(DbError::Shape)?;
-            self.seal_in(rows, &stored.metadata, &secrets)?;
             also(rows)
         })
     }
@@ -183,7 +227,7 @@ impl OrgVault<'_> {
         &self,
         whole: &Credential,
         detail: &str,
-        also: impl FnOnce(&mut dyn Rows) -> Result<(), VaultError>,
+        also: impl Fn(&mut dyn Rows) -> Result<(), VaultError>,
     ) -> Result<(), VaultError> {
         let old = &whole.metadata;
         let secrets: BTreeMap<String, Secret> = whole
@@ -193,7 +237,7 @@ impl OrgVault<'_> {
             .map(|(name, secret)| (name.clone(), secret.duplicate()))
             .collect();
         let event = Event { detail, ..Event::done("credential.disconnect", &old.id) };
-        self.change(&event, |rows| {
+        self.put_next(old, &secrets, &event, |rows| {
             let names = written::words(&secrets.keys().cloned().collect());
             let changed = rows.execute(
                 "UPDATE credentials SET version = version + 1, expires = NULL, checked = $4, secret_names = $5, \
@@ -203,8 +247,6 @@ impl OrgVault<'_> {
             if changed == 0 {
                 return Err(VaultError::Changed { name: old.name.clone() });
             }
-            let stored = self.row(rows, &old.id)?.ok_or(DbError::Shape)?;
-            self.seal_in(rows, &stored.metadata, &secrets)?;
             also(rows)
         })?;
         self.db.forget();

@@ -5,12 +5,12 @@ use crate::server::db::Reach;
 use crate::server::db::tests::Scratch;
 use crate::vault::contract::{map, plain, variables, vault_contract};
 
-fn now() -> DateTime<Utc> {
+pub(super) fn now() -> DateTime<Utc> {
     crate::os::Env::empty().now()
 }
 
 /// The vault with all that it stands on, for the contract.
-struct Whole(Scratch);
+pub(super) struct Whole(pub(super) Scratch);
 
 /// What waits to be told.
 fn together() -> &'static Together {
@@ -19,10 +19,10 @@ fn together() -> &'static Together {
 }
 
 impl Whole {
-    fn of(scratch: &Scratch) -> OrgVault<'_> {
+    pub(super) fn of(scratch: &Scratch) -> OrgVault<'_> {
         let (scope, actor) = (scratch.org.clone(), Actor::default());
-        let once = Once::default();
-        OrgVault { db: &scratch.db, keys: &scratch.keys, together: together(), scope, actor, once, now }
+        let (db, keys, engine, once) = (&scratch.db, &scratch.keys, &scratch.engine, Once::default());
+        OrgVault { db, keys, engine, together: together(), scope, actor, once, now }
     }
 }
 
@@ -163,3 +163,5 @@ fn what_cannot_be_audited_is_not_done() {
     scratch.db.write(Reach::Server, |rows| rows.batch("DROP TRIGGER closed")).unwrap();
     assert_eq!(plain(&mine, &stored), map(&[("A", "1")]));
 }
+
+mod outside;

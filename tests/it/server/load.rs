@@ -30,6 +30,7 @@ pub fn key(served: &Served) -> String {
         "members.manage",
         "projects.manage",
         "workspaces.write",
+        "registries.write",
         "audit.read",
     ];
     let wanted = json!({ "name": "load", "permissions": permissions }).to_string();

@@ -53,7 +53,10 @@ impl Served {
 
     /// The command line of this server, with more words at its end.
     pub fn words<'w>(&'w self, more: &[&'w str]) -> Vec<&'w str> {
-        let mut words = vec!["serve", "--data", "server", "--master-key-file", "server/master.key"];
+        let mut words = vec!["serve", "--data", "server"];
+        if !self.flags.iter().any(|flag| flag == "--master-key-transit") {
+            words.extend(["--master-key-file", "server/master.key"]);
+        }
         words.extend(self.flags.iter().map(String::as_str));
         words.extend(more);
         words

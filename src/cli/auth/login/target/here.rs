@@ -167,7 +167,7 @@ fn spawn(doors: &Doors<'_>, log: &Path) -> std::io::Result<Child> {
 /// so that `lanyard serve` finds the key as well. A server that is there already has its key where it has it.
 fn keep_master_key_in_a_file(doors: &Doors<'_>, settings: &Settings) -> Result<()> {
     let file = doors.env.config_dir().join("server.toml");
-    if settings.master_key_file.is_some() || settings.is_made() || file.exists() {
+    if settings.names_its_key() || settings.is_made() || file.exists() {
         return Ok(());
     }
     let key = settings.data.join("master.key");

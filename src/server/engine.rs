@@ -1,0 +1,211 @@
+//! Where sealed secrets rest: in the database beside everything else, or in a keeper of secrets.
+//!
+//! Two systems do not commit together. So a place in the keeper is noted before anything is written to it; the row that
+//! makes it count takes it from the notes, in the transaction of the change and of its entry in the audit; and a place
+//! that does not count any more is noted in the same way. Whatever is noted and whose time has come is destroyed, again
+//! and again until it is: neither a crash nor a keeper that is sealed leaves a secret that nobody knows of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::bridge::blocking;
+use super::db::{Database, DbError, OrgScope, Reach, Rows, values};
+use super::error::ServeError;
+use super::keeper::{Held, KeeperError, Kv};
+use super::state::{Server, now};
+use crate::vault::VaultError;
+
+/// So long a place that was noted may be on its way to be used.
+const UNDER_WAY: TimeDelta = TimeDelta::minutes(2);
+/// How often is looked for places to be destroyed.
+const EVERY: Duration = Duration::from_secs(10);
+/// So many are destroyed at a time.
+const PAGE: i64 = 100;
+
+/// Where new secrets go, and where those that are there may be.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Engine {
+    kv: Option<Kv>,
+    is_outside: bool,
+}
+
+/// What rests in the keeper for a credential.
+pub(crate) struct Fetched {
+    /// Where.
+    pub(crate) address: String,
+    /// What; nothing where it is gone, or is not what was written there.
+    pub(crate) held: Option<Held>,
+}
+
+impl From<KeeperError> for VaultError {
+    fn from(failure: KeeperError) -> Self {
+        Self::Elsewhere(Box::new(failure))
+    }
+}
+
+impl Engine {
+    /// Puts what is new into the keeper, or into the database; from there, the keeper may still be read.
+    pub(crate) fn new(kv: Option<Kv>, is_outside: bool) -> Self {
+        Self { kv, is_outside }
+    }
+
+    /// The same, refused where secrets rest that it does not reach.
+    pub(crate) fn fit_for(self, db: &Database) -> Result<Self, ServeError> {
+        let one = "SELECT 1 FROM kept_secrets UNION ALL SELECT 1 FROM kept_leftovers LIMIT 1";
+        if self.kv.is_none() && db.read(Reach::Server, |rows| rows.first(one, &[]))?.is_some() {
+            return Err(KeeperError::None.into());
+        }
+        Ok(self)
+    }
+
+    /// How many credentials rest where new secrets do not go.
+    pub(crate) fn elsewhere(&self, db: &Database) -> Result<i64, DbError> {
+        let count = if self.is_outside {
+            "SELECT COUNT(*) FROM credentials c WHERE EXISTS \
+             (SELECT 1 FROM secrets s WHERE s.org = c.org AND s.credential = c.id)"
+        } else {
+            "SELECT COUNT(*) FROM kept_secrets"
+        };
+        db.read(Reach::Server, |rows| rows.first(count, &[])?.ok_or(DbError::Shape)?.int(0))
+    }
+
+    /// The keeper, where there is one.
+    pub(crate) fn kv(&self) -> Option<&Kv> {
+        self.kv.as_ref()
+    }
+
+    /// The keeper, where new secrets go there.
+    pub(crate) fn outside(&self) -> Option<&Kv> {
+        self.kv().filter(|_| self.is_outside)
+    }
+
+    /// Lays sealed secrets down at a place of their own, which is noted first.
+    pub(crate) fn lay(
+        kv: &Kv,
+        db: &Database,
+        (scope, credential): (&OrgScope, &str),
+        address: &str,
+        held: &Held,
+    ) -> Result<(), VaultError> {
+        let due = (now() + UNDER_WAY).timestamp_millis();
+        db.write(scope, |rows| {
+            rows.execute(
+                "INSERT INTO kept_leftovers (address, org, credential, due, claimed) VALUES ($1, $2, $3, $4, 0)",
+                values![address, scope.id(), credential, due],
+            )
+        })?;
+        Ok(kv.put(address, held)?)
+    }
+
+    /// What rests in the keeper for a credential; `None` where nothing of it is to be there.
+    pub(crate) fn fetch(
+        &self,
+        db: &Database,
+        scope: &OrgScope,
+        credential: &str,
+    ) -> Result<Option<Fetched>, VaultError> {
+        let Some(kv) = &self.kv else { return Ok(None) };
+        let Some(address) = db.read(scope, |rows| address(rows, scope, credential))? else { return Ok(None) };
+        match kv.get(&address) {
+            Ok(held) => Ok(Some(Fetched { address, held })),
+            // Somebody has written another name of a place into the row.
+            Err(KeeperError::Address) => Ok(Some(Fetched { address, held: None })),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Destroys what is left of a credential. What does not succeed now does later.
+    pub(crate) fn clear(&self, db: &Database, scope: &OrgScope, credential: &str) {
+        let Some(kv) = &self.kv else { return };
+        let of_one = "SELECT address FROM kept_leftovers WHERE org = $1 AND credential = $2 AND due <= $3 ORDER BY due";
+        let at = now().timestamp_millis();
+        let cleared = db
+            .read(scope, |rows| rows.query(of_one, values![scope.id(), credential, at]))
+            .map_err(VaultError::from)
+            .and_then(|found| found.into_iter().try_for_each(|mut row| destroy(kv, db, &row.text(0)?)));
+        if let Err(failure) = cleared {
+            tracing::warn!(%failure, "secrets that count no more are still in the keeper; they go later");
+        }
+    }
+
+    /// Destroys what is due. Gives how many places there were.
+    pub(crate) fn sweep(&self, db: &Database, now: DateTime<Utc>) -> Result<usize, VaultError> {
+        let Some(kv) = &self.kv else { return Ok(0) };
+        let due = "SELECT address FROM kept_leftovers WHERE due <= $1 ORDER BY due, address LIMIT $2";
+        let found = db.read(Reach::Server, |rows| rows.query(due, values![now.timestamp_millis(), PAGE]))?;
+        let count = found.len();
+        found.into_iter().try_for_each(|mut row| destroy(kv, db, &row.text(0)?))?;
+        Ok(count)
+    }
+}
+
+/// Where the secrets of a credential rest, if they rest in the keeper.
+pub(crate) fn address(rows: &mut dyn Rows, scope: &OrgScope, credential: &str) -> Result<Option<String>, DbError> {
+    let one = "SELECT address FROM kept_secrets WHERE org = $1 AND credential = $2";
+    rows.first(one, values![scope.id(), credential])?.map(|mut row| row.text(0)).transpose()
+}
+
+/// Has a place count that secrets were laid down at.
+pub(crate) fn settle(
+    rows: &mut dyn Rows,
+    (scope, credential): (&OrgScope, &str),
+    version: i64,
+    address: &str,
+) -> Result<(), VaultError> {
+    let take = "DELETE FROM kept_leftovers WHERE address = $1 AND claimed = 0";
+    if rows.execute(take, values![address])? != 1 {
+        return Err(KeeperError::Late.into());
+    }
+    rows.execute(
+        "INSERT INTO kept_secrets (org, credential, version, address) VALUES ($1, $2, $3, $4)",
+        values![scope.id(), credential, version, address],
+    )?;
+    Ok(())
+}
+
+/// Has the place of a credential count no more.
+pub(crate) fn vacate(rows: &mut dyn Rows, scope: &OrgScope, credential: &str) -> Result<(), DbError> {
+    let whose = values![scope.id(), credential];
+    rows.execute(
+        "INSERT INTO kept_leftovers (address, org, credential, due, claimed) \
+         SELECT address, org, credential, 0, 0 FROM kept_secrets WHERE org = $1 AND credential = $2 \
+         ON CONFLICT (address) DO UPDATE SET due = 0",
+        whose,
+    )?;
+    rows.execute("DELETE FROM kept_secrets WHERE org = $1 AND credential = $2", whose).map(|_| ())
+}
+
+fn destroy(kv: &Kv, db: &Database, address: &str) -> Result<(), VaultError> {
+    // Nobody makes it count from here on.
+    let claim = "UPDATE kept_leftovers SET claimed = 1 WHERE address = $1";
+    if db.write(Reach::Server, |rows| rows.execute(claim, values![address]))? == 0 {
+        return Ok(());
+    }
+    match kv.destroy(address) {
+        // No such name was ever written to.
+        Ok(()) | Err(KeeperError::Address) => {}
+        Err(failure) => return Err(failure.into()),
+    }
+    db.write(Reach::Server, |rows| rows.execute("DELETE FROM kept_leftovers WHERE address = $1", values![address]))?;
+    Ok(())
+}
+
+/// Destroys what is due and keeps the token alive, for as long as the server runs.
+pub(crate) async fn sweeping(server: Arc<Server>) {
+    let Some(kv) = server.engine.kv().cloned() else { return };
+    loop {
+        let keeper = Arc::clone(&kv.keeper);
+        let swept = blocking(&server, move |server| {
+            keeper.tend()?;
+            while server.engine.sweep(&server.db, now())? > 0 {}
+            Ok(())
+        })
+        .await;
+        if swept.is_err() {
+            tracing::debug!("the keeper of secrets was not looked after; the next time may do better");
+        }
+        tokio::time::sleep(EVERY).await;
+    }
+}
