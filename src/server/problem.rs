@@ -55,6 +55,7 @@ pub(crate) const KINDS: &[Known] = &[
     known("bad-name", 422, "this cannot be a name"),
     known("no-project", 422, "there is no project of that name"),
     known("no-credential", 422, "a credential is not there, or is of another project"),
+    known("too-large", 422, "the secrets are larger than the keeper of secrets takes"),
     known("order", 422, "a document says what to run, to read or to trust; `key` names where"),
     known("other-host", 422, "the credential is not for the host of the registry"),
     known("no-sign-in", 422, "the credential comes of no sign-in"),
