@@ -60,7 +60,7 @@ fn an_address_is_counted_whatever_it_says_of_itself() {
 #[test]
 fn a_flood_of_wrong_sign_ins_leaves_the_others_their_answers() {
     const GUESSERS: usize = 240;
-    let served = Served::new(&[]);
+    let served = Served::new(&["--rate-address", "400", "--rate-caller", "200", "--rate-organization", "1000"]);
     let stage = served.client();
     let bearer = token(&stage);
     let ends = AtomicBool::new(false);
