@@ -8,7 +8,7 @@ use crate::wire;
 
 #[test]
 fn who_asks_too_often_is_told_when_to_come_back() {
-    let served = Served::new(&["--rate-caller", "1"]);
+    let served = Served::new(&["--rate-caller", "1", "--rate-address", "400", "--rate-organization", "1000"]);
     let stage = served.client();
     let bearer = token(&stage);
     let first = served.api("GET", "/credential-configs", &bearer, "");
