@@ -155,7 +155,8 @@ fn spawn(doors: &Doors<'_>, log: &Path) -> std::io::Result<Child> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let log = options.open(log)?;
     let mut command = Command::new(std::env::current_exe()?);
-    command.arg("serve").env_clear().envs(surroundings(doors.env));
+    // Nobody looks after a log of requests here; why the server does not start stands in the file in any case.
+    command.args(["serve", "--log", "off"]).env_clear().envs(surroundings(doors.env));
     let own = doors.env.variables().filter(|(name, _)| name.starts_with("LANYARD_SERVE_"));
     command.envs(own).current_dir(doors.env.working_dir());
     // Files and sockets of whoever started this command are not for a process that runs for days, nor is a Ctrl-C.
