@@ -47,7 +47,7 @@ pub(super) enum AccessError {
         origin: String,
     },
     /// A token variable is in force, so nothing is written.
-    #[error("{variable} is given, and while it is, lanyard {cannot}")]
+    #[error("{variable} is set, and while it is, lanyard {cannot}")]
     TokenInForce {
         /// The variable.
         variable: String,
