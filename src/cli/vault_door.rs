@@ -26,6 +26,9 @@ pub(super) fn of<'a>(
 ) -> Result<Box<dyn Vault + 'a>> {
     if is_on_a_server(config, profile) {
         Ok(Box::new(server(doors, config, profile)?))
+    } else if profile.service.is_none() && has_minted_token(profile) {
+        // The vault of this machine is not what whoever gives a server's key means.
+        Err(Addressless.into())
     } else {
         Ok(Box::new(local(doors, profile, now)))
     }
@@ -35,10 +38,30 @@ pub(super) fn of<'a>(
 /// that it is for are enough.
 pub(super) fn is_on_a_server(config: &Config, profile: &Profile) -> bool {
     if profile.service.is_none() && profile.endpoint.is_some() {
-        return profile.token.as_ref().is_some_and(|token| token.value.begins_with(MINTED));
+        return has_minted_token(profile);
     }
     let service = profile.service.as_ref().and_then(|service| service::find(config, &service.value).ok());
     service.is_some_and(|service| service.table.vault == Some(true))
+}
+
+/// Whether the token in force is one that a lanyard server has minted.
+fn has_minted_token(profile: &Profile) -> bool {
+    profile.token.as_ref().is_some_and(|token| token.value.begins_with(MINTED))
+}
+
+/// There is a server's token, and nothing says which server's.
+#[derive(Debug, thiserror::Error)]
+#[error("the token is one of a lanyard server, and nothing says which")]
+struct Addressless;
+
+impl Failure for Addressless {
+    fn code(&self) -> Code {
+        Code::Config
+    }
+
+    fn mend(&self) -> Option<String> {
+        Some("set LANYARD_ENDPOINT to the address of the server, or choose its profile with `--profile`".into())
+    }
 }
 
 /// The profile signs in to no lanyard server.

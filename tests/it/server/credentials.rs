@@ -233,6 +233,11 @@ fn a_job_that_knows_no_profile_works_with_a_key_and_an_address() {
     shown.ends(0);
     job.set("LANYARD_TOKEN", &key);
     assert_eq!(list(&job).len(), 1);
+    // A key whose server nobody names opens nothing else instead.
+    let mut lost = Stage::new();
+    lost.set("LANYARD_TOKEN", &key);
+    let refused = lost.run(&["credentials", "list"]).ends(3);
+    assert!(refused.stderr().contains("LANYARD_ENDPOINT"), "{refused}");
     // Another service's token goes nowhere near a server's vault.
     job.set("LANYARD_TOKEN", "some-other-token");
     assert_eq!(list(&job).len(), 0);

@@ -56,7 +56,9 @@ impl Failure for TargetError {
         Some(match self {
             Self::BadIssuer(_) => "give the issuer's address as the service spells it: --issuer https://…".into(),
             Self::NoService => {
-                let known: Vec<&str> = presets::PRESETS.iter().map(|preset| preset.name).collect();
+                let here = cfg!(all(unix, feature = "server")).then_some(HERE);
+                let known: Vec<&str> =
+                    here.into_iter().chain(presets::PRESETS.iter().map(|preset| preset.name)).collect();
                 format!("give --service NAME ({}, or one of yours) or --issuer URL", known.join(", "))
             }
             Self::BadEndpoint(_) => "give the API's base address: --endpoint https://…".into(),
