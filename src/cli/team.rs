@@ -74,10 +74,26 @@ impl<'t> Team<'t> {
 
     /// The item of a list that a person names.
     fn find(&self, what: What, name: &str) -> Result<Value> {
-        let all = self.all(what.path)?;
+        self.first(what, name, &[name])
+    }
+
+    /// The same for what may be a project's: the one in the project in use, else where the name says.
+    fn find_near(&self, what: What, name: &str) -> Result<Value> {
+        match &self.profile.project {
+            Some(project) if !name.contains('/') => {
+                self.first(what, name, &[&format!("{}/{name}", project.value), name])
+            }
+            _ => self.find(what, name),
+        }
+    }
+
+    /// The first of these that there is, for a person who has named one so.
+    fn first(&self, what: What, name: &str, wanted: &[&str]) -> Result<Value> {
+        let mut all = self.all(what.path)?;
         let known: Vec<String> = all.iter().map(what.named).collect();
-        if let Some(place) = known.iter().position(|known| known == name) {
-            return Ok(all.into_iter().nth(place).unwrap_or_default());
+        let place = wanted.iter().find_map(|wanted| known.iter().position(|known| known == wanted));
+        if let Some(place) = place {
+            return Ok(all.swap_remove(place));
         }
         let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
         Err(Unknown { what: what.word, name: name.to_owned(), nearest, list: what.list }.into())

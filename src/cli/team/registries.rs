@@ -205,13 +205,13 @@ impl Command {
                 if all_repositories || !repositories.is_empty() {
                     body.insert("repositories".into(), json!(repositories));
                 }
-                let registry = find(&team, &name)?;
+                let registry = team.find_near(REGISTRIES, &name)?;
                 let changed = team.call(&Method::PATCH, &path_of(REGISTRIES, &registry), Some(body.into()))?;
                 doors.ui.done(&format!("Changed registry {}", (REGISTRIES.named)(&changed)));
                 Ok(())
             }
             Self::Delete { name, yes } => {
-                let registry = find(&team, &name)?;
+                let registry = team.find_near(REGISTRIES, &name)?;
                 if team.is_wanted(&format!("Delete registry {name}?"), yes)? {
                     team.call(&Method::DELETE, &path_of(REGISTRIES, &registry), None)?;
                     doors.ui.done(&format!("Deleted registry {name}"));
@@ -220,17 +220,6 @@ impl Command {
             }
         }
     }
-}
-
-/// The registry that a person names: in the project in use, else where the name says.
-fn find(team: &Team<'_>, name: &str) -> Result<Value> {
-    if let (Some(project), false) = (&team.profile.project, name.contains('/')) {
-        let inside = team.find(REGISTRIES, &format!("{}/{name}", project.value));
-        if inside.is_ok() {
-            return inside;
-        }
-    }
-    team.find(REGISTRIES, name)
 }
 
 fn identifier(team: &Team<'_>, name: &str) -> Result<String> {
@@ -272,7 +261,7 @@ fn list(team: &Team<'_>) -> Result<()> {
 }
 
 fn show(team: &Team<'_>, name: &str) -> Result<()> {
-    let registry = find(team, name)?;
+    let registry = team.find_near(REGISTRIES, name)?;
     let ui = team.doors.ui;
     if team.wants_json() {
         return ui.answer_json(&registry);
@@ -305,7 +294,7 @@ fn credential(team: &Team<'_>, registry: &Value) -> Result<String> {
 }
 
 fn sync(team: &Team<'_>, name: &str) -> Result<()> {
-    let path = format!("{}/sync", path_of(REGISTRIES, &find(team, name)?));
+    let path = format!("{}/sync", path_of(REGISTRIES, &team.find_near(REGISTRIES, name)?));
     let registry = team.remote.call_within(&Method::POST, &path, None, PATIENCE)?;
     if team.wants_json() {
         team.doors.ui.answer_json(&registry)?;
@@ -321,7 +310,7 @@ fn sync(team: &Team<'_>, name: &str) -> Result<()> {
 }
 
 fn charts(team: &Team<'_>, name: &str) -> Result<()> {
-    let registry = find(team, name)?;
+    let registry = team.find_near(REGISTRIES, name)?;
     let all = team.all(&format!("{}/charts", path_of(REGISTRIES, &registry)))?;
     if team.wants_json() {
         return team.doors.ui.answer_json(&all);

@@ -111,7 +111,7 @@ impl Command {
                 Ok(())
             }
             Self::Delete { name, yes } => {
-                let workspace = find(&team, &name)?;
+                let workspace = team.find_near(WORKSPACES, &name)?;
                 if team.is_wanted(&format!("Delete workspace {name}?"), yes)? {
                     team.call(&Method::DELETE, &path_of(WORKSPACES, &workspace), None)?;
                     doors.ui.done(&format!("Deleted workspace {name}"));
@@ -122,19 +122,8 @@ impl Command {
     }
 }
 
-/// The workspace that a person names: in the project in use, else where the name says.
-fn find(team: &Team<'_>, name: &str) -> Result<Value> {
-    if let (Some(project), false) = (&team.profile.project, name.contains('/')) {
-        let inside = team.find(WORKSPACES, &format!("{}/{name}", project.value));
-        if inside.is_ok() {
-            return inside;
-        }
-    }
-    team.find(WORKSPACES, name)
-}
-
 fn amend(team: &Team<'_>, name: &str, body: Value) -> Result<()> {
-    let workspace = find(team, name)?;
+    let workspace = team.find_near(WORKSPACES, name)?;
     team.call(&Method::PATCH, &path_of(WORKSPACES, &workspace), Some(body)).map(|_| ())
 }
 
