@@ -54,11 +54,7 @@ pub(super) async fn ask(
     caller: Caller,
     Path(id): Path<String>,
 ) -> Answer<Json<Said>> {
-    let by = By::of(&caller, "credential.verify");
-    let (asker, known) = (caller.clone(), id.clone());
-    blocking(&server, move |server| permitted(server, &asker, &known, Permission::CredentialsVerify).map(|_| ()))
-        .await?;
-    if let Some(verdict) = renewed(&server, &by, &id).await? {
+    if let Some(verdict) = renewed(&server, &caller, &id).await? {
         return Ok(Json(told(verdict)));
     }
     let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
@@ -74,9 +70,14 @@ pub(crate) fn verified(server: &Server, caller: &Caller, id: &str) -> Answer<Ver
     asked(server, &vault, &stored.metadata)
 }
 
-/// Has what comes of a sign-in renewed before anybody is asked about it; what is to be said where that cannot be.
-pub(crate) async fn renewed(server: &Arc<Server>, by: &By, id: &str) -> Answer<Option<Verdict>> {
-    match fresh(server, by, id, Want::Fresh).await {
+/// Has what comes of a sign-in renewed, for whoever may have it asked about, before anybody is asked; what is to be said
+/// where that cannot be.
+pub(crate) async fn renewed(server: &Arc<Server>, caller: &Caller, id: &str) -> Answer<Option<Verdict>> {
+    let by = By::of(caller, "credential.verify");
+    let (asker, known) = (caller.clone(), id.to_owned());
+    blocking(server, move |server| permitted(server, &asker, &known, Permission::CredentialsVerify).map(|_| ()))
+        .await?;
+    match fresh(server, &by, id, Want::Fresh).await {
         Ok(()) => Ok(None),
         Err(problem) if problem.status() == StatusCode::CONFLICT => {
             Ok(Some(Verdict::expired(problem.detail(), "reconnect it in the portal")))

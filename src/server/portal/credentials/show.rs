@@ -13,7 +13,7 @@ use crate::credential::{Class, Credential, Metadata, Status, mask_identifier};
 use crate::provider::{Outcome, Verdict};
 use crate::server::audit::Event;
 use crate::server::bridge::blocking;
-use crate::server::connections::{By, Connection};
+use crate::server::connections::Connection;
 use crate::server::credential_configs::{self, is_telling};
 use crate::server::permission::Permission;
 use crate::server::portal::inside::{Inside, sentence};
@@ -63,8 +63,7 @@ pub(super) async fn verify(
     inside: Inside,
     Path(One { id }): Path<One>,
 ) -> Answer<Response> {
-    let by = By::of(&inside.caller, "credential.verify");
-    if let Some(verdict) = credential_configs::renewed(&server, &by, &id).await? {
+    if let Some(verdict) = credential_configs::renewed(&server, &inside.caller, &id).await? {
         let notice = Some(told(&verdict));
         return blocking(&server, move |server| page(server, &inside, &id, notice).map(IntoResponse::into_response))
             .await;
