@@ -223,7 +223,8 @@ pub(crate) struct Session {
     pub(crate) only: Option<OrgScope>,
     /// When its owner last showed who they are.
     pub(crate) proved: i64,
-    /// Whether it was made by an issuer for somebody who has ways of their own to sign in. Those are not changed by it.
+    /// Whether it was made by an issuer for somebody who has ways of their own to sign in, or is in another organization
+    /// as well. Those ways are not changed by it, and none is added.
     pub(crate) is_guest: bool,
 }
 
@@ -238,8 +239,18 @@ pub(crate) fn session(rows: &mut dyn Rows, text: &str, now: DateTime<Utc>) -> Re
     if !parsed.is(&hash) || at >= expires || at - used >= IDLE.num_milliseconds() {
         return Ok(None);
     }
-    let is_guest = only.is_some() && has_own_way(rows, &person)?;
+    // Whoever is in another organization as well has more to lose than what the issuer vouches for.
+    let is_guest = match &only {
+        Some(only) => has_own_way(rows, &person)? || is_elsewhere(rows, &person, only)?,
+        None => false,
+    };
     Ok(by_id(rows, &person)?.map(|person| Session { person, id: parsed.id, only, proved, is_guest }))
+}
+
+/// Whether a person is in another organization than this one.
+fn is_elsewhere(rows: &mut dyn Rows, person: &str, than: &OrgScope) -> Result<bool, DbError> {
+    let other = "SELECT 1 FROM members WHERE person = $1 AND org <> $2 LIMIT 1";
+    Ok(rows.first(other, values![person, than.id()])?.is_some())
 }
 
 /// When the owner of a session last showed who they are.

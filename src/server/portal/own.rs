@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use super::inside::{Myself, Sent, sentence};
 use super::page::{Page, Text, sent_on};
-use super::prove;
 use super::session::{end_cookie, set_cookie};
 use super::shell::{alert, time, word};
+use super::{passkeys, prove};
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Event, Outcome};
@@ -152,8 +152,12 @@ async fn end(State(server): State<Arc<Server>>, myself: Myself, Path(One { id })
 async fn change(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -> Answer<Response> {
     // Whoever has one shows by it who they are.
     let is_first = sent.filled("old").is_none();
-    if is_first && !myself.signed_in.is_fresh(now()) {
-        return Ok(prove::first("/account"));
+    if is_first {
+        // The first one opens every organization that the person is in, and not only the issuer's.
+        passkeys::refuse_guests(&myself)?;
+        if !myself.signed_in.is_fresh(now()) {
+            return Ok(prove::first("/account"));
+        }
     }
     let _turn = server.stretching.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     blocking(&server, move |server| {

@@ -141,7 +141,7 @@ fn name(sent: &Sent) -> Answer<String> {
     Ok(name.to_owned())
 }
 
-fn refuse_guests(myself: &Myself) -> Answer<()> {
+pub(super) fn refuse_guests(myself: &Myself) -> Answer<()> {
     let is_guest = myself.signed_in.is_guest;
     if is_guest { Err(Problem::new(StatusCode::FORBIDDEN, "guest", GUEST.trim_end_matches('.'))) } else { Ok(()) }
 }

@@ -139,7 +139,8 @@ async fn unlink(State(server): State<Arc<Server>>, myself: Myself, Path(One { id
     blocking(&server, move |server| {
         let person = &myself.signed_in.person.id;
         server.db.write(Reach::Server, |rows| -> Answer<()> {
-            let scope = upstream::unlink(rows, person, &id)?.ok_or_else(Problem::not_found)?;
+            let scope =
+                upstream::unlink(rows, person, &id, myself.signed_in.only.as_ref())?.ok_or_else(Problem::not_found)?;
             keep_one(rows, person)?;
             // The organization whose issuer it was is told, though the session that does this may be another's.
             let event = Event { detail: &id, ..Event::done("account.unlink", person) };

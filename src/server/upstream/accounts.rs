@@ -112,10 +112,18 @@ pub(crate) fn all_of(rows: &mut dyn Rows, person: &str) -> Result<Vec<Account>, 
     rows.query(own, values![person])?.into_iter().map(read).collect()
 }
 
-/// Takes what links a person to an issuer away, and ends the sessions that came of it. Whether there was something.
-pub(crate) fn unlink(rows: &mut dyn Rows, person: &str, upstream: &str) -> Result<Option<OrgScope>, DbError> {
-    let gone = "DELETE FROM upstream_accounts WHERE person = $1 AND upstream = $2 RETURNING org";
-    let Some(mut row) = rows.first(gone, values![person, upstream])? else { return Ok(None) };
+/// Takes what links a person to an issuer away, and ends the sessions that came of it. A session that counts in one
+/// organization alone, `only`, unlinks no other's. The organization, where there was something.
+pub(crate) fn unlink(
+    rows: &mut dyn Rows,
+    person: &str,
+    upstream: &str,
+    only: Option<&OrgScope>,
+) -> Result<Option<OrgScope>, DbError> {
+    let gone =
+        "DELETE FROM upstream_accounts WHERE person = $1 AND upstream = $2 AND ($3 = '' OR org = $3) RETURNING org";
+    let only = only.map(OrgScope::id).unwrap_or_default();
+    let Some(mut row) = rows.first(gone, values![person, upstream, only])? else { return Ok(None) };
     let scope = OrgScope::of(row.text(0)?);
     rows.execute("DELETE FROM sessions WHERE person = $1 AND only_in = $2", values![person, scope.id()])?;
     Ok(Some(scope))
