@@ -245,6 +245,9 @@ pub(super) async fn submit(
 }
 
 fn change(server: &Server, inside: &Inside, old: &Metadata, sent: &Sent) -> Answer<()> {
+    if sent.text("version") != old.version.to_string() {
+        return Err(Problem::changed());
+    }
     let mut fields = read(sent)?;
     connections::check(&fields)?;
     let typed: BTreeSet<&str> = INPUTS.iter().map(|(name, ..)| *name).chain(["service"]).collect();
