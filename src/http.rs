@@ -301,7 +301,7 @@ impl Failure for Unreachable {
     fn mend(&self) -> Option<String> {
         Some(match self {
             Self::Connect { origin, .. }
-                if cfg!(feature = "server") && parse_url(origin).is_ok_and(|url| is_loopback(&url)) =>
+                if cfg!(all(unix, feature = "server")) && parse_url(origin).is_ok_and(|url| is_loopback(&url)) =>
             {
                 "start what listens there; the lanyard server of this machine: `lanyard auth login --service this-machine`"
                     .into()

@@ -19,7 +19,7 @@ use crate::error::{Code, Failure, Result};
 use crate::http::{self, Request, Url};
 use crate::os::{descriptors, files};
 use crate::secret::Choice;
-use crate::server::{Given, Running, Settings, running};
+use crate::server::{Given, Settings, running};
 use crate::text::clean;
 
 /// What a server says that was started here, in its folder: emptied at each start.
@@ -34,8 +34,8 @@ enum HereError {
     Foreign { address: Url },
     #[error("the server of this machine did not start{}", said.as_ref().map(|said| format!(": {said}")).unwrap_or_default())]
     Died { said: Option<String> },
-    #[error("the server of this machine runs (process {pid}) and does not answer")]
-    Silent { pid: u32 },
+    #[error("the server of this machine runs and does not answer")]
+    Silent,
     #[error("the server of this machine cannot be started")]
     System(#[source] std::io::Error),
 }
@@ -43,7 +43,7 @@ enum HereError {
 impl Failure for HereError {
     fn code(&self) -> Code {
         match self {
-            Self::Silent { .. } => Code::Unreachable,
+            Self::Silent => Code::Unreachable,
             _ => Code::Failed,
         }
     }
@@ -55,7 +55,7 @@ impl Failure for HereError {
                  another port with `listen = \"127.0.0.1:PORT\"` in server.toml"
             ),
             Self::Died { .. } => "`lanyard serve` starts it in this terminal and tells more".into(),
-            Self::Silent { pid } => format!("wait a little, or end it with `kill {pid}` and try again"),
+            Self::Silent => "wait a little, or end it with `lanyard server stop` and try again".into(),
             Self::System(_) => "start it yourself with `lanyard serve`, then run this command again".into(),
         })
     }
@@ -76,7 +76,7 @@ pub(super) fn ready(doors: &Doors<'_>, choice: Choice) -> Result<Option<Url>> {
     let settings = settings(doors)?;
     let address = address(&settings)?;
     match running(&settings.data)? {
-        Some(running) => wait_for(doors, &running, &address)?,
+        Some(_) => wait_for(doors, &address)?,
         None if is_served(doors, &address)? => return Err(HereError::Foreign { address }.into()),
         None => start(doors, &settings, &address, choice)?,
     }
@@ -105,11 +105,11 @@ fn is_served(doors: &Doors<'_>, address: &Url) -> Result<bool> {
 }
 
 /// Waits until a server that was there before answers.
-fn wait_for(doors: &Doors<'_>, running: &Running, address: &Url) -> Result<()> {
+fn wait_for(doors: &Doors<'_>, address: &Url) -> Result<()> {
     let deadline = Instant::now() + BEGINNING;
     while !is_served(doors, address)? {
         if Instant::now() >= deadline {
-            return Err(HereError::Silent { pid: running.pid.unwrap_or_default() }.into());
+            return Err(HereError::Silent.into());
         }
         std::thread::sleep(Duration::from_millis(50));
     }
