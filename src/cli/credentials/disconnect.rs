@@ -53,6 +53,10 @@ impl Args {
             let instead = ("take it out of the vault", "delete");
             return Err(NoSignIn { name, kind: metadata.kind.title, instead }.into());
         }
+        if !metadata.secret_names.contains(Credential::SESSION) {
+            doors.ui.say(&format!("{name} is disconnected already"));
+            return Ok(());
+        }
         if let Some(ended) = vault.disconnect(&metadata)? {
             let so = if ended {
                 "ended at the service and removed from the server"
