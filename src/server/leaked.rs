@@ -70,7 +70,8 @@ async fn report(
         return Err(Problem::invalid(format!("there are 1 to {MOST} tokens at a time")));
     }
     let ended = blocking(&server, move |server| {
-        for Found { token, .. } in &found {
+        // What has not even the form of a token costs nothing.
+        for Found { token, .. } in found.iter().filter(|found| token::parse(found.token.expose().trim()).is_some()) {
             server.db.write(Reach::Server, |rows| end(rows, &server.keys, token, &source.actor(), now()))?;
         }
         Ok(())
