@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::bridge::blocking;
-use super::db::{Database, DbError, OrgScope, Reach, Rows, values};
+use super::db::{Database, DbError, OrgScope, Reach, Row, Rows, values};
 use super::error::ServeError;
 use super::keeper::{Held, KeeperError, Kv};
 use super::state::{Server, now};
@@ -21,6 +21,8 @@ use crate::vault::VaultError;
 const UNDER_WAY: TimeDelta = TimeDelta::minutes(2);
 /// How often is looked for places to be destroyed.
 const EVERY: Duration = Duration::from_secs(10);
+/// One that the keeper does not let go of is tried again after this.
+const LATER: TimeDelta = TimeDelta::minutes(5);
 /// So many are destroyed at a time.
 const PAGE: i64 = 100;
 
@@ -124,20 +126,51 @@ impl Engine {
         let cleared = db
             .read(scope, |rows| rows.query(of_one, values![scope.id(), credential, at]))
             .map_err(VaultError::from)
-            .and_then(|found| found.into_iter().try_for_each(|mut row| destroy(kv, db, &row.text(0)?)));
+            .and_then(|found| destroyed(kv, db, found));
         if let Err(failure) = cleared {
             tracing::warn!(%failure, "secrets that count no more are still in the keeper; they go later");
         }
     }
 
-    /// Destroys what is due. Gives how many places there were.
+    /// Destroys what is due, as far as the keeper lets it. Gives how many places were destroyed.
     pub(crate) fn sweep(&self, db: &Database, now: DateTime<Utc>) -> Result<usize, VaultError> {
         let Some(kv) = &self.kv else { return Ok(0) };
         let due = "SELECT address FROM kept_leftovers WHERE due <= $1 ORDER BY due, address LIMIT $2";
         let found = db.read(Reach::Server, |rows| rows.query(due, values![now.timestamp_millis(), PAGE]))?;
-        let count = found.len();
-        found.into_iter().try_for_each(|mut row| destroy(kv, db, &row.text(0)?))?;
-        Ok(count)
+        destroyed(kv, db, found)
+    }
+}
+
+/// Destroys these places. One that the keeper does not let go of holds up no other, and is tried again later.
+fn destroyed(kv: &Kv, db: &Database, places: Vec<Row>) -> Result<usize, VaultError> {
+    let mut count = 0;
+    for mut row in places {
+        let address = row.text(0)?;
+        match destroy(kv, db, &address) {
+            Ok(()) => count += 1,
+            Err(Undestroyed::Here(failure)) => {
+                tracing::warn!(%failure, "the keeper keeps what counts no more; it is asked again later");
+                let later = (now() + LATER).timestamp_millis();
+                let put_off = "UPDATE kept_leftovers SET due = $2 WHERE address = $1";
+                db.write(Reach::Server, |rows| rows.execute(put_off, values![&address, later]))?;
+            }
+            Err(Undestroyed::All(failure)) => return Err(failure),
+        }
+    }
+    Ok(count)
+}
+
+/// Why a place is there still.
+enum Undestroyed {
+    /// The keeper does not let go of this one.
+    Here(KeeperError),
+    /// None can be destroyed now.
+    All(VaultError),
+}
+
+impl From<DbError> for Undestroyed {
+    fn from(failure: DbError) -> Self {
+        Self::All(failure.into())
     }
 }
 
@@ -177,7 +210,7 @@ pub(crate) fn vacate(rows: &mut dyn Rows, scope: &OrgScope, credential: &str) ->
     rows.execute("DELETE FROM kept_secrets WHERE org = $1 AND credential = $2", whose).map(|_| ())
 }
 
-fn destroy(kv: &Kv, db: &Database, address: &str) -> Result<(), VaultError> {
+fn destroy(kv: &Kv, db: &Database, address: &str) -> Result<(), Undestroyed> {
     // Nobody makes it count from here on.
     let claim = "UPDATE kept_leftovers SET claimed = 1 WHERE address = $1";
     if db.write(Reach::Server, |rows| rows.execute(claim, values![address]))? == 0 {
@@ -186,7 +219,8 @@ fn destroy(kv: &Kv, db: &Database, address: &str) -> Result<(), VaultError> {
     match kv.destroy(address) {
         // No such name was ever written to.
         Ok(()) | Err(KeeperError::Address) => {}
-        Err(failure) => return Err(failure.into()),
+        Err(failure) if failure.is_down() => return Err(Undestroyed::All(failure.into())),
+        Err(failure) => return Err(Undestroyed::Here(failure)),
     }
     db.write(Reach::Server, |rows| rows.execute("DELETE FROM kept_leftovers WHERE address = $1", values![address]))?;
     Ok(())

@@ -144,14 +144,18 @@ impl Keeper {
             Ok(Some(token)) if !is_role || token.life.is_none_or(|life| Some(life * 2) > held.life) => {
                 Ok(Token { life: held.life.max(token.life), ..token })
             }
-            Ok(_) if is_role || matches!(self.access.login, Login::TokenFile(_)) => self.log_in(),
-            // It is good until it ends; what keeps it from being renewed may be over soon.
-            Ok(_) | Err(_) => {
-                let due = Instant::now().checked_add(PAUSE).unwrap_or(held.due);
-                Ok(Token { due, ..held })
+            Ok(lengthened) if is_role || matches!(self.access.login, Login::TokenFile(_)) => {
+                self.log_in().or_else(|_| Ok(lengthened.map_or_else(|| later(held), later)))
             }
+            Ok(_) | Err(_) => Ok(later(held)),
         }
     }
+}
+
+/// The same token, which is good until it ends; what keeps another one from being had may be over soon.
+fn later(held: Token) -> Token {
+    let due = Instant::now().checked_add(PAUSE).unwrap_or(held.due);
+    Token { due, ..held }
 }
 
 fn granted(answer: &Response) -> Option<Token> {
