@@ -41,7 +41,9 @@ impl Class {
         let last = path.rsplit('/').next().unwrap_or_default();
         match path {
             "/healthz" => Self::Free,
-            _ if ["verify", "export", "sync", "try"].contains(&last) => Self::Costly,
+            _ if ["verify", "export", "sync", "try", "disconnect", "refresh"].contains(&last) => Self::Costly,
+            "/connect/callback" => Self::SignIn,
+            _ if path.starts_with("/sign-in/back/") => Self::SignIn,
             _ if *method == Method::GET || *method == Method::HEAD => Self::Read,
             "/sign-in" | "/setup" | "/invite" | "/account/passphrase" => Self::Passphrase,
             "/token"
@@ -53,6 +55,8 @@ impl Class {
             | "/introspect"
             | "/sign-in/code"
             | "/second-factor" => Self::SignIn,
+            // By a passkey, or by an issuer.
+            _ if path.starts_with("/sign-in/") => Self::SignIn,
             _ => Self::Write,
         }
     }
@@ -372,6 +376,11 @@ mod tests {
             ("DELETE", "/credential-configs/{id}", Class::Write),
             ("POST", "/credential-configs/{id}/verify", Class::Costly),
             ("GET", "/audit/export", Class::Costly),
+            ("POST", "/credential-configs/{id}/refresh", Class::Costly),
+            ("GET", "/connect/callback", Class::SignIn),
+            ("GET", "/sign-in/back/{id}", Class::SignIn),
+            ("POST", "/sign-in/with/{id}", Class::SignIn),
+            ("POST", "/sign-in/passkey/answer", Class::SignIn),
             ("PUT", "", Class::Write),
         ] {
             assert_eq!(Class::of(&method.parse().unwrap(), path), class, "{method} {path}");
