@@ -14,7 +14,7 @@ use super::audit::{self, Event};
 use super::bearer::{self, Grant};
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
-use super::db::values;
+use super::db::{Rows, values};
 use super::permission::{self, Permission, Permissions};
 use super::problem::{Answer, Problem};
 use super::routes::Route;
@@ -58,7 +58,7 @@ pub(crate) struct Wanted {
     pub(crate) name: String,
     #[schemars(length(min = 1), extend("items" = permission::schema(&Permission::ALL)))]
     pub(crate) permissions: Vec<String>,
-    /// So many days it lives; 90 unless it is said.
+    /// So many days it lives; 90 unless it is said. A key that is made with a key does not outlive that one.
     #[schemars(range(min = 1, max = 366))]
     pub(crate) days: Option<i64>,
 }
@@ -145,14 +145,25 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
     };
     let now = now();
     let life = TimeDelta::days(days);
-    let minted = server.db.write(&caller.scope, |rows| -> Answer<_> {
+    let (minted, life) = server.db.write(&caller.scope, |rows| -> Answer<_> {
+        let life = life.min(left(rows, caller, now)?);
         let minted = bearer::issue(rows, Kind::Key, &grant, &name, life, now)?;
         caller.once.keep(rows, &minted.id)?;
         let event = Event { detail: &grant.permissions.words(), ..Event::done("key.create", &minted.id) };
         audit::append(rows, &server.keys, &caller.scope, &caller.actor, &event, now)?;
-        Ok(minted)
+        Ok((minted, life))
     })?;
     Ok(Made { minted, name, permissions: grant.permissions, created: now, expires: now + life })
+}
+
+/// How long the key still lives that somebody calls with: no key outlives the one that it was made with. A person who
+/// has signed in is bound by nothing of that kind.
+fn left(rows: &mut dyn Rows, caller: &Caller, now: DateTime<Utc>) -> Answer<TimeDelta> {
+    let own = "SELECT expires FROM tokens WHERE org = $1 AND id = $2 AND kind = $3";
+    let whose = values![caller.scope.id(), &caller.actor.token, Kind::Key.word()];
+    let ends = rows.first(own, whose)?.map(|mut row| row.int(0)).transpose()?;
+    let ends = ends.and_then(DateTime::from_timestamp_millis);
+    Ok(ends.map_or(TimeDelta::MAX, |ends| ends - now))
 }
 
 /// Ends a key of whoever asks; another's is not there.

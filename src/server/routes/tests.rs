@@ -403,6 +403,8 @@ fn a_key_has_no_more_than_its_maker() {
     let made = ask(&narrow, &["credentials.read"]);
     assert_eq!(made.status(), StatusCode::CREATED);
     let made: Value = serde_json::from_str(&played.body(made)).unwrap();
+    let ends: DateTime<Utc> = serde_json::from_value(made["expires"].clone()).unwrap();
+    assert!(ends <= now() + TimeDelta::days(1), "a key does not outlive the one that it was made with");
     let key = made["key"].as_str().unwrap();
     assert_eq!(played.call(&Method::GET, "/credential-configs", Some(key)).0, StatusCode::OK);
     assert_eq!(played.call(&Method::GET, "/api-keys", Some(key)).0, StatusCode::FORBIDDEN);
