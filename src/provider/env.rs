@@ -1,6 +1,7 @@
 //! Variables of the user's own: names and values, handed to a child process as they are.
 
 use crate::credential::{Credential, Fields, Issued, Kind, Material, Metadata, Raw, Variable};
+use crate::provider::orders::{Order, Values};
 use crate::provider::{Here, Input, Net, Provider, ProviderError};
 use crate::secret::Secret;
 
@@ -42,6 +43,10 @@ impl Provider for Env {
         Vec::new()
     }
 
+    fn refuse_orders(&self, values: &Values<'_>) -> Result<(), Order> {
+        values.named(refuse_order)
+    }
+
     fn material(&self, credential: &Credential, _: Option<&Issued>, _: &Net<'_>) -> Result<Issued, ProviderError> {
         let variables = credential.secrets.iter().map(|(name, value)| (name.clone(), value.duplicate()));
         Ok(Issued::lasting(Material::Variables(variables.collect())))
@@ -51,6 +56,23 @@ impl Provider for Env {
         let secret = |(name, value): (&String, &Secret)| Variable::secret(name, value);
         credential.secrets.iter().map(secret).collect()
     }
+}
+
+/// Names that have a program run, or a foreign authority trusted. A person may set them for themselves; what a team
+/// shares does not set them on everybody's machine.
+const ORDERS: &[&str] = &[
+    "PAGER", "MANPAGER", "AWS_PAGER", "EDITOR", "VISUAL", "KUBE_EDITOR", "KUBECTL_EXTERNAL_DIFF", "BROWSER", "SSH_ASKPASS",
+    "SUDO_ASKPASS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "MAVEN_OPTS", "GRADLE_OPTS", "RUSTC", "RUSTC_WRAPPER", "RUSTFLAGS",
+    "LESSOPEN", "LESSCLOSE", "OPENSSL_CONF", "TF_CLI_CONFIG_FILE", "NODE_EXTRA_CA_CERTS", "AWS_CA_BUNDLE",
+    "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "CURL_HOME", "WGETRC",
+];
+
+/// Refuses a name that gives an order to whoever uses what a team shares.
+pub(super) fn refuse_order(name: &str) -> Result<(), &'static str> {
+    if ORDERS.contains(&name.to_ascii_uppercase().as_str()) {
+        return Err("it would run a program, or trust an authority, on every machine that uses it");
+    }
+    Ok(())
 }
 
 /// Names that change which program or library is run, or where traffic goes. Whoever needs one of them sets it by hand.

@@ -123,6 +123,7 @@ impl Provider for File {
 
     /// A file is handed out as it is, and its path in a variable: tools take some of those for their configuration.
     fn refuse_orders(&self, values: &Values<'_>) -> Result<(), Order> {
+        values.held("variable", |variable| super::env::refuse_order(variable).map_err(|why| (None, why)))?;
         let official = super::gcp::address::is_official;
         let form = values.text("variable").and_then(|variable| orders::named_by(variable, official));
         values.held("content", |content| {

@@ -43,6 +43,14 @@ impl<'v> Values<'v> {
         self.secrets.get(name).map(Secret::expose).or_else(plain)
     }
 
+    /// The order that a name gives, whatever its value.
+    pub(super) fn named(&self, rule: fn(&str) -> Result<(), &'static str>) -> Result<(), Order> {
+        for name in self.plain.keys().chain(self.secrets.keys()) {
+            rule(name).map_err(|why| Order { field: crate::text::clean(name), key: None, why })?;
+        }
+        Ok(())
+    }
+
     /// The order in a field, where a document in it has one.
     pub(super) fn held(&self, field: &str, rule: impl FnOnce(&str) -> Result<(), Wrong>) -> Result<(), Order> {
         let Some(text) = self.text(field) else { return Ok(()) };
