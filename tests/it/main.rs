@@ -143,6 +143,7 @@ mod server {
     mod portal_places;
     mod portal_seen;
     mod postgres;
+    mod postgres_tls;
     mod proving;
     mod reach;
     mod real_browser;
