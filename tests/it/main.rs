@@ -130,6 +130,7 @@ mod server {
     mod leaked;
     mod limits;
     mod load;
+    mod migrations;
     mod model;
     mod observed;
     mod openbao;
