@@ -18,7 +18,7 @@ use crate::server::api::Once;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::caller::{Access, Caller};
-use crate::server::db::{OrgScope, Reach};
+use crate::server::db::{OrgScope, Reach, Rows};
 use crate::server::edge::Source;
 use crate::server::limits::Whose;
 use crate::server::people;
@@ -74,6 +74,15 @@ impl Myself {
     pub(crate) fn scopes(&self) -> Vec<OrgScope> {
         let scopes: Vec<OrgScope> = self.signed_in.members.iter().map(|member| member.scope.clone()).collect();
         if scopes.is_empty() { vec![audit::server_scope()] } else { scopes }
+    }
+
+    /// Tells of what they did, wherever they are a member.
+    pub(crate) fn tell(&self, rows: &mut dyn Rows, server: &Server, event: &Event<'_>) -> Answer<()> {
+        let actor = self.signed_in.actor(&self.source);
+        for scope in self.scopes() {
+            audit::append(rows, &server.keys, &scope, &actor, event, now())?;
+        }
+        Ok(())
     }
 }
 
