@@ -129,6 +129,7 @@ mod server {
     mod issuer;
     mod leaked;
     mod limits;
+    mod listener;
     mod load;
     mod migrations;
     mod model;

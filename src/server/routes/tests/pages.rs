@@ -285,6 +285,48 @@ fn a_form_counts_if_it_is_of_this_session_and_from_here() {
     assert_eq!(played.kept(), session);
 }
 
+/// What a browser is told of each page, whoever looks at it.
+#[test]
+fn every_page_keeps_to_itself() {
+    let played = Played::new();
+    let browser = played.browser(&played.ours, Role::Owner);
+    let headers = [
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("x-frame-options", "DENY"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ];
+    let mut count = 0;
+    for route in all() {
+        let path = filled(route.path, &played.ours, &played);
+        for who in [None, Some(&browser)] {
+            for (headers_sent, body) in [(&[][..], ""), (&[("content-type", FORM), ("origin", HERE)][..], "x=y")] {
+                let response = played.page(&route.method, &path, who, headers_sent, body);
+                let (status, found) = (response.status(), response.headers().clone());
+                let what = format!("{} {path}: {status}", route.method);
+                for (name, value) in headers {
+                    // The script is the same for everybody, and is kept.
+                    let is_kept = path == "/passkey.js" && name == "cache-control";
+                    assert!(is_kept || found.get(name).is_some_and(|found| found == value), "{what}: {name} {found:?}");
+                }
+                let policies: Vec<_> = found.get_all(header::CONTENT_SECURITY_POLICY).iter().collect();
+                let [policy] = policies[..] else { panic!("{what}: {policies:?}") };
+                let policy = policy.to_str().unwrap();
+                for needed in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action"] {
+                    assert!(policy.contains(needed), "{what}: {policy}");
+                }
+                for bad in ["unsafe", "*", "data:", "http:"] {
+                    assert!(!policy.contains(bad) || path == "/authorize", "{what}: {policy}");
+                }
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 500, "{count}");
+}
+
 #[test]
 fn looking_changes_nothing() {
     let played = Played::new();
