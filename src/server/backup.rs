@@ -15,7 +15,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value as Json, json};
 
 use super::audit::{self, Actor, Event, server_scope};
-use super::db::{Database, DbError, OrgScope, Reach, Rows, Table, values};
+use super::db::{Closed, Database, DbError, OrgScope, Reach, Rows, Table, values};
 use super::engine::Engine;
 use super::error::ServeError;
 use super::keys::{KeyError, Keys, WRAPPED, WRAPPED_NEXT, keep_setting, setting};
@@ -85,6 +85,7 @@ pub fn backup(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Resu
 fn write(db: &Database, keys: &Keys, engine: &Engine, out: &mut File, file: &Path) -> Result<Option<u64>, ServeError> {
     let told = |cause: std::io::Error| bad(file, &cause.to_string());
     db.read(Reach::Server, |rows| -> Result<Option<u64>, ServeError> {
+        rows.open(Closed::Secrets)?;
         let schema = rows.schema()?;
         let at = now().to_rfc3339_opts(SecondsFormat::Millis, true);
         let mut out = Writer::begin(out, keys, rows, schema, &at)?;
@@ -186,6 +187,7 @@ fn keep_wrapped(rows: &mut dyn Rows, wrapped: Option<&str>) -> Result<(), DbErro
 /// Puts the rows of a backup in the place of all that is there, in tables of its own time, and then brings those up to
 /// date.
 fn put_back(rows: &mut dyn Rows, head: &Head, reader: &mut Reader<'_>, file: &Path) -> Result<u64, ServeError> {
+    rows.open(Closed::History)?;
     for table in in_order(rows.tables()?).iter().rev() {
         rows.batch(&format!("DROP TABLE \"{}\"", table.name))?;
     }

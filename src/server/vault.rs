@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::api::Once;
 use super::audit::{self, Actor, Event, Outcome, Together};
-use super::db::{Database, DbError, OrgScope, Row, Rows, Value, values};
+use super::db::{Database, DbError, OrgScope, Reach, Row, Rows, Value, values};
 use super::engine::Engine;
 use super::keys::{KeyError, Keys};
 use crate::credential::{Credential, Metadata, Scope};
@@ -155,7 +155,7 @@ impl OrgVault<'_> {
             Opened(Box<Result<Credential, VaultError>>),
             ToBeFetched,
         }
-        let looked = self.db.read(&self.scope, |rows| -> Result<_, VaultError> {
+        let looked = self.db.read(Reach::Secrets(&self.scope), |rows| -> Result<_, VaultError> {
             let Some(stored) = self.row(rows, id)? else { return Ok(None) };
             let look = match may(&stored) {
                 false => Look::No,

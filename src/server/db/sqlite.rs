@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, Transaction, Transaction
 
 use super::pool::Pool;
 use super::value::{Cell, Row, Value};
-use super::{DbError, Reach, Rows, Table, migrate};
+use super::{Closed, DbError, Reach, Rows, Table, migrate};
 use crate::os::files;
 use crate::secret::Reason;
 use crate::text::clean;
@@ -149,6 +149,10 @@ impl Rows for Within<'_> {
 
     /// Here the statements alone say how far they reach.
     fn enter(&mut self, _: Reach<'_>) -> Result<(), DbError> {
+        Ok(())
+    }
+
+    fn open(&mut self, _: Closed) -> Result<(), DbError> {
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use super::OrgVault;
 use super::place::{Place, emptied, filled};
 use crate::credential::{Credential, Metadata};
 use crate::secret::Secret;
-use crate::server::db::{Rows, values};
+use crate::server::db::{Closed, Rows, values};
 use crate::server::engine::{self, Engine, Fetched};
 use crate::server::keeper::{Held, Kv};
 use crate::server::keys::{FORM, KeyError};
@@ -90,6 +90,7 @@ impl OrgVault<'_> {
     /// Takes the secrets of a credential away.
     pub(super) fn take_out(&self, rows: &mut dyn Rows, id: &str) -> Result<(), VaultError> {
         let whose = values![self.scope.id(), id];
+        rows.open(Closed::Secrets)?;
         // The key goes first: what is left of the secrets then opens for nobody.
         rows.execute("DELETE FROM data_keys WHERE org = $1 AND credential = $2", whose)?;
         rows.execute("DELETE FROM secrets WHERE org = $1 AND credential = $2", whose)?;
@@ -119,6 +120,7 @@ impl OrgVault<'_> {
         metadata: &Metadata,
         fetched: Option<&Fetched>,
     ) -> Result<Credential, VaultError> {
+        rows.open(Closed::Secrets)?;
         let stands = self.row(rows, &metadata.id)?.is_some_and(|stored| stored.metadata.version == metadata.version);
         if !stands {
             return Err(VaultError::Changed { name: metadata.name.clone() });
@@ -126,7 +128,7 @@ impl OrgVault<'_> {
         self.open_seen(rows, metadata, fetched)
     }
 
-    /// The same for a row that was read in this transaction.
+    /// The same for a row that was read in this transaction, in which secrets are open.
     pub(super) fn open_seen(
         &self,
         rows: &mut dyn Rows,
@@ -191,6 +193,7 @@ impl OrgVault<'_> {
     /// Wraps the data keys after a credential under the newest key of the organization, as far as they rest under an
     /// older one; `None` where there are none.
     pub(crate) fn rewrap(&self, rows: &mut dyn Rows, after: &str, limit: i64) -> Result<Option<Rewrapped>, VaultError> {
+        rows.open(Closed::Secrets)?;
         let (newest, key) = self.keys.newest(rows, &self.scope)?;
         let some = "SELECT d.credential, d.version, d.key_version, d.wrapped, c.project FROM data_keys d \
                     JOIN credentials c ON c.org = d.org AND c.id = d.credential \
