@@ -64,6 +64,7 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<(), ServeEr
     drop(bind(settings.listen)?);
     settings.metrics.map(bind).transpose()?;
     let (db, keys) = open(settings, store)?;
+    db.look_over()?;
     if let Some(kv) = settings.keeping.engine.kv() {
         kv.check(keys.instance())?;
     }
@@ -101,6 +102,7 @@ pub fn serve(
     let address = listener.local_addr().map_err(ServeError::System)?;
     let public = settings.public_at(address)?;
     let db = open_database(settings)?;
+    db.look_over()?;
     let keys = match open_keys(settings, store, &db) {
         Err(failure) if settings.keeping.waits && failure.is_of_the_key() => Err(failure),
         keys => Ok(keys?),

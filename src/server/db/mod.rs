@@ -144,6 +144,14 @@ impl Database {
         }
     }
 
+    /// Looks for damage in a file of ours. A database elsewhere looks after itself.
+    pub(crate) fn look_over(&self) -> Result<(), DbError> {
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.look_over(),
+            Engine::Postgres(_) => Ok(()),
+        }
+    }
+
     /// Whether it answers.
     pub(crate) fn answers(&self) -> Result<(), DbError> {
         self.read(Reach::Server, |rows| rows.first("SELECT version FROM schema_versions", &[]).map(|_| ()))

@@ -63,6 +63,14 @@ impl Sqlite {
         Ok(done)
     }
 
+    /// Looks through the file for damage. What is wrong with it is told by its first words.
+    pub(super) fn look_over(&self) -> Result<(), DbError> {
+        let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let found: String =
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|cause| told(&cause))?;
+        if found == "ok" { Ok(()) } else { Err(DbError::Damaged(Reason(clean(&found)))) }
+    }
+
     /// Moves the log into the file and empties it.
     pub(super) fn empty_log(&self) {
         let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
@@ -234,6 +242,7 @@ fn told(cause: &rusqlite::Error) -> DbError {
             DbError::Unreachable(said)
         }
         ErrorCode::NotADatabase => DbError::Strange,
+        ErrorCode::DatabaseCorrupt => DbError::Damaged(said),
         _ => DbError::Refused(said),
     }
 }
