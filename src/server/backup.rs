@@ -28,10 +28,12 @@ use crate::os::files;
 use crate::secret::SecretStore;
 use crate::vault::seal::Key;
 
+mod drill;
 mod kept;
 mod pieces;
 mod rows;
 
+pub use drill::{Drilled, drill};
 use pieces::{Head, Reader, Writer};
 
 /// So often a backup is begun anew where secrets were replaced in the keeper meanwhile.
@@ -126,11 +128,8 @@ pub fn restore(
     file: &Path,
     replace: bool,
 ) -> Result<Restored, ServeError> {
-    let head = Head::read(file)?;
+    let Examined { head, master, wrapped, key } = Examined::look(settings, store, file)?;
     let engine = &settings.keeping.engine;
-    let (master, wrapped) = master(settings, store, &head)?;
-    let key = head.key(&master).ok_or_else(|| ServeError::OtherMasterKey { place: in_words(settings, store) })?;
-    Reader::open(file, &head, &key)?.check()?;
     engine.outside().map_or(Ok(()), |kv| kv.check(&head.instance))?;
     files::create_private_dir(&settings.data).map_err(DbError::File)?;
     let db = Database::open(&settings.database)?;
@@ -154,6 +153,25 @@ pub fn restore(
         relocate::all(&db, &keys, &engine)?;
     }
     Ok(Restored { made: head.made, rows })
+}
+
+/// A backup that was found whole, and what opens it.
+struct Examined {
+    head: Head,
+    /// Its master key, and the wrapped form of that, where a key of the keeper wraps it.
+    master: Key,
+    wrapped: Option<String>,
+    key: Key,
+}
+
+impl Examined {
+    fn look(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Result<Self, ServeError> {
+        let head = Head::read(file)?;
+        let (master, wrapped) = master(settings, store, &head)?;
+        let key = head.key(&master).ok_or_else(|| ServeError::OtherMasterKey { place: in_words(settings, store) })?;
+        Reader::open(file, &head, &key)?.check()?;
+        Ok(Self { head, master, wrapped, key })
+    }
 }
 
 /// The master key that a backup opens with, and its wrapped form where a key of the keeper wraps it.
