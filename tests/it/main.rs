@@ -130,6 +130,7 @@ mod server {
     mod leaked;
     mod limits;
     mod load;
+    mod migrations;
     mod model;
     mod observed;
     mod openbao;
@@ -143,6 +144,7 @@ mod server {
     mod portal_places;
     mod portal_seen;
     mod postgres;
+    mod postgres_tls;
     mod proving;
     mod reach;
     mod real_browser;
