@@ -31,9 +31,9 @@ pub(super) enum Command {
     ///
     /// Nothing is written before the backup is found whole and of this master key. Everybody signs in again; API keys
     /// are as they were when the backup was made, those that were revoked since among them. With --json: an object with
-    /// made and rows.
+    /// made and rows; with --drill also opened, and closed, a list.
     #[command(after_help = "Examples:\n  lanyard server restore lanyard-2026-01-31 --data /srv/lanyard\n  \
-lanyard server restore lanyard-2026-01-31 --replace")]
+lanyard server restore lanyard-2026-01-31 --replace\n  lanyard server restore lanyard-2026-01-31 --drill")]
     Restore {
         /// The file that `lanyard server backup` wrote
         #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
@@ -41,6 +41,9 @@ lanyard server restore lanyard-2026-01-31 --replace")]
         /// Put it in the place of all that the database holds
         #[arg(long)]
         replace: bool,
+        /// Only try it: bring it back beside the server, open every secret in it, and leave nothing
+        #[arg(long, conflicts_with = "replace")]
+        drill: bool,
         #[command(flatten)]
         place: Place,
     },
@@ -161,7 +164,11 @@ impl Command {
                 doors.ui.done(&format!("Wrote {rows} rows to {}", path.display()));
                 doors.ui.note("it opens with the master key alone: keep a copy of that apart from it");
             }
-            Self::Restore { file, replace, place } => {
+            Self::Restore { file, drill: true, place, .. } => {
+                let path = doors.env.working_dir().join(file);
+                return drilled(doors, json, server::drill(&place.settings(doors)?, &*store, &path)?);
+            }
+            Self::Restore { file, replace, place, .. } => {
                 let path = doors.env.working_dir().join(file);
                 let restored = server::restore(&place.settings(doors)?, &*store, &path, replace)?;
                 if json {
@@ -216,6 +223,21 @@ impl Command {
         }
         Ok(())
     }
+}
+
+fn drilled(doors: &Doors<'_>, json: bool, drilled: server::Drilled) -> Result<()> {
+    let server::Drilled { made, rows, opened, closed } = drilled;
+    if json {
+        doors.ui.answer_json(&json!({ "made": made, "rows": rows, "opened": opened, "closed": closed }))?;
+    } else {
+        doors.ui.done(&format!("The backup of {made} comes back: {rows} rows, and its audit is whole"));
+        let whose = if opened == 1 { "1 credential" } else { &format!("{opened} credentials") };
+        doors.ui.done(&format!("The secrets of {whose} open"));
+        for name in &closed {
+            doors.ui.warn(&format!("{name} does not open"));
+        }
+    }
+    if closed.is_empty() { Ok(()) } else { Err(server::ServeError::Closed { count: closed.len() }.into()) }
 }
 
 fn told(doors: &Doors<'_>, json: bool, rotated: &server::Rotated, wanted: Wanted) -> Result<()> {

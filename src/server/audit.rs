@@ -152,10 +152,15 @@ fn write_all(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope, all: &[New<'_>]
     }
     let mut head = head.ok_or(DbError::Shape)?;
     let (mut sequence, mut previous) = (head.int(0)? - count, head.bytes(1)?);
+    let mut entries = Vec::with_capacity(all.len());
     for one in all {
         sequence += 1;
-        previous = put(rows, (key_version, &key), scope, one, sequence, &previous)?;
+        let entry = entry(key_version, scope, one, sequence, &previous)?;
+        previous = digest(&SHA256, entry.as_bytes()).as_ref().to_vec();
+        let mac = key.code(&[entry.as_bytes()]);
+        entries.push(Written { of: one, sequence, entry, hash: previous.clone(), mac });
     }
+    put(rows, scope, &entries)?;
     rows.execute("UPDATE audit_heads SET hash = $2 WHERE org = $1", values![scope.id(), &previous])?;
     for (actor, _, _) in all.iter().filter(|(_, event, _)| event.outcome != Outcome::Done) {
         actor.refused.note();
@@ -163,15 +168,23 @@ fn write_all(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope, all: &[New<'_>]
     Ok(())
 }
 
-/// Writes an entry after one of this hash. Gives its own.
-fn put(
-    rows: &mut dyn Rows,
-    (key_version, key): (i64, &Key),
+/// An entry as it is written.
+struct Written<'n> {
+    of: &'n New<'n>,
+    sequence: i64,
+    entry: String,
+    hash: Vec<u8>,
+    mac: [u8; 32],
+}
+
+/// The text of an entry after one of this hash.
+fn entry(
+    key_version: i64,
     scope: &OrgScope,
     &(actor, event, now): &New<'_>,
     sequence: i64,
     previous: &[u8],
-) -> Result<Vec<u8>, KeyError> {
+) -> Result<String, DbError> {
     let mut entry: BTreeMap<&str, Json> = BTreeMap::new();
     entry.insert("form", FORM.into());
     entry.insert("key", key_version.into());
@@ -191,28 +204,59 @@ fn put(
         ("detail", event.detail),
     ] {
         if !text.is_empty() {
-            entry.insert(name, clean(text).chars().take(LONGEST).collect::<String>().into());
+            entry.insert(name, shown(text).into());
         }
     }
-    let entry = serde_json::to_string(&entry).map_err(|_| DbError::Shape)?;
-    let hash = digest(&SHA256, entry.as_bytes());
-    let found_by = |text: &str| clean(text).chars().take(LONGEST).collect::<String>();
-    rows.execute(
-        "INSERT INTO audit_events (org, sequence, entry, hash, mac, at, actor, action, object) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        values![
-            scope.id(),
-            sequence,
-            &entry,
-            hash.as_ref(),
-            &key.code(&[entry.as_bytes()]),
-            now.timestamp_millis(),
-            &found_by(&actor.person),
-            event.action,
-            &found_by(event.object),
-        ],
-    )?;
-    Ok(hash.as_ref().to_vec())
+    serde_json::to_string(&entry).map_err(|_| DbError::Shape)
+}
+
+/// So many entries are written by one statement. A few sizes alone, for the database knows each statement by its text.
+const AT_ONCE: [usize; 3] = [16, 4, 1];
+
+/// Writes entries.
+fn put(rows: &mut dyn Rows, scope: &OrgScope, mut all: &[Written<'_>]) -> Result<(), DbError> {
+    while let Some(count) = AT_ONCE.into_iter().find(|count| *count <= all.len()) {
+        let (some, rest) = all.split_at(count);
+        all = rest;
+        let found_by: Vec<[String; 2]> =
+            some.iter().map(|one| [&one.of.0.person, one.of.1.object].map(shown)).collect();
+        let mut bound = Vec::with_capacity(COLUMNS * count);
+        for (one, [actor, object]) in some.iter().zip(&found_by) {
+            let &(_, event, now) = one.of;
+            bound.extend_from_slice(values![
+                scope.id(),
+                one.sequence,
+                &one.entry,
+                &one.hash,
+                &one.mac,
+                now.timestamp_millis(),
+                actor,
+                event.action,
+                object,
+            ]);
+        }
+        rows.execute(&insert(count), &bound)?;
+    }
+    Ok(())
+}
+
+/// So many columns has an entry.
+const COLUMNS: usize = 9;
+
+/// The statement that writes so many.
+fn insert(count: usize) -> String {
+    let row = |nth: usize| {
+        let numbers: Vec<String> = (1..=COLUMNS).map(|column| format!("${}", nth * COLUMNS + column)).collect();
+        format!("({})", numbers.join(", "))
+    };
+    let places: Vec<String> = (0..count).map(row).collect();
+    let into = "INSERT INTO audit_events (org, sequence, entry, hash, mac, at, actor, action, object) VALUES";
+    format!("{into} {}", places.join(", "))
+}
+
+/// A text as an entry shows it.
+fn shown(text: &str) -> String {
+    clean(text).chars().take(LONGEST).collect()
 }
 
 /// The key of an organization's chain, and which key it was made of.
@@ -245,6 +289,25 @@ mod tests {
 
     fn checked(scratch: &Scratch) -> Result<i64, Broken> {
         scratch.db.read(Reach::Server, |rows| verify(rows, &scratch.keys, &scratch.org)).unwrap()
+    }
+
+    #[test]
+    fn however_many_are_written_at_once_are_one_chain() {
+        let scratch = Scratch::new();
+        let mut written = 0;
+        for count in [1, 3, 4, 16, 37] {
+            let actors: Vec<Actor> =
+                (0..count).map(|one| Actor { person: one.to_string(), ..Actor::default() }).collect();
+            let event = Event::done("test.done", "object");
+            let all: Vec<New<'_>> = actors.iter().map(|actor| (actor, &event, DateTime::UNIX_EPOCH)).collect();
+            let write = |rows: &mut dyn Rows| append_all(rows, &scratch.keys, &scratch.org, &all);
+            scratch.db.write(&scratch.org, write).unwrap();
+            written += i64::from(count);
+            assert_eq!(checked(&scratch).ok(), Some(written));
+        }
+        let told = "SELECT actor FROM audit_events WHERE org = $1 ORDER BY sequence DESC LIMIT 1";
+        let last = scratch.db.read(&scratch.org, |rows| rows.first(told, values![scratch.org.id()])).unwrap();
+        assert_eq!(last.unwrap().text(0).unwrap(), "36");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value as Json, json};
 
 use super::audit::{self, Actor, Event, server_scope};
-use super::db::{Database, DbError, OrgScope, Reach, Rows, Table, values};
+use super::db::{Closed, Database, DbError, OrgScope, Reach, Rows, Table, values};
 use super::engine::Engine;
 use super::error::ServeError;
 use super::keys::{KeyError, Keys, WRAPPED, WRAPPED_NEXT, keep_setting, setting};
@@ -28,10 +28,12 @@ use crate::os::files;
 use crate::secret::SecretStore;
 use crate::vault::seal::Key;
 
+mod drill;
 mod kept;
 mod pieces;
 mod rows;
 
+pub use drill::{Drilled, drill};
 use pieces::{Head, Reader, Writer};
 
 /// So often a backup is begun anew where secrets were replaced in the keeper meanwhile.
@@ -85,6 +87,7 @@ pub fn backup(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Resu
 fn write(db: &Database, keys: &Keys, engine: &Engine, out: &mut File, file: &Path) -> Result<Option<u64>, ServeError> {
     let told = |cause: std::io::Error| bad(file, &cause.to_string());
     db.read(Reach::Server, |rows| -> Result<Option<u64>, ServeError> {
+        rows.open(Closed::Secrets)?;
         let schema = rows.schema()?;
         let at = now().to_rfc3339_opts(SecondsFormat::Millis, true);
         let mut out = Writer::begin(out, keys, rows, schema, &at)?;
@@ -125,11 +128,8 @@ pub fn restore(
     file: &Path,
     replace: bool,
 ) -> Result<Restored, ServeError> {
-    let head = Head::read(file)?;
+    let Examined { head, master, wrapped, key } = Examined::look(settings, store, file)?;
     let engine = &settings.keeping.engine;
-    let (master, wrapped) = master(settings, store, &head)?;
-    let key = head.key(&master).ok_or_else(|| ServeError::OtherMasterKey { place: in_words(settings, store) })?;
-    Reader::open(file, &head, &key)?.check()?;
     engine.outside().map_or(Ok(()), |kv| kv.check(&head.instance))?;
     files::create_private_dir(&settings.data).map_err(DbError::File)?;
     let db = Database::open(&settings.database)?;
@@ -153,6 +153,25 @@ pub fn restore(
         relocate::all(&db, &keys, &engine)?;
     }
     Ok(Restored { made: head.made, rows })
+}
+
+/// A backup that was found whole, and what opens it.
+struct Examined {
+    head: Head,
+    /// Its master key, and the wrapped form of that, where a key of the keeper wraps it.
+    master: Key,
+    wrapped: Option<String>,
+    key: Key,
+}
+
+impl Examined {
+    fn look(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Result<Self, ServeError> {
+        let head = Head::read(file)?;
+        let (master, wrapped) = master(settings, store, &head)?;
+        let key = head.key(&master).ok_or_else(|| ServeError::OtherMasterKey { place: in_words(settings, store) })?;
+        Reader::open(file, &head, &key)?.check()?;
+        Ok(Self { head, master, wrapped, key })
+    }
 }
 
 /// The master key that a backup opens with, and its wrapped form where a key of the keeper wraps it.
@@ -186,6 +205,7 @@ fn keep_wrapped(rows: &mut dyn Rows, wrapped: Option<&str>) -> Result<(), DbErro
 /// Puts the rows of a backup in the place of all that is there, in tables of its own time, and then brings those up to
 /// date.
 fn put_back(rows: &mut dyn Rows, head: &Head, reader: &mut Reader<'_>, file: &Path) -> Result<u64, ServeError> {
+    rows.open(Closed::History)?;
     for table in in_order(rows.tables()?).iter().rev() {
         rows.batch(&format!("DROP TABLE \"{}\"", table.name))?;
     }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::db::{DbError, OrgScope, Rows, values};
+use super::db::{DbError, OrgScope, Row, Rows, values};
 use super::keys::KeyError;
 use super::permission::Permissions;
 use super::token::{self, Kind, Minted, Parsed};
@@ -82,11 +82,52 @@ pub(crate) fn issue_pair(rows: &mut dyn Rows, grant: &Grant, now: DateTime<Utc>)
     Ok((issue(rows, Kind::Access, grant, "", ACCESS, now)?, issue(rows, Kind::Refresh, grant, "", REFRESH, now)?))
 }
 
+/// The columns of a token that [`read`] takes.
+macro_rules! columns {
+    ($of:literal) => {
+        concat!(
+            $of,
+            "org, ",
+            $of,
+            "kind, ",
+            $of,
+            "hash, ",
+            $of,
+            "person, ",
+            $of,
+            "client, ",
+            $of,
+            "permissions, ",
+            $of,
+            "family, ",
+            $of,
+            "created, ",
+            $of,
+            "expires, ",
+            $of,
+            "used, ",
+            $of,
+            "revoked, ",
+            $of,
+            "name, ",
+            $of,
+            "bound"
+        )
+    };
+}
+pub(crate) use columns;
+
+/// So many columns are they.
+pub(crate) const COLUMNS: usize = 13;
+
 /// What is known of a token, whether it still counts or not; `None` for one that was never made here.
 pub(crate) fn find(rows: &mut dyn Rows, parsed: &Parsed) -> Result<Option<Known>, DbError> {
-    let one = "SELECT org, kind, hash, person, client, permissions, family, created, expires, used, revoked, name, bound \
-               FROM tokens WHERE id = $1";
-    let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(None) };
+    let one = concat!("SELECT ", columns!(""), " FROM tokens WHERE id = $1");
+    rows.first(one, values![&parsed.id])?.map_or(Ok(None), |mut row| read(&mut row, parsed))
+}
+
+/// Reads a row of [`columns`]; `None` where it is not the token that was shown.
+pub(crate) fn read(row: &mut Row, parsed: &Parsed) -> Result<Option<Known>, DbError> {
     let (org, kind, hash, person) = (row.text(0)?, row.text(1)?, row.bytes(2)?, row.text(3)?);
     if !parsed.is(&hash) || kind != parsed.kind.word() {
         return Ok(None);

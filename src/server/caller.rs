@@ -10,9 +10,9 @@ use chrono::TimeDelta;
 
 use super::api::Once;
 use super::audit::{Actor, Event, Outcome};
-use super::bearer::{self, Known};
+use super::bearer::Known;
 use super::bridge::blocking;
-use super::db::{DbError, OrgScope, Reach, Rows, values};
+use super::db::{OrgScope, Reach, Rows, values};
 use super::dpop::{self, Scheme};
 use super::edge::Source;
 use super::limits::Whose;
@@ -24,6 +24,10 @@ use super::refusals::Refusals;
 use super::state::{Server, now};
 use super::token::{Kind, Parsed};
 use crate::auth::dpop::Proof;
+
+mod standing;
+
+use standing::Standing;
 
 /// What a route demands of whoever calls it. There is no route without it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -226,12 +230,7 @@ impl Shown {
 
 async fn look_up(server: &Arc<Server>, shown: Shown, source: Source, needed: Option<Access>) -> Answer<Caller> {
     blocking(server, move |server| {
-        let found = server.db.read(Reach::Server, |rows| -> Result<_, DbError> {
-            let Some(known) = bearer::find(rows, &shown.token)? else { return Ok(None) };
-            rows.enter(Reach::Of(&known.grant.scope))?;
-            let standing = Standing::of(rows, &known)?;
-            Ok(Some((known, standing)))
-        })?;
+        let found = server.db.read(Reach::Server, |rows| standing::look(rows, &shown.token))?;
         let (known, standing) = found.ok_or_else(Problem::unauthenticated)?;
         let caller = caller(server, &known, standing, &source)?;
         has_key(server, &caller, &shown, known.grant.bound.as_deref())?;
@@ -246,23 +245,6 @@ async fn look_up(server: &Arc<Server>, shown: Shown, source: Source, needed: Opt
         Ok(caller)
     })
     .await
-}
-
-/// What whoever has a token is now, in its organization.
-struct Standing {
-    role: Option<Role>,
-    person: Option<Person>,
-    projects: Vec<(String, Role)>,
-}
-
-impl Standing {
-    fn of(rows: &mut dyn Rows, Known { grant, .. }: &Known) -> Result<Self, DbError> {
-        Ok(Self {
-            role: people::role(rows, &grant.scope, &grant.person)?,
-            person: people::by_id(rows, &grant.person)?,
-            projects: people::project_roles(rows, &grant.scope, &grant.person)?,
-        })
-    }
 }
 
 /// Refuses whoever has a token without the key that it is bound to, and tells it: it was stolen.

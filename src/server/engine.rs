@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::bridge::blocking;
-use super::db::{Database, DbError, OrgScope, Reach, Row, Rows, values};
+use super::db::{Closed, Database, DbError, OrgScope, Reach, Row, Rows, values};
 use super::error::ServeError;
 use super::keeper::{Held, KeeperError, Kv};
 use super::state::{Server, now};
@@ -70,7 +70,10 @@ impl Engine {
         } else {
             "SELECT COUNT(*) FROM kept_secrets"
         };
-        db.read(Reach::Server, |rows| rows.first(count, &[])?.ok_or(DbError::Shape)?.int(0))
+        db.read(Reach::Server, |rows| {
+            rows.open(Closed::Secrets)?;
+            rows.first(count, &[])?.ok_or(DbError::Shape)?.int(0)
+        })
     }
 
     /// The keeper, where there is one.

@@ -75,6 +75,12 @@ pub enum ServeError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A backup was tried out, and not all of it opens.
+    #[error("the secrets of {count} credentials in the backup do not open")]
+    Closed {
+        /// Of how many.
+        count: usize,
+    },
     /// The keeper of secrets did not do it.
     #[error("the keeper of secrets cannot be used")]
     Keeper {
@@ -183,7 +189,7 @@ impl Failure for ServeError {
             | Self::Readable { .. }
             | Self::Certificate { .. } => Code::Config,
             Self::Database(_, code, _) | Self::Keys(_, code, _) | Self::Keeper { code, .. } => *code,
-            Self::Backup { .. } | Self::Audit { .. } => Code::Invalid,
+            Self::Backup { .. } | Self::Closed { .. } | Self::Audit { .. } => Code::Invalid,
             Self::Store(failure) => failure.code(),
             Self::NoMasterKey { .. } | Self::OtherMasterKey { .. } | Self::BadMasterKey { .. } => Code::Store,
             Self::Listen { .. } | Self::Occupied | Self::NoRandom | Self::System(_) => Code::Failed,
@@ -207,6 +213,7 @@ impl Failure for ServeError {
             }
             Self::Occupied => "give `--replace` to put the backup in its place, or another `--data`".into(),
             Self::Backup { .. } => "take another backup; nothing was changed".into(),
+            Self::Closed { .. } => "store them anew on the server, or keep an older backup in which they open".into(),
             Self::Store(failure) => {
                 let own = failure.mend().unwrap_or_default();
                 format!("{own}; or keep the key in a file: `--master-key-file FILE`")

@@ -167,7 +167,8 @@ impl Keys {
         }
     }
 
-    fn opened(
+    /// The key of an organization that is wrapped so.
+    pub(crate) fn opened(
         &self,
         rows: &mut dyn Rows,
         scope: &OrgScope,

@@ -75,7 +75,8 @@ fn of_organization(db: &Database, keys: &Keys, engine: &Engine, scope: OrgScope)
     let vault = OrgVault { db, keys, engine, together: &together, scope, actor: operator(), once, now };
     let (mut after, mut moved) = (String::new(), Moved::default());
     loop {
-        let page = db.read(&vault.scope, |rows| rows.query(rest, values![vault.scope.id(), &after, PAGE]))?;
+        let page =
+            db.read(Reach::Secrets(&vault.scope), |rows| rows.query(rest, values![vault.scope.id(), &after, PAGE]))?;
         let ids = page.into_iter().map(|mut row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
         let Some(last) = ids.last() else { break };
         let anew = vault.seal_anew(&ids, |_| Ok(true))?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::api::Once;
 use super::audit::{self, Actor, Event, Together, server_scope};
-use super::db::{Database, DbError, OrgScope, Reach, Rows, values};
+use super::db::{Closed, Database, DbError, OrgScope, Reach, Rows, values};
 use super::engine::Engine;
 use super::error::ServeError;
 use super::keys::{KeyError, Keys, Master, Replacement, hold};
@@ -184,7 +184,7 @@ impl Work<'_> {
             let some = "SELECT credential FROM data_keys WHERE org = $1 AND credential > $2 AND key_version < $3 \
                         ORDER BY credential LIMIT $4";
             let page = values![scope.id(), &reached, self.one.version, PAGE];
-            let page = self.db.read(scope, |rows| rows.query(some, page))?;
+            let page = self.db.read(Reach::Secrets(scope), |rows| rows.query(some, page))?;
             let ids = page.into_iter().map(|mut row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
             let Some(last) = ids.last() else { return Ok(done) };
             // Nothing is done where others have ended it, and they wait while it is done here.
@@ -223,6 +223,7 @@ impl Work<'_> {
             if !self.hold(rows)? {
                 return Ok(());
             }
+            rows.open(Closed::Secrets)?;
             let older = "SELECT k.version, (SELECT COUNT(*) FROM data_keys d WHERE d.org = k.org \
                          AND d.key_version = k.version) FROM organization_keys k WHERE k.org = $1 AND k.version < $2";
             for mut row in rows.query(older, values![scope.id(), self.one.version])? {

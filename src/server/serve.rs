@@ -64,18 +64,24 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<(), ServeEr
     drop(bind(settings.listen)?);
     settings.metrics.map(bind).transpose()?;
     let (db, keys) = open(settings, store)?;
+    db.look_over()?;
     if let Some(kv) = settings.keeping.engine.kv() {
         kv.check(keys.instance())?;
     }
     if let Some(file) = &settings.checkpoints.file {
         audit::hold_against(&db, &keys, file)?;
     }
+    audit_is_whole(&db, &keys)
+}
+
+/// Goes through every chain of the audit. The first entry that is not what was written is named.
+pub(super) fn audit_is_whole(db: &Database, keys: &Keys) -> Result<(), ServeError> {
     db.read(Reach::Server, |rows| {
         for mut row in rows.query("SELECT org FROM audit_heads ORDER BY org", &[])? {
             let org = row.text(0)?;
             let scope = OrgScope::of(&org);
             rows.enter(Reach::Of(&scope))?;
-            let checked = audit::verify(rows, &keys, &scope).map_err(|failure| ServeError::Audit {
+            let checked = audit::verify(rows, keys, &scope).map_err(|failure| ServeError::Audit {
                 org: org.clone(),
                 problem: failure.to_string(),
                 sequence: 0,
@@ -101,6 +107,7 @@ pub fn serve(
     let address = listener.local_addr().map_err(ServeError::System)?;
     let public = settings.public_at(address)?;
     let db = open_database(settings)?;
+    db.look_over()?;
     let keys = match open_keys(settings, store, &db) {
         Err(failure) if settings.keeping.waits && failure.is_of_the_key() => Err(failure),
         keys => Ok(keys?),

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::api::Once;
 use super::audit::{self, Actor, Event, Outcome, Together};
-use super::db::{Database, DbError, OrgScope, Row, Rows, Value, values};
+use super::db::{Database, DbError, OrgScope, Reach, Row, Rows, Value, values};
 use super::engine::Engine;
 use super::keys::{KeyError, Keys};
 use crate::credential::{Credential, Metadata, Scope};
@@ -143,6 +143,47 @@ impl OrgVault<'_> {
         })
     }
 
+    /// The credential of that identifier, opened where `may` says so of its row. What rests in the database is looked
+    /// for and opened in one transaction; in that one, `may` asks nobody.
+    pub(crate) fn open_if(
+        &self,
+        id: &str,
+        may: impl FnOnce(&Stored) -> bool,
+    ) -> Result<Option<(Stored, Option<Credential>)>, VaultError> {
+        enum Look {
+            No,
+            Opened(Box<Result<Credential, VaultError>>),
+            ToBeFetched,
+        }
+        let looked = self.db.read(Reach::Secrets(&self.scope), |rows| -> Result<_, VaultError> {
+            let Some(stored) = self.row(rows, id)? else { return Ok(None) };
+            let look = match may(&stored) {
+                false => Look::No,
+                true if self.engine.kv().is_some() => Look::ToBeFetched,
+                true => {
+                    let opened = self.open_seen(rows, &stored.metadata, None).and_then(sign_in::handed_out);
+                    Look::Opened(Box::new(opened))
+                }
+            };
+            Ok(Some((stored, look)))
+        })?;
+        let Some((stored, look)) = looked else { return Ok(None) };
+        let opened = match look {
+            Look::No => None,
+            Look::Opened(opened) => Some(self.told(id, *opened)?),
+            Look::ToBeFetched => Some(self.open(&stored.metadata)?),
+        };
+        Ok(Some((stored, opened)))
+    }
+
+    /// Tells what came of opening a credential. What does not open is told as well; what cannot be told is not given.
+    fn told(&self, id: &str, opened: Result<Credential, VaultError>) -> Result<Credential, VaultError> {
+        let outcome = if opened.is_ok() { Outcome::Done } else { Outcome::Failed };
+        let event = Event { outcome, ..Event::done("secret.read", id) };
+        self.together.append(self.db, self.keys, &self.scope, &self.actor, &event, (self.now)())?;
+        opened
+    }
+
     fn tell(&self, rows: &mut dyn Rows, event: &Event<'_>) -> Result<(), VaultError> {
         Ok(audit::append(rows, self.keys, &self.scope, &self.actor, event, (self.now)())?)
     }
@@ -191,11 +232,7 @@ impl Vault for OrgVault<'_> {
             self.db
                 .read(&self.scope, |rows| self.open_in(rows, metadata, fetched.as_ref()).and_then(sign_in::handed_out))
         });
-        // What does not open is told as well. What cannot be told is not given.
-        let outcome = if opened.is_ok() { Outcome::Done } else { Outcome::Failed };
-        let event = Event { outcome, ..Event::done("secret.read", &metadata.id) };
-        self.together.append(self.db, self.keys, &self.scope, &self.actor, &event, (self.now)())?;
-        opened
+        self.told(&metadata.id, opened)
     }
 
     fn put(&self, mut new: New) -> Result<Metadata, VaultError> {

@@ -19,6 +19,7 @@ use crate::server::connections::{By, Want, fresh};
 use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::Server;
+use crate::server::vault::Stored;
 use crate::server::vault::sign_in::is_sign_in;
 use crate::vault::wire::{Incoming, Opened, Shown, Told, with_data};
 use crate::vault::{New, Vault};
@@ -54,23 +55,29 @@ pub(super) async fn read(
 ) -> Answer<Body> {
     let by = By::of(&caller, "secret.read");
     let (asker, known) = (caller.clone(), id.clone());
-    let permitted_kind = blocking(&server, move |server| {
-        Ok(permitted(server, &asker, &known, Permission::SecretsRead)?.1.metadata.kind)
-    });
-    // What comes of a sign-in is renewed before it is read.
-    if is_sign_in(permitted_kind.await?) {
-        fresh(&server, &by, &id, Want::Fresh).await?;
+    if let Some(body) = blocking(&server, move |server| look(server, &asker, &known, version, false)).await? {
+        return Ok(body);
     }
-    blocking(&server, move |server| {
-        let (vault, stored) = permitted(server, &caller, &id, Permission::SecretsRead)?;
-        let metadata = stored.metadata;
-        if version.is_some_and(|version| version != metadata.version) {
-            return Err(Problem::changed());
-        }
-        let opened = vault.open(&metadata)?;
-        Ok(Body(with_data(&told(&metadata), &opened.secrets)))
-    })
-    .await
+    // What comes of a sign-in is renewed before it is read.
+    fresh(&server, &by, &id, Want::Fresh).await?;
+    let body = blocking(&server, move |server| look(server, &caller, &id, version, true)).await?;
+    body.ok_or_else(Problem::changed)
+}
+
+/// The secrets of a credential, where the caller may read them; `None` of a sign-in that is not known to be fresh.
+fn look(server: &Server, caller: &Caller, id: &str, version: Option<i64>, is_fresh: bool) -> Answer<Option<Body>> {
+    let vault = server.vault(caller.scope.clone(), caller.actor.clone());
+    let is_wanted = |stored: &Stored| version.is_none_or(|version| version == stored.metadata.version);
+    let looked = vault.open_if(id, |stored| {
+        let may = caller.may(Permission::SecretsRead, stored.metadata.scope.project());
+        may && is_wanted(stored) && (is_fresh || !is_sign_in(stored.metadata.kind))
+    })?;
+    let (stored, opened) = looked.ok_or_else(Problem::not_found)?;
+    caller.must(server, Permission::SecretsRead, stored.metadata.scope.project())?;
+    if !is_wanted(&stored) {
+        return Err(Problem::changed());
+    }
+    Ok(opened.map(|opened| Body(with_data(&told(&stored.metadata), &opened.secrets))))
 }
 
 /// What is told beside the secrets: their version, and of a sign-in until when its token lives.

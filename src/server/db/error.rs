@@ -34,6 +34,9 @@ pub(crate) enum DbError {
     /// Another program's database.
     #[error("the database belongs to another program")]
     Strange,
+    /// Its file is damaged.
+    #[error("the database is damaged")]
+    Damaged(#[source] Reason),
     /// A row is not of the form it should be.
     #[error("a row of the database is not of the form it should be")]
     Shape,
@@ -48,7 +51,9 @@ impl Failure for DbError {
             Self::File(failure) => failure.code(),
             Self::Unreachable(_) => Code::Unreachable,
             Self::Address(_) | Self::Newer | Self::Strange => Code::Config,
-            Self::Taken | Self::Busy | Self::Full | Self::Zero | Self::Shape | Self::Refused(_) => Code::Failed,
+            Self::Taken | Self::Busy | Self::Full | Self::Zero | Self::Shape | Self::Damaged(_) | Self::Refused(_) => {
+                Code::Failed
+            }
         }
     }
 
@@ -68,6 +73,7 @@ impl Failure for DbError {
             Self::Strange => {
                 "give the server a database of its own: `--database`, or `--data` for another folder".into()
             }
+            Self::Damaged(_) => "move the file away and bring a backup back: `lanyard server restore`".into(),
             Self::Shape | Self::Refused(_) => "look at the database; a backup may be needed".into(),
         })
     }

@@ -19,7 +19,7 @@ mod table;
 mod value;
 
 pub(crate) use error::DbError;
-pub(crate) use scope::{OrgScope, Reach};
+pub(crate) use scope::{Closed, OrgScope, Reach};
 pub(crate) use table::Table;
 pub(crate) use value::{Row, Value, values};
 
@@ -67,6 +67,8 @@ pub(crate) trait Rows {
     fn batch(&mut self, sql: &str) -> Result<(), DbError>;
     /// From here on, the transaction reaches so far.
     fn enter(&mut self, reach: Reach<'_>) -> Result<(), DbError>;
+    /// From here on, the transaction reaches what is closed else. Its organization stays what it is.
+    fn open(&mut self, closed: Closed) -> Result<(), DbError>;
 
     /// Sees every row that a statement without values gives, one after the other.
     fn each(&mut self, sql: &str, see: &mut dyn FnMut(&Row)) -> Result<(), DbError>;
@@ -139,6 +141,14 @@ impl Database {
     pub(crate) fn forget(&self) {
         if let Engine::Sqlite(engine) = &self.engine {
             engine.empty_log();
+        }
+    }
+
+    /// Looks for damage in a file of ours. A database elsewhere looks after itself.
+    pub(crate) fn look_over(&self) -> Result<(), DbError> {
+        match &self.engine {
+            Engine::Sqlite(engine) => engine.look_over(),
+            Engine::Postgres(_) => Ok(()),
         }
     }
 

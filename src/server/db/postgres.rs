@@ -12,7 +12,7 @@ use url::Url;
 
 use super::pool::{Place, Pool};
 use super::value::{Cell, Row, Value};
-use super::{DbError, Reach, Rows, Table, migrate};
+use super::{Closed, DbError, Reach, Rows, Table, migrate};
 use crate::secret::Reason;
 use crate::text::clean;
 
@@ -183,6 +183,10 @@ impl Rows for Within<'_> {
         self.0.client.batch_execute(&wall::enter(reach)).map_err(|cause| told(&cause))
     }
 
+    fn open(&mut self, closed: Closed) -> Result<(), DbError> {
+        self.0.client.batch_execute(wall::open(closed)).map_err(|cause| told(&cause))
+    }
+
     fn each(&mut self, sql: &str, see: &mut dyn FnMut(&Row)) -> Result<(), DbError> {
         let none: [&(dyn ToSql + Sync); 0] = [];
         let mut found = self.0.client.query_raw(sql, none).map_err(|cause| told(&cause))?;
@@ -217,6 +221,8 @@ impl Rows for Within<'_> {
     }
 
     fn migrate_to(&mut self, version: Option<usize>) -> Result<(), DbError> {
+        // What a migration moves, it sees.
+        self.open(Closed::History)?;
         migrate::migrate(self, version)?;
         wall::put_up(self)
     }

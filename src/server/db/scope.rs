@@ -22,8 +22,19 @@ impl OrgScope {
 pub(crate) enum Reach<'r> {
     /// One organization.
     Of(&'r OrgScope),
+    /// One organization, with its sealed secrets from the first statement on.
+    Secrets(&'r OrgScope),
     /// All of them: what is done before anybody knows whose it is, such as a sign-in, and the server's own work.
     Server,
+}
+
+/// What a transaction does not reach until it says so, be it the server's own. PostgreSQL holds it to that as well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// Sealed secrets and their keys.
+    Secrets,
+    /// Those, and what is in the audit already: it is changed by nothing but a backup that is brought back.
+    History,
 }
 
 impl<'r> From<&'r OrgScope> for Reach<'r> {

@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql, Transaction, Transaction
 
 use super::pool::Pool;
 use super::value::{Cell, Row, Value};
-use super::{DbError, Reach, Rows, Table, migrate};
+use super::{Closed, DbError, Reach, Rows, Table, migrate};
 use crate::os::files;
 use crate::secret::Reason;
 use crate::text::clean;
@@ -61,6 +61,14 @@ impl Sqlite {
         let done = work(&mut Within(&transaction))?;
         transaction.commit().map_err(|cause| told(&cause))?;
         Ok(done)
+    }
+
+    /// Looks through the file for damage. What is wrong with it is told by its first words.
+    pub(super) fn look_over(&self) -> Result<(), DbError> {
+        let connection = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let found: String =
+            connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(|cause| told(&cause))?;
+        if found == "ok" { Ok(()) } else { Err(DbError::Damaged(Reason(clean(&found)))) }
     }
 
     /// Moves the log into the file and empties it.
@@ -152,6 +160,10 @@ impl Rows for Within<'_> {
         Ok(())
     }
 
+    fn open(&mut self, _: Closed) -> Result<(), DbError> {
+        Ok(())
+    }
+
     fn each(&mut self, sql: &str, see: &mut dyn FnMut(&Row)) -> Result<(), DbError> {
         let mut ask = || -> rusqlite::Result<()> {
             let mut statement = self.0.prepare(sql)?;
@@ -230,6 +242,7 @@ fn told(cause: &rusqlite::Error) -> DbError {
             DbError::Unreachable(said)
         }
         ErrorCode::NotADatabase => DbError::Strange,
+        ErrorCode::DatabaseCorrupt => DbError::Damaged(said),
         _ => DbError::Refused(said),
     }
 }

@@ -80,6 +80,29 @@ fn a_newer_or_a_foreign_database_is_refused() {
 }
 
 #[test]
+fn a_damaged_file_is_named_as_one() {
+    let scratch = Scratch::new();
+    scratch.db.look_over().unwrap();
+    let path = scratch.dir.path().join("server.db");
+    let Scratch { dir, db, .. } = scratch;
+    let fill = "INSERT INTO settings (name, value) VALUES ($1, $2)";
+    for number in 0..200 {
+        let (name, value) = (format!("filler-{number}"), "x".repeat(400));
+        db.write(Reach::Server, |rows| rows.execute(fill, values![&name, &value])).unwrap();
+    }
+    db.forget();
+    drop(db);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let place = bytes.windows(9).rposition(|some| some == b"filler-99").unwrap();
+    let page = place / 4096 * 4096;
+    bytes[page..page + 200].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    let looked = Database::open(&Address::Sqlite(path)).and_then(|db| db.look_over());
+    assert!(matches!(looked, Err(DbError::Damaged(_))), "{looked:?}");
+    drop(dir);
+}
+
+#[test]
 fn a_master_key_of_another_server_opens_nothing() {
     let scratch = Scratch::new();
     let path = scratch.dir.path().join("master.key");

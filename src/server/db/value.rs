@@ -110,6 +110,15 @@ impl Row {
         }
     }
 
+    /// Bytes, or nothing.
+    pub(crate) fn maybe_bytes(&mut self, column: usize) -> Result<Option<Vec<u8>>, DbError> {
+        match self.cell(column)? {
+            Cell::Null => Ok(None),
+            Cell::Bytes(bytes) => Ok(Some(bytes)),
+            _ => Err(DbError::Shape),
+        }
+    }
+
     /// The text in a column, where there is one.
     pub(crate) fn maybe_text(&mut self, column: usize) -> Result<Option<String>, DbError> {
         match self.cell(column)? {

@@ -10,7 +10,7 @@ use super::OrgVault;
 use super::place::{Place, emptied, filled};
 use crate::credential::{Credential, Metadata};
 use crate::secret::Secret;
-use crate::server::db::{Rows, values};
+use crate::server::db::{Closed, Rows, values};
 use crate::server::engine::{self, Engine, Fetched};
 use crate::server::keeper::{Held, Kv};
 use crate::server::keys::{FORM, KeyError};
@@ -90,6 +90,7 @@ impl OrgVault<'_> {
     /// Takes the secrets of a credential away.
     pub(super) fn take_out(&self, rows: &mut dyn Rows, id: &str) -> Result<(), VaultError> {
         let whose = values![self.scope.id(), id];
+        rows.open(Closed::Secrets)?;
         // The key goes first: what is left of the secrets then opens for nobody.
         rows.execute("DELETE FROM data_keys WHERE org = $1 AND credential = $2", whose)?;
         rows.execute("DELETE FROM secrets WHERE org = $1 AND credential = $2", whose)?;
@@ -119,32 +120,40 @@ impl OrgVault<'_> {
         metadata: &Metadata,
         fetched: Option<&Fetched>,
     ) -> Result<Credential, VaultError> {
-        let closed = |_| VaultError::DoesNotOpen { name: metadata.name.clone() };
-        let changed = || VaultError::Changed { name: metadata.name.clone() };
+        rows.open(Closed::Secrets)?;
         let stands = self.row(rows, &metadata.id)?.is_some_and(|stored| stored.metadata.version == metadata.version);
         if !stands {
-            return Err(changed());
+            return Err(VaultError::Changed { name: metadata.name.clone() });
         }
+        self.open_seen(rows, metadata, fetched)
+    }
+
+    /// The same for a row that was read in this transaction, in which secrets are open.
+    pub(super) fn open_seen(
+        &self,
+        rows: &mut dyn Rows,
+        metadata: &Metadata,
+        fetched: Option<&Fetched>,
+    ) -> Result<Credential, VaultError> {
+        let closed = |_| VaultError::DoesNotOpen { name: metadata.name.clone() };
+        let changed = || VaultError::Changed { name: metadata.name.clone() };
         let whose = values![self.scope.id(), &metadata.id];
-        let key = "SELECT version, key_version, wrapped FROM data_keys WHERE org = $1 AND credential = $2";
-        let look = |rows: &mut dyn Rows| -> Result<_, VaultError> {
-            let mut found = rows.first(key, whose)?.ok_or_else(|| closed(DoesNotOpen))?;
-            let (version, key_version, wrapped) = (found.int(0)?, found.int(1)?, found.bytes(2)?);
-            if version != metadata.version {
-                return Err(closed(DoesNotOpen));
-            }
-            Ok((key_version, wrapped, self.keys.of(rows, &self.scope, key_version)))
-        };
-        let (key_version, wrapped, key) = match look(rows)? {
-            // It was wrapped under another key between the two looks, and the old one is gone.
-            (.., Err(KeyError::None)) => look(rows)?,
-            found => found,
-        };
-        let key = key?;
+        // One statement: its keys may be wrapped anew, and the old ones taken away, between two.
+        let key = "SELECT d.version, d.key_version, d.wrapped, o.wrapped, k.address FROM data_keys d \
+                   LEFT JOIN organization_keys o ON o.org = d.org AND o.version = d.key_version \
+                   LEFT JOIN kept_secrets k ON k.org = d.org AND k.credential = d.credential \
+                   WHERE d.org = $1 AND d.credential = $2";
+        let mut found = rows.first(key, whose)?.ok_or_else(|| closed(DoesNotOpen))?;
+        let (version, key_version, wrapped) = (found.int(0)?, found.int(1)?, found.bytes(2)?);
+        if version != metadata.version {
+            return Err(closed(DoesNotOpen));
+        }
+        let key = found.maybe_bytes(3)?.ok_or(KeyError::None)?;
+        let key = self.keys.opened(rows, &self.scope, key_version, key)?;
         let place = Place::of(&self.scope, metadata);
         let data_key = key.unwrap(&wrapped, &place.of_key(&key_version.to_string())).map_err(closed)?;
         let mut held = Held::new();
-        match (engine::address(rows, &self.scope, &metadata.id)?, fetched) {
+        match (found.maybe_text(4)?, fetched) {
             (None, None) => {
                 let sealed = "SELECT field, sealed FROM secrets WHERE org = $1 AND credential = $2 ORDER BY field";
                 for mut row in rows.query(sealed, whose)? {
@@ -184,6 +193,7 @@ impl OrgVault<'_> {
     /// Wraps the data keys after a credential under the newest key of the organization, as far as they rest under an
     /// older one; `None` where there are none.
     pub(crate) fn rewrap(&self, rows: &mut dyn Rows, after: &str, limit: i64) -> Result<Option<Rewrapped>, VaultError> {
+        rows.open(Closed::Secrets)?;
         let (newest, key) = self.keys.newest(rows, &self.scope)?;
         let some = "SELECT d.credential, d.version, d.key_version, d.wrapped, c.project FROM data_keys d \
                     JOIN credentials c ON c.org = d.org AND c.id = d.credential \

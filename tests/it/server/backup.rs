@@ -95,6 +95,12 @@ fn a_backup_under_load_comes_back_on_another_machine() {
 
     let other = with_key_of(&served);
     std::fs::copy(&file, other.home().join("backup.1")).unwrap();
+    // It is tried first, and leaves nothing.
+    let tried = other.run(&at(&["restore", "backup.1"], &["--drill", "--json"])).ends(0).json();
+    assert_eq!(tried["closed"], json!([]));
+    let count = usize::try_from(tried["opened"].as_u64().unwrap()).unwrap();
+    assert!(count > before.len(), "{tried}");
+    assert!(!other.home().join("server/server.db").exists());
     let told = other.run(&at(&["restore", "backup.1"], &["--json"])).ends(0);
     assert!(told.json()["rows"].as_i64().unwrap() > 0);
     other.run(&at(&["restore", "backup.1"], &[])).ends(1);
@@ -123,6 +129,7 @@ fn a_backup_under_load_comes_back_on_another_machine() {
         assert!(names.contains(name), "{name} was there before the backup");
     }
     assert!(!names.contains(&"late".to_owned()));
+    assert_eq!(names.len(), count, "each that the drill opened, and no other");
     // The owner signs in again and goes on; the audit holds, and tells of it.
     let again = restored.client();
     store_env(&again, "new", "A", "2");
@@ -182,6 +189,26 @@ fn a_damaged_backup_or_another_key_changes_nothing() {
     store_env(&again, "after", "A", "3");
     assert_eq!(reveal(&again, "after", "A"), "3");
     again.run(&["audit", "verify"]).ends(0);
+}
+
+#[test]
+fn a_drill_names_what_would_not_open() {
+    let served = Served::new(&[]);
+    let stage = served.client();
+    store_env(&stage, "db", "A", VALUE);
+    store_env(&stage, "other", "A", "1");
+    served.sql("UPDATE secrets SET sealed = x'00' WHERE credential = (SELECT id FROM credentials WHERE name = 'db')");
+    served.stage.run(&at(&["backup", "backup.1"], &[])).ends(0);
+    let told = served.stage.run(&at(&["restore", "backup.1"], &["--drill"])).ends(8);
+    assert!(told.stderr().contains("/db does not open") && !told.stderr().contains("/other"), "{told}");
+    let told = served.stage.run(&at(&["restore", "backup.1"], &["--drill", "--json"])).ends(8);
+    assert_eq!((&told.json()["opened"], told.json()["closed"].as_array().unwrap().len()), (&json!(1), 1), "{told}");
+    assert_eq!(reveal(&stage, "other", "A"), "1");
+    served.sql("UPDATE audit_events SET entry = replace(entry, 'done', 'gone') WHERE org <> 'server' AND sequence = 2");
+    served.stage.run(&at(&["backup", "backup.2"], &[])).ends(0);
+    let told = served.stage.run(&at(&["restore", "backup.2"], &["--drill"])).ends(8);
+    assert!(told.stderr().contains("is broken at entry 2"), "{told}");
+    served.stage.run(&at(&["restore", "backup.2"], &["--drill", "--replace"])).ends(2);
 }
 
 #[test]

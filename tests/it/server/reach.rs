@@ -59,10 +59,20 @@ fn a_statement_sees_and_changes_its_own_organization_alone() {
     assert!(with_rows >= 8, "{with_rows}");
     let tried = |statement: &str| postgres.sql(&format!("BEGIN; SET LOCAL lanyard.org = '{own}'; {statement}; COMMIT"));
     assert_eq!(tried("SELECT COUNT(*) FROM credentials").unwrap(), "1");
-    assert_eq!(tried(&format!("SELECT COUNT(*) FROM secrets WHERE org = '{other}'")).unwrap(), "0");
+    let opened = |statement: &str| tried(&format!("SET LOCAL lanyard.open = 'secrets'; {statement}"));
+    // What is sealed is there for whoever has opened it, and the other organization's for nobody.
+    for table in ["secrets", "data_keys"] {
+        assert_eq!(tried(&format!("SELECT COUNT(*) FROM {table}")).unwrap(), "0", "{table}");
+        assert_eq!(opened(&format!("SELECT COUNT(*) FROM {table}")).unwrap(), "1", "{table}");
+        assert_eq!(opened(&format!("SELECT COUNT(*) FROM {table} WHERE org = '{other}'")).unwrap(), "0", "{table}");
+        tried(&format!("DELETE FROM {table}")).unwrap();
+        assert_eq!(postgres.as_superuser(&format!("SELECT COUNT(*) FROM {table}")), "2", "{table}");
+    }
+    let sneaked = "INSERT INTO secrets (org, credential, field, version, sealed) \
+                   SELECT org, id, 'B', 1, '' FROM credentials";
+    assert!(tried(sneaked).unwrap_err().contains("violates row-level security policy"));
     for statement in [
         format!("UPDATE credentials SET org = '{other}'"),
-        format!("UPDATE audit_events SET org = '{other}'"),
         format!(
             "INSERT INTO projects (org, id, name, folded, created, revision) VALUES ('{other}', 'p', 'p', 'p', 0, 1)"
         ),
@@ -71,7 +81,16 @@ fn a_statement_sees_and_changes_its_own_organization_alone() {
         let refused = tried(&statement).unwrap_err();
         assert!(refused.contains("violates row-level security policy"), "{statement}: {refused}");
     }
-    tried(&format!("UPDATE secrets SET sealed = '' WHERE org = '{other}'; DELETE FROM secrets WHERE org = '{other}'"))
+    // What is told is told, and neither changed nor taken away.
+    let before = postgres.as_superuser("SELECT md5(string_agg(entry, '' ORDER BY org, sequence)) FROM audit_events");
+    for statement in ["UPDATE audit_events SET entry = ''", "DELETE FROM audit_events"] {
+        tried(statement).unwrap();
+        opened(statement).unwrap();
+        postgres.sql(&format!("BEGIN; SET LOCAL lanyard.org = '*'; {statement}; COMMIT")).unwrap();
+    }
+    let after = postgres.as_superuser("SELECT md5(string_agg(entry, '' ORDER BY org, sequence)) FROM audit_events");
+    assert_eq!(before, after);
+    opened(&format!("UPDATE secrets SET sealed = '' WHERE org = '{other}'; DELETE FROM secrets WHERE org = '{other}'"))
         .unwrap();
     let whole = format!("SELECT COUNT(*) FROM secrets WHERE org = '{other}' AND length(sealed) > 0");
     assert_eq!(postgres.as_superuser(&whole), "1");
