@@ -9,6 +9,8 @@ use super::load::key;
 use super::postgres::Postgres;
 use super::served::Served;
 
+/// Whoever looks binds the address as well, and several look at the same time.
+const CHECK: &[&str] = &["--check", "--listen", "127.0.0.1:0"];
 const VALUE: &str = "LNYCANARYvalue0123456789";
 
 /// What brings the tables from each version to the next.
@@ -70,7 +72,7 @@ impl Kept {
     }
 
     fn check(&self) -> crate::stage::Outcome {
-        self.served.stage.run(&self.served.words(&["--check"]))
+        self.served.stage.run(&self.served.words(CHECK))
     }
 }
 
@@ -130,7 +132,7 @@ fn once_and_never_back(postgres: Option<Postgres>) {
     assert_eq!(kept.served.end("TERM"), Some(0));
     for round in 0..3 {
         kept.back_to(3 + round);
-        let (stage, words) = (&kept.served.stage, kept.served.words(&["--check"]));
+        let (stage, words) = (&kept.served.stage, kept.served.words(CHECK));
         let done: Vec<_> = std::thread::scope(|scope| {
             let all: Vec<_> = (0..4).map(|_| scope.spawn(|| stage.run(&words))).collect();
             all.into_iter().map(|one| one.join().unwrap()).collect()
@@ -141,7 +143,7 @@ fn once_and_never_back(postgres: Option<Postgres>) {
         assert_eq!(kept.version(), newest);
     }
     kept.sql(&format!("UPDATE schema_versions SET version = {}", newest + 1));
-    for words in [&["--check"][..], &["--listen", "127.0.0.1:0"]] {
+    for words in [CHECK, &CHECK[1..]] {
         let refused = kept.served.stage.run(&kept.served.words(words));
         let told = refused.ends(3).stderr();
         assert!(told.contains("written by a newer lanyard") && told.contains("install the newer lanyard"), "{told}");

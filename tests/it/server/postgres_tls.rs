@@ -48,7 +48,18 @@ fn owner(folder: &std::path::Path) -> u32 {
 }
 
 fn check(stage: &Stage, database: &str) -> Outcome {
-    stage.run(&["serve", "--check", "--data", "d", "--master-key-file", "k", "--database", database])
+    stage.run(&[
+        "serve",
+        "--check",
+        "--listen",
+        "127.0.0.1:0",
+        "--data",
+        "d",
+        "--master-key-file",
+        "k",
+        "--database",
+        database,
+    ])
 }
 
 #[test]
