@@ -12,13 +12,17 @@ use crate::server::{self, Given, Settings, Wanted};
 #[cfg(unix)]
 mod stop;
 
+/// So many credentials are named in a sentence.
+const NAMED: usize = 8;
+
 /// Look after the team's server: its backups and its keys
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Command {
     /// Write everything that the server keeps to a new file
     ///
     /// The server goes on meanwhile. The file is sealed as a whole and opens with the master key of its time alone,
-    /// which is not in it. With --json: an object with path and rows.
+    /// which is not in it. Secrets that OpenBao or HashiCorp Vault has lost are left out, and it says whose. With --json:
+    /// an object with path, rows and missing (each with organization and id).
     #[command(after_help = "Example:\n  lanyard server backup /var/backups/lanyard-2026-01-31")]
     Backup {
         /// The file to write
@@ -89,7 +93,8 @@ lanyard server restore lanyard-2026-01-31 --replace\n  lanyard server restore la
     /// Move every secret to where the settings have new ones go
     ///
     /// From the database into OpenBao or HashiCorp Vault, or back. The server goes on meanwhile, if it knows the address
-    /// as well. If it breaks off, run it again. With --json: an object with to, moved and closed.
+    /// as well. If it breaks off, run it again. The secrets of the server's own clients at issuers move with those of the
+    /// credentials, and are counted among them. With --json: an object with to, moved and closed.
     #[command(after_help = "Examples:\n  lanyard server move-secrets --to vault\n  \
 lanyard server move-secrets --to envelope --vault-address https://vault.example.com --vault-token-file token")]
     MoveSecrets {
@@ -157,11 +162,19 @@ impl Command {
         match self {
             Self::Backup { file, place } => {
                 let path = doors.env.working_dir().join(file);
-                let rows = server::backup(&place.settings(doors)?, &*store, &path)?;
+                let server::Backed { rows, missing } = server::backup(&place.settings(doors)?, &*store, &path)?;
                 if json {
-                    return doors.ui.answer_json(&json!({ "path": path, "rows": rows }));
+                    let of = |one: &server::Missing| {
+                        let server::Missing { organization, id } = one;
+                        json!({ "organization": organization, "id": id })
+                    };
+                    let missing: Vec<_> = missing.iter().map(of).collect();
+                    return doors.ui.answer_json(&json!({ "path": path, "rows": rows, "missing": missing }));
                 }
                 doors.ui.done(&format!("Wrote {rows} rows to {}", path.display()));
+                if !missing.is_empty() {
+                    doors.ui.warn(&lost(&missing));
+                }
                 doors.ui.note("it opens with the master key alone: keep a copy of that apart from it");
             }
             Self::Restore { file, drill: true, place, .. } => {
@@ -223,6 +236,18 @@ impl Command {
         }
         Ok(())
     }
+}
+
+/// That secrets are lost, whose, and what is to be done.
+fn lost(missing: &[server::Missing]) -> String {
+    let named: Vec<&str> = missing.iter().take(NAMED).map(|one| one.id.as_str()).collect();
+    format!(
+        "the keeper has lost the secrets of {}: {}{}; the backup has none of them: store them anew, or bring a backup of \
+         before back",
+        missing.len(),
+        named.join(", "),
+        if missing.len() > NAMED { " and more, which --json names" } else { "" },
+    )
 }
 
 fn drilled(doors: &Doors<'_>, json: bool, drilled: server::Drilled) -> Result<()> {

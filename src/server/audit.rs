@@ -70,6 +70,13 @@ impl Refused {
     }
 }
 
+impl Actor {
+    /// Whoever sits at the server's own machine.
+    pub(crate) fn operator() -> Self {
+        Self { agent: "lanyard server".into(), ..Self::default() }
+    }
+}
+
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {

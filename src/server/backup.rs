@@ -5,8 +5,9 @@
 //! nothing and no byte of it can be changed, cut off or put elsewhere. It is brought back into either kind of database,
 //! by this program or a later one.
 //!
-//! Secrets that rest in a keeper are fetched from there, sealed as they are, and stand in the file as those of the
-//! database do: a backup is whole wherever they rest.
+//! Secrets that rest in a keeper are fetched from there once the database was read, sealed as they are, and stand in the
+//! file as those of the database do: a backup is whole wherever they rest. What the keeper has lost holds up no backup of
+//! the rest: it is left out, and told.
 
 use std::fs::File;
 use std::path::Path;
@@ -18,9 +19,10 @@ use super::audit::{self, Actor, Event, server_scope};
 use super::db::{Closed, Database, DbError, OrgScope, Reach, Rows, Table, values};
 use super::engine::Engine;
 use super::error::ServeError;
+use super::keeper::KeeperError;
 use super::keys::{KeyError, Keys, WRAPPED, WRAPPED_NEXT, keep_setting, setting};
 use super::relocate;
-use super::serve::{open_existing, unwrapped};
+use super::serve::{open_existing, place, unwrapped};
 use super::settings::Settings;
 use super::state::now;
 use super::token::Kind;
@@ -34,10 +36,21 @@ mod pieces;
 mod rows;
 
 pub use drill::{Drilled, drill};
+pub use kept::Missing;
+use kept::{Fetched, Kept};
 use pieces::{Head, Reader, Writer};
 
 /// So often a backup is begun anew where secrets were replaced in the keeper meanwhile.
 const TRIES: usize = 5;
+
+/// What was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backed {
+    /// So many rows.
+    pub rows: u64,
+    /// Whose secrets are not in the keeper any more. They stand in the backup without.
+    pub missing: Vec<Missing>,
+}
 
 /// What was brought back.
 #[derive(Debug, Clone)]
@@ -56,45 +69,60 @@ struct Heading {
     columns: Vec<String>,
 }
 
-/// Writes a backup to a new file. The server goes on meanwhile. Gives how many rows it holds.
-pub fn backup(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Result<u64, ServeError> {
+/// The line before the rows of a table.
+fn heading(table: &Table) -> Json {
+    json!(Heading { table: table.name.clone(), columns: table.columns.clone() })
+}
+
+/// Writes a backup to a new file. The server goes on meanwhile.
+pub fn backup(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Result<Backed, ServeError> {
     let (db, keys) = open_existing(settings, store)?;
     let engine = settings.keeping.engine.clone().fit_for(&db)?;
-    let told = |cause: std::io::Error| bad(file, &cause.to_string());
+    let told = |cause: std::io::Error| unwritten(file, &cause);
     // Made beside, so that half of one never has the name of a whole one.
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let fresh = || tempfile::Builder::new().prefix(".backup.").suffix(".tmp").tempfile_in(folder).map_err(told);
+    let mut fetched = Fetched::within(folder, file)?;
     let mut written = None;
     for _ in 0..TRIES {
+        // Somebody may have replaced the master key since it was read.
+        keys.catch_up(&db, &place(settings, store, &db))?;
         let mut made = fresh()?;
-        if let Some(count) = write(&db, &keys, &engine, made.as_file_mut(), file)? {
-            written = Some((made, count));
+        if let Some(backed) = write(&db, &keys, (&engine, &mut fetched), made.as_file_mut(), file)? {
+            written = Some((made, backed));
             break;
         }
     }
-    let (made, count) =
-        written.ok_or_else(|| bad(file, "secrets in the keeper are missing, or change all the time"))?;
+    let (made, backed) = written.ok_or(KeeperError::Restless)?;
     made.as_file().sync_all().map_err(told)?;
     made.persist_noclobber(file).map_err(|failed| told(failed.error))?;
-    let (actor, detail) = (operator(), format!("{count} rows"));
+    let detail = match backed.missing.len() {
+        0 => format!("{} rows", backed.rows),
+        lost => format!("{} rows, {lost} without their secrets", backed.rows),
+    };
+    let actor = Actor::operator();
     let event = Event { detail: &detail, ..Event::done("server.backup", "") };
     db.write(Reach::Server, |rows| audit::append(rows, &keys, &server_scope(), &actor, &event, now()))?;
-    Ok(count)
+    Ok(backed)
 }
 
-/// Writes everything as it is at one instant. Gives how many rows that is; `None` where secrets went from the keeper
-/// meanwhile.
-fn write(db: &Database, keys: &Keys, engine: &Engine, out: &mut File, file: &Path) -> Result<Option<u64>, ServeError> {
-    let told = |cause: std::io::Error| bad(file, &cause.to_string());
-    db.read(Reach::Server, |rows| -> Result<Option<u64>, ServeError> {
+/// Writes everything as it is at one instant. `None` where secrets were put elsewhere before they were fetched.
+fn write(
+    db: &Database,
+    keys: &Keys,
+    (engine, fetched): (&Engine, &mut Fetched),
+    out: &mut File,
+    file: &Path,
+) -> Result<Option<Backed>, ServeError> {
+    let told = |cause: std::io::Error| unwritten(file, &cause);
+    let (mut out, count, kept) = db.read(Reach::Server, |rows| -> Result<_, ServeError> {
         rows.open(Closed::Secrets)?;
         let schema = rows.schema()?;
         let at = now().to_rfc3339_opts(SecondsFormat::Millis, true);
         let mut out = Writer::begin(out, keys, rows, schema, &at)?;
         let mut count = 0;
         for table in in_order(rows.tables()?) {
-            let heading = Heading { table: table.name.clone(), columns: table.columns.clone() };
-            out.line(&json!(heading)).map_err(told)?;
+            out.line(&heading(&table)).map_err(told)?;
             if kept::is_left_out(&table) {
                 continue;
             }
@@ -107,16 +135,15 @@ fn write(db: &Database, keys: &Keys, engine: &Engine, out: &mut File, file: &Pat
                 }
             })?;
             failure.map_or(Ok(()), |cause| Err(told(cause)))?;
-            if table.name == "secrets" {
-                let Some(kept) = kept::write(rows, engine, &table, &mut |line| out.line(line).map_err(told))? else {
-                    return Ok(None);
-                };
-                count += kept;
-            }
         }
-        out.end().map_err(told)?;
-        Ok(Some(count))
-    })
+        Ok((out, count, Kept::of(rows)?))
+    })?;
+    // Nobody's transaction waits for the keeper.
+    let mut put = |line: &Json| out.line(line).map_err(told);
+    let put = kept.write(db, engine.kv(), fetched, &mut put)?;
+    let Some((more, missing)) = put else { return Ok(None) };
+    out.end().map_err(told)?;
+    Ok(Some(Backed { rows: count + more, missing }))
 }
 
 /// Brings a backup back. Nothing is written before the whole of it was found to be good and of this master key.
@@ -272,16 +299,15 @@ fn end_sign_ins(rows: &mut dyn Rows) -> Result<(), DbError> {
 /// Tells it in every chain: from here on, it goes on from an older state.
 fn tell(rows: &mut dyn Rows, keys: &Keys, made: &str, now: DateTime<Utc>) -> Result<(), KeyError> {
     let event = Event { detail: made, ..Event::done("server.restore", "") };
-    audit::append(rows, keys, &server_scope(), &operator(), &event, now)?;
+    audit::append(rows, keys, &server_scope(), &Actor::operator(), &event, now)?;
     for mut row in rows.query("SELECT id FROM organizations ORDER BY id", &[])? {
-        audit::append(rows, keys, &OrgScope::of(row.text(0)?), &operator(), &event, now)?;
+        audit::append(rows, keys, &OrgScope::of(row.text(0)?), &Actor::operator(), &event, now)?;
     }
     Ok(())
 }
 
-/// Whoever sits at the server's own machine.
-fn operator() -> Actor {
-    Actor { agent: "lanyard server".into(), ..Actor::default() }
+fn unwritten(file: &Path, cause: &std::io::Error) -> ServeError {
+    ServeError::Unwritten { file: file.display().to_string(), problem: cause.to_string() }
 }
 
 fn bad(file: &Path, problem: &str) -> ServeError {

@@ -17,8 +17,10 @@ use super::keeper::{Held, KeeperError, Kv};
 use super::state::{Server, now};
 use crate::vault::VaultError;
 
-/// So long a place that was noted may be on its way to be used.
+/// So long a place that was noted may be on its way to be used, unless it is noted anew.
 const UNDER_WAY: TimeDelta = TimeDelta::minutes(2);
+/// Whoever lays down many notes them anew this often.
+pub(crate) const NOTED: TimeDelta = TimeDelta::seconds(30);
 /// How often is looked for places to be destroyed.
 const EVERY: Duration = Duration::from_secs(10);
 /// One that the keeper does not let go of is tried again after this.
@@ -55,20 +57,21 @@ impl Engine {
 
     /// The same, refused where secrets rest that it does not reach.
     pub(crate) fn fit_for(self, db: &Database) -> Result<Self, ServeError> {
-        let one = "SELECT 1 FROM kept_secrets UNION ALL SELECT 1 FROM kept_leftovers LIMIT 1";
+        let one = "SELECT 1 FROM kept_secrets UNION ALL SELECT 1 FROM kept_upstream_secrets \
+                   UNION ALL SELECT 1 FROM kept_leftovers LIMIT 1";
         if self.kv.is_none() && db.read(Reach::Server, |rows| rows.first(one, &[]))?.is_some() {
             return Err(KeeperError::None.into());
         }
         Ok(self)
     }
 
-    /// How many credentials rest where new secrets do not go.
+    /// How many credentials rest where new secrets do not go, the server's own at issuers among them.
     pub(crate) fn elsewhere(&self, db: &Database) -> Result<i64, DbError> {
         let count = if self.is_outside {
-            "SELECT COUNT(*) FROM credentials c WHERE EXISTS \
+            "SELECT COUNT(*) + (SELECT COUNT(*) FROM upstream_secrets) FROM credentials c WHERE EXISTS \
              (SELECT 1 FROM secrets s WHERE s.org = c.org AND s.credential = c.id)"
         } else {
-            "SELECT COUNT(*) FROM kept_secrets"
+            "SELECT COUNT(*) + (SELECT COUNT(*) FROM kept_upstream_secrets) FROM kept_secrets"
         };
         db.read(Reach::Server, |rows| {
             rows.open(Closed::Secrets)?;
@@ -93,8 +96,9 @@ impl Engine {
         (scope, credential): (&OrgScope, &str),
         address: &str,
         held: &Held,
+        now: DateTime<Utc>,
     ) -> Result<(), VaultError> {
-        let due = (now() + UNDER_WAY).timestamp_millis();
+        let due = (now + UNDER_WAY).timestamp_millis();
         db.write(scope, |rows| {
             rows.execute(
                 "INSERT INTO kept_leftovers (address, org, credential, due, claimed) VALUES ($1, $2, $3, $4, 0)",
@@ -102,6 +106,23 @@ impl Engine {
             )
         })?;
         Ok(kv.put(address, held)?)
+    }
+
+    /// Notes places anew that were laid down a while ago: they are on their way still.
+    pub(crate) fn prolong<'a>(
+        db: &Database,
+        scope: &OrgScope,
+        addresses: impl Iterator<Item = &'a str>,
+        now: DateTime<Utc>,
+    ) -> Result<(), DbError> {
+        let due = (now + UNDER_WAY).timestamp_millis();
+        let again = "UPDATE kept_leftovers SET due = $2 WHERE address = $1 AND claimed = 0";
+        db.write(scope, |rows| {
+            for address in addresses {
+                rows.execute(again, values![address, due])?;
+            }
+            Ok(())
+        })
     }
 
     /// What rests in the keeper for a credential; `None` where nothing of it is to be there.
@@ -183,6 +204,19 @@ pub(crate) fn address(rows: &mut dyn Rows, scope: &OrgScope, credential: &str) -
     rows.first(one, values![scope.id(), credential])?.map(|mut row| row.text(0)).transpose()
 }
 
+/// Holds a place until the transaction ends, in which it is to count: nobody destroys it meanwhile. `false` where somebody
+/// has begun to.
+pub(crate) fn hold(rows: &mut dyn Rows, address: &str) -> Result<bool, DbError> {
+    let hold = "UPDATE kept_leftovers SET due = due WHERE address = $1 AND claimed = 0";
+    Ok(rows.execute(hold, values![address])? == 1)
+}
+
+/// Takes a place from the notes, which is to count from now on.
+pub(crate) fn take(rows: &mut dyn Rows, address: &str) -> Result<(), VaultError> {
+    let take = "DELETE FROM kept_leftovers WHERE address = $1 AND claimed = 0";
+    if rows.execute(take, values![address])? == 1 { Ok(()) } else { Err(KeeperError::Late.into()) }
+}
+
 /// Has a place count that secrets were laid down at.
 pub(crate) fn settle(
     rows: &mut dyn Rows,
@@ -190,10 +224,7 @@ pub(crate) fn settle(
     version: i64,
     address: &str,
 ) -> Result<(), VaultError> {
-    let take = "DELETE FROM kept_leftovers WHERE address = $1 AND claimed = 0";
-    if rows.execute(take, values![address])? != 1 {
-        return Err(KeeperError::Late.into());
-    }
+    take(rows, address)?;
     rows.execute(
         "INSERT INTO kept_secrets (org, credential, version, address) VALUES ($1, $2, $3, $4)",
         values![scope.id(), credential, version, address],

@@ -67,6 +67,14 @@ pub enum ServeError {
     /// There is a server already where a backup is to be brought back.
     #[error("the database holds a server already")]
     Occupied,
+    /// A backup cannot be written.
+    #[error("{file} cannot be written: {problem}")]
+    Unwritten {
+        /// The file.
+        file: String,
+        /// What the system said.
+        problem: String,
+    },
     /// A backup is not whole, or none at all.
     #[error("{file} cannot be brought back: {problem}")]
     Backup {
@@ -189,7 +197,7 @@ impl Failure for ServeError {
             | Self::Readable { .. }
             | Self::Certificate { .. } => Code::Config,
             Self::Database(_, code, _) | Self::Keys(_, code, _) | Self::Keeper { code, .. } => *code,
-            Self::Backup { .. } | Self::Closed { .. } | Self::Audit { .. } => Code::Invalid,
+            Self::Unwritten { .. } | Self::Backup { .. } | Self::Closed { .. } | Self::Audit { .. } => Code::Invalid,
             Self::Store(failure) => failure.code(),
             Self::NoMasterKey { .. } | Self::OtherMasterKey { .. } | Self::BadMasterKey { .. } => Code::Store,
             Self::Listen { .. } | Self::Occupied | Self::NoRandom | Self::System(_) => Code::Failed,
@@ -212,6 +220,7 @@ impl Failure for ServeError {
                 "name the folder of its data with `--data`, or its database with `--database`".into()
             }
             Self::Occupied => "give `--replace` to put the backup in its place, or another `--data`".into(),
+            Self::Unwritten { .. } => "name a new file, in a folder that is there and has room".into(),
             Self::Backup { .. } => "take another backup; nothing was changed".into(),
             Self::Closed { .. } => "store them anew on the server, or keep an older backup in which they open".into(),
             Self::Store(failure) => {

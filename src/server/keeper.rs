@@ -10,10 +10,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::http::{Client, Http, Method, Request, Response, Url, below};
+use crate::http::{Client, Http, Method, Request, Response, Url, below, segment};
 use crate::secret::Secret;
 
 mod error;
@@ -158,6 +158,18 @@ impl Drop for Call<'_> {
 /// A body. It may hold a secret.
 fn written(body: &impl Serialize) -> Zeroizing<String> {
     Zeroizing::new(serde_json::to_string(body).unwrap_or_default())
+}
+
+/// The data that an answer holds.
+#[derive(Deserialize)]
+struct Answer<T> {
+    data: T,
+}
+
+/// An address below a mount, which may be several folders deep.
+fn below_mount(mount: &str, rest: &str) -> String {
+    let mount: Vec<String> = mount.split('/').map(segment).collect();
+    format!("{}/{rest}", mount.join("/"))
 }
 
 /// Sorts an answer.

@@ -9,14 +9,11 @@
 //! it by a foreign key in the database, so that it cannot go before.
 
 use std::collections::HashMap;
-use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::db::{Database, DbError, OrgScope, Reach, Rows, values};
 use super::error::ServeError;
@@ -26,11 +23,16 @@ use crate::vault::seal::Key;
 
 mod place;
 mod replace;
+mod replaced;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use place::{Master, WRAPPED, WRAPPED_NEXT};
 pub(crate) use replace::Replacement;
+pub(crate) use replaced::LOOK;
 
 use place::Which;
+use replaced::{Asks, Coming};
 
 /// The version of the encoding of what keys and secrets are bound to.
 pub(crate) const FORM: &str = "lanyard-server-1";
@@ -38,8 +40,8 @@ pub(crate) const FORM: &str = "lanyard-server-1";
 /// The setting that proves which master key counts, and the one that holds the server's own key.
 const PROOF: &str = "master-key-proof";
 const OWN: &str = "server-key";
-/// So long is waited for a master key that was replaced meanwhile.
-const READING: Duration = Duration::from_secs(5);
+/// So often is begun anew where the master key is replaced while it is read.
+const REPLACED: usize = 4;
 /// So many master keys are held: the one in force, and the one before, under which a reader may still see rows.
 const HELD: usize = 2;
 
@@ -53,47 +55,44 @@ type Opened = (Vec<u8>, Arc<Key>);
 pub(crate) struct Keys {
     /// The master keys that are known, the last one in force.
     masters: Mutex<Vec<Arc<Key>>>,
+    /// One that is announced, with what it was unwrapped from; no key where that was none.
+    coming: Mutex<Option<Coming>>,
     own: Key,
     instance: String,
     /// Keys of organizations that were opened.
     known: Mutex<HashMap<Version, Opened>>,
-    asks: Mutex<Option<UnboundedSender<Asked>>>,
-}
-
-/// Somebody who waits for the master key that this proof is of.
-pub(crate) struct Asked {
-    proof: String,
-    reply: SyncSender<Option<Key>>,
+    asks: Mutex<Option<Asks>>,
 }
 
 impl Keys {
     /// Reads the master key, and makes one for a database that has none yet.
     pub(crate) fn open(database: &Database, place: &Master<'_>) -> Result<Self, ServeError> {
         let instance = instance(database)?;
-        let proof = database.read(Reach::Server, |rows| setting(rows, PROOF))?;
+        current(database, |proof| Self::open_with(database, place, &instance, proof))
+    }
+
+    fn open_with(
+        database: &Database,
+        place: &Master<'_>,
+        instance: &str,
+        proof: Option<&str>,
+    ) -> Result<Self, ServeError> {
         let master = if let Some(proof) = proof {
-            place.proven(&instance, &proof)?
+            place.proven(instance, proof)?
         } else {
-            let master = first_master(place, &instance)?;
-            let proof = place::prove(&master, &instance).map_err(|_| ServeError::NoRandom)?;
+            let master = first_master(place, instance)?;
+            let proof = place::prove(&master, instance).map_err(|_| ServeError::NoRandom)?;
             database.write(Reach::Server, |rows| keep_setting(rows, PROOF, &proof))?;
             master
         };
-        let own = own(database, &master, &instance, place)?;
-        let masters = Mutex::new(vec![Arc::new(master)]);
-        Ok(Self { masters, own, instance, known: Mutex::default(), asks: Mutex::default() })
+        let own = own(database, &master, instance, place)?;
+        let (masters, instance) = (Mutex::new(vec![Arc::new(master)]), instance.to_owned());
+        Ok(Self { masters, coming: Mutex::default(), own, instance, known: Mutex::default(), asks: Mutex::default() })
     }
 
     /// The identifier of this server.
     pub(crate) fn instance(&self) -> &str {
         &self.instance
-    }
-
-    /// Those who find that the master key was replaced ask here. Whoever listens answers with [`Asked::answer`].
-    pub(crate) fn asked(&self) -> UnboundedReceiver<Asked> {
-        let (sender, receiver) = unbounded_channel();
-        *self.asks.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
-        receiver
     }
 
     /// A key for a purpose of the server's own.
@@ -107,7 +106,7 @@ impl Keys {
         let wrapped = STANDARD.decode(kept).map_err(|_| DbError::Shape)?;
         let own = master.unwrap(&wrapped, &[FORM, OWN, instance]).map_err(|_| KeyError::DoesNotOpen)?;
         let (masters, instance) = (Mutex::new(vec![Arc::new(master)]), instance.to_owned());
-        Ok(Self { masters, own, instance, known: Mutex::default(), asks: Mutex::default() })
+        Ok(Self { masters, coming: Mutex::default(), own, instance, known: Mutex::default(), asks: Mutex::default() })
     }
 
     /// Wraps a key under the master key in force.
@@ -198,27 +197,15 @@ impl Keys {
         self.proven(&proof)?.unwrap(wrapped, parts).map_err(|_| KeyError::DoesNotOpen)
     }
 
-    /// The master key that a proof is of.
-    fn proven(&self, proof: &str) -> Result<Arc<Key>, KeyError> {
-        let is_proven = |master: &Arc<Key>| place::is_proven(master, &self.instance, proof);
-        if let Some(master) = self.held().into_iter().rev().find(is_proven) {
-            return Ok(master);
-        }
-        let (reply, answer) = sync_channel(1);
-        let asked = Asked { proof: proof.to_owned(), reply };
-        let asks = self.asks.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        asks.and_then(|asks| asks.send(asked).ok()).ok_or(KeyError::Replaced)?;
-        let key = answer.recv_timeout(READING).ok().flatten().ok_or(KeyError::Replaced)?;
-        tracing::info!("the master key was replaced");
-        Ok(self.keep(key))
-    }
-
     fn held(&self) -> Vec<Arc<Key>> {
         self.masters.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn keep(&self, master: Key) -> Arc<Key> {
-        let master = Arc::new(master);
+        self.hold(Arc::new(master))
+    }
+
+    fn hold(&self, master: Arc<Key>) -> Arc<Key> {
         let mut masters = self.masters.lock().unwrap_or_else(PoisonError::into_inner);
         masters.push(Arc::clone(&master));
         let surplus = masters.len().saturating_sub(HELD);
@@ -234,18 +221,6 @@ impl Keys {
     /// What the key of its audit is bound to.
     fn audit_place<'p>(&'p self, scope: &'p OrgScope, version: &'p str) -> [&'p str; 5] {
         [FORM, "audit-key", &self.instance, scope.id(), version]
-    }
-}
-
-impl Asked {
-    /// Reads the master key anew, where it rests.
-    pub(crate) fn answer(self, place: &Master<'_>, instance: &str) {
-        let found = place.proven(instance, &self.proof);
-        if let Err(failure) = &found {
-            tracing::error!(%failure, "the master key was replaced");
-        }
-        // Whoever asked may have given up.
-        let _ = self.reply.send(found.ok());
     }
 }
 
@@ -286,6 +261,25 @@ impl Failure for KeyError {
             Self::NoRandom => "try again".into(),
         })
     }
+}
+
+/// Does something with the proof of the master key in force; once more where that was replaced meanwhile.
+fn current<T>(database: &Database, work: impl Fn(Option<&str>) -> Result<T, ServeError>) -> Result<T, ServeError> {
+    let look = || database.read(Reach::Server, |rows| setting(rows, PROOF));
+    let mut proof = look()?;
+    for _ in 0..REPLACED {
+        match work(proof.as_deref()) {
+            Ok(done) => return Ok(done),
+            Err(failure) => {
+                let now = look()?;
+                if now == proof {
+                    return Err(failure);
+                }
+                proof = now;
+            }
+        }
+    }
+    work(proof.as_deref())
 }
 
 /// The master key of a database that has none yet: one that rests in its place already, or a new one.

@@ -84,8 +84,7 @@ async fn report(
 /// Ends a token of the server that is kept here; `false` where it did not count.
 pub fn revoke_token(settings: &Settings, store: &dyn SecretStore, token: &Secret) -> Result<bool, ServeError> {
     let (db, keys) = open_existing(settings, store)?;
-    let operator = Actor { agent: "lanyard server".into(), ..Actor::default() };
-    Ok(db.write(Reach::Server, |rows| end(rows, &keys, token, &operator, now()))?)
+    Ok(db.write(Reach::Server, |rows| end(rows, &keys, token, &Actor::operator(), now()))?)
 }
 
 /// Ends a token, with all that came of the same sign-in, and tells it to the organization.

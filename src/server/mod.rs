@@ -68,7 +68,7 @@ mod vault;
 mod workspaces;
 
 pub use api::document as openapi;
-pub use backup::{Drilled, Restored, backup, drill, restore};
+pub use backup::{Backed, Drilled, Missing, Restored, backup, drill, restore};
 pub use error::ServeError;
 pub use leaked::revoke_token;
 pub use relocate::{Moved, move_secrets};

@@ -155,6 +155,13 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", "the server cannot do this now; come back later")
     }
 
+    /// The keeper of secrets is sealed or away.
+    pub(crate) fn no_secrets() -> Self {
+        let detail = "the server cannot reach its secrets now; what is no secret can be read";
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "secrets-unavailable", detail);
+        problem.header(header::RETRY_AFTER, "5")
+    }
+
     /// The disk of the database is full.
     pub(crate) fn no_room() -> Self {
         tracing::error!("there is no room on the disk for the database");
@@ -293,9 +300,7 @@ impl From<&KeeperError> for Problem {
             return Self::new(StatusCode::UNPROCESSABLE_ENTITY, "too-large", detail);
         }
         tracing::error!(failure = with_causes(failure), "the keeper of secrets");
-        let detail = "the server cannot reach its secrets now; what is no secret can be read";
-        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, "secrets-unavailable", detail);
-        problem.header(header::RETRY_AFTER, "5")
+        Self::no_secrets()
     }
 }
 

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Created, Creation, Done, Json, Seen, Tagged};
-use super::audit::Event;
+use super::audit::{Event, Outcome};
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::db::{DbError, OrgScope, Row, Rows, values};
@@ -132,6 +132,9 @@ pub(crate) fn make(server: &Server, caller: &Caller, name: &str) -> Answer<Proje
     Ok(project)
 }
 
+/// So often is looked for what was changed in a project while it was about to be renamed.
+const LOOKS: usize = 8;
+
 /// Renames a project with all that is in it, if it is still as it was seen.
 pub(crate) fn call(server: &Server, caller: &Caller, id: &str, name: &str, seen: Option<i64>) -> Answer<Project> {
     let name = team::name(name)?;
@@ -141,26 +144,47 @@ pub(crate) fn call(server: &Server, caller: &Caller, id: &str, name: &str, seen:
     let renames = |former: &Project| former.name != name && caller.may(Permission::ProjectsManage, Some(&former.name));
     let former = server.db.read(&caller.scope, |rows| find(rows, &caller.scope, id)).ok().filter(renames);
     let mut sealed = former.map(|former| vault.about_to_rename(&former.name, &name)).transpose()?;
-    let (project, moved) = alone(server, caller, &event, |rows, caller| {
-        let former = find(rows, &caller.scope, id)?;
-        let former = named(rows, &caller.scope, &former.name)?;
-        if !caller.may(Permission::ProjectsManage, Some(&former.name)) {
-            return Err(Problem::forbidden(Permission::ProjectsManage.word()));
+    let mut looks = 0;
+    let (project, moved) = loop {
+        let mut is_sealed = true;
+        let done = alone(server, caller, &event, |rows, caller| {
+            let former = find(rows, &caller.scope, id)?;
+            let former = named(rows, &caller.scope, &former.name)?;
+            if !caller.may(Permission::ProjectsManage, Some(&former.name)) {
+                return Err(Problem::forbidden(Permission::ProjectsManage.word()));
+            }
+            if seen.is_some_and(|revision| revision != former.revision) {
+                return Err(Problem::changed());
+            }
+            rows.execute(
+                "UPDATE projects SET name = $3, folded = $4, revision = revision + 1 WHERE org = $1 AND id = $2",
+                values![caller.scope.id(), id, &name, &name.to_ascii_lowercase()],
+            )?;
+            let mut moved = Vec::new();
+            if former.name != name {
+                // Somebody else has renamed it meanwhile, or let the caller do it.
+                let sealed =
+                    sealed.as_mut().filter(|sealed| sealed.is_of(&former.name)).ok_or_else(Problem::changed)?;
+                let Some(ids) = vault.rename_project(rows, sealed)? else {
+                    is_sealed = false;
+                    return Err(Problem::unavailable());
+                };
+                moved = ids;
+            }
+            Ok((find(rows, &caller.scope, id)?, moved))
+        });
+        match (done, &mut sealed) {
+            // What changes all the time, such as a sign-in that is renewed, is sealed anew; the rest waits as it is.
+            (Err(_), Some(sealed)) if !is_sealed && looks < LOOKS => vault.go_on_renaming(sealed)?,
+            (done, _) if is_sealed => break done?,
+            _ => {
+                let denied = Event { outcome: Outcome::Denied, ..event.clone() };
+                server.tell(&caller.scope, &caller.actor, &denied)?;
+                return Err(Problem::changed());
+            }
         }
-        if seen.is_some_and(|revision| revision != former.revision) {
-            return Err(Problem::changed());
-        }
-        rows.execute(
-            "UPDATE projects SET name = $3, folded = $4, revision = revision + 1 WHERE org = $1 AND id = $2",
-            values![caller.scope.id(), id, &name, &name.to_ascii_lowercase()],
-        )?;
-        let mut moved = Vec::new();
-        if former.name != name {
-            // Somebody else has renamed it meanwhile, or let the caller do it.
-            moved = vault.rename_project(rows, sealed.take().ok_or_else(Problem::changed)?)?;
-        }
-        Ok((find(rows, &caller.scope, id)?, moved))
-    })?;
+        looks += 1;
+    };
     vault.clear_all(&moved);
     Ok(project)
 }

@@ -15,6 +15,7 @@ use super::keys::Keys;
 use super::serve::open_existing;
 use super::settings::Settings;
 use super::state::now;
+use super::upstream::Shelf;
 use super::vault::OrgVault;
 use crate::os::files::{self, Lock};
 use crate::secret::SecretStore;
@@ -29,7 +30,7 @@ const WAIT: Duration = Duration::from_secs(5);
 pub struct Moved {
     /// Where to: `envelope` or `vault`.
     pub to: &'static str,
-    /// So many credentials rest in the other place now.
+    /// So many credentials rest in the other place now, the server's own at issuers among them.
     pub moved: u64,
     /// So many do not open, and stay where they are.
     pub closed: u64,
@@ -56,7 +57,7 @@ pub(super) fn all(db: &Database, keys: &Keys, engine: &Engine) -> Result<Moved, 
         let of_one = of_organization(db, keys, engine, scope)?;
         (moved.moved, moved.closed) = (moved.moved + of_one.moved, moved.closed + of_one.closed);
     }
-    let actor = operator();
+    let actor = Actor::operator();
     let event = Event { detail: to, ..Event::done("server.move-secrets", "") };
     db.write(Reach::Server, |rows| audit::append(rows, keys, &server_scope(), &actor, &event, now()))?;
     // What was destroyed in the database is overwritten; what is due in the keeper goes now.
@@ -72,7 +73,7 @@ fn of_organization(db: &Database, keys: &Keys, engine: &Engine, scope: OrgScope)
         "SELECT credential FROM kept_secrets WHERE org = $1 AND credential > $2 ORDER BY credential LIMIT $3"
     };
     let (together, once) = (Together::default(), Once::default());
-    let vault = OrgVault { db, keys, engine, together: &together, scope, actor: operator(), once, now };
+    let vault = OrgVault { db, keys, engine, together: &together, scope, actor: Actor::operator(), once, now };
     let (mut after, mut moved) = (String::new(), Moved::default());
     loop {
         let page =
@@ -83,15 +84,12 @@ fn of_organization(db: &Database, keys: &Keys, engine: &Engine, scope: OrgScope)
         (moved.moved, moved.closed) = (moved.moved + anew.done, moved.closed + anew.closed);
         after.clone_from(last);
     }
+    let (issuers, lost) = Shelf { db, keys, engine }.move_all(&vault.scope)?;
+    (moved.moved, moved.closed) = (moved.moved + issuers, moved.closed + lost);
     if moved.moved > 0 {
         let detail = format!("{} credentials", moved.moved);
         let event = Event { detail: &detail, ..Event::done("secrets.move", vault.scope.id()) };
         db.write(&vault.scope, |rows| audit::append(rows, keys, &vault.scope, &vault.actor, &event, now()))?;
     }
     Ok(moved)
-}
-
-/// Whoever sits at the server's own machine.
-fn operator() -> Actor {
-    Actor { agent: "lanyard server".into(), ..Actor::default() }
 }

@@ -12,7 +12,7 @@ use super::audit::{self, Actor, Event, Together, server_scope};
 use super::db::{Closed, Database, DbError, OrgScope, Reach, Rows, values};
 use super::engine::Engine;
 use super::error::ServeError;
-use super::keys::{KeyError, Keys, Master, Replacement, hold};
+use super::keys::{self, KeyError, Keys, Master, Replacement, hold};
 use super::serve::{open_existing, place};
 use super::settings::Settings;
 use super::signing::SigningKey;
@@ -24,6 +24,10 @@ use crate::vault::VaultError;
 
 /// So many are done in one transaction: others that write wait no longer than that takes.
 const PAGE: i64 = 50;
+/// A master key that is announced comes into force after so long: by then, servers that share the database hold it.
+const ANNOUNCED: Duration = keys::LOOK.saturating_mul(3);
+/// So often is begun anew where somebody else was faster.
+const TRIES: usize = 4;
 /// How long another process that does the same is waited for.
 const WAIT: Duration = Duration::from_secs(5);
 
@@ -56,7 +60,7 @@ pub fn rotate_signing_key(settings: &Settings, store: &dyn SecretStore) -> Resul
     Ok(db.write(Reach::Server, |rows| -> Result<String, KeyError> {
         let id = SigningKey::replace(rows, &keys, now())?;
         let event = Event::done("signing-key.replace", &id);
-        audit::append(rows, &keys, &server_scope(), &operator(), &event, now())?;
+        audit::append(rows, &keys, &server_scope(), &Actor::operator(), &event, now())?;
         Ok(id)
     })?)
 }
@@ -75,6 +79,8 @@ pub fn rotate_key(settings: &Settings, store: &dyn SecretStore, wanted: Wanted) 
         begin(&db, &keys, &place, wanted)?;
         unfinished = self::unfinished(&db)?;
     }
+    // Somebody else may have begun it, from another machine.
+    keys.catch_up(&db, &place)?;
     let mut rotated = Rotated { resumed, ..Rotated::default() };
     for one in unfinished {
         let version = one.version;
@@ -111,23 +117,47 @@ fn unfinished(db: &Database) -> Result<Vec<Unfinished>, DbError> {
     })
 }
 
-/// Whoever sits at the server's own machine.
-fn operator() -> Actor {
-    Actor { agent: "lanyard server".into(), ..Actor::default() }
+/// How it was begun.
+enum Begun {
+    /// Here.
+    Here,
+    /// By somebody else, who is not done yet.
+    Elsewhere,
+    /// Somebody else has put the key into force that was announced, and is done.
+    Overtaken,
 }
 
 /// Makes the new keys, all of them or none.
 fn begin(db: &Database, keys: &Keys, place: &Master<'_>, wanted: Wanted) -> Result<(), ServeError> {
-    let next = if wanted.master { Some(Replacement::make(db, keys, place)?) } else { None };
-    let (now, actor) = (now(), operator());
-    let has_begun = db.write(Reach::Server, |rows| -> Result<bool, KeyError> {
+    for _ in 0..TRIES {
+        keys.catch_up(db, place)?;
+        let next = if wanted.master { Some(Replacement::make(db, keys, place)?) } else { None };
+        if next.as_ref().is_some_and(Replacement::is_announced) {
+            std::thread::sleep(ANNOUNCED);
+            keys.catch_up(db, place)?;
+        }
+        match begun(db, keys, next.as_ref(), wanted)? {
+            // Whoever dies before this finds the new one beside the old one, and the proof in the database is of it.
+            Begun::Here => return next.map_or(Ok(()), |next| next.promote(keys, place)),
+            Begun::Elsewhere => return Ok(()),
+            Begun::Overtaken => {}
+        }
+    }
+    Err(DbError::Busy.into())
+}
+
+fn begun(db: &Database, keys: &Keys, next: Option<&Replacement>, wanted: Wanted) -> Result<Begun, ServeError> {
+    let (now, actor) = (now(), Actor::operator());
+    Ok(db.write(Reach::Server, |rows| -> Result<Begun, KeyError> {
         // Whoever does the same from another machine has begun before, or waits here until this is over.
         hold(rows)?;
         if rows.first("SELECT 1 FROM key_rotations LIMIT 1", &[])?.is_some() {
-            return Ok(false);
+            return Ok(Begun::Elsewhere);
         }
-        if let Some(next) = &next {
-            next.rewrap(rows, keys)?;
+        if let Some(next) = next {
+            if !next.rewrap(rows, keys)? {
+                return Ok(Begun::Overtaken);
+            }
             audit::append(rows, keys, &server_scope(), &actor, &Event::done("master-key.rotate", ""), now)?;
         }
         for mut row in rows.query("SELECT id FROM organizations ORDER BY id", &[])? {
@@ -140,10 +170,8 @@ fn begin(db: &Database, keys: &Keys, place: &Master<'_>, wanted: Wanted) -> Resu
             let event = Event { detail: &format!("version {version}"), ..Event::done("key.rotate", scope.id()) };
             audit::append(rows, keys, &scope, &actor, &event, now)?;
         }
-        Ok(true)
-    })?;
-    // Whoever dies before this finds the new one beside the old one, and the proof in the database is of the new one.
-    next.filter(|_| has_begun).map_or(Ok(()), |next| next.promote(keys, place))
+        Ok(Begun::Here)
+    })?)
 }
 
 struct Work<'w> {
@@ -162,7 +190,7 @@ impl Work<'_> {
             engine: self.engine,
             together: &self.together,
             scope: self.one.scope.clone(),
-            actor: operator(),
+            actor: Actor::operator(),
             once: Once::default(),
             now,
         }
@@ -218,7 +246,7 @@ impl Work<'_> {
     /// Takes those of the older keys away under which nothing rests, and notes that it is done.
     fn retire(&self) -> Result<(), ServeError> {
         let scope = &self.one.scope;
-        let (now, actor) = (now(), operator());
+        let (now, actor) = (now(), Actor::operator());
         Ok(self.db.write(scope, |rows| -> Result<(), KeyError> {
             if !self.hold(rows)? {
                 return Ok(());

@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use chrono::TimeDelta;
 use tokio::task::block_in_place;
@@ -11,7 +12,8 @@ use super::audit::{self, Broken, Together};
 use super::db::{Address, Database, DbError, OrgScope, Reach, values};
 use super::error::ServeError;
 use super::gate::{self, Gate};
-use super::keys::{Keys, Master};
+use super::health;
+use super::keys::{self, KeyError, Keys, Master};
 use super::lanes::Lanes;
 use super::limits::Limits;
 use super::listen::{CONNECTIONS, Door};
@@ -20,7 +22,7 @@ use super::routes::router;
 use super::settings::Settings;
 use super::state::{Server, now, room};
 use super::{engine, listen, metrics, people, running, sweep, tls};
-use crate::error::Failure as _;
+use crate::error::{Failure as _, with_causes};
 use crate::os::files;
 use crate::secret::{Secret, SecretStore};
 use crate::server::signing::SigningKey;
@@ -29,6 +31,8 @@ use crate::server::trust::Issuers;
 
 /// The link that makes the first owner is good for so long.
 const LINK: TimeDelta = TimeDelta::hours(1);
+/// A master key over a network that could not be looked for is looked for again after this.
+const LATER: Duration = Duration::from_secs(5);
 /// So many threads may block at a time.
 const BLOCKING: usize = 64;
 
@@ -71,26 +75,38 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<(), ServeEr
     if let Some(file) = &settings.checkpoints.file {
         audit::hold_against(&db, &keys, file)?;
     }
-    audit_is_whole(&db, &keys)
+    let found = match broken(&db, &keys) {
+        // Somebody has replaced it since it was read.
+        Err(KeyError::Replaced) => {
+            keys.catch_up(&db, &place(settings, store, &db))?;
+            broken(&db, &keys)
+        }
+        found => found,
+    };
+    found?.map_or(Ok(()), Err)
 }
 
 /// Goes through every chain of the audit. The first entry that is not what was written is named.
 pub(super) fn audit_is_whole(db: &Database, keys: &Keys) -> Result<(), ServeError> {
+    broken(db, keys)?.map_or(Ok(()), Err)
+}
+
+/// What is wrong with an audit, of whichever organization.
+fn broken(db: &Database, keys: &Keys) -> Result<Option<ServeError>, KeyError> {
     db.read(Reach::Server, |rows| {
         for mut row in rows.query("SELECT org FROM audit_heads ORDER BY org", &[])? {
             let org = row.text(0)?;
             let scope = OrgScope::of(&org);
             rows.enter(Reach::Of(&scope))?;
-            let checked = audit::verify(rows, keys, &scope).map_err(|failure| ServeError::Audit {
-                org: org.clone(),
-                problem: failure.to_string(),
-                sequence: 0,
-            })?;
-            if let Err(Broken { sequence, problem }) = checked {
-                return Err(ServeError::Audit { org, problem: problem.to_owned(), sequence });
+            let is_broken = |sequence: i64, problem: String| ServeError::Audit { org: org.clone(), problem, sequence };
+            match audit::verify(rows, keys, &scope) {
+                Ok(Ok(_)) => {}
+                Ok(Err(Broken { sequence, problem })) => return Ok(Some(is_broken(sequence, problem.to_owned()))),
+                Err(KeyError::Replaced) => return Err(KeyError::Replaced),
+                Err(failure) => return Ok(Some(is_broken(0, failure.to_string()))),
             }
         }
-        Ok(())
+        Ok(None)
     })
 }
 
@@ -165,13 +181,8 @@ pub fn serve(
             let pages = metrics::router(Arc::clone(&server));
             tokio::spawn(listen::listen(metrics, door(None), pages, std::future::pending()));
         }
-        let mut asked = server.keys.asked();
         // The secret store is this thread's alone: here the master key is read again when it was replaced.
-        let answering = async {
-            while let Some(asked) = asked.recv().await {
-                block_in_place(|| asked.answer(&place(settings, store, &server.db), server.keys.instance()));
-            }
-        };
+        let answering = answering(settings, store, &server);
         tokio::spawn(sweep::sweeping(Arc::clone(&server)));
         tokio::spawn(engine::sweeping(Arc::clone(&server)));
         tokio::select! {
@@ -187,6 +198,30 @@ pub fn serve(
     // Whoever still asks a provider is not waited for; what was acknowledged is on the disk.
     runtime.shutdown_background();
     Ok(())
+}
+
+/// Reads the master key again where it rests, when it was replaced and is asked for. One that comes over a network is
+/// looked for all the time: nobody's transaction waits for it.
+async fn answering(settings: &Settings, store: &dyn SecretStore, server: &Server) {
+    let place = place(settings, store, &server.db);
+    let is_far = settings.keeping.transit.is_some();
+    let mut asked = server.keys.asked(is_far);
+    let mut rests: Option<Instant> = None;
+    loop {
+        if is_far && rests.is_none_or(|until| until <= Instant::now()) {
+            let attended = block_in_place(|| server.keys.attend(&place));
+            if let Err(failure) = &attended {
+                tracing::warn!(failure = with_causes(failure), "the master key was not looked for");
+            }
+            rests = attended.err().map(|_| Instant::now() + LATER);
+        }
+        match tokio::time::timeout(keys::LOOK, asked.recv()).await {
+            Ok(Some(asked)) if asked.waits() => block_in_place(|| asked.answer(&server.keys, &place)),
+            Ok(None) => return,
+            // Somebody needs it now, or it is time to look.
+            Ok(Some(_)) | Err(_) => {}
+        }
+    }
 }
 
 /// The server, once it has its keys.
@@ -214,6 +249,7 @@ fn opened(
         asking,
         limits: Limits::new(settings.rates),
         lanes: Lanes::new(),
+        keeper: health::Keeper::default(),
     };
     if elsewhere > 0 {
         tell(Notice::Elsewhere(elsewhere))?;

@@ -8,12 +8,14 @@ use super::api::Once;
 use super::audit::{Actor, Event, Together};
 use super::db::{Database, OrgScope};
 use super::engine::Engine;
+use super::health;
 use super::keys::Keys;
 use super::lanes::Lanes;
 use super::limits::Limits;
 use super::problem::Answer;
 use super::settings::Proxies;
 use super::trust::Issuers;
+use super::upstream::Shelf;
 use super::vault::OrgVault;
 use crate::os::Env;
 
@@ -50,6 +52,8 @@ pub(crate) struct Server {
     pub(crate) limits: Limits,
     /// Who may do now what is dear.
     pub(crate) lanes: Lanes,
+    /// Whether the keeper of secrets answers.
+    pub(crate) keeper: health::Keeper,
 }
 
 /// Room for so many at a time.
@@ -77,6 +81,11 @@ impl Server {
     pub(crate) fn vault(&self, scope: OrgScope, actor: Actor) -> OrgVault<'_> {
         let (db, keys, engine, together) = (&self.db, &self.keys, &self.engine, &self.together);
         OrgVault { db, keys, engine, together, scope, actor, once: Once::default(), now }
+    }
+
+    /// Where the secrets of the server's own rest at issuers.
+    pub(crate) fn shelf(&self) -> Shelf<'_> {
+        Shelf { db: &self.db, keys: &self.keys, engine: &self.engine }
     }
 
     /// Tells what changed nothing.

@@ -32,12 +32,14 @@ mod back;
 mod errand;
 mod peer;
 mod rows;
+mod secret;
 mod settle;
 mod start;
 
 pub(crate) use accounts::{all_of, unlink};
 pub(crate) use errand::Purpose;
 pub(crate) use rows::{Upstream, Written};
+pub(crate) use secret::Shelf;
 pub(crate) use start::{Going, going};
 
 /// So many an organization has at most.
@@ -186,7 +188,8 @@ pub(crate) fn make(server: &Server, caller: &Caller, written: &Written) -> Answe
     let read = written.read(&caller.scope, &id, server.issuer(), &caller.person.id);
     let mut made = read.map_err(Problem::invalid)?;
     made.created = now().timestamp_millis();
-    made.take(written.client_secret.as_ref(), None, &server.keys)?;
+    let next = server.shelf().next(&made, written.client_secret.as_ref(), None)?;
+    made.has_secret = next.is_one(None);
     let event = Event { detail: &made.issuer, ..Event::done("upstream.create", &made.id) };
     alone(server, caller, &event, |rows, caller| {
         caller.needs(NEEDS)?;
@@ -194,7 +197,7 @@ pub(crate) fn make(server: &Server, caller: &Caller, written: &Written) -> Answe
             return Err(Problem::invalid(format!("an organization has {MOST} issuers at most")));
         }
         made.keep(rows, now())?;
-        Ok(())
+        Ok(next.carry_out(rows, &made)?)
     })?;
     Ok(made)
 }
@@ -214,15 +217,18 @@ pub(crate) fn change(
     let read = written.read(&caller.scope, id, server.issuer(), &caller.person.id);
     let mut changed = read.map_err(Problem::invalid)?;
     (changed.created, changed.revision) = (before.created, before.revision + 1);
-    changed.take(written.client_secret.as_ref(), Some(&before), &server.keys)?;
+    let next = server.shelf().next(&changed, written.client_secret.as_ref(), Some(&before))?;
+    changed.has_secret = next.is_one(Some(&before));
     let event = Event { detail: &changed.issuer, ..Event::done("upstream.change", id) };
     alone(server, caller, &event, |rows, caller| {
         caller.needs(NEEDS)?;
         if !was_seen(before.revision) || !changed.keep(rows, now())? {
             return Err(Problem::changed());
         }
+        next.carry_out(rows, &changed)?;
         end_sessions(rows, &changed)
     })?;
+    server.engine.clear(&server.db, &caller.scope, id);
     Ok(changed)
 }
 
@@ -232,9 +238,13 @@ pub(crate) fn end(server: &Server, caller: &Caller, id: &str) -> Answer<()> {
         caller.needs(NEEDS)?;
         let gone = Upstream::one(rows, &caller.scope, id)?.ok_or_else(Problem::not_found)?;
         end_sessions(rows, &gone)?;
+        secret::take_out(rows, &caller.scope, id)?;
         rows.execute("DELETE FROM upstreams WHERE org = $1 AND id = $2", values![caller.scope.id(), id])?;
         Ok(())
-    })
+    })?;
+    server.db.forget();
+    server.engine.clear(&server.db, &caller.scope, id);
+    Ok(())
 }
 
 /// Ends the sessions of those who may have come by it.

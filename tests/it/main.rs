@@ -114,11 +114,16 @@ mod server {
     mod connect;
     mod connect_faults;
     mod connect_seen;
+    mod connect_waits;
     mod crashes;
     mod credentials;
     mod edge;
     mod engine;
+    mod engine_busy;
     mod engine_faults;
+    mod engine_instances;
+    mod engine_issuers;
+    mod engine_lost;
     mod engine_moves;
     mod faults;
     mod federated;

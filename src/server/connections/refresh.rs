@@ -111,9 +111,9 @@ pub(crate) async fn fresh(server: &Arc<Server>, by: &By, id: &str, want: Want) -
             Step::Wait if began.elapsed() < WAIT => tokio::time::sleep(LOOK).await,
             Step::Wait => return Err(busy()),
             Step::Renew => {
-                let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
-                let (who, which) = (by.clone(), id.to_owned());
-                blocking(server, move |server| renew(server, &who, &which, want)).await?;
+                let renewing = renewed(Arc::clone(server), by.clone(), id.to_owned(), want);
+                // A task of its own: what was renewed is stored although whoever asked went away.
+                tokio::spawn(renewing).await.map_err(|broken_off| Problem::internal(&broken_off))??;
             }
         }
     }
@@ -184,14 +184,51 @@ fn needed(
     Ok(Need::Of(Box::new(Looked { whole, session, serves })))
 }
 
+/// A sign-in that is being renewed.
+struct Renewing {
+    by: By,
+    id: String,
+    lease: Lease,
+    looked: Box<Looked>,
+}
+
+/// How it goes on with it.
+enum Next {
+    /// It has come to its end.
+    Over,
+    /// The service is asked again after a pause; this is what came of the first question.
+    Ask(Renewing, GrantError, Duration),
+    /// What was renewed is not stored yet.
+    Store(Renewing),
+}
+
+/// Has a sign-in renewed, if nobody else does. Through pauses, others ask their services.
+async fn renewed(server: Arc<Server>, by: By, id: String, want: Want) -> Answer<()> {
+    let turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
+    let mut next = blocking(&server, move |server| renew(server, by, id, want)).await?;
+    drop(turn);
+    if let Next::Ask(renewing, first, pause) = next {
+        tokio::time::sleep(pause).await;
+        let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
+        next = blocking(&server, move |server| ask_again(server, renewing, first)).await?;
+    }
+    for (number, pause) in STORE_PAUSES.into_iter().enumerate() {
+        let Next::Store(renewing) = next else { break };
+        tokio::time::sleep(pause).await;
+        let is_last = number + 1 == STORE_PAUSES.len();
+        next = blocking(&server, move |server| store(server, renewing, is_last)).await?;
+    }
+    Ok(())
+}
+
 /// Asks the service, if nobody else does.
-fn renew(server: &Server, by: &By, id: &str, want: Want) -> Answer<()> {
+fn renew(server: &Server, by: By, id: String, want: Want) -> Answer<Next> {
     let vault = by.vault(server);
-    let fetched = vault.fetched_sign_in(id)?;
+    let fetched = vault.fetched_sign_in(&id)?;
     // Somebody may have been faster, since it was looked at.
     let taken = server.db.write(&by.scope, |rows| -> Answer<_> {
-        let Some(lease) = Lease::take(rows, &by.scope, id, now(), Despite::Nothing)? else { return Ok(None) };
-        match needed(&vault, rows, (id, fetched.as_ref()), want, now())? {
+        let Some(lease) = Lease::take(rows, &by.scope, &id, now(), Despite::Nothing)? else { return Ok(None) };
+        match needed(&vault, rows, (&id, fetched.as_ref()), want, now())? {
             Need::Of(looked) if looked.session.is_renewable() => Ok(Some((lease, looked))),
             _ => {
                 lease.end(rows)?;
@@ -199,86 +236,98 @@ fn renew(server: &Server, by: &By, id: &str, want: Want) -> Answer<()> {
             }
         }
     })?;
-    let Some((lease, looked)) = taken else { return Ok(()) };
-    let Looked { whole, mut session, serves } = *looked;
+    let Some((lease, mut looked)) = taken else { return Ok(Next::Over) };
+    let Looked { whole, session, .. } = &mut *looked;
     if let (Some(client), Some(secret)) = (&mut session.client, whole.secret(Credential::CLIENT_SECRET)) {
         client.secret = Some(secret.duplicate());
     }
-    let outcome = match ask(server, &lease, &session)? {
-        Ok(answer) if renew::is_another_accounts(&answer, &session) => Err("another-account"),
-        Ok(answer) => {
-            session.renew(answer, now());
-            let detail = if lease.interrupted { "after an interruption" } else { "" };
-            let event = Event { detail, ..Event::done("credential.refresh", id) };
-            return stored(&vault, &whole, &session, &event, &lease);
-        }
-        Err(error) if error.is_invalid_grant() => Err("invalid_grant"),
-        Err(error) => Ok(error),
+    let renewing = Renewing { by, id, lease, looked };
+    let error = match renewing.ask(server) {
+        Err(error) if error.is_unclear() => error,
+        answered => return renewing.answered(server, answered),
     };
-    match outcome {
-        Err(detail) => {
-            session.login_needed = true;
-            let outcome = Outcome::Denied;
-            let event = Event { outcome, detail, ..Event::done("credential.refresh", id) };
-            let over = |rows: &mut dyn Rows| Ok(lease.end(rows)?);
-            match vault.keep_session(&whole, &session, Check::Invalid, &event, over) {
-                // Somebody has signed in anew meanwhile: theirs is the one.
-                Ok(()) | Err(VaultError::Changed { .. }) => Ok(()),
-                Err(failure) => Err(failure.into()),
-            }
-        }
-        Ok(error) => {
-            let is_refusal = matches!(error, GrantError::Refused { .. });
-            tracing::warn!(%error, credential = id, "a sign-in was not renewed");
-            let detail = if is_refusal { "refused" } else { "unreachable" };
-            let event = Event { outcome: Outcome::Failed, detail, ..Event::done("credential.refresh", id) };
-            server.db.write(&by.scope, |rows| -> Answer<()> {
-                lease.pause(rows, now() + PAUSE)?;
-                Ok(audit::append(rows, &server.keys, &by.scope, &by.actor, &event, now())?)
-            })?;
-            // What still lives is handed out as long as it does.
-            if serves { Ok(()) } else { Err(told(server, by, id, detail, unreachable())) }
-        }
-    }
-}
-
-/// Asks for new tokens; a second time where the first answer was lost. A service that rotates may have spent the old
-/// token with it: asking again at once is the one way to keep the sign-in.
-fn ask(server: &Server, lease: &Lease, session: &Session) -> Answer<Result<TokenAnswer, GrantError>> {
-    let http = connector(server);
-    let first = renew::ask_once(session, "", &http);
-    let Err(error) = &first else { return Ok(first) };
-    if !error.is_unclear() {
-        return Ok(first);
-    }
+    // The first answer was lost. A service that rotates may have spent the old token with it: asking again at once is the
+    // one way to keep the sign-in.
     let pause = match error {
         GrantError::Trouble { retry_after, .. } => retry_after.unwrap_or(1).clamp(1, LONGEST_PAUSE),
         _ => 0,
     };
     let length = TimeDelta::seconds(i64::try_from(pause).unwrap_or_default());
-    if !server.db.write(lease.scope(), |rows| lease.go_on(rows, length, now()))? {
-        return Ok(first);
+    if !renewing.goes_on(server, length)? {
+        return renewing.answered(server, Err(error));
     }
-    std::thread::sleep(Duration::from_secs(pause));
-    Ok(renew::ask_once(session, "", &http))
+    Ok(Next::Ask(renewing, error, Duration::from_secs(pause)))
 }
 
-/// Stores new tokens with the end of the lease. A database that stumbles is asked again.
-fn stored(vault: &OrgVault<'_>, whole: &Credential, session: &Session, event: &Event<'_>, lease: &Lease) -> Answer<()> {
-    let store = || vault.keep_session(whole, session, Check::Valid, event, |rows| Ok(lease.end(rows)?));
-    let mut kept = store();
-    for pause in STORE_PAUSES {
-        match &kept {
-            Ok(()) | Err(VaultError::Changed { .. } | VaultError::DoesNotOpen { .. }) => break,
-            Err(failure) => tracing::warn!(%failure, "renewed tokens are not stored yet"),
-        }
-        std::thread::sleep(pause);
-        kept = store();
+/// Asks a second time, if nobody else does by now.
+fn ask_again(server: &Server, renewing: Renewing, first: GrantError) -> Answer<Next> {
+    let answered = if renewing.goes_on(server, TimeDelta::zero())? { renewing.ask(server) } else { Err(first) };
+    renewing.answered(server, answered)
+}
+
+impl Renewing {
+    /// Takes the lease on for a question after a pause; `false` where somebody else has it by now.
+    fn goes_on(&self, server: &Server, pause: TimeDelta) -> Answer<bool> {
+        Ok(server.db.write(self.lease.scope(), |rows| self.lease.go_on(rows, pause, now()))?)
     }
-    match kept {
-        // Somebody has signed in anew meanwhile: theirs is the one, and what was renewed is over.
-        Ok(()) | Err(VaultError::Changed { .. }) => Ok(()),
-        Err(failure) => Err(failure.into()),
+
+    fn ask(&self, server: &Server) -> Result<TokenAnswer, GrantError> {
+        renew::ask_once(&self.looked.session, "", &connector(server))
+    }
+
+    /// Takes over what a service answered.
+    fn answered(mut self, server: &Server, answered: Result<TokenAnswer, GrantError>) -> Answer<Next> {
+        let detail = match answered {
+            Ok(answer) if renew::is_another_accounts(&answer, &self.looked.session) => "another-account",
+            Ok(answer) => {
+                self.looked.session.renew(answer, now());
+                return store(server, self, false);
+            }
+            Err(error) if error.is_invalid_grant() => "invalid_grant",
+            Err(error) => return self.failed(server, &error).map(|()| Next::Over),
+        };
+        let Self { by, id, lease, looked } = self;
+        let Looked { whole, mut session, .. } = *looked;
+        session.login_needed = true;
+        let event = Event { outcome: Outcome::Denied, detail, ..Event::done("credential.refresh", &id) };
+        let over = |rows: &mut dyn Rows| Ok(lease.end(rows)?);
+        match by.vault(server).keep_session(&whole, &session, Check::Invalid, &event, over) {
+            // Somebody has signed in anew meanwhile: theirs is the one.
+            Ok(()) | Err(VaultError::Changed { .. }) => Ok(Next::Over),
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Leaves a service alone for a moment that gave nothing.
+    fn failed(self, server: &Server, error: &GrantError) -> Answer<()> {
+        let Self { by, id, lease, looked } = self;
+        let is_refusal = matches!(error, GrantError::Refused { .. });
+        tracing::warn!(%error, credential = id, "a sign-in was not renewed");
+        let detail = if is_refusal { "refused" } else { "unreachable" };
+        let event = Event { outcome: Outcome::Failed, detail, ..Event::done("credential.refresh", &id) };
+        server.db.write(&by.scope, |rows| -> Answer<()> {
+            lease.pause(rows, now() + PAUSE)?;
+            Ok(audit::append(rows, &server.keys, &by.scope, &by.actor, &event, now())?)
+        })?;
+        // What still lives is handed out as long as it does.
+        if looked.serves { Ok(()) } else { Err(told(server, &by, &id, detail, unreachable())) }
+    }
+}
+
+/// Stores new tokens with the end of the lease. A database that stumbles is asked again, but for the last time.
+fn store(server: &Server, renewing: Renewing, is_last: bool) -> Answer<Next> {
+    let Renewing { by, id, lease, looked } = &renewing;
+    let detail = if lease.interrupted { "after an interruption" } else { "" };
+    let event = Event { detail, ..Event::done("credential.refresh", id) };
+    let over = |rows: &mut dyn Rows| Ok(lease.end(rows)?);
+    match by.vault(server).keep_session(&looked.whole, &looked.session, Check::Valid, &event, over) {
+        // Where somebody has signed in anew meanwhile, theirs is the one, and what was renewed is over.
+        Ok(()) | Err(VaultError::Changed { .. }) => Ok(Next::Over),
+        Err(failure) if is_last || matches!(failure, VaultError::DoesNotOpen { .. }) => Err(failure.into()),
+        Err(failure) => {
+            tracing::warn!(%failure, "renewed tokens are not stored yet");
+            Ok(Next::Store(renewing))
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::server::state::Server;
 use crate::server::vault::Stored;
 use crate::server::vault::sign_in::is_sign_in;
 use crate::vault::wire::{Incoming, Opened, Shown, Told, with_data};
-use crate::vault::{New, Vault};
+use crate::vault::{New, Vault, VaultError};
 
 /// Which secrets are asked for.
 #[derive(Deserialize, JsonSchema)]
@@ -31,6 +31,9 @@ pub(super) struct Asked {
     /// The version whose secrets are wanted; those of another are not given.
     version: Option<i64>,
 }
+
+/// So often is looked again for what is replaced or moved while it is read.
+const LOOKS: usize = 4;
 
 /// Secrets in JSON: they have no other way into a text.
 pub(super) struct Body(Zeroizing<Vec<u8>>);
@@ -68,10 +71,18 @@ pub(super) async fn read(
 fn look(server: &Server, caller: &Caller, id: &str, version: Option<i64>, is_fresh: bool) -> Answer<Option<Body>> {
     let vault = server.vault(caller.scope.clone(), caller.actor.clone());
     let is_wanted = |stored: &Stored| version.is_none_or(|version| version == stored.metadata.version);
-    let looked = vault.open_if(id, |stored| {
-        let may = caller.may(Permission::SecretsRead, stored.metadata.scope.project());
-        may && is_wanted(stored) && (is_fresh || !is_sign_in(stored.metadata.kind))
-    })?;
+    let mut looks = 0;
+    let looked = loop {
+        let looked = vault.open_if(id, |stored| {
+            let may = caller.may(Permission::SecretsRead, stored.metadata.scope.project());
+            may && is_wanted(stored) && (is_fresh || !is_sign_in(stored.metadata.kind))
+        });
+        looks += 1;
+        // It was replaced or moved since its row was read: whoever wants it as it is gets it as it is now.
+        if !matches!(looked, Err(VaultError::Changed { .. })) || looks == LOOKS {
+            break looked?;
+        }
+    };
     let (stored, opened) = looked.ok_or_else(Problem::not_found)?;
     caller.must(server, Permission::SecretsRead, stored.metadata.scope.project())?;
     if !is_wanted(&stored) {

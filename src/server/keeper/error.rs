@@ -52,6 +52,15 @@ pub(crate) enum KeeperError {
     /// What was laid down for a credential was cleared away before it counted.
     #[error("the keeper of secrets took too long")]
     Late,
+    /// What was fetched from it was replaced again and again meanwhile.
+    #[error("the secrets were replaced before they could be fetched from their keeper, time and again")]
+    Restless,
+    /// Nothing of what should be there is.
+    #[error("of {count} that should have secrets in the keeper, none has any there")]
+    Bare {
+        /// So many should be there.
+        count: usize,
+    },
     /// There is none, and something rests in one.
     #[error("the secrets rest in a keeper of secrets, and its address is not given")]
     None,
@@ -68,12 +77,15 @@ impl Failure for KeeperError {
     fn code(&self) -> Code {
         match self {
             Self::Unreachable(failure) => failure.code(),
-            Self::Busy | Self::Late => Code::Unreachable,
+            Self::Busy | Self::Late | Self::Restless => Code::Unreachable,
             Self::File(failure) => failure.code(),
             Self::Empty { .. } | Self::Address | Self::None => Code::Config,
-            Self::Sealed | Self::NotLetIn { .. } | Self::Forbidden | Self::Refused { .. } | Self::Strange(_) => {
-                Code::Store
-            }
+            Self::Sealed
+            | Self::NotLetIn { .. }
+            | Self::Forbidden
+            | Self::Refused { .. }
+            | Self::Strange(_)
+            | Self::Bare { .. } => Code::Store,
             Self::TooLarge => Code::Usage,
         }
     }
@@ -84,7 +96,7 @@ impl Failure for KeeperError {
                 let own = failure.mend().unwrap_or_default();
                 format!("check `--vault-address` and `--vault-ca-file`; {own}")
             }
-            Self::Busy | Self::Late => "try again".into(),
+            Self::Busy | Self::Late | Self::Restless => "try again".into(),
             Self::Sealed => "unseal it: `bao operator unseal` or `vault operator unseal`".into(),
             Self::NotLetIn { .. } => "make a new one and put it into its file; it is read again at once".into(),
             Self::File(failure) => return failure.mend(),
@@ -92,6 +104,11 @@ impl Failure for KeeperError {
             Self::Forbidden => "see that the token lives and that its policy covers the mount and the key".into(),
             Self::Refused { .. } => "look at its log; the mount must be KV version 2".into(),
             Self::Strange(_) => "check `--vault-address` and `--vault-mount`; the mount must be KV version 2".into(),
+            Self::Bare { .. } => {
+                "check `--vault-address`, `--vault-mount` and `--vault-namespace`; where they are right, bring a backup \
+                 of before back"
+                    .into()
+            }
             Self::TooLarge => "store less at once, or keep secrets in the database".into(),
             Self::Address => "somebody wrote to the database past the server; bring a backup back".into(),
             Self::None => {

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{Keeper, KeeperError};
-use crate::http::{Method, segment};
+use super::{Answer, Keeper, KeeperError, below_mount};
+use crate::http::Method;
 use crate::server::keys::FORM;
 use crate::server::random;
 
@@ -30,11 +30,6 @@ const PIECES: usize = 16;
 pub(crate) struct Kv {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) mount: String,
-}
-
-#[derive(Deserialize)]
-struct Answer<T> {
-    data: T,
 }
 
 #[derive(Deserialize)]
@@ -136,8 +131,7 @@ impl Kv {
         if place.split('/').count() != 4 || !place.split('/').all(is_plain) {
             return Err(KeeperError::Address);
         }
-        let mount: Vec<String> = self.mount.split('/').map(segment).collect();
-        Ok(format!("{}/{of}/{FOLDER}/{place}", mount.join("/")))
+        Ok(below_mount(&self.mount, &format!("{of}/{FOLDER}/{place}")))
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Keeper, KeeperError, written};
+use super::{Answer, Keeper, KeeperError, below_mount, written};
 use crate::http::{Method, Response, segment};
 use crate::secret::Secret;
 use crate::vault::seal::Key;
@@ -15,11 +15,6 @@ pub(crate) struct Transit {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) mount: String,
     pub(crate) name: String,
-}
-
-#[derive(Deserialize)]
-struct Answer<T> {
-    data: T,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -55,8 +50,7 @@ impl Transit {
     }
 
     fn call(&self, what: &str, body: &impl Serialize) -> Result<Response, KeeperError> {
-        let mount: Vec<String> = self.mount.split('/').map(segment).collect();
-        let path = format!("{}/{what}/{}", mount.join("/"), segment(&self.name));
+        let path = below_mount(&self.mount, &format!("{what}/{}", segment(&self.name)));
         self.keeper.call(&Method::POST, &path, Some(&written(body)))
     }
 

@@ -2,7 +2,8 @@
 //!
 //! The next master key is kept beside the present one before the database knows of it, and takes its place once the
 //! database does. Whoever dies on the way leaves both, and the proof in the database says which of them counts: a server
-//! looks at both. Only who replaces keys moves them, one at a time.
+//! looks at both. Only who replaces keys moves them, one at a time. One that rests in the database is announced there, so
+//! that servers hold it in time, and takes its place with the proof, in one transaction.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::{FORM, keep_setting, setting};
 use crate::os::files;
 use crate::secret::{Secret, SecretStore, Slot};
-use crate::server::db::{Database, DbError, Reach, values};
+use crate::server::db::{Database, DbError, Reach};
 use crate::server::error::ServeError;
 use crate::server::keeper::Transit;
 use crate::vault::seal::Key;
@@ -101,14 +102,15 @@ impl Master<'_> {
 
     /// Puts the next key in the place of the present one.
     pub(super) fn promote(&self, instance: &str, next: &Key) -> Result<(), ServeError> {
-        self.keep(instance, next, Which::Present)?;
+        match self {
+            // It came into its place with the proof.
+            Self::Transit(..) => return Ok(()),
+            Self::Store(_) | Self::File(_) => self.keep(instance, next, Which::Present)?,
+        }
         match self {
             Self::Store(store) => drop(store.remove(&slot(instance, Which::Next))?),
             Self::File(path) => drop(files::remove(&file(path, Which::Next)).map_err(DbError::File)?),
-            Self::Transit(_, db) => {
-                let remove = "DELETE FROM settings WHERE name = $1";
-                db.write(Reach::Server, |rows| rows.execute(remove, values![wrapped(Which::Next)]))?;
-            }
+            Self::Transit(..) => {}
         }
         Ok(())
     }

@@ -5,30 +5,67 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 
 use super::place::{self, Which};
-use super::{KeyError, Keys, Master, OWN, PROOF, hold, keep_setting, setting};
+use super::{KeyError, Keys, Master, OWN, PROOF, WRAPPED, WRAPPED_NEXT, hold, keep_setting, setting};
 use crate::server::db::{Database, DbError, OrgScope, Reach, Rows, values};
 use crate::server::error::ServeError;
+use crate::server::keeper::{KeeperError, Transit};
 use crate::vault::seal::Key;
 
 /// A master key that is to take the place of the one in force. It rests beside it already.
-pub(crate) struct Replacement(Key);
+pub(crate) struct Replacement {
+    pub(super) key: Key,
+    /// What it is announced by, where it rests in the database.
+    announced: Option<String>,
+}
 
 impl Replacement {
     /// Makes one, and keeps it. One that was made before is moved to its place where it is in force, and is overwritten
     /// where it never came into force.
     pub(crate) fn make(db: &Database, keys: &Keys, place: &Master<'_>) -> Result<Self, ServeError> {
         keys.settle(db, place)?;
-        let next = Key::random().map_err(|_| ServeError::NoRandom)?;
-        place.keep(&keys.instance, &next, Which::Next)?;
-        Ok(Self(next))
+        let key = Key::random().map_err(|_| ServeError::NoRandom)?;
+        if let Master::Transit(transit, db) = place {
+            return Self::announce(transit, db, key);
+        }
+        place.keep(&keys.instance, &key, Which::Next)?;
+        Ok(Self { key, announced: None })
     }
 
-    /// Wraps everything under it that the master key wraps. It counts with the transaction, all of it or nothing.
-    pub(crate) fn rewrap(&self, rows: &mut dyn Rows, keys: &Keys) -> Result<(), KeyError> {
+    /// Announces a key, so that those who share the database hold it before it comes into force. Where one is announced
+    /// already, that is the one: whoever announced it is about to put it into force as well, or has died before.
+    fn announce(transit: &Transit, db: &Database, key: Key) -> Result<Self, ServeError> {
+        let made = transit.wrap(&key)?;
+        let standing = super::first(db, WRAPPED_NEXT, &made)?;
+        if standing == made {
+            return Ok(Self { key, announced: Some(made) });
+        }
+        match transit.unwrap(&standing) {
+            Ok(key) => Ok(Self { key, announced: Some(standing) }),
+            // It is none, and never comes into force.
+            Err(KeeperError::Refused { .. } | KeeperError::Strange(_)) => {
+                let instead = "UPDATE settings SET value = $2 WHERE name = $1 AND value = $3";
+                db.write(Reach::Server, |rows| rows.execute(instead, values![WRAPPED_NEXT, &made, &standing]))?;
+                Ok(Self { key, announced: Some(made) })
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    /// Whether others are to learn of it before it comes into force.
+    pub(crate) fn is_announced(&self) -> bool {
+        self.announced.is_some()
+    }
+
+    /// Wraps everything under it that the master key wraps. It counts with the transaction, all of it or nothing. `false`
+    /// where it was announced and is not any more, since somebody has put it into force: then nothing was done.
+    pub(crate) fn rewrap(&self, rows: &mut dyn Rows, keys: &Keys) -> Result<bool, KeyError> {
+        if self.announced.is_some() && setting(rows, WRAPPED_NEXT)? != self.announced {
+            return Ok(false);
+        }
         let present = keys.proven(&hold(rows)?)?;
         let again = |wrapped: &[u8], parts: &[&str]| -> Result<Vec<u8>, KeyError> {
             let key = present.unwrap(wrapped, parts).map_err(|_| KeyError::DoesNotOpen)?;
-            self.0.wrap(&key, parts).map_err(|_| KeyError::NoRandom)
+            self.key.wrap(&key, parts).map_err(|_| KeyError::NoRandom)
         };
         for mut row in rows.query("SELECT org, version, wrapped FROM organization_keys", &[])? {
             let (scope, version, wrapped) = (OrgScope::of(row.text(0)?), row.int(1)?, row.bytes(2)?);
@@ -49,22 +86,30 @@ impl Replacement {
         let own = STANDARD.decode(setting(rows, OWN)?.ok_or(KeyError::None)?).map_err(|_| DbError::Shape)?;
         let own = again(&own, &[super::FORM, OWN, &keys.instance])?;
         keep_setting(rows, OWN, &STANDARD.encode(own))?;
-        let proof = place::prove(&self.0, &keys.instance).map_err(|_| KeyError::NoRandom)?;
+        if let Some(announced) = &self.announced {
+            keep_setting(rows, WRAPPED, announced)?;
+            rows.execute("DELETE FROM settings WHERE name = $1", values![WRAPPED_NEXT])?;
+        }
+        let proof = place::prove(&self.key, &keys.instance).map_err(|_| KeyError::NoRandom)?;
         keep_setting(rows, PROOF, &proof)?;
         // From here on, what this transaction writes is opened with it.
-        keys.keep(Key::from_secret(&self.0.to_secret()).ok_or(KeyError::None)?);
-        Ok(())
+        keys.keep(Key::from_secret(&self.key.to_secret()).ok_or(KeyError::None)?);
+        Ok(true)
     }
 
     /// Puts it in the place of the one before, now that the database knows it.
     pub(crate) fn promote(&self, keys: &Keys, place: &Master<'_>) -> Result<(), ServeError> {
-        place.promote(&keys.instance, &self.0)
+        place.promote(&keys.instance, &self.key)
     }
 }
 
 impl Keys {
     /// Ends what somebody who replaced the master key has left.
     pub(crate) fn settle(&self, db: &Database, place: &Master<'_>) -> Result<(), ServeError> {
+        // What rests in the database came into its place with the proof.
+        if matches!(place, Master::Transit(..)) {
+            return Ok(());
+        }
         let proof = db.read(Reach::Server, |rows| setting(rows, PROOF))?;
         proof.map_or(Ok(()), |proof| place.settle(&self.instance, &proof))
     }

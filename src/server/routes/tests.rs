@@ -82,6 +82,7 @@ impl Played {
             asking,
             limits: Limits::new(Rates { address: 0, caller: 0, organization: 0 }),
             lanes: Lanes::new(),
+            keeper: crate::server::health::Keeper::default(),
         });
         let mut id = String::new();
         for scope in [&theirs, &ours] {

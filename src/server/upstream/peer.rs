@@ -8,6 +8,7 @@ use super::errand::{Purpose, Ties};
 use crate::auth::grant::{self, AuthMethod, Client, GrantError};
 use crate::auth::id_token::{self, Expected, IdTokenError};
 use crate::auth::service::Metadata;
+use crate::error::with_causes;
 use crate::http::{Http, Request, Response};
 use crate::secret::Secret;
 use crate::server::connector::Connector;
@@ -15,6 +16,7 @@ use crate::server::keys::KeyError;
 use crate::server::people;
 use crate::server::state::{Server, now};
 use crate::text::clean;
+use crate::vault::VaultError;
 
 /// How many seconds ago a person may have signed in at the issuer who shows once more who they are.
 const RECENT: u64 = 300;
@@ -32,10 +34,16 @@ impl From<&str> for Why {
     }
 }
 
+impl From<VaultError> for Why {
+    fn from(failure: VaultError) -> Self {
+        tracing::error!(failure = with_causes(&failure), "the secret of an issuer");
+        "the server cannot read its own secret for this issuer".into()
+    }
+}
+
 impl From<KeyError> for Why {
     fn from(failure: KeyError) -> Self {
-        tracing::error!(%failure, "the secret of an issuer");
-        "the server cannot read its own secret for this issuer".into()
+        VaultError::from(failure).into()
     }
 }
 
@@ -180,7 +188,7 @@ pub(super) fn account(
 
 /// What this server is at the issuer.
 fn client(server: &Server, upstream: &Upstream, document: &Metadata) -> Result<Client, Why> {
-    let secret = upstream.secret(&server.keys)?;
+    let secret = server.shelf().open(upstream)?;
     let offered = document.token_endpoint_auth_methods_supported.as_deref();
     let offers = |method: AuthMethod| offered.is_none_or(|all| all.iter().any(|one| one == method.word()));
     let method = match &secret {

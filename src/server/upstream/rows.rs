@@ -10,9 +10,7 @@ use serde_json::{Map, Value};
 use crate::http;
 use crate::secret::Secret;
 use crate::server::db::{DbError, OrgScope, Row, Rows, values};
-use crate::server::keys::{FORM, KeyError, Keys};
 use crate::server::permission::Role;
-use crate::vault::seal::Key;
 
 /// What is asked of an issuer unless something else is said.
 const SCOPES: &str = "openid profile email";
@@ -82,7 +80,8 @@ pub(crate) struct Upstream {
     pub(crate) person: String,
     pub(crate) created: i64,
     pub(crate) revision: i64,
-    client_secret: Vec<u8>,
+    /// Whether the client has a secret, which rests apart.
+    pub(super) has_secret: bool,
 }
 
 impl Written {
@@ -140,12 +139,12 @@ impl Written {
             person: person.to_owned(),
             created: 0,
             revision: 1,
-            client_secret: Vec::new(),
+            has_secret: false,
         })
     }
 }
 
-const COLUMNS: &str = "org, id, name, issuer, client_id, client_secret, scopes, domains, domain_role, claim, roles, \
+const COLUMNS: &str = "org, id, name, issuer, client_id, has_secret, scopes, domains, domain_role, claim, roles, \
                        second_factor, listed, person, created, revision";
 
 impl Upstream {
@@ -173,37 +172,7 @@ impl Upstream {
 
     /// Whether the client has a secret.
     pub(crate) fn has_secret(&self) -> bool {
-        !self.client_secret.is_empty()
-    }
-
-    /// The client's secret.
-    pub(super) fn secret(&self, keys: &Keys) -> Result<Option<Secret>, KeyError> {
-        if self.client_secret.is_empty() {
-            return Ok(None);
-        }
-        let plain = sealing(keys)?.open(&self.client_secret, &self.place()).map_err(|_| KeyError::DoesNotOpen)?;
-        let text = std::str::from_utf8(&plain).map_err(|_| KeyError::DoesNotOpen)?;
-        Ok(Some(Secret::new(text.to_owned())))
-    }
-
-    /// Takes a secret over: a new one, or the one that was kept before.
-    pub(super) fn take(&mut self, given: Option<&Secret>, before: Option<&Self>, keys: &Keys) -> Result<(), KeyError> {
-        self.client_secret = match (given, before) {
-            (Some(secret), _) if secret.expose().is_empty() => Vec::new(),
-            (Some(secret), _) => {
-                let sealed = sealing(keys)?.seal(secret.expose().as_bytes(), &self.place());
-                sealed.map_err(|_| KeyError::NoRandom)?
-            }
-            // A secret goes to the issuer that it is of, and to no other.
-            (None, Some(before)) if before.issuer == self.issuer => before.client_secret.clone(),
-            (None, _) => Vec::new(),
-        };
-        Ok(())
-    }
-
-    /// What the secret is bound to: it opens for this issuer alone.
-    fn place(&self) -> [&str; 5] {
-        [FORM, "upstream", self.scope.id(), &self.id, &self.issuer]
+        self.has_secret
     }
 
     /// As what an account is let in without an invitation, where it is.
@@ -228,7 +197,7 @@ impl Upstream {
     /// Reads a row; `None` for one that is not to be understood.
     fn of(mut row: Row) -> Result<Option<Self>, DbError> {
         let (scope, id) = (OrgScope::of(row.text(0)?), row.text(1)?);
-        let (name, issuer, client_id, secret) = (row.text(2)?, row.text(3)?, row.text(4)?, row.bytes(5)?);
+        let (name, issuer, client_id, has_secret) = (row.text(2)?, row.text(3)?, row.text(4)?, row.int(5)? != 0);
         let (scopes, domains, domain_role) = (row.text(6)?, row.text(7)?, row.text(8)?);
         let (claim, roles) = (row.text(9)?, row.text(10)?);
         let (second_factor, listed, person) = (row.int(11)? != 0, row.int(12)? != 0, row.text(13)?);
@@ -251,7 +220,7 @@ impl Upstream {
             listed,
         };
         let read = written.read(&scope, &id, "", &person);
-        Ok(read.ok().map(|read| Self { created, revision, client_secret: secret, ..read }))
+        Ok(read.ok().map(|read| Self { created, revision, has_secret, ..read }))
     }
 
     /// Each one of an organization, by name.
@@ -279,11 +248,11 @@ impl Upstream {
         let domains = serde_json::to_string(&written.domains).map_err(|_| DbError::Shape)?;
         let roles = serde_json::to_string(&written.roles).map_err(|_| DbError::Shape)?;
         let kept = rows.execute(
-            "INSERT INTO upstreams (org, id, name, folded, issuer, client_id, client_secret, scopes, domains, \
+            "INSERT INTO upstreams (org, id, name, folded, issuer, client_id, has_secret, scopes, domains, \
              domain_role, claim, roles, second_factor, listed, person, created, revision) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
              ON CONFLICT (org, id) DO UPDATE SET name = $3, folded = $4, issuer = $5, client_id = $6, \
-             client_secret = $7, scopes = $8, domains = $9, domain_role = $10, claim = $11, roles = $12, \
+             has_secret = $7, scopes = $8, domains = $9, domain_role = $10, claim = $11, roles = $12, \
              second_factor = $13, listed = $14, person = $15, revision = $17 WHERE upstreams.revision = $17 - 1",
             values![
                 self.scope.id(),
@@ -292,7 +261,7 @@ impl Upstream {
                 &self.name.to_lowercase(),
                 &self.issuer,
                 &self.client_id,
-                &self.client_secret,
+                i64::from(self.has_secret),
                 &self.scopes,
                 &domains,
                 self.domain_role.word(),
@@ -316,8 +285,4 @@ fn claim<'t>(told: &'t Map<String, Value>, name: &str) -> Option<&'t Value> {
     }
     let (first, rest) = name.split_once('.')?;
     claim(told.get(first)?.as_object()?, rest)
-}
-
-fn sealing(keys: &Keys) -> Result<Key, KeyError> {
-    keys.derived("upstreams").ok_or(KeyError::None)
 }

@@ -1,11 +1,11 @@
 //! Where credentials are: the project that each is of, and the workspaces and registries that use it.
 
-use std::collections::BTreeMap;
-
-use super::sealed::Parcel;
+use super::place::Place;
+use super::sealed::Parcels;
 use super::{OrgVault, in_words, metadata as written};
 use crate::credential::{Metadata, Scope};
 use crate::server::db::{Rows, Value, values};
+use crate::server::engine;
 use crate::vault::VaultError;
 
 impl OrgVault<'_> {
@@ -100,37 +100,68 @@ impl OrgVault<'_> {
 
     /// Seals what is in a project for its new name, which it does not have yet: what is sealed is bound to the name.
     pub(crate) fn about_to_rename(&self, from: &str, to: &str) -> Result<Renamed, VaultError> {
-        let all = concat!("SELECT ", columns!(), " FROM credentials WHERE org = $1 AND project = $2 ORDER BY id");
-        let found = self.db.read(&self.scope, |rows| self.some(rows, all, Value::Text(from)))?;
-        let mut parcels = BTreeMap::new();
-        for metadata in found {
-            let opened = self.unsealed(&metadata)?;
-            let moved = Metadata { scope: Scope::Project(to.to_owned()), ..metadata };
-            parcels.insert(moved.id.clone(), self.sealed(&moved, &opened.secrets)?);
-        }
-        Ok(Renamed { from: from.to_owned(), to: to.to_owned(), parcels })
+        let mut renamed = Renamed { from: from.to_owned(), to: to.to_owned(), parcels: Parcels::new(self) };
+        self.go_on_renaming(&mut renamed)?;
+        Ok(renamed)
     }
 
-    /// Gives the credentials of a project to its new name, within the transaction that renames it. Gives which ones.
-    pub(crate) fn rename_project(&self, rows: &mut dyn Rows, renamed: Renamed) -> Result<Vec<String>, VaultError> {
-        let Renamed { from, to, mut parcels } = renamed;
+    /// Seals what has come into the project since, and what is of another version by now. The rest stays sealed as it is.
+    pub(crate) fn go_on_renaming(&self, renamed: &mut Renamed) -> Result<(), VaultError> {
+        let all = concat!("SELECT ", columns!(), " FROM credentials WHERE org = $1 AND project = $2 ORDER BY id");
+        let found = self.db.read(&self.scope, |rows| self.some(rows, all, Value::Text(&renamed.from)))?;
+        for metadata in found {
+            let moved = Metadata { scope: Scope::Project(renamed.to.clone()), ..metadata.clone() };
+            let place = Place::of(&self.scope, &moved);
+            if renamed.parcels.made.get(&moved.id).is_some_and(|parcel| parcel.is_for(&place)) {
+                continue;
+            }
+            let opened = match self.unsealed(&metadata) {
+                // Somebody has replaced it since it was listed: its turn comes with the next look.
+                Err(VaultError::Changed { .. }) => continue,
+                opened => opened?,
+            };
+            let parcel = self.sealed(&moved, &opened.secrets)?;
+            renamed.parcels.add(self, &moved.id, parcel)?;
+        }
+        Ok(())
+    }
+
+    /// Gives the credentials of a project to its new name, within the transaction that renames it. Gives which ones;
+    /// `None` where something in it is not sealed for that name, and then nothing of it may count.
+    pub(crate) fn rename_project(
+        &self,
+        rows: &mut dyn Rows,
+        renamed: &mut Renamed,
+    ) -> Result<Option<Vec<String>>, VaultError> {
         let all = "SELECT id FROM credentials WHERE org = $1 AND project = $2 ORDER BY id";
-        let mut ids = Vec::new();
-        for mut row in rows.query(all, values![self.scope.id(), &from])? {
+        let mut moving = Vec::new();
+        for mut row in rows.query(all, values![self.scope.id(), &renamed.from])? {
             let id = row.text(0)?;
+            self.hold(rows, &id)?;
             let Some(stored) = self.row(rows, &id)? else { continue };
-            let moved = Metadata { scope: Scope::Project(to.clone()), ..stored.metadata };
-            // It came into the project since.
-            let parcel = parcels.remove(&id).ok_or_else(|| VaultError::Changed { name: moved.name.clone() })?;
-            let written = written::write(&moved);
+            let moved = Metadata { scope: Scope::Project(renamed.to.clone()), ..stored.metadata };
+            let place = Place::of(&self.scope, &moved);
+            let parcels = &mut renamed.parcels.made;
+            let Some(parcel) = parcels.get(&id).filter(|parcel| parcel.is_for(&place)) else { return Ok(None) };
+            if let Some(address) = parcel.address()
+                && !engine::hold(rows, address)?
+            {
+                parcels.remove(&id);
+                return Ok(None);
+            }
+            moving.push(moved);
+        }
+        for moved in &moving {
+            let parcel = renamed.parcels.made.remove(&moved.id);
+            let parcel = parcel.ok_or_else(|| VaultError::Changed { name: moved.name.clone() })?;
+            let written = written::write(moved);
             rows.execute(
                 "UPDATE credentials SET project = $3, revision = revision + 1 WHERE org = $1 AND id = $2",
-                values![self.scope.id(), &id, &written.project],
+                values![self.scope.id(), &moved.id, &written.project],
             )?;
-            self.put_in(rows, &moved, parcel)?;
-            ids.push(id);
+            self.put_in(rows, moved, parcel)?;
         }
-        Ok(ids)
+        Ok(Some(moving.into_iter().map(|moved| moved.id).collect()))
     }
 
     /// Destroys what counts no more of credentials that were sealed anew.
@@ -145,5 +176,12 @@ impl OrgVault<'_> {
 pub(crate) struct Renamed {
     from: String,
     to: String,
-    parcels: BTreeMap<String, Parcel>,
+    parcels: Parcels,
+}
+
+impl Renamed {
+    /// Whether it is of the project that has this name.
+    pub(crate) fn is_of(&self, name: &str) -> bool {
+        self.from == name
+    }
 }

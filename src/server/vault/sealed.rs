@@ -6,23 +6,68 @@
 
 use std::collections::BTreeMap;
 
-use super::OrgVault;
+use chrono::{DateTime, Utc};
+
 use super::place::{Place, emptied, filled};
+use super::{OrgVault, Stored};
 use crate::credential::{Credential, Metadata};
 use crate::secret::Secret;
 use crate::server::db::{Closed, Rows, values};
-use crate::server::engine::{self, Engine, Fetched};
+use crate::server::engine::{self, Engine, Fetched, NOTED};
 use crate::server::keeper::{Held, Kv};
 use crate::server::keys::{FORM, KeyError};
 use crate::server::random;
 use crate::vault::VaultError;
 use crate::vault::seal::{DoesNotOpen, Key};
 
+/// So often is looked again for what is put elsewhere while it is fetched.
+const LOOKS: usize = 4;
+
 /// The secrets of a version, sealed for their place.
 pub(super) struct Parcel {
     place: Place,
     key: Key,
     rest: Rest,
+}
+
+impl Parcel {
+    /// Whether it is sealed for the place of this version.
+    pub(super) fn is_for(&self, place: &Place) -> bool {
+        self.place == *place
+    }
+
+    /// Where it lies in the keeper, if it does.
+    pub(super) fn address(&self) -> Option<&str> {
+        match &self.rest {
+            Rest::Here(_) => None,
+            Rest::There(address) => Some(address),
+        }
+    }
+}
+
+/// Many parcels, none of which counts yet, by their credentials. However long it takes to make them, what was laid down
+/// first is not taken for forgotten.
+pub(super) struct Parcels {
+    pub(super) made: BTreeMap<String, Parcel>,
+    noted: DateTime<Utc>,
+}
+
+impl Parcels {
+    /// None yet.
+    pub(super) fn new(vault: &OrgVault<'_>) -> Self {
+        Self { made: BTreeMap::new(), noted: (vault.now)() }
+    }
+
+    /// Adds one.
+    pub(super) fn add(&mut self, vault: &OrgVault<'_>, id: &str, parcel: Parcel) -> Result<(), VaultError> {
+        self.made.insert(id.to_owned(), parcel);
+        let now = (vault.now)();
+        if now - self.noted >= NOTED {
+            Engine::prolong(vault.db, &vault.scope, self.made.values().filter_map(Parcel::address), now)?;
+            self.noted = now;
+        }
+        Ok(())
+    }
 }
 
 /// Where sealed secrets are.
@@ -51,7 +96,7 @@ impl OrgVault<'_> {
                 let (instance, version) = (self.keys.instance(), metadata.version);
                 let folder = format!("{instance}/{}/{}/{version}", whose.0.id(), whose.1);
                 let address = Kv::address(&folder, &number, &held)?;
-                Engine::lay(kv, self.db, whose, &address, &held)?;
+                Engine::lay(kv, self.db, whose, &address, &held, (self.now)())?;
                 Rest::There(address)
             }
         };
@@ -109,8 +154,21 @@ impl OrgVault<'_> {
 
     /// The secrets of a version, for what is made of them here. Never within a transaction.
     pub(super) fn unsealed(&self, metadata: &Metadata) -> Result<Credential, VaultError> {
-        let fetched = self.fetched(&metadata.id)?;
-        self.db.read(&self.scope, |rows| self.open_in(rows, metadata, fetched.as_ref()))
+        let mut looks = 0;
+        loop {
+            let fetched = self.fetched(&metadata.id)?;
+            let opened = self.db.read(&self.scope, |rows| self.open_in(rows, metadata, fetched.as_ref()));
+            looks += 1;
+            // The same may have been put elsewhere since it was fetched: sealed anew, or moved.
+            let is_same =
+                |stored: &Stored| Place::of(&self.scope, &stored.metadata) == Place::of(&self.scope, metadata);
+            if !matches!(opened, Err(VaultError::Changed { .. }))
+                || looks == LOOKS
+                || !self.by_id(&metadata.id)?.is_some_and(|stored| is_same(&stored))
+            {
+                return opened;
+            }
+        }
     }
 
     /// Opens the secrets of the version that `metadata` is of. `fetched` is what rests in the keeper, if they rest there.
@@ -121,8 +179,9 @@ impl OrgVault<'_> {
         fetched: Option<&Fetched>,
     ) -> Result<Credential, VaultError> {
         rows.open(Closed::Secrets)?;
-        let stands = self.row(rows, &metadata.id)?.is_some_and(|stored| stored.metadata.version == metadata.version);
-        if !stands {
+        let place = Place::of(&self.scope, metadata);
+        let stands = |stored: Stored| Place::of(&self.scope, &stored.metadata) == place;
+        if !self.row(rows, &metadata.id)?.is_some_and(stands) {
             return Err(VaultError::Changed { name: metadata.name.clone() });
         }
         self.open_seen(rows, metadata, fetched)
@@ -233,23 +292,23 @@ impl OrgVault<'_> {
         note: impl FnOnce(&mut dyn Rows) -> Result<bool, VaultError>,
     ) -> Result<Anew, VaultError> {
         let mut anew = Anew::default();
-        let mut parcels = Vec::new();
+        let mut parcels = Parcels::new(self);
         for id in ids {
             let Some(stored) = self.by_id(id)? else { continue };
             match self.unsealed(&stored.metadata) {
                 Err(VaultError::DoesNotOpen { .. }) => anew.closed += 1,
                 // Whoever has stored new secrets meanwhile has sealed them anew already.
                 Err(VaultError::Changed { .. }) => anew.done += 1,
-                opened => parcels.push((id, self.sealed(&stored.metadata, &opened?.secrets)?)),
+                opened => parcels.add(self, id, self.sealed(&stored.metadata, &opened?.secrets)?)?,
             }
         }
         self.db.write(&self.scope, |rows| -> Result<(), VaultError> {
             if !note(rows)? {
                 return Ok(());
             }
-            for (id, parcel) in parcels {
-                self.hold(rows, id)?;
-                let Some(stored) = self.row(rows, id)? else { continue };
+            for (id, parcel) in parcels.made {
+                self.hold(rows, &id)?;
+                let Some(stored) = self.row(rows, &id)? else { continue };
                 match self.put_in(rows, &stored.metadata, parcel) {
                     Ok(()) | Err(VaultError::Changed { .. }) => anew.done += 1,
                     Err(failure) => return Err(failure),

@@ -4,10 +4,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
-use super::openbao::{OpenBao, wait_until, words};
+use super::openbao::{OpenBao, pass, wait_until, words};
 use super::places;
 use super::postgres::Postgres;
 use super::served::{Served, token};
+use crate::double::Double;
 use crate::secure::{Authority, NAMES};
 use crate::stage::Stage;
 use crate::vaulted::{list, reveal, store_env};
@@ -165,10 +166,38 @@ fn the_engine_is_part_of_what_is_ready() {
     let ready = || crate::wire::get(&format!("{}/readyz", served.url)).unwrap();
     assert_eq!(ready().status(), 200);
     bao.does(&["seal"]);
+    // What it answered a moment ago counts for a moment.
+    wait_until("it is not ready", || ready().status() != 200);
     let told = ready();
     assert_eq!((told.status(), &told.json()["type"]), (503, &json!("urn:lanyard:problem:secrets-unavailable")));
     assert_eq!(crate::wire::get(&format!("{}/healthz", served.url)).unwrap().status(), 200);
     served.stage.run(&served.words(&["--check", "--listen", "127.0.0.1:0"])).ends(7);
     bao.does(&["unseal"]);
     wait_until("it is ready again", || ready().status() == 200);
+}
+
+/// However many ask whether it is ready, and whoever they are: the OpenBao is asked once a second.
+#[test]
+fn who_asks_whether_it_is_ready_does_not_have_the_openbao_asked_each_time() {
+    let bao = OpenBao::start();
+    let url = bao.url();
+    let door = Double::start(move |seen| {
+        if seen.target.contains("/check/none") {
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+        pass(seen, &url)
+    });
+    let mut flags = bao.by_token(&["--secrets-engine", "vault"]);
+    flags[1] = door.url();
+    let served = Served::new(&words(&flags));
+    let (url, began) = (&format!("{}/readyz", served.url), std::time::Instant::now());
+    let all: Vec<u16> = std::thread::scope(|scope| {
+        let ask = move || (0..25).map(move |_| crate::wire::get(url).unwrap().status());
+        let askers: Vec<_> = (0..8).map(|_| scope.spawn(move || ask().collect::<Vec<_>>())).collect();
+        askers.into_iter().flat_map(|one| one.join().unwrap()).collect()
+    });
+    assert!(all.len() == 200 && all.iter().all(|status| *status == 200), "{all:?}");
+    let asked = door.requests().iter().filter(|seen| seen.target.contains("/check/none")).count();
+    let most = usize::try_from(began.elapsed().as_secs()).unwrap() + 1;
+    assert!((1..=most).contains(&asked), "{asked} times within {:?}", began.elapsed());
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde_json::{Value, json};
 
-use super::openbao::{OpenBao, wait_until, words};
+use super::openbao::{OpenBao, pass, wait_until, words};
 use super::served::{Served, token};
 use crate::double::{Answer, Double, Seen};
 use crate::vaulted::{list, reveal, store_env};
@@ -67,7 +67,7 @@ fn a_sealed_openbao_is_waited_for_and_never_started_anew_for() {
 }
 
 /// A door before an OpenBao that keeps somebody waiting for good: 1 after it was written to, 2 before it destroys.
-fn door(bao: &OpenBao) -> (Double, Arc<AtomicU8>) {
+pub fn door(bao: &OpenBao) -> (Double, Arc<AtomicU8>) {
     let (holds, url) = (Arc::new(AtomicU8::new(0)), bao.url());
     let held = Arc::clone(&holds);
     let pass = move |seen: &Seen| {
@@ -77,15 +77,12 @@ fn door(bao: &OpenBao) -> (Double, Arc<AtomicU8>) {
             held.store(3, Ordering::SeqCst);
             return Answer::Silence;
         }
-        let token = format!("X-Vault-Token: {}", seen.header("x-vault-token").unwrap_or_default());
-        let headers = [token.as_str(), "Content-Type: application/json"];
-        let answer = wire::send(&seen.method, &format!("{url}{}", seen.target), &headers, &seen.message.text());
-        let answer = answer.expect("an answer");
+        let answer = pass(seen, &url);
         if holds == 1 && is_write {
             held.store(3, Ordering::SeqCst);
             return Answer::Silence;
         }
-        Answer::json(answer.status(), &answer.text())
+        answer
     };
     (Double::start(pass), holds)
 }

@@ -62,6 +62,10 @@ impl Kept {
             statements.extend(each(r"ALTER TABLE (\w+) ADD COLUMN (\w+)", text, &|found| {
                 format!("ALTER TABLE {} DROP COLUMN {}", &found[1], &found[2])
             }));
+            // What was taken away was sealed bytes, and comes back for rows that had none.
+            statements.extend(each(r"ALTER TABLE (\w+) DROP COLUMN (\w+)", text, &|found| {
+                format!("ALTER TABLE {} ADD COLUMN {} BYTEA NOT NULL DEFAULT ''", &found[1], &found[2])
+            }));
             statements.extend(each(r"CREATE TABLE (\w+)", text, &|found| {
                 format!("DROP TABLE IF EXISTS {}{cascade}", &found[1])
             }));

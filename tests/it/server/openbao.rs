@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::double::{Answer, Seen};
 use crate::peers::free_port;
 use crate::wire::{self, Message};
 
@@ -153,6 +154,15 @@ impl Drop for OpenBao {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// What an OpenBao answers to what came to a door before it.
+pub fn pass(seen: &Seen, url: &str) -> Answer {
+    let token = format!("X-Vault-Token: {}", seen.header("x-vault-token").unwrap_or_default());
+    let headers = [token.as_str(), "Content-Type: application/json"];
+    let answer = wire::send(&seen.method, &format!("{url}{}", seen.target), &headers, &seen.message.text());
+    let answer = answer.expect("an answer");
+    Answer::json(answer.status(), &answer.text())
 }
 
 fn scripts() -> PathBuf {

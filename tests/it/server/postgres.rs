@@ -64,7 +64,7 @@ impl Postgres {
     }
 }
 
-fn psql(url: &str, statements: &str) -> Result<String, String> {
+pub fn psql(url: &str, statements: &str) -> Result<String, String> {
     let words = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-f", "-"];
     let mut running = Command::new("psql")
         .args(words)

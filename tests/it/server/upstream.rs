@@ -10,7 +10,7 @@ use crate::idp::keys;
 use crate::peers::{OidcProvider, person};
 use crate::wire;
 
-fn bob() -> Value {
+pub fn bob() -> Value {
     json!({ "sub": "bob", "email": "bob@corp.example", "email_verified": true })
 }
 

@@ -12,7 +12,7 @@ use crate::server::db::{Closed, DbError, Reach, Rows, migrate};
 const ALL: &str = "*";
 
 /// The tables with sealed secrets and their keys.
-const SECRETS: [&str; 2] = ["data_keys", "secrets"];
+const SECRETS: [&str; 3] = ["data_keys", "secrets", "upstream_secrets"];
 /// The table that is written once.
 const HISTORY: &str = "audit_events";
 

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::server::engine::Engine;
 use crate::server::keeper::tests::{Inside, kv};
+use crate::server::vault::places::Renamed;
 use crate::vault::contract::vault_contract;
 
 fn scratch() -> (Scratch, Arc<Mutex<Inside>>) {
@@ -54,8 +55,8 @@ fn secrets_rest_in_the_keeper_sealed_and_go_with_what_names_them() {
     let moved = Change { scope: Some(Scope::Project("shop".into())), ..Change::default() };
     let third = mine.amend(&second, &moved).unwrap();
     assert_eq!(plain(&mine, &third), map(&[("A", "two")]));
-    let renamed = mine.about_to_rename("shop", "web").unwrap();
-    let ids = scratch.db.write(&scratch.org, |rows| mine.rename_project(rows, renamed)).unwrap();
+    let mut renamed = mine.about_to_rename("shop", "web").unwrap();
+    let ids = scratch.db.write(&scratch.org, |rows| mine.rename_project(rows, &mut renamed)).unwrap().unwrap();
     mine.clear_all(&ids);
     let fourth = mine.by_id(&third.id).unwrap().unwrap().metadata;
     assert_eq!(plain(&mine, &fourth), map(&[("A", "two")]));
@@ -176,6 +177,74 @@ fn what_was_cleared_away_never_counts() {
     assert_eq!(scratch.engine.sweep(&scratch.db, later).unwrap(), 1);
     assert!(scratch.db.write(&scratch.org, |rows| mine.put_in(rows, &stored, parcel)).is_err());
     assert_eq!(plain(&mine, &stored), map(&[("A", "1")]));
+}
+
+/// A clock that goes on by ten seconds with every look at it.
+fn slow() -> DateTime<Utc> {
+    static LOOKS: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
+    now() + chrono::TimeDelta::seconds(10 * LOOKS.fetch_add(1, std::sync::atomic::Ordering::SeqCst))
+}
+
+/// However many there are and however long that takes: what was sealed first counts with what was sealed last.
+#[test]
+fn a_project_with_many_secrets_is_renamed_while_some_are_replaced() {
+    let (scratch, inside) = scratch();
+    scratch.projects(&["shop"]);
+    let mine = Whole::of(&scratch);
+    let put = |name: &str, value: &str, replaces: Option<Metadata>| {
+        let new = New { scope: Scope::Project("shop".into()), ..New::named(name, variables(&[("A", value)])) };
+        mine.put(New { replaces, ..new }).unwrap()
+    };
+    let stored: Vec<Metadata> = (0..40).map(|number| put(&format!("n{number}"), "old", None)).collect();
+    let slowly = OrgVault { now: slow, ..Whole::of(&scratch) };
+    let began = slow();
+    let mut renamed = slowly.about_to_rename("shop", "web").unwrap();
+    let done = slow();
+    assert!(done - began > chrono::TimeDelta::minutes(10));
+    assert_eq!(scratch.engine.sweep(&scratch.db, done).unwrap(), 0, "none is taken for forgotten");
+    // One is replaced and one comes in: nothing counts until both are sealed as well, and no other is sealed again.
+    put("n7", "new", Some(stored[7].clone()));
+    put("late", "new", None);
+    let write = |renamed: &mut Renamed| -> Result<Vec<String>, VaultError> {
+        scratch.db.write(&scratch.org, |rows| {
+            let none = || VaultError::Changed { name: "shop".into() };
+            slowly.rename_project(rows, renamed)?.ok_or_else(none)
+        })
+    };
+    assert!(write(&mut renamed).is_err());
+    let before = inside.lock().unwrap().kept.len();
+    slowly.go_on_renaming(&mut renamed).unwrap();
+    assert_eq!(inside.lock().unwrap().kept.len(), before + 2);
+    let ids = write(&mut renamed).unwrap();
+    assert_eq!(ids.len(), 41);
+    slowly.clear_all(&ids);
+    let opened = |id: &str| {
+        let now = mine.by_id(id).unwrap().unwrap().metadata;
+        assert_eq!(now.scope.project(), Some("web"));
+        plain(&mine, &now)
+    };
+    assert_eq!((opened(&stored[6].id), opened(&stored[7].id)), (map(&[("A", "old")]), map(&[("A", "new")])));
+    // What was sealed in vain goes in its time.
+    assert_eq!(scratch.engine.sweep(&scratch.db, done + chrono::TimeDelta::hours(1)).unwrap(), 1);
+    assert_eq!(inside.lock().unwrap().kept.len(), 41);
+}
+
+/// One that was destroyed although it was about to be used is sealed once more, and nothing is half done.
+#[test]
+fn what_was_swept_while_a_project_was_about_to_be_renamed_is_sealed_again() {
+    let (scratch, _inside) = scratch();
+    scratch.projects(&["shop"]);
+    let mine = Whole::of(&scratch);
+    let new = New { scope: Scope::Project("shop".into()), ..New::named("db", variables(&[("A", "1")])) };
+    let stored = mine.put(new).unwrap();
+    let mut renamed = mine.about_to_rename("shop", "web").unwrap();
+    assert_eq!(scratch.engine.sweep(&scratch.db, now() + chrono::TimeDelta::minutes(3)).unwrap(), 1);
+    let write = |renamed: &mut Renamed| scratch.db.write(&scratch.org, |rows| mine.rename_project(rows, renamed));
+    assert!(write(&mut renamed).unwrap().is_none());
+    mine.go_on_renaming(&mut renamed).unwrap();
+    assert_eq!(write(&mut renamed).unwrap().unwrap(), [stored.id.as_str()]);
+    let now = mine.by_id(&stored.id).unwrap().unwrap().metadata;
+    assert_eq!(plain(&mine, &now), map(&[("A", "1")]));
 }
 
 #[test]

@@ -1,0 +1,73 @@
+//! Services that are in trouble, and sign-ins at others meanwhile.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::connect::serve;
+use super::served::{Served, api, token};
+use crate::double::{Answer, Double};
+
+/// Stores a sign-in whose token has ended, with what renews it.
+fn signed_in(served: &Served, bearer: &str, service: &Double, name: &str, refresh: &str) -> String {
+    let endpoint = format!("{}/token", service.url());
+    let session = json!({
+        "version": 1,
+        "service": "corp",
+        "grant": "web",
+        "client_id": "lanyard",
+        "client_auth": "none",
+        "token_endpoint": endpoint,
+        "access_token": "LNYCANARYspent0123456789",
+        "refresh_token": refresh,
+        "issued_at": "2026-01-01T00:00:00Z",
+        "expires_at": "2026-01-01T01:00:00Z",
+    });
+    let fields = json!({
+        "service": "corp",
+        "authorization_endpoint": format!("{}/authorize", service.url()),
+        "token_endpoint": endpoint,
+        "client_id": "lanyard",
+    });
+    let data = json!({ "session": session.to_string() });
+    let body = json!({ "name": name, "kind": "oauth", "fields": fields, "data": data }).to_string();
+    let made = served.api("POST", "/credential-configs", bearer, &body);
+    assert_eq!(made.status(), 201, "{}", made.text());
+    format!("/credential-configs/{}/secrets", made.json()["id"].as_str().unwrap())
+}
+
+/// A service that asks to be left alone for a moment keeps nobody from another one.
+#[test]
+fn while_services_are_left_alone_others_are_asked() {
+    let service = Double::start(|seen| {
+        if seen.message.text().contains("refresh_token=good") {
+            let token =
+                json!({ "access_token": "LNYCANARYfresh0123456789", "token_type": "Bearer", "expires_in": 3600 });
+            return Answer::json(200, &token);
+        }
+        Answer::json(503, "{}").header("Retry-After: 3")
+    });
+    let served = serve(&[]);
+    let bearer = token(&served.client());
+    let slow: Vec<String> =
+        (0..20).map(|number| signed_in(&served, &bearer, &service, &format!("slow{number}"), "slow")).collect();
+    let good = signed_in(&served, &bearer, &service, "good", "good");
+    std::thread::scope(|scope| {
+        let (url, bearer) = (&served.url, &bearer);
+        for path in &slow {
+            scope.spawn(move || {
+                let began = Instant::now();
+                assert_eq!(api(url, "GET", path, bearer, "").status(), 503);
+                assert!(began.elapsed() >= Duration::from_secs(3), "it was left alone: {:?}", began.elapsed());
+            });
+        }
+        let are_asked = || service.requests().len() >= 16;
+        super::openbao::wait_until("as many are asked as may be at a time", are_asked);
+        let began = Instant::now();
+        let read = api(url, "GET", &good, bearer, "");
+        assert_eq!(read.status(), 200, "{}", read.text());
+        assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
+    });
+    // Each of them was asked once more after its pause.
+    assert_eq!(service.requests().len(), 2 * slow.len() + 1);
+}
