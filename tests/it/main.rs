@@ -113,6 +113,7 @@ mod server {
     mod certificates;
     mod connect;
     mod connect_faults;
+    mod connect_refused;
     mod connect_seen;
     mod crashes;
     mod credentials;

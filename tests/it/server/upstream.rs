@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::issuer::{Errand, SECRET, Scene, session};
 use super::postgres::Postgres;
-use super::served::{Browser, LOGIN, PASSPHRASE, Served, hidden};
+use super::served::{Browser, LOGIN, PASSPHRASE, Served, hidden, token};
 use crate::canary::{Canary, Sweep};
 use crate::idp::keys;
 use crate::peers::{OidcProvider, person};
@@ -95,6 +95,8 @@ fn it_works_on_postgresql() {
     let scene = Scene::on(served, &json!({ "domains": ["corp.example"] }));
     come_and_go(&scene);
     come_invited(&scene);
+    let sql = |statement: &str| postgres.sql(&format!("SET lanyard.org = '*'; {statement}")).expect("it is done");
+    who_is_elsewhere_too_adds_no_way(&scene, &sql);
 }
 
 #[test]
@@ -192,6 +194,56 @@ fn an_issuer_is_believed_in_its_own_organization_alone() {
     assert_eq!(sent.status(), 404, "its invitation is none to this issuer");
     let refused = guest.post("/invite", &[("token", invitation), ("word", &word)]);
     assert!(refused.status() == 422 && refused.text().contains("another organization alone"), "{}", refused.text());
+}
+
+/// What an issuer says of somebody who is in another organization as well changes no way of theirs to sign in.
+pub fn who_is_elsewhere_too_adds_no_way(scene: &Scene, sql: &dyn Fn(&str) -> String) {
+    let invitation = scene.invite();
+    let zoe = json!({ "sub": "zoe", "preferred_username": "zoe" });
+    let mut browser = scene.browser();
+    browser.keep(&session(&scene.come(&zoe, &[("token", &invitation)])).expect("zoe is in"));
+    let other = scene.served.api("POST", "/organizations", &scene.admin, "{\"name\":\"Elsewhere\"}").json();
+    let other = other["id"].as_str().unwrap().to_owned();
+    let person = sql("SELECT id FROM people WHERE login = 'zoe'").trim().to_owned();
+    let alice = scene.served.browser();
+    let manager = scene.served.client_of(&alice, Some(&other));
+    let written =
+        json!({ "name": "Theirs", "issuer": scene.issuer.url(), "client_id": "web", "client_secret": SECRET });
+    let theirs = scene.served.api("POST", "/upstreams", &token(&manager), &written.to_string()).json();
+    let theirs = theirs["id"].as_str().unwrap().to_owned();
+    // Before that, she may: the issuer vouches for all that she has.
+    let word = browser.form("/account/sign-in").into_iter().find(|(name, _)| name == "word").unwrap().1;
+    let began = browser.post("/account/passkeys/new", &[("word", &word), ("name", "key")]);
+    assert_eq!(began.status(), 422, "an address in numbers, and no more than that: {}", began.text());
+    sql(&format!("INSERT INTO members (org, person, role, created) VALUES ('{other}', '{person}', 'member', 0)"));
+    sql(&format!(
+        "INSERT INTO upstream_accounts (org, upstream, issuer, subject, person, admitted, title, created, used) \
+         VALUES ('{other}', '{theirs}', '{}', 'zoe', '{person}', 'person', 'zoe', 0, 0)",
+        scene.issuer.url(),
+    ));
+    let fields = [("word", word.as_str()), ("new", PASSPHRASE), ("again", PASSPHRASE)];
+    let refused = browser.post("/account/passphrase", &fields);
+    assert_eq!(refused.status(), 403, "{}", refused.text());
+    for path in ["/account/passkeys/new", "/account/passkeys"] {
+        let refused = browser.post(path, &[("word", &word), ("name", "key")]);
+        assert_eq!(refused.status(), 403, "{path}: {}", refused.text());
+    }
+    assert_eq!(scene.browser().sign_in("zoe", PASSPHRASE).status(), 403);
+    // Nor does it take the other organization's account away; its own it does.
+    let unlink = |id: &str| browser.post(&format!("/account/upstreams/{id}/unlink"), &[("word", &word)]);
+    let foreign = unlink(&theirs);
+    assert_eq!(foreign.status(), 404, "{}", foreign.text());
+    let linked = format!("SELECT COUNT(*) FROM upstream_accounts WHERE person = '{person}'");
+    assert_eq!(sql(&linked).trim(), "2");
+    assert_eq!(unlink(&scene.id).status(), 303);
+    assert_eq!(sql(&linked).trim(), "1");
+    assert_eq!(browser.get("/").status(), 303, "the session that came of it has ended");
+}
+
+#[test]
+fn an_issuer_adds_no_way_in_for_whoever_is_elsewhere_too() {
+    let scene = Scene::new(&json!({}));
+    who_is_elsewhere_too_adds_no_way(&scene, &|statement| scene.served.sql(statement));
 }
 
 #[test]
