@@ -35,7 +35,7 @@ mod rows;
 mod settle;
 mod start;
 
-pub(crate) use accounts::{all_of, unlink};
+pub(crate) use accounts::{all_of, invited, unlink};
 pub(crate) use errand::Purpose;
 pub(crate) use rows::{Upstream, Written};
 pub(crate) use start::{Going, going};

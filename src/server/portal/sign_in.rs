@@ -153,7 +153,8 @@ fn sign_in(server: &Server, given: &Given, source: &Source, former: Option<&str>
             people::sign_out(rows, former)?;
         }
         if factors::are_asked(rows, &person.id)? {
-            return Ok(Tried::Half(half::begin(rows, &person.id, None, now)?));
+            let begun = half::Begun { person: &person.id, only: None, invitation: None };
+            return Ok(Tried::Half(half::begin(rows, &begun, now)?));
         }
         Ok(Tried::In(begin(rows, server, &person.id, None, source, "")?))
     })

@@ -8,7 +8,7 @@ use super::served::{Browser, LOGIN, PASSPHRASE, Served, hidden, token};
 use crate::canary::{Canary, Sweep};
 use crate::idp::keys;
 use crate::peers::{OidcProvider, person};
-use crate::wire;
+use crate::wire::{self, Message};
 
 fn bob() -> Value {
     json!({ "sub": "bob", "email": "bob@corp.example", "email_verified": true })
@@ -96,6 +96,7 @@ fn it_works_on_postgresql() {
     come_and_go(&scene);
     come_invited(&scene);
     let sql = |statement: &str| postgres.sql(&format!("SET lanyard.org = '*'; {statement}")).expect("it is done");
+    who_comes_back_shows_both(&scene);
     who_is_elsewhere_too_adds_no_way(&scene, &sql);
 }
 
@@ -194,6 +195,61 @@ fn an_issuer_is_believed_in_its_own_organization_alone() {
     assert_eq!(sent.status(), 404, "its invitation is none to this issuer");
     let refused = guest.post("/invite", &[("token", invitation), ("word", &word)]);
     assert!(refused.status() == 422 && refused.text().contains("another organization alone"), "{}", refused.text());
+}
+
+/// Whoever comes back by an invitation shows all that a member shows, and is held to no rule from before.
+pub fn who_comes_back_shows_both(scene: &Scene) {
+    scene.amend(&json!({ "domains": ["corp.example"], "second_factor": true }));
+    scene.home(&scene.come(&bob(), &[]));
+    let mut browser = scene.browser();
+    browser.keep(&session(&scene.come(&bob(), &[])).expect("bob is in"));
+    let word = browser.form("/account/sign-in").into_iter().find(|(name, _)| name == "word").unwrap().1;
+    let fields = [("word", word.as_str()), ("new", PASSPHRASE), ("again", PASSPHRASE)];
+    assert_eq!(browser.post("/account/passphrase", &fields).status(), 303);
+    let mut own = scene.browser();
+    assert_eq!(own.sign_in("bob@corp.example", PASSPHRASE).status(), 303);
+    let (_, codes) = super::identity::set_up(&own);
+    scene.owner.run(&["members", "remove", "bob@corp.example", "--yes"]).ends(0);
+
+    let invitation = scene.invite();
+    let asked = scene.come(&bob(), &[("token", &invitation)]);
+    assert_eq!((asked.status(), session(&asked)), (200, None), "{}", asked.text());
+    assert_eq!(scene.role("bob@corp.example"), None, "the issuer alone makes him no member");
+    let half = |page: &Message| hidden(&page.text()).into_iter().find(|(name, _)| name == "half").expect("a form").1;
+    let enter = |half: &str, code: &str| scene.browser().post("/sign-in/code", &[("half", half), ("code", code)]);
+    let first = half(&asked);
+    assert_eq!(enter(&first, "000000").status(), 403);
+    assert_eq!(scene.role("bob@corp.example"), None);
+    // Another half of his, of before the invitation was withdrawn.
+    let withdrawn = scene.invite();
+    let late = half(&scene.come(&bob(), &[("token", &withdrawn)]));
+    scene.owner.run(&["members", "withdraw", withdrawn.split('_').nth(2).unwrap()]).ends(0);
+    let gone = enter(&late, &codes[0]);
+    assert!(gone.status() == 403 && gone.text().contains("was used, withdrawn"), "{}", gone.text());
+    assert_eq!((session(&gone), scene.role("bob@corp.example")), (None, None));
+    let done = enter(&first, &codes[1]);
+    assert!(scene.home(&done).contains("bob@corp.example"));
+    assert_eq!(scene.role("bob@corp.example").as_deref(), Some("member"));
+    assert_eq!(session(&enter(&first, &codes[2])), None, "it is good once");
+    // It is the invitation that let him in: what the issuer says no more keeps him out no more.
+    scene.amend(&json!({ "domains": [] }));
+    let asked = scene.come(&bob(), &[]);
+    assert!(scene.home(&enter(&half(&asked), &codes[3])).contains("bob@corp.example"));
+    scene.amend(&json!({ "second_factor": false }));
+    scene.owner.run(&["members", "remove", "bob@corp.example", "--yes"]).ends(0);
+    let back = scene.come(&bob(), &[("token", &scene.invite())]);
+    assert!(scene.home(&back).contains("bob@corp.example"), "where it is not asked for, the issuer is enough");
+}
+
+#[test]
+fn an_invitation_lets_nobody_past_their_second_factor() {
+    let scene = Scene::new(&json!({}));
+    who_comes_back_shows_both(&scene);
+    let entries = scene.served.entries();
+    let count = |action: &str, outcome: &str| {
+        entries.iter().filter(|entry| entry["action"] == action && entry["outcome"] == outcome).count()
+    };
+    assert_eq!((count("second-factor", "denied"), count("invitation.accept", "done")), (1, 2), "{entries:#?}");
 }
 
 /// What an issuer says of somebody who is in another organization as well changes no way of theirs to sign in.
