@@ -115,3 +115,68 @@ fn a_sign_in_that_was_ended_is_said_to_be_so() {
     assert!(more[before..].iter().all(|(action, ..)| action != "credential.disconnect"), "{more:?}");
     assert_eq!(list(&stage)[0]["status"], "needs attention");
 }
+
+#[test]
+fn who_works_in_one_project_connects_what_is_in_it_and_nothing_else() {
+    let idp = OidcProvider::start(&[("ACCESS_TTL", "3000")]);
+    let served = serve(&[]);
+    let owner = served.manager();
+    for project in ["web", "api"] {
+        owner.run(&["projects", "create", project]).ends(0);
+    }
+    let alice = Pages::of(served.browser());
+    let foreign = [alice.configure(&idp, "wide"), alice.configure_in(&idp, "other", "api")];
+    let bob = Pages::of(of_project(&served, "bob@example.com", "web"));
+    let form = bob.get("/connect").text();
+    assert!(form.contains("value=\"web\"") && !form.contains("value=\"api\""), "{form}");
+    assert!(!form.contains("the whole organization"), "{form}");
+    let fields = |project: &'static str| {
+        [
+            ("other", "corp"),
+            ("issuer", idp.issuer()),
+            ("client_id", "server-confidential"),
+            ("client_secret", super::connect::CLIENT_SECRET),
+            ("name", "mine"),
+            ("project", project),
+        ]
+    };
+    for project in ["", "api"] {
+        let refused = bob.send("/connect", "/connect", &fields(project));
+        assert_eq!(refused.status(), 403, "{project}: {}", refused.text());
+    }
+    let id = bob.configure_in(&idp, "mine", "web");
+    bob.connect(&id);
+    let page = bob.get(&format!("/{id}")).text();
+    assert!(page.contains("<dd>connected</dd>") && page.contains(">Disconnect<"), "{page}");
+    let change = format!("/{id}/connection");
+    let changed = bob.send(&change, &change, &fields("web"));
+    assert_eq!(changed.status(), 303, "{}", changed.text());
+
+    // Nothing of another project, nor of the organization, whatever is sent.
+    let word = super::served::hidden(&bob.get("/connect").text());
+    let word = word.into_iter().find(|(name, _)| name == "word").expect("a word").1;
+    for id in &foreign {
+        let page = bob.get(&format!("/{id}")).text();
+        assert!(!page.contains(">Connect<") && !page.contains("/connection\""), "{page}");
+        for rest in ["connect", "connection"] {
+            assert_eq!(bob.get(&format!("/{id}/{rest}")).status(), 403, "{rest}");
+        }
+        for rest in ["connect", "connection", "disconnect"] {
+            let path = format!("{}/{id}/{rest}", bob.base);
+            let refused =
+                bob.browser.post(&path, &[("word", &word), ("version", "1"), ("other", "x"), ("client_id", "x")]);
+            assert_eq!(refused.status(), 403, "{rest}: {}", refused.text());
+        }
+        let told = told(&served, id);
+        let fine = ["credential.create", "credential.show"];
+        assert!(told.iter().all(|(action, ..)| fine.contains(&action.as_str())), "{told:?}");
+    }
+    // What is taken away while somebody is at the service counts when they come back.
+    let callback = super::connect::consent(&bob.begin(&id, &[]), &[]);
+    owner.run(&["projects", "role", "web", "bob@example.com", "none"]).ends(0);
+    let late = bob.come_back(&callback);
+    assert!(late.status() == 403 && late.text().contains("any more"), "{}", late.text());
+    let denied = ("credential.connect".to_owned(), "denied".to_owned(), "access".to_owned());
+    assert!(told(&served, &id).contains(&denied), "{:?}", told(&served, &id));
+    assert_eq!(bob.get(&format!("/{id}/connect")).status(), 403);
+}
