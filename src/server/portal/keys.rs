@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::fields::{Input, Slip, choice, summary, tick, ticks};
 use super::inside::{Inside, Sent};
 use super::page::{Page, Text, sent_on};
+use super::prove;
 use super::question::Question;
 use super::shell::{Listed, One, Place, fixable, said, time};
 use super::table::{ACTIONS, Table, action, nothing};
@@ -30,7 +31,8 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/portal/{org}/keys", manage, show),
         Route::new(Method::POST, "/portal/{org}/keys", manage, create).freshly("/portal/{org}/keys"),
-        Route::new(Method::GET, "/portal/{org}/keys/{id}/revoke", manage, ask),
+        Route::new(Method::GET, "/portal/{org}/keys/{id}/revoke", manage, ask)
+            .freshly("/portal/{org}/keys/{id}/revoke"),
         Route::new(Method::POST, "/portal/{org}/keys/{id}/revoke", manage, revoke).freshly("/portal/{org}/keys"),
     ]
 }
@@ -79,6 +81,9 @@ fn table(inside: &Inside, keys: &[Shown]) -> String {
 }
 
 fn form(inside: &Inside, sent: Option<&Sent>, slip: Option<&Slip>) -> String {
+    if !inside.signed_in.is_fresh(now()) {
+        return prove::way(&inside.path("keys"));
+    }
     let is_chosen = |word: &str| sent.is_some_and(|sent| sent.all("permission").any(|sent| sent.expose() == word));
     let boxes: String = inside
         .caller
