@@ -167,7 +167,8 @@ pub(crate) async fn admit(
     next: Next,
 ) -> Response {
     let needed = match access {
-        Access::Anyone | Access::Page => return next.run(request).await,
+        Access::Anyone => return next.run(request).await,
+        Access::Page => return inside::as_page(next.run(request).await).await,
         Access::Inside(_) | Access::InsideProject(_) | Access::Personal => {
             return inside::admit(&server, access, fresh, request, next).await;
         }

@@ -242,6 +242,22 @@ pub fn who_comes_back_shows_both(scene: &Scene) {
 }
 
 #[test]
+fn who_comes_by_an_issuer_is_counted() {
+    let metrics = format!("127.0.0.1:{}", crate::peers::free_port());
+    let served = Served::new(&["--allow-host", "127.0.0.1", "--metrics-listen", &metrics]);
+    let scene = Scene::on(served, &json!({ "domains": ["corp.example"] }));
+    scene.home(&scene.come(&bob(), &[]));
+    assert_eq!(scene.come(&json!({ "sub": "eve" }), &[]).status(), 403);
+    let browser = scene.browser();
+    let errand = scene.go(&browser, &[]);
+    assert_eq!(errand.back(&browser, &[("code", "")]).status(), 403, "the issuer vouches for nobody");
+    let told = wire::get(&format!("http://{metrics}/metrics")).unwrap().text();
+    for counted in ["{way=\"issuer\",outcome=\"done\"} 1", "{way=\"issuer\",outcome=\"refused\"} 2"] {
+        assert!(told.contains(&format!("lanyard_sign_ins_total{counted}")), "{counted}: {told}");
+    }
+}
+
+#[test]
 fn an_invitation_lets_nobody_past_their_second_factor() {
     let scene = Scene::new(&json!({}));
     who_comes_back_shows_both(&scene);
