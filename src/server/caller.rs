@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 
 use super::api::Once;
+use super::attempts;
 use super::audit::{Actor, Event, Outcome};
 use super::bearer::Known;
 use super::bridge::blocking;
@@ -268,8 +269,9 @@ fn caller(server: &Server, known: &Known, standing: Standing, source: &Source) -
     };
     // Noted once a minute: it is worth no write at every request.
     if known.used.is_none_or(|used| now.timestamp_millis() - used > TimeDelta::minutes(1).num_milliseconds()) {
-        let note = "UPDATE tokens SET used = $3 WHERE org = $1 AND id = $2";
-        server.db.write(&scope, |rows| rows.execute(note, values![scope.id(), &known.id, now.timestamp_millis()]))?;
+        let note = "UPDATE tokens SET used = $3, used_from = $4 WHERE org = $1 AND id = $2";
+        let (at, from) = (now.timestamp_millis(), attempts::network(source.address));
+        server.db.write(&scope, |rows| rows.execute(note, values![scope.id(), &known.id, at, &from]))?;
     }
     let granted = known.grant.permissions.clone();
     let permissions = granted.and(&role.permissions());

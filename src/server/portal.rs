@@ -18,6 +18,7 @@ pub(crate) mod inside;
 mod invitations;
 mod keys;
 mod members;
+mod organization;
 mod own;
 pub(crate) mod page;
 mod passkeys;
@@ -69,6 +70,7 @@ pub(crate) fn routes() -> Vec<Route> {
         connect::routes(),
         upstreams::routes(),
         trust::routes(),
+        organization::routes(),
         audit::routes(),
     ]
     .into_iter()

@@ -135,6 +135,7 @@ mod server {
     mod observed;
     mod openbao;
     mod orders;
+    mod organizations;
     mod other_client;
     mod outside;
     mod pages;
