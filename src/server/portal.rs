@@ -38,7 +38,7 @@ mod ways;
 mod workspaces;
 
 pub(crate) use session::{
-    SignedIn, Visitor, errand, local_path, same_origin, set_cookie, set_errand, shown_session, sign_in_first,
+    OwnForm, SignedIn, Visitor, errand, local_path, set_cookie, set_errand, shown_session, sign_in_first,
 };
 pub(crate) use shell::hidden;
 

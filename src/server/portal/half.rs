@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 use super::page::{Page, Text, sent_on};
 use super::second_factor::FIELD;
-use super::session::{Visitor, local_path, same_origin, set_cookie};
+use super::session::{OwnForm, Visitor, local_path, set_cookie};
 use super::shell::hidden;
 use super::sign_in;
 use crate::secret::Secret;
@@ -204,12 +203,8 @@ pub(super) fn answer(server: &Server, tried: Tried, next: &str, wrong: &str) -> 
 pub(super) async fn submit(
     State(server): State<Arc<Server>>,
     visitor: Visitor,
-    headers: HeaderMap,
-    Form(given): Form<Given>,
+    OwnForm(given): OwnForm<Given>,
 ) -> Answer<Response> {
-    if let Err(page) = same_origin(&server, &headers) {
-        return Ok(page.into_response());
-    }
     let next = local_path(given.next.as_deref()).to_owned();
     let former = visitor.signed_in.map(|signed_in| signed_in.session);
     let tried = blocking(&server, move |server| {

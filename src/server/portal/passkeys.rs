@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::DateTime;
 use serde::Deserialize;
@@ -17,7 +16,7 @@ use super::inside::{Myself, Sent, sentence};
 use super::own::tell;
 use super::page::{Page, Text, sent_on};
 use super::second_factor::GUEST;
-use super::session::{Visitor, local_path, same_origin, set_cookie};
+use super::session::{OwnForm, Visitor, local_path, set_cookie};
 use super::shell::{hidden, time, word};
 use super::{prove, sign_in, ways};
 use crate::secret::Secret;
@@ -245,15 +244,7 @@ struct Next {
 }
 
 /// The page that asks whoever is there for a passkey.
-async fn ask(
-    State(server): State<Arc<Server>>,
-    _: Visitor,
-    headers: HeaderMap,
-    Form(Next { next }): Form<Next>,
-) -> Answer<Response> {
-    if let Err(page) = same_origin(&server, &headers) {
-        return Ok(page.into_response());
-    }
+async fn ask(State(server): State<Arc<Server>>, _: Visitor, OwnForm(Next { next }): OwnForm<Next>) -> Answer<Response> {
     let fields = hidden("next", local_path(next.as_deref()));
     let asked = blocking(&server, |server| {
         server.db.write(Reach::Server, |rows| passkey::ask(rows, server, Purpose::SignIn, "", None))
@@ -273,12 +264,8 @@ struct Given {
 async fn answer(
     State(server): State<Arc<Server>>,
     visitor: Visitor,
-    headers: HeaderMap,
-    Form(given): Form<Given>,
+    OwnForm(given): OwnForm<Given>,
 ) -> Answer<Response> {
-    if let Err(page) = same_origin(&server, &headers) {
-        return Ok(page.into_response());
-    }
     let next = local_path(given.next.as_deref()).to_owned();
     let former = visitor.signed_in.map(|signed_in| signed_in.session);
     let done = blocking(&server, move |server| sign_in_by(server, &given, &visitor.source, former.as_deref())).await;
@@ -328,12 +315,8 @@ struct HalfDone {
 async fn ask_second(
     State(server): State<Arc<Server>>,
     _: Visitor,
-    headers: HeaderMap,
-    Form(given): Form<HalfDone>,
+    OwnForm(given): OwnForm<HalfDone>,
 ) -> Answer<Response> {
-    if let Err(page) = same_origin(&server, &headers) {
-        return Ok(page.into_response());
-    }
     let fields = hidden("half", given.half.expose()) + &hidden("next", local_path(given.next.as_deref()));
     let asked = blocking(&server, move |server| {
         server.db.write(Reach::Server, |rows| -> Answer<_> {
@@ -354,12 +337,8 @@ async fn ask_second(
 async fn answer_second(
     State(server): State<Arc<Server>>,
     visitor: Visitor,
-    headers: HeaderMap,
-    Form(given): Form<Given>,
+    OwnForm(given): OwnForm<Given>,
 ) -> Answer<Response> {
-    if let Err(page) = same_origin(&server, &headers) {
-        return Ok(page.into_response());
-    }
     let next = local_path(given.next.as_deref()).to_owned();
     let former = visitor.signed_in.map(|signed_in| signed_in.session);
     let tried = blocking(&server, move |server| {
