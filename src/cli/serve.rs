@@ -99,6 +99,9 @@ pub(super) struct Args {
 enum What {
     /// Show every route, with the permission that it demands
     ///
+    /// Besides a permission that is `anyone`; `token`: any token that counts; `session`: whoever is signed in to the
+    /// portal; `page`: a page that looks for itself whom it has before it.
+    ///
     /// With --json: an array of objects with method, path and access.
     #[command(after_help = "Examples:\n  lanyard serve routes --json\n  lanyard serve routes --openapi > openapi.json")]
     Routes {

@@ -7,7 +7,8 @@
 //! there is no change without it. The entry of what changes nothing is on the disk before its answer is given.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -50,6 +51,23 @@ pub(crate) struct Actor {
     pub(crate) agent: String,
     /// The number of the request.
     pub(crate) request: String,
+    /// Whether the request was told of as refused.
+    pub(crate) refused: Refused,
+}
+
+/// Whether a request was told of as one that was refused or failed. All who act within one request share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Refused(Arc<AtomicBool>);
+
+impl Refused {
+    fn note(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was.
+    pub(crate) fn is_told(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 /// What came of it.
@@ -145,6 +163,9 @@ fn write_all(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope, all: &[New<'_>]
     }
     put(rows, scope, &entries)?;
     rows.execute("UPDATE audit_heads SET hash = $2 WHERE org = $1", values![scope.id(), &previous])?;
+    for (actor, _, _) in all.iter().filter(|(_, event, _)| event.outcome != Outcome::Done) {
+        actor.refused.note();
+    }
     Ok(())
 }
 

@@ -21,6 +21,7 @@ use super::people::{self, Person};
 use super::permission::{Permission, Permissions, Role};
 use super::portal::inside;
 use super::problem::{Answer, Problem};
+use super::refusals::Refusals;
 use super::state::{Server, now};
 use super::token::{Kind, Parsed};
 use crate::auth::dpop::Proof;
@@ -55,9 +56,13 @@ impl Access {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Anyone => "anyone",
-            Self::Page | Self::Inside(_) | Self::InsideProject(_) | Self::Personal => "page",
+            Self::Page => "page",
+            Self::Personal => "session",
             Self::Token => "token",
-            Self::Permission(permission) | Self::InProject(permission) => permission.word(),
+            Self::Inside(permission)
+            | Self::InsideProject(permission)
+            | Self::Permission(permission)
+            | Self::InProject(permission) => permission.word(),
         }
     }
 }
@@ -185,8 +190,15 @@ pub(crate) async fn admit(
     match found {
         Ok(caller) => {
             let whose = caller.whose();
+            let refusals = Refusals::of(
+                request.method(),
+                request.uri().path(),
+                request.extensions().get(),
+                caller.actor.clone(),
+                vec![caller.scope.clone()],
+            );
             request.extensions_mut().insert(caller);
-            let mut response = next.run(request).await;
+            let mut response = refusals.tell(&server, next.run(request).await).await;
             response.extensions_mut().insert(whose);
             response
         }

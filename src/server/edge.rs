@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header}
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::audit::Actor;
+use super::audit::{Actor, Refused};
 use super::dpop;
 use super::lanes::Turn;
 use super::limits::{Class, Counts, Whose};
@@ -39,6 +39,8 @@ pub(crate) struct Source {
     pub(crate) agent: String,
     /// The number of the request.
     pub(crate) request: String,
+    /// Whether the request was told of as refused.
+    pub(crate) refused: Refused,
 }
 
 impl Source {
@@ -48,6 +50,7 @@ impl Source {
             address: self.address.map(|address| address.to_string()).unwrap_or_default(),
             agent: self.agent.clone(),
             request: self.request.clone(),
+            refused: self.refused.clone(),
             ..Actor::default()
         }
     }
@@ -145,6 +148,7 @@ fn source(server: &Server, request: &Request) -> Source {
         address: peer.map(|peer| server.proxies.client(peer, forwarded)),
         agent: clean(text(header::USER_AGENT).unwrap_or_default()).chars().take(128).collect(),
         request: random::base62(16).map(|number| number.to_string()).unwrap_or_default(),
+        refused: Refused::default(),
     }
 }
 

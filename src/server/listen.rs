@@ -28,7 +28,7 @@ use super::metrics;
 use super::settings::Proxies;
 
 /// So many connections at a time; the others wait to be let in.
-const CONNECTIONS: usize = 4096;
+pub(crate) const CONNECTIONS: usize = 4096;
 /// How long the head of a request, or the beginning of TLS, may take, and how long a connection may be silent.
 const HEAD: Duration = Duration::from_secs(10);
 /// The longest head, and the most headers.
@@ -43,6 +43,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) struct Door {
     /// The certificate in force, where there is one.
     pub(crate) tls: Option<watch::Receiver<Arc<ServerConfig>>>,
+    /// So many connections at a time.
+    pub(crate) most: usize,
     /// So many connections from one address; from a proxy of ours, as many as there are.
     pub(crate) per_address: usize,
     pub(crate) proxies: Proxies,
@@ -91,7 +93,7 @@ impl Drop for Place {
 
 /// Answers connections until `stop` is done, and then those that are open.
 pub(crate) async fn listen(listener: TcpListener, door: Door, router: Router, stop: impl Future<Output = ()>) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let room = Arc::new(Semaphore::new(door.most));
     let crowd = Crowd::default();
     let (ending, ends) = watch::channel(false);
     let mut stop = pin!(stop);
@@ -103,7 +105,7 @@ pub(crate) async fn listen(listener: TcpListener, door: Door, router: Router, st
         };
         match accepted {
             Ok((stream, peer)) => {
-                let most = if door.proxies.has(peer.ip()) { CONNECTIONS } else { door.per_address };
+                let most = if door.proxies.has(peer.ip()) { door.most } else { door.per_address };
                 let Some(place) = crowd.enter(peer.ip(), most) else {
                     metrics::REFUSED.count(["too many from one address"]);
                     continue;
@@ -125,7 +127,7 @@ pub(crate) async fn listen(listener: TcpListener, door: Door, router: Router, st
     drop(listener);
     // Nobody is left to hear it only where nobody is left.
     let _ = ending.send(true);
-    let everybody = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
+    let everybody = u32::try_from(door.most).unwrap_or(u32::MAX);
     if tokio::time::timeout(FAREWELL, room.acquire_many(everybody)).await.is_err() {
         tracing::warn!("some connections were still open");
     }
@@ -184,4 +186,45 @@ async fn serve(
 async fn ended(ends: &mut watch::Receiver<bool>) {
     // Whoever would say so is gone as well where nothing can be heard any more.
     let _ = ends.wait_for(|ends| *ends).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_one_too_many_waits_until_somebody_goes() {
+        const ASK: &[u8] = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let door = Door { tls: None, most: 4, per_address: 100, proxies: Proxies::default() };
+            let router = Router::new().route("/", get(|| async { "here" }));
+            tokio::spawn(listen(listener, door, router, std::future::pending()));
+            let ask = async |stream: &mut TcpStream| {
+                stream.write_all(ASK).await.unwrap();
+                let mut part = [0; 256];
+                let length = stream.read(&mut part).await.unwrap();
+                assert!(part[..length].starts_with(b"HTTP/1.1 200"));
+            };
+            let mut there = Vec::new();
+            for _ in 0..4 {
+                let mut stream = TcpStream::connect(address).await.unwrap();
+                ask(&mut stream).await;
+                there.push(stream);
+            }
+            let mut next = TcpStream::connect(address).await.unwrap();
+            assert!(timeout(Duration::from_millis(500), ask(&mut next)).await.is_err(), "there is no room");
+            ask(&mut there[0]).await;
+            there.pop();
+            let mut part = [0; 256];
+            let length = timeout(Duration::from_secs(10), next.read(&mut part)).await.expect("its turn").unwrap();
+            assert!(part[..length].starts_with(b"HTTP/1.1 200"));
+        });
+    }
 }

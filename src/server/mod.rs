@@ -46,6 +46,7 @@ mod portal;
 mod problem;
 mod projects;
 mod random;
+mod refusals;
 mod registries;
 mod reload;
 mod relocate;

@@ -14,7 +14,7 @@ use super::gate::{self, Gate};
 use super::keys::{Keys, Master};
 use super::lanes::Lanes;
 use super::limits::Limits;
-use super::listen::Door;
+use super::listen::{CONNECTIONS, Door};
 use super::reload::Certificate;
 use super::routes::router;
 use super::settings::Settings;
@@ -138,7 +138,8 @@ pub fn serve(
         listener.set_nonblocking(true).map_err(ServeError::System)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(ServeError::System)?;
         let stop = asked_to_end().map_err(ServeError::System)?;
-        let door = |tls| Door { tls, per_address: settings.per_address, proxies: settings.proxies.clone() };
+        let door =
+            |tls| Door { tls, most: CONNECTIONS, per_address: settings.per_address, proxies: settings.proxies.clone() };
         let main = door(certificate.as_ref().map(Certificate::current));
         if let Some(certificate) = certificate {
             tokio::spawn(certificate.keep());

@@ -130,7 +130,9 @@ mod server {
     mod issuer;
     mod leaked;
     mod limits;
+    mod listener;
     mod load;
+    mod migrations;
     mod model;
     mod observed;
     mod openbao;
@@ -145,6 +147,7 @@ mod server {
     mod portal_places;
     mod portal_seen;
     mod postgres;
+    mod postgres_tls;
     mod proving;
     mod reach;
     mod real_browser;

@@ -282,9 +282,13 @@ async fn check(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Body
 }
 
 /// The key with which an export is checked where no server is.
-async fn key(State(server): State<Arc<Server>>, _: Caller) -> Answer<Body<PublicKey>> {
-    let signer = signer(&server.keys).ok_or_else(|| Problem::internal("no key for statements"))?;
-    Ok(Body(PublicKey { algorithm: "Ed25519", key: signer.public() }))
+async fn key(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Body<PublicKey>> {
+    blocking(&server, move |server| {
+        let signer = signer(&server.keys).ok_or_else(|| Problem::internal("no key for statements"))?;
+        server.tell(&caller.scope, &caller.actor, &Event::done("audit.key", ""))?;
+        Ok(Body(PublicKey { algorithm: "Ed25519", key: signer.public() }))
+    })
+    .await
 }
 
 /// Where a page ends, as the next request says it: good for this organization and these filters alone.

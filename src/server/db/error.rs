@@ -22,6 +22,9 @@ pub(crate) enum DbError {
     /// It does not answer.
     #[error("the database does not answer")]
     Unreachable(#[source] Reason),
+    /// Its address says what cannot be.
+    #[error("the address of the database cannot be used")]
+    Address(#[source] Reason),
     /// A text that it cannot keep.
     #[error("the database keeps no text with a zero byte in it")]
     Zero,
@@ -47,7 +50,7 @@ impl Failure for DbError {
         match self {
             Self::File(failure) => failure.code(),
             Self::Unreachable(_) => Code::Unreachable,
-            Self::Newer | Self::Strange => Code::Config,
+            Self::Address(_) | Self::Newer | Self::Strange => Code::Config,
             Self::Taken | Self::Busy | Self::Full | Self::Zero | Self::Shape | Self::Damaged(_) | Self::Refused(_) => {
                 Code::Failed
             }
@@ -62,6 +65,10 @@ impl Failure for DbError {
             Self::Full => "free some disk space; what was stored before is still there".into(),
             Self::Zero => "leave the zero byte out".into(),
             Self::Unreachable(_) => "see that the database runs, and check `--database`".into(),
+            Self::Address(_) => {
+                "check `--database`; of TLS it says `sslmode=verify-full`, and `sslrootcert=FILE` for authorities of one's own"
+                    .into()
+            }
             Self::Newer => "install the newer lanyard".into(),
             Self::Strange => {
                 "give the server a database of its own: `--database`, or `--data` for another folder".into()

@@ -16,9 +16,11 @@ use super::{Closed, DbError, Reach, Rows, Table, migrate};
 use crate::secret::Reason;
 use crate::text::clean;
 
+mod address;
 mod tls;
 mod wall;
 
+use address::Address;
 use tls::Tls;
 
 /// So many connections at a time. Each is a process of the database, and what many do at once is written together.
@@ -52,17 +54,16 @@ struct Connection {
 impl Postgres {
     /// Connects once, to see that it answers. Over a network, nothing goes without TLS.
     pub(super) fn open(url: &Url) -> Result<Self, DbError> {
-        let mut config: Config = url.as_str().parse().map_err(|cause| told(&cause))?;
+        let Address { mut config, asks, authorities } = Address::read(url)?;
         config.connect_timeout(CONNECT).application_name("lanyard");
         config
             .keepalives_idle(SILENT)
             .keepalives_interval(SILENT / 3)
             .keepalives_retries(3)
             .tcp_user_timeout(2 * SILENT);
-        let is_near = is_on_loopback(&config) && config.get_ssl_mode() != SslMode::Require;
-        config.ssl_mode(if is_near { SslMode::Disable } else { SslMode::Require });
-        let tls =
-            if is_near { None } else { Some(Tls::new().map_err(|cause| DbError::Unreachable(Reason::of(&cause)))?) };
+        let is_plain = is_on_loopback(&config) && !asks;
+        config.ssl_mode(if is_plain { SslMode::Disable } else { SslMode::Require });
+        let tls = if is_plain { None } else { Some(Tls::new(authorities.as_deref())?) };
         let made = Self { config, tls, pool: Pool::new(MOST) };
         made.transaction(true, Reach::Server, |_| Ok::<_, DbError>(()))?;
         Ok(made)
@@ -264,10 +265,16 @@ impl<'r> FromSql<'r> for Cell {
     }
 }
 
+/// What the library says, with what it says of the cause. It quotes neither the address nor a value.
+fn in_words(cause: &postgres::Error) -> Reason {
+    let why = std::error::Error::source(cause).map(|why| format!(": {why}")).unwrap_or_default();
+    Reason(clean(&format!("{cause}{why}")))
+}
+
 /// What the database said, sorted by what mends it. Its own words about a statement hold no value of a row.
 fn told(cause: &postgres::Error) -> DbError {
     let Some(said) = cause.as_db_error() else {
-        return DbError::Unreachable(Reason(clean(&cause.to_string())));
+        return DbError::Unreachable(in_words(cause));
     };
     let message = Reason(clean(said.message()));
     match said.code().code() {

@@ -246,3 +246,29 @@ fn told(cause: &rusqlite::Error) -> DbError {
         _ => DbError::Refused(said),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_connection_writes_to_the_disk_and_overwrites_what_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("server.db");
+        let sqlite = Sqlite::open(&path).unwrap();
+        let settings = |rows: &mut dyn Rows| -> Result<Vec<String>, DbError> {
+            let names =
+                ["synchronous", "journal_mode", "foreign_keys", "secure_delete", "trusted_schema", "temp_store"];
+            let mut found = Vec::new();
+            for name in names {
+                let row = rows.first(&format!("PRAGMA {name}"), &[])?.unwrap();
+                found.extend(row.values().map(|value| format!("{value:?}")));
+            }
+            Ok(found)
+        };
+        // Full, and not off.
+        let expected = ["Int(2)", "Text(\"wal\")", "Int(1)", "Int(1)", "Int(0)", "Int(2)"];
+        assert_eq!(sqlite.write(settings).unwrap(), expected);
+        assert_eq!(sqlite.read(settings).unwrap(), expected);
+    }
+}

@@ -176,7 +176,11 @@ fn decide(server: &Server, visitor: &Visitor, given: &Given) -> Answer<Response>
         }
         Accepted::LoginTaken => {
             // Whoever has a link could otherwise try all logins that there may be.
-            server.db.write(Reach::Server, |rows| attempt.failed(rows, now()))?;
+            let event = Event { outcome: Outcome::Denied, detail: "login", ..Event::done("invitation.accept", &id) };
+            server.db.write(Reach::Server, |rows| -> Answer<()> {
+                attempt.failed(rows, now())?;
+                Ok(audit::append(rows, &server.keys, &invited.scope, &visitor.source.actor(), &event, now())?)
+            })?;
             again("This login cannot be taken. If it is yours, sign in with it, then open the link again.")
         }
     })

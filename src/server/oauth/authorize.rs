@@ -17,9 +17,10 @@ use crate::http::Url;
 use crate::secret::Secret;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
-use crate::server::db::values;
+use crate::server::db::{Reach, values};
 use crate::server::people;
 use crate::server::permission::Permissions;
+use crate::server::portal::inside::Myself;
 use crate::server::portal::page::{Page, Text, sent_on};
 use crate::server::portal::{OwnForm, Visitor, sign_in_first};
 use crate::server::problem::Answer;
@@ -170,9 +171,22 @@ pub(super) async fn submit(
         .as_ref()
         .filter(|signed_in| signed_in.has_sent(&decided.word))
         .and_then(|signed_in| signed_in.members.iter().find(|member| member.scope.id() == decided.organization));
-    let (Some(member), Some(signed_in)) = (member.cloned(), visitor.signed_in) else {
-        let why = "Your session has ended meanwhile. Start again from your terminal.";
-        return Ok(Page::refusal(StatusCode::FORBIDDEN, why).into_response());
+    let member = member.cloned();
+    let (member, signed_in) = match (member, visitor.signed_in) {
+        (Some(member), Some(signed_in)) => (member, signed_in),
+        (_, known) => {
+            if let Some(signed_in) = known {
+                let myself = Myself { signed_in, source: visitor.source };
+                let client = question.client.id;
+                let told = blocking(&server, move |server| {
+                    let event = Event { outcome: Outcome::Denied, ..Event::done("program.admit", client) };
+                    server.db.write(Reach::Server, |rows| myself.tell(rows, server, &event))
+                });
+                told.await?;
+            }
+            let why = "Your session has ended meanwhile. Start again from your terminal.";
+            return Ok(Page::refusal(StatusCode::FORBIDDEN, why).into_response());
+        }
     };
     let actor = signed_in.actor(&visitor.source);
     let allowed = decided.decision == "allow";

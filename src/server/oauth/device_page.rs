@@ -14,6 +14,7 @@ use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::db::Reach;
 use crate::server::people;
+use crate::server::portal::inside::Myself;
 use crate::server::portal::page::{Page, Text};
 use crate::server::portal::{OwnForm, Visitor, sign_in_first};
 use crate::server::problem::Answer;
@@ -76,7 +77,13 @@ pub(super) async fn submit(
             None => None,
         };
         let (Some(user_code), Some(found)) = (user_code, found) else {
-            server.db.write(Reach::Server, |rows| attempt.failed(rows, now()))?;
+            let event = Event { outcome: Outcome::Denied, ..Event::done("program.admit", "") };
+            let myself = Myself { signed_in, source };
+            server.db.write(Reach::Server, |rows| -> Answer<()> {
+                attempt.failed(rows, now())?;
+                myself.tell(rows, server, &event)
+            })?;
+            let signed_in = myself.signed_in;
             let page = ask(&signed_in.form_word, "", Some("No device waits under this code."));
             return Ok(page.status(StatusCode::NOT_FOUND).into_response());
         };

@@ -18,12 +18,13 @@ use crate::server::api::Once;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::caller::{Access, Caller};
-use crate::server::db::{OrgScope, Reach};
+use crate::server::db::{OrgScope, Reach, Rows};
 use crate::server::edge::Source;
 use crate::server::limits::Whose;
 use crate::server::people;
 use crate::server::permission::{Permission, Permissions};
 use crate::server::problem::{Answer, Problem};
+use crate::server::refusals::Refusals;
 use crate::server::state::{Server, now};
 
 /// The longest form: the largest secrets there are, as a form writes them.
@@ -73,6 +74,15 @@ impl Myself {
     pub(crate) fn scopes(&self) -> Vec<OrgScope> {
         let scopes: Vec<OrgScope> = self.signed_in.members.iter().map(|member| member.scope.clone()).collect();
         if scopes.is_empty() { vec![audit::server_scope()] } else { scopes }
+    }
+
+    /// Tells of what they did, wherever they are a member.
+    pub(crate) fn tell(&self, rows: &mut dyn Rows, server: &Server, event: &Event<'_>) -> Answer<()> {
+        let actor = self.signed_in.actor(&self.source);
+        for scope in self.scopes() {
+            audit::append(rows, &server.keys, &scope, &actor, event, now())?;
+        }
+        Ok(())
     }
 }
 
@@ -131,9 +141,10 @@ pub(crate) async fn admit(
     next: Next,
 ) -> Response {
     match let_in(server, access, fresh, request).await {
-        Ok(request) => {
+        Ok((request, refusals)) => {
             let whose = whose(&request);
-            let mut response = as_page(next.run(request).await).await;
+            let response = refusals.tell(server, next.run(request).await).await;
+            let mut response = as_page(response).await;
             response.extensions_mut().insert(whose);
             response
         }
@@ -154,7 +165,7 @@ async fn let_in(
     access: Access,
     fresh: Option<&'static str>,
     request: Request,
-) -> Result<Request, Response> {
+) -> Result<(Request, Refusals), Response> {
     let (mut parts, body) = request.into_parts();
     let visitor = Visitor::from_request_parts(&mut parts, server).await.map_err(IntoResponse::into_response)?;
     let is_form = parts.method == Method::POST;
@@ -167,7 +178,12 @@ async fn let_in(
     let inside = match access {
         Access::Inside(needed) | Access::InsideProject(needed) => {
             let anywhere = matches!(access, Access::InsideProject(_));
-            Some(member(server, &myself, needed, anywhere, &mut parts).await?)
+            match member(server, &myself, needed, anywhere, &mut parts).await {
+                Ok(inside) => Some(inside),
+                Err(response) => {
+                    return Err(refusals(&parts, &myself, None).tell(server, response).await);
+                }
+            }
         }
         _ => None,
     };
@@ -186,12 +202,20 @@ async fn let_in(
     {
         return Err(prove::first(&filled(back, &mut parts, server).await));
     }
+    let refusals = refusals(&parts, &myself, inside.as_ref());
     if let Some(inside) = inside {
         parts.extensions.insert(inside);
     }
     parts.extensions.insert(myself);
     // What a form held is in `Sent`; the other ways to ask have nothing to say in a body.
-    Ok(Request::from_parts(parts, Body::empty()))
+    Ok((Request::from_parts(parts, Body::empty()), refusals))
+}
+
+/// Where it is told what is refused from here on: in the organization of the page, or wherever they are a member.
+fn refusals(parts: &Parts, myself: &Myself, inside: Option<&Inside>) -> Refusals {
+    let scopes = inside.map_or_else(|| myself.scopes(), |inside| vec![inside.caller.scope.clone()]);
+    let actor = myself.signed_in.actor(&myself.source);
+    Refusals::of(&parts.method, parts.uri.path(), parts.extensions.get(), actor, scopes)
 }
 
 /// A path with what stands in the place of its names now.

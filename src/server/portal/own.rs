@@ -15,7 +15,7 @@ use super::shell::{alert, time, word};
 use super::{passkeys, prove};
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
-use crate::server::audit::{self, Event, Outcome};
+use crate::server::audit::{Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::caller::Access;
 use crate::server::db::{DbError, Reach, Rows, values};
@@ -128,11 +128,7 @@ fn page(server: &Server, myself: &Myself, notice: Option<&str>) -> Answer<Page> 
 
 /// Tells of what a person did to their account, wherever they are a member.
 pub(super) fn tell(rows: &mut dyn Rows, server: &Server, myself: &Myself, event: &Event<'_>) -> Answer<()> {
-    let actor = myself.signed_in.actor(&myself.source);
-    for scope in myself.scopes() {
-        audit::append(rows, &server.keys, &scope, &actor, event, now())?;
-    }
-    Ok(())
+    myself.tell(rows, server, event)
 }
 
 #[derive(Deserialize)]

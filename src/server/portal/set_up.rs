@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::page::{Page, Text, sent_on};
 use super::session::{OwnForm, local_path, set_cookie};
 use crate::secret::Secret;
-use crate::server::audit::{self, Actor, Event};
+use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::caller::Asker;
 use crate::server::db::{DbError, Reach, Rows, values};
@@ -100,12 +100,16 @@ pub(super) async fn submit(
     };
     let _turn = server.stretching.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     let made = blocking(&server, move |server| {
+        let refused = || {
+            let event = Event { outcome: Outcome::Denied, ..Event::done("organization.create", "") };
+            server.tell(&audit::server_scope(), &source.actor(), &event).map(|()| None)
+        };
         if !server.db.read(Reach::Server, |rows| is_good(rows, &wanted.token))? {
-            return Ok(None);
+            return refused();
         }
         let hash = passphrase::hash(&wanted.passphrase).ok_or_else(|| Problem::internal("no hash"))?;
         let now = now();
-        server.db.write(Reach::Server, |rows| -> Answer<_> {
+        let made = server.db.write(Reach::Server, |rows| -> Answer<_> {
             if !spend(rows, &wanted.token)? {
                 return Ok(None);
             }
@@ -115,7 +119,8 @@ pub(super) async fn submit(
                 audit::append(rows, &server.keys, &scope, &actor, &event, now)?;
             }
             Ok(Some(people::sign_in(rows, &person.id, now)?.token))
-        })
+        })?;
+        made.map_or_else(refused, |session| Ok(Some(session)))
     });
     Ok(match made.await? {
         Some(session) => sent_on(&next, Some(set_cookie(&server, &session))),

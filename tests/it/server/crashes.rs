@@ -45,7 +45,7 @@ fn what_was_acknowledged_survives_a_kill() {
 #[test]
 fn what_was_acknowledged_survives_a_kill_on_postgresql_as_well() {
     let postgres = Postgres::start();
-    die_again_and_again(Served::new(&["--database", &postgres.url()]), rounds(60));
+    die_again_and_again(Served::new(&["--database", &postgres.url()]), rounds(100));
 }
 
 /// Whoever is being answered when the server is asked to end gets their answer, and nobody else is let in.

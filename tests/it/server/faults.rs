@@ -24,6 +24,15 @@ enum Blow {
     Backend,
 }
 
+/// So long at most until a server goes on once what it stands on is there again: it asks with the next request.
+const SOON: Duration = Duration::from_secs(15);
+
+/// The processes of a database that talk to the server.
+fn backends(postgres: &Postgres) -> Vec<String> {
+    let of_server = "SELECT pid FROM pg_stat_activity WHERE application_name = 'lanyard'";
+    postgres.as_superuser(of_server).lines().map(str::to_owned).collect()
+}
+
 fn is_ready(url: &str) -> bool {
     wire::get(&format!("{url}/readyz")).is_some_and(|answer| answer.status() == 200)
 }
@@ -35,6 +44,8 @@ fn a_database_that_ends_under_load_is_waited_for() {
     let bearer = key(&served);
     let mut acknowledged = Vec::new();
     let blows = [Blow::Restart("immediate"), Blow::Backend, Blow::Restart("fast"), Blow::Backend];
+    // How often the database has begun anew because one of its processes died.
+    let mut anew = 0;
     for (round, blow) in blows.into_iter().enumerate() {
         let written = writing(&[&served.url], &bearer, &format!("r{round}"), || {
             std::thread::sleep(Duration::from_millis(400));
@@ -49,17 +60,23 @@ fn a_database_that_ends_under_load_is_waited_for() {
                     postgres.again();
                 }
                 Blow::Backend => {
-                    let of_server = "SELECT pid FROM pg_stat_activity WHERE application_name = 'lanyard'";
-                    let backends = postgres.as_superuser(of_server);
-                    let one = backends.lines().next().expect("the server talks to it");
-                    // The others are ended by the database itself then.
+                    let before = backends(&postgres);
+                    let one = before.first().expect("the server talks to it");
                     assert!(Command::new("kill").args(["-9", one]).status().unwrap().success());
+                    // The others are ended by the database itself then: none of them is there any more.
+                    until("the database has begun anew", SOON, || {
+                        postgres.log().matches("all server processes terminated; reinitializing").count() > anew
+                    });
+                    until("it goes on", SOON, || is_ready(&served.url));
+                    let now = backends(&postgres);
+                    assert!(before.iter().all(|pid| !now.contains(pid)), "{before:?} {now:?}");
+                    anew += 1;
                 }
             }
-            until("it goes on", Duration::from_mins(1), || is_ready(&served.url));
+            until("it goes on", SOON, || is_ready(&served.url));
             std::thread::sleep(Duration::from_millis(300));
         });
-        // A process that dies is replaced so fast that nobody may have noticed.
+        // Whoever was in the midst of something when a process died is refused; it may be that nobody was.
         let is_noticed = written.refused > 0 || matches!(blow, Blow::Backend);
         assert!(is_noticed, "{blow:?}: somebody was refused meanwhile");
         assert!(written.names.len() > 5, "{blow:?}: {} writes", written.names.len());
@@ -157,7 +174,7 @@ fn a_network_that_is_cut_loses_nothing() {
                 network.cut();
             }
             network.mend();
-            until("it goes on", Duration::from_mins(1), || is_ready(&served.url));
+            until("it goes on", SOON, || is_ready(&served.url));
             std::thread::sleep(Duration::from_millis(200));
         });
         assert!(written.names.len() > 5, "{} writes", written.names.len());

@@ -1,33 +1,58 @@
-//! TLS on the way to PostgreSQL, with the system's authorities and the server's name checked, as for everything else.
+//! TLS on the way to PostgreSQL, with the system's authorities, or those of a file, and the server's name checked.
 
 use std::future::Future;
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream as Inner;
+
+use super::DbError;
+use crate::os::files;
+use crate::secret::Reason;
+use crate::text::clean;
 
 /// Makes connections safe.
 #[derive(Clone)]
 pub(super) struct Tls(Arc<ClientConfig>);
 
 impl Tls {
-    /// Reads the system's authorities.
-    pub(super) fn new() -> Result<Self, rustls::Error> {
+    /// Reads the authorities: the system's, or those in a file.
+    pub(super) fn new(authorities: Option<&Path>) -> Result<Self, DbError> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .and_then(BuilderVerifierExt::with_platform_verifier)?
-            .with_no_client_auth();
-        Ok(Self(Arc::new(config)))
+        let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let verified = match authorities {
+            None => builder.and_then(BuilderVerifierExt::with_platform_verifier),
+            Some(file) => {
+                let roots = roots(file).map_err(|problem| {
+                    DbError::Address(Reason(format!("sslrootcert {}: {problem}", clean(&file.display().to_string()))))
+                })?;
+                builder.map(|builder| builder.with_root_certificates(roots))
+            }
+        };
+        let verified = verified.map_err(|cause| DbError::Unreachable(Reason::of(&cause)))?;
+        Ok(Self(Arc::new(verified.with_no_client_auth())))
     }
+}
+
+/// The authorities in a file.
+fn roots(file: &Path) -> Result<RootCertStore, String> {
+    let pem = files::read(file).map_err(|failure| failure.to_string())?.ok_or("there is no such file")?;
+    let mut roots = RootCertStore::empty();
+    for one in CertificateDer::pem_slice_iter(&pem) {
+        let one = one.map_err(|_| "it holds no certificate in PEM")?;
+        roots.add(one).map_err(|failure| failure.to_string())?;
+    }
+    if roots.is_empty() { Err("it holds no certificate in PEM".into()) } else { Ok(roots) }
 }
 
 /// One connection that is to be made safe.

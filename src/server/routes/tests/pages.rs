@@ -4,9 +4,9 @@ use super::*;
 use crate::server::people;
 
 /// A browser with a session.
-struct Browser {
+pub(super) struct Browser {
     cookie: String,
-    person: String,
+    pub(super) person: String,
     word: String,
 }
 
@@ -16,8 +16,15 @@ type Case<'c> = (&'c [(&'c str, &'c str)], &'c str, StatusCode);
 const FORM: &str = "application/x-www-form-urlencoded";
 const HERE: &str = "http://127.0.0.1:7447";
 
+impl Browser {
+    /// What every form of its session carries.
+    pub(super) fn word(&self) -> &str {
+        &self.word
+    }
+}
+
 impl Played {
-    fn browser(&self, scope: &OrgScope, role: Role) -> Browser {
+    pub(super) fn browser(&self, scope: &OrgScope, role: Role) -> Browser {
         let token = self.member(scope, role);
         let id = crate::server::token::parse(&token).unwrap().id;
         let (person, session) = self
@@ -36,7 +43,7 @@ impl Played {
         browser
     }
 
-    fn page(
+    pub(super) fn page(
         &self,
         method: &Method,
         path: &str,
@@ -56,12 +63,12 @@ impl Played {
     }
 
     /// A form of a session, with the word and nothing else in it.
-    fn send(&self, method: &Method, path: &str, browser: &Browser) -> Response {
+    pub(super) fn send(&self, method: &Method, path: &str, browser: &Browser) -> Response {
         let headers = [("content-type", FORM), ("origin", HERE)];
         self.page(method, path, Some(browser), &headers, &format!("word={}", browser.word))
     }
 
-    fn entries(&self, scope: &OrgScope) -> Vec<Value> {
+    pub(super) fn entries(&self, scope: &OrgScope) -> Vec<Value> {
         let all = "SELECT entry FROM audit_events WHERE org = $1 ORDER BY sequence";
         let rows = self.server.db.read(Reach::Server, |rows| rows.query(all, values![scope.id()])).unwrap();
         rows.into_iter().map(|mut row| serde_json::from_str(&row.text(0).unwrap()).unwrap()).collect()
@@ -85,7 +92,7 @@ impl Played {
 }
 
 /// The pages behind a sign-in, with what each demands.
-fn inside() -> Vec<(Method, &'static str, Option<Permission>)> {
+pub(super) fn inside() -> Vec<(Method, &'static str, Option<Permission>)> {
     let of = |route: Route| match route.access {
         Access::Inside(permission) | Access::InsideProject(permission) => {
             Some((route.method, route.path, Some(permission)))
@@ -97,7 +104,7 @@ fn inside() -> Vec<(Method, &'static str, Option<Permission>)> {
 }
 
 /// The address of a page, about something of ours.
-fn filled(path: &str, org: &OrgScope, played: &Played) -> String {
+pub(super) fn filled(path: &str, org: &OrgScope, played: &Played) -> String {
     let id = match path.split('/').nth(3) {
         Some("members") => &played.member,
         Some("projects") => &played.project,
@@ -119,7 +126,8 @@ fn every_path_of_the_portal_is_behind_a_sign_in() {
     for (method, path, access) in table() {
         let is_inside = inside().iter().any(|(known, place, _)| known.as_str() == method && *place == path);
         assert_eq!(path.starts_with("/portal/") || path.starts_with("/account"), is_inside, "{method} {path}");
-        assert!(!is_inside || access == "page");
+        let is_told = access == "session" || Permission::ALL.iter().any(|known| known.word() == access);
+        assert!(!is_inside || is_told, "{method} {path}: {access}");
     }
     for (method, path, _) in inside() {
         let path = filled(path, &played.ours, &played);
@@ -162,6 +170,64 @@ fn a_role_sees_the_pages_that_it_may() {
                 assert_eq!((&entry["action"], &entry["outcome"], &entry["object"]), expected);
                 assert_eq!(entry["actor"], json!(browser.person));
             }
+        }
+    }
+}
+
+#[test]
+fn whoever_may_see_a_page_is_shown_it() {
+    // What comes of no sign-in is not connected, and the key is none of theirs.
+    const MISSING: [&str; 3] = ["/credentials/{id}/connection", "/credentials/{id}/connect", "/keys/{id}/revoke"];
+    let played = Played::new();
+    for role in Role::ALL {
+        let browser = played.browser(&played.ours, role);
+        for (method, path, needed) in inside() {
+            if method != Method::GET {
+                continue;
+            }
+            let status = played.send(&method, &filled(path, &played.ours, &played), &browser).status();
+            let expected = if needed.is_some_and(|needed| !role.permissions().has(needed)) {
+                StatusCode::FORBIDDEN
+            } else if MISSING.iter().any(|end| path.ends_with(end)) {
+                StatusCode::NOT_FOUND
+            } else {
+                StatusCode::OK
+            };
+            assert_eq!(status, expected, "{path} as {}", role.word());
+        }
+    }
+}
+
+#[test]
+fn a_role_in_a_project_opens_the_pages_of_projects_and_no_others() {
+    let played = Played::new();
+    for in_project in [Role::Member, Role::Admin] {
+        let browser = played.browser(&played.ours, Role::Reader);
+        let give = "INSERT INTO project_roles (org, project, person, role, created) VALUES ($1, 'proj_web', $2, $3, 0)";
+        let given = values![played.ours.id(), &browser.person, in_project.word()];
+        played.server.db.write(Reach::Server, |rows| rows.execute(give, given)).unwrap();
+        for route in all() {
+            let (needed, anywhere) = match route.access {
+                Access::Inside(needed) => (needed, false),
+                Access::InsideProject(needed) => (needed, true),
+                _ => continue,
+            };
+            let path = filled(route.path, &played.ours, &played);
+            let (response, told) = played.told_by(|| played.send(&route.method, &path, &browser));
+            let is_refused_at_the_door = response.status() == StatusCode::FORBIDDEN
+                && told.iter().any(|entry| entry["action"] == "access" && entry["object"] == needed.word());
+            let may =
+                Role::Reader.permissions().has(needed) || anywhere && people::in_a_project(in_project).has(needed);
+            // What is the organization's is not opened by a role in a project; that is looked at behind the door.
+            let is_about_something = route.path.contains("{id}");
+            assert!(
+                if may { is_about_something || !is_refused_at_the_door } else { is_refused_at_the_door },
+                "{} {} with {} in a project: {} {told:?}",
+                route.method,
+                route.path,
+                in_project.word(),
+                response.status()
+            );
         }
     }
 }
@@ -217,6 +283,48 @@ fn a_form_counts_if_it_is_of_this_session_and_from_here() {
         }
     }
     assert_eq!(played.kept(), session);
+}
+
+/// What a browser is told of each page, whoever looks at it.
+#[test]
+fn every_page_keeps_to_itself() {
+    let played = Played::new();
+    let browser = played.browser(&played.ours, Role::Owner);
+    let headers = [
+        ("cache-control", "no-store"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("x-frame-options", "DENY"),
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+    ];
+    let mut count = 0;
+    for route in all() {
+        let path = filled(route.path, &played.ours, &played);
+        for who in [None, Some(&browser)] {
+            for (headers_sent, body) in [(&[][..], ""), (&[("content-type", FORM), ("origin", HERE)][..], "x=y")] {
+                let response = played.page(&route.method, &path, who, headers_sent, body);
+                let (status, found) = (response.status(), response.headers().clone());
+                let what = format!("{} {path}: {status}", route.method);
+                for (name, value) in headers {
+                    // The script is the same for everybody, and is kept.
+                    let is_kept = path == "/passkey.js" && name == "cache-control";
+                    assert!(is_kept || found.get(name).is_some_and(|found| found == value), "{what}: {name} {found:?}");
+                }
+                let policies: Vec<_> = found.get_all(header::CONTENT_SECURITY_POLICY).iter().collect();
+                let [policy] = policies[..] else { panic!("{what}: {policies:?}") };
+                let policy = policy.to_str().unwrap();
+                for needed in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action"] {
+                    assert!(policy.contains(needed), "{what}: {policy}");
+                }
+                for bad in ["unsafe", "*", "data:", "http:"] {
+                    assert!(!policy.contains(bad) || path == "/authorize", "{what}: {policy}");
+                }
+                count += 1;
+            }
+        }
+    }
+    assert!(count > 500, "{count}");
 }
 
 #[test]

@@ -1,0 +1,162 @@
+//! Tables as each earlier version left them, with what is in them, are brought up to date by the program of today; those
+//! of a later one are left alone.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use super::load::key;
+use super::postgres::Postgres;
+use super::served::Served;
+
+const VALUE: &str = "LNYCANARYvalue0123456789";
+
+/// What brings the tables from each version to the next.
+fn migrations() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/server/db/migrations");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
+}
+
+/// A server and its database.
+struct Kept {
+    served: Served,
+    postgres: Option<Postgres>,
+}
+
+impl Kept {
+    fn on(postgres: Option<Postgres>) -> Self {
+        let url = postgres.as_ref().map(Postgres::url);
+        let flags: Vec<&str> = url.iter().flat_map(|url| ["--database", url]).collect();
+        Self { served: Served::new(&flags), postgres }
+    }
+
+    fn sql(&self, statements: &str) -> String {
+        match &self.postgres {
+            Some(postgres) => postgres.sql(statements).unwrap(),
+            None => self.served.sql(statements),
+        }
+    }
+
+    fn version(&self) -> usize {
+        self.sql("SELECT version FROM schema_versions WHERE program = 'lanyard-server'").trim().parse().unwrap()
+    }
+
+    /// Takes back what the later migrations have made, as far as a version.
+    fn back_to(&self, version: usize) {
+        let cascade = if self.postgres.is_some() { " CASCADE" } else { "" };
+        let each = |pattern: &str, text: &str, undone: &dyn Fn(&regex::Captures<'_>) -> String| -> Vec<String> {
+            let mut all: Vec<String> =
+                regex::Regex::new(pattern).unwrap().captures_iter(text).map(|found| undone(&found)).collect();
+            all.reverse();
+            all
+        };
+        let mut statements = Vec::new();
+        for text in migrations()[version..].iter().rev() {
+            statements.extend(each(r"CREATE (?:UNIQUE )?INDEX (\w+)", text, &|found| {
+                format!("DROP INDEX IF EXISTS {}", &found[1])
+            }));
+            statements.extend(each(r"ALTER TABLE (\w+) ADD COLUMN (\w+)", text, &|found| {
+                format!("ALTER TABLE {} DROP COLUMN {}", &found[1], &found[2])
+            }));
+            statements.extend(each(r"CREATE TABLE (\w+)", text, &|found| {
+                format!("DROP TABLE IF EXISTS {}{cascade}", &found[1])
+            }));
+        }
+        statements.push(format!("UPDATE schema_versions SET version = {version}"));
+        self.sql(&format!("BEGIN; {}; COMMIT;", statements.join("; ")));
+        assert_eq!(self.version(), version);
+    }
+
+    fn check(&self) -> crate::stage::Outcome {
+        self.served.stage.run(&self.served.words(&["--check"]))
+    }
+}
+
+fn every_version_is_brought_up_to_date(postgres: Option<Postgres>) {
+    let newest = migrations().len();
+    let mut kept = Kept::on(postgres);
+    assert_eq!(kept.version(), newest);
+    let bearer = key(&kept.served);
+    let project = kept.served.api("POST", "/projects", &bearer, "{\"name\":\"web\"}");
+    assert_eq!(project.status(), 201, "{}", project.text());
+    let store = |name: &str, project: &str| {
+        let body =
+            json!({ "name": name, "kind": "generic_env", "project": project, "data": { "A": VALUE } }).to_string();
+        let made = kept.served.api("POST", "/credential-configs", &bearer, &body);
+        assert_eq!(made.status(), 201, "{}", made.text());
+        format!("/credential-configs/{}", made.json()["id"].as_str().unwrap())
+    };
+    let stored = [store("db", ""), store("db", "web")];
+    for version in (1..newest).rev() {
+        assert_eq!(kept.served.end("TERM"), Some(0));
+        kept.back_to(version);
+        kept.served.again();
+        assert_eq!(kept.version(), newest, "from {version}");
+        for path in &stored {
+            let opened = kept.served.api("GET", &format!("{path}/secrets"), &bearer, "");
+            assert_eq!(opened.status(), 200, "from {version}: {}", opened.text());
+            assert_eq!(opened.json()["data"]["A"], VALUE, "from {version}");
+        }
+        let members = kept.served.api("GET", "/members", &bearer, "").json();
+        assert_eq!(members["items"].as_array().unwrap().len(), 1, "from {version}");
+        let projects = kept.served.api("GET", "/projects", &bearer, "").json();
+        assert_eq!(projects["items"][0]["name"], "web", "from {version}");
+        // What the audit is listed by is of the third version; going back beyond that has taken it away.
+        if version >= 3 {
+            let whole = kept.served.api("GET", "/audit/verify", &bearer, "").json();
+            assert_eq!(whole["valid"], true, "from {version}: {whole}");
+        }
+        let note = kept.served.api("PATCH", &stored[0], &bearer, &json!({ "note": version.to_string() }).to_string());
+        assert_eq!(note.status(), 200, "from {version}: {}", note.text());
+    }
+}
+
+#[test]
+fn every_earlier_version_is_brought_up_to_date_with_what_is_in_it() {
+    every_version_is_brought_up_to_date(None);
+}
+
+#[test]
+fn every_earlier_version_is_brought_up_to_date_on_postgresql_as_well() {
+    every_version_is_brought_up_to_date(Some(Postgres::start()));
+}
+
+/// Several that start at the same time bring the tables up to date once, and what is of a later version stays as it is.
+fn once_and_never_back(postgres: Option<Postgres>) {
+    let newest = migrations().len();
+    let mut kept = Kept::on(postgres);
+    assert_eq!(kept.served.end("TERM"), Some(0));
+    for round in 0..3 {
+        kept.back_to(3 + round);
+        let (stage, words) = (&kept.served.stage, kept.served.words(&["--check"]));
+        let done: Vec<_> = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..4).map(|_| scope.spawn(|| stage.run(&words))).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        for one in done {
+            one.ends(0);
+        }
+        assert_eq!(kept.version(), newest);
+    }
+    kept.sql(&format!("UPDATE schema_versions SET version = {}", newest + 1));
+    for words in [&["--check"][..], &["--listen", "127.0.0.1:0"]] {
+        let refused = kept.served.stage.run(&kept.served.words(words));
+        let told = refused.ends(3).stderr();
+        assert!(told.contains("written by a newer lanyard") && told.contains("install the newer lanyard"), "{told}");
+    }
+    assert_eq!(kept.version(), newest + 1);
+    kept.sql(&format!("UPDATE schema_versions SET version = {newest}"));
+    kept.check().ends(0);
+}
+
+#[test]
+fn tables_are_brought_up_to_date_once_and_never_back() {
+    once_and_never_back(None);
+}
+
+#[test]
+fn tables_are_brought_up_to_date_once_and_never_back_on_postgresql_as_well() {
+    once_and_never_back(Some(Postgres::start()));
+}
