@@ -167,9 +167,10 @@ pub(super) async fn submit_new(State(server): State<Arc<Server>>, inside: Inside
 fn store(server: &Server, inside: &Inside, sent: &Sent) -> Answer<String> {
     let project = sent.text("project");
     let scope = if project.is_empty() { Scope::Organization } else { Scope::Project(project.to_owned()) };
+    let fields = read(sent)?;
     let may = inside.caller.must(server, Permission::CredentialsWrite, scope.project());
     may.map_err(|denied| denied.about("project"))?;
-    let new = New { scope, ..New::named(sent.text("name"), read(sent)?) };
+    let new = New { scope, ..New::named(sent.text("name"), fields) };
     connections::check(&new.fields)?;
     Ok(vault(server, inside).put(new)?.id)
 }

@@ -94,7 +94,13 @@ const TOLD: &[(&str, &str, &str, &str, About)] = &[
 impl Played {
     /// The whole database, table by table, but for the audit and for when a token or session was last used.
     pub(super) fn everything(&self) -> BTreeMap<String, Vec<String>> {
-        let passed_over = [("tokens", "used"), ("sessions", "used"), ("sessions", "address"), ("sessions", "agent")];
+        let passed_over = [
+            ("tokens", "used"),
+            ("tokens", "used_from"),
+            ("sessions", "used"),
+            ("sessions", "address"),
+            ("sessions", "agent"),
+        ];
         self.server
             .db
             .read(Reach::Server, |rows| {
