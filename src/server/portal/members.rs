@@ -17,7 +17,7 @@ use crate::server::caller::Access;
 use crate::server::members::{self, Shown};
 use crate::server::paging::{Asked, Part};
 use crate::server::permission::{Permission, Role};
-use crate::server::problem::Answer;
+use crate::server::problem::{Answer, Problem};
 use crate::server::routes::Route;
 use crate::server::state::{Server, now};
 use crate::server::team;
@@ -212,7 +212,7 @@ async fn ask_to_leave(inside: Inside) -> Response {
 
 async fn leave(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -> Answer<Response> {
     if sent.text("sure").is_empty() {
-        return Ok(sent_on(&inside.path("members/leave"), None));
+        return Err(Problem::invalid("nobody was asked whether they leave: open the page again"));
     }
     blocking(&server, move |server| {
         members::go(server, &inside.caller)?;
