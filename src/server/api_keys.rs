@@ -14,17 +14,23 @@ use super::audit::{self, Event};
 use super::bearer::{self, Grant};
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
-use super::db::{Rows, values};
+use super::db::{DbError, OrgScope, Rows, values};
 use super::permission::{self, Permission, Permissions};
 use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::state::{Server, now};
+use super::team::hold;
 use super::token::{Kind, Minted};
 
-/// A key lives so many days unless it is told to live shorter or longer, and never longer than a year.
+/// A key lives so many days unless it is told to live shorter or longer, and never longer than a year; in an organization
+/// that says so, not as long as that.
 const USUAL: i64 = 90;
-const LONGEST: i64 = 366;
+pub(crate) const LONGEST: i64 = 366;
+/// The most keys that an organization may say.
+pub(crate) const MOST: i64 = 1000;
 const NAME: usize = 64;
+/// A key that nobody has used for so long is pointed out.
+const IDLE: TimeDelta = TimeDelta::days(30);
 
 const ALL: &str = "/api-keys";
 const ONE: &str = "/api-keys/{id}";
@@ -48,6 +54,10 @@ pub(crate) struct Shown {
     pub(crate) created: Option<DateTime<Utc>>,
     pub(crate) expires: Option<DateTime<Utc>>,
     pub(crate) used: Option<DateTime<Utc>>,
+    /// The network that it was last used from.
+    pub(crate) used_from: Option<String>,
+    /// Whether nobody has used it for thirty days.
+    pub(crate) idle: bool,
 }
 
 /// A key that is asked for.
@@ -96,12 +106,13 @@ pub(crate) struct Made {
 /// The keys of whoever asks.
 pub(crate) fn all(server: &Server, caller: &Caller) -> Answer<Vec<Shown>> {
     server.tell(&caller.scope, &caller.actor, &Event::done("key.list", ""))?;
-    let own = "SELECT id, name, permissions, created, expires, used FROM tokens \
+    let own = "SELECT id, name, permissions, created, expires, used, used_from FROM tokens \
                WHERE org = $1 AND person = $2 AND kind = $3 AND revoked IS NULL ORDER BY created, id";
     let found = server
         .db
         .read(&caller.scope, |rows| rows.query(own, values![caller.scope.id(), &caller.person.id, Kind::Key.word()]))?;
     let time = DateTime::from_timestamp_millis;
+    let idle_since = (now() - IDLE).timestamp_millis();
     let mut items = Vec::new();
     for mut row in found {
         let permissions = row.text(2)?.split_ascii_whitespace().map(str::to_owned).collect();
@@ -113,6 +124,8 @@ pub(crate) fn all(server: &Server, caller: &Caller) -> Answer<Vec<Shown>> {
             created: time(created),
             expires: time(expires),
             used: used.and_then(time),
+            used_from: row.maybe_text(6)?,
+            idle: used.unwrap_or(created) < idle_since,
         });
     }
     Ok(items)
@@ -124,7 +137,8 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
     if name.is_empty() || name.chars().count() > NAME || name.chars().any(char::is_control) {
         return Err(Problem::invalid(format!("a key needs a name of at most {NAME} characters")).about("name"));
     }
-    let days = wanted.days.unwrap_or(USUAL);
+    let bounds = server.db.read(&caller.scope, |rows| Bounds::of(rows, &caller.scope))?;
+    let days = wanted.days.unwrap_or(USUAL.min(bounds.days));
     if !(1..=LONGEST).contains(&days) {
         return Err(Problem::invalid(format!("a key lives from 1 to {LONGEST} days")).about("days"));
     }
@@ -146,6 +160,9 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
     let now = now();
     let life = TimeDelta::days(days);
     let (minted, life) = server.db.write(&caller.scope, |rows| -> Answer<_> {
+        // Held, so that of two who make one at once the second counts the first.
+        hold(rows, &caller.scope)?;
+        Bounds::of(rows, &caller.scope)?.allow(rows, caller, days, now)?;
         let life = life.min(left(rows, caller, now)?);
         let minted = bearer::issue(rows, Kind::Key, &grant, &name, life, now)?;
         caller.once.keep(rows, &minted.id)?;
@@ -154,6 +171,47 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
         Ok((minted, life))
     })?;
     Ok(Made { minted, name, permissions: grant.permissions, created: now, expires: now + life })
+}
+
+/// What an organization lets the keys of its members be.
+pub(crate) struct Bounds {
+    /// So many days at most.
+    pub(crate) days: i64,
+    /// So many of one member at a time, if it says so.
+    pub(crate) each: Option<i64>,
+}
+
+impl Bounds {
+    /// Those of an organization.
+    pub(crate) fn of(rows: &mut dyn Rows, scope: &OrgScope) -> Result<Self, DbError> {
+        let one = "SELECT key_days, keys_each FROM organizations WHERE id = $1";
+        let mut row = rows.first(one, values![scope.id()])?.ok_or(DbError::Shape)?;
+        Ok(Self { days: row.maybe_int(0)?.unwrap_or(LONGEST), each: row.maybe_int(1)? })
+    }
+
+    /// Refuses one more key of a member that is to live so many days.
+    fn allow(&self, rows: &mut dyn Rows, caller: &Caller, days: i64, now: DateTime<Utc>) -> Answer<()> {
+        if days > self.days {
+            let why = format!("a key lives {} days at most in this organization", self.days);
+            return Err(Problem::invalid(why).about("days"));
+        }
+        let Some(each) = self.each else { return Ok(()) };
+        let own = "SELECT COUNT(*) FROM tokens WHERE org = $1 AND person = $2 AND kind = $3 AND revoked IS NULL \
+                   AND expires > $4";
+        let whose = values![caller.scope.id(), &caller.person.id, Kind::Key.word(), now.timestamp_millis()];
+        if rows.first(own, whose)?.ok_or(DbError::Shape)?.int(0)? >= each {
+            let why = format!("a member has {each} keys at most in this organization: revoke one first");
+            return Err(Problem::invalid(why));
+        }
+        Ok(())
+    }
+}
+
+/// Has every key of an organization end that would live longer than it lets them.
+pub(crate) fn shorten(rows: &mut dyn Rows, scope: &OrgScope, days: i64) -> Result<(), DbError> {
+    let shorter = "UPDATE tokens SET expires = created + $3 WHERE org = $1 AND kind = $2 AND expires > created + $3";
+    let life = TimeDelta::days(days).num_milliseconds();
+    rows.execute(shorter, values![scope.id(), Kind::Key.word(), life]).map(|_| ())
 }
 
 /// How long the key still lives that somebody calls with: no key outlives the one that it was made with. A person who

@@ -79,7 +79,7 @@ fn known(rows: &mut dyn Rows, subject: &str) -> Result<Option<(i64, i64)>, DbErr
 }
 
 /// The network of an address: what one customer of a provider has at least.
-fn network(address: Option<IpAddr>) -> String {
+pub(crate) fn network(address: Option<IpAddr>) -> String {
     match address.map(|address| address.to_canonical()) {
         Some(IpAddr::V4(address)) => {
             let [a, b, c, _] = address.octets();

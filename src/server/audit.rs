@@ -147,7 +147,6 @@ fn append_all(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope, all: &[New<'_>
 }
 
 fn write_all(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope, all: &[New<'_>]) -> Result<(), KeyError> {
-    let (key_version, key) = key(rows, keys, scope)?;
     let count = i64::try_from(all.len()).map_err(|_| DbError::Shape)?;
     let take = "UPDATE audit_heads SET sequence = sequence + $2 WHERE org = $1 RETURNING sequence, hash";
     // Holds the row until the transaction ends: two entries never get one number.
@@ -158,6 +157,8 @@ fn write_all(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope, all: &[New<'_>]
         head = rows.first(take, values![scope.id(), count])?;
     }
     let mut head = head.ok_or(DbError::Shape)?;
+    // Not before the row is held: whoever deletes the organization holds it as well, and takes the key away.
+    let (key_version, key) = key(rows, keys, scope)?;
     let (mut sequence, mut previous) = (head.int(0)? - count, head.bytes(1)?);
     let mut entries = Vec::with_capacity(all.len());
     for one in all {

@@ -16,7 +16,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value as Json, json};
 
 use super::audit::{self, Actor, Event, server_scope};
-use super::db::{Closed, Database, DbError, OrgScope, Reach, Rows, Table, values};
+use super::db::{Closed, Database, DbError, OrgScope, Reach, Rows, Table, in_order, values};
 use super::engine::Engine;
 use super::error::ServeError;
 use super::keeper::KeeperError;
@@ -262,21 +262,6 @@ fn put_back(rows: &mut dyn Rows, head: &Head, reader: &mut Reader<'_>, file: &Pa
     Ok(count)
 }
 
-/// The tables, those that others refer to first.
-fn in_order(mut left: Vec<Table>) -> Vec<Table> {
-    let mut ordered: Vec<Table> = Vec::new();
-    while !left.is_empty() {
-        let is_free = |table: &Table| {
-            let has_come = |name: &String| *name == table.name || ordered.iter().any(|before| before.name == *name);
-            table.refers.iter().all(has_come)
-        };
-        // Tables that refer to one another in a circle come as they are, and the database then refuses.
-        let next = left.iter().position(is_free).unwrap_or_default();
-        ordered.push(left.remove(next));
-    }
-    ordered
-}
-
 /// Ends every sign-in, and every link and code that is good once. API keys stay.
 fn end_sign_ins(rows: &mut dyn Rows) -> Result<(), DbError> {
     for table in [
@@ -300,7 +285,7 @@ fn end_sign_ins(rows: &mut dyn Rows) -> Result<(), DbError> {
 fn tell(rows: &mut dyn Rows, keys: &Keys, made: &str, now: DateTime<Utc>) -> Result<(), KeyError> {
     let event = Event { detail: made, ..Event::done("server.restore", "") };
     audit::append(rows, keys, &server_scope(), &Actor::operator(), &event, now)?;
-    for mut row in rows.query("SELECT id FROM organizations ORDER BY id", &[])? {
+    for mut row in rows.query("SELECT id FROM organizations WHERE deleted IS NULL ORDER BY id", &[])? {
         audit::append(rows, keys, &OrgScope::of(row.text(0)?), &Actor::operator(), &event, now)?;
     }
     Ok(())

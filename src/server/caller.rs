@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 
 use super::api::Once;
+use super::attempts;
 use super::audit::{Actor, Event, Outcome};
 use super::bearer::Known;
 use super::bridge::blocking;
@@ -172,7 +173,8 @@ pub(crate) async fn admit(
     next: Next,
 ) -> Response {
     let needed = match access {
-        Access::Anyone | Access::Page => return next.run(request).await,
+        Access::Anyone => return next.run(request).await,
+        Access::Page => return inside::as_page(next.run(request).await).await,
         Access::Inside(_) | Access::InsideProject(_) | Access::Personal => {
             return inside::admit(&server, access, fresh, request, next).await;
         }
@@ -279,8 +281,9 @@ fn caller(server: &Server, known: &Known, standing: Standing, source: &Source) -
     };
     // Noted once a minute: it is worth no write at every request.
     if known.used.is_none_or(|used| now.timestamp_millis() - used > TimeDelta::minutes(1).num_milliseconds()) {
-        let note = "UPDATE tokens SET used = $3 WHERE org = $1 AND id = $2";
-        server.db.write(&scope, |rows| rows.execute(note, values![scope.id(), &known.id, now.timestamp_millis()]))?;
+        let note = "UPDATE tokens SET used = $3, used_from = $4 WHERE org = $1 AND id = $2";
+        let (at, from) = (now.timestamp_millis(), attempts::network(source.address));
+        server.db.write(&scope, |rows| rows.execute(note, values![scope.id(), &known.id, at, &from]))?;
     }
     let granted = known.grant.permissions.clone();
     let permissions = granted.and(&role.permissions());

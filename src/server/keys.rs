@@ -141,7 +141,7 @@ impl Keys {
     /// The key under which an organization's new secrets are sealed, and its version.
     pub(crate) fn newest(&self, rows: &mut dyn Rows, scope: &OrgScope) -> Result<(i64, Arc<Key>), KeyError> {
         let newest = "SELECT version, wrapped FROM organization_keys WHERE org = $1 ORDER BY version DESC LIMIT 1";
-        let mut row = rows.first(newest, values![scope.id()])?.ok_or(KeyError::None)?;
+        let Some(mut row) = rows.first(newest, values![scope.id()])? else { return Err(missing(rows, scope)?) };
         let (version, wrapped) = (row.int(0)?, row.bytes(1)?);
         Ok((version, self.opened(rows, scope, version, wrapped)?))
     }
@@ -164,6 +164,12 @@ impl Keys {
             }
             Err(failure) => Err(failure),
         }
+    }
+
+    /// Forgets what was opened of an organization.
+    pub(crate) fn forget(&self, scope: &OrgScope) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(org, _), _| org != scope.id());
     }
 
     /// The key of an organization that is wrapped so.
@@ -233,6 +239,9 @@ pub(crate) enum KeyError {
     /// There is none.
     #[error("the organization has no key")]
     None,
+    /// There is none any more: the organization was deleted.
+    #[error("the organization was deleted")]
+    Gone,
     /// It does not open: damaged, moved, or of another server.
     #[error("the key of the organization does not open")]
     DoesNotOpen,
@@ -249,6 +258,7 @@ impl Failure for KeyError {
         match self {
             Self::Db(failure) => failure.code(),
             Self::None | Self::DoesNotOpen => Code::Store,
+            Self::Gone => Code::SignedOut,
             Self::Replaced | Self::NoRandom => Code::Failed,
         }
     }
@@ -257,6 +267,7 @@ impl Failure for KeyError {
         Some(match self {
             Self::Db(failure) => return failure.mend(),
             Self::None | Self::DoesNotOpen => "bring a backup of the server's database back".into(),
+            Self::Gone => "sign in to another organization".into(),
             Self::Replaced => "put the new master key in the place of the old one".into(),
             Self::NoRandom => "try again".into(),
         })
@@ -321,6 +332,12 @@ fn first(database: &Database, name: &str, made: &str) -> Result<String, ServeErr
 pub(crate) fn hold(rows: &mut dyn Rows) -> Result<String, KeyError> {
     let hold = "UPDATE settings SET value = value WHERE name = $1 RETURNING value";
     Ok(rows.first(hold, values![PROOF])?.ok_or(KeyError::None)?.text(0)?)
+}
+
+/// Why an organization has no key.
+fn missing(rows: &mut dyn Rows, scope: &OrgScope) -> Result<KeyError, DbError> {
+    let deleted = "SELECT 1 FROM organizations WHERE id = $1 AND deleted IS NOT NULL";
+    Ok(if rows.first(deleted, values![scope.id()])?.is_some() { KeyError::Gone } else { KeyError::None })
 }
 
 pub(crate) fn setting(rows: &mut dyn Rows, name: &str) -> Result<Option<String>, DbError> {

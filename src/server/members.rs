@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,13 +19,17 @@ use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::state::{Server, now};
 use super::team::{self, alone, keep_an_owner, member, role};
+use super::token::Kind;
 
 const ONE: &str = "/members/{id}";
+const LEAVE: &str = "/members/leave";
 
 pub(crate) fn routes() -> Vec<Route> {
     let (read, manage) = (Permission::MembersRead, Permission::MembersManage);
     vec![
         Route::api(Method::GET, "/members", Access::Permission(read), list, "listMembers", "List members"),
+        Route::api(Method::POST, LEAVE, Access::Permission(read), leave, "leaveOrganization", "Leave the organization")
+            .refuses(&["last-owner", "by-hand"]),
         Route::api(Method::PATCH, ONE, Access::Permission(manage), amend, "changeMember", "Change a member's role")
             .refuses(&["last-owner"]),
         Route::api(Method::DELETE, ONE, Access::Permission(manage), remove, "removeMember", "Remove a member")
@@ -108,6 +112,33 @@ pub(crate) fn take_out(server: &Server, caller: &Caller, id: &str) -> Answer<()>
         }
         Ok(end(rows, &caller.scope, id)?)
     })
+}
+
+/// Ends the membership of whoever asks, with all that came of it. Programs that somebody has given a key end nothing of
+/// theirs.
+pub(crate) fn go(server: &Server, caller: &Caller) -> Answer<()> {
+    let id = &caller.person.id;
+    alone(server, caller, &Event::done("member.leave", id), |rows, caller| {
+        if !is_by_hand(rows, caller)? {
+            let why = "nobody leaves an organization by an API key or as a job: sign in";
+            return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "by-hand", why));
+        }
+        if caller.role == Role::Owner {
+            keep_an_owner(rows, &caller.scope, id)?;
+        }
+        Ok(end(rows, &caller.scope, id)?)
+    })
+}
+
+/// Whether somebody has signed in for what they do, in the portal or with a program of theirs.
+fn is_by_hand(rows: &mut dyn Rows, caller: &Caller) -> Answer<bool> {
+    let kind = "SELECT 1 FROM tokens WHERE org = $1 AND id = $2 AND kind <> $3";
+    let whose = values![caller.scope.id(), &caller.actor.token, Kind::Access.word()];
+    Ok(rows.first(kind, whose)?.is_none())
+}
+
+async fn leave(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Done> {
+    blocking(&server, move |server| go(server, &caller).map(|()| Done)).await
 }
 
 async fn list(

@@ -152,7 +152,7 @@ fn rows(server: &Server) -> Result<Rows, DbError> {
     server.db.read(Reach::Server, |rows| {
         let mut count = |all| rows.first(all, &[])?.ok_or(DbError::Shape)?.int(0);
         Ok(Rows {
-            organizations: count("SELECT COUNT(*) FROM organizations")?,
+            organizations: count("SELECT COUNT(*) FROM organizations WHERE deleted IS NULL")?,
             people: count("SELECT COUNT(*) FROM people")?,
             credentials: count("SELECT COUNT(*) FROM credentials")?,
         })

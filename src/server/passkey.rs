@@ -22,7 +22,7 @@ mod cose;
 mod rows;
 mod webauthn;
 
-pub(crate) use rows::{Passkey, all_of, has_any, remove};
+pub(crate) use rows::{Added, Passkey, all_of, has_any, remove};
 pub(crate) use webauthn::Refused;
 use webauthn::{Expected, Kept, Signed};
 

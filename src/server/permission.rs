@@ -35,11 +35,13 @@ pub(crate) enum Permission {
     AuditRead,
     /// Decide by which outside issuers people sign in to the organization.
     UpstreamsManage,
+    /// Rename and delete the organization.
+    OrganizationsManage,
 }
 
 impl Permission {
     /// Every permission.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::CredentialsRead,
         Self::CredentialsWrite,
         Self::CredentialsVerify,
@@ -54,6 +56,7 @@ impl Permission {
         Self::TrustManage,
         Self::AuditRead,
         Self::UpstreamsManage,
+        Self::OrganizationsManage,
     ];
 
     /// The word.
@@ -73,6 +76,7 @@ impl Permission {
             Self::TrustManage => "trust.manage",
             Self::AuditRead => "audit.read",
             Self::UpstreamsManage => "upstreams.manage",
+            Self::OrganizationsManage => "organizations.manage",
         }
     }
 
@@ -93,6 +97,7 @@ impl Permission {
             Self::TrustManage => "Decide which jobs of outside services are let in",
             Self::AuditRead => "See what happened in the organization, and who did it",
             Self::UpstreamsManage => "Decide by which outside issuers people sign in",
+            Self::OrganizationsManage => "Rename and delete the organization",
         }
     }
 
@@ -106,7 +111,7 @@ impl Permission {
             | Self::WorkspacesWrite
             | Self::RegistriesWrite => Role::Member,
             Self::MembersManage | Self::ProjectsManage | Self::TrustManage | Self::AuditRead => Role::Admin,
-            Self::OrganizationsCreate | Self::UpstreamsManage => Role::Owner,
+            Self::OrganizationsCreate | Self::UpstreamsManage | Self::OrganizationsManage => Role::Owner,
         }
     }
 }

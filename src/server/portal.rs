@@ -18,6 +18,7 @@ pub(crate) mod inside;
 mod invitations;
 mod keys;
 mod members;
+mod organization;
 mod own;
 pub(crate) mod page;
 mod passkeys;
@@ -37,7 +38,7 @@ mod ways;
 mod workspaces;
 
 pub(crate) use session::{
-    SignedIn, Visitor, errand, local_path, same_origin, set_cookie, set_errand, shown_session, sign_in_first,
+    OwnForm, SignedIn, Visitor, errand, local_path, set_cookie, set_errand, shown_session, sign_in_first,
 };
 pub(crate) use shell::hidden;
 
@@ -69,6 +70,7 @@ pub(crate) fn routes() -> Vec<Route> {
         connect::routes(),
         upstreams::routes(),
         trust::routes(),
+        organization::routes(),
         audit::routes(),
     ]
     .into_iter()

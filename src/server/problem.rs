@@ -45,6 +45,7 @@ pub(crate) const KINDS: &[Known] = &[
     known("last-way", 409, "nobody takes their last way to sign in away"),
     known("in-use", 409, "something uses it; `used_by` says what"),
     known("last-owner", 409, "an organization has one owner at least"),
+    known("last-organization", 409, "a server has one organization at least"),
     known("not-connected", 409, "nobody has signed in for the credential, or it was disconnected"),
     known("needs-reconnecting", 409, "the service does not renew the sign-in any more"),
     known("gone", 410, "what the request made the first time is not there any more"),
@@ -61,6 +62,7 @@ pub(crate) const KINDS: &[Known] = &[
     known("no-sign-in", 422, "the credential comes of no sign-in"),
     known("no-secrets", 422, "no secrets are stored for the credential"),
     known("cannot-be-asked", 422, "the server can ask nobody about the credential"),
+    known("by-hand", 422, "a program does not do this for a person: it takes a sign-in"),
     known("key-reused", 422, "the `Idempotency-Key` was used for another request"),
     known("slow-down", 429, "too many attempts; `Retry-After` says when to come back"),
     known("too-often", 429, "too many requests by the rate that `rate` names; `Retry-After` says when to come back"),
@@ -278,6 +280,8 @@ impl From<KeyError> for Problem {
     fn from(failure: KeyError) -> Self {
         match failure {
             KeyError::Db(failure) => failure.into(),
+            // Whoever asks was let in a moment before it was deleted.
+            KeyError::Gone => Self::unauthenticated(),
             KeyError::Replaced => {
                 tracing::error!(%failure, "the keys");
                 Self::unavailable()

@@ -52,7 +52,8 @@ pub fn move_secrets(settings: &Settings, store: &dyn SecretStore) -> Result<Move
 pub(super) fn all(db: &Database, keys: &Keys, engine: &Engine) -> Result<Moved, ServeError> {
     let to = if engine.outside().is_some() { "vault" } else { "envelope" };
     let mut moved = Moved { to, ..Moved::default() };
-    for mut row in db.read(Reach::Server, |rows| rows.query("SELECT id FROM organizations ORDER BY id", &[]))? {
+    let all = "SELECT id FROM organizations WHERE deleted IS NULL ORDER BY id";
+    for mut row in db.read(Reach::Server, |rows| rows.query(all, &[]))? {
         let scope = OrgScope::of(row.text(0)?);
         let of_one = of_organization(db, keys, engine, scope)?;
         (moved.moved, moved.closed) = (moved.moved + of_one.moved, moved.closed + of_one.closed);

@@ -160,7 +160,7 @@ fn begun(db: &Database, keys: &Keys, next: Option<&Replacement>, wanted: Wanted)
             }
             audit::append(rows, keys, &server_scope(), &actor, &Event::done("master-key.rotate", ""), now)?;
         }
-        for mut row in rows.query("SELECT id FROM organizations ORDER BY id", &[])? {
+        for mut row in rows.query("SELECT id FROM organizations WHERE deleted IS NULL ORDER BY id", &[])? {
             let scope = OrgScope::of(row.text(0)?);
             let version = keys.next(rows, &scope, now)?;
             rows.execute(

@@ -36,7 +36,7 @@ mod secret;
 mod settle;
 mod start;
 
-pub(crate) use accounts::{all_of, unlink};
+pub(crate) use accounts::{all_of, invited, unlink};
 pub(crate) use errand::Purpose;
 pub(crate) use rows::{Upstream, Written};
 pub(crate) use secret::Shelf;

@@ -113,6 +113,7 @@ mod server {
     mod certificates;
     mod connect;
     mod connect_faults;
+    mod connect_refused;
     mod connect_seen;
     mod connect_waits;
     mod crashes;
@@ -141,6 +142,7 @@ mod server {
     mod observed;
     mod openbao;
     mod orders;
+    mod organizations;
     mod other_client;
     mod outside;
     mod pages;

@@ -63,6 +63,15 @@ pub(in crate::cli) enum Command {
         #[arg(long)]
         yes: bool,
     },
+    /// Leave the organization; your own tokens and API keys in it end at once
+    ///
+    /// What you stored stays in it. Its last owner makes somebody else an owner first. An API key leaves nothing: sign in.
+    #[command(after_help = "Example:\n  lanyard members leave --yes")]
+    Leave {
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// The members, by login.
@@ -96,6 +105,7 @@ impl Command {
                 doors.ui.done(&format!("{login} is {role} now"));
                 Ok(())
             }
+            Self::Leave { yes } => leave(&team, yes),
             Self::Remove { login, yes } => {
                 let member = team.find(MEMBERS, &login)?;
                 if team.is_wanted(&format!("Remove {login} from the organization?"), yes)? {
@@ -118,6 +128,17 @@ fn list(team: &Team<'_>) -> Result<()> {
         table.row([text(member, "login").as_str(), &text(member, "role"), &day(member, "since")]);
     }
     team.doors.ui.answer_table(&table)
+}
+
+fn leave(team: &Team<'_>, yes: bool) -> Result<()> {
+    let me = team.call(&Method::GET, "/userinfo", None)?;
+    let name = me.get("organization").map(|organization| text(organization, "name")).unwrap_or_default();
+    if team.is_wanted(&format!("Leave {name}? You come back by an invitation alone"), yes)? {
+        team.call(&Method::POST, "/members/leave", None)?;
+        team.doors.ui.done(&format!("You have left {name}"));
+        team.doors.ui.note("To work in another organization of the server, sign in again: lanyard auth login");
+    }
+    Ok(())
 }
 
 fn invite(team: &Team<'_>, role: &str, note: &str) -> Result<()> {

@@ -175,6 +175,26 @@ fn a_file_is_held_against_what_reads_it() {
 }
 
 #[test]
+fn a_variable_that_a_team_shares_has_nothing_run() {
+    let refused = |kind: &str, plain: &[(&str, &str)], secrets: &[(&str, &str)]| {
+        let plain = plain.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let secrets = secrets.iter().map(|(name, value)| ((*name).to_owned(), Secret::new((*value).to_owned())));
+        refuse_orders(by_kind(kind).unwrap().1, &plain, &secrets.collect()).err()
+    };
+    let content = ("content", "YQ==");
+    for name in ["PAGER", "pager", "Editor", "VISUAL", "AWS_PAGER", "BROWSER", "RUSTC_WRAPPER", "CURL_CA_BUNDLE"] {
+        let order = refused("generic_env", &[], &[("A", "1"), (name, "LNYCANARY")]).expect(name);
+        assert!(order.field == name && order.key.is_none() && !order.to_string().contains("LNYCANARY"), "{order}");
+        let order = refused("file", &[("file_name", "a"), ("variable", name)], &[content]).expect(name);
+        assert_eq!(order.field, "variable", "{name}");
+    }
+    for name in ["TOKEN", "PAGER_DUTY_TOKEN", "EDITORS", "MY_PAGER", "KUBECONFIG_2"] {
+        assert_eq!(refused("generic_env", &[], &[(name, "x")]), None, "{name}");
+        assert_eq!(refused("file", &[("file_name", "a"), ("variable", name)], &[content]), None, "{name}");
+    }
+}
+
+#[test]
 fn what_a_server_hands_out_is_of_its_kind() {
     let held = |kind: &str, plain: &[(&str, &str)], secrets: &[(&str, &str)]| {
         let plain = plain.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -186,7 +206,8 @@ fn what_a_server_hands_out_is_of_its_kind() {
         assert!(!held("generic_env", &[], &[(name, "x")]), "{name}");
     }
     let file = |variable: &str| held("file", &[("file_name", "a"), ("variable", variable)], &[("content", "YQ==")]);
-    assert!(file("KEYSTORE") && !file("LD_PRELOAD"));
+    assert!(file("KEYSTORE") && !file("LD_PRELOAD") && !file("EDITOR"));
+    assert!(!held("generic_env", &[], &[("PAGER", "x")]));
     assert!(!held("file", &[("file_name", "../../.ssh/config")], &[("content", "YQ==")]));
     assert!(!held("hetzner_api_token", &[("surprise", "x")], &[("token", "x")]));
     assert!(!held("hetzner_api_token", &[], &[("token", "two words")]));

@@ -18,7 +18,8 @@ use crate::credential::Credential;
 use crate::error::{Code, Failure, with_causes};
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
-use crate::server::db::{OrgScope, Reach};
+use crate::server::db::{DbError, OrgScope, Reach, Rows, values};
+use crate::server::people;
 use crate::server::permission::Permission;
 use crate::server::portal::page::{Page, Text, sent_on};
 use crate::server::portal::{self, Visitor};
@@ -105,7 +106,7 @@ fn claim(server: &Server, visitor: &Visitor, state: &str) -> Result<(Known, By),
             }
             return Ok(Err(Refusal::new(StatusCode::FORBIDDEN, UNKNOWN)));
         };
-        let reason = reason(&known, signed_in);
+        let reason = reason(rows, &known, signed_in)?;
         // Whoever brings it: from now on it is good for nobody.
         let is_first = attempt::spend(rows, &known, state)?;
         let Some((detail, why)) = reason.or((!is_first).then_some(SPENT)) else {
@@ -129,24 +130,43 @@ fn told_to(signed_in: Option<&portal::SignedIn>) -> Vec<OrgScope> {
 }
 
 /// Why a sign-in does not count for whoever brings it, in a word and in a sentence.
-fn reason(known: &Known, signed_in: Option<&portal::SignedIn>) -> Option<(&'static str, &'static str)> {
+fn reason(
+    rows: &mut dyn Rows,
+    known: &Known,
+    signed_in: Option<&portal::SignedIn>,
+) -> Result<Option<(&'static str, &'static str)>, DbError> {
     let Some(signed_in) = signed_in else {
         let why =
             "You are not signed in to this portal any more. Sign in, and begin again on the page of the credential.";
-        return Some(("signed-out", why));
+        return Ok(Some(("signed-out", why)));
     };
     if signed_in.session != known.session || signed_in.person.id != known.person {
-        return Some(("another-session", "This sign-in was begun by another session, and counts for that one alone."));
+        let why = "This sign-in was begun by another session, and counts for that one alone.";
+        return Ok(Some(("another-session", why)));
     }
     if known.is_spent {
-        return Some(SPENT);
+        return Ok(Some(SPENT));
     }
     if known.is_over {
-        return Some(("late", "This took longer than ten minutes. Begin it again on the page of the credential."));
+        let why = "This took longer than ten minutes. Begin it again on the page of the credential.";
+        return Ok(Some(("late", why)));
     }
-    let member = signed_in.members.iter().find(|member| member.scope == known.scope);
-    let may = member.is_some_and(|member| member.role.permissions().has(Permission::CredentialsWrite));
-    (!may).then_some(("access", "You may not do this in this organization any more."))
+    let is_inside = signed_in.members.iter().any(|member| member.scope == known.scope);
+    let may = is_inside && may_connect(rows, known)?;
+    Ok((!may).then_some(("access", "You may not do this in this organization any more.")))
+}
+
+/// Whether whoever began a sign-in may do so still: in the organization, or in the project of the credential.
+fn may_connect(rows: &mut dyn Rows, known: &Known) -> Result<bool, DbError> {
+    let (scope, write) = (&known.scope, Permission::CredentialsWrite);
+    let Some(role) = people::role(rows, scope, &known.person)? else { return Ok(false) };
+    if role.permissions().has(write) {
+        return Ok(true);
+    }
+    let of = "SELECT project FROM credentials WHERE org = $1 AND id = $2";
+    let project = rows.first(of, values![scope.id(), &known.credential])?.map(|mut row| row.text(0)).transpose()?;
+    let roles = people::project_roles(rows, scope, &known.person)?;
+    Ok(roles.iter().any(|(name, role)| Some(name) == project.as_ref() && people::in_a_project(*role).has(write)))
 }
 
 /// Exchanges what came back for tokens, and keeps them.

@@ -20,7 +20,7 @@ mod value;
 
 pub(crate) use error::DbError;
 pub(crate) use scope::{Closed, OrgScope, Reach};
-pub(crate) use table::Table;
+pub(crate) use table::{Table, in_order};
 pub(crate) use value::{Row, Value, values};
 
 /// Where the database is.

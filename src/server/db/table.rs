@@ -31,3 +31,18 @@ impl Table {
         self.columns.iter().map(|column| format!("\"{column}\"")).collect::<Vec<_>>().join(", ")
     }
 }
+
+/// The tables, those that others refer to first.
+pub(crate) fn in_order(mut left: Vec<Table>) -> Vec<Table> {
+    let mut ordered: Vec<Table> = Vec::new();
+    while !left.is_empty() {
+        let is_free = |table: &Table| {
+            let has_come = |name: &String| *name == table.name || ordered.iter().any(|before| before.name == *name);
+            table.refers.iter().all(has_come)
+        };
+        // Tables that refer to one another in a circle come as they are, and the database then refuses.
+        let next = left.iter().position(is_free).unwrap_or_default();
+        ordered.push(left.remove(next));
+    }
+    ordered
+}

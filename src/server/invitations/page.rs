@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::DateTime;
 use serde::Deserialize;
@@ -16,7 +15,7 @@ use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::db::Reach;
 use crate::server::portal::page::{Page, Text, sent_on};
-use crate::server::portal::{SignedIn, Visitor, same_origin, set_cookie};
+use crate::server::portal::{OwnForm, SignedIn, Visitor, set_cookie};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 use crate::server::upstream::{self, Offered};
@@ -117,12 +116,8 @@ fn new(token: &Secret, login: &str) -> String {
 pub(super) async fn submit(
     State(server): State<Arc<Server>>,
     visitor: Visitor,
-    headers: HeaderMap,
-    Form(given): Form<Given>,
+    OwnForm(given): OwnForm<Given>,
 ) -> Answer<Response> {
-    if let Err(page) = same_origin(&server, &headers) {
-        return Ok(page.into_response());
-    }
     // Hashing has a queue of its own, and only who is new waits in it.
     let turn = match visitor.signed_in {
         None => Some(server.stretching.acquire().await.map_err(|closed| Problem::internal(&closed))?),

@@ -125,6 +125,17 @@ impl Keys {
         Ok(version)
     }
 
+    /// Takes every key of an organization away: whatever rested under them opens no more, wherever a copy of it is. What
+    /// proves its audit stays.
+    pub(crate) fn retire_all(&self, rows: &mut dyn Rows, scope: &OrgScope) -> Result<(), KeyError> {
+        let all = "SELECT version FROM organization_keys WHERE org = $1 ORDER BY version";
+        for mut row in rows.query(all, values![scope.id()])? {
+            let version = row.int(0)?;
+            self.retire(rows, scope, version)?;
+        }
+        Ok(())
+    }
+
     /// Takes a key of an organization away that nothing rests under any more. What proves the audit of its time stays.
     pub(crate) fn retire(&self, rows: &mut dyn Rows, scope: &OrgScope, version: i64) -> Result<(), KeyError> {
         let audit = self.of_audit(rows, scope, version)?;

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 use serde::Deserialize;
@@ -23,7 +22,7 @@ use crate::server::people;
 use crate::server::permission::Permissions;
 use crate::server::portal::inside::Myself;
 use crate::server::portal::page::{Page, Text, sent_on};
-use crate::server::portal::{Visitor, same_origin, sign_in_first};
+use crate::server::portal::{OwnForm, Visitor, sign_in_first};
 use crate::server::problem::Answer;
 use crate::server::random;
 use crate::server::state::{Server, now};
@@ -161,12 +160,8 @@ pub(super) async fn show(
 pub(super) async fn submit(
     State(server): State<Arc<Server>>,
     visitor: Visitor,
-    headers: HeaderMap,
-    Form(decided): Form<Decided>,
+    OwnForm(decided): OwnForm<Decided>,
 ) -> Answer<Response> {
-    if let Err(page) = same_origin(&server, &headers) {
-        return Ok(page.into_response());
-    }
     let question = match decided.asked.check(&server) {
         Ok(question) => question,
         Err(response) => return Ok(*response),

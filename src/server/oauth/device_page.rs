@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
@@ -17,7 +16,7 @@ use crate::server::db::Reach;
 use crate::server::people;
 use crate::server::portal::inside::Myself;
 use crate::server::portal::page::{Page, Text};
-use crate::server::portal::{Visitor, same_origin, sign_in_first};
+use crate::server::portal::{OwnForm, Visitor, sign_in_first};
 use crate::server::problem::Answer;
 use crate::server::state::{Server, now};
 
@@ -59,12 +58,8 @@ fn ask(word: &str, user_code: &str, problem: Option<&str>) -> Page {
 pub(super) async fn submit(
     State(server): State<Arc<Server>>,
     visitor: Visitor,
-    headers: HeaderMap,
-    Form(decided): Form<Decided>,
+    OwnForm(decided): OwnForm<Decided>,
 ) -> Answer<Response> {
-    if let Err(page) = same_origin(&server, &headers) {
-        return Ok(page.into_response());
-    }
     let Some(signed_in) = visitor.signed_in.filter(|signed_in| signed_in.has_sent(&decided.word)) else {
         return Ok(sign_in_first("/device"));
     };

@@ -91,7 +91,8 @@ pub(super) fn exchange(
     let org = OrgScope::of(organization.as_str());
     let is_there = server.db.read(Reach::Server, |rows| -> Answer<bool> {
         attempt.refuse_early(rows, now())?;
-        Ok(rows.first("SELECT 1 FROM organizations WHERE id = $1", values![org.id()])?.is_some())
+        let one = "SELECT 1 FROM organizations WHERE id = $1 AND deleted IS NULL";
+        Ok(rows.first(one, values![org.id()])?.is_some())
     })?;
     let judged = if is_there { trust::judge(server, &org, token)? } else { Vec::new() };
     // What does not belong to an organization that there is belongs to the server.

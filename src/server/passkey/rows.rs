@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 
+use super::MOST;
 use crate::server::db::{DbError, Row, Rows, values};
 
 /// A passkey.
@@ -22,6 +23,17 @@ pub(crate) struct Passkey {
     pub(super) transports: Vec<String>,
     pub(crate) created: i64,
     pub(crate) used: Option<i64>,
+}
+
+/// What came of keeping one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Added {
+    /// It is its owner's from now on.
+    Yes,
+    /// Somebody has it already.
+    Known,
+    /// Its owner has as many as there may be.
+    TooMany,
 }
 
 const COLUMNS: &str = "id, person, name, public_key, counted, eligible, backed_up, transports, created, used";
@@ -47,8 +59,14 @@ impl Passkey {
         rows.first(&format!("SELECT {COLUMNS} FROM passkeys WHERE id = $1"), values![id])?.map(Self::of).transpose()
     }
 
-    /// Keeps a new one. An identifier that is known already is not taken from whoever has it.
-    pub(crate) fn keep(&self, rows: &mut dyn Rows) -> Result<bool, DbError> {
+    /// Keeps a new one. An identifier that is known already is not taken from whoever has it, and nobody has more than
+    /// [`MOST`].
+    pub(crate) fn keep(&self, rows: &mut dyn Rows) -> Result<Added, DbError> {
+        // Of two that come at once, the second waits here, and counts the first.
+        rows.execute("UPDATE people SET created = created WHERE id = $1", values![&self.person])?;
+        if all_of(rows, &self.person)?.len() >= MOST {
+            return Ok(Added::TooMany);
+        }
         let transports = serde_json::to_string(&self.transports).map_err(|_| DbError::Shape)?;
         let kept = rows.execute(
             "INSERT INTO passkeys (id, person, name, public_key, counted, eligible, backed_up, transports, created) \
@@ -65,7 +83,7 @@ impl Passkey {
                 self.created,
             ],
         )?;
-        Ok(kept > 0)
+        Ok(if kept > 0 { Added::Yes } else { Added::Known })
     }
 
     /// Notes that it was used. Whether nobody has used it meanwhile.
@@ -108,4 +126,45 @@ pub(crate) fn has_any(rows: &mut dyn Rows, person: &str) -> Result<bool, DbError
 /// Takes one of a person's away. Whether there was one.
 pub(crate) fn remove(rows: &mut dyn Rows, person: &str, id: &str) -> Result<bool, DbError> {
     Ok(rows.execute("DELETE FROM passkeys WHERE person = $1 AND id = $2", values![person, id])? > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::db::Reach;
+    use crate::server::db::tests::Scratch;
+
+    fn one(number: usize) -> Passkey {
+        Passkey {
+            id: format!("key-{number}"),
+            person: "p".into(),
+            name: "laptop".into(),
+            key: vec![7; 65],
+            count: 0,
+            eligible: false,
+            backed_up: false,
+            transports: Vec::new(),
+            created: 0,
+            used: None,
+        }
+    }
+
+    #[test]
+    fn of_many_that_come_at_once_no_more_are_kept_than_there_may_be() {
+        let scratch = Scratch::new();
+        let person = "INSERT INTO people (id, login, passphrase, created) VALUES ('p', 'p', '-', 0)";
+        scratch.db.write(Reach::Server, |rows| rows.execute(person, &[])).unwrap();
+        let keep = |number: usize| scratch.db.write(Reach::Server, |rows| one(number).keep(rows)).unwrap();
+        for number in 1..MOST {
+            assert_eq!(keep(number), Added::Yes);
+        }
+        assert_eq!(keep(1), Added::Known);
+        let kept: Vec<Added> = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..8).map(|more| scope.spawn(move || keep(MOST + more))).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert_eq!(kept.iter().filter(|kept| **kept == Added::Yes).count(), 1, "{kept:?}");
+        let found = scratch.db.read(Reach::Server, |rows| all_of(rows, "p")).unwrap();
+        assert_eq!(found.len(), MOST);
+    }
 }

@@ -25,7 +25,7 @@ use crate::server::vault::sign_in::is_sign_in;
 mod form;
 
 pub(super) fn routes() -> Vec<Route> {
-    let write = Access::Inside(Permission::CredentialsWrite);
+    let write = Access::InsideProject(Permission::CredentialsWrite);
     let (get, post) = (Method::GET, Method::POST);
     vec![
         Route::new(get.clone(), "/portal/{org}/credentials/connect", write, form::show_new),
@@ -48,15 +48,19 @@ fn vault<'s>(server: &'s Server, inside: &Inside) -> OrgVault<'s> {
     server.vault(inside.caller.scope.clone(), inside.caller.actor.clone())
 }
 
-/// The sign-in of an identifier; what comes of none has no such page.
-fn sign_in(vault: &OrgVault<'_>, id: &str) -> Answer<Metadata> {
-    let metadata = vault.by_id(id)?.ok_or_else(Problem::not_found)?.metadata;
-    if is_sign_in(metadata.kind) { Ok(metadata) } else { Err(Problem::not_found()) }
+/// The sign-in of an identifier, which they may change where it belongs; what comes of none has no such page.
+fn sign_in(server: &Server, inside: &Inside, id: &str) -> Answer<Metadata> {
+    let metadata = vault(server, inside).by_id(id)?.ok_or_else(Problem::not_found)?.metadata;
+    if !is_sign_in(metadata.kind) {
+        return Err(Problem::not_found());
+    }
+    inside.caller.must(server, Permission::CredentialsWrite, metadata.scope.project())?;
+    Ok(metadata)
 }
 
 async fn show(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
     blocking(&server, move |server| {
-        let metadata = sign_in(&vault(server, &inside), &id)?;
+        let metadata = sign_in(server, &inside, &id)?;
         Ok(question(&inside, &metadata, None).into_response())
     })
     .await
@@ -106,11 +110,13 @@ async fn submit(
 ) -> Answer<Response> {
     let by = By::of(&inside.caller, "credential.connect");
     let switches = !sent.text("switches").is_empty();
+    let (asker, known) = (inside.clone(), id.clone());
+    blocking(&server, move |server| sign_in(server, &asker, &known).map(|_| ())).await?;
     match connections::begin(&server, &by, &inside.signed_in, &id, switches).await {
         Ok(Begun { service, url }) => Ok(go_on(&inside, &service, &url)),
         Err(problem) if matches!(problem.status(), StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_GATEWAY) => {
             blocking(&server, move |server| {
-                let metadata = sign_in(&vault(server, &inside), &id)?;
+                let metadata = sign_in(server, &inside, &id)?;
                 let why = sentence(problem.detail());
                 Ok(question(&inside, &metadata, Some(&why)).status(problem.status()).into_response())
             })
@@ -146,7 +152,7 @@ async fn disconnect(
     let by = By::of(&inside.caller, "credential.disconnect");
     let known = id.clone();
     let asker = inside.clone();
-    let metadata = blocking(&server, move |server| sign_in(&vault(server, &asker), &known)).await?;
+    let metadata = blocking(&server, move |server| sign_in(server, &asker, &known)).await?;
     if !metadata.secret_names.contains(Credential::SESSION) {
         return Err(connections::not_connected());
     }

@@ -30,7 +30,7 @@ use crate::server::vault::{Narrowed, OrgVault, Stored};
 mod change;
 mod create;
 mod delete;
-mod form;
+pub(super) mod form;
 mod replace;
 mod show;
 

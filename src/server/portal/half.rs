@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
 use super::page::{Page, Text, sent_on};
 use super::second_factor::FIELD;
-use super::session::{Visitor, local_path, same_origin, set_cookie};
+use super::session::{OwnForm, Visitor, local_path, set_cookie};
 use super::shell::hidden;
 use super::sign_in;
 use crate::secret::Secret;
@@ -20,18 +19,21 @@ use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::db::{DbError, OrgScope, Reach, Rows, values};
 use crate::server::edge::Source;
+use crate::server::invitations::{Accepted, By, Who, accept_within};
 use crate::server::keys::KeyError;
 use crate::server::metrics;
 use crate::server::problem::Answer;
 use crate::server::state::{Server, now};
 use crate::server::token::{self, Kind, Parsed};
-use crate::server::{factors, passkey, people, totp};
+use crate::server::{factors, passkey, people, totp, upstream};
 
 /// The second factor has to come within this time.
 const LIFE: TimeDelta = TimeDelta::minutes(5);
 const WRONG: &str = "This code is not right, or was used already.";
 /// What whoever comes too late is told.
 pub(super) const TOO_LATE: &str = "Too long ago you gave your passphrase. Go back and sign in again.";
+
+const NOT_INVITED: &str = "The invitation was used, withdrawn or has expired.";
 
 #[derive(Deserialize)]
 pub(super) struct Given {
@@ -47,18 +49,24 @@ pub(crate) struct Half {
     by_passkey: bool,
 }
 
-/// Notes that a person gave the right passphrase, or came by an issuer that is believed in `only` one organization.
-pub(crate) fn begin(
-    rows: &mut dyn Rows,
-    person: &str,
-    only: Option<&OrgScope>,
-    now: DateTime<Utc>,
-) -> Result<Half, KeyError> {
+/// Who has shown half of who they are, and in what way.
+pub(crate) struct Begun<'b> {
+    /// The person.
+    pub(crate) person: &'b str,
+    /// The only organization in which the issuer is believed that they came by.
+    pub(crate) only: Option<&'b OrgScope>,
+    /// The invitation that they accept with the rest.
+    pub(crate) invitation: Option<&'b str>,
+}
+
+/// Notes that a person gave the right passphrase, or came by an issuer.
+pub(crate) fn begin(rows: &mut dyn Rows, begun: &Begun<'_>, now: DateTime<Utc>) -> Result<Half, KeyError> {
+    let Begun { person, only, invitation } = *begun;
     let minted = token::mint(Kind::Half).map_err(|_| KeyError::NoRandom)?;
     rows.execute("DELETE FROM half_sessions WHERE expires < $1", values![now.timestamp_millis()])?;
     rows.execute(
-        "INSERT INTO half_sessions (id, hash, person, expires, only_in) VALUES ($1, $2, $3, $4, $5)",
-        values![&minted.id, &minted.hash, person, (now + LIFE).timestamp_millis(), only.map(OrgScope::id)],
+        "INSERT INTO half_sessions (id, hash, person, expires, only_in, invitation) VALUES ($1, $2, $3, $4, $5, $6)",
+        values![&minted.id, &minted.hash, person, (now + LIFE).timestamp_millis(), only.map(OrgScope::id), invitation,],
     )?;
     Ok(half(rows, minted.token, person)?)
 }
@@ -96,18 +104,19 @@ pub(super) struct Known {
     pub(super) id: String,
     pub(super) person: String,
     only: Option<OrgScope>,
+    invitation: Option<String>,
 }
 
 /// The sign-in of a token, if it is in time.
 pub(super) fn find(rows: &mut dyn Rows, token: &Secret, now: DateTime<Utc>) -> Result<Option<Known>, DbError> {
     let parsed: Option<Parsed> = token::parse(token.expose()).filter(|parsed| parsed.kind == Kind::Half);
     let Some(parsed) = parsed else { return Ok(None) };
-    let one = "SELECT hash, person, expires, only_in FROM half_sessions WHERE id = $1";
+    let one = "SELECT hash, person, expires, only_in, invitation FROM half_sessions WHERE id = $1";
     let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(None) };
     let (hash, person, expires) = (row.bytes(0)?, row.text(1)?, row.int(2)?);
-    let only = row.maybe_text(3)?.map(OrgScope::of);
+    let (only, invitation) = (row.maybe_text(3)?.map(OrgScope::of), row.maybe_text(4)?);
     let is_good = parsed.is(&hash) && now.timestamp_millis() < expires;
-    Ok(is_good.then_some(Known { id: parsed.id, person, only }))
+    Ok(is_good.then_some(Known { id: parsed.id, person, only, invitation }))
 }
 
 /// What came of a second factor.
@@ -115,6 +124,8 @@ pub(super) enum Tried {
     /// The passphrase was given too long ago, or never.
     Nobody,
     Wrong(Half),
+    /// The invitation that was to be accepted is not there any more.
+    NotInvited,
     In(Secret),
 }
 
@@ -136,9 +147,13 @@ pub(super) fn complete(
         if let Err(why) = accept(rows, person)? {
             attempt.failed(rows, now)?;
             let actor = Actor { person: person.to_owned(), ..source.actor() };
-            for member in people::memberships(rows, person)? {
+            let members = people::memberships(rows, person)?;
+            let mut scopes: Vec<OrgScope> = members.into_iter().map(|member| member.scope).collect();
+            // Whoever is about to come back is no member yet.
+            scopes.extend(known.only.filter(|only| known.invitation.is_some() && !scopes.contains(only)));
+            for scope in scopes {
                 let event = Event { outcome: Outcome::Denied, detail: &why, ..Event::done("second-factor", person) };
-                audit::append(rows, &server.keys, &member.scope, &actor, &event, now)?;
+                audit::append(rows, &server.keys, &scope, &actor, &event, now)?;
             }
             return Ok(Tried::Wrong(half(rows, token.duplicate(), person)?));
         }
@@ -150,7 +165,28 @@ pub(super) fn complete(
         if let Some(former) = former {
             people::sign_out(rows, former)?;
         }
+        if let Some(invitation) = &known.invitation {
+            return come_back(rows, server, person, invitation, known.only.as_ref(), source);
+        }
         Ok(Tried::In(sign_in::begin(rows, server, person, known.only.as_ref(), source, detail)?))
+    })
+}
+
+/// Makes somebody a member again who has shown who they are, by the invitation that they came with.
+fn come_back(
+    rows: &mut dyn Rows,
+    server: &Server,
+    person: &str,
+    invitation: &str,
+    only: Option<&OrgScope>,
+    source: &Source,
+) -> Answer<Tried> {
+    Ok(match accept_within(rows, server, &By::Id(invitation), &Who::Back { person }, only, source)? {
+        Accepted::Joined { session, .. } => {
+            only.map_or(Ok(()), |scope| upstream::invited(rows, scope, person))?;
+            Tried::In(session)
+        }
+        _ => Tried::NotInvited,
     })
 }
 
@@ -159,6 +195,7 @@ pub(super) fn answer(server: &Server, tried: Tried, next: &str, wrong: &str) -> 
     match tried {
         Tried::In(session) => sent_on(next, Some(set_cookie(server, &session))),
         Tried::Wrong(half) => form(&half, next, Some(wrong)).status(StatusCode::FORBIDDEN).into_response(),
+        Tried::NotInvited => Page::refusal(StatusCode::FORBIDDEN, NOT_INVITED).into_response(),
         Tried::Nobody => Page::refusal(StatusCode::FORBIDDEN, TOO_LATE).into_response(),
     }
 }
@@ -166,12 +203,8 @@ pub(super) fn answer(server: &Server, tried: Tried, next: &str, wrong: &str) -> 
 pub(super) async fn submit(
     State(server): State<Arc<Server>>,
     visitor: Visitor,
-    headers: HeaderMap,
-    Form(given): Form<Given>,
+    OwnForm(given): OwnForm<Given>,
 ) -> Answer<Response> {
-    if let Err(page) = same_origin(&server, &headers) {
-        return Ok(page.into_response());
-    }
     let next = local_path(given.next.as_deref()).to_owned();
     let former = visitor.signed_in.map(|signed_in| signed_in.session);
     let tried = blocking(&server, move |server| {

@@ -304,7 +304,7 @@ async fn refused(
 }
 
 /// What goes wrong on a page is told on a page.
-async fn as_page(response: Response) -> Response {
+pub(crate) async fn as_page(response: Response) -> Response {
     let kind = response.headers().get(header::CONTENT_TYPE);
     let is_page = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     let status = response.status();

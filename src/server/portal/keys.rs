@@ -9,10 +9,11 @@ use axum::response::{IntoResponse, Response};
 use super::fields::{Input, Slip, choice, summary, tick, ticks};
 use super::inside::{Inside, Sent};
 use super::page::{Page, Text, sent_on};
+use super::prove;
 use super::question::Question;
-use super::shell::{Listed, One, Place, fixable, said, time};
+use super::shell::{Listed, One, Place, count, fixable, said, time};
 use super::table::{ACTIONS, Table, action, nothing};
-use crate::server::api_keys::{self, Made, Shown, Wanted};
+use crate::server::api_keys::{self, Bounds, Made, Shown, Wanted};
 use crate::server::bridge::blocking;
 use crate::server::caller::Access;
 use crate::server::permission::Permission;
@@ -30,7 +31,8 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/portal/{org}/keys", manage, show),
         Route::new(Method::POST, "/portal/{org}/keys", manage, create).freshly("/portal/{org}/keys"),
-        Route::new(Method::GET, "/portal/{org}/keys/{id}/revoke", manage, ask),
+        Route::new(Method::GET, "/portal/{org}/keys/{id}/revoke", manage, ask)
+            .freshly("/portal/{org}/keys/{id}/revoke"),
         Route::new(Method::POST, "/portal/{org}/keys/{id}/revoke", manage, revoke).freshly("/portal/{org}/keys"),
     ]
 }
@@ -39,21 +41,23 @@ const DONE: &[(&str, &str)] = &[("revoked", "The key lets nobody in any more.")]
 
 async fn show(State(server): State<Arc<Server>>, inside: Inside, Query(listed): Query<Listed>) -> Answer<Response> {
     blocking(&server, move |server| {
-        let keys = api_keys::all(server, &inside.caller)?;
-        Ok(page(&inside, &keys, &said(DONE, listed.done.as_deref()), None, None).into_response())
+        let told = said(DONE, listed.done.as_deref());
+        Ok(page(server, &inside, &told, None, None)?.into_response())
     })
     .await
 }
 
-fn page(inside: &Inside, keys: &[Shown], above: &str, sent: Option<&Sent>, slip: Option<&Slip>) -> Page {
+fn page(server: &Server, inside: &Inside, above: &str, sent: Option<&Sent>, slip: Option<&Slip>) -> Answer<Page> {
+    let keys = api_keys::all(server, &inside.caller)?;
+    let bounds = server.db.read(&inside.caller.scope, |rows| Bounds::of(rows, &inside.caller.scope))?;
     let body = format!(
         "{above}{}<p>For jobs and programs that cannot sign in. A key ends by itself, and never has more than you have.</p>\n\
          {}\n<h2>A new key</h2>\n{}",
         summary(slip),
-        table(inside, keys),
-        form(inside, sent, slip),
+        table(inside, &keys),
+        form(inside, sent, slip, bounds.days),
     );
-    inside.page(Place::Keys, "API keys", body)
+    Ok(inside.page(Place::Keys, "API keys", body))
 }
 
 fn table(inside: &Inside, keys: &[Shown]) -> String {
@@ -70,7 +74,7 @@ fn table(inside: &Inside, keys: &[Shown]) -> String {
             format!("{}<small><code>{}</code></small>", Text(&key.name), Text(&key.id)),
             Text(&key.permissions.join(", ")).to_string(),
             time(key.created, now, ""),
-            time(key.used, now, "never"),
+            used(key),
             format!("{over}{}", time(key.expires, now, "")),
             action(&revoke, "Revoke", &key.name),
         ]);
@@ -78,7 +82,17 @@ fn table(inside: &Inside, keys: &[Shown]) -> String {
     table.html()
 }
 
-fn form(inside: &Inside, sent: Option<&Sent>, slip: Option<&Slip>) -> String {
+/// When a key was last used, and from which network.
+fn used(key: &Shown) -> String {
+    let from = key.used_from.as_ref().map(|from| format!("<small>from {}</small>", Text(from))).unwrap_or_default();
+    let idle = if key.idle { "<span class=\"status soon\">unused</span> " } else { "" };
+    format!("{idle}{}{from}", time(key.used, now(), "never"))
+}
+
+fn form(inside: &Inside, sent: Option<&Sent>, slip: Option<&Slip>, most: i64) -> String {
+    if !inside.signed_in.is_fresh(now()) {
+        return prove::way(&inside.path("keys"));
+    }
     let is_chosen = |word: &str| sent.is_some_and(|sent| sent.all("permission").any(|sent| sent.expose() == word));
     let boxes: String = inside
         .caller
@@ -89,8 +103,15 @@ fn form(inside: &Inside, sent: Option<&Sent>, slip: Option<&Slip>) -> String {
             tick("permission", permission.word(), &label, is_chosen(permission.word()))
         })
         .collect();
-    let life = sent.map_or(USUAL, |sent| sent.text("days"));
-    let lives = LIVES.map(|(days, title)| (days, title.to_owned()));
+    // Nothing is offered that the organization does not let a key live, but as long as it does.
+    let is_let = |days: &str| days.parse::<i64>().is_ok_and(|days| days <= most);
+    let longest = most.to_string();
+    let mut lives: Vec<(&str, String)> =
+        LIVES.iter().filter(|(days, _)| is_let(days)).map(|(days, title)| (*days, (*title).to_owned())).collect();
+    if most < api_keys::LONGEST && lives.last().is_none_or(|(days, _)| *days != longest) {
+        lives.push((&longest, count(usize::try_from(most).unwrap_or_default(), "day")));
+    }
+    let life = sent.map_or(if is_let(USUAL) { USUAL } else { &longest }, |sent| sent.text("days"));
     let name = Input {
         name: "name",
         title: "Name",
@@ -117,10 +138,7 @@ async fn create(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -
     };
     blocking(&server, move |server| {
         let made = api_keys::make(server, &inside.caller, &wanted);
-        let again = |slip: &Slip| {
-            let keys = api_keys::all(server, &inside.caller)?;
-            Ok(page(&inside, &keys, "", Some(&sent), Some(slip)))
-        };
+        let again = |slip: &Slip| page(server, &inside, "", Some(&sent), Some(slip));
         Ok(match fixable(made, again)? {
             Ok(made) => once(&inside, &made).into_response(),
             Err(again) => again,

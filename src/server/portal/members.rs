@@ -10,22 +10,26 @@ use super::fields::{Slip, buttons, choice, summary};
 use super::inside::{Inside, Sent};
 use super::page::{Page, Text, sent_on};
 use super::question::Question;
-use super::shell::{Listed, One, Place, fixable, said, time};
+use super::shell::{Listed, One, Place, fixable, hidden, said, time};
 use super::table::{ACTIONS, Table, action, pages};
 use crate::server::bridge::blocking;
 use crate::server::caller::Access;
 use crate::server::members::{self, Shown};
 use crate::server::paging::{Asked, Part};
 use crate::server::permission::{Permission, Role};
-use crate::server::problem::Answer;
+use crate::server::problem::{Answer, Problem};
 use crate::server::routes::Route;
 use crate::server::state::{Server, now};
 use crate::server::team;
+
+const LEAVE: &str = "/portal/{org}/members/leave";
 
 pub(super) fn routes() -> Vec<Route> {
     let manage = Access::Inside(Permission::MembersManage);
     vec![
         Route::new(Method::GET, "/portal/{org}/members", Access::Inside(Permission::MembersRead), list),
+        Route::new(Method::GET, LEAVE, Access::Inside(Permission::MembersRead), ask_to_leave).freshly(LEAVE),
+        Route::new(Method::POST, LEAVE, Access::Inside(Permission::MembersRead), leave).freshly(LEAVE),
         Route::new(Method::GET, "/portal/{org}/members/{id}/role", manage, show)
             .freshly("/portal/{org}/members/{id}/role"),
         Route::new(Method::POST, "/portal/{org}/members/{id}/role", manage, submit)
@@ -79,8 +83,12 @@ fn page(inside: &Inside, part: &Part<Shown>, listed: &Listed) -> Page {
     } else {
         String::new()
     };
+    let leave = format!(
+        "<p class=\"actions\"><a class=\"button quiet\" href=\"{}\">Leave the organization</a></p>\n",
+        Text(&inside.path("members/leave")),
+    );
     let more = pages(&inside.path("members"), &[], listed.after.as_deref(), part.next.as_deref());
-    let body = format!("{}{invite}{}{more}{}", said(DONE, listed.done.as_deref()), table.html(), roles());
+    let body = format!("{}{invite}{}{more}{}{leave}", said(DONE, listed.done.as_deref()), table.html(), roles());
     inside.page(Place::Members, "Members", body)
 }
 
@@ -181,6 +189,34 @@ async fn remove(State(server): State<Arc<Server>>, inside: Inside, Path(One { id
         // Whoever removed themselves has nothing to see there any more.
         let is_self = id == inside.caller.person.id;
         Ok(sent_on(&if is_self { "/".to_owned() } else { inside.path("members?done=removed") }, None))
+    })
+    .await
+}
+
+async fn ask_to_leave(inside: Inside) -> Response {
+    let question = Question {
+        at: Place::Members,
+        title: "Leave this organization?",
+        what: format!(
+            "Leave {}? Your tokens and API keys here end at once, your roles in projects and the invitations that you sent \
+             as well. The credentials that you stored stay. You come back by an invitation alone.",
+            Text(&inside.organization),
+        ),
+        hidden: hidden("sure", "yes"),
+        to: inside.path("members/leave"),
+        does: "Leave",
+        back: &inside.path("members"),
+    };
+    question.page(&inside).into_response()
+}
+
+async fn leave(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -> Answer<Response> {
+    if sent.text("sure").is_empty() {
+        return Err(Problem::invalid("nobody was asked whether they leave: open the page again"));
+    }
+    blocking(&server, move |server| {
+        members::go(server, &inside.caller)?;
+        Ok(sent_on("/", None))
     })
     .await
 }

@@ -79,6 +79,21 @@ fn page(server: &Server, myself: &Myself, notice: Option<&str>) -> Answer<Page> 
     } else {
         "<p>You have none yet.</p>\n"
     };
+    let form = if has_one || signed_in.is_fresh(now) {
+        format!(
+            "<form method=\"post\" action=\"/account/passphrase\">\n{}\n\
+             <input type=\"text\" name=\"login\" value=\"{}\" autocomplete=\"username\" hidden>\n\
+             {old}<label>A new one<small>12 characters at least; a few words are good. Every other session ends; API keys \
+             and programs stay signed in</small><input name=\"new\" type=\"password\" required minlength=\"12\" \
+             maxlength=\"1024\" autocomplete=\"new-password\"></label>\n\
+             <label>The same again<input name=\"again\" type=\"password\" required maxlength=\"1024\" \
+             autocomplete=\"new-password\"></label>\n<button>Change it</button>\n</form>",
+            word(signed_in),
+            Text(&signed_in.person.login),
+        )
+    } else {
+        format!("{old}{}", prove::way("/account"))
+    };
     let at = DateTime::from_timestamp_millis;
     let rows: String = sessions
         .iter()
@@ -104,16 +119,9 @@ fn page(server: &Server, myself: &Myself, notice: Option<&str>) -> Answer<Page> 
          <div class=\"table\"><table>\n<thead><tr><th scope=\"col\">Session</th><th scope=\"col\">From</th><th scope=\"col\">Signed in</th>\
          <th scope=\"col\">Last used</th><th scope=\"col\">Ends</th><th scope=\"col\"><span class=\"apart\">End</span></th>\
          </tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n\
-         <h2>Passphrase</h2>\n<form method=\"post\" action=\"/account/passphrase\">\n{}\n\
-         <input type=\"text\" name=\"login\" value=\"{1}\" autocomplete=\"username\" hidden>\n\
-         {old}<label>A new one<small>12 characters at least; a few words are good. Every other session ends; API keys and \
-         programs stay signed in</small><input name=\"new\" type=\"password\" required minlength=\"12\" \
-         maxlength=\"1024\" autocomplete=\"new-password\"></label>\n\
-         <label>The same again<input name=\"again\" type=\"password\" required maxlength=\"1024\" \
-         autocomplete=\"new-password\"></label>\n<button>Change it</button>\n</form>",
+         <h2>Passphrase</h2>\n{form}",
         alert(notice),
         Text(&signed_in.person.login),
-        word(signed_in),
     );
     Ok(myself.page("Your account", body))
 }

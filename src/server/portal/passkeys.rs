@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::DateTime;
 use serde::Deserialize;
@@ -17,9 +16,9 @@ use super::inside::{Myself, Sent, sentence};
 use super::own::tell;
 use super::page::{Page, Text, sent_on};
 use super::second_factor::GUEST;
-use super::session::{Visitor, local_path, same_origin, set_cookie};
+use super::session::{OwnForm, Visitor, local_path, set_cookie};
 use super::shell::{hidden, time, word};
-use super::{sign_in, ways};
+use super::{prove, sign_in, ways};
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Event, Outcome};
@@ -27,7 +26,8 @@ use crate::server::bridge::blocking;
 use crate::server::caller::Access;
 use crate::server::db::{Reach, Rows};
 use crate::server::edge::Source;
-use crate::server::passkey::{self, Purpose, Question, Refused};
+use crate::server::metrics;
+use crate::server::passkey::{self, Added, Purpose, Question, Refused};
 use crate::server::problem::{Answer, Problem};
 use crate::server::routes::Route;
 use crate::server::state::{Server, now};
@@ -122,13 +122,19 @@ pub(super) fn list(server: &Server, myself: &Myself) -> Answer<String> {
              <tbody>\n{rows}</tbody></table></div>"
         )
     };
+    let new = if signed_in.is_fresh(now) {
+        format!(
+            "<form method=\"post\" action=\"/account/passkeys/new\">\n{}\n<label>A new one<small>What you call it, such as \
+             the device that it is on</small><input name=\"name\" required maxlength=\"64\" autocomplete=\"off\"></label>\n\
+             <button>Add a passkey</button>\n</form>",
+            word(signed_in),
+        )
+    } else {
+        prove::way(ways::PATH)
+    };
     Ok(format!(
         "<h2>Passkeys</h2>\n<p>A passkey lets you in by itself. Once you have one, your passphrase alone does not: the \
-         portal then asks for a second factor as well.</p>\n{table}\n\
-         <form method=\"post\" action=\"/account/passkeys/new\">\n{}\n<label>A new one<small>What you call it, such as the \
-         device that it is on</small><input name=\"name\" required maxlength=\"64\" autocomplete=\"off\"></label>\n\
-         <button>Add a passkey</button>\n</form>",
-        word(signed_in),
+         portal then asks for a second factor as well.</p>\n{table}\n{new}"
     ))
 }
 
@@ -139,6 +145,10 @@ fn name(sent: &Sent) -> Answer<String> {
         return Err(Problem::invalid(format!("a passkey has a name of at most {NAME} characters")));
     }
     Ok(name.to_owned())
+}
+
+fn too_many() -> String {
+    format!("a person has {} passkeys at most", passkey::MOST)
 }
 
 pub(super) fn refuse_guests(myself: &Myself) -> Answer<()> {
@@ -152,7 +162,7 @@ async fn begin(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) ->
         let (name, signed_in) = (name(&sent)?, &myself.signed_in);
         let asked = server.db.write(Reach::Server, |rows| -> Answer<Question> {
             if passkey::all_of(rows, &signed_in.person.id)?.len() >= passkey::MOST {
-                return Err(Problem::invalid(format!("a person has {} passkeys at most", passkey::MOST)));
+                return Err(Problem::invalid(too_many()));
             }
             passkey::ask(rows, server, Purpose::Add, &signed_in.session, Some(&signed_in.person))
         })?;
@@ -182,8 +192,10 @@ async fn add(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -> A
                 Ok(made) => made,
                 Err(why) => return refused(rows, &why.to_string()),
             };
-            if !made.keep(rows)? {
-                return refused(rows, "this passkey is known already");
+            match made.keep(rows)? {
+                Added::Yes => {}
+                Added::Known => return refused(rows, "this passkey is known already"),
+                Added::TooMany => return refused(rows, &too_many()),
             }
             tell(rows, server, &myself, &Event { detail: &made.id, ..Event::done("passkey.add", person) })?;
             if factors::has_recovery_codes(rows, person)? {
@@ -232,15 +244,7 @@ struct Next {
 }
 
 /// The page that asks whoever is there for a passkey.
-async fn ask(
-    State(server): State<Arc<Server>>,
-    _: Visitor,
-    headers: HeaderMap,
-    Form(Next { next }): Form<Next>,
-) -> Answer<Response> {
-    if let Err(page) = same_origin(&server, &headers) {
-        return Ok(page.into_response());
-    }
+async fn ask(State(server): State<Arc<Server>>, _: Visitor, OwnForm(Next { next }): OwnForm<Next>) -> Answer<Response> {
     let fields = hidden("next", local_path(next.as_deref()));
     let asked = blocking(&server, |server| {
         server.db.write(Reach::Server, |rows| passkey::ask(rows, server, Purpose::SignIn, "", None))
@@ -260,16 +264,13 @@ struct Given {
 async fn answer(
     State(server): State<Arc<Server>>,
     visitor: Visitor,
-    headers: HeaderMap,
-    Form(given): Form<Given>,
+    OwnForm(given): OwnForm<Given>,
 ) -> Answer<Response> {
-    if let Err(page) = same_origin(&server, &headers) {
-        return Ok(page.into_response());
-    }
     let next = local_path(given.next.as_deref()).to_owned();
     let former = visitor.signed_in.map(|signed_in| signed_in.session);
-    let done = blocking(&server, move |server| sign_in_by(server, &given, &visitor.source, former.as_deref()));
-    Ok(match done.await? {
+    let done = blocking(&server, move |server| sign_in_by(server, &given, &visitor.source, former.as_deref())).await;
+    metrics::signed_in("passkey", done.as_ref().map(Result::is_ok));
+    Ok(match done? {
         Ok(session) => sent_on(&next, Some(set_cookie(&server, &session))),
         Err(why) => Page::refusal(StatusCode::FORBIDDEN, &sentence(&why)).into_response(),
     })
@@ -314,12 +315,8 @@ struct HalfDone {
 async fn ask_second(
     State(server): State<Arc<Server>>,
     _: Visitor,
-    headers: HeaderMap,
-    Form(given): Form<HalfDone>,
+    OwnForm(given): OwnForm<HalfDone>,
 ) -> Answer<Response> {
-    if let Err(page) = same_origin(&server, &headers) {
-        return Ok(page.into_response());
-    }
     let fields = hidden("half", given.half.expose()) + &hidden("next", local_path(given.next.as_deref()));
     let asked = blocking(&server, move |server| {
         server.db.write(Reach::Server, |rows| -> Answer<_> {
@@ -340,12 +337,8 @@ async fn ask_second(
 async fn answer_second(
     State(server): State<Arc<Server>>,
     visitor: Visitor,
-    headers: HeaderMap,
-    Form(given): Form<Given>,
+    OwnForm(given): OwnForm<Given>,
 ) -> Answer<Response> {
-    if let Err(page) = same_origin(&server, &headers) {
-        return Ok(page.into_response());
-    }
     let next = local_path(given.next.as_deref()).to_owned();
     let former = visitor.signed_in.map(|signed_in| signed_in.session);
     let tried = blocking(&server, move |server| {
@@ -359,7 +352,9 @@ async fn answer_second(
             by(rows, server, asked.as_ref(), &given.answer, person)
         })
     });
-    Ok(half::answer(&server, tried.await?, &next, "The passkey was not accepted."))
+    let tried = tried.await;
+    metrics::signed_in("second factor", tried.as_ref().map(|tried| matches!(tried, half::Tried::In(_))));
+    Ok(half::answer(&server, tried?, &next, "The passkey was not accepted."))
 }
 
 /// Whether a person's passkey has answered; why not.

@@ -48,6 +48,15 @@ pub(super) fn first(back: &str) -> Response {
     sent_on(&format!("{PATH}?next={next}"), None)
 }
 
+/// In the place of a form for whoever has to show first who they are: the way there, so that nobody fills a form in vain.
+pub(super) fn way(back: &str) -> String {
+    let next: String = url::form_urlencoded::byte_serialize(back.as_bytes()).collect();
+    format!(
+        "<p>This needs to be sure that it is you.</p>\n\
+         <p class=\"actions\"><a class=\"button\" href=\"{PATH}?next={next}\">Show who you are</a></p>"
+    )
+}
+
 #[derive(Deserialize)]
 struct Next {
     next: Option<String>,

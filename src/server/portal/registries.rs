@@ -1,20 +1,19 @@
 //! The registries of an organization: the list of them, and where each of the other pages is.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 use chrono::DateTime;
-use serde::Deserialize;
 
 use super::inside::Inside;
-use super::page::Text;
-use super::shell::{Place, time};
+use super::page::{Page, Text};
+use super::shell::{Listed, Place, said, time};
+use super::table::{Table, nothing, pages};
 use crate::server::bridge::blocking;
 use crate::server::caller::Access;
-use crate::server::paging::{self, Part};
+use crate::server::paging::{Asked, Part};
 use crate::server::permission::Permission;
 use crate::server::problem::Answer;
 use crate::server::registries::{Registry, some};
@@ -41,21 +40,6 @@ pub(super) fn routes() -> Vec<Route> {
     ]
 }
 
-/// The organization and the registry of a path.
-#[derive(Deserialize)]
-struct One {
-    id: String,
-}
-
-/// What a page of a list is asked for.
-#[derive(Deserialize)]
-struct Asked {
-    /// The cursor of a page.
-    after: Option<String>,
-    /// What was just done, in one of a few words.
-    done: Option<String>,
-}
-
 /// How a registry is, in a word with a colour.
 fn status(registry: &Registry) -> String {
     let (class, word) = match registry.outcome.as_str() {
@@ -67,74 +51,54 @@ fn status(registry: &Registry) -> String {
 }
 
 /// When it was last listed in whole.
-fn listed(registry: &Registry) -> String {
+fn last_listed(registry: &Registry) -> String {
     time(registry.synced.and_then(DateTime::from_timestamp_millis), now(), "never")
 }
 
-/// The links to the first and the next page of a list.
-fn pages(here: &str, is_first: bool, next: Option<&str>) -> String {
-    let mut links = String::new();
-    if !is_first {
-        let _ = write!(links, "<a class=\"button quiet\" href=\"{}\">First page</a>", Text(here));
-    }
-    if let Some(next) = next {
-        let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("after", next).finish();
-        let address = format!("{here}?{query}");
-        let _ = write!(links, "<a class=\"button quiet\" rel=\"next\" href=\"{}\">Next page</a>", Text(&address));
-    }
-    if links.is_empty() {
-        return links;
-    }
-    format!("\n<nav aria-label=\"Pages\"><p class=\"actions\">{links}</p></nav>")
-}
+const DONE: &[(&str, &str)] = &[("deleted", "It is deleted.")];
 
-async fn list(State(server): State<Arc<Server>>, inside: Inside, Query(asked): Query<Asked>) -> Answer<Response> {
+async fn list(State(server): State<Arc<Server>>, inside: Inside, Query(listed): Query<Listed>) -> Answer<Response> {
     blocking(&server, move |server| {
-        let Part { items: found, next } = some(server, &inside.caller, &paging::Asked::after(asked.after.clone()))?;
-        let add = if inside.may(Permission::RegistriesWrite) {
-            format!("<p><a class=\"button\" href=\"{}\">Add a registry</a></p>\n", Text(&inside.path("registries/new")))
-        } else {
-            String::new()
-        };
-        let content = if found.is_empty() {
-            "<p role=\"status\">There is no registry yet.</p>".to_owned()
-        } else {
-            table(&inside, &found)
-        };
-        let pages = pages(&inside.path("registries"), asked.after.is_none(), next.as_deref());
-        let gone = if asked.done.as_deref() == Some("deleted") {
-            "<p class=\"notice good\" role=\"status\">It is deleted.</p>\n"
-        } else {
-            ""
-        };
-        let body = format!(
-            "{gone}<p>Helm repositories and OCI registries, and the charts that each had when it was last asked.</p>\n\
-             {add}{content}{pages}"
-        );
-        Ok(inside.page(Place::Registries, "Registries", body).into_response())
+        let part = some(server, &inside.caller, &Asked::after(listed.after.clone()))?;
+        Ok(page(&inside, &part, &listed).into_response())
     })
     .await
 }
 
-fn table(inside: &Inside, found: &[Registry]) -> String {
-    let row = |registry: &Registry| {
-        let project = registry.project().map(|project| format!("<small>{}</small>", Text(project)));
-        format!(
-            "<tr><th scope=\"row\"><a href=\"{}\">{}</a>{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-            Text(&inside.path(&format!("registries/{}", registry.id))),
-            Text(&registry.name),
-            project.unwrap_or_default(),
-            Text(registry.sort.word()),
-            Text(&registry.url),
-            registry.charts,
-            status(registry),
-            listed(registry),
-        )
+fn page(inside: &Inside, part: &Part<Registry>, listed: &Listed) -> Page {
+    let new = inside.path("registries/new");
+    let add = if inside.may(Permission::RegistriesWrite) {
+        format!("<p class=\"actions\"><a class=\"button\" href=\"{}\">Add a registry</a></p>\n", Text(&new))
+    } else {
+        String::new()
     };
-    let rows: String = found.iter().map(row).collect();
-    format!(
-        "<div class=\"table\"><table>\n<thead><tr><th scope=\"col\">Name</th><th scope=\"col\">Kind</th>\
-         <th scope=\"col\">Address</th><th scope=\"col\">Charts</th><th scope=\"col\">Status</th>\
-         <th scope=\"col\">Listed</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>"
-    )
+    let content = if part.items.is_empty() {
+        nothing("There is no registry yet.", "One is asked for its charts, and uses a credential that is stored here.")
+    } else {
+        table(inside, &part.items)
+    };
+    let body = format!(
+        "{}<p>Helm repositories and OCI registries, and the charts that each had when it was last asked.</p>\n\
+         {add}{content}{}",
+        said(DONE, listed.done.as_deref()),
+        pages(&inside.path("registries"), &[], listed.after.as_deref(), part.next.as_deref()),
+    );
+    inside.page(Place::Registries, "Registries", body)
+}
+
+fn table(inside: &Inside, found: &[Registry]) -> String {
+    let mut table = Table::new("Registries", &["Name", "Kind", "Address", "Charts", "Status", "Listed"]);
+    for registry in found {
+        let one = inside.path(&format!("registries/{}", registry.id));
+        let project = registry.project().map(|project| format!("<small>{}</small>", Text(project)));
+        table.row(&[
+            format!("<a href=\"{}\">{}</a>{}", Text(&one), Text(&registry.name), project.unwrap_or_default()),
+            Text(registry.sort.word()).to_string(),
+            Text(&registry.url).to_string(),
+            registry.charts.to_string(),
+            status(registry),
+            last_listed(registry),
+        ]);
+    }
+    table.html()
 }

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::page::{Page, Text};
 use super::prove;
-use super::session::{SignedIn, Visitor, same_origin, sign_in_first};
+use super::session::{OwnForm, SignedIn, Visitor, sign_in_first};
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Event, Outcome};
@@ -60,12 +59,8 @@ pub(super) async fn show(State(server): State<Arc<Server>>, visitor: Visitor) ->
 pub(super) async fn submit(
     State(server): State<Arc<Server>>,
     visitor: Visitor,
-    headers: HeaderMap,
-    Form(given): Form<Given>,
+    OwnForm(given): OwnForm<Given>,
 ) -> Answer<Response> {
-    if let Err(page) = same_origin(&server, &headers) {
-        return Ok(page.into_response());
-    }
     let Some(signed_in) = visitor.signed_in.filter(|signed_in| signed_in.has_sent(&given.word)) else {
         return Ok(sign_in_first(PATH));
     };

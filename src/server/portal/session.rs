@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::extract::FromRequestParts;
+use axum::Form;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq;
 
 use super::page::{Page, sent_on};
@@ -150,7 +152,7 @@ pub(super) fn end_cookie(server: &Server) -> String {
 }
 
 /// Refuses a form that another site had the browser send. Where the browser does not say, the origin must be ours.
-pub(crate) fn same_origin(server: &Server, headers: &HeaderMap) -> Result<(), Page> {
+pub(super) fn same_origin(server: &Server, headers: &HeaderMap) -> Result<(), Page> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let own = server.public.origin().ascii_serialization();
     let from_here = match text("sec-fetch-site") {
@@ -161,6 +163,19 @@ pub(crate) fn same_origin(server: &Server, headers: &HeaderMap) -> Result<(), Pa
         return Ok(());
     }
     Err(Page::refusal(StatusCode::FORBIDDEN, "This form was sent from another site."))
+}
+
+/// A form of a page of this server's own; one that another site had the browser send is refused before it is read.
+pub(crate) struct OwnForm<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<Server>> for OwnForm<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, server: &Arc<Server>) -> Result<Self, Response> {
+        same_origin(server, request.headers()).map_err(IntoResponse::into_response)?;
+        let Form(form) = Form::from_request(request, server).await.map_err(IntoResponse::into_response)?;
+        Ok(Self(form))
+    }
 }
 
 /// Sends whoever is not signed in to sign in, and then back here.

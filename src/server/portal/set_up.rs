@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::page::{Page, Text, sent_on};
-use super::session::{local_path, same_origin, set_cookie};
+use super::session::{OwnForm, local_path, set_cookie};
 use crate::secret::Secret;
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bridge::blocking;
@@ -82,12 +81,8 @@ fn form(token: &Secret, next: &str, organization: &str, login: &str, problem: Op
 pub(super) async fn submit(
     State(server): State<Arc<Server>>,
     Asker(source): Asker,
-    headers: HeaderMap,
-    Form(wanted): Form<Wanted>,
+    OwnForm(wanted): OwnForm<Wanted>,
 ) -> Answer<Response> {
-    if let Err(page) = same_origin(&server, &headers) {
-        return Ok(page.into_response());
-    }
     let next = local_path(wanted.next.as_deref()).to_owned();
     let login = people::login(&wanted.login);
     let organization = wanted.organization.trim().to_owned();

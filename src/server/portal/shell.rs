@@ -29,6 +29,7 @@ pub(super) enum Place {
     Keys,
     Trust,
     Upstreams,
+    Organization,
     Audit,
 }
 
@@ -42,6 +43,7 @@ const PLACES: &[(Place, &str, &str, Permission)] = &[
     (Place::Keys, "keys", "API keys", Permission::KeysManage),
     (Place::Trust, "trust-rules", "Trust rules", Permission::TrustManage),
     (Place::Upstreams, "upstreams", "Sign-in", Permission::UpstreamsManage),
+    (Place::Organization, "organization", "Organization", Permission::OrganizationsManage),
     (Place::Audit, "audit", "Audit", Permission::AuditRead),
 ];
 

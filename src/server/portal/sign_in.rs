@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::page::{Page, Text, sent_on};
-use super::session::{Visitor, end_cookie, local_path, same_origin, set_cookie};
+use super::session::{OwnForm, Visitor, end_cookie, local_path, set_cookie};
 use super::{half, passkeys};
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
@@ -86,12 +85,8 @@ fn form(login: &str, next: &str, problem: Option<&str>, ways: &Ways) -> Page {
 pub(super) async fn submit(
     State(server): State<Arc<Server>>,
     visitor: Visitor,
-    headers: HeaderMap,
-    Form(given): Form<Given>,
+    OwnForm(given): OwnForm<Given>,
 ) -> Answer<Response> {
-    if let Err(page) = same_origin(&server, &headers) {
-        return Ok(page.into_response());
-    }
     let next = local_path(given.next.as_deref()).to_owned();
     let shown = given.login.clone();
     let turn = server.stretching.acquire().await.map_err(|closed| Problem::internal(&closed))?;
@@ -153,7 +148,8 @@ fn sign_in(server: &Server, given: &Given, source: &Source, former: Option<&str>
             people::sign_out(rows, former)?;
         }
         if factors::are_asked(rows, &person.id)? {
-            return Ok(Tried::Half(half::begin(rows, &person.id, None, now)?));
+            let begun = half::Begun { person: &person.id, only: None, invitation: None };
+            return Ok(Tried::Half(half::begin(rows, &begun, now)?));
         }
         Ok(Tried::In(begin(rows, server, &person.id, None, source, "")?))
     })
@@ -181,12 +177,8 @@ pub(super) fn begin(
 pub(super) async fn sign_out(
     State(server): State<Arc<Server>>,
     visitor: Visitor,
-    headers: HeaderMap,
-    Form(Word { word }): Form<Word>,
+    OwnForm(Word { word }): OwnForm<Word>,
 ) -> Answer<Response> {
-    if let Err(page) = same_origin(&server, &headers) {
-        return Ok(page.into_response());
-    }
     if let Some(signed_in) = visitor.signed_in.filter(|signed_in| signed_in.has_sent(&word)) {
         blocking(&server, move |server| {
             server.db.write(Reach::Server, |rows| {

@@ -4,20 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::{Method, StatusCode};
+use axum::http::Method;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 
-use super::inside::{Inside, Sent, sentence};
+use super::fields::{Input, Slip, buttons, choice, marked, summary, tick, ticks};
+use super::inside::{Inside, Sent};
 use super::page::{Page, Text, sent_on};
-use super::shell::{Place, alert, hidden};
+use super::prove;
+use super::question::Question;
+use super::shell::{One, Place, fixable, hidden};
+use super::table::{Table, nothing};
 use crate::secret::Secret;
 use crate::server::bridge::blocking;
 use crate::server::caller::Access;
 use crate::server::permission::{Permission, Role};
-use crate::server::problem::{Answer, Problem};
+use crate::server::problem::Answer;
 use crate::server::routes::Route;
-use crate::server::state::Server;
+use crate::server::state::{Server, now};
 use crate::server::upstream::{self, Upstream, Written};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -25,18 +28,14 @@ pub(super) fn routes() -> Vec<Route> {
     vec![
         Route::new(Method::GET, "/portal/{org}/upstreams", manage, list),
         Route::new(Method::POST, "/portal/{org}/upstreams", manage, create).freshly("/portal/{org}/upstreams"),
-        Route::new(Method::GET, "/portal/{org}/upstreams/{id}", manage, show),
+        Route::new(Method::GET, "/portal/{org}/upstreams/{id}", manage, show).freshly("/portal/{org}/upstreams/{id}"),
         Route::new(Method::POST, "/portal/{org}/upstreams/{id}", manage, change)
             .freshly("/portal/{org}/upstreams/{id}"),
-        Route::new(Method::GET, "/portal/{org}/upstreams/{id}/delete", manage, ask),
+        Route::new(Method::GET, "/portal/{org}/upstreams/{id}/delete", manage, ask)
+            .freshly("/portal/{org}/upstreams/{id}/delete"),
         Route::new(Method::POST, "/portal/{org}/upstreams/{id}/delete", manage, delete)
             .freshly("/portal/{org}/upstreams/{id}"),
     ]
-}
-
-#[derive(Deserialize)]
-struct One {
-    id: String,
 }
 
 async fn list(State(server): State<Arc<Server>>, inside: Inside) -> Answer<Response> {
@@ -47,47 +46,57 @@ async fn list(State(server): State<Arc<Server>>, inside: Inside) -> Answer<Respo
     .await
 }
 
-fn all_of(inside: &Inside, all: &[Upstream], sent: Option<&Sent>, problem: Option<&str>) -> Page {
-    let rows: String = all
-        .iter()
-        .map(|one| {
-            let state = match (one.is_ready(), one.listed) {
-                (false, _) => "<span class=\"status open\">not finished</span>",
-                (true, true) => "<span class=\"status good\">offered to everybody</span>",
-                (true, false) => "<span class=\"status good\">offered by link</span>",
-            };
-            format!(
-                "<tr><th scope=\"row\"><a href=\"{}\">{}</a></th><td>{}</td><td>{state}</td></tr>\n",
-                Text(&inside.path(&format!("upstreams/{}", one.id))),
-                Text(&one.name),
-                Text(&one.issuer),
-            )
-        })
-        .collect();
-    let table = if all.is_empty() {
-        "<p role=\"status\">There is none.</p>".into()
-    } else {
-        format!(
-            "<div class=\"table\"><table>\n<thead><tr><th scope=\"col\">Name</th><th scope=\"col\">Issuer</th>\
-             <th scope=\"col\">State</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>"
-        )
-    };
-    let text = |name: &str| sent.map_or("", |sent| sent.text(name)).to_owned();
+fn all_of(inside: &Inside, all: &[Upstream], sent: Option<&Sent>, slip: Option<&Slip>) -> Page {
     let body = format!(
-        "<p>Members can sign in by your identity provider, any issuer of OpenID Connect. Whoever comes by it is signed in \
-         to this organization alone.</p>\n{table}\n<h2>A new one</h2>\n{}<form method=\"post\" action=\"{}\">\n{}\n\
-         <label>Name<small>As people see it: Sign in with …</small><input name=\"name\" required maxlength=\"64\" \
-         autocomplete=\"off\" value=\"{}\"></label>\n\
-         <label>Issuer<small>Its address, exactly as its tokens have it</small><input name=\"issuer\" type=\"url\" \
-         required maxlength=\"512\" autocomplete=\"off\" placeholder=\"https://id.example.com\" value=\"{}\"></label>\n\
-         <button>Go on</button>\n</form>",
-        alert(problem),
-        Text(&inside.path("upstreams")),
-        inside.word(),
-        Text(&text("name")),
-        Text(&text("issuer")),
+        "{}<p>Members can sign in by your identity provider, any issuer of OpenID Connect. Whoever comes by it is signed in \
+         to this organization alone.</p>\n{}\n<h2>A new one</h2>\n{}",
+        summary(slip),
+        table(inside, all),
+        new_form(inside, sent, slip),
     );
     inside.page(Place::Upstreams, "Sign-in", body)
+}
+
+fn table(inside: &Inside, all: &[Upstream]) -> String {
+    if all.is_empty() {
+        return nothing("There is none.", "With one, people sign in here as they do everywhere else.");
+    }
+    let mut table = Table::new("Issuers", &["Name", "Issuer", "State"]);
+    for one in all {
+        let state = match (one.is_ready(), one.listed) {
+            (false, _) => "<span class=\"status open\">not finished</span>",
+            (true, true) => "<span class=\"status good\">offered to everybody</span>",
+            (true, false) => "<span class=\"status good\">offered by link</span>",
+        };
+        let here = inside.path(&format!("upstreams/{}", one.id));
+        table.row(&[
+            format!("<a href=\"{}\">{}</a>", Text(&here), Text(&one.name)),
+            Text(&one.issuer).to_string(),
+            state.into(),
+        ]);
+    }
+    table.html()
+}
+
+const NAMED: &str = "As people see it: Sign in with …";
+const ADDRESS: &str = "Its address, exactly as its tokens have it";
+
+fn new_form(inside: &Inside, sent: Option<&Sent>, slip: Option<&Slip>) -> String {
+    if !inside.signed_in.is_fresh(now()) {
+        return prove::way(&inside.path("upstreams"));
+    }
+    let text = |name: &str| sent.map_or("", |sent| sent.text(name));
+    let more = "required maxlength=\"64\"";
+    let name = Input { name: "name", title: "Name", hint: NAMED, value: text("name"), more };
+    let more = "type=\"url\" required maxlength=\"512\" placeholder=\"https://id.example.com\"";
+    let issuer = Input { name: "issuer", title: "Issuer", hint: ADDRESS, value: text("issuer"), more };
+    format!(
+        "<form method=\"post\" action=\"{}\">\n{}\n{}{}<button>Go on</button>\n</form>",
+        Text(&inside.path("upstreams")),
+        inside.word(),
+        name.html(slip),
+        issuer.html(slip),
+    )
 }
 
 /// What is written of an issuer that was just named.
@@ -108,25 +117,18 @@ fn named(sent: &Sent) -> Written {
 }
 
 async fn create(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -> Answer<Response> {
-    blocking(&server, move |server| match upstream::make(server, &inside.caller, &named(&sent)) {
-        Ok(made) => Ok(sent_on(&inside.path(&format!("upstreams/{}", made.id)), None)),
-        Err(problem) if is_of_the_form(&problem) => {
+    blocking(&server, move |server| {
+        let made = upstream::make(server, &inside.caller, &named(&sent));
+        let again = |slip: &Slip| {
             let all = upstream::all(server, &inside.caller)?;
-            let page = all_of(&inside, &all, Some(&sent), Some(&told(&problem)));
-            Ok(page.status(problem.status()).into_response())
-        }
-        Err(problem) => Err(problem),
+            Ok(all_of(&inside, &all, Some(&sent), Some(slip)))
+        };
+        Ok(match fixable(made, again)? {
+            Ok(made) => sent_on(&inside.path(&format!("upstreams/{}", made.id)), None),
+            Err(again) => again,
+        })
     })
     .await
-}
-
-/// Whether somebody mends it in the form.
-fn is_of_the_form(problem: &Problem) -> bool {
-    [StatusCode::UNPROCESSABLE_ENTITY, StatusCode::CONFLICT].contains(&problem.status())
-}
-
-fn told(problem: &Problem) -> String {
-    sentence(problem.detail())
 }
 
 async fn show(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
@@ -138,63 +140,48 @@ async fn show(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }
 }
 
 /// The form of one, with what is kept or what was sent.
-fn form(server: &Server, inside: &Inside, one: &Upstream, written: &Written, problem: Option<&str>) -> Page {
+fn form(server: &Server, inside: &Inside, one: &Upstream, written: &Written, slip: Option<&Slip>) -> Page {
     let here = inside.path(&format!("upstreams/{}", one.id));
-    let options: String = Role::ALL
-        .into_iter()
-        .filter(|role| *role != Role::Owner)
-        .map(|role| {
-            let chosen = if role.word() == written.domain_role { " selected" } else { "" };
-            format!("<option{chosen}>{}</option>", role.word())
-        })
-        .collect();
-    let roles: String = written.roles.iter().map(|(value, role)| format!("{value} = {role}\n")).collect();
-    let checked = |is: bool| if is { " checked" } else { "" };
+    let roles = Role::ALL.into_iter().filter(|role| *role != Role::Owner);
+    let options: Vec<_> = roles.map(|role| (role.word(), role.word().to_owned())).collect();
+    let values: String = written.roles.iter().map(|(value, role)| format!("{value} = {role}\n")).collect();
     let secret = if one.has_secret() { "One is kept. Leave it empty to keep it" } else { "Where the issuer gave one" };
-    let field = |title: &str, hint: &str, name: &str, value: &str, more: &str| {
-        format!(
-            "<label>{title}<small>{hint}</small><input name=\"{name}\" maxlength=\"512\" autocomplete=\"off\" \
-             spellcheck=\"false\" value=\"{}\"{more}></label>\n",
-            Text(value)
-        )
+    let (free, needed) = ("maxlength=\"512\" spellcheck=\"false\"", "maxlength=\"512\" spellcheck=\"false\" required");
+    let line = |name: &str, title: &str, hint: &str, value: &str, more: &str| {
+        Input { name, title, hint, value, more }.html(slip)
     };
+    let all_at = "Everybody with a verified address at";
+    let domains = "Domains, with commas between; nobody where there is none";
+    let rest = format!(
+        "{}{}<label>Its values<small>One a line, with the role of whoever has it: platform = member</small>\
+         <textarea name=\"roles\" rows=\"4\" spellcheck=\"false\"{}>{}</textarea></label>\n",
+        line("domains", all_at, domains, &written.domains.join(", "), free)
+            + &choice("domain_role", "as", "", &options, &written.domain_role, slip),
+        line("claim", "Claim", "Such as groups", &written.claim, free),
+        marked(slip, "roles"),
+        Text(&values),
+    );
     let body = format!(
         "{}<p>At the issuer, register this server as an application of the web with this redirect address:</p>\n\
          <p><code class=\"once\" tabindex=\"0\">{}</code></p>\n\
-         <form method=\"post\" action=\"{}\">\n{}{}\n{}{}{}\
-         <label>Client secret<small>{secret}</small><input name=\"client_secret\" type=\"password\" maxlength=\"512\" \
-         autocomplete=\"off\"></label>\n{}\
-         <fieldset><legend>Who is let in without an invitation</legend>\n{}\
-         <label>as<select name=\"domain_role\">{options}</select></label>\n{}\
-         <label>Its values<small>One a line, with the role of whoever has it: platform = member</small>\
-         <textarea name=\"roles\" rows=\"4\" spellcheck=\"false\">{}</textarea></label>\n</fieldset>\n\
-         <label class=\"check\"><input type=\"checkbox\" name=\"second_factor\"{}>Ask for the second factor of Lanyard as \
-         well</label>\n\
-         <label class=\"check\"><input type=\"checkbox\" name=\"listed\"{}>Offer it to everybody on the page to sign \
-         in</label>\n<button>Save</button>\n</form>\n<p><a href=\"{2}/delete\">Take it away</a></p>",
-        alert(problem),
+         <form method=\"post\" action=\"{}\">\n{}{}\n{}{}{}{}{}{}{}{}{}</form>\n\
+         <p><a href=\"{2}/delete\">Take it away</a></p>",
+        summary(slip),
         Text(&one.redirect(server)),
         Text(&here),
         inside.word(),
         hidden("revision", &one.revision.to_string()),
-        field("Name", "As people see it: Sign in with …", "name", &written.name, " required"),
-        field("Issuer", "Its address, exactly as its tokens have it", "issuer", &written.issuer, " required"),
-        field("Client ID", "What the issuer calls this server", "client_id", &written.client_id, ""),
-        field("Scopes", "What is asked of the issuer", "scopes", &written.scopes, " required"),
-        field(
-            "Everybody with a verified address at",
-            "Domains, with commas between; nobody where there is none",
-            "domains",
-            &written.domains.join(", "),
-            ""
-        ),
-        field("Claim", "Such as groups", "claim", &written.claim, ""),
-        Text(&roles),
-        checked(written.second_factor),
-        checked(written.listed),
+        line("name", "Name", NAMED, &written.name, needed),
+        line("issuer", "Issuer", ADDRESS, &written.issuer, needed),
+        line("client_id", "Client ID", "What the issuer calls this server", &written.client_id, free),
+        line("client_secret", "Client secret", secret, "", "type=\"password\" maxlength=\"512\""),
+        line("scopes", "Scopes", "What is asked of the issuer", &written.scopes, needed),
+        ticks("admission", "Who is let in without an invitation", &rest, slip),
+        tick("second_factor", "on", "Ask for the second factor of Lanyard as well", written.second_factor),
+        tick("listed", "on", "Offer it to everybody on the page to sign in", written.listed),
+        buttons("Save", &inside.path("upstreams")),
     );
-    let page = inside.page(Place::Upstreams, "Sign-in by an issuer", body);
-    if problem.is_some() { page.status(StatusCode::UNPROCESSABLE_ENTITY) } else { page }
+    inside.page(Place::Upstreams, "Sign-in by an issuer", body)
 }
 
 /// What a form holds. A line that is none has a role that there is not, and is refused with it.
@@ -231,14 +218,15 @@ async fn change(
 ) -> Answer<Response> {
     blocking(&server, move |server| {
         let was_seen = |revision: i64| sent.text("revision") == revision.to_string();
-        match upstream::change(server, &inside.caller, &id, was_seen, |_| sent_as(&sent)) {
-            Ok(_) => Ok(sent_on(&inside.path("upstreams"), None)),
-            Err(problem) if is_of_the_form(&problem) => {
-                let one = upstream::one(server, &inside.caller, &id)?;
-                Ok(form(server, &inside, &one, &sent_as(&sent), Some(&told(&problem))).into_response())
-            }
-            Err(problem) => Err(problem),
-        }
+        let changed = upstream::change(server, &inside.caller, &id, was_seen, |_| sent_as(&sent));
+        let again = |slip: &Slip| {
+            let one = upstream::one(server, &inside.caller, &id)?;
+            Ok(form(server, &inside, &one, &sent_as(&sent), Some(slip)))
+        };
+        Ok(match fixable(changed, again)? {
+            Ok(_) => sent_on(&inside.path("upstreams"), None),
+            Err(again) => again,
+        })
     })
     .await
 }
@@ -247,15 +235,19 @@ async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id })
     blocking(&server, move |server| {
         let one = upstream::one(server, &inside.caller, &id)?;
         let here = inside.path(&format!("upstreams/{id}"));
-        let body = format!(
-            "<p>Take <strong>{}</strong> away? Whoever signs in by it alone cannot sign in any more, at once.</p>\n\
-             <form method=\"post\" action=\"{}/delete\">\n{}\n<p class=\"actions\"><button class=\"bad\">Take it away</button>\
-             <a class=\"button quiet\" href=\"{1}\">Cancel</a></p>\n</form>",
-            Text(&one.name),
-            Text(&here),
-            inside.word(),
-        );
-        Ok(inside.page(Place::Upstreams, "Take this issuer away?", body).into_response())
+        let question = Question {
+            at: Place::Upstreams,
+            title: "Take this issuer away?",
+            what: format!(
+                "Take <strong>{}</strong> away? Whoever signs in by it alone cannot sign in any more, at once.",
+                Text(&one.name)
+            ),
+            hidden: String::new(),
+            to: format!("{here}/delete"),
+            does: "Take it away",
+            back: &here,
+        };
+        Ok(question.page(&inside).into_response())
     })
     .await
 }

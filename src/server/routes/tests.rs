@@ -169,6 +169,7 @@ impl Played {
             ("POST", "projects" | "workspaces" | "organizations") => json!({ "name": "n" }),
             ("POST", "invitations") => json!({ "role": "reader" }),
             ("PATCH", "members") => json!({ "person": self.member, "role": null }),
+            ("PATCH", _) if path.starts_with("/organizations") => json!({ "name": "changed" }),
             ("PATCH", _) if path.starts_with("/members") => json!({ "role": "reader" }),
             ("PATCH", _) if path.starts_with("/projects") => json!({ "name": "web" }),
             ("PATCH", _) if path.starts_with("/workspaces") => json!({ "credential_config_ids": [] }),
@@ -209,7 +210,9 @@ impl Played {
     /// Everything of ours.
     fn state(&self) -> String {
         let vault = self.server.vault(self.ours.clone(), Actor::default());
-        let mut state = format!("{:?}", vault.list().unwrap());
+        let own = "SELECT * FROM organizations WHERE id = $1";
+        let own = self.server.db.read(Reach::Server, |rows| rows.query(own, values![self.ours.id()])).unwrap();
+        let mut state = format!("{:?}{own:?}", vault.list().unwrap());
         for table in [
             "members",
             "projects",

@@ -71,6 +71,13 @@ pub(super) fn link(
     .map(|_| ())
 }
 
+/// From now on, what let a person in is the invitation that they have accepted, and no rule that they were held to before.
+pub(crate) fn invited(rows: &mut dyn Rows, scope: &OrgScope, person: &str) -> Result<(), DbError> {
+    let now = "UPDATE upstream_accounts SET admitted = $3 WHERE org = $1 AND person = $2 AND admitted = $4";
+    let words = values![scope.id(), person, Admitted::Invitation.word(), Admitted::Rule.word()];
+    rows.execute(now, words).map(|_| ())
+}
+
 /// Notes that it was used.
 pub(super) fn note(rows: &mut dyn Rows, upstream: &Upstream, told: &Told, now: DateTime<Utc>) -> Result<(), DbError> {
     rows.execute(

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::Upstream;
-use super::errand::Errand;
+use super::errand::{Errand, Purpose};
 use super::peer::{self, Told, Why};
 use super::settle::{Arrival, Settled};
 use crate::secret::Secret;
@@ -16,6 +16,7 @@ use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::db::{OrgScope, Reach};
+use crate::server::metrics;
 use crate::server::portal::page::{Page, sent_on};
 use crate::server::portal::{Visitor, errand, half, set_cookie, set_errand};
 use crate::server::problem::{Answer, Problem};
@@ -81,6 +82,10 @@ fn arrive(
     };
     let told = match vouched(server, &upstream, &errand, answered) {
         Ok(told) => told,
+        Err(Why(why)) if errand.purpose == Purpose::SignIn => {
+            metrics::signed_in("issuer", Ok(false));
+            return refused(server, visitor, &errand.scope, id, &why);
+        }
         Err(Why(why)) => return refused(server, visitor, &errand.scope, id, &why),
     };
     let arrival = Arrival {
@@ -91,7 +96,12 @@ fn arrive(
         signed_in: visitor.signed_in.as_ref(),
         source: &visitor.source,
     };
-    match server.db.write(&errand.scope, |rows| arrival.settle(rows))? {
+    let settled = server.db.write(&errand.scope, |rows| arrival.settle(rows));
+    if errand.purpose == Purpose::SignIn {
+        let is_in = |settled: &Settled| matches!(settled, Settled::In(_) | Settled::Half(_));
+        metrics::signed_in("issuer", settled.as_ref().map(is_in));
+    }
+    match settled? {
         Settled::In(session) => Ok(sent_on(&errand.next, Some(set_cookie(server, &session)))),
         Settled::Half(half) => Ok(half::form(&half, &errand.next, None).into_response()),
         Settled::Linked => Ok(sent_on(&errand.next, None)),

@@ -76,15 +76,34 @@ impl Arrival<'_> {
         let scope = &self.upstream.scope;
         if people::role(rows, scope, person)?.is_none() {
             let Some(invitation) = &self.errand.invitation else { return Ok(Settled::Refused(NO_MEMBER)) };
-            return self.accept(rows, invitation, &Who::Back { person });
+            // It is theirs, and is good once they have shown all that is asked of a member.
+            return match self.half(rows, person, Some(invitation), now)? {
+                Some(half) => Ok(Settled::Half(half)),
+                None => self.accept(rows, invitation, &Who::Back { person }),
+            };
         }
         if admitted == Admitted::Rule && self.upstream.admits(&self.told.claims).is_none() {
             return Ok(Settled::Refused(NOT_ANY_MORE));
         }
-        if self.upstream.second_factor && factors::are_asked(rows, person)? {
-            return Ok(Settled::Half(half::begin(rows, person, Some(scope), now)?));
+        match self.half(rows, person, None, now)? {
+            Some(half) => Ok(Settled::Half(half)),
+            None => self.begin(rows, person, now),
         }
-        self.begin(rows, person, now)
+    }
+
+    /// A sign-in that is half done, where the person's own second factor is asked for as well.
+    fn half(
+        &self,
+        rows: &mut dyn Rows,
+        person: &str,
+        invitation: Option<&str>,
+        now: DateTime<Utc>,
+    ) -> Answer<Option<half::Half>> {
+        if !self.upstream.second_factor || !factors::are_asked(rows, person)? {
+            return Ok(None);
+        }
+        let begun = half::Begun { person, only: Some(&self.upstream.scope), invitation };
+        Ok(Some(half::begin(rows, &begun, now)?))
     }
 
     /// Begins a session, which counts in the organization of the issuer.
@@ -136,8 +155,9 @@ impl Arrival<'_> {
         let (scope, server) = (&self.upstream.scope, self.server);
         Ok(match accept_within(rows, server, &By::Id(invitation), who, Some(scope), self.source)? {
             Accepted::Joined { person, session } => {
-                if matches!(who, Who::New { .. }) {
-                    self.linked(rows, &person, Admitted::Invitation, now())?;
+                match who {
+                    Who::New { .. } => self.linked(rows, &person, Admitted::Invitation, now())?,
+                    _ => accounts::invited(rows, scope, &person)?,
                 }
                 if let Some(former) = self.signed_in {
                     people::sign_out(rows, &former.session)?;

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use axum::Form;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use url::Url;
@@ -17,7 +16,7 @@ use crate::server::bridge::blocking;
 use crate::server::db::Reach;
 use crate::server::invitations;
 use crate::server::portal::page::{Page, Text};
-use crate::server::portal::{Visitor, local_path, same_origin, set_errand};
+use crate::server::portal::{OwnForm, Visitor, local_path, set_errand};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 
@@ -46,12 +45,8 @@ pub(super) async fn submit(
     State(server): State<Arc<Server>>,
     _: Visitor,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    Form(given): Form<Given>,
+    OwnForm(given): OwnForm<Given>,
 ) -> Answer<Response> {
-    if let Err(page) = same_origin(&server, &headers) {
-        return Ok(page.into_response());
-    }
     let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     blocking(&server, move |server| {
         let found = server.db.read(Reach::Server, |rows| -> Answer<_> {

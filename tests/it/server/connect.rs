@@ -51,12 +51,18 @@ impl Pages {
 
     /// Stores how one signs in; the identifier of the credential.
     pub fn configure(&self, idp: &OidcProvider, name: &str) -> String {
+        self.configure_in(idp, name, "")
+    }
+
+    /// The same in a project.
+    pub fn configure_in(&self, idp: &OidcProvider, name: &str, project: &str) -> String {
         let fields = [
             ("other", "corp"),
             ("issuer", idp.issuer()),
             ("client_id", "server-confidential"),
             ("client_secret", CLIENT_SECRET),
             ("name", name),
+            ("project", project),
         ];
         let done = self.send("/connect", "/connect", &fields);
         assert_eq!(done.status(), 303, "{}", done.text());

@@ -40,6 +40,39 @@ fn fifty_guesses_are_one_account_and_keep_nobody_out_elsewhere() {
     assert_eq!(served.sql("SELECT COUNT(*) FROM attempts WHERE subject LIKE 'sign-in:?@%'").trim(), "1");
 }
 
+/// Whoever goes on guessing in a browser reads that on a page, wherever it is that they guess.
+#[test]
+fn who_has_to_wait_is_told_so_on_a_page() {
+    let served = Served::new(&[]);
+    let browser = Browser::new(&served.url);
+    let passkey = [("question", "x"), ("answer", "{}")];
+    let asked = |path: &str, fields: &[(&str, &str)]| {
+        let all = (0..8).map(|_| browser.post(path, fields));
+        all.into_iter().find(|answer| answer.status() == 429).unwrap_or_else(|| panic!("{path} has nobody wait"))
+    };
+    for (path, fields) in
+        [("/sign-in/passkey/answer", &passkey[..]), ("/sign-in", &[("login", LOGIN), ("passphrase", WRONG)])]
+    {
+        let slow = asked(path, fields);
+        assert_eq!(slow.header("content-type"), Some("text/html; charset=utf-8"), "{path}: {}", slow.text());
+        assert!(slow.text().contains("oo many attempts") && !slow.text().contains("urn:"), "{}", slow.text());
+        // The form to sign in is shown again; the page that has no form says when to come back.
+        assert!(path == "/sign-in" || slow.header("retry-after").is_some(), "{path}: {:?}", slow.headers);
+    }
+    let back =
+        (0..8).map(|_| browser.get("/sign-in/back/up_none?state=x&code=y")).find(|answer| answer.status() == 429);
+    let back = back.expect("it has somebody wait");
+    assert_eq!(back.header("content-type"), Some("text/html; charset=utf-8"), "{}", back.text());
+    // A form that is none is told of on a page as well.
+    let none = browser.post("/sign-in", &[("login", LOGIN)]);
+    assert_eq!(
+        (none.status(), none.header("content-type")),
+        (422, Some("text/html; charset=utf-8")),
+        "{}",
+        none.text()
+    );
+}
+
 #[test]
 fn a_code_is_good_once_however_many_send_it() {
     let served = Served::new(&[]);

@@ -93,7 +93,7 @@ fn between<'t>(text: &'t str, start: &str, end: &str) -> &'t str {
     rest.split_once(end).unwrap().0
 }
 
-fn step(browser: &Browser, step: &str, code: &str) -> Message {
+pub fn step(browser: &Browser, step: &str, code: &str) -> Message {
     let word = browser.form("/second-factor").into_iter().find(|(name, _)| name == "word").unwrap().1;
     browser.post("/second-factor", &[("word", &word), ("step", step), ("code", code)])
 }

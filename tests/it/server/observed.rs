@@ -74,6 +74,10 @@ fn prometheus_is_told_numbers_and_nothing_that_somebody_sent() {
     store_env(&stage, "LNYCANARYname", "A", canary.text());
     let mut browser = Browser::new(&served.url);
     assert_eq!(browser.sign_in("LNYCANARYlogin", "LNYCANARYwrong wrong").status(), 403);
+    let passkey = [("question", "LNYCANARYquestion"), ("answer", "{}")];
+    assert_eq!(Browser::new(&served.url).post("/sign-in/passkey/answer", &passkey).status(), 403);
+    let half = [("half", "LNYCANARYhalf"), ("question", "x"), ("answer", "{}")];
+    assert_eq!(Browser::new(&served.url).post("/sign-in/code/passkey/answer", &half).status(), 403);
     for (method, path) in
         [("GET", "/LNYCANARYpath"), ("LNYCANARY", "/healthz"), ("GET", "/credential-configs/LNYCANARY")]
     {
@@ -92,6 +96,8 @@ fn prometheus_is_told_numbers_and_nothing_that_somebody_sent() {
     for (key, least) in [
         ("lanyard_sign_ins_total{way=\"passphrase\",outcome=\"done\"}", 1.0),
         ("lanyard_sign_ins_total{way=\"passphrase\",outcome=\"refused\"}", 1.0),
+        ("lanyard_sign_ins_total{way=\"passkey\",outcome=\"refused\"}", 1.0),
+        ("lanyard_sign_ins_total{way=\"second factor\",outcome=\"refused\"}", 1.0),
         ("lanyard_sign_ins_total{way=\"code\",outcome=\"done\"}", 1.0),
         ("lanyard_http_requests_total{route=\"/credential-configs/{id}\",method=\"GET\",status=\"4xx\"}", 1.0),
         ("lanyard_http_requests_total{route=\"none\",method=\"GET\",status=\"4xx\"}", 1.0),

@@ -121,6 +121,19 @@ fn a_server_carries_out_nothing_of_what_it_is_sent() {
             }
         }
     }
+    // Nor what would have a program run by its name alone, in any letters.
+    for name in ["PAGER", "Editor", "AWS_PAGER", "SSH_ASKPASS", "NODE_EXTRA_CA_CERTS"] {
+        let variables = json!({ "kind": "generic_env", "name": "bad", "data": { "A": "1", name: "trap/program" } });
+        let in_file = json!({
+            "kind": "file", "name": "bad", "fields": { "file_name": "config", "variable": name }, "data": { "content": "YQ==" },
+        });
+        for (body, field) in [(variables, name), (in_file, "variable")] {
+            let refused = post("/credential-configs", &body);
+            let told = refused.json();
+            assert_eq!((refused.status(), &told["field"]), (422, &json!(field)), "{body}: {told}");
+            assert_eq!(told["type"], "urn:lanyard:problem:order", "{told}");
+        }
+    }
     // A word of YAML that some readers take for an order is none here.
     let included = json!({ "kind": "kubeconfig", "name": "bad", "data": { "kubeconfig": document("kubeconfig-include.yaml", &here) } });
     assert!([201, 422].contains(&post("/credential-configs", &included).status()));
@@ -205,7 +218,7 @@ fn a_machine_carries_out_nothing_of_what_a_server_hands_out() {
     machine.set("LANYARD_TOKEN", "LNYCANARYbearer");
     let mut all: Vec<(String, Value, Value)> =
         CORPUS.iter().map(|(name, sort, _)| values(sort, &document(name, &here))).collect();
-    for name in ["LD_PRELOAD", "PATH", "BASH_ENV", "GIT_SSH_COMMAND", "PYTHONSTARTUP"] {
+    for name in ["LD_PRELOAD", "PATH", "BASH_ENV", "GIT_SSH_COMMAND", "PYTHONSTARTUP", "PAGER", "KUBE_EDITOR"] {
         let program = here.join("program");
         all.push(("generic_env".into(), json!({}), json!({ name: program.to_str().unwrap() })));
     }
@@ -213,7 +226,7 @@ fn a_machine_carries_out_nothing_of_what_a_server_hands_out() {
         let fields = json!({ "file_name": name, "variable": variable });
         ("file".to_owned(), fields, json!({ "content": "YQ==" }))
     };
-    all.extend([file("../../.bashrc", "X"), file("a", "LD_PRELOAD")]);
+    all.extend([file("../../.bashrc", "X"), file("a", "LD_PRELOAD"), file("a", "EDITOR")]);
     for (kind, fields, data) in all {
         let evil = hands_out(&kind, &fields, &data);
         machine.write_config(&config.replace(&served.url, &evil.url()));

@@ -112,6 +112,54 @@ fn what_is_dangerous_is_asked_about_once_more() {
     assert!(!again.trim().is_empty());
 }
 
+/// Nobody fills a form that is then asked for in vain: where it stands, there is the way to show who one is.
+#[test]
+fn no_form_is_filled_in_vain() {
+    let scene = Scene::new(&json!({}));
+    let mut alice = scene.served.browser();
+    let org = organization(&alice);
+    let of = |rest: &str| format!("/portal/{org}/{rest}");
+    let made = scene.served.api("POST", "/api-keys", &scene.admin, r#"{"name":"k","permissions":["members.read"]}"#);
+    let key = made.json()["id"].as_str().unwrap().to_owned();
+    // What a page is, what it is a form to, and whether it is there without.
+    let lists = [
+        (of("keys"), format!("action=\"{}\"", of("keys"))),
+        (of("upstreams"), format!("action=\"{}\"", of("upstreams"))),
+        ("/account".to_owned(), "action=\"/account/passphrase\"".to_owned()),
+    ];
+    let forms = [of(&format!("upstreams/{}", scene.id)), of(&format!("upstreams/{}/delete", scene.id))];
+    let forms: Vec<String> =
+        forms.into_iter().chain([of(&format!("keys/{key}/revoke")), of("members/leave")]).collect();
+    for (path, form) in &lists {
+        assert!(alice.get(path).text().contains(form), "{path}");
+    }
+    for path in &forms {
+        assert_eq!(alice.get(path).status(), 200, "{path}");
+    }
+    age(&scene.served, 11);
+    for (path, form) in &lists {
+        let page = alice.get(path);
+        let next: String = url::form_urlencoded::byte_serialize(path.as_bytes()).collect();
+        let way = page.text().contains(&format!("href=\"/account/prove?next={next}\""));
+        // Whoever has a passphrase shows by it who they are.
+        let is_account = path == "/account";
+        assert_eq!((page.status(), page.text().contains(form), way), (200, is_account, !is_account), "{path}");
+    }
+    for path in &forms {
+        let next: String = url::form_urlencoded::byte_serialize(path.as_bytes()).collect();
+        let expected = format!("/account/prove?next={next}");
+        assert_eq!(alice.get(path).header("location"), Some(expected.as_str()), "{path}");
+    }
+    // Back again, the form is there.
+    let word = word(&alice, "/account/prove");
+    let fields = [("word", word.as_str()), ("next", lists[0].0.as_str()), ("passphrase", PASSPHRASE)];
+    let proved = alice.post("/account/prove", &fields);
+    assert_eq!(proved.header("location"), Some(lists[0].0.as_str()), "{}", proved.text());
+    alice.keep(&session(&proved).unwrap());
+    assert!(alice.get(&lists[0].0).text().contains(&lists[0].1));
+    assert_eq!(alice.get(&forms[0]).status(), 200);
+}
+
 #[test]
 fn who_came_by_an_issuer_goes_there_again() {
     let scene = Scene::new(&json!({ "domains": ["corp.example"] }));
@@ -122,6 +170,11 @@ fn who_came_by_an_issuer_goes_there_again() {
     let given = word(&browser, "/account");
     let first = browser.post("/account/passphrase", &[("word", &given), ("new", PASSPHRASE), ("again", PASSPHRASE)]);
     assert_eq!(first.header("location"), Some("/account/prove?next=%2Faccount"));
+    let page = browser.get("/account").text();
+    assert!(
+        !page.contains("action=\"/account/passphrase\"") && page.contains("/account/prove?next=%2Faccount"),
+        "{page}"
+    );
     let page = browser.get("/account/prove?next=%2Faccount").text();
     assert!(page.contains("Sign in with Corp again") && !page.contains("name=\"passphrase\""), "{page}");
     let go = || {

@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use super::issuer::{Errand, SECRET, Scene, session};
 use super::postgres::Postgres;
-use super::served::{Browser, LOGIN, PASSPHRASE, Served, hidden};
+use super::served::{Browser, LOGIN, PASSPHRASE, Served, hidden, token};
 use crate::canary::{Canary, Sweep};
 use crate::idp::keys;
 use crate::peers::{OidcProvider, person};
-use crate::wire;
+use crate::wire::{self, Message};
 
 pub fn bob() -> Value {
     json!({ "sub": "bob", "email": "bob@corp.example", "email_verified": true })
@@ -95,6 +95,9 @@ fn it_works_on_postgresql() {
     let scene = Scene::on(served, &json!({ "domains": ["corp.example"] }));
     come_and_go(&scene);
     come_invited(&scene);
+    let sql = |statement: &str| postgres.sql(&format!("SET lanyard.org = '*'; {statement}")).expect("it is done");
+    who_comes_back_shows_both(&scene);
+    who_is_elsewhere_too_adds_no_way(&scene, &sql);
 }
 
 #[test]
@@ -192,6 +195,127 @@ fn an_issuer_is_believed_in_its_own_organization_alone() {
     assert_eq!(sent.status(), 404, "its invitation is none to this issuer");
     let refused = guest.post("/invite", &[("token", invitation), ("word", &word)]);
     assert!(refused.status() == 422 && refused.text().contains("another organization alone"), "{}", refused.text());
+}
+
+/// Whoever comes back by an invitation shows all that a member shows, and is held to no rule from before.
+pub fn who_comes_back_shows_both(scene: &Scene) {
+    scene.amend(&json!({ "domains": ["corp.example"], "second_factor": true }));
+    scene.home(&scene.come(&bob(), &[]));
+    let mut browser = scene.browser();
+    browser.keep(&session(&scene.come(&bob(), &[])).expect("bob is in"));
+    let word = browser.form("/account/sign-in").into_iter().find(|(name, _)| name == "word").unwrap().1;
+    let fields = [("word", word.as_str()), ("new", PASSPHRASE), ("again", PASSPHRASE)];
+    assert_eq!(browser.post("/account/passphrase", &fields).status(), 303);
+    let mut own = scene.browser();
+    assert_eq!(own.sign_in("bob@corp.example", PASSPHRASE).status(), 303);
+    let (_, codes) = super::identity::set_up(&own);
+    scene.owner.run(&["members", "remove", "bob@corp.example", "--yes"]).ends(0);
+
+    let invitation = scene.invite();
+    let asked = scene.come(&bob(), &[("token", &invitation)]);
+    assert_eq!((asked.status(), session(&asked)), (200, None), "{}", asked.text());
+    assert_eq!(scene.role("bob@corp.example"), None, "the issuer alone makes him no member");
+    let half = |page: &Message| hidden(&page.text()).into_iter().find(|(name, _)| name == "half").expect("a form").1;
+    let enter = |half: &str, code: &str| scene.browser().post("/sign-in/code", &[("half", half), ("code", code)]);
+    let first = half(&asked);
+    assert_eq!(enter(&first, "000000").status(), 403);
+    assert_eq!(scene.role("bob@corp.example"), None);
+    // Another half of his, of before the invitation was withdrawn.
+    let withdrawn = scene.invite();
+    let late = half(&scene.come(&bob(), &[("token", &withdrawn)]));
+    scene.owner.run(&["members", "withdraw", withdrawn.split('_').nth(2).unwrap()]).ends(0);
+    let gone = enter(&late, &codes[0]);
+    assert!(gone.status() == 403 && gone.text().contains("was used, withdrawn"), "{}", gone.text());
+    assert_eq!((session(&gone), scene.role("bob@corp.example")), (None, None));
+    let done = enter(&first, &codes[1]);
+    assert!(scene.home(&done).contains("bob@corp.example"));
+    assert_eq!(scene.role("bob@corp.example").as_deref(), Some("member"));
+    assert_eq!(session(&enter(&first, &codes[2])), None, "it is good once");
+    // It is the invitation that let him in: what the issuer says no more keeps him out no more.
+    scene.amend(&json!({ "domains": [] }));
+    let asked = scene.come(&bob(), &[]);
+    assert!(scene.home(&enter(&half(&asked), &codes[3])).contains("bob@corp.example"));
+    scene.amend(&json!({ "second_factor": false }));
+    scene.owner.run(&["members", "remove", "bob@corp.example", "--yes"]).ends(0);
+    let back = scene.come(&bob(), &[("token", &scene.invite())]);
+    assert!(scene.home(&back).contains("bob@corp.example"), "where it is not asked for, the issuer is enough");
+}
+
+#[test]
+fn who_comes_by_an_issuer_is_counted() {
+    let metrics = format!("127.0.0.1:{}", crate::peers::free_port());
+    let served = Served::new(&["--allow-host", "127.0.0.1", "--metrics-listen", &metrics]);
+    let scene = Scene::on(served, &json!({ "domains": ["corp.example"] }));
+    scene.home(&scene.come(&bob(), &[]));
+    assert_eq!(scene.come(&json!({ "sub": "eve" }), &[]).status(), 403);
+    let browser = scene.browser();
+    let errand = scene.go(&browser, &[]);
+    assert_eq!(errand.back(&browser, &[("code", "")]).status(), 403, "the issuer vouches for nobody");
+    let told = wire::get(&format!("http://{metrics}/metrics")).unwrap().text();
+    for counted in ["{way=\"issuer\",outcome=\"done\"} 1", "{way=\"issuer\",outcome=\"refused\"} 2"] {
+        assert!(told.contains(&format!("lanyard_sign_ins_total{counted}")), "{counted}: {told}");
+    }
+}
+
+#[test]
+fn an_invitation_lets_nobody_past_their_second_factor() {
+    let scene = Scene::new(&json!({}));
+    who_comes_back_shows_both(&scene);
+    let entries = scene.served.entries();
+    let count = |action: &str, outcome: &str| {
+        entries.iter().filter(|entry| entry["action"] == action && entry["outcome"] == outcome).count()
+    };
+    assert_eq!((count("second-factor", "denied"), count("invitation.accept", "done")), (1, 2), "{entries:#?}");
+}
+
+/// What an issuer says of somebody who is in another organization as well changes no way of theirs to sign in.
+pub fn who_is_elsewhere_too_adds_no_way(scene: &Scene, sql: &dyn Fn(&str) -> String) {
+    let invitation = scene.invite();
+    let zoe = json!({ "sub": "zoe", "preferred_username": "zoe" });
+    let mut browser = scene.browser();
+    browser.keep(&session(&scene.come(&zoe, &[("token", &invitation)])).expect("zoe is in"));
+    let other = scene.served.api("POST", "/organizations", &scene.admin, "{\"name\":\"Elsewhere\"}").json();
+    let other = other["id"].as_str().unwrap().to_owned();
+    let person = sql("SELECT id FROM people WHERE login = 'zoe'").trim().to_owned();
+    let alice = scene.served.browser();
+    let manager = scene.served.client_of(&alice, Some(&other));
+    let written =
+        json!({ "name": "Theirs", "issuer": scene.issuer.url(), "client_id": "web", "client_secret": SECRET });
+    let theirs = scene.served.api("POST", "/upstreams", &token(&manager), &written.to_string()).json();
+    let theirs = theirs["id"].as_str().unwrap().to_owned();
+    // Before that, she may: the issuer vouches for all that she has.
+    let word = browser.form("/account/sign-in").into_iter().find(|(name, _)| name == "word").unwrap().1;
+    let began = browser.post("/account/passkeys/new", &[("word", &word), ("name", "key")]);
+    assert_eq!(began.status(), 422, "an address in numbers, and no more than that: {}", began.text());
+    sql(&format!("INSERT INTO members (org, person, role, created) VALUES ('{other}', '{person}', 'member', 0)"));
+    sql(&format!(
+        "INSERT INTO upstream_accounts (org, upstream, issuer, subject, person, admitted, title, created, used) \
+         VALUES ('{other}', '{theirs}', '{}', 'zoe', '{person}', 'person', 'zoe', 0, 0)",
+        scene.issuer.url(),
+    ));
+    let fields = [("word", word.as_str()), ("new", PASSPHRASE), ("again", PASSPHRASE)];
+    let refused = browser.post("/account/passphrase", &fields);
+    assert_eq!(refused.status(), 403, "{}", refused.text());
+    for path in ["/account/passkeys/new", "/account/passkeys"] {
+        let refused = browser.post(path, &[("word", &word), ("name", "key")]);
+        assert_eq!(refused.status(), 403, "{path}: {}", refused.text());
+    }
+    assert_eq!(scene.browser().sign_in("zoe", PASSPHRASE).status(), 403);
+    // Nor does it take the other organization's account away; its own it does.
+    let unlink = |id: &str| browser.post(&format!("/account/upstreams/{id}/unlink"), &[("word", &word)]);
+    let foreign = unlink(&theirs);
+    assert_eq!(foreign.status(), 404, "{}", foreign.text());
+    let linked = format!("SELECT COUNT(*) FROM upstream_accounts WHERE person = '{person}'");
+    assert_eq!(sql(&linked).trim(), "2");
+    assert_eq!(unlink(&scene.id).status(), 303);
+    assert_eq!(sql(&linked).trim(), "1");
+    assert_eq!(browser.get("/").status(), 303, "the session that came of it has ended");
+}
+
+#[test]
+fn an_issuer_adds_no_way_in_for_whoever_is_elsewhere_too() {
+    let scene = Scene::new(&json!({}));
+    who_is_elsewhere_too_adds_no_way(&scene, &|statement| scene.served.sql(statement));
 }
 
 #[test]

@@ -14,10 +14,13 @@ use crate::provider;
 use crate::secret::Secret;
 use crate::server::bridge::blocking;
 use crate::server::connections::{self, CALLBACK};
-use crate::server::db::{DbError, values};
-use crate::server::portal::inside::{Inside, Sent, sentence};
+use crate::server::permission::Permission;
+use crate::server::portal::credentials::form;
+use crate::server::portal::fields::{Input, Slip, buttons, choice, summary};
+use crate::server::portal::inside::{Inside, Sent};
 use crate::server::portal::page::{Page, Text, sent_on};
-use crate::server::portal::shell::{Place, alert, hidden};
+use crate::server::portal::projects;
+use crate::server::portal::shell::{Place, fixable, hidden};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::Server;
 use crate::vault::{New, Vault};
@@ -80,28 +83,18 @@ fn kind() -> Answer<&'static Kind> {
     provider::by_kind(KIND).map(|(_, kind)| kind).ok_or_else(|| Problem::internal("no kind for sign-ins"))
 }
 
-fn inputs(server: &Server, filled: &Filled) -> String {
-    let mut html = String::from("<label>Service<select name=\"service\"><option value=\"\">Another service</option>");
-    for preset in PRESETS {
-        let chosen = if preset.name == filled.service { " selected" } else { "" };
-        let _ = write!(html, "<option value=\"{}\"{chosen}>{}</option>", Text(preset.name), Text(preset.title));
-    }
-    let _ = writeln!(
-        html,
-        "</select></label>\n<label>Name of another service<small>A word for it, where it is none of these</small>\
-         <input name=\"other\" maxlength=\"64\" autocapitalize=\"none\" spellcheck=\"false\" value=\"{}\"></label>",
-        Text(&filled.other)
-    );
+fn inputs(server: &Server, filled: &Filled, slip: Option<&Slip>) -> String {
+    let another = [("", "Another service".to_owned())].into_iter();
+    let services: Vec<_> = another.chain(PRESETS.iter().map(|preset| (preset.name, preset.title.to_owned()))).collect();
+    let mut html = choice("service", "Service", "", &services, &filled.service, slip);
+    let more = "maxlength=\"64\" autocapitalize=\"none\" spellcheck=\"false\"";
+    let hint = "A word for it, where it is none of these";
+    let other = Input { name: "other", title: "Name of another service", hint, value: &filled.other, more };
+    html.push_str(&other.html(slip));
     for (name, title, hint) in INPUTS {
         let needed = if name == "client_id" { " required" } else { "" };
-        let _ = writeln!(
-            html,
-            "<label>{}<small>{}</small><input name=\"{name}\" autocomplete=\"off\" autocapitalize=\"none\" \
-             spellcheck=\"false\" value=\"{}\"{needed}></label>",
-            Text(title),
-            Text(hint),
-            Text(filled.value(name)),
-        );
+        let more = format!("autocapitalize=\"none\" spellcheck=\"false\"{needed}");
+        html.push_str(&Input { name, title, hint, value: filled.value(name), more: &more }.html(slip));
     }
     let stays = if filled.has_secret {
         "Stored; it stays where nothing is typed and the service is the same"
@@ -122,26 +115,15 @@ pub(super) async fn show_new(State(server): State<Arc<Server>>, inside: Inside) 
     blocking(&server, move |server| Ok(new(server, &inside, &Filled::default(), None)?.into_response())).await
 }
 
-fn new(server: &Server, inside: &Inside, filled: &Filled, problem: Option<&str>) -> Answer<Page> {
-    let all = "SELECT name FROM projects WHERE org = $1 ORDER BY name";
-    let projects = server.db.read(&inside.caller.scope, |rows| -> Result<Vec<String>, DbError> {
-        rows.query(all, values![inside.caller.scope.id()])?.into_iter().map(|mut row| row.text(0)).collect()
-    })?;
-    let mut options = String::from("<option value=\"\">The whole organization</option>");
-    for project in &projects {
-        let chosen = if *project == filled.project { " selected" } else { "" };
-        let _ = write!(options, "<option value=\"{0}\"{chosen}>{0}</option>", Text(project));
-    }
+fn new(server: &Server, inside: &Inside, filled: &Filled, slip: Option<&Slip>) -> Answer<Page> {
     let body = format!(
-        "{}<form method=\"post\" action=\"{}\" autocomplete=\"off\">\n{}\
-         <label>Name<small>Letters, digits and . _ @ + : -</small><input name=\"name\" required maxlength=\"128\" \
-         autocapitalize=\"none\" spellcheck=\"false\" value=\"{}\"></label>\n\
-         <label>For<select name=\"project\">{options}</select></label>\n{}<button>Go on</button>\n</form>",
-        alert(problem),
+        "{}<form method=\"post\" action=\"{}\" autocomplete=\"off\">\n{}{}{}{}<button>Go on</button>\n</form>",
+        summary(slip),
         Text(&inside.path("credentials/connect")),
         inside.word(),
-        Text(&filled.name),
-        inputs(server, filled),
+        form::name(&filled.name, slip),
+        projects::choice(server, inside, Permission::CredentialsWrite, &filled.project, slip)?,
+        inputs(server, filled, slip),
     );
     Ok(inside.page(Place::Credentials, "Connect a service", body))
 }
@@ -151,7 +133,7 @@ fn read(sent: &Sent) -> Answer<Fields> {
     let mut raw = Raw::new();
     let service = if sent.text("service").is_empty() { sent.text("other") } else { sent.text("service") };
     if service.is_empty() {
-        return Err(Problem::invalid("choose the service, or give another one a name"));
+        return Err(Problem::invalid("choose the service, or give another one a name").about("other"));
     }
     raw.plain("service", service);
     for (name, ..) in INPUTS {
@@ -163,35 +145,34 @@ fn read(sent: &Sent) -> Answer<Fields> {
     if let Some(secret) = sent.filled(Credential::CLIENT_SECRET) {
         raw.set(Credential::CLIENT_SECRET, Secret::new(secret.expose().trim().to_owned()));
     }
-    Ok(Fields::parse(kind()?, raw)?)
+    Fields::parse(kind()?, raw).map_err(|failure| {
+        let problem = Problem::from(failure);
+        // The inputs of this form have the names of the fields.
+        let input = problem.field().and_then(|field| field.strip_prefix("f-")).map(str::to_owned);
+        input.into_iter().fold(problem, Problem::about)
+    })
 }
 
 pub(super) async fn submit_new(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -> Answer<Response> {
     blocking(&server, move |server| {
-        let made = read(&sent).and_then(|fields| {
-            let project = sent.text("project");
-            let scope = if project.is_empty() { Scope::Organization } else { Scope::Project(project.to_owned()) };
-            let new = New { scope, ..New::named(sent.text("name"), fields) };
-            connections::check(&new.fields)?;
-            Ok(vault(server, &inside).put(new)?)
-        });
-        match made {
-            Ok(metadata) => Ok(sent_on(&inside.path(&format!("credentials/{}/connect", metadata.id)), None)),
-            Err(problem) if is_slip(&problem) => {
-                let why = sentence(problem.detail());
-                let page = new(server, &inside, &Filled::sent(&sent, false), Some(&why))?;
-                Ok(page.status(problem.status()).into_response())
-            }
-            Err(problem) => Err(problem),
-        }
+        let made = store(server, &inside, &sent);
+        Ok(match fixable(made, |slip| new(server, &inside, &Filled::sent(&sent, false), Some(slip)))? {
+            Ok(id) => sent_on(&inside.path(&format!("credentials/{id}/connect")), None),
+            Err(again) => again,
+        })
     })
     .await
 }
 
-/// Whether a form is shown again.
-fn is_slip(problem: &Problem) -> bool {
-    use axum::http::StatusCode;
-    matches!(problem.status(), StatusCode::UNPROCESSABLE_ENTITY | StatusCode::CONFLICT)
+fn store(server: &Server, inside: &Inside, sent: &Sent) -> Answer<String> {
+    let project = sent.text("project");
+    let scope = if project.is_empty() { Scope::Organization } else { Scope::Project(project.to_owned()) };
+    let fields = read(sent)?;
+    let may = inside.caller.must(server, Permission::CredentialsWrite, scope.project());
+    may.map_err(|denied| denied.about("project"))?;
+    let new = New { scope, ..New::named(sent.text("name"), fields) };
+    connections::check(&new.fields)?;
+    Ok(vault(server, inside).put(new)?.id)
 }
 
 pub(super) async fn show(
@@ -200,24 +181,24 @@ pub(super) async fn show(
     Path(One { id }): Path<One>,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        let metadata = sign_in(&vault(server, &inside), &id)?;
+        let metadata = sign_in(server, &inside, &id)?;
         Ok(fill_in(server, &inside, &metadata, &Filled::of(&metadata), None).into_response())
     })
     .await
 }
 
-fn fill_in(server: &Server, inside: &Inside, metadata: &Metadata, filled: &Filled, problem: Option<&str>) -> Page {
+fn fill_in(server: &Server, inside: &Inside, metadata: &Metadata, filled: &Filled, slip: Option<&Slip>) -> Page {
     let one = inside.path(&format!("credentials/{}", metadata.id));
     let body = format!(
         "{}<p>With another service, other addresses or another client id, one has to connect anew, and the client secret \
          is typed again.</p>\n<form method=\"post\" action=\"{}/connection\" autocomplete=\"off\">\n{}{}{}\
-         <p class=\"actions\"><button>Save</button><a class=\"button quiet\" href=\"{}\">Cancel</a></p>\n</form>",
-        alert(problem),
+         {}</form>",
+        summary(slip),
         Text(&one),
         inside.word(),
         hidden("version", &metadata.version.to_string()),
-        inputs(server, filled),
-        Text(&one),
+        inputs(server, filled, slip),
+        buttons("Save", &one),
     );
     inside.page(Place::Credentials, format!("How one signs in for {}", metadata.name), body)
 }
@@ -229,17 +210,13 @@ pub(super) async fn submit(
     sent: Sent,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        let metadata = sign_in(&vault(server, &inside), &id)?;
-        match change(server, &inside, &metadata, &sent) {
-            Ok(()) => Ok(sent_on(&inside.path(&format!("credentials/{id}/connect")), None)),
-            Err(problem) if is_slip(&problem) => {
-                let why = sentence(problem.detail());
-                let has_secret = metadata.secret_names.contains(Credential::CLIENT_SECRET);
-                let page = fill_in(server, &inside, &metadata, &Filled::sent(&sent, has_secret), Some(&why));
-                Ok(page.status(problem.status()).into_response())
-            }
-            Err(problem) => Err(problem),
-        }
+        let metadata = sign_in(server, &inside, &id)?;
+        let has_secret = metadata.secret_names.contains(Credential::CLIENT_SECRET);
+        let again = |slip: &Slip| Ok(fill_in(server, &inside, &metadata, &Filled::sent(&sent, has_secret), Some(slip)));
+        Ok(match fixable(change(server, &inside, &metadata, &sent), again)? {
+            Ok(()) => sent_on(&inside.path(&format!("credentials/{id}/connect")), None),
+            Err(again) => again,
+        })
     })
     .await
 }

@@ -122,7 +122,7 @@ fn many_lines(name: &str, is_secret: bool, is_needed: bool) -> String {
 }
 
 /// The input for the name of a credential.
-pub(super) fn name(value: &str, slip: Option<&Slip>) -> String {
+pub(in crate::server::portal) fn name(value: &str, slip: Option<&Slip>) -> String {
     let hint = "Letters, digits and . _ @ + : -";
     let more = "required maxlength=\"128\" autocapitalize=\"none\" spellcheck=\"false\"";
     Input { name: "name", title: "Name", hint, value, more }.html(slip)

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 
-use super::One;
 use crate::server::bridge::blocking;
 use crate::server::portal::inside::{Inside, Sent};
 use crate::server::portal::page::{Text, sent_on};
-use crate::server::portal::shell::{Place, hidden};
+use crate::server::portal::question::Question;
+use crate::server::portal::shell::{One, Place, hidden};
 use crate::server::problem::Answer;
 use crate::server::registries::{one, remove};
 use crate::server::state::Server;
@@ -21,18 +21,20 @@ pub(super) async fn ask(
 ) -> Answer<Response> {
     blocking(&server, move |server| {
         let registry = one(server, &inside.caller, &id)?;
-        let address = inside.path(&format!("registries/{}", registry.id));
-        let body = format!(
-            "<p>Delete <strong>{}</strong>, with what is known of its charts? Its credential stays.</p>\n\
-             <form method=\"post\" action=\"{}/delete\">\n{}{}\n<p class=\"actions\"><button class=\"bad\">Delete</button>\
-             <a class=\"button quiet\" href=\"{}\">Cancel</a></p>\n</form>",
-            Text(&registry.name),
-            Text(&address),
-            inside.word(),
-            hidden("revision", &registry.revision.to_string()),
-            Text(&address),
-        );
-        Ok(inside.page(Place::Registries, "Delete this registry?", body).into_response())
+        let here = inside.path(&format!("registries/{}", registry.id));
+        let question = Question {
+            at: Place::Registries,
+            title: "Delete this registry?",
+            what: format!(
+                "Delete <strong>{}</strong>, with what is known of its charts? Its credential stays.",
+                Text(&registry.name)
+            ),
+            hidden: hidden("revision", &registry.revision.to_string()),
+            to: format!("{here}/delete"),
+            does: "Delete",
+            back: &here,
+        };
+        Ok(question.page(&inside).into_response())
     })
     .await
 }

@@ -1,19 +1,17 @@
 //! The form of a registry, for a new one and for one that is there.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
-use super::One;
 use crate::provider;
 use crate::server::bridge::blocking;
-use crate::server::portal::inside::{Inside, Sent, sentence};
+use crate::server::portal::fields::{Input, NAME, NAME_HINT, Slip, buttons, choice, summary};
+use crate::server::portal::inside::{Inside, Sent};
 use crate::server::portal::page::{Page, Text, sent_on};
-use crate::server::portal::shell::{Place, alert, hidden};
-use crate::server::problem::{Answer, Problem};
+use crate::server::portal::shell::{One, Place, fixable, hidden};
+use crate::server::problem::Answer;
 use crate::server::registries::{self, Amendment, Login, Registry, Sort, Wanted, make, one};
 use crate::server::state::Server;
 
@@ -71,85 +69,60 @@ impl Typed {
 }
 
 /// The credentials that it may be asked with.
-fn choice(server: &Server, inside: &Inside, typed: &Typed) -> Answer<String> {
+fn logins(server: &Server, inside: &Inside, typed: &Typed) -> Answer<Vec<(String, String)>> {
     let vault = server.vault(inside.caller.scope.clone(), inside.caller.actor.clone());
-    let mut options = String::from("<option value=\"\">None</option>");
+    let mut logins = vec![(String::new(), "None".to_owned())];
     for stored in vault.page(&(String::new(), String::new()), CHOICE)? {
         let metadata = stored.metadata;
         let project = metadata.scope.project();
         let is_near = project.is_none() || project == typed.project.as_deref();
-        if !is_near || provider::hosts(&metadata).is_empty() {
-            continue;
+        if is_near && !provider::hosts(&metadata).is_empty() {
+            logins.push((metadata.id, format!("{} ({})", metadata.name, metadata.kind.title)));
         }
-        let chosen = if metadata.id == typed.credential { " selected" } else { "" };
-        let _ = write!(
-            options,
-            "<option value=\"{}\"{chosen}>{} ({})</option>",
-            Text(&metadata.id),
-            Text(&metadata.name),
-            Text(metadata.kind.title),
-        );
     }
-    Ok(options)
+    Ok(logins)
 }
 
-fn page(server: &Server, inside: &Inside, typed: &Typed, problem: Option<&str>) -> Answer<Page> {
-    let (title, back, to, button) = match &typed.id {
+fn kinds(typed: &Typed, slip: Option<&Slip>) -> String {
+    let options = Sort::ALL.map(|sort| match sort {
+        Sort::Helm => (sort.word(), "Helm repository over HTTP".to_owned()),
+        Sort::Oci => (sort.word(), "OCI registry".to_owned()),
+    });
+    choice("kind", "Kind", "", &options, &typed.kind, slip)
+}
+
+fn page(server: &Server, inside: &Inside, typed: &Typed, slip: Option<&Slip>) -> Answer<Page> {
+    let (title, back, to, does) = match &typed.id {
         None => ("Add a registry", "registries".to_owned(), "registries/new".to_owned(), "Add"),
         Some(id) => ("Edit", format!("registries/{id}"), format!("registries/{id}/edit"), "Save"),
     };
-    let kind = if typed.id.is_some() {
-        String::new()
-    } else {
-        let option = |sort: Sort| {
-            let (word, title) = match sort {
-                Sort::Helm => (sort.word(), "Helm repository over HTTP"),
-                Sort::Oci => (sort.word(), "OCI registry"),
-            };
-            let chosen = if typed.kind == word { " selected" } else { "" };
-            format!("<option value=\"{word}\"{chosen}>{title}</option>")
-        };
-        let options: String = Sort::ALL.into_iter().map(option).collect();
-        format!("<label>Kind<select name=\"kind\">{options}</select></label>\n")
+    let plain = "autocapitalize=\"none\" spellcheck=\"false\"";
+    let line = |name: &str, title: &str, hint: &str, value: &str, more: &str| {
+        Input { name, title, hint, value, more }.html(slip)
     };
+    let kind = if typed.id.is_some() { String::new() } else { kinds(typed, slip) };
     let repositories = if typed.kind == Sort::Helm.word() && typed.id.is_some() {
         String::new()
     } else {
-        format!(
-            "<label>Repositories<small>Of an OCI registry, with blanks between; all that it lists where none is named</small>\
-             <input name=\"repositories\" autocomplete=\"off\" autocapitalize=\"none\" spellcheck=\"false\" value=\"{}\">\
-             </label>\n",
-            Text(&typed.repositories),
-        )
+        let hint = "Of an OCI registry, with blanks between; all that it lists where none is named";
+        line("repositories", "Repositories", hint, &typed.repositories, plain)
     };
+    let such = "Such as https://charts.example.com/stable or oci://registry.example.com/charts";
+    let logins = logins(server, inside, typed)?;
+    let logins: Vec<(&str, String)> = logins.iter().map(|(id, title)| (id.as_str(), title.clone())).collect();
+    let sent_to = "It is sent to the hosts that it is for, and to no other";
     let body = format!(
-        "{}<form method=\"post\" action=\"{}\" autocomplete=\"off\">\n{}{}\n\
-         <label>Name<small>Letters, digits and . _ -</small><input name=\"name\" required maxlength=\"64\" \
-         autocapitalize=\"none\" spellcheck=\"false\" value=\"{}\"></label>\n{kind}\
-         <label>Address<small>Such as https://charts.example.com/stable or oci://registry.example.com/charts</small>\
-         <input name=\"url\" required autocapitalize=\"none\" spellcheck=\"false\" value=\"{}\"></label>\n\
-         <label>Credential<small>It is sent to the hosts that it is for, and to no other</small>\
-         <select name=\"credential\">{}</select></label>\n{repositories}\
-         <p class=\"actions\"><button>{button}</button><a class=\"button quiet\" href=\"{}\">Cancel</a></p>\n</form>",
-        alert(problem),
+        "{}<form method=\"post\" action=\"{}\" autocomplete=\"off\">\n{}{}\n{}{kind}{}{}{repositories}{}</form>",
+        summary(slip),
         Text(&inside.path(&to)),
         inside.word(),
         hidden("revision", &typed.revision),
-        Text(&typed.name),
-        Text(&typed.url),
-        choice(server, inside, typed)?,
-        Text(&inside.path(&back)),
+        line("name", "Name", NAME_HINT, &typed.name, NAME),
+        line("url", "Address", such, &typed.url, &format!("required {plain}")),
+        choice("credential", "Credential", sent_to, &logins, &typed.credential, slip),
+        buttons(does, &inside.path(&back)),
     );
     Ok(inside.page(Place::Registries, title, body))
-}
-
-/// The form again, where what was sent cannot be; any other failure as it is.
-fn again(server: &Server, inside: &Inside, typed: &Typed, problem: Problem) -> Answer<Response> {
-    if !matches!(problem.status(), StatusCode::UNPROCESSABLE_ENTITY | StatusCode::CONFLICT) {
-        return Err(problem);
-    }
-    let page = page(server, inside, typed, Some(&sentence(problem.detail())))?;
-    Ok(page.status(problem.status()).into_response())
 }
 
 pub(super) async fn add(State(server): State<Arc<Server>>, inside: Inside) -> Answer<Response> {
@@ -167,10 +140,11 @@ pub(super) async fn create(State(server): State<Arc<Server>>, inside: Inside, se
             credential_config_id: Some(typed.credential.clone()).filter(|id| !id.is_empty()),
             repositories: typed.named(),
         };
-        match make(server, &inside.caller, &wanted) {
-            Ok(registry) => Ok(sent_on(&inside.path(&format!("registries/{}?done=added", registry.id)), None)),
-            Err(problem) => again(server, &inside, &typed, problem),
-        }
+        let made = make(server, &inside.caller, &wanted);
+        Ok(match fixable(made, |slip| page(server, &inside, &typed, Some(slip)))? {
+            Ok(registry) => sent_on(&inside.path(&format!("registries/{}?done=added", registry.id)), None),
+            Err(again) => again,
+        })
     })
     .await
 }
@@ -205,11 +179,11 @@ pub(super) async fn change(
             },
             repositories: Some(typed.named()),
         };
-        let revision = typed.revision.parse().map_err(|_| Problem::changed())?;
-        match registries::change(server, &inside.caller, &id, &wanted, Some(revision)) {
-            Ok(_) => Ok(sent_on(&inside.path(&format!("registries/{id}?done=changed")), None)),
-            Err(problem) => again(server, &inside, &typed, problem),
-        }
+        let changed = registries::change(server, &inside.caller, &id, &wanted, Some(sent.revision()?));
+        Ok(match fixable(changed, |slip| page(server, &inside, &typed, Some(slip)))? {
+            Ok(_) => sent_on(&inside.path(&format!("registries/{id}?done=changed")), None),
+            Err(again) => again,
+        })
     })
     .await
 }

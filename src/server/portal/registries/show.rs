@@ -7,13 +7,14 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use chrono::DateTime;
 
-use super::{Asked, One, listed, pages, status};
+use super::{last_listed, status};
 use crate::server::bridge::blocking;
-use crate::server::paging::{self, Part};
+use crate::server::paging::{Asked, Part};
 use crate::server::permission::Permission;
 use crate::server::portal::inside::{Inside, sentence};
 use crate::server::portal::page::{Page, Text, sent_on};
-use crate::server::portal::shell::{Place, time};
+use crate::server::portal::shell::{Listed, One, Place, time};
+use crate::server::portal::table::{Table, nothing, pages};
 use crate::server::problem::Answer;
 use crate::server::registries::{Chart, Registry, charts, one, synced};
 use crate::server::state::{Server, now};
@@ -25,12 +26,12 @@ pub(super) async fn show(
     State(server): State<Arc<Server>>,
     inside: Inside,
     Path(One { id }): Path<One>,
-    Query(asked): Query<Asked>,
+    Query(seen): Query<Listed>,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
         let (scope, actor) = (&inside.caller.scope, &inside.caller.actor);
         let registry = one(server, &inside.caller, &id)?;
-        let known = charts(server, &inside.caller, &id, &paging::Asked::after(asked.after.clone()))?;
+        let known = charts(server, &inside.caller, &id, &Asked::after(seen.after.clone()))?;
         let vault = server.vault(scope.clone(), actor.clone());
         let credential = match &registry.credential {
             Some(credential) => vault.by_id(credential)?.map(|stored| stored.metadata),
@@ -43,7 +44,7 @@ pub(super) async fn show(
                 format!("<a href=\"{}\">{}</a>", Text(&at), Text(&metadata.name))
             },
         );
-        Ok(page(&inside, &registry, &credential, &known, &asked).into_response())
+        Ok(page(&inside, &registry, &credential, &known, &seen).into_response())
     })
     .await
 }
@@ -70,7 +71,7 @@ fn notice(registry: &Registry, done: Option<&str>) -> String {
     format!("<p class=\"notice {class}\" role=\"{role}\">{}</p>\n", Text(&text))
 }
 
-fn page(inside: &Inside, registry: &Registry, credential: &str, known: &Part<Chart>, asked: &Asked) -> Page {
+fn page(inside: &Inside, registry: &Registry, credential: &str, known: &Part<Chart>, seen: &Listed) -> Page {
     let here = inside.path(&format!("registries/{}", registry.id));
     let actions = if inside.may(Permission::RegistriesWrite) {
         format!(
@@ -88,45 +89,32 @@ fn page(inside: &Inside, registry: &Registry, credential: &str, known: &Part<Cha
         named => Text(&named.join(", ")).to_string(),
     };
     let tried = time(registry.tried.and_then(DateTime::from_timestamp_millis), now(), "never");
-    let charts = if known.items.is_empty() {
-        "<p role=\"status\">No chart is known.</p>".to_owned()
-    } else {
-        table(&known.items)
-    };
+    let charts = if known.items.is_empty() { nothing("No chart is known.", "") } else { table(&known.items) };
     let body = format!(
         "{}{actions}<dl class=\"facts\">\n<dt>Kind</dt><dd>{}</dd>\n<dt>Address</dt><dd>{}</dd>\n\
          <dt>Repositories</dt><dd>{repositories}</dd>\n<dt>Belongs to</dt><dd>{}</dd>\n\
          <dt>Credential</dt><dd>{credential}</dd>\n<dt>Status</dt><dd>{}</dd>\n<dt>Listed</dt><dd>{}</dd>\n\
          <dt>Asked</dt><dd>{tried}</dd>\n<dt>Charts</dt><dd>{}</dd>\n</dl>\n<h2>Charts</h2>\n{charts}{}",
-        notice(registry, asked.done.as_deref()),
+        notice(registry, seen.done.as_deref()),
         Text(registry.sort.word()),
         Text(&registry.url),
         Text(registry.project().unwrap_or("the organization")),
         status(registry),
-        listed(registry),
+        last_listed(registry),
         registry.charts,
-        pages(&here, asked.after.is_none(), known.next.as_deref()),
+        pages(&here, &[], seen.after.as_deref(), known.next.as_deref()),
     );
     inside.page(Place::Registries, registry.name.clone(), body)
 }
 
 fn table(known: &[Chart]) -> String {
-    let row = |chart: &Chart| {
+    let mut table = Table::new("Charts", &["Name", "Newest", "Versions", "Description"]);
+    for chart in known {
         let mut versions = chart.versions.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
         if chart.versions.len() > NAMED {
             let _ = write!(versions, " and {} more", chart.versions.len() - NAMED);
         }
-        format!(
-            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td></tr>\n",
-            Text(&chart.name),
-            Text(&chart.newest),
-            Text(&versions),
-            Text(&chart.description),
-        )
-    };
-    let rows: String = known.iter().map(row).collect();
-    format!(
-        "<div class=\"table\"><table>\n<thead><tr><th scope=\"col\">Name</th><th scope=\"col\">Newest</th>\
-         <th scope=\"col\">Versions</th><th scope=\"col\">Description</th></tr></thead>\n<tbody>\n{rows}</tbody></table></div>"
-    )
+        table.row(&[&chart.name, &chart.newest, &versions, &chart.description].map(|text| Text(text).to_string()));
+    }
+    table.html()
 }

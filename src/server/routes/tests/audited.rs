@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use About::{Made, Named, Nothing};
+use About::{Asker, Made, Named, Nothing};
 
 /// What an entry names as what it is about.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +13,8 @@ enum About {
     Named,
     /// What the answer names.
     Made,
+    /// Whoever asks.
+    Asker,
 }
 
 /// What each route tells when an owner asks it for something that is there: actions, each of which tells once, the outcome
@@ -41,7 +43,12 @@ const TOLD: &[(&str, &str, &str, &str, About)] = &[
     ("POST", "/api-keys", "key.create", "done", Made),
     ("DELETE", "/api-keys/{id}", "key.revoke", "done", Named),
     ("POST", "/organizations", "organization.create", "done", Nothing),
+    ("GET", "/organizations/{id}", "organization.show", "done", Named),
+    ("PATCH", "/organizations/{id}", "organization.change", "done", Named),
+    // Nobody has named it, and nobody leaves by a key.
+    ("DELETE", "/organizations/{id}", "organization.delete", "denied", Named),
     ("GET", "/members", "member.list", "done", Nothing),
+    ("POST", "/members/leave", "member.leave", "denied", Asker),
     ("PATCH", "/members/{id}", "member.role", "done", Named),
     ("DELETE", "/members/{id}", "member.remove", "done", Named),
     ("GET", "/invitations", "invitation.list", "done", Nothing),
@@ -87,7 +94,13 @@ const TOLD: &[(&str, &str, &str, &str, About)] = &[
 impl Played {
     /// The whole database, table by table, but for the audit and for when a token or session was last used.
     pub(super) fn everything(&self) -> BTreeMap<String, Vec<String>> {
-        let passed_over = [("tokens", "used"), ("sessions", "used"), ("sessions", "address"), ("sessions", "agent")];
+        let passed_over = [
+            ("tokens", "used"),
+            ("tokens", "used_from"),
+            ("sessions", "used"),
+            ("sessions", "address"),
+            ("sessions", "agent"),
+        ];
         self.server
             .db
             .read(Reach::Server, |rows| {
@@ -165,12 +178,15 @@ fn every_route_tells_what_was_done_and_looking_changes_nothing() {
             continue;
         }
         let answer: Value = serde_json::from_str(&body).unwrap_or_default();
+        let asker = played.person(&token);
         let object = match about {
             Nothing => None,
             Named => path.split('/').find(|part| part.contains('_') || *part == played.invitation),
             Made => answer["id"].as_str(),
+            Asker => Some(asker.as_str()),
         };
-        let object = if path.starts_with("/members/") || path.starts_with("/api-keys/") {
+        let is_asker = matches!(about, Asker);
+        let object = if !is_asker && (path.starts_with("/members/") || path.starts_with("/api-keys/")) {
             path.rsplit('/').next()
         } else {
             object

@@ -44,6 +44,7 @@ impl Played {
     pub(super) fn path(&self, path: &str) -> String {
         let id = match path.split('/').nth(1).unwrap() {
             "members" => &self.member,
+            "organizations" => return path.replace("{id}", self.ours.id()),
             "projects" => &self.project,
             "invitations" => &self.invitation,
             "workspaces" => &self.workspace,
