@@ -38,7 +38,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::api(Method::GET, ONE, read, show, "showOrganization", "Show the organization of the token"),
         Route::api(Method::PATCH, ONE, manage, amend, "changeOrganization", "Rename it, or bound its API keys"),
         Route::api(Method::DELETE, ONE, manage, delete, "deleteOrganization", "Delete the organization and all of it")
-            .refuses(&["last-organization"]),
+            .refuses(&["invalid", "last-organization"]),
     ]
 }
 
