@@ -26,11 +26,15 @@ PEER = os.path.join(HERE, "..", "peers", "postgres")
 
 # What one read asks of the database besides the audit.
 READS = [
-    "SELECT org, kind, hash, person, client, permissions, family, created, expires, used, revoked, name FROM tokens WHERE id = {token}",
-    "SELECT role FROM members WHERE org = {org} AND person = {person}",
-    "SELECT id, login FROM people WHERE id = {person}",
+    "SELECT t.org, t.kind, t.hash, t.person, t.permissions, t.expires, t.used, t.revoked, p.login, m.role, j.name, r.role "
+    "FROM tokens t LEFT JOIN people p ON p.id = t.person LEFT JOIN members m ON m.org = t.org AND m.person = t.person "
+    "LEFT JOIN project_roles r ON r.org = t.org AND r.person = t.person "
+    "LEFT JOIN projects j ON j.org = r.org AND j.id = r.project WHERE t.id = {token}",
     "SELECT * FROM credentials WHERE org = {org} AND id = {credential}",
-    "SELECT version, key_version, wrapped FROM data_keys WHERE org = {org} AND credential = {credential}",
+    "SELECT d.version, d.key_version, d.wrapped, o.wrapped, k.address FROM data_keys d "
+    "LEFT JOIN organization_keys o ON o.org = d.org AND o.version = d.key_version "
+    "LEFT JOIN kept_secrets k ON k.org = d.org AND k.credential = d.credential "
+    "WHERE d.org = {org} AND d.credential = {credential}",
     "SELECT field, sealed FROM secrets WHERE org = {org} AND credential = {credential}",
 ]
 
@@ -234,7 +238,7 @@ class Sqlite:
         connection = self.opened()
         connection.executescript(TABLES.format(bytes="BLOB", org=server.organization, zeros="zeroblob(32)"))
         text = lambda value: "'" + value + "'"
-        spelt = {"org": text(server.organization), "credential": text(server.credential), "token": "'x'", "person": "'x'",
+        spelt = {"org": text(server.organization), "credential": text(server.credential), "token": "'x'",
                  "entry": ENTRY, "hash": "randomblob(32)"}
         reads, writes = statements(server, spelt)
         times, ends = [], time.perf_counter() + seconds
@@ -291,10 +295,10 @@ class Postgres:
         self.sql("DROP TABLE IF EXISTS bench_events, bench_heads")
         self.sql(TABLES.format(bytes="BYTEA", org=server.organization, zeros="'\\x00'"))
         text = lambda value: "'" + value + "'"
-        spelt = {"org": text(server.organization), "credential": text(server.credential), "token": "'x'", "person": "'x'",
+        spelt = {"org": text(server.organization), "credential": text(server.credential), "token": "'x'",
                  "entry": ENTRY, "hash": "decode(md5(random()::text), 'hex')"}
         reads, writes = statements(server, spelt)
-        within = f"SET LOCAL lanyard.org = '{server.organization}';"
+        within = f"SET LOCAL lanyard.org = '{server.organization}'; SET LOCAL lanyard.open = 'secrets';"
         script = os.path.join(self.folder, "read.sql")
         lines = ["BEGIN READ ONLY;", within, *(one + ";" for one in reads), "COMMIT;",
                  "BEGIN;", within, *(one + ";" for one in writes), "COMMIT;"]
