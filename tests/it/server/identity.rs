@@ -61,7 +61,7 @@ fn the_command_line_checks_the_id_token_and_a_new_key_takes_over() {
     assert!(kept.contains("id_token"), "it is kept with the session");
     let first = key_ids(&served);
     // The key has signed for long enough.
-    served.sql("UPDATE signing_keys SET created = created - 91 * 86400000");
+    served.sql("UPDATE signing_keys SET created = created - 7862400000");
     served.sign_in(&stage);
     let both = key_ids(&served);
     assert_eq!((both.len(), &both[0]), (2, &first[0]), "the old one is there while its tokens live");

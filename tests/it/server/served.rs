@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::postgres::Postgres;
 use crate::stage::{Outcome, Running, Stage};
 use crate::wire::{self, Message};
 
@@ -15,6 +16,16 @@ pub struct Served {
     pub url: String,
     flags: Vec<String>,
     running: Option<Running>,
+    /// Its own PostgreSQL, where the tests are to be of that.
+    postgres: Option<Postgres>,
+}
+
+/// Its PostgreSQL for a server whose flags name no database, where the tests are to be of that. Its own machine is told.
+fn database(stage: &mut Stage, flags: &[&str]) -> Option<Postgres> {
+    let wanted = std::env::var_os("LANYARD_TESTS_ON").is_some_and(|database| database == "postgresql");
+    let postgres = (wanted && !flags.contains(&"--database")).then(Postgres::start)?;
+    stage.set("LANYARD_SERVE_DATABASE", postgres.url());
+    Some(postgres)
 }
 
 impl Served {
@@ -29,16 +40,18 @@ impl Served {
         for rate in ["ADDRESS", "CALLER", "ORGANIZATION"] {
             stage.set(&format!("LANYARD_SERVE_RATE_{rate}"), "0");
         }
+        let postgres = database(&mut stage, flags);
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let mut served = Self { stage, url: String::new(), flags, running: None };
+        let mut served = Self { stage, url: String::new(), flags, running: None, postgres };
         served.start("127.0.0.1:0");
         served
     }
 
     /// A fresh one at this port.
-    pub fn listening(stage: Stage, flags: &[&str], port: u16) -> Self {
+    pub fn listening(mut stage: Stage, flags: &[&str], port: u16) -> Self {
+        let postgres = database(&mut stage, flags);
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let mut served = Self { stage, url: String::new(), flags, running: None };
+        let mut served = Self { stage, url: String::new(), flags, running: None, postgres };
         served.start(&format!("127.0.0.1:{port}"));
         served
     }
@@ -154,6 +167,9 @@ impl Served {
 
     /// Has a statement carried out on the database, behind the server's back; what it gives, a line for each row.
     pub fn sql(&self, statement: &str) -> String {
+        if let Some(postgres) = &self.postgres {
+            return postgres.as_superuser(statement);
+        }
         let done = std::process::Command::new("sqlite3")
             .arg("-cmd")
             .arg(".timeout 5000")

@@ -131,9 +131,8 @@ fn an_invitation_is_as_good_as_whoever_made_it() {
     alice.run(&["members", "remove", BOB, "--yes"]).ends(0);
     let fields = [("token", secret(&by_bob)), ("login", "eve"), ("passphrase", PASSPHRASE), ("again", PASSPHRASE)];
     assert_eq!(Browser::new(&served.url).post("/invite", &fields).status(), 409);
-    let database = rusqlite::Connection::open(served.data().join("server.db")).unwrap();
     let late = invite(&alice, "member");
-    database.execute("UPDATE member_invitations SET expires = 1", []).unwrap();
+    served.sql("UPDATE member_invitations SET expires = 1");
     assert_eq!(Browser::new(&served.url).get(path(&served, &late)).status(), 409, "it has expired");
     assert!(alice.run(&["members", "invitations"]).ends(0).stderr().contains("No invitation"));
     let alone = alice.run(&["members", "remove", LOGIN, "--yes"]).ends(1);
