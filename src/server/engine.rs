@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::bridge::blocking;
-use super::db::{Closed, Database, DbError, OrgScope, Reach, Row, Rows, values};
+use super::db::{Closed, Database, DbError, OrgScope, Reach, Row, Rows, Value, values};
 use super::error::ServeError;
 use super::keeper::{Held, KeeperError, Kv};
 use super::state::{Server, now};
@@ -232,16 +232,41 @@ pub(crate) fn settle(
     Ok(())
 }
 
-/// Has the place of a credential count no more.
-pub(crate) fn vacate(rows: &mut dyn Rows, scope: &OrgScope, credential: &str) -> Result<(), DbError> {
-    let whose = values![scope.id(), credential];
-    rows.execute(
+/// What has secrets in the keeper.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Owner {
+    /// A credential.
+    Credential,
+    /// An outside issuer, at which the server is a client.
+    Upstream,
+}
+
+impl Owner {
+    /// Both.
+    pub(crate) const ALL: [Self; 2] = [Self::Credential, Self::Upstream];
+
+    /// The table that says where they rest, and its column that says whose they are.
+    fn rows(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Credential => ("kept_secrets", "credential"),
+            Self::Upstream => ("kept_upstream_secrets", "upstream"),
+        }
+    }
+}
+
+/// Has the place of one of these count no more, or of every one in the organization.
+pub(crate) fn vacate(rows: &mut dyn Rows, scope: &OrgScope, of: Owner, one: Option<&str>) -> Result<(), DbError> {
+    let (table, column) = of.rows();
+    let (chosen, values) = match one {
+        Some(one) => (format!("{table} WHERE org = $1 AND {column} = $2"), vec![scope.id().into(), one.into()]),
+        None => (format!("{table} WHERE org = $1"), vec![Value::from(scope.id())]),
+    };
+    let leave = format!(
         "INSERT INTO kept_leftovers (address, org, credential, due, claimed) \
-         SELECT address, org, credential, 0, 0 FROM kept_secrets WHERE org = $1 AND credential = $2 \
-         ON CONFLICT (address) DO UPDATE SET due = 0",
-        whose,
-    )?;
-    rows.execute("DELETE FROM kept_secrets WHERE org = $1 AND credential = $2", whose).map(|_| ())
+         SELECT address, org, {column}, 0, 0 FROM {chosen} ON CONFLICT (address) DO UPDATE SET due = 0"
+    );
+    rows.execute(&leave, &values)?;
+    rows.execute(&format!("DELETE FROM {chosen}"), &values).map(|_| ())
 }
 
 fn destroy(kv: &Kv, db: &Database, address: &str) -> Result<(), Undestroyed> {

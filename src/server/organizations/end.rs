@@ -9,6 +9,7 @@ use super::find;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::caller::Caller;
 use crate::server::db::{Closed, DbError, OrgScope, Reach, Rows, in_order, values};
+use crate::server::engine::{self, Owner};
 use crate::server::keys;
 use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
@@ -77,12 +78,8 @@ fn keep_one(rows: &mut dyn Rows, scope: &OrgScope) -> Answer<()> {
 /// Removes every row of an organization from every table that there is, what refers to others first.
 fn clear(rows: &mut dyn Rows, scope: &OrgScope) -> Result<(), DbError> {
     rows.open(Closed::Secrets)?;
-    for (table, of) in [("kept_secrets", "credential"), ("kept_upstream_secrets", "upstream")] {
-        let leave = format!(
-            "INSERT INTO kept_leftovers (address, org, credential, due, claimed) \
-             SELECT address, org, {of}, 0, 0 FROM {table} WHERE org = $1 ON CONFLICT (address) DO UPDATE SET due = 0"
-        );
-        rows.execute(&leave, values![scope.id()])?;
+    for of in Owner::ALL {
+        engine::vacate(rows, scope, of, None)?;
     }
     for table in in_order(rows.tables()?).into_iter().rev() {
         if STAYING.contains(&table.name.as_str()) {

@@ -3,7 +3,7 @@
 
 use crate::secret::Secret;
 use crate::server::db::{Closed, Database, DbError, OrgScope, Reach, Rows, values};
-use crate::server::engine::{self, Engine};
+use crate::server::engine::{self, Engine, Owner};
 use crate::server::keeper::{Held, KeeperError, Kv};
 use crate::server::keys::{FORM, KeyError, Keys};
 use crate::server::random;
@@ -193,13 +193,7 @@ pub(super) fn take_out(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Resul
     rows.open(Closed::Secrets)?;
     let whose = values![scope.id(), id];
     rows.execute("DELETE FROM upstream_secrets WHERE org = $1 AND upstream = $2", whose)?;
-    rows.execute(
-        "INSERT INTO kept_leftovers (address, org, credential, due, claimed) \
-         SELECT address, org, upstream, 0, 0 FROM kept_upstream_secrets WHERE org = $1 AND upstream = $2 \
-         ON CONFLICT (address) DO UPDATE SET due = 0",
-        whose,
-    )?;
-    rows.execute("DELETE FROM kept_upstream_secrets WHERE org = $1 AND upstream = $2", whose).map(|_| ())
+    engine::vacate(rows, scope, Owner::Upstream, Some(id))
 }
 
 /// Holds an issuer until the transaction ends.

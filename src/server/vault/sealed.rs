@@ -13,7 +13,7 @@ use super::{OrgVault, Stored};
 use crate::credential::{Credential, Metadata};
 use crate::secret::Secret;
 use crate::server::db::{Closed, Rows, values};
-use crate::server::engine::{self, Engine, Fetched, NOTED};
+use crate::server::engine::{self, Engine, Fetched, NOTED, Owner};
 use crate::server::keeper::{Held, Kv};
 use crate::server::keys::{FORM, KeyError};
 use crate::server::random;
@@ -139,7 +139,7 @@ impl OrgVault<'_> {
         // The key goes first: what is left of the secrets then opens for nobody.
         rows.execute("DELETE FROM data_keys WHERE org = $1 AND credential = $2", whose)?;
         rows.execute("DELETE FROM secrets WHERE org = $1 AND credential = $2", whose)?;
-        Ok(engine::vacate(rows, &self.scope, id)?)
+        Ok(engine::vacate(rows, &self.scope, Owner::Credential, Some(id))?)
     }
 
     /// What rests of a credential in the keeper. Never within a transaction.
