@@ -137,6 +137,11 @@ pub fn serve(
         .enable_all()
         .build()
         .map_err(ServeError::System)?;
+    // Before anything is told: whoever reads that it serves may ask it to end.
+    let stop = {
+        let _within = runtime.enter();
+        asked_to_end().map_err(ServeError::System)?
+    };
     let _running = running::hold(&settings.data, &known_as)?;
     tell(Notice::Listening { address, metrics: counting, public: known_as, database })?;
     let gate = Arc::new(Gate::default());
@@ -153,7 +158,6 @@ pub fn serve(
     let done = runtime.block_on(async {
         listener.set_nonblocking(true).map_err(ServeError::System)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(ServeError::System)?;
-        let stop = asked_to_end().map_err(ServeError::System)?;
         let door =
             |tls| Door { tls, most: CONNECTIONS, per_address: settings.per_address, proxies: settings.proxies.clone() };
         let main = door(certificate.as_ref().map(Certificate::current));

@@ -45,6 +45,11 @@ impl<C> Pool<C> {
         Ok((Place { pool: self, back: None }, idle))
     }
 
+    /// Takes out those that nobody uses just now.
+    pub(super) fn idle(&self) -> Vec<C> {
+        std::mem::take(&mut self.held().idle)
+    }
+
     fn held(&self) -> MutexGuard<'_, Held<C>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }

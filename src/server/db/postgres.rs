@@ -116,6 +116,19 @@ impl Postgres {
     }
 }
 
+/// Closing a connection waits for it, which nobody may do amid tasks: and it may be a task that held the database last.
+/// So a thread of its own closes them.
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let mut idle = self.pool.idle();
+        std::thread::scope(|scope| {
+            let _ = std::thread::Builder::new().spawn_scoped(scope, || idle.clear());
+        });
+        // Where there was no thread, the end of the process closes them.
+        std::mem::forget(idle);
+    }
+}
+
 /// Whether every machine that the settings name is this one.
 fn is_on_loopback(config: &Config) -> bool {
     let is_near = |host: &Host| match host {

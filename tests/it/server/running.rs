@@ -4,6 +4,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
+use super::postgres::Postgres;
 use super::served::{Browser, LOGIN, PASSPHRASE, Served};
 use crate::canary::{Canary, Sweep};
 use crate::secure::{Authority, NAMES};
@@ -161,6 +162,21 @@ fn it_ends_in_order_and_answers_who_is_there() {
     assert!(started.elapsed() < Duration::from_secs(15));
     assert!(TcpStream::connect(&address).is_err());
     drop(silent);
+}
+
+/// Whatever held the connections last when it was told to end: a request, a task or nobody.
+#[test]
+fn it_ends_in_order_on_postgresql_as_well() {
+    let postgres = Postgres::start();
+    let mut served = Served::new(&["--database", &postgres.url()]);
+    for round in 0..24 {
+        if round % 2 == 0 {
+            assert_eq!(wire::get(&format!("{}/readyz", served.url)).unwrap().status(), 200);
+        }
+        let ended = served.ended("TERM");
+        assert_eq!(ended.code, Some(0), "{ended}");
+        served.again();
+    }
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn a_wrapped_master_key_is_replaced_and_backed_up_like_any_other() {
 fn two_servers_on_one_database_share_a_wrapped_key() {
     let (bao, postgres) = (OpenBao::start(), Postgres::start());
     let flags = bao.by_role(&[&WRAPPED[..], &["--secrets-engine", "vault", "--database", &postgres.url()]].concat());
-    let first = Served::new(&words(&flags));
+    let mut first = Served::new(&words(&flags));
     let second = Served::on(Stage::new(), &words(&flags));
     let stage = first.client();
     store_env(&stage, "db", "A", VALUE);
@@ -145,6 +145,12 @@ fn two_servers_on_one_database_share_a_wrapped_key() {
     first.stage.run(&[&rotate[..], &words(&flags)].concat()).ends(0);
     assert_eq!((opened(&first), opened(&second)), (json!(VALUE), json!(VALUE)));
     Sweep::for_canaries(&[Canary::of(VALUE)]).tree(&first.data()).tree(&second.data()).assert_clean();
+    first.end("TERM");
+    bao.does(&["seal"]);
+    first.again();
+    tells_nothing(&first);
+    let ended = first.ended("TERM");
+    assert_eq!(ended.code, Some(0), "{ended}");
 }
 
 #[test]
