@@ -6,16 +6,16 @@ use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use chrono::TimeDelta;
 
 use super::api::Once;
 use super::attempts;
 use super::audit::{Actor, Event, Outcome};
 use super::bearer::Known;
 use super::bridge::blocking;
-use super::db::{OrgScope, Reach, Rows, values};
+use super::db::{OrgScope, Reach, Rows};
 use super::dpop::{self, Scheme};
 use super::edge::Source;
+use super::last_used;
 use super::limits::Whose;
 use super::people::{self, Person};
 use super::permission::{Permission, Permissions, Role};
@@ -279,11 +279,8 @@ fn caller(server: &Server, known: &Known, standing: Standing, source: &Source) -
         server.tell(&scope, &actor, &event)?;
         return Err(Problem::unauthenticated());
     };
-    // Noted once a minute: it is worth no write at every request.
-    if known.used.is_none_or(|used| now.timestamp_millis() - used > TimeDelta::minutes(1).num_milliseconds()) {
-        let note = "UPDATE tokens SET used = $3, used_from = $4 WHERE org = $1 AND id = $2";
-        let (at, from) = (now.timestamp_millis(), attempts::network(source.address));
-        server.db.write(&scope, |rows| rows.execute(note, values![scope.id(), &known.id, at, &from]))?;
+    if last_used::is_due(known.used, now) {
+        server.last_used.token(&scope, &known.id, now, attempts::network(source.address));
     }
     let granted = known.grant.permissions.clone();
     let permissions = granted.and(&role.permissions());

@@ -30,6 +30,7 @@ mod invitations;
 mod keeper;
 mod keys;
 mod lanes;
+mod last_used;
 mod leaked;
 mod limits;
 mod listen;

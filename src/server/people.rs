@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::audit::Actor;
 use super::db::{DbError, OrgScope, Rows, values};
 use super::keys::{KeyError, Keys};
 use super::permission::{Permission, Permissions, Role};
@@ -223,6 +222,8 @@ pub(crate) struct Session {
     pub(crate) only: Option<OrgScope>,
     /// When its owner last showed who they are.
     pub(crate) proved: i64,
+    /// When its use was noted last, in milliseconds of the epoch; `None` before the first.
+    pub(crate) used: Option<i64>,
     /// Whether it was made by an issuer for somebody who has ways of their own to sign in, or is in another organization
     /// as well. Those ways are not changed by it, and none is added.
     pub(crate) is_guest: bool,
@@ -231,10 +232,10 @@ pub(crate) struct Session {
 /// The session of a token, if it has not ended.
 pub(crate) fn session(rows: &mut dyn Rows, text: &str, now: DateTime<Utc>) -> Result<Option<Session>, DbError> {
     let Some(parsed) = token::parse(text).filter(|parsed| parsed.kind == Kind::Session) else { return Ok(None) };
-    let one = "SELECT hash, person, used, expires, only_in, proved FROM sessions WHERE id = $1";
+    let one = "SELECT hash, person, used, expires, only_in, proved, address FROM sessions WHERE id = $1";
     let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(None) };
     let (hash, person, used, expires) = (row.bytes(0)?, row.text(1)?, row.int(2)?, row.int(3)?);
-    let (only, proved) = (row.maybe_text(4)?.map(OrgScope::of), row.int(5)?);
+    let (only, proved, address) = (row.maybe_text(4)?.map(OrgScope::of), row.int(5)?, row.text(6)?);
     let at = now.timestamp_millis();
     if !parsed.is(&hash) || at >= expires || at - used >= IDLE.num_milliseconds() {
         return Ok(None);
@@ -244,7 +245,9 @@ pub(crate) fn session(rows: &mut dyn Rows, text: &str, now: DateTime<Utc>) -> Re
         Some(only) => has_own_way(rows, &person)? || is_elsewhere(rows, &person, only)?,
         None => false,
     };
-    Ok(by_id(rows, &person)?.map(|person| Session { person, id: parsed.id, only, proved, is_guest }))
+    // Where it was never used from anywhere, it was only made.
+    let used = (!address.is_empty()).then_some(used);
+    Ok(by_id(rows, &person)?.map(|person| Session { person, id: parsed.id, only, proved, used, is_guest }))
 }
 
 /// Whether a person is in another organization than this one.
@@ -257,19 +260,6 @@ fn is_elsewhere(rows: &mut dyn Rows, person: &str, than: &OrgScope) -> Result<bo
 pub(crate) fn signed_in_at(rows: &mut dyn Rows, id: &str) -> Result<Option<i64>, DbError> {
     let row = rows.first("SELECT proved FROM sessions WHERE id = $1", values![id])?;
     row.map(|mut row| row.int(0)).transpose()
-}
-
-/// Notes that a session is in use and where from, if that was last noted longer ago than `every` milliseconds.
-pub(crate) fn note_session(
-    rows: &mut dyn Rows,
-    id: &str,
-    from: &Actor,
-    now: DateTime<Utc>,
-    every: i64,
-) -> Result<(), DbError> {
-    let at = now.timestamp_millis();
-    let note = "UPDATE sessions SET used = $2, address = $4, agent = $5 WHERE id = $1 AND (used < $3 OR address = '')";
-    rows.execute(note, values![id, at, at - every, &from.address, &from.agent]).map(|_| ())
 }
 
 /// Ends a session.

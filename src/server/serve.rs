@@ -15,6 +15,7 @@ use super::gate::{self, Gate};
 use super::health;
 use super::keys::{self, KeyError, Keys, Master};
 use super::lanes::Lanes;
+use super::last_used::{self, LastUsed};
 use super::limits::Limits;
 use super::listen::{CONNECTIONS, Door};
 use super::reload::Certificate;
@@ -189,6 +190,7 @@ pub fn serve(
         let answering = answering(settings, store, &server);
         tokio::spawn(sweep::sweeping(Arc::clone(&server)));
         tokio::spawn(engine::sweeping(Arc::clone(&server)));
+        tokio::spawn(last_used::writing(Arc::clone(&server)));
         tokio::select! {
             _ = &mut listening => {}
             () = answering => {}
@@ -197,6 +199,9 @@ pub fn serve(
         Ok::<_, ServeError>(Some(Arc::clone(&server)))
     })?;
     if let Some(server) = done {
+        if server.last_used.write(&server.db).is_err() {
+            tracing::warn!("when tokens were last used was not written");
+        }
         settings.checkpoints.finish(&server);
     }
     // Whoever still asks a provider is not waited for; what was acknowledged is on the disk.
@@ -253,6 +258,7 @@ fn opened(
         asking,
         limits: Limits::new(settings.rates),
         lanes: Lanes::new(),
+        last_used: LastUsed::default(),
         keeper: health::Keeper::default(),
     };
     if elsewhere > 0 {

@@ -11,6 +11,7 @@ use super::engine::Engine;
 use super::health;
 use super::keys::Keys;
 use super::lanes::Lanes;
+use super::last_used::LastUsed;
 use super::limits::Limits;
 use super::problem::Answer;
 use super::settings::Proxies;
@@ -52,6 +53,8 @@ pub(crate) struct Server {
     pub(crate) limits: Limits,
     /// Who may do now what is dear.
     pub(crate) lanes: Lanes,
+    /// When tokens and sessions were last used, as far as that is not written yet.
+    pub(crate) last_used: LastUsed,
     /// Whether the keeper of secrets answers.
     pub(crate) keeper: health::Keeper,
 }

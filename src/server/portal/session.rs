@@ -19,6 +19,7 @@ use crate::server::audit::Actor;
 use crate::server::bridge::blocking;
 use crate::server::db::{OrgScope, Reach};
 use crate::server::edge::Source;
+use crate::server::last_used;
 use crate::server::people::{self, Member, Person};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
@@ -26,8 +27,6 @@ use crate::server::token::{self, Parsed};
 
 /// So long after somebody has shown who they are, they are not asked again.
 const FRESH: TimeDelta = TimeDelta::minutes(10);
-/// How often the use of a session is noted, in milliseconds.
-const NOTED: i64 = 60_000;
 
 /// Whoever looks at a page, as far as their session tells.
 pub(crate) struct Visitor {
@@ -95,10 +94,12 @@ fn look_up(server: &Server, token: &Secret, from: &Actor) -> Answer<Option<Signe
         Ok(Some((session, members)))
     })?;
     let Some((session, members)) = found else { return Ok(None) };
-    server.db.write(Reach::Server, |rows| people::note_session(rows, &session.id, from, now, NOTED))?;
+    if last_used::is_due(session.used, now) {
+        server.last_used.session(&session.id, now, from);
+    }
     let key = server.keys.derived("form").ok_or_else(|| Problem::internal("no key for forms"))?;
     let form_word = URL_SAFE_NO_PAD.encode(key.code(&[token.expose().as_bytes()]));
-    let people::Session { person, id, only, proved, is_guest } = session;
+    let people::Session { person, id, only, proved, is_guest, .. } = session;
     Ok(Some(SignedIn { person, members, session: id, only, proved, is_guest, form_word }))
 }
 

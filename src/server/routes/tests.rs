@@ -83,6 +83,7 @@ impl Played {
             asking,
             limits: Limits::new(Rates { address: 0, caller: 0, organization: 0 }),
             lanes: Lanes::new(),
+            last_used: crate::server::last_used::LastUsed::default(),
             keeper: crate::server::health::Keeper::default(),
         });
         let mut id = String::new();

@@ -5,28 +5,28 @@ use serde_json::{Value, json};
 use super::openbao::{OpenBao, wait_until, words};
 use super::portal::Portal;
 use super::postgres::Postgres;
-use super::served::{Browser, LOGIN, PASSPHRASE, Served, api, hidden, token};
+use super::served::{Browser, LOGIN, PASSPHRASE, Served, hidden, token};
 use super::team::{invite, join};
 use crate::canary::{Canary, Sweep};
 use crate::stage::Stage;
 use crate::vaulted::{list, reveal, store_env};
 
 const BOB: &str = "bob@example.com";
-const ACME: &str = "Acme <&> \"Söhne\"";
+pub const ACME: &str = "Acme <&> \"Söhne\"";
 const VALUE: &str = "LNYCANARYvalue0123456789";
 const OTHER: &str = "LNYCANARYother0123456789";
 
 /// What a database has: a statement, and a line for each row.
-type Sql<'s> = &'s dyn Fn(&str) -> String;
+pub type Sql<'s> = &'s dyn Fn(&str) -> String;
 
 /// The organization of a token.
-fn organization(served: &Served, bearer: &str) -> String {
+pub fn organization(served: &Served, bearer: &str) -> String {
     let me = served.api("GET", "/userinfo", bearer, "").json();
     me["organization"]["id"].as_str().unwrap_or_else(|| panic!("{me}")).to_owned()
 }
 
 /// What was told, in the order of the chains.
-fn told(sql: Sql<'_>, action: &str) -> Vec<Value> {
+pub fn told(sql: Sql<'_>, action: &str) -> Vec<Value> {
     let all = sql("SELECT entry FROM audit_events ORDER BY org, sequence");
     let entries = all.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     entries.filter(|entry| entry["action"] == action).collect()
@@ -291,7 +291,6 @@ fn a_deleted_organization_is_gone_from_postgresql_as_well() {
     let tables = sql("SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid \
                       WHERE c.relkind = 'r' AND a.attname = 'org' AND NOT a.attisdropped ORDER BY 1");
     let tables: Vec<&str> = tables.lines().collect();
-    bound_keys(&served, &sql);
     // Bob was a member of the first one before.
     sql(&format!("UPDATE people SET login = 'robert@example.com' WHERE login = '{BOB}'"));
     delete(&served, &sql, &tables);
@@ -371,83 +370,4 @@ fn an_owner_deletes_it_by_the_pages_and_types_its_name() {
     let last = form(&own, ACME);
     assert!(last.status() == 409 && last.text().contains("only organization"), "{}", last.text());
     assert_eq!(page(&own, "").status(), 200);
-}
-
-/// What an owner says of keys counts for those that are made, and for those that are there.
-fn bound_keys(served: &Served, sql: Sql<'_>) {
-    let alice = served.manager();
-    let bearer = token(&alice);
-    let path = format!("/organizations/{}", organization(served, &bearer));
-    let make = |body: &str| served.api("POST", "/api-keys", &bearer, body);
-    let wanted = |days: &str| format!("{{\"name\":\"k\",\"permissions\":[\"credentials.read\"]{days}}}");
-    let shown = served.api("GET", &path, &bearer, "").json();
-    assert_eq!((&shown["key_days"], &shown["keys_each"]), (&json!(366), &json!(0)));
-    let days = |key: &Value| {
-        let at = |name: &str| chrono::DateTime::parse_from_rfc3339(key[name].as_str().unwrap()).unwrap();
-        (at("expires") - at("created")).num_days()
-    };
-    let long = make(&wanted(",\"days\":366"));
-    assert_eq!((long.status(), days(&long.json())), (201, 366));
-    for bad in ["{\"key_days\":0}", "{\"key_days\":367}", "{\"keys_each\":-1}", "{\"keys_each\":1001}"] {
-        assert_eq!(served.api("PATCH", &path, &bearer, bad).status(), 422, "{bad}");
-    }
-    let said = served.api("PATCH", &path, &bearer, "{\"key_days\":30,\"keys_each\":2}");
-    assert_eq!(said.status(), 200, "{}", said.text());
-    assert_eq!((&said.json()["key_days"], &said.json()["name"]), (&json!(30), &json!(ACME)), "what is not named stays");
-    let listed = || served.api("GET", "/api-keys", &bearer, "").json()["items"].as_array().unwrap().clone();
-    assert_eq!(listed().iter().map(days).collect::<Vec<_>>(), [30], "the one that was there ends by it as well");
-    let refused = make(&wanted(",\"days\":31"));
-    assert!(refused.status() == 422 && refused.text().contains("30 days at most"), "{}", refused.text());
-    let usual = make(&wanted(""));
-    assert_eq!((usual.status(), days(&usual.json())), (201, 30), "as long as it may, where nothing is said");
-    let third = make(&wanted(""));
-    assert!(third.status() == 422 && third.text().contains("2 keys at most"), "{}", third.text());
-    let id = usual.json()["id"].as_str().unwrap().to_owned();
-    assert_eq!(served.api("DELETE", &format!("/api-keys/{id}"), &bearer, "").status(), 204);
-    // Of many that are made at once, no more than there may be.
-    let (url, body) = (&served.url, wanted(""));
-    let ask = || api(url, "POST", "/api-keys", &bearer, &body).status();
-    let kept: usize = std::thread::scope(|scope| {
-        let all: Vec<_> = (0..6).map(|_| scope.spawn(ask)).collect();
-        all.into_iter().map(|one| one.join().unwrap()).filter(|status| *status == 201).count()
-    });
-    assert_eq!((kept, listed().len()), (1, 2));
-    // When it was last used, and from which network: never the address itself.
-    let key = long.json()["key"].as_str().unwrap().to_owned();
-    assert_eq!(served.api("GET", "/credential-configs", &key, "").status(), 200);
-    let of_key = |listed: &[Value]| {
-        let id = long.json()["id"].clone();
-        listed.iter().find(|one| one["id"] == id).unwrap().clone()
-    };
-    let one = of_key(&listed());
-    assert_eq!((&one["used_from"], &one["idle"]), (&json!("127.0.0.0/24"), &json!(false)), "{one}");
-    assert!(one["used"].is_string());
-    let past = 31_i64 * 86_400_000;
-    sql(&format!("UPDATE tokens SET used = used - {past} WHERE id = '{}'", one["id"].as_str().unwrap()));
-    assert_eq!(of_key(&listed())["idle"], json!(true));
-    assert_eq!(served.api("PATCH", &path, &bearer, "{\"key_days\":366,\"keys_each\":0}").status(), 200);
-    assert_eq!(make(&wanted(",\"days\":366")).status(), 201);
-    let told: Vec<Value> = told(sql, "organization.change").iter().map(|entry| entry["detail"].clone()).collect();
-    assert!(told.contains(&json!("key_days 30, keys_each 2")), "{told:?}");
-}
-
-#[test]
-fn an_owner_bounds_the_keys_of_everybody() {
-    let served = Served::new(&[]);
-    bound_keys(&served, &|statement| served.sql(statement));
-    let alice = Portal::of(&served);
-    let page = alice.get("/keys").text();
-    assert!(page.contains("from 127.0.0.0/24") && page.contains(">unused</span>"), "{page}");
-    let name = ("name", ACME);
-    for (days, each) in [("0", ""), ("367", ""), ("x", ""), ("5", "x")] {
-        let refused = alice.send("/organization", "/organization", &[name, ("key_days", days), ("keys_each", each)]);
-        assert!(refused.status() == 422 && refused.text().contains("id=\"key"), "{days} {each}: {}", refused.text());
-    }
-    let said = alice.send("/organization", "/organization", &[name, ("key_days", "5"), ("keys_each", "9")]);
-    assert_eq!(said.status(), 303, "{}", said.text());
-    let offered = alice.get("/keys").text();
-    assert!(offered.contains("value=\"5\" selected>5 days") && !offered.contains("value=\"7\""), "{offered}");
-    let late = [("name", "ci"), ("permission", "credentials.read"), ("days", "7")];
-    let refused = alice.send("/keys", "/keys", &late);
-    assert!(refused.status() == 422 && refused.text().contains("href=\"#days\""), "{}", refused.text());
 }
