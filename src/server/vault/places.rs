@@ -29,7 +29,7 @@ impl OrgVault<'_> {
     }
 
     /// The same for several, in the order that all keep who hold several.
-    pub(super) fn hold_all<'i>(
+    pub(crate) fn hold_all<'i>(
         &self,
         rows: &mut dyn Rows,
         ids: impl Iterator<Item = &'i str>,
@@ -90,11 +90,12 @@ impl OrgVault<'_> {
     /// Takes a credential out of every workspace.
     pub(super) fn leave_workspaces(&self, rows: &mut dyn Rows, id: &str) -> Result<(), VaultError> {
         let whose = values![self.scope.id(), id];
-        rows.execute(
-            "UPDATE workspaces SET revision = revision + 1 WHERE org = $1 AND id IN \
-             (SELECT workspace FROM workspace_credentials WHERE org = $1 AND credential = $2)",
-            whose,
-        )?;
+        // One after the other: whoever takes another credential out of the same ones does it in the same order.
+        let with = "SELECT workspace FROM workspace_credentials WHERE org = $1 AND credential = $2 ORDER BY workspace";
+        for mut row in rows.query(with, whose)? {
+            let change = "UPDATE workspaces SET revision = revision + 1 WHERE org = $1 AND id = $2";
+            rows.execute(change, values![self.scope.id(), &row.text(0)?])?;
+        }
         rows.execute("DELETE FROM workspace_credentials WHERE org = $1 AND credential = $2", whose)?;
         Ok(())
     }
