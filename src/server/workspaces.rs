@@ -30,7 +30,7 @@ const ALL: &str = "/workspaces";
 const ONE: &str = "/workspaces/{id}";
 
 pub(crate) fn routes() -> Vec<Route> {
-    let read = Access::Permission(Permission::CredentialsRead);
+    let read = Access::InProject(Permission::CredentialsRead);
     let write = Access::InProject(Permission::WorkspacesWrite);
     vec![
         Route::api(Method::GET, ALL, read, list, "listWorkspaces", "List workspaces"),
@@ -64,13 +64,15 @@ impl Workspace {
 pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Part<Workspace>> {
     let page = asked.page(&server.keys, &caller.scope, "workspaces")?;
     server.tell(&caller.scope, &caller.actor, &Event::done("workspace.list", ""))?;
-    let found = server.db.read(&caller.scope, |rows| all(rows, &caller.scope, &page.after, page.limit()))?;
+    let found =
+        server.db.read(&caller.scope, |rows| all(rows, &caller.scope, caller.only(), &page.after, page.limit()))?;
     page.cut(found, |workspace| &workspace.id)
 }
 
 /// One workspace.
 pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Workspace> {
     let workspace = server.db.read(&caller.scope, |rows| find(rows, &caller.scope, id))?;
+    caller.sees(Some(&workspace.project))?;
     server.tell(&caller.scope, &caller.actor, &Event::done("workspace.show", id))?;
     Ok(workspace)
 }
@@ -165,6 +167,7 @@ pub(crate) fn change(
     let name = wanted.name.as_deref().map(team::name).transpose()?;
     alone(server, caller, &Event::done("workspace.amend", id), |rows, caller| {
         let found = find(rows, &caller.scope, id)?;
+        caller.sees(Some(&found.project))?;
         needs(caller, &found.project)?;
         if let Some(credentials) = &wanted.credential_config_ids {
             hold_all(rows, &caller.scope, &found.project, credentials)?;
@@ -186,6 +189,7 @@ pub(crate) fn change(
 pub(crate) fn end(server: &Server, caller: &Caller, id: &str, seen: Option<i64>) -> Answer<()> {
     alone(server, caller, &Event::done("workspace.delete", id), |rows, caller| {
         let found = find(rows, &caller.scope, id)?;
+        caller.sees(Some(&found.project))?;
         needs(caller, &found.project)?;
         held(rows, &caller.scope, id, seen)?;
         let whose = values![caller.scope.id(), id];

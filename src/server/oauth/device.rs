@@ -128,6 +128,7 @@ pub(super) fn poll(
                     client: known,
                     permissions: Permissions::parse(&permissions).unwrap_or_default(),
                     family: random::base62(20)?.to_string(),
+                    project: None,
                     bound: key.map(str::to_owned),
                 };
                 settled(first_tokens(rows, server, &grant, about.as_ref(), source))

@@ -16,6 +16,7 @@ use crate::server::api::Json;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bearer::{self, Grant};
+use crate::server::caller::Rights;
 use crate::server::db::{OrgScope, Reach, Rows, values};
 use crate::server::edge::Source;
 use crate::server::people;
@@ -125,7 +126,10 @@ pub(super) fn exchange(
             }
             // Whoever stands for the rule may have less now than when they wrote it, or be gone.
             let Some(role) = people::role(rows, &org, &rule.person)? else { continue };
-            let given = rule.permissions.and(&role.permissions());
+            let roles = people::project_roles(rows, &org, &rule.person)?;
+            let rights =
+                Rights::of(role, roles, &rule.permissions, rule.project.as_ref().map(|home| home.name.as_str()));
+            let given = if rule.project.is_some() { rights.most() } else { rights.everywhere };
             if given.is_empty() || !wanted.within(&given) {
                 continue;
             }
@@ -136,6 +140,7 @@ pub(super) fn exchange(
                 client: client.to_owned(),
                 permissions: permissions.clone(),
                 family: rule.id.clone(),
+                project: rule.project.as_ref().map(|home| home.id.clone()),
                 bound: bound.map(str::to_owned),
             };
             attempt.succeeded(rows)?;

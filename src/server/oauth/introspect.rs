@@ -14,11 +14,12 @@ use crate::secret::Secret;
 use crate::server::api::Json;
 use crate::server::bearer;
 use crate::server::bridge::blocking;
-use crate::server::caller::{Caller, Job};
+use crate::server::caller::{Caller, Job, Rights};
 use crate::server::db::{Reach, values};
 use crate::server::people;
 use crate::server::permission::Permission;
 use crate::server::problem::Answer;
+use crate::server::projects;
 use crate::server::state::{Server, now};
 use crate::server::token;
 
@@ -50,6 +51,9 @@ struct About {
     iat: i64,
     exp: i64,
     organization: String,
+    /// The name of the only project that it counts in, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project: Option<String>,
     /// The key that it is bound to, where it is bound to one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cnf: Option<Confirmation>,
@@ -75,13 +79,23 @@ pub(super) async fn introspect(State(server): State<Arc<Server>>, Form(asked): F
             rows.enter(Reach::Of(&grant.scope))?;
             let role = people::role(rows, &grant.scope, &grant.person)?;
             let (Some(role), Some(person)) = (role, people::by_id(rows, &grant.person)?) else { return Ok(None) };
+            // With its project, a token ends.
+            let project = match &grant.project {
+                Some(id) => match projects::name(rows, &grant.scope, id)? {
+                    Some(name) => Some(name),
+                    None => return Ok(None),
+                },
+                None => None,
+            };
+            let roles = people::project_roles(rows, &grant.scope, &grant.person)?;
+            let rights = Rights::of(role, roles, &grant.permissions, project.as_deref());
             // A job is itself, and not whoever stands for its rule.
             let (subject, name) = match Job::of(&known) {
                 Some(job) => (job.rule, job.name),
                 None => (person.id, person.login),
             };
             Ok(Some(About {
-                scope: grant.permissions.and(&role.permissions()).words(),
+                scope: if project.is_some() { rights.most() } else { rights.everywhere }.words(),
                 client_id: grant.client.clone(),
                 token_type: token_type(grant.bound.is_some()),
                 sub: subject,
@@ -90,6 +104,7 @@ pub(super) async fn introspect(State(server): State<Arc<Server>>, Form(asked): F
                 iat: known.created / 1000,
                 exp: known.expires / 1000,
                 organization: grant.scope.id().to_owned(),
+                project,
                 cnf: grant.bound.clone().map(|jkt| Confirmation { jkt }),
             }))
         })
@@ -105,7 +120,10 @@ pub(super) struct User {
     sub: String,
     preferred_username: String,
     organization: Organization,
-    /// What may be done with the token in the whole organization.
+    /// The name of the only project that the token counts in, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project: Option<String>,
+    /// What may be done with the token in that project, or else in the whole organization.
     permissions: Vec<&'static str>,
 }
 
@@ -124,6 +142,8 @@ pub(super) async fn userinfo(State(server): State<Arc<Server>>, caller: Caller) 
             let one = "SELECT name FROM organizations WHERE id = $1";
             rows.first(one, values![caller.scope.id()])?.map(|mut row| row.text(0)).transpose()
         })?;
+        let project = caller.only().map(str::to_owned);
+        let permissions = if project.is_some() { caller.rights.most() } else { caller.rights.everywhere.clone() };
         let (subject, login) = match caller.job {
             Some(job) => (job.rule, job.name),
             None => (caller.person.id, caller.person.login),
@@ -133,7 +153,8 @@ pub(super) async fn userinfo(State(server): State<Arc<Server>>, caller: Caller) 
             sub: subject,
             preferred_username: login,
             organization: Organization { id, name, role: caller.role.word() },
-            permissions: caller.permissions.iter().map(Permission::word).collect(),
+            permissions: permissions.iter().map(Permission::word).collect(),
+            project,
         }))
     })
     .await

@@ -227,6 +227,7 @@ pub(crate) fn remove(server: &Server, caller: &Caller, id: &str, seen: Option<i6
 /// The registry as it stands, for somebody who may change it, and of the revision that they have seen.
 fn standing(rows: &mut dyn Rows, caller: &Caller, id: &str, seen: Option<i64>) -> Answer<Registry> {
     let registry = find(rows, &caller.scope, id)?;
+    caller.sees(registry.project())?;
     needs(caller, registry.project())?;
     if seen.is_some_and(|revision| revision != registry.revision) {
         return Err(Problem::changed());

@@ -30,6 +30,7 @@ mod contract;
 mod elsewhere;
 mod keys;
 mod listed;
+mod narrow;
 mod once;
 mod pages;
 mod refused;
@@ -138,6 +139,7 @@ impl Played {
             client: String::new(),
             permissions,
             family: String::new(),
+            project: None,
             bound: None,
         };
         let minted = self.server.db.write(Reach::Server, |rows| {

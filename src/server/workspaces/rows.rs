@@ -93,10 +93,20 @@ pub(super) fn held(rows: &mut dyn Rows, scope: &OrgScope, id: &str, seen: Option
     Ok(workspace)
 }
 
-/// One page of them after an identifier.
-pub(super) fn all(rows: &mut dyn Rows, scope: &OrgScope, after: &str, limit: i64) -> Result<Vec<Workspace>, DbError> {
-    let page = concat!(columns!(), "WHERE workspaces.org = $1 AND workspaces.id > $2 ORDER BY workspaces.id LIMIT $3");
-    let found = rows.query(page, values![scope.id(), after, limit])?;
+/// One page of them after an identifier: all, or those of the project of a name.
+pub(super) fn all(
+    rows: &mut dyn Rows,
+    scope: &OrgScope,
+    only: Option<&str>,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Workspace>, DbError> {
+    let page = concat!(
+        columns!(),
+        "WHERE workspaces.org = $1 AND workspaces.id > $2 AND (projects.name = $4 OR $4 IS NULL) \
+         ORDER BY workspaces.id LIMIT $3"
+    );
+    let found = rows.query(page, values![scope.id(), after, limit, only])?;
     found.into_iter().map(|row| Workspace::read(rows, scope, row)).collect()
 }
 

@@ -161,6 +161,30 @@ fn a_job_whose_token_fits_gets_a_token_for_a_while() {
 }
 
 #[test]
+fn a_job_of_one_project_sees_no_other() {
+    let scene = Scene::new();
+    let owner = super::served::token(&scene.served.manager());
+    for name in ["web", "shop"] {
+        let made = scene.served.api("POST", "/projects", &owner, &json!({ "name": name }).to_string());
+        assert_eq!(made.status(), 201, "{}", made.text());
+        let body = json!({ "name": "db", "project": name, "kind": "generic_env", "data": { "A": name } });
+        assert_eq!(scene.served.api("POST", "/credential-configs", &owner, &body.to_string()).status(), 201);
+    }
+    let made = scene.rule(&json!({ "project": "web" }));
+    assert_eq!((made.status(), &made.json()["project"]), (201, &json!("web")), "{}", made.text());
+    let given = scene.exchange(&scene.token(&json!({})), &[]).json();
+    let token = given["access_token"].as_str().unwrap_or_else(|| panic!("{given}"));
+    let listed = scene.served.api("GET", "/credential-configs", token, "").json();
+    let listed: Vec<_> = listed["items"].as_array().unwrap().iter().map(|one| &one["project"]).collect();
+    assert_eq!(listed, [&json!("web")]);
+    let asked = [("token", token), ("client_id", "lanyard")];
+    let told = wire::post_form(&format!("{}/introspect", scene.served.url), &asked).unwrap().json();
+    assert_eq!((&told["project"], &told["scope"]), (&json!("web"), &json!("credentials.read secrets.read")), "{told}");
+    let entries = scene.served.entries();
+    assert!(entries.iter().any(|entry| entry["detail"] == "credentials.read secrets.read in web"));
+}
+
+#[test]
 fn what_does_not_fit_is_not_let_in_and_is_told() {
     let scene = Scene::new();
     scene.rule(&json!({}));
