@@ -23,7 +23,7 @@ use crate::vault::id;
 
 mod rows;
 
-use rows::{Shown, all, attach};
+use rows::{Shown, all, attach, held, hold_all};
 pub(crate) use rows::{Workspace, find};
 
 const ALL: &str = "/workspaces";
@@ -121,12 +121,13 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
             "" => String::new(),
             name => projects::named(rows, &caller.scope, name)?.id,
         };
+        hold_all(rows, &caller.scope, project, &wanted.credential_config_ids)?;
         rows.execute(
             "INSERT INTO workspaces (org, id, project, name, folded, created, revision) \
              VALUES ($1, $2, $3, $4, $5, $6, 1)",
             values![caller.scope.id(), &id, &project_id, &name, &name.to_ascii_lowercase(), now.timestamp_millis(),],
         )?;
-        attach(rows, &caller.scope, &id, project, &wanted.credential_config_ids)?;
+        attach(rows, &caller.scope, &id, &wanted.credential_config_ids)?;
         find(rows, &caller.scope, &id)
     })
 }
@@ -165,19 +166,20 @@ pub(crate) fn change(
 ) -> Answer<Workspace> {
     let name = wanted.name.as_deref().map(team::name).transpose()?;
     alone(server, caller, &Event::done("workspace.amend", id), |rows, caller| {
-        let workspace = find(rows, &caller.scope, id)?;
-        caller.sees(Some(&workspace.project))?;
-        needs(caller, &workspace.project)?;
-        if seen.is_some_and(|revision| revision != workspace.revision) {
-            return Err(Problem::changed());
+        let found = find(rows, &caller.scope, id)?;
+        caller.sees(Some(&found.project))?;
+        needs(caller, &found.project)?;
+        if let Some(credentials) = &wanted.credential_config_ids {
+            hold_all(rows, &caller.scope, &found.project, credentials)?;
         }
+        let workspace = held(rows, &caller.scope, id, seen)?;
         let name = name.as_ref().unwrap_or(&workspace.name);
         rows.execute(
             "UPDATE workspaces SET name = $3, folded = $4, revision = revision + 1 WHERE org = $1 AND id = $2",
             values![caller.scope.id(), id, name, &name.to_ascii_lowercase()],
         )?;
         if let Some(credentials) = &wanted.credential_config_ids {
-            attach(rows, &caller.scope, id, &workspace.project, credentials)?;
+            attach(rows, &caller.scope, id, credentials)?;
         }
         find(rows, &caller.scope, id)
     })
@@ -186,12 +188,10 @@ pub(crate) fn change(
 /// Deletes a workspace, if it is still as it was seen. Its credentials stay.
 pub(crate) fn end(server: &Server, caller: &Caller, id: &str, seen: Option<i64>) -> Answer<()> {
     alone(server, caller, &Event::done("workspace.delete", id), |rows, caller| {
-        let workspace = find(rows, &caller.scope, id)?;
-        caller.sees(Some(&workspace.project))?;
-        needs(caller, &workspace.project)?;
-        if seen.is_some_and(|revision| revision != workspace.revision) {
-            return Err(Problem::changed());
-        }
+        let found = find(rows, &caller.scope, id)?;
+        caller.sees(Some(&found.project))?;
+        needs(caller, &found.project)?;
+        held(rows, &caller.scope, id, seen)?;
         let whose = values![caller.scope.id(), id];
         rows.execute("DELETE FROM workspace_credentials WHERE org = $1 AND workspace = $2", whose)?;
         rows.execute("DELETE FROM workspaces WHERE org = $1 AND id = $2", whose)?;

@@ -278,7 +278,9 @@ fn by_refresh(server: &Server, client: &str, asked: &Asked, key: Option<&str>, s
         grant.bound = key.map(str::to_owned);
         rows.enter(Reach::Of(&grant.scope))?;
         if !known.is_alive(now()) || !bearer::spend(rows, &known, now())? {
-            if known.used.is_some() {
+            // Whoever used it in the same moment was done before this went on: what was read first does not tell.
+            let is_used = bearer::find(rows, &parsed)?.is_some_and(|known| known.used.is_some());
+            if is_used {
                 // It was used before: of the two who have it, one is a thief (RFC 9700 section 4.14).
                 bearer::revoke_family(rows, &grant, now())?;
                 tell_reuse(rows, server, &grant, source)?;

@@ -11,7 +11,7 @@ use super::inside::{Inside, Sent};
 use super::only_project;
 use super::page::{Page, Text, sent_on};
 use super::question::Question;
-use super::shell::{Listed, One, Place, fixable, said};
+use super::shell::{Listed, One, Place, fixable, hidden, said};
 use super::table::{ACTIONS, Table, action, nothing};
 use crate::server::bridge::blocking;
 use crate::server::caller::Access;
@@ -166,7 +166,7 @@ async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id })
                 "Delete <strong>{}</strong>? No job comes in by it any more, and those that did are out at once.",
                 Text(&rule.name)
             ),
-            hidden: String::new(),
+            hidden: hidden("revision", &rule.revision.to_string()),
             to: inside.path(&format!("trust-rules/{id}/delete")),
             does: "Delete",
             back: &inside.path("trust-rules"),
@@ -176,9 +176,14 @@ async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id })
     .await
 }
 
-async fn delete(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
+async fn delete(
+    State(server): State<Arc<Server>>,
+    inside: Inside,
+    Path(One { id }): Path<One>,
+    sent: Sent,
+) -> Answer<Response> {
     blocking(&server, move |server| {
-        trust::end(server, &inside.caller, &id, None)?;
+        trust::end(server, &inside.caller, &id, Some(sent.revision()?))?;
         Ok(sent_on(&inside.path("trust-rules?done=deleted"), None))
     })
     .await

@@ -232,6 +232,12 @@ impl Rule {
         rows.first(one, values![scope.id(), id])?.map(|mut row| row.int(0)).transpose()
     }
 
+    /// Holds the rule until the transaction ends, if it still is the one that was read.
+    pub(crate) fn still_stands(&self, rows: &mut dyn Rows, scope: &OrgScope) -> Result<bool, DbError> {
+        let hold = "UPDATE trust_rules SET revision = revision WHERE org = $1 AND id = $2 AND revision = $3";
+        Ok(rows.execute(hold, values![scope.id(), &self.id, self.revision])? > 0)
+    }
+
     /// Keeps a new rule, or what became of one that was seen at the revision before.
     pub(super) fn keep(&self, rows: &mut dyn Rows, scope: &OrgScope) -> Result<bool, DbError> {
         let claims: BTreeMap<&str, &str> =

@@ -129,10 +129,10 @@ fn a_key_of_one_project_opens_that_project() {
 }
 
 /// A row of the database that somebody else is changing.
-struct Held(Child);
+pub struct Held(Child);
 
 impl Held {
-    fn by(postgres: &Postgres, select: &str) -> Self {
+    pub fn by(postgres: &Postgres, select: &str) -> Self {
         let url = postgres.url().replace("lanyard:lanyard-pw", "postgres:postgres-pw");
         let mut psql = Command::new("psql")
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &url])
@@ -147,7 +147,7 @@ impl Held {
         Self(psql)
     }
 
-    fn let_go(mut self) {
+    pub fn let_go(mut self) {
         drop(self.0.stdin.take());
         assert!(self.0.wait().unwrap().success());
     }
