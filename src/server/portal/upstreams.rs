@@ -259,7 +259,9 @@ async fn delete(
     sent: Sent,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        upstream::end(server, &inside.caller, &id, Some(sent.revision()?))?;
+        // What is no revision is none that there ever was.
+        let seen = sent.revision().unwrap_or(-1);
+        upstream::end(server, &inside.caller, &id, Some(seen))?;
         Ok(sent_on(&inside.path("upstreams"), None))
     })
     .await
