@@ -119,6 +119,7 @@ mod server {
     mod connect_waits;
     mod crashes;
     mod credentials;
+    mod denied;
     mod edge;
     mod engine;
     mod engine_busy;

@@ -38,7 +38,7 @@ pub(crate) fn end(server: &Server, caller: &Caller, id: &str, typed: &str, seen:
         rows.enter(Reach::Server)?;
         keep_one(rows, scope)?;
         // Holds the chain: who is adding to the organization now is done before, or finds it gone.
-        for chain in [scope, &audit::server_scope()] {
+        for chain in [&audit::server_scope(), scope] {
             audit::append(rows, &server.keys, chain, &caller.actor, &event, now())?;
         }
         clear(rows, scope)?;
