@@ -133,6 +133,20 @@ pub enum ServeError {
         /// The number of the entry.
         sequence: i64,
     },
+    /// There is no such chain in the audit.
+    #[error("this server has no audit of {org}")]
+    NoChain {
+        /// What was asked for.
+        org: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// The chain is not so long.
+    #[error("the audit has no entry {sequence}")]
+    NoEntry {
+        /// What was asked for.
+        sequence: i64,
+    },
     /// The system gave no random numbers.
     #[error("the system gave no random numbers")]
     NoRandom,
@@ -200,7 +214,10 @@ impl Failure for ServeError {
             Self::Unwritten { .. } | Self::Backup { .. } | Self::Closed { .. } | Self::Audit { .. } => Code::Invalid,
             Self::Store(failure) => failure.code(),
             Self::NoMasterKey { .. } | Self::OtherMasterKey { .. } | Self::BadMasterKey { .. } => Code::Store,
-            Self::Listen { .. } | Self::Occupied | Self::NoRandom | Self::System(_) => Code::Failed,
+            Self::NoChain { .. } | Self::NoEntry { .. } => Code::Usage,
+            Self::Listen { .. } | Self::Occupied | Self::NoRandom | Self::System(_) => {
+                Code::Failed
+            }
         }
     }
 
@@ -233,6 +250,8 @@ impl Failure for ServeError {
             Self::OtherMasterKey { .. } => "give the key that was made for this database, or another `--data`".into(),
             Self::BadMasterKey { .. } => "bring the key back whole".into(),
             Self::Audit { .. } => "somebody wrote to the database past the server; compare it with a backup".into(),
+            Self::NoChain { known, .. } => format!("name one that there is: {}", known.join(", ")),
+            Self::NoEntry { .. } => "begin with an entry that there is; the first is 1".into(),
             Self::NoRandom | Self::System(_) => "try again".into(),
         })
     }

@@ -69,6 +69,7 @@ mod vault;
 mod workspaces;
 
 pub use api::document as openapi;
+pub use audit::Trail;
 pub use backup::{Backed, Drilled, Missing, Restored, backup, drill, restore};
 pub use error::ServeError;
 pub use leaked::revoke_token;

@@ -147,6 +147,7 @@ mod server {
     mod organizations;
     mod other_client;
     mod outside;
+    mod own_audit;
     mod pages;
     mod passkeys;
     mod places;
