@@ -112,6 +112,7 @@ mod server {
     mod backup;
     mod bound_tokens;
     mod certificates;
+    mod checked;
     mod connect;
     mod connect_faults;
     mod connect_refused;
