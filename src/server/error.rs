@@ -83,6 +83,14 @@ pub enum ServeError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A backup is not there, or not to be read.
+    #[error("{file} cannot be read: {problem}")]
+    Unread {
+        /// The file.
+        file: String,
+        /// What the system said.
+        problem: String,
+    },
     /// A backup was tried out, and not all of it opens.
     #[error("the secrets of {count} credentials in the backup do not open")]
     Closed {
@@ -215,7 +223,7 @@ impl Failure for ServeError {
             Self::Store(failure) => failure.code(),
             Self::NoMasterKey { .. } | Self::OtherMasterKey { .. } | Self::BadMasterKey { .. } => Code::Store,
             Self::NoChain { .. } | Self::NoEntry { .. } => Code::Usage,
-            Self::Listen { .. } | Self::Occupied | Self::NoRandom | Self::System(_) => {
+            Self::Unread { .. } | Self::Listen { .. } | Self::Occupied | Self::NoRandom | Self::System(_) => {
                 Code::Failed
             }
         }
@@ -239,6 +247,7 @@ impl Failure for ServeError {
             Self::Occupied => "give `--replace` to put the backup in its place, or another `--data`".into(),
             Self::Unwritten { .. } => "name a new file, in a folder that is there and has room".into(),
             Self::Backup { .. } => "take another backup; nothing was changed".into(),
+            Self::Unread { .. } => "look at the path: name the file that `lanyard server backup` wrote".into(),
             Self::Closed { .. } => "store them anew on the server, or keep an older backup in which they open".into(),
             Self::Store(failure) => {
                 let own = failure.mend().unwrap_or_default();
