@@ -189,7 +189,12 @@ fn list(doors: &Doors<'_>, filters: &[(&str, Option<String>)], limit: usize) -> 
         }
         Ok(())
     })?;
-    if active::wants_json(doors, &active::load(doors)?) {
+    show(doors, active::wants_json(doors, &active::load(doors)?), &entries)
+}
+
+/// Answers with entries.
+pub(super) fn show(doors: &Doors<'_>, json: bool, entries: &[Value]) -> Result<()> {
+    if json {
         return doors.ui.answer_json(&entries);
     }
     let row = |entry: &Value| -> Vec<String> {

@@ -9,13 +9,14 @@ use crate::cli::{Doors, active, given, store};
 use crate::error::Result;
 use crate::server::{self, Given, Settings, Wanted};
 
+mod audit;
 #[cfg(unix)]
 mod stop;
 
 /// So many credentials are named in a sentence.
 const NAMED: usize = 8;
 
-/// Look after the team's server: its backups and its keys
+/// Look after the team's server: its backups, its keys and its audit
 #[derive(clap::Subcommand, Debug)]
 pub(super) enum Command {
     /// Write everything that the server keeps to a new file
@@ -104,6 +105,17 @@ lanyard server move-secrets --to envelope --vault-address https://vault.example.
         #[command(flatten)]
         place: Place,
     },
+    /// List what happened on the server itself, or export it
+    ///
+    /// Backups, other keys, refused set-ups, sign-ins that failed, organizations that were deleted: the newest first. The
+    /// server goes on meanwhile. Whoever looks at an audit is in it. An export is checked with `lanyard audit verify FILE`
+    /// and the key that --key prints. With --json: an array of the entries, as `lanyard audit list` has them; with --key
+    /// an object with algorithm and key.
+    #[command(after_help = "Examples:\n  lanyard server audit --limit 200\n  \
+lanyard server audit --organization org_01J9Z3M8Q4 --json\n  \
+lanyard server audit --export > server-audit.jsonl\n  \
+lanyard audit verify server-audit.jsonl --public-key \"$(lanyard server audit --key)\"")]
+    Audit(audit::Args),
     /// End the server that runs on this machine
     ///
     /// Whoever is being answered gets their answer first. With --json: an object with stopped and, where one ran, pid.
@@ -231,6 +243,7 @@ impl Command {
                     doors.ui.warn(&format!("{} credentials do not open, and stay where they are", moved.closed));
                 }
             }
+            Self::Audit(args) => return args.run(doors, &*store, json),
             #[cfg(unix)]
             Self::Stop { place } => return stop::stop(doors, json, &place.settings(doors)?.data),
         }

@@ -23,11 +23,14 @@ use crate::vault::trail::hex;
 
 pub(crate) mod api;
 mod checkpoint;
+mod export;
+mod here;
 mod together;
 mod verify;
 
 pub(crate) use api::routes;
 pub(crate) use checkpoint::{Checkpoints, hold_against, signer};
+pub use here::Trail;
 pub(crate) use together::Together;
 pub(crate) use verify::{Broken, verify};
 

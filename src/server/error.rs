@@ -83,6 +83,14 @@ pub enum ServeError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A backup is not there, or not to be read.
+    #[error("{file} cannot be read: {problem}")]
+    Unread {
+        /// The file.
+        file: String,
+        /// What the system said.
+        problem: String,
+    },
     /// A backup was tried out, and not all of it opens.
     #[error("the secrets of {count} credentials in the backup do not open")]
     Closed {
@@ -131,6 +139,20 @@ pub enum ServeError {
         /// What is wrong with it.
         problem: String,
         /// The number of the entry.
+        sequence: i64,
+    },
+    /// There is no such chain in the audit.
+    #[error("this server has no audit of {org}")]
+    NoChain {
+        /// What was asked for.
+        org: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// The chain is not so long.
+    #[error("the audit has no entry {sequence}")]
+    NoEntry {
+        /// What was asked for.
         sequence: i64,
     },
     /// The system gave no random numbers.
@@ -200,7 +222,10 @@ impl Failure for ServeError {
             Self::Unwritten { .. } | Self::Backup { .. } | Self::Closed { .. } | Self::Audit { .. } => Code::Invalid,
             Self::Store(failure) => failure.code(),
             Self::NoMasterKey { .. } | Self::OtherMasterKey { .. } | Self::BadMasterKey { .. } => Code::Store,
-            Self::Listen { .. } | Self::Occupied | Self::NoRandom | Self::System(_) => Code::Failed,
+            Self::NoChain { .. } | Self::NoEntry { .. } => Code::Usage,
+            Self::Unread { .. } | Self::Listen { .. } | Self::Occupied | Self::NoRandom | Self::System(_) => {
+                Code::Failed
+            }
         }
     }
 
@@ -222,6 +247,7 @@ impl Failure for ServeError {
             Self::Occupied => "give `--replace` to put the backup in its place, or another `--data`".into(),
             Self::Unwritten { .. } => "name a new file, in a folder that is there and has room".into(),
             Self::Backup { .. } => "take another backup; nothing was changed".into(),
+            Self::Unread { .. } => "look at the path: name the file that `lanyard server backup` wrote".into(),
             Self::Closed { .. } => "store them anew on the server, or keep an older backup in which they open".into(),
             Self::Store(failure) => {
                 let own = failure.mend().unwrap_or_default();
@@ -233,6 +259,8 @@ impl Failure for ServeError {
             Self::OtherMasterKey { .. } => "give the key that was made for this database, or another `--data`".into(),
             Self::BadMasterKey { .. } => "bring the key back whole".into(),
             Self::Audit { .. } => "somebody wrote to the database past the server; compare it with a backup".into(),
+            Self::NoChain { known, .. } => format!("name one that there is: {}", known.join(", ")),
+            Self::NoEntry { .. } => "begin with an entry that there is; the first is 1".into(),
             Self::NoRandom | Self::System(_) => "try again".into(),
         })
     }

@@ -71,6 +71,16 @@ impl Keys {
         current(database, |proof| Self::open_with(database, place, &instance, proof))
     }
 
+    /// The same where there is one, and none is made.
+    pub(crate) fn existing(database: &Database, place: &Master<'_>) -> Result<Self, ServeError> {
+        current(database, |proof| {
+            if proof.is_none() {
+                return Err(ServeError::NoMasterKey { place: place.in_words() });
+            }
+            Self::open_with(database, place, &instance(database)?, proof)
+        })
+    }
+
     fn open_with(
         database: &Database,
         place: &Master<'_>,

@@ -214,25 +214,25 @@ impl Asked {
         })
     }
 
-    /// Whose passkey has answered, once all of it holds; the use is noted.
+    /// Whose passkey has answered, once all of it holds; the use is noted. Else why it does not, and whose it is.
     pub(crate) fn answered(
         &self,
         rows: &mut dyn Rows,
         server: &Server,
         answer: &Secret,
-    ) -> Result<Result<String, Refused>, KeyError> {
+    ) -> Result<Result<String, (Refused, Option<String>)>, KeyError> {
         let sent = match Sent::read(answer) {
             Ok(sent) => sent,
-            Err(refused) => return Ok(Err(refused)),
+            Err(refused) => return Ok(Err((refused, None))),
         };
-        let Some(passkey) = Passkey::one(rows, &sent.id)? else { return Ok(Err(Refused::Person)) };
+        let Some(passkey) = Passkey::one(rows, &sent.id)? else { return Ok(Err((Refused::Person, None))) };
         let counted = match self.verified(server, &sent, &passkey) {
             Ok(counted) => counted,
-            Err(refused) => return Ok(Err(refused)),
+            Err(refused) => return Ok(Err((refused, Some(passkey.person)))),
         };
         // Whoever was faster with the same passkey has counted on.
         if !passkey.note_use(rows, counted.count, counted.backed_up, now())? {
-            return Ok(Err(Refused::Counter));
+            return Ok(Err((Refused::Counter, Some(passkey.person))));
         }
         Ok(Ok(passkey.person))
     }

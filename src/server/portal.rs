@@ -11,6 +11,7 @@ use super::routes::Route;
 mod audit;
 mod connect;
 mod credentials;
+mod denied;
 mod fields;
 pub(crate) mod half;
 mod home;

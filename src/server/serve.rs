@@ -8,12 +8,12 @@ use chrono::TimeDelta;
 use tokio::task::block_in_place;
 use url::Url;
 
-use super::audit::{self, Broken, Together};
-use super::db::{Address, Database, DbError, OrgScope, Reach, values};
+use super::audit::Together;
+use super::db::{Address, Database, DbError, Reach, values};
 use super::error::ServeError;
 use super::gate::{self, Gate};
 use super::health;
-use super::keys::{self, KeyError, Keys, Master};
+use super::keys::{self, Keys, Master};
 use super::lanes::Lanes;
 use super::last_used::{self, LastUsed};
 use super::limits::Limits;
@@ -22,7 +22,7 @@ use super::reload::Certificate;
 use super::routes::router;
 use super::settings::Settings;
 use super::state::{Server, now, room};
-use super::{engine, listen, metrics, people, running, sweep, tls};
+use super::{engine, listen, metrics, people, running, sweep};
 use crate::error::{Failure as _, with_causes};
 use crate::os::files;
 use crate::secret::{Secret, SecretStore};
@@ -60,57 +60,6 @@ pub enum Notice {
     SetUp(Secret),
 }
 
-/// Opens all that a server needs, goes through its audit, and tells what is wrong, without serving anybody.
-pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<(), ServeError> {
-    if let Some((certificate, key)) = &settings.tls {
-        tls::config(certificate, key)?;
-    }
-    settings.public_at(settings.listen)?;
-    drop(bind(settings.listen)?);
-    settings.metrics.map(bind).transpose()?;
-    let (db, keys) = open(settings, store)?;
-    db.look_over()?;
-    if let Some(kv) = settings.keeping.engine.kv() {
-        kv.check(keys.instance())?;
-    }
-    if let Some(file) = &settings.checkpoints.file {
-        audit::hold_against(&db, &keys, file)?;
-    }
-    let found = match broken(&db, &keys) {
-        // Somebody has replaced it since it was read.
-        Err(KeyError::Replaced) => {
-            keys.catch_up(&db, &place(settings, store, &db))?;
-            broken(&db, &keys)
-        }
-        found => found,
-    };
-    found?.map_or(Ok(()), Err)
-}
-
-/// Goes through every chain of the audit. The first entry that is not what was written is named.
-pub(super) fn audit_is_whole(db: &Database, keys: &Keys) -> Result<(), ServeError> {
-    broken(db, keys)?.map_or(Ok(()), Err)
-}
-
-/// What is wrong with an audit, of whichever organization.
-fn broken(db: &Database, keys: &Keys) -> Result<Option<ServeError>, KeyError> {
-    db.read(Reach::Server, |rows| {
-        for mut row in rows.query("SELECT org FROM audit_heads ORDER BY org", &[])? {
-            let org = row.text(0)?;
-            let scope = OrgScope::of(&org);
-            rows.enter(Reach::Of(&scope))?;
-            let is_broken = |sequence: i64, problem: String| ServeError::Audit { org: org.clone(), problem, sequence };
-            match audit::verify(rows, keys, &scope) {
-                Ok(Ok(_)) => {}
-                Ok(Err(Broken { sequence, problem })) => return Ok(Some(is_broken(sequence, problem.to_owned()))),
-                Err(KeyError::Replaced) => return Err(KeyError::Replaced),
-                Err(failure) => return Ok(Some(is_broken(0, failure.to_string()))),
-            }
-        }
-        Ok(None)
-    })
-}
-
 /// Serves until the process is asked to end.
 pub fn serve(
     settings: &Settings,
@@ -143,7 +92,8 @@ pub fn serve(
         let _within = runtime.enter();
         asked_to_end().map_err(ServeError::System)?
     };
-    let _running = running::hold(&settings.data, &known_as)?;
+    let listens: Vec<SocketAddr> = [Some(address), counting].into_iter().flatten().collect();
+    let _running = running::hold(&settings.data, &known_as, &listens)?;
     tell(Notice::Listening { address, metrics: counting, public: known_as, database })?;
     let gate = Arc::new(Gate::default());
     let (routes, server) = match keys {
@@ -282,7 +232,8 @@ fn allow_many_files() {
     }
 }
 
-fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
+/// Listens on an address.
+pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).map_err(|cause| ServeError::Listen { address, cause })
 }
 

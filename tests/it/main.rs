@@ -112,6 +112,7 @@ mod server {
     mod backup;
     mod bound_tokens;
     mod certificates;
+    mod checked;
     mod connect;
     mod connect_faults;
     mod connect_refused;
@@ -119,6 +120,7 @@ mod server {
     mod connect_waits;
     mod crashes;
     mod credentials;
+    mod denied;
     mod edge;
     mod engine;
     mod engine_busy;
@@ -146,6 +148,7 @@ mod server {
     mod organizations;
     mod other_client;
     mod outside;
+    mod own_audit;
     mod pages;
     mod passkeys;
     mod places;

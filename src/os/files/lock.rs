@@ -52,6 +52,23 @@ impl Lock {
         let _ = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
         Ok(Self { _file: file })
     }
+
+    /// Whether the lock `path` is free; whoever holds it is named else. Those who look make nothing, and do not see one
+    /// another.
+    pub fn look(path: &Path) -> Result<(), FileError> {
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(cause) => return Err(io_error("lock", path)(cause)),
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(()),
+            Err(std::fs::TryLockError::Error(cause)) => Err(io_error("lock", path)(cause)),
+            Err(std::fs::TryLockError::WouldBlock) => {
+                Err(FileError::Busy { path: path.to_owned(), holder: holder_of(path) })
+            }
+        }
+    }
 }
 
 fn holder_of(path: &Path) -> Option<u32> {

@@ -8,13 +8,13 @@ use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use subtle::ConstantTimeEq;
 
-use super::{Broken, Event, Outcome, signer, verify};
+use super::{Broken, Event, Outcome, export, signer, verify};
 use crate::server::api::{Gives, Json as Body, Operation};
 use crate::server::bridge::blocking;
 use crate::server::caller::{Access, Caller};
@@ -26,13 +26,10 @@ use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
 use crate::server::routes::Route;
 use crate::server::state::{Server, now};
-use crate::vault::trail::Statement;
 
 /// So many come on a page unless fewer are asked for, and never more.
 const USUAL: i64 = 50;
 const MOST: i64 = 200;
-/// The same for an export.
-const EXPORTED: i64 = 5000;
 /// The length of the code in a cursor.
 const CODE: usize = 32;
 /// The type of an export.
@@ -42,7 +39,7 @@ pub(crate) fn routes() -> Vec<Route> {
     let needs = Access::Permission(Permission::AuditRead);
     vec![
         Route::api(Method::GET, "/audit", needs, list, "listAudit", "List what happened, the newest first"),
-        Route::api(Method::GET, "/audit/export", needs, export, "exportAudit", "Export entries, signed"),
+        Route::api(Method::GET, "/audit/export", needs, export_part, "exportAudit", "Export entries, signed"),
         Route::api(Method::GET, "/audit/verify", needs, check, "verifyAudit", "Go through the whole chain"),
         Route::api(
             Method::GET,
@@ -84,7 +81,7 @@ impl Asked {
     }
 
     /// The entries before a number, the newest first: one more than the limit, where there are.
-    fn page(
+    pub(super) fn page(
         &self,
         rows: &mut dyn Rows,
         scope: &OrgScope,
@@ -128,6 +125,21 @@ fn login(rows: &mut dyn Rows, person: &str) -> Result<Option<String>, DbError> {
 #[schemars(rename = "AuditEntry")]
 struct Entry(Map<String, Json>);
 
+/// Entries, each with the login of who did it where that is known.
+pub(super) fn with_logins(rows: &mut dyn Rows, page: &[(i64, String)]) -> Result<Vec<Map<String, Json>>, DbError> {
+    let mut items = Vec::new();
+    for (_, entry) in page {
+        let mut item: Map<String, Json> = serde_json::from_str(entry).unwrap_or_default();
+        let login = match item.get("actor").and_then(Json::as_str) {
+            Some(actor) => login(rows, actor)?,
+            None => None,
+        };
+        item.extend(login.map(|login| ("login".to_owned(), login.into())));
+        items.push(item);
+    }
+    Ok(items)
+}
+
 /// One page of the entries, the newest first, each with the login of who did it, and the cursor of the next.
 pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<paging::Part<Map<String, Json>>> {
     let limit = asked.limit.unwrap_or(USUAL);
@@ -144,17 +156,7 @@ pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<pa
         let mut page = asked.page(rows, &caller.scope, before, limit)?;
         let is_last = page.len() <= usize::try_from(limit).unwrap_or_default();
         page.truncate(usize::try_from(limit).unwrap_or_default());
-        let mut items = Vec::new();
-        for (_, entry) in &page {
-            let mut item: Map<String, Json> = serde_json::from_str(entry).unwrap_or_default();
-            let login = match item.get("actor").and_then(Json::as_str) {
-                Some(actor) => login(rows, actor)?,
-                None => None,
-            };
-            item.extend(login.map(|login| ("login".to_owned(), login.into())));
-            items.push(item);
-        }
-        Ok((items, page.last().filter(|_| !is_last).map(|(sequence, _)| *sequence)))
+        Ok((with_logins(rows, &page)?, page.last().filter(|_| !is_last).map(|(sequence, _)| *sequence)))
     })?;
     let next = next.map(|last| write_cursor(&server.keys, &caller.scope, &filter, last)).transpose()?;
     Ok(paging::Part { items, next })
@@ -198,35 +200,18 @@ impl Gives for Lines {
 
 /// Entries from a number on, after a statement of which they are and how many there are in all.
 pub(crate) fn exported(server: &Server, caller: &Caller, part: &Part) -> Answer<Response> {
-    let (from, limit) = (part.from.unwrap_or(1), part.limit.unwrap_or(EXPORTED));
-    if from < 1 || !(1..=EXPORTED).contains(&limit) {
-        return Err(Problem::bad(format!("the first entry is 1, and a limit a number from 1 to {EXPORTED}")));
+    let (from, limit) = (part.from.unwrap_or(1), part.limit.unwrap_or(export::MOST));
+    if from < 1 || !(1..=export::MOST).contains(&limit) {
+        return Err(Problem::bad(format!("the first entry is 1, and a limit a number from 1 to {}", export::MOST)));
     }
     let event = Event { detail: &from.to_string(), ..Event::done("audit.export", "") };
     server.tell(&caller.scope, &caller.actor, &event)?;
-    let (entries, end) = server.db.read(&caller.scope, |rows| -> Result<_, DbError> {
-        let some = "SELECT sequence, entry, hash FROM audit_events WHERE org = $1 AND sequence >= $2 \
-                    ORDER BY sequence LIMIT $3";
-        let found = rows.query(some, values![caller.scope.id(), from, limit])?;
-        let head = "SELECT sequence FROM audit_heads WHERE org = $1";
-        let end = rows.first(head, values![caller.scope.id()])?.ok_or(DbError::Shape)?.int(0)?;
-        Ok((found, end))
-    })?;
-    let (mut last, mut lines) = (None, String::new());
-    for mut row in entries {
-        last = Some((row.int(0)?, row.bytes(2)?));
-        lines.push_str(&row.text(1)?);
-        lines.push('\n');
-    }
-    let (sequence, hash) = last.ok_or_else(|| Problem::bad("there are not so many entries"))?;
-    let at = now().to_rfc3339_opts(SecondsFormat::Millis, true);
-    let statement = Statement::new(server.keys.instance(), caller.scope.id(), &at, sequence, &hash);
-    let signer = signer(&server.keys).ok_or_else(|| Problem::internal("no key for statements"))?;
-    let head = statement.of_export(from, end).signed(&signer);
-    Ok(([(header::CONTENT_TYPE, LINES)], format!("{head}\n{lines}")).into_response())
+    let part = export::part(&server.db, &server.keys, &caller.scope, (from, limit), now())?;
+    let lines = part.ok_or_else(|| Problem::bad("there are not so many entries"))?.lines;
+    Ok(([(header::CONTENT_TYPE, LINES)], lines).into_response())
 }
 
-async fn export(State(server): State<Arc<Server>>, caller: Caller, Query(part): Query<Part>) -> Answer<Lines> {
+async fn export_part(State(server): State<Arc<Server>>, caller: Caller, Query(part): Query<Part>) -> Answer<Lines> {
     blocking(&server, move |server| Ok(Lines(exported(server, &caller, &part)?))).await
 }
 

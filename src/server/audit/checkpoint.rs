@@ -87,7 +87,10 @@ impl Checkpoints {
                 last = Instant::now();
             }
             let (server, this, known) = (Arc::clone(server), self.clone(), Arc::clone(&known));
-            let due = move || this.due(&server, all, &mut known.lock().unwrap_or_else(PoisonError::into_inner));
+            let due = move || {
+                let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+                this.due(&server.db, &server.keys, all, &mut known);
+            };
             if let Err(broken_off) = tokio::task::spawn_blocking(due).await {
                 tracing::error!(%broken_off, "no statement about the audit was made");
             }
@@ -96,13 +99,13 @@ impl Checkpoints {
 
     /// Makes one last statement of each chain.
     pub(crate) fn finish(&self, server: &Server) {
-        self.due(server, true, &mut HashMap::new());
+        self.due(&server.db, &server.keys, true, &mut HashMap::new());
     }
 
     /// Signs those that are due. What goes wrong is told in the log, and tried again; a chain that is `known` to be broken
     /// in this way is not told once more.
-    fn due(&self, server: &Server, all: bool, known: &mut HashMap<String, Broken>) {
-        let heads = match server.db.read(Reach::Server, |rows| waiting(rows)) {
+    fn due(&self, db: &Database, keys: &Keys, all: bool, known: &mut HashMap<String, Broken>) {
+        let heads = match db.read(Reach::Server, |rows| waiting(rows)) {
             Ok(heads) => heads,
             Err(failure) => {
                 tracing::warn!(%failure, "no statement about the audit was made");
@@ -114,7 +117,7 @@ impl Checkpoints {
             if count == 0 || (!all && (0..MANY).contains(&count)) {
                 continue;
             }
-            match sign(&server.db, &server.keys, &scope, now()) {
+            match sign(db, keys, &scope, now()) {
                 Ok(Ok(None)) => drop(known.remove(scope.id())),
                 Ok(Ok(Some(line))) => {
                     known.remove(scope.id());
@@ -178,4 +181,49 @@ pub(crate) fn hold_against(db: &Database, keys: &Keys, file: &Path) -> Result<()
         }
         Ok(())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::audit::{Actor, Event, append_all};
+    use crate::server::db::tests::Scratch;
+
+    #[test]
+    fn so_many_entries_are_never_without_a_statement() {
+        let scratch = Scratch::new();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("checkpoints.jsonl");
+        let checkpoints = Checkpoints { file: Some(file.clone()), every: Duration::from_hours(1) };
+        let add = |count: usize| {
+            let (actor, event) = (Actor::default(), Event::done("test.done", "object"));
+            let all = vec![(&actor, &event, DateTime::UNIX_EPOCH); count];
+            scratch.db.write(&scratch.org, |rows| append_all(rows, &scratch.keys, &scratch.org, &all)).unwrap();
+        };
+        // The numbers of the entries that there are statements about, in the database and in the file.
+        let signed = |all: bool| -> [Vec<i64>; 2] {
+            checkpoints.due(&scratch.db, &scratch.keys, all, &mut HashMap::new());
+            let kept = "SELECT sequence FROM audit_checkpoints WHERE org = $1 ORDER BY sequence";
+            let kept = scratch.db.read(&scratch.org, |rows| rows.query(kept, values![scratch.org.id()])).unwrap();
+            let lines = std::fs::read_to_string(&file).unwrap_or_default();
+            [
+                kept.into_iter().map(|mut row| row.int(0).unwrap()).collect(),
+                lines.lines().map(|line| Statement::read(line).unwrap().sequence()).collect(),
+            ]
+        };
+        let both = |numbers: &[i64]| [numbers.to_vec(), numbers.to_vec()];
+        let many = usize::try_from(MANY).unwrap();
+        add(many - 1);
+        assert_eq!(signed(false), both(&[]), "one less");
+        add(1);
+        assert_eq!(signed(false), both(&[MANY]));
+        assert_eq!(signed(false), both(&[MANY]), "once");
+        add(many - 1);
+        assert_eq!(signed(false), both(&[MANY]), "counted from the last statement");
+        add(2);
+        assert_eq!(signed(false), both(&[MANY, 2 * MANY + 1]));
+        add(1);
+        assert_eq!(signed(false), both(&[MANY, 2 * MANY + 1]));
+        assert_eq!(signed(true), both(&[MANY, 2 * MANY + 1, 2 * MANY + 2]), "when its time has come");
+    }
 }

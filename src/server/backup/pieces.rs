@@ -58,7 +58,8 @@ impl Head {
 
 /// A file, read as far as its pieces.
 fn opened(path: &Path) -> Result<(Head, BufReader<File>), ServeError> {
-    let told = |cause: std::io::Error| bad(path, &cause.to_string());
+    let told =
+        |cause: std::io::Error| ServeError::Unread { file: path.display().to_string(), problem: cause.to_string() };
     let mut file = BufReader::new(File::open(path).map_err(told)?);
     let mut line = |limit| -> Result<String, ServeError> {
         let mut bytes = Vec::new();

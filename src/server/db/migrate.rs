@@ -1,6 +1,6 @@
 //! Brings the tables up to date. Runs within one transaction, which keeps every other process out.
 
-use super::{DbError, Rows, values};
+use super::{DbError, Rows, Table, values};
 
 /// What brings the tables from each version to the next. One that was published is never changed.
 const MIGRATIONS: &[&str] = &[
@@ -41,6 +41,30 @@ pub(super) fn migrate(rows: &mut dyn Rows, to: Option<usize>) -> Result<(), DbEr
         values!["lanyard-server", version],
     )?;
     Ok(())
+}
+
+/// What the tables are, as against what this program has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// There are none.
+    None,
+    /// An earlier version of the program made them.
+    Earlier,
+    /// They are as they should be.
+    Newest,
+}
+
+/// What the tables are. Those of a newer program are refused.
+pub(super) fn version(rows: &mut dyn Rows) -> Result<Version, DbError> {
+    if !rows.tables()?.iter().any(Table::is_schema) {
+        return Ok(Version::None);
+    }
+    match rows.schema()? {
+        0 => Ok(Version::None),
+        known if known < MIGRATIONS.len() => Ok(Version::Earlier),
+        known if known == MIGRATIONS.len() => Ok(Version::Newest),
+        _ => Err(DbError::Newer),
+    }
 }
 
 /// Whether a table is one that a migration makes. Others in the same database are somebody else's.

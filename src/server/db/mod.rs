@@ -24,6 +24,7 @@ mod table;
 mod value;
 
 pub(crate) use error::DbError;
+pub(crate) use migrate::Version;
 pub(crate) use scope::{Closed, OrgScope, Reach};
 pub(crate) use table::{Table, in_order};
 pub(crate) use value::{Row, Value, values};
@@ -108,13 +109,23 @@ enum Engine {
 impl Database {
     /// Opens the database, makes it where there is none, and brings its tables up to date.
     pub(crate) fn open(address: &Address) -> Result<Self, DbError> {
+        let database = Self::open_as_it_is(address)?;
+        database.write(Reach::Server, |rows| rows.migrate_to(None))?;
+        Ok(database)
+    }
+
+    /// Opens the database with its tables as they are.
+    pub(crate) fn open_as_it_is(address: &Address) -> Result<Self, DbError> {
         let engine = match address {
             Address::Sqlite(path) => Engine::Sqlite(sqlite::Sqlite::open(path)?),
             Address::Postgres(url) => Engine::Postgres(postgres::Postgres::open(url)?),
         };
-        let database = Self { engine };
-        database.write(Reach::Server, |rows| rows.migrate_to(None))?;
-        Ok(database)
+        Ok(Self { engine })
+    }
+
+    /// What its tables are, as against what this program has.
+    pub(crate) fn version(&self) -> Result<Version, DbError> {
+        self.read(Reach::Server, |rows| migrate::version(rows))
     }
 
     /// Runs statements as one: all of them count, or none. They are on the disk when this returns.

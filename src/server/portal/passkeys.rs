@@ -18,10 +18,10 @@ use super::page::{Page, Text, sent_on};
 use super::second_factor::GUEST;
 use super::session::{OwnForm, Visitor, local_path, set_cookie};
 use super::shell::{hidden, time, word};
-use super::{prove, sign_in, ways};
+use super::{denied, prove, sign_in, ways};
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
-use crate::server::audit::{self, Event, Outcome};
+use crate::server::audit::{Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::caller::Access;
 use crate::server::db::{Reach, Rows};
@@ -285,20 +285,33 @@ fn sign_in_by(server: &Server, given: &Given, source: &Source, former: Option<&s
         server.db.write(Reach::Server, |rows| passkey::asked(rows, &given.question, Purpose::SignIn, "", now()))?;
     server.db.write(Reach::Server, |rows| -> Answer<_> {
         let found = match asked {
-            Some(asked) => asked.answered(rows, server, &given.answer)?.map_err(|why| why.to_string()),
-            None => Err(TOO_LATE.trim_end_matches('.').to_owned()),
+            Some(asked) => {
+                asked.answered(rows, server, &given.answer)?.map_err(|(why, whose)| (why.to_string(), whose))
+            }
+            None => Err((TOO_LATE.trim_end_matches('.').to_owned(), None)),
         };
+        let at_the_account = |person: &str| Attempt::at("passkey-of", person, source.address);
         Ok(match found {
             Ok(person) => {
+                at_the_account(&person).succeeded(rows)?;
                 if let Some(former) = former {
                     people::sign_out(rows, former)?;
                 }
                 Ok(sign_in::begin(rows, server, &person, None, source, "passkey")?)
             }
-            Err(why) => {
+            Err((why, whose)) => {
                 attempt.failed(rows, now())?;
-                let event = Event { outcome: Outcome::Denied, detail: &why, ..Event::done("sign-in", "passkey") };
-                audit::append(rows, &server.keys, &audit::server_scope(), &source.actor(), &event, now())?;
+                // Each question is another one. Counted by whose passkey it is as well, this fills the audit of nobody's
+                // organizations, and keeps nobody out.
+                let mut person = None;
+                if let Some(whose) = &whose {
+                    let theirs = at_the_account(whose);
+                    if theirs.refuse_early(rows, now()).is_ok() {
+                        theirs.failed(rows, now())?;
+                        person = Some(whose.as_str());
+                    }
+                }
+                denied::tell(rows, server, source, &denied::Tried { person, way: "passkey", why: &why })?;
                 Err(why)
             }
         })
@@ -369,6 +382,6 @@ pub(super) fn by(
     Ok(match asked.answered(rows, server, answer)? {
         Ok(found) if found == person => Ok(()),
         Ok(_) => Err(Refused::Person.to_string()),
-        Err(why) => Err(why.to_string()),
+        Err((why, _)) => Err(why.to_string()),
     })
 }

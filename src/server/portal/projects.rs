@@ -233,7 +233,11 @@ pub(super) fn choice(
     chosen: &str,
     slip: Option<&Slip>,
 ) -> Answer<String> {
-    let names = open_to(server, inside, permission)?;
+    let mut names = open_to(server, inside, permission)?;
+    // What was chosen is offered, however many projects come before it: nothing is put elsewhere by saving a form.
+    if !chosen.is_empty() && !names.iter().any(|name| name == chosen) && inside.caller.may(permission, Some(chosen)) {
+        names.push(chosen.to_owned());
+    }
     let mut options: Vec<(&str, String)> = Vec::new();
     if inside.may(permission) {
         options.push(("", "the whole organization".to_owned()));

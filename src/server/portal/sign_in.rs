@@ -1,6 +1,7 @@
 //! Signing in to the portal, and out of it.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
@@ -9,13 +10,14 @@ use serde::Deserialize;
 
 use super::page::{Page, Text, sent_on};
 use super::session::{OwnForm, Visitor, end_cookie, local_path, set_cookie};
-use super::{half, passkeys};
+use super::{denied, half, passkeys};
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
-use crate::server::audit::{self, Actor, Event, Outcome};
+use crate::server::audit::{self, Actor, Event};
 use crate::server::bridge::blocking;
 use crate::server::db::{OrgScope, Reach, Rows};
 use crate::server::edge::Source;
+use crate::server::people::Person;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 use crate::server::upstream::{self, Offered};
@@ -91,8 +93,22 @@ pub(super) async fn submit(
     let shown = given.login.clone();
     let turn = server.stretching.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     let former = visitor.signed_in.map(|signed_in| signed_in.session);
-    let tried = blocking(&server, move |server| sign_in(server, &given, &visitor.source, former.as_deref())).await;
+    let from = visitor.source.clone();
+    let compared = blocking(&server, move |server| compare(server, &given, &from)).await;
+    // Before anything is written: how long that takes is seen neither by whoever waits for a turn nor in the answer.
     drop(turn);
+    let since = Instant::now();
+    let tried = match compared {
+        Ok(compared) => {
+            let tried = blocking(&server, move |server| sign_in(server, compared, &visitor.source, former.as_deref()));
+            let tried = tried.await;
+            if !matches!(tried, Ok(Tried::In(_) | Tried::Half(_))) {
+                denied::beat(since).await;
+            }
+            tried
+        }
+        Err(problem) => Err(problem),
+    };
     metrics::signed_in("passphrase", tried.as_ref().map(|tried| !matches!(tried, Tried::Wrong)));
     Ok(match tried {
         Ok(Tried::In(session)) => sent_on(&next, Some(set_cookie(&server, &session))),
@@ -118,26 +134,42 @@ enum Tried {
     Half(half::Half),
 }
 
-/// The token of a new session, where login and passphrase match.
-fn sign_in(server: &Server, given: &Given, source: &Source, former: Option<&str>) -> Answer<Tried> {
-    let now = now();
+/// A passphrase that was held against that of a login.
+struct Compared {
+    attempt: Attempt,
+    /// Whose login it is.
+    person: Option<Person>,
+    is_right: bool,
+    /// What is to be kept of it instead.
+    renewed: Option<String>,
+}
+
+/// Holds a passphrase against that of the login, which takes as long where nobody has that.
+fn compare(server: &Server, given: &Given, source: &Source) -> Answer<Compared> {
     // What cannot be a login is counted as one name, and costs as much.
     let login = people::login(&given.login).unwrap_or_else(|| "?".into());
     let attempt = Attempt::at("sign-in", &login, source.address);
     let found = server.db.read(Reach::Server, |rows| -> Answer<_> {
-        attempt.refuse_early(rows, now)?;
+        attempt.refuse_early(rows, now())?;
         Ok(people::by_login(rows, &login)?)
     })?;
     let is_right = passphrase::is_right(&given.passphrase, found.as_ref().map(|(_, kept)| kept.as_str()));
     let outdated = is_right && found.as_ref().is_some_and(|(_, kept)| passphrase::is_outdated(kept));
     // Made with what was enough once; now is the one time that the passphrase is here to make it anew.
     let renewed = if outdated { passphrase::hash(&given.passphrase) } else { None };
+    Ok(Compared { attempt, person: found.map(|(person, _)| person), is_right, renewed })
+}
+
+/// The token of a new session, where login and passphrase match.
+fn sign_in(server: &Server, compared: Compared, source: &Source, former: Option<&str>) -> Answer<Tried> {
+    let (now, Compared { attempt, person, is_right, renewed }) = (now(), compared);
     server.db.write(Reach::Server, |rows| {
-        let Some((person, _)) = found.filter(|_| is_right) else {
+        // Of many who try at once, the first are counted by now.
+        attempt.refuse_early(rows, now)?;
+        let Some(person) = person.as_ref().filter(|_| is_right) else {
             attempt.failed(rows, now)?;
-            // A login that nobody has may be a passphrase in the wrong field.
-            let event = Event { outcome: Outcome::Denied, ..Event::done("sign-in", "") };
-            audit::append(rows, &server.keys, &audit::server_scope(), &source.actor(), &event, now)?;
+            let person = person.as_ref().map(|person| person.id.as_str());
+            denied::tell(rows, server, source, &denied::Tried { person, way: "passphrase", why: "" })?;
             return Ok(Tried::Wrong);
         };
         attempt.succeeded(rows)?;

@@ -174,6 +174,14 @@ fn a_damaged_backup_or_another_key_changes_nothing() {
         let refused = other.run(&at(&["restore", "backup.1"], &[])).ends(8);
         assert!(!database.exists() && refused.stderr().contains("cannot be brought back"), "{why}: {refused}");
     }
+    // A path that leads to no file is none of the backup's faults.
+    std::fs::create_dir(other.home().join("folder")).unwrap();
+    for (path, more) in [("nofile", &[][..]), ("nofile", &["--drill"]), ("folder", &[])] {
+        let absent = other.run(&at(&["restore", path], more)).ends(1);
+        let named = absent.stderr().contains(&format!("{path} cannot be read: "));
+        assert!(named && absent.stderr().contains("look at the path") && !database.exists(), "{absent}");
+        assert!(!absent.stderr().contains("another backup"), "{absent}");
+    }
     std::fs::write(&file, &good).unwrap();
     let stranger = Stage::new();
     std::fs::copy(&file, stranger.home().join("backup.1")).unwrap();

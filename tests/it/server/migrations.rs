@@ -166,3 +166,34 @@ fn tables_are_brought_up_to_date_once_and_never_back() {
 fn tables_are_brought_up_to_date_once_and_never_back_on_postgresql_as_well() {
     once_and_never_back(Some(Postgres::start()));
 }
+
+/// Whoever only looks brings nothing up to date under a server that runs.
+fn left_to_the_server_that_runs(postgres: Option<Postgres>) {
+    let mut kept = Kept::on(postgres);
+    let newest = kept.version();
+    let address = kept.served.url.split("://").nth(1).unwrap().to_owned();
+    kept.back_to(newest - 1);
+    let check = |kept: &Kept| kept.served.stage.run(&kept.served.words(&["--check", "--listen", &address]));
+    let told = check(&kept).ends(0);
+    assert!(told.stderr().contains("its next start brings it up to date"), "{told}");
+    assert!(!told.stderr().contains("the audit is whole"), "{told}");
+    assert_eq!(kept.version(), newest - 1);
+    kept.sql(&format!("UPDATE schema_versions SET version = {}", newest + 1));
+    let newer = check(&kept).ends(3);
+    assert!(newer.stderr().contains("written by a newer lanyard"), "{newer}");
+    kept.sql(&format!("UPDATE schema_versions SET version = {}", newest - 1));
+    assert_eq!(kept.served.end("TERM"), Some(0));
+    // Nobody is disturbed any more.
+    assert!(check(&kept).ends(0).stderr().contains("the audit is whole"));
+    assert_eq!(kept.version(), newest);
+}
+
+#[test]
+fn tables_that_a_server_uses_are_left_as_they_are() {
+    left_to_the_server_that_runs(None);
+}
+
+#[test]
+fn tables_that_a_server_uses_are_left_as_they_are_on_postgresql_as_well() {
+    left_to_the_server_that_runs(Some(Postgres::start()));
+}
