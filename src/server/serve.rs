@@ -13,7 +13,7 @@ use super::db::{Address, Database, DbError, Reach, values};
 use super::error::ServeError;
 use super::gate::{self, Gate};
 use super::health;
-use super::keys::{self, Keys, Master};
+use super::keys::{self, KeyError, Keys, Master};
 use super::lanes::Lanes;
 use super::last_used::{self, LastUsed};
 use super::limits::Limits;
