@@ -100,9 +100,10 @@ pub(crate) fn new_person(
     Ok(Person { id: person, login: login.to_owned() })
 }
 
-/// Keeps another hash of a person's passphrase.
-pub(crate) fn keep_passphrase(rows: &mut dyn Rows, person: &str, passphrase: &str) -> Result<(), DbError> {
-    rows.execute("UPDATE people SET passphrase = $2 WHERE id = $1", values![person, passphrase]).map(|_| ())
+/// Keeps another hash of a person's passphrase, if the one that was seen still counts.
+pub(crate) fn keep_passphrase(rows: &mut dyn Rows, person: &str, new: &str, seen: &str) -> Result<bool, DbError> {
+    let keep = "UPDATE people SET passphrase = $2 WHERE id = $1 AND passphrase = $3";
+    Ok(rows.execute(keep, values![person, new, seen])? > 0)
 }
 
 /// Holds a person until the transaction ends.
@@ -267,9 +268,9 @@ pub(crate) fn signed_in_at(rows: &mut dyn Rows, id: &str) -> Result<Option<i64>,
     row.map(|mut row| row.int(0)).transpose()
 }
 
-/// Ends a session.
-pub(crate) fn sign_out(rows: &mut dyn Rows, id: &str) -> Result<(), DbError> {
-    rows.execute("DELETE FROM sessions WHERE id = $1", values![id]).map(|_| ())
+/// Ends a session: `false` where it has ended.
+pub(crate) fn sign_out(rows: &mut dyn Rows, id: &str) -> Result<bool, DbError> {
+    Ok(rows.execute("DELETE FROM sessions WHERE id = $1", values![id])? > 0)
 }
 
 #[cfg(test)]

@@ -209,11 +209,13 @@ fn replace(server: &Server, myself: &Myself, old: &Secret, new: &Secret) -> Answ
     server.db.write(Reach::Server, |rows| {
         attempt.succeeded(rows)?;
         // Whoever changed it meanwhile has won.
-        let change = "UPDATE people SET passphrase = $2 WHERE id = $1 AND passphrase = $3";
-        if rows.execute(change, values![&person.id, &hash, kept.as_deref()])? == 0 {
+        let Some(kept) = &kept else { return Ok(None) };
+        if !people::keep_passphrase(rows, &person.id, &hash, kept)? {
             return Ok(None);
         }
-        rows.execute("DELETE FROM sessions WHERE person = $1", values![&person.id])?;
+        for begun in ["DELETE FROM sessions WHERE person = $1", "DELETE FROM half_sessions WHERE person = $1"] {
+            rows.execute(begun, values![&person.id])?;
+        }
         tell(rows, server, myself, &Event::done("passphrase.change", &person.id))?;
         Ok(Some(people::sign_in_to(rows, &person.id, myself.signed_in.only.as_ref(), now())?.token))
     })

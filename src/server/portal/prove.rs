@@ -178,7 +178,10 @@ fn prove(
             return Ok(None);
         }
         attempt.succeeded(rows)?;
-        people::sign_out(rows, &signed_in.session)?;
+        // One that was ended meanwhile is not carried on by another.
+        if !people::sign_out(rows, &signed_in.session)? {
+            return Err(Problem::unauthenticated());
+        }
         let session = people::sign_in_to(rows, &signed_in.person.id, signed_in.only.as_ref(), now())?;
         tell(rows, server, myself, &Event { detail: way, ..Event::done("session.prove", &session.id) })?;
         Ok(Some(session.token))

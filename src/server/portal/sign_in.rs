@@ -137,8 +137,8 @@ enum Tried {
 /// A passphrase that was held against that of a login.
 struct Compared {
     attempt: Attempt,
-    /// Whose login it is.
-    person: Option<Person>,
+    /// Whose login it is, and the hash that was kept of their passphrase.
+    person: Option<(Person, String)>,
     is_right: bool,
     /// What is to be kept of it instead.
     renewed: Option<String>,
@@ -157,7 +157,7 @@ fn compare(server: &Server, given: &Given, source: &Source) -> Answer<Compared> 
     let outdated = is_right && found.as_ref().is_some_and(|(_, kept)| passphrase::is_outdated(kept));
     // Made with what was enough once; now is the one time that the passphrase is here to make it anew.
     let renewed = if outdated { passphrase::hash(&given.passphrase) } else { None };
-    Ok(Compared { attempt, person: found.map(|(person, _)| person), is_right, renewed })
+    Ok(Compared { attempt, person: found, is_right, renewed })
 }
 
 /// The token of a new session, where login and passphrase match.
@@ -166,16 +166,17 @@ fn sign_in(server: &Server, compared: Compared, source: &Source, former: Option<
     server.db.write(Reach::Server, |rows| {
         // Of many who try at once, the first are counted by now.
         attempt.refuse_early(rows, now)?;
-        let Some(person) = person.as_ref().filter(|_| is_right) else {
+        let Some((person, kept)) = person.as_ref().filter(|_| is_right) else {
             attempt.failed(rows, now)?;
-            let person = person.as_ref().map(|person| person.id.as_str());
+            let person = person.as_ref().map(|(person, _)| person.id.as_str());
             denied::tell(rows, server, source, &denied::Tried { person, way: "passphrase", why: "" })?;
             return Ok(Tried::Wrong);
         };
-        attempt.succeeded(rows)?;
-        if let Some(renewed) = &renewed {
-            people::keep_passphrase(rows, &person.id, renewed)?;
+        // Whoever has changed it meanwhile has another: the old one lets nobody in any more.
+        if !people::keep_passphrase(rows, &person.id, renewed.as_ref().unwrap_or(kept), kept)? {
+            return Ok(Tried::Wrong);
         }
+        attempt.succeeded(rows)?;
         if let Some(former) = former {
             people::sign_out(rows, former)?;
         }
