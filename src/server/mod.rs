@@ -73,7 +73,7 @@ pub use backup::{Backed, Drilled, Missing, Restored, backup, drill, restore};
 pub use error::ServeError;
 pub use leaked::revoke_token;
 pub use relocate::{Moved, move_secrets};
-pub use rotate::{Rotated, Wanted, rotate_key, rotate_signing_key};
+pub use rotate::{OwnRotated, Rotated, Wanted, rotate_key, rotate_signing_key};
 pub use routes::table;
 pub use running::{Running, running};
 pub use serve::{Notice, check, serve};

@@ -191,6 +191,7 @@ pub fn serve(
         tokio::spawn(sweep::sweeping(Arc::clone(&server)));
         tokio::spawn(engine::sweeping(Arc::clone(&server)));
         tokio::spawn(last_used::writing(Arc::clone(&server)));
+        tokio::spawn(keys::following(Arc::clone(&server)));
         tokio::select! {
             _ = &mut listening => {}
             () = answering => {}

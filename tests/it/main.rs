@@ -146,6 +146,7 @@ mod server {
     mod organizations;
     mod other_client;
     mod outside;
+    mod own_key;
     mod pages;
     mod passkeys;
     mod places;
