@@ -9,6 +9,7 @@ use tokio::task::block_in_place;
 use url::Url;
 
 use super::audit::{self, Broken, Together};
+use super::connector::Own;
 use super::db::{Address, Database, DbError, OrgScope, Reach, values};
 use super::error::ServeError;
 use super::gate::{self, Gate};
@@ -250,6 +251,7 @@ fn opened(
         keys,
         engine,
         together: Together::default(),
+        own: Own::of(&public, &settings.database),
         public,
         proxies: settings.proxies.clone(),
         allowed_hosts: settings.allowed_hosts.clone(),

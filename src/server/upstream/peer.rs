@@ -81,7 +81,7 @@ impl Told {
 }
 
 fn connector(server: &Server) -> Connector<'_> {
-    Connector::new(&server.allowed_hosts)
+    server.connector()
 }
 
 fn document(server: &Server, upstream: &Upstream) -> Result<std::sync::Arc<Metadata>, Why> {
