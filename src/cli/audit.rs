@@ -68,16 +68,18 @@ lanyard audit verify audit.jsonl --public-key \"$KEY\" --checkpoints checkpoints
         /// What `lanyard audit export` printed
         #[arg(value_name = "FILE", requires = "public_key", value_hint = clap::ValueHint::FilePath)]
         file: Option<PathBuf>,
-        /// The server's public key, as `lanyard audit key` prints it
+        /// The server's public key, as `lanyard audit key` prints it; once more for each that has signed a part of it
         #[arg(long, value_name = "KEY", requires = "file")]
-        public_key: Option<String>,
+        public_key: Vec<String>,
         /// Hold it against what the server signed before: the file of `lanyard serve --audit-checkpoints`
         #[arg(long, value_name = "FILE", requires = "file", value_hint = clap::ValueHint::FilePath)]
         checkpoints: Option<PathBuf>,
     },
     /// Print the public key that exports are checked with
     ///
-    /// Take it once, from a server that you trust, and keep it. With --json: an object with algorithm and key.
+    /// Take it once, from a server that you trust, and keep it. Another one takes its place where the server's own key is
+    /// replaced: what was signed before that is checked with the one of before. With --json: an object with algorithm,
+    /// key and former, the keys of before, the last one first.
     #[command(after_help = "Example:\n  lanyard audit key > audit.key")]
     Key,
 }
@@ -139,9 +141,9 @@ impl Command {
                 list(doors, &filters, limit)
             }
             Self::Export { from } => export(doors, from),
-            Self::Verify { file: Some(file), public_key: Some(key), checkpoints } => {
+            Self::Verify { file: Some(file), public_key, checkpoints } => {
                 let path = |path: PathBuf| doors.env.working_dir().join(path);
-                elsewhere(doors, &path(file), &key, checkpoints.map(path).as_deref())
+                elsewhere(doors, &path(file), &public_key, checkpoints.map(path).as_deref())
             }
             Self::Verify { .. } => at_the_server(doors),
             Self::Key => key(doors),
@@ -237,16 +239,17 @@ fn at_the_server(doors: &Doors<'_>) -> Result<()> {
     told(doors, checked, |entries| format!("The audit holds: {entries} entries"), |entries| *entries)
 }
 
-fn elsewhere(doors: &Doors<'_>, file: &Path, key: &str, checkpoints: Option<&Path>) -> Result<()> {
-    let key = STANDARD.decode(key.trim()).ok().filter(|key| key.len() == 32).ok_or(AuditError::BadKey)?;
+fn elsewhere(doors: &Doors<'_>, file: &Path, keys: &[String], checkpoints: Option<&Path>) -> Result<()> {
+    let read = |key: &String| STANDARD.decode(key.trim()).ok().filter(|key| key.len() == 32).ok_or(AuditError::BadKey);
+    let keys = keys.iter().map(read).collect::<std::result::Result<Vec<_>, _>>()?;
     let unread = |file: &Path, problem: String| AuditError::Unread { file: file.display().to_string(), problem };
     let open = |file: &Path| File::open(file).map_err(|cause| unread(file, cause.to_string())).map(BufReader::new);
     let mut seen = Vec::new();
     if let Some(file) = checkpoints {
-        let found = trail::statements(open(file)?, &key).map_err(|cause| unread(file, cause.to_string()))?;
+        let found = trail::statements(open(file)?, &keys).map_err(|cause| unread(file, cause.to_string()))?;
         seen = found.map_err(|line| unread(file, format!("line {line} is not signed by this key")))?;
     }
-    let checked = trail::verify(open(file)?, &key, &seen).map_err(|cause| unread(file, cause.to_string()))?;
+    let checked = trail::verify(open(file)?, &keys, &seen).map_err(|cause| unread(file, cause.to_string()))?;
     let words = |whole: &Whole| {
         let (from, to, at) = (whole.from, whole.to, clean(&whole.at));
         format!("The export holds: entries {from} to {to} of {}, as of {at}", clean(&whole.organization))

@@ -6,6 +6,9 @@ use crate::server::Given;
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Where secrets and keys rest")]
 pub(super) struct Keeping {
+    /// The file of the password of a PostgreSQL whose URL holds none
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    database_password_file: Option<String>,
     /// Where new secrets rest: `envelope`, in the database, or `vault`, in OpenBao or HashiCorp Vault [default: envelope]
     #[arg(long, value_name = "ENGINE")]
     secrets_engine: Option<String>,
@@ -43,6 +46,7 @@ impl Keeping {
     /// Adds them to what else was given.
     pub(super) fn given(self, given: Given) -> Given {
         Given {
+            database_password_file: self.database_password_file,
             secrets_engine: self.secrets_engine,
             vault_address: self.vault_address,
             vault_mount: self.vault_mount,

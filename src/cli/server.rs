@@ -56,13 +56,14 @@ lanyard server restore lanyard-2026-01-31 --replace\n  lanyard server restore la
     ///
     /// The server goes on meanwhile. If it breaks off, run it again: it goes on where it was. Backups of before open
     /// with the master key of before alone. With --json: an object with resumed, organizations (each with id and
-    /// key_version), rewrapped and closed.
+    /// key_version), rewrapped, closed and, with --secrets, server_key (version, sealed and closed).
     #[command(after_help = "Examples:\n  lanyard server rotate-key\n  lanyard server rotate-key --secrets")]
     RotateKey {
         /// Leave the master key: where several servers share a database, each has it in a place of its own
         #[arg(long)]
         keep_master: bool,
-        /// Seal every secret anew as well, as after somebody has seen the keys
+        /// Seal every secret anew as well, and replace the server's own key and what signs ID tokens, as after somebody
+        /// has seen the keys
         #[arg(long)]
         secrets: bool,
         #[command(flatten)]
@@ -287,6 +288,11 @@ fn told(doors: &Doors<'_>, json: bool, rotated: &server::Rotated, wanted: Wanted
             "organizations": organizations,
             "rewrapped": rotated.rewrapped,
             "closed": rotated.closed,
+            "server_key": rotated.own.map(|own| json!({
+                "version": own.version,
+                "sealed": own.sealed,
+                "closed": own.closed,
+            })),
         }));
     }
     if rotated.resumed {
@@ -304,6 +310,15 @@ fn told(doors: &Doors<'_>, json: bool, rotated: &server::Rotated, wanted: Wanted
     ));
     if rotated.closed > 0 {
         doors.ui.warn(&format!("{} credentials do not open, and stay under the key of before", rotated.closed));
+    }
+    if let Some(server::OwnRotated { sealed, closed, .. }) = rotated.own {
+        doors.ui.done(&format!(
+            "The server has a new key of its own, under which {sealed} of its secrets {} sealed anew",
+            if sealed == 1 { "was" } else { "were" },
+        ));
+        if closed > 0 {
+            doors.ui.warn(&format!("{closed} of its secrets do not open, and stay under the key of before"));
+        }
     }
     Ok(())
 }

@@ -12,6 +12,7 @@ use crate::secret::Secret;
 
 mod document;
 mod forms;
+mod git;
 
 pub(super) use forms::{any, google, kubeconfig, named_by};
 

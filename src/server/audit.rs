@@ -29,7 +29,7 @@ mod together;
 mod verify;
 
 pub(crate) use api::routes;
-pub(crate) use checkpoint::{Checkpoints, hold_against, signer};
+pub(crate) use checkpoint::{Checkpoints, hold_against};
 pub use here::Trail;
 pub(crate) use together::Together;
 pub(crate) use verify::{Broken, verify};
@@ -273,7 +273,8 @@ fn shown(text: &str) -> String {
 /// The key of an organization's chain, and which key it was made of.
 fn key(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope) -> Result<(i64, Key), KeyError> {
     if scope.id() == SERVER {
-        return Ok((0, keys.derived("audit").ok_or(KeyError::None)?));
+        let (version, key) = keys.own(rows)?;
+        return Ok((version, key.derived("audit").ok_or(KeyError::None)?));
     }
     let (version, key) = keys.newest(rows, scope)?;
     Ok((version, key.derived("audit").ok_or(KeyError::None)?))

@@ -145,7 +145,7 @@ fn registered(plain: &BTreeMap<String, String>, client_secret: Option<&Secret>) 
 
 /// The way to services.
 fn connector(server: &Server) -> Connector<'_> {
-    Connector::new(&server.allowed_hosts)
+    server.connector()
 }
 
 /// What cannot be signed in to, in words that name no address that was asked.

@@ -1,5 +1,5 @@
 //! The one way from the server to addresses that its users name: what is private, special or somebody's metadata is
-//! never reached, whatever a name resolves to.
+//! never reached, whatever a name resolves to, and neither is what is the server's own.
 //!
 //! A name is resolved once; every address that comes of it must be allowed; the connection goes to those addresses and
 //! no other. No proxy, no redirect. Whoever asked learns that the address is not allowed or does not answer, and nothing
@@ -8,6 +8,10 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
+
+mod own;
+
+pub(crate) use own::Own;
 
 use crate::http::{Http, Request, Response, Unreachable, Url, send_to};
 use crate::secret::Reason;
@@ -24,14 +28,15 @@ type Resolver<'r> = dyn Fn(&Url) -> std::io::Result<Vec<SocketAddr>> + Sync + 'r
 /// The connector. Hosts that an administrator allowed may have private addresses and plain HTTP.
 pub(crate) struct Connector<'c> {
     allowed: &'c [String],
+    own: &'c Own,
     most: usize,
     resolver: &'c Resolver<'c>,
 }
 
 impl<'c> Connector<'c> {
-    /// One that reaches the open net, and these hosts.
-    pub(crate) fn new(allowed: &'c [String]) -> Self {
-        Self { allowed, most: MOST, resolver: &looked_up }
+    /// One that reaches the open net without what is the server's own, and these hosts.
+    pub(crate) fn new(allowed: &'c [String], own: &'c Own) -> Self {
+        Self { allowed, own, most: MOST, resolver: &looked_up }
     }
 
     /// The same for answers that may be longer.
@@ -70,6 +75,9 @@ impl Connector<'_> {
         }
         if addresses.iter().any(|address| is_metadata(address.ip()) || (!is_allowed && is_special(address.ip()))) {
             return Err("the server does not ask at private addresses; an administrator can allow a host");
+        }
+        if !is_allowed && self.own.has(&host, &addresses) {
+            return Err("the server asks neither itself nor its database; an administrator can allow a host");
         }
         Ok(addresses)
     }

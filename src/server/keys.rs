@@ -1,9 +1,8 @@
 //! The keys: the master key opens the keys of the organizations, each of which opens the data keys of its credentials.
 //!
 //! The master key rests in the secret store, in a file that only its owner reads, or wrapped in the database. What proves that it is the right
-//! one is in the database, so that a server with another one refuses to start before it writes anything. It opens one
-//! key more, the server's own, from which every purpose that belongs to no organization has its key: that one stays
-//! when the master key is replaced.
+//! one is in the database, so that a server with another one refuses to start before it writes anything. It opens the
+//! server's own keys as well, from which every purpose that belongs to no organization has its key.
 //!
 //! A key of an organization that was replaced is kept until nothing rests under it. Whatever rests under one refers to
 //! it by a foreign key in the database, so that it cannot go before.
@@ -11,35 +10,35 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 
 use super::db::{Database, DbError, OrgScope, Reach, Rows, values};
 use super::error::ServeError;
 use super::random;
 use crate::error::{Code, Failure};
-use crate::vault::seal::Key;
+use crate::vault::seal::{DoesNotOpen, Key};
 
+mod own;
 mod place;
 mod replace;
 mod replaced;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use own::following;
 pub(crate) use place::{Master, WRAPPED, WRAPPED_NEXT};
 pub(crate) use replace::Replacement;
 pub(crate) use replaced::LOOK;
 
+use own::Own;
 use place::Which;
 use replaced::{Asks, Coming};
 
 /// The version of the encoding of what keys and secrets are bound to.
 pub(crate) const FORM: &str = "lanyard-server-1";
 
-/// The setting that proves which master key counts, and the one that holds the server's own key.
+/// The setting that proves which master key counts.
 const PROOF: &str = "master-key-proof";
-const OWN: &str = "server-key";
 /// So often is begun anew where the master key is replaced while it is read.
 const REPLACED: usize = 4;
 /// So many master keys are held: the one in force, and the one before, under which a reader may still see rows.
@@ -57,7 +56,8 @@ pub(crate) struct Keys {
     masters: Mutex<Vec<Arc<Key>>>,
     /// One that is announced, with what it was unwrapped from; no key where that was none.
     coming: Mutex<Option<Coming>>,
-    own: Key,
+    /// The server's own keys that are known, the last one in force.
+    own: Mutex<Vec<Own>>,
     instance: String,
     /// Keys of organizations that were opened.
     known: Mutex<HashMap<Version, Opened>>,
@@ -96,9 +96,20 @@ impl Keys {
             let kept = first(database, PROOF, &proof)?;
             if place::is_proven(&master, instance, &kept) { master } else { place.proven(instance, &kept)? }
         };
-        let own = own(database, &master, instance, place)?;
-        let (masters, instance) = (Mutex::new(vec![Arc::new(master)]), instance.to_owned());
-        Ok(Self { masters, coming: Mutex::default(), own, instance, known: Mutex::default(), asks: Mutex::default() })
+        own::make_first(database, &master, instance).map_err(|failure| unopened(failure, place))?;
+        let own = database.read(Reach::Server, |rows| own::opened(rows, &master, instance));
+        Ok(Self::holding(master, own.map_err(|failure| unopened(failure, place))?, instance))
+    }
+
+    fn holding(master: Key, own: Vec<Own>, instance: &str) -> Self {
+        Self {
+            masters: Mutex::new(vec![Arc::new(master)]),
+            coming: Mutex::default(),
+            own: Mutex::new(own),
+            instance: instance.to_owned(),
+            known: Mutex::default(),
+            asks: Mutex::default(),
+        }
     }
 
     /// The identifier of this server.
@@ -106,18 +117,10 @@ impl Keys {
         &self.instance
     }
 
-    /// A key for a purpose of the server's own.
-    pub(crate) fn derived(&self, purpose: &str) -> Option<Key> {
-        self.own.derived(purpose)
-    }
-
     /// Those of a database that is just being written, whose master key is known.
     pub(crate) fn within(rows: &mut dyn Rows, master: Key, instance: &str) -> Result<Self, KeyError> {
-        let kept = setting(rows, OWN)?.ok_or(KeyError::None)?;
-        let wrapped = STANDARD.decode(kept).map_err(|_| DbError::Shape)?;
-        let own = master.unwrap(&wrapped, &[FORM, OWN, instance]).map_err(|_| KeyError::DoesNotOpen)?;
-        let (masters, instance) = (Mutex::new(vec![Arc::new(master)]), instance.to_owned());
-        Ok(Self { masters, coming: Mutex::default(), own, instance, known: Mutex::default(), asks: Mutex::default() })
+        let own = own::opened(rows, &master, instance)?;
+        Ok(Self::holding(master, own, instance))
     }
 
     /// Wraps a key under the master key in force.
@@ -204,14 +207,19 @@ impl Keys {
         Ok(key)
     }
 
-    /// Unwraps what the master key wraps. Where it was replaced since this program started, the new one is asked for.
+    /// Unwraps what the master key wraps.
     fn unwrapped(&self, rows: &mut dyn Rows, wrapped: &[u8], parts: &[&str]) -> Result<Key, KeyError> {
-        let held = self.held();
-        if let Some(key) = held.iter().rev().find_map(|master| master.unwrap(wrapped, parts).ok()) {
-            return Ok(key);
+        self.by_master(rows, |master| master.unwrap(wrapped, parts))
+    }
+
+    /// Does something with the master key that it is of. Where that was replaced since this program started, the new one
+    /// is asked for.
+    fn by_master<T>(&self, rows: &mut dyn Rows, work: impl Fn(&Key) -> Result<T, DoesNotOpen>) -> Result<T, KeyError> {
+        if let Some(done) = self.held().iter().rev().find_map(|master| work(master).ok()) {
+            return Ok(done);
         }
         let proof = setting(rows, PROOF)?.ok_or(KeyError::None)?;
-        self.proven(&proof)?.unwrap(wrapped, parts).map_err(|_| KeyError::DoesNotOpen)
+        work(&*self.proven(&proof)?).map_err(|_| KeyError::DoesNotOpen)
     }
 
     fn held(&self) -> Vec<Arc<Key>> {
@@ -318,13 +326,14 @@ fn instance(database: &Database) -> Result<String, ServeError> {
     first(database, "instance", &made)
 }
 
-/// The server's own key, made at the first start.
-fn own(database: &Database, master: &Key, instance: &str, place: &Master<'_>) -> Result<Key, ServeError> {
-    let parts = [FORM, OWN, instance];
-    let made = Key::random().and_then(|key| master.wrap(&key, &parts)).map_err(|_| ServeError::NoRandom)?;
-    let kept = first(database, OWN, &STANDARD.encode(made))?;
-    let wrapped = STANDARD.decode(kept).map_err(|_| DbError::Shape)?;
-    master.unwrap(&wrapped, &parts).map_err(|_| ServeError::OtherMasterKey { place: place.in_words() })
+/// Why the server's own keys are not there.
+fn unopened(failure: KeyError, place: &Master<'_>) -> ServeError {
+    match failure {
+        KeyError::DoesNotOpen => ServeError::OtherMasterKey { place: place.in_words() },
+        KeyError::Db(failure) => failure.into(),
+        KeyError::NoRandom => ServeError::NoRandom,
+        KeyError::None | KeyError::Gone | KeyError::Replaced => DbError::Shape.into(),
+    }
 }
 
 /// What is kept under a name; where nothing is, `made`. Another instance may be faster: then its word counts.

@@ -76,7 +76,7 @@ pub use check::{Checked, check};
 pub use error::ServeError;
 pub use leaked::revoke_token;
 pub use relocate::{Moved, move_secrets};
-pub use rotate::{Rotated, Wanted, rotate_key, rotate_signing_key};
+pub use rotate::{OwnRotated, Rotated, Wanted, rotate_key, rotate_signing_key};
 pub use routes::table;
 pub use running::{Running, running};
 pub use serve::{Notice, serve};

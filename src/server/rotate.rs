@@ -22,6 +22,10 @@ use crate::os::files::{self, Lock};
 use crate::secret::SecretStore;
 use crate::vault::VaultError;
 
+mod own;
+
+pub use own::OwnRotated;
+
 /// So many are done in one transaction: others that write wait no longer than that takes.
 const PAGE: i64 = 50;
 /// A master key that is announced comes into force after so long: by then, servers that share the database hold it.
@@ -36,7 +40,7 @@ const WAIT: Duration = Duration::from_secs(5);
 pub struct Wanted {
     /// The master key, too.
     pub master: bool,
-    /// The keys of the secrets themselves, too: everything is sealed anew.
+    /// The keys of the secrets themselves, and the server's own, too: everything is sealed anew.
     pub secrets: bool,
 }
 
@@ -51,6 +55,8 @@ pub struct Rotated {
     pub rewrapped: u64,
     /// So many credentials do not open. They stay as they are, and so does the key that they rest under.
     pub closed: u64,
+    /// What became of the server's own key, where that was replaced.
+    pub own: Option<OwnRotated>,
 }
 
 /// Replaces the key that ID tokens are signed with; the identifier of the new one. The old one stays published for as long
@@ -73,11 +79,12 @@ pub fn rotate_key(settings: &Settings, store: &dyn SecretStore, wanted: Wanted) 
     let engine = settings.keeping.engine.clone().fit_for(&db)?;
     let place = place(settings, store, &db);
     keys.settle(&db, &place)?;
-    let mut unfinished = unfinished(&db)?;
-    let resumed = !unfinished.is_empty();
+    let own_unfinished = || db.read(Reach::Server, own::unfinished);
+    let (mut unfinished, mut own) = (unfinished(&db)?, own_unfinished()?);
+    let resumed = !unfinished.is_empty() || own.is_some();
     if !resumed {
         begin(&db, &keys, &place, wanted)?;
-        unfinished = self::unfinished(&db)?;
+        (unfinished, own) = (self::unfinished(&db)?, own_unfinished()?);
     }
     // Somebody else may have begun it, from another machine.
     keys.catch_up(&db, &place)?;
@@ -91,6 +98,12 @@ pub fn rotate_key(settings: &Settings, store: &dyn SecretStore, wanted: Wanted) 
         rotated.rewrapped += done;
         rotated.closed += closed;
     }
+    if let Some(version) = own {
+        let work = own::Work { db: &db, keys: &keys, engine: &engine, version };
+        rotated.own = Some(work.finish()?);
+    }
+    // What rested under the old keys is overwritten.
+    db.forget();
     Ok(rotated)
 }
 
@@ -151,7 +164,7 @@ fn begun(db: &Database, keys: &Keys, next: Option<&Replacement>, wanted: Wanted)
     Ok(db.write(Reach::Server, |rows| -> Result<Begun, KeyError> {
         // Whoever does the same from another machine has begun before, or waits here until this is over.
         hold(rows)?;
-        if rows.first("SELECT 1 FROM key_rotations LIMIT 1", &[])?.is_some() {
+        if rows.first("SELECT 1 FROM key_rotations LIMIT 1", &[])?.is_some() || own::unfinished(rows)?.is_some() {
             return Ok(Begun::Elsewhere);
         }
         if let Some(next) = next {
@@ -159,6 +172,9 @@ fn begun(db: &Database, keys: &Keys, next: Option<&Replacement>, wanted: Wanted)
                 return Ok(Begun::Overtaken);
             }
             audit::append(rows, keys, &server_scope(), &actor, &Event::done("master-key.rotate", ""), now)?;
+        }
+        if wanted.secrets {
+            own::begin(rows, keys)?;
         }
         for mut row in rows.query("SELECT id FROM organizations WHERE deleted IS NULL ORDER BY id", &[])? {
             let scope = OrgScope::of(row.text(0)?);

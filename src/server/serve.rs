@@ -9,6 +9,7 @@ use tokio::task::block_in_place;
 use url::Url;
 
 use super::audit::Together;
+use super::connector::Own;
 use super::db::{Address, Database, DbError, Reach, values};
 use super::error::ServeError;
 use super::gate::{self, Gate};
@@ -141,6 +142,7 @@ pub fn serve(
         tokio::spawn(sweep::sweeping(Arc::clone(&server)));
         tokio::spawn(engine::sweeping(Arc::clone(&server)));
         tokio::spawn(last_used::writing(Arc::clone(&server)));
+        tokio::spawn(keys::following(Arc::clone(&server)));
         tokio::select! {
             _ = &mut listening => {}
             () = answering => {}
@@ -199,6 +201,7 @@ fn opened(
         keys,
         engine,
         together: Together::default(),
+        own: Own::of(&public, &settings.database),
         public,
         proxies: settings.proxies.clone(),
         allowed_hosts: settings.allowed_hosts.clone(),

@@ -15,6 +15,7 @@ use crate::http::{is_loopback, parse_url};
 use crate::os::{Env, files};
 use crate::text::clean;
 
+mod database;
 mod keeping;
 mod proxies;
 
@@ -23,8 +24,6 @@ pub(crate) use proxies::Proxies;
 
 /// Where a server listens that is told nothing.
 const LISTEN: &str = "127.0.0.1:7447";
-/// The database of a server that is told nothing, in the data folder.
-const DATABASE: &str = "sqlite:server.db";
 /// The file of settings in the configuration folder.
 const FILE: &str = "server.toml";
 /// So many connections from one address, where nothing else is said.
@@ -43,6 +42,7 @@ pub struct Given {
     pub data: Option<String>,
     pub public_url: Option<String>,
     pub database: Option<String>,
+    pub database_password_file: Option<String>,
     pub master_key_file: Option<String>,
     pub tls_certificate: Option<String>,
     pub tls_key: Option<String>,
@@ -148,11 +148,7 @@ impl Settings {
         };
         let data = find("data", |given| given.data.as_ref());
         let data = data.map_or_else(|| env.data_dir().join("server"), |found| found.path());
-        let database = match find("database", |given| given.database.as_ref()) {
-            Some(found) => Address::parse(&found.value, &data)
-                .ok_or_else(|| found.bad("it is neither `sqlite:FILE` nor `postgres://…`"))?,
-            None => Address::parse(DATABASE, &data).ok_or(ServeError::NoRandom)?,
-        };
+        let database = database::read(&find, &data)?;
         let public = find("public-url", |given| given.public_url.as_ref());
         let public = public.map(|found| public_url(&found)).transpose()?;
         let certificate = find("tls-certificate", |given| given.tls_certificate.as_ref());

@@ -1,4 +1,4 @@
-//! The keys that ID tokens are signed with: ECDSA on P-256 (ES256), sealed under the master key.
+//! The keys that ID tokens are signed with: ECDSA on P-256 (ES256), sealed under the server's own key.
 //!
 //! A key signs for ninety days; then a new one takes its place, and the old one stays published until no token of its
 //! making can be alive. Every server finds them in the database, so that all sign with the same one.
@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 use super::db::{DbError, Rows, values};
 use super::keys::{FORM, KeyError, Keys};
 use super::random;
-use crate::vault::seal::Key;
 
 /// How long a key signs.
 const SIGNS: TimeDelta = TimeDelta::days(90);
@@ -31,26 +30,32 @@ pub(crate) struct SigningKey {
 impl SigningKey {
     /// The key in force; makes one where there is none or where it has signed for long enough.
     pub(crate) fn in_force(rows: &mut dyn Rows, keys: &Keys, now: DateTime<Utc>) -> Result<Self, KeyError> {
-        let youngest =
-            "SELECT id, sealed, created FROM signing_keys WHERE retired IS NULL ORDER BY created DESC, id DESC";
-        let sealing = sealing(keys)?;
+        let youngest = "SELECT id, sealed, created, COALESCE(key_version, 0) FROM signing_keys WHERE retired IS NULL \
+             ORDER BY created DESC, id DESC";
         if let Some(mut row) = rows.first(youngest, &[])? {
-            let (id, sealed, created) = (row.text(0)?, row.bytes(1)?, row.int(2)?);
+            let (id, sealed, created, version) = (row.text(0)?, row.bytes(1)?, row.int(2)?, row.int(3)?);
             if now.timestamp_millis() - created < SIGNS.num_milliseconds() {
+                let sealing = match keys.derived_of(rows, version, PURPOSE) {
+                    // Somebody has written another version into the row.
+                    Err(KeyError::None) => return Err(KeyError::DoesNotOpen),
+                    key => key?,
+                };
                 let document = sealing.open(&sealed, &place(&id)).map_err(|_| KeyError::DoesNotOpen)?;
                 let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &document);
                 return Ok(Self { id, pair: pair.map_err(|_| KeyError::DoesNotOpen)? });
             }
         }
-        Self::make(rows, &sealing, now)
+        Self::make(rows, keys, now)
     }
 
     /// Puts another key in its place, whenever that is asked for; its identifier.
     pub(crate) fn replace(rows: &mut dyn Rows, keys: &Keys, now: DateTime<Utc>) -> Result<String, KeyError> {
-        Ok(Self::make(rows, &sealing(keys)?, now)?.id)
+        Ok(Self::make(rows, keys, now)?.id)
     }
 
-    fn make(rows: &mut dyn Rows, sealing: &Key, now: DateTime<Utc>) -> Result<Self, KeyError> {
+    fn make(rows: &mut dyn Rows, keys: &Keys, now: DateTime<Utc>) -> Result<Self, KeyError> {
+        let (version, own) = keys.own_to_seal(rows)?;
+        let sealing = own.derived(PURPOSE).ok_or(KeyError::None)?;
         let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
         let document = document.map_err(|_| KeyError::NoRandom)?;
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref());
@@ -60,12 +65,15 @@ impl SigningKey {
         // The point without compression: a byte that says so, then x and y.
         let (x, y) = pair.public_key().as_ref().get(1..65).ok_or(KeyError::NoRandom)?.split_at(32);
         let at = now.timestamp_millis();
-        rows.execute("UPDATE signing_keys SET retired = $1 WHERE retired IS NULL", values![at])?;
+        // It signs no more: what is published of it is enough.
+        let retire = "UPDATE signing_keys SET retired = COALESCE(retired, $1), sealed = $2, key_version = NULL \
+                      WHERE retired IS NULL OR LENGTH(sealed) > 0";
+        rows.execute(retire, values![at, &Vec::new()])?;
         let gone = at - STAYS.num_milliseconds();
         rows.execute("DELETE FROM signing_keys WHERE retired < $1", values![gone])?;
         rows.execute(
-            "INSERT INTO signing_keys (id, x, y, sealed, created) VALUES ($1, $2, $3, $4, $5)",
-            values![&id, &URL_SAFE_NO_PAD.encode(x), &URL_SAFE_NO_PAD.encode(y), &sealed, at],
+            "INSERT INTO signing_keys (id, x, y, sealed, created, key_version) VALUES ($1, $2, $3, $4, $5, $6)",
+            values![&id, &URL_SAFE_NO_PAD.encode(x), &URL_SAFE_NO_PAD.encode(y), &sealed, at, version],
         )?;
         Ok(Self { id, pair })
     }
@@ -79,10 +87,8 @@ impl SigningKey {
     }
 }
 
-/// The key under which the keys are sealed.
-fn sealing(keys: &Keys) -> Result<Key, KeyError> {
-    keys.derived("signing-keys").ok_or(KeyError::None)
-}
+/// The key under which the keys are sealed is made of one of the server's own for this.
+const PURPOSE: &str = "signing-keys";
 
 /// What a sealed key is bound to.
 fn place(id: &str) -> [&str; 3] {

@@ -6,6 +6,7 @@ use url::Url;
 
 use super::api::Once;
 use super::audit::{Actor, Event, Together};
+use super::connector::{Connector, Own};
 use super::db::{Database, OrgScope};
 use super::engine::Engine;
 use super::health;
@@ -41,6 +42,8 @@ pub(crate) struct Server {
     pub(crate) proxies: Proxies,
     /// Hosts that may be asked although their addresses are private.
     pub(crate) allowed_hosts: Vec<String>,
+    /// What nobody has it ask, since it is its own.
+    pub(crate) own: Own,
     /// The surroundings of providers: nothing is set in them.
     pub(crate) env: Env,
     /// The keys of outside issuers, as they were fetched last.
@@ -84,6 +87,11 @@ impl Server {
     pub(crate) fn vault(&self, scope: OrgScope, actor: Actor) -> OrgVault<'_> {
         let (db, keys, engine, together) = (&self.db, &self.keys, &self.engine, &self.together);
         OrgVault { db, keys, engine, together, scope, actor, once: Once::default(), now }
+    }
+
+    /// The way to addresses that its users name.
+    pub(crate) fn connector(&self) -> Connector<'_> {
+        Connector::new(&self.allowed_hosts, &self.own)
     }
 
     /// Where the secrets of the server's own rest at issuers.

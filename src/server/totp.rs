@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::db::{DbError, Rows, values};
 use super::factors;
 use super::keys::{FORM, KeyError, Keys};
-use crate::vault::seal::Key;
+use super::random;
 
 /// Seconds.
 const STEP: i64 = 30;
@@ -35,12 +35,17 @@ pub(crate) fn begin(
     }
     let mut secret = Zeroizing::new([0; SECRET]);
     getrandom::fill(secret.as_mut()).map_err(|_| KeyError::NoRandom)?;
-    let sealed = sealing(keys)?.seal(secret.as_ref(), &place(person)).map_err(|_| KeyError::NoRandom)?;
-    rows.execute(
-        "INSERT INTO second_factors (person, sealed, created, step) VALUES ($1, $2, $3, 0) \
-         ON CONFLICT (person) DO UPDATE SET sealed = $2, created = $3, step = 0 WHERE second_factors.confirmed IS NULL",
-        values![person, &sealed, now.timestamp_millis()],
+    let Kept { sealed, version, mark } = Kept::of(rows, keys, person, secret.as_ref())?;
+    let kept = rows.execute(
+        "INSERT INTO second_factors (person, sealed, created, step, key_version) VALUES ($1, $2, $3, 0, $4) \
+         ON CONFLICT (person) DO UPDATE SET sealed = $2, created = $3, step = 0, key_version = $4 \
+         WHERE second_factors.confirmed IS NULL",
+        values![person, &sealed, now.timestamp_millis(), version],
     )?;
+    if kept == 0 {
+        return Ok(None);
+    }
+    keep_mark(rows, person, &mark)?;
     Ok(Some(base32(secret.as_ref())))
 }
 
@@ -126,18 +131,87 @@ fn at(secret: &[u8], step: i64) -> String {
     format!("{:06}", (number & 0x7fff_ffff) % 1_000_000)
 }
 
-fn sealing(keys: &Keys) -> Result<Key, KeyError> {
-    keys.derived("second-factors").ok_or(KeyError::None)
+/// The key that a secret is sealed under is made of one of the server's own for this.
+const PURPOSE: &str = "second-factors";
+
+/// A secret as it is kept, under the key in force.
+struct Kept {
+    sealed: Vec<u8>,
+    version: i64,
+    mark: String,
 }
 
-fn place(person: &str) -> [&str; 3] {
-    [FORM, "second-factor", person]
+impl Kept {
+    fn of(rows: &mut dyn Rows, keys: &Keys, person: &str, secret: &[u8]) -> Result<Self, KeyError> {
+        let (version, own) = keys.own_to_seal(rows)?;
+        let mark = random::base62(20).map_err(|_| KeyError::NoRandom)?.to_string();
+        let key = own.derived(PURPOSE).ok_or(KeyError::None)?;
+        let sealed = key.seal(secret, &place(person, &mark, &version.to_string())).map_err(|_| KeyError::NoRandom)?;
+        Ok(Self { sealed, version, mark })
+    }
+}
+
+/// What a secret is bound to: the person, the mark that stands with them, and the version of the key. One without a mark is
+/// of an earlier version, which bound it to the person alone.
+fn place<'p>(person: &'p str, mark: &'p str, version: &'p str) -> Vec<&'p str> {
+    let mut parts = vec![FORM, "second-factor", person];
+    if !mark.is_empty() {
+        parts.extend([mark, version]);
+    }
+    parts
+}
+
+fn keep_mark(rows: &mut dyn Rows, person: &str, mark: &str) -> Result<(), DbError> {
+    rows.execute("UPDATE people SET factor_mark = $2 WHERE id = $1", values![person, mark]).map(|_| ())
 }
 
 fn secret(rows: &mut dyn Rows, keys: &Keys, person: &str) -> Result<Option<Zeroizing<Vec<u8>>>, KeyError> {
-    let row = rows.first("SELECT sealed FROM second_factors WHERE person = $1", values![person])?;
-    let Some(sealed) = row.map(|mut row| row.bytes(0)).transpose()? else { return Ok(None) };
-    Ok(Some(sealing(keys)?.open(&sealed, &place(person)).map_err(|_| KeyError::DoesNotOpen)?))
+    let one = "SELECT f.sealed, p.factor_mark, COALESCE(f.key_version, 0) FROM second_factors f \
+               JOIN people p ON p.id = f.person WHERE f.person = $1";
+    let Some(mut row) = rows.first(one, values![person])? else { return Ok(None) };
+    let (sealed, mark, version) = (row.bytes(0)?, row.text(1)?, row.int(2)?);
+    let key = match keys.derived_of(rows, version, PURPOSE) {
+        // Somebody has written another version into the row.
+        Err(KeyError::None) => return Err(KeyError::DoesNotOpen),
+        key => key?,
+    };
+    let opened = key.open(&sealed, &place(person, &mark, &version.to_string()));
+    Ok(Some(opened.map_err(|_| KeyError::DoesNotOpen)?))
+}
+
+/// Seals those anew that rest under an older key than a version, so many of them, after a person. Gives the last one, and
+/// how many were sealed and how many do not open; `None` where there are no more.
+pub(crate) fn seal_anew(
+    rows: &mut dyn Rows,
+    keys: &Keys,
+    version: i64,
+    after: &str,
+    most: i64,
+) -> Result<Option<(String, u64, u64)>, KeyError> {
+    let some = "SELECT person FROM second_factors WHERE COALESCE(key_version, 0) < $1 AND person > $2 \
+                ORDER BY person LIMIT $3";
+    // Held before what rests under it, as whoever begins a second factor does.
+    keys.own_to_seal(rows)?;
+    let (mut last, mut done, mut closed) = (None, 0, 0);
+    for mut row in rows.query(some, values![version, after, most])? {
+        let person = row.text(0)?;
+        // Held until this transaction ends: nobody changes it between the two looks.
+        rows.execute("UPDATE second_factors SET step = step WHERE person = $1", values![&person])?;
+        match secret(rows, keys, &person) {
+            Ok(Some(secret)) => {
+                let Kept { sealed, version, mark } = Kept::of(rows, keys, &person, &secret)?;
+                let keep = "UPDATE second_factors SET sealed = $2, key_version = $3 WHERE person = $1";
+                rows.execute(keep, values![&person, &sealed, version])?;
+                keep_mark(rows, &person, &mark)?;
+                done += 1;
+            }
+            Ok(None) => {}
+            Err(KeyError::DoesNotOpen) => closed += 1,
+            Err(failure) => return Err(failure),
+        }
+        last = Some(person);
+    }
+    Ok(last.map(|last| (last, done, closed)))
 }
 
 /// RFC 4648 section 6; the bytes are a multiple of five, so that nothing is padded.
@@ -234,6 +308,32 @@ mod tests {
             scratch.db.write(Reach::Server, |rows| begin(rows, &scratch.keys, "alice", time(0))).unwrap().is_none()
         );
         assert!(scratch.db.read(Reach::Server, |rows| unconfirmed(rows, &scratch.keys, "alice")).unwrap().is_none());
+    }
+
+    #[test]
+    fn one_of_an_earlier_version_opens_and_is_sealed_anew_once() {
+        let scratch = scratch();
+        let seed = || scratch.db.read(Reach::Server, |rows| secret(rows, &scratch.keys, "alice"));
+        let put = |sealed: &Vec<u8>| {
+            let keep = "INSERT INTO second_factors (person, sealed, created, step) VALUES ('alice', $1, 0, 0) \
+                        ON CONFLICT (person) DO UPDATE SET sealed = $1";
+            scratch.db.write(Reach::Server, |rows| rows.execute(keep, values![sealed])).unwrap();
+        };
+        let key = scratch.keys.derived(PURPOSE).unwrap();
+        let old = key.seal(&[7; SECRET], &[FORM, "second-factor", "alice"]).unwrap();
+        put(&old);
+        assert_eq!(seed().unwrap().unwrap().as_slice(), [7; SECRET]);
+        let anew =
+            |after: &str| scratch.db.write(Reach::Server, |rows| seal_anew(rows, &scratch.keys, 1, after, 10)).unwrap();
+        let version = scratch.db.write(Reach::Server, |rows| scratch.keys.next_own(rows, time(0))).unwrap();
+        assert_eq!((version, anew("")), (1, Some(("alice".to_owned(), 1, 0))));
+        assert_eq!(anew(""), None);
+        assert_eq!(seed().unwrap().unwrap().as_slice(), [7; SECRET]);
+        // The key of before is still there, and what was sealed under it does not open any more.
+        put(&old);
+        scratch.db.write(Reach::Server, |rows| rows.batch("UPDATE second_factors SET key_version = 0")).unwrap();
+        assert!(matches!(seed(), Err(KeyError::DoesNotOpen)));
+        assert_eq!(anew(""), Some(("alice".to_owned(), 0, 1)), "it stays, and is told");
     }
 
     #[test]

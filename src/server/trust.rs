@@ -17,7 +17,6 @@ use super::audit::{Event, Outcome};
 use super::bearer;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
-use super::connector::Connector;
 use super::db::{OrgScope, Rows, values};
 use super::permission::{self, Permission};
 use super::problem::{Answer, Problem};
@@ -93,7 +92,7 @@ pub(crate) fn judge(server: &Server, scope: &OrgScope, token: &Secret) -> Answer
 
 /// Whether a token is of the rule's issuer, for the rule's audience, and valid now.
 fn verified(server: &Server, token: &Secret, rule: &Rule) -> Result<(), String> {
-    let http = Connector::new(&server.allowed_hosts);
+    let http = server.connector();
     let expected = Expected {
         issuer: &rule.issuer,
         client_id: &rule.audience,

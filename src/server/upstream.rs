@@ -197,7 +197,7 @@ pub(crate) fn make(server: &Server, caller: &Caller, written: &Written) -> Answe
             return Err(Problem::invalid(format!("an organization has {MOST} issuers at most")));
         }
         made.keep(rows)?;
-        Ok(next.carry_out(rows, &made)?)
+        Ok(next.carry_out(rows, &server.keys, &made)?)
     })?;
     Ok(made)
 }
@@ -225,7 +225,7 @@ pub(crate) fn change(
         if !was_seen(before.revision) || !changed.keep(rows)? {
             return Err(Problem::changed());
         }
-        next.carry_out(rows, &changed)?;
+        next.carry_out(rows, &server.keys, &changed)?;
         end_sessions(rows, &changed)
     })?;
     server.engine.clear(&server.db, &caller.scope, id);

@@ -79,11 +79,12 @@ impl Statement {
         [PURPOSE, &text_of(&members)].concat().into_bytes()
     }
 
-    /// Whether this public key signed it.
-    pub fn is_signed_by(&self, key: &[u8]) -> bool {
+    /// Whether one of these public keys signed it.
+    pub fn is_signed_by(&self, keys: &[Vec<u8>]) -> bool {
         let signature = self.0.get("signature").and_then(Json::as_str).and_then(|text| STANDARD.decode(text).ok());
-        let key = UnparsedPublicKey::new(&ED25519, key);
-        signature.is_some_and(|signature| key.verify(&self.signed_bytes(), &signature).is_ok())
+        let Some(signature) = signature else { return false };
+        let bytes = self.signed_bytes();
+        keys.iter().any(|key| UnparsedPublicKey::new(&ED25519, key).verify(&bytes, &signature).is_ok())
     }
 
     fn number(&self, name: &str) -> i64 {
@@ -152,12 +153,13 @@ pub struct Whole {
     pub at: String,
 }
 
-/// Reads the statements of a file, and refuses it where one is not signed by this key. The number of the line is told.
-pub fn statements(file: impl BufRead, key: &[u8]) -> std::io::Result<Result<Vec<Statement>, usize>> {
+/// Reads the statements of a file, and refuses it where one is signed by none of these keys. The number of the line is
+/// told.
+pub fn statements(file: impl BufRead, keys: &[Vec<u8>]) -> std::io::Result<Result<Vec<Statement>, usize>> {
     let mut found = Vec::new();
     for (number, line) in lines(file).enumerate() {
         let line = line?;
-        match Statement::read(&line).filter(|statement| statement.is_signed_by(key)) {
+        match Statement::read(&line).filter(|statement| statement.is_signed_by(keys)) {
             Some(statement) => found.push(statement),
             None if line.trim().is_empty() => {}
             None => return Ok(Err(number + 1)),
@@ -183,13 +185,13 @@ fn lines(mut file: impl BufRead) -> impl Iterator<Item = std::io::Result<String>
     })
 }
 
-/// Goes through an exported file with the public key alone. `seen` are statements that were kept elsewhere.
-pub fn verify(file: impl BufRead, key: &[u8], seen: &[Statement]) -> std::io::Result<Result<Whole, Broken>> {
+/// Goes through an exported file with public keys alone. `seen` are statements that were kept elsewhere.
+pub fn verify(file: impl BufRead, keys: &[Vec<u8>], seen: &[Statement]) -> std::io::Result<Result<Whole, Broken>> {
     let mut walk = Walk { seen, head: None, first: 0, last: 0, hash: None };
     for line in lines(file) {
         let line = line?;
         let step = match Statement::read(&line) {
-            Some(statement) => walk.begin(statement, key),
+            Some(statement) => walk.begin(statement, keys),
             None => walk.entry(&line),
         };
         if let Err(broken) = step {
@@ -216,8 +218,8 @@ impl Walk<'_> {
     }
 
     /// The statement at the head of the next entries.
-    fn begin(&mut self, statement: Statement, key: &[u8]) -> Result<(), Broken> {
-        if !statement.is_signed_by(key) {
+    fn begin(&mut self, statement: Statement, keys: &[Vec<u8>]) -> Result<(), Broken> {
+        if !statement.is_signed_by(keys) {
             return Self::broken(self.last + 1, "the statement before it is not signed by this key");
         }
         let from = statement.number("from");
@@ -321,8 +323,8 @@ mod tests {
         Signer::of(&[7; 32]).unwrap()
     }
 
-    fn key() -> Vec<u8> {
-        STANDARD.decode(signer().public()).unwrap()
+    fn key() -> [Vec<u8>; 2] {
+        [vec![8; 32], STANDARD.decode(signer().public()).unwrap()]
     }
 
     /// The lines of an export of so many entries, in parts of so many.

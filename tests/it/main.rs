@@ -149,6 +149,7 @@ mod server {
     mod other_client;
     mod outside;
     mod own_audit;
+    mod own_key;
     mod pages;
     mod passkeys;
     mod places;

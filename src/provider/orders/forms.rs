@@ -5,10 +5,11 @@
 
 use super::Wrong;
 use super::document::Part;
+use super::git;
 
-const RUNS: &str = "would run a program on the machine that uses it";
-const OPENS: &str = "would open a file of the machine that uses it";
-const GOES: &str = "would lead to another address";
+pub(super) const RUNS: &str = "would run a program on the machine that uses it";
+pub(super) const OPENS: &str = "would open a file of the machine that uses it";
+pub(super) const GOES: &str = "would lead to another address";
 const TRUSTS: &str = "would send the secret to anybody who answers";
 const ACTS: &str = "would act as somebody else";
 const STRANGE: &str = "it has a key that such a document does not have";
@@ -217,8 +218,11 @@ const UNMISTAKABLE: Rule = Rule {
     refused: &[("credsStore", RUNS), ("credHelpers", RUNS), ("cliPluginsExtraDirs", RUNS), ("credential_source", RUNS)],
 };
 
+/// Keys of npm's settings by which a program is run, and which stand in no other form.
+const NPM: [(&str, &str); 2] = [("script-shell", RUNS), ("onload-script", RUNS)];
+
 /// A file that may be anything: one that looks like a kubeconfig is held against that, any other against the keys by
-/// which the tools above run programs.
+/// which the tools above, git, npm and what reads a `.netrc` run programs.
 pub(in crate::provider) fn any(bytes: &[u8]) -> Result<(), Wrong> {
     let Ok(text) = std::str::from_utf8(bytes) else { return Ok(()) };
     if let Some(whole @ Part::Map(_)) = Part::of_json(text).or_else(|| Part::of_yaml(text)) {
@@ -228,5 +232,8 @@ pub(in crate::provider) fn any(bytes: &[u8]) -> Result<(), Wrong> {
         }
         UNMISTAKABLE.refuse(&whole)?;
     }
+    git::settings(text)?;
+    git::netrc(text)?;
+    lines_without(text, &NPM)?;
     lines_without(text, &AWS[..2])
 }

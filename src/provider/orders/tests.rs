@@ -163,6 +163,21 @@ fn a_file_is_held_against_what_reads_it() {
         (r#"{"type":"authorized_user"}"#, Some("GOOGLE_APPLICATION_CREDENTIALS"), Some("type")),
         ("licence: LNYCANARY\nproxies: [a]\n", None, None),
         ("-----BEGIN KEY-----\nx\n", None, None),
+        ("[core]\n\tsshCommand = evil\n", None, Some("core.sshCommand")),
+        ("[ CORE ]SSHCOMMAND=evil", None, Some("core.sshCommand")),
+        ("# x\n[user] name = a\n[core] \n pager\n", None, Some("core.pager")),
+        ("[credential \"https://a]b\\\"c\"] # x\nhelper = !evil", None, Some("credential.helper")),
+        ("[credential \"https://a]b\\\"c\"]\nhelper = !evil", None, Some("credential.helper")),
+        ("[credential.example] helper=x", None, Some("credential.helper")),
+        ("[a][alias] x = \" !evil\"", None, Some("alias")),
+        ("[alias]\nst = status\n[core]\nautocrlf = input\n", None, None),
+        ("[includeIf \"gitdir:/\"]\npath = x", None, Some("includeIf.path")),
+        ("[url \"https://evil.example/\"]\ninsteadOf = https://github.com/", None, Some("url.insteadOf")),
+        ("[user]\nname = a\npager = b\nhelper = c\n", None, None),
+        ("machine a login b password c\nmacdef init\n!evil\n\n", None, Some("macdef")),
+        ("machine a login b macdef init\n", Some("NETRC"), Some("macdef")),
+        ("machine a login b password macdefs\n", Some("NETRC"), None),
+        ("//registry.example/:_authToken=x\nscript-shell=/tmp/evil\n", None, Some("script-shell")),
     ] {
         assert_eq!(of(text, variable).as_deref(), key, "{text} {variable:?}");
     }
@@ -182,7 +197,22 @@ fn a_variable_that_a_team_shares_has_nothing_run() {
         refuse_orders(by_kind(kind).unwrap().1, &plain, &secrets.collect()).err()
     };
     let content = ("content", "YQ==");
-    for name in ["PAGER", "pager", "Editor", "VISUAL", "AWS_PAGER", "BROWSER", "RUSTC_WRAPPER", "CURL_CA_BUNDLE"] {
+    for name in [
+        "PAGER",
+        "pager",
+        "Editor",
+        "VISUAL",
+        "AWS_PAGER",
+        "BROWSER",
+        "RUSTC_WRAPPER",
+        "CURL_CA_BUNDLE",
+        "npm_config_userconfig",
+        "PIP_CONFIG_FILE",
+        "ZDOTDIR",
+        "PSQLRC",
+        "RubyLib",
+        "SHELL",
+    ] {
         let order = refused("generic_env", &[], &[("A", "1"), (name, "LNYCANARY")]).expect(name);
         assert!(order.field == name && order.key.is_none() && !order.to_string().contains("LNYCANARY"), "{order}");
         let order = refused("file", &[("file_name", "a"), ("variable", name)], &[content]).expect(name);

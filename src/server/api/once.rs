@@ -4,11 +4,13 @@
 //! which tell nothing of either, and the identifier of what was made. Never the answer, which may have a secret in it. A
 //! request that failed has made nothing, and keeps nothing.
 
+use std::fmt;
 use std::sync::Arc;
 
+use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderName, StatusCode};
+use axum::http::{HeaderName, Method, StatusCode};
 use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -17,9 +19,13 @@ use serde_json::json;
 use super::{Json, Operation, Takes, json};
 use crate::server::caller::Caller;
 use crate::server::db::{Database, DbError, OrgScope, Reach, Rows, values};
+use crate::server::keys::KeyError;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
+use crate::vault::seal::Key;
 
+/// The key that codes are made with is made of one of the server's own for this.
+const PURPOSE: &str = "idempotency";
 const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 /// How long it is known what a key was used for.
 const KEPT: TimeDelta = TimeDelta::hours(24);
@@ -37,13 +43,31 @@ pub(crate) struct Creation<T> {
 pub(crate) struct Once(Option<Asked>);
 
 /// A key and what it is used for.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 struct Asked {
+    server: Arc<Server>,
     scope: OrgScope,
     /// Whoever asks: one person does not learn what another has asked.
     owner: String,
-    key: [u8; 32],
-    request: [u8; 32],
+    given: String,
+    method: Method,
+    path: String,
+    body: Bytes,
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // What is asked may have secrets in it.
+        out.debug_struct("Asked").field("scope", &self.scope).field("owner", &self.owner).finish_non_exhaustive()
+    }
+}
+
+impl Asked {
+    /// What is kept of the key and of the request.
+    fn codes(&self, key: &Key) -> [[u8; 32]; 2] {
+        let request = [b"request", self.method.as_str().as_bytes(), self.path.as_bytes(), &self.body];
+        [key.code(&[b"key", self.given.as_bytes()]), key.code(&request)]
+    }
 }
 
 impl<T> Creation<T> {
@@ -55,8 +79,11 @@ impl<T> Creation<T> {
 
 impl Once {
     /// Keeps what was made, in the transaction that makes it. Of two with one key, the second fails here.
-    pub(crate) fn keep(&self, rows: &mut dyn Rows, made: &str) -> Result<(), DbError> {
-        let Some(Asked { scope, owner, key, request }) = &self.0 else { return Ok(()) };
+    pub(crate) fn keep(&self, rows: &mut dyn Rows, made: &str) -> Result<(), KeyError> {
+        let Some(asked) = &self.0 else { return Ok(()) };
+        let Asked { server, scope, owner, .. } = asked;
+        let (_, own) = server.keys.own(rows)?;
+        let [key, request] = &asked.codes(&own.derived(PURPOSE).ok_or(KeyError::None)?);
         let now = now();
         let over = "DELETE FROM idempotency_keys WHERE org = $1 AND owner = $2 AND key = $3 AND created < $4";
         rows.execute(over, values![scope.id(), owner, key, (now - KEPT).timestamp_millis()])?;
@@ -100,12 +127,22 @@ impl Once {
 
     /// What was made by the key, if it was used.
     fn found(&self, server: &Server) -> Answer<Option<String>> {
-        let Some(Asked { scope, owner, key, request }) = &self.0 else { return Ok(None) };
+        let Some(asked) = &self.0 else { return Ok(None) };
+        let Asked { scope, owner, .. } = asked;
         let known = "SELECT request, object FROM idempotency_keys \
                      WHERE org = $1 AND owner = $2 AND key = $3 AND created >= $4";
         let since = (now() - KEPT).timestamp_millis();
-        let found = server.db.read(scope, |rows| rows.first(known, values![scope.id(), owner, key, since]))?;
-        let Some(mut row) = found else { return Ok(None) };
+        let found = server.db.read(scope, |rows| -> Result<_, KeyError> {
+            // The server's own key may have been replaced since.
+            for key in server.keys.all_derived(rows, PURPOSE)? {
+                let [key, request] = asked.codes(&key);
+                if let Some(row) = rows.first(known, values![scope.id(), owner, &key, since])? {
+                    return Ok(Some((row, request)));
+                }
+            }
+            Ok(None)
+        })?;
+        let Some((mut row, request)) = found else { return Ok(None) };
         if row.bytes(0)? != request {
             let detail = "the Idempotency-Key was used for another request";
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "key-reused", detail));
@@ -131,10 +168,8 @@ impl<T: DeserializeOwned> FromRequest<Arc<Server>> for Creation<T> {
         let body = json::bytes(Request::from_parts(parts, body), server).await?;
         let once = match (given, told) {
             (Some(given), Some((scope, owner))) => {
-                let key = server.keys.derived("idempotency");
-                let key = key.ok_or_else(|| Problem::internal("no key for what is asked once"))?;
-                let request = key.code(&[b"request", method.as_str().as_bytes(), path.as_bytes(), &body]);
-                Once(Some(Asked { scope, owner, key: key.code(&[b"key", given.as_bytes()]), request }))
+                let (server, body) = (Arc::clone(server), body.clone());
+                Once(Some(Asked { server, scope, owner, given, method, path, body }))
             }
             _ => Once::default(),
         };

@@ -7,14 +7,14 @@ use axum::extract::{Query, State};
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
 use subtle::ConstantTimeEq;
 
-use super::{Broken, Event, Outcome, export, signer, verify};
+use super::{Broken, Event, Outcome, export, verify};
 use crate::server::api::{Gives, Json as Body, Operation};
 use crate::server::bridge::blocking;
 use crate::server::caller::{Access, Caller};
@@ -252,6 +252,8 @@ struct PublicKey {
     algorithm: &'static str,
     /// In base64.
     key: String,
+    /// Those that signed before it, the last one first: what was signed in their time is checked with them.
+    former: Vec<String>,
 }
 
 async fn check(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Body<Checked>> {
@@ -269,9 +271,11 @@ async fn check(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Body
 /// The key with which an export is checked where no server is.
 async fn key(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Body<PublicKey>> {
     blocking(&server, move |server| {
-        let signer = signer(&server.keys).ok_or_else(|| Problem::internal("no key for statements"))?;
+        let all = server.db.read(&caller.scope, |rows| server.keys.statement_keys(rows))?;
+        let mut all = all.into_iter().map(|key| STANDARD.encode(key));
+        let key = all.next().ok_or_else(|| Problem::internal("no key for statements"))?;
         server.tell(&caller.scope, &caller.actor, &Event::done("audit.key", ""))?;
-        Ok(Body(PublicKey { algorithm: "Ed25519", key: signer.public() }))
+        Ok(Body(PublicKey { algorithm: "Ed25519", key, former: all.collect() }))
     })
     .await
 }

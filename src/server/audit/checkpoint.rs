@@ -11,8 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::Broken;
@@ -22,17 +20,12 @@ use crate::server::db::{Database, DbError, OrgScope, Reach, Row, Rows, values};
 use crate::server::error::ServeError;
 use crate::server::keys::{KeyError, Keys};
 use crate::server::state::{Server, now};
-use crate::vault::trail::{self, Signer, Statement, hex};
+use crate::vault::trail::{self, Statement, hex};
 
 /// So many entries are never without a statement, however fast they come.
 const MANY: i64 = 1000;
 /// How often is looked whether a statement is due.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// The key that signs. It comes of the server's own key, so that it stays when other keys are replaced.
-pub(crate) fn signer(keys: &Keys) -> Option<Signer> {
-    Signer::of(&keys.derived("audit-statements")?.code(&[b"seed"]))
-}
 
 /// Signs the end of a chain; `None` where nothing has come since the last time, and what is wrong where it is broken.
 pub(super) fn sign(
@@ -59,7 +52,7 @@ pub(super) fn sign(
     }
     let at = now.to_rfc3339_opts(SecondsFormat::Millis, true);
     let statement = Statement::new(keys.instance(), scope.id(), &at, end.sequence, &end.hash);
-    let line = statement.signed(&signer(keys).ok_or(KeyError::None)?);
+    let line = statement.signed(&keys.statement_signer().ok_or(KeyError::None)?);
     // Another instance may have signed the same end meanwhile.
     let keep = "INSERT INTO audit_checkpoints (org, sequence, statement) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
     db.write(scope, |rows| rows.execute(keep, values![scope.id(), end.sequence, &line]))?;
@@ -161,8 +154,9 @@ pub(crate) fn hold_against(db: &Database, keys: &Keys, file: &Path) -> Result<()
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(cause) => return Err(unread(cause)),
     };
-    let key = signer(keys).and_then(|signer| STANDARD.decode(signer.public()).ok()).unwrap_or_default();
-    let statements = trail::statements(BufReader::new(opened), &key).map_err(unread)?;
+    let signers = db.read(Reach::Server, |rows| keys.statement_keys(rows));
+    let signers = signers.map_err(|failure| broken(&place, 0, &failure.to_string()))?;
+    let statements = trail::statements(BufReader::new(opened), &signers).map_err(unread)?;
     let statements = statements
         .map_err(|line| broken(&place, 0, &format!("line {line} is no statement that this server has signed")))?;
     db.read(Reach::Server, |rows| {

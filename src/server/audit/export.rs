@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::signer;
 use crate::server::db::{Database, DbError, OrgScope, values};
 use crate::server::keys::{KeyError, Keys};
 use crate::vault::trail::Statement;
@@ -44,6 +43,6 @@ pub(super) fn part(
     let Some((sequence, hash)) = last else { return Ok(None) };
     let at = now.to_rfc3339_opts(SecondsFormat::Millis, true);
     let statement = Statement::new(keys.instance(), scope.id(), &at, sequence, &hash).of_export(from, end);
-    let head = statement.signed(&signer(keys).ok_or(KeyError::None)?);
+    let head = statement.signed(&keys.statement_signer().ok_or(KeyError::None)?);
     Ok(Some(Part { lines: format!("{head}\n{lines}"), next: (sequence < end).then_some(sequence + 1) }))
 }

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::api::{Asked, with_logins};
-use super::{Actor, Event, SERVER, append, export, server_scope, signer};
+use super::{Actor, Event, SERVER, append, export, server_scope};
 use crate::error::Result;
 use crate::secret::SecretStore;
 use crate::server::db::{Database, DbError, OrgScope, Reach, Row, values};
@@ -97,6 +97,6 @@ impl Trail {
     /// As for listing.
     pub fn key(&self) -> std::result::Result<String, ServeError> {
         self.tell("audit.key", "")?;
-        Ok(signer(&self.keys).ok_or(KeyError::None)?.public())
+        Ok(self.keys.statement_signer().ok_or(KeyError::None)?.public())
     }
 }

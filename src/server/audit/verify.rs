@@ -3,12 +3,10 @@
 use std::collections::BTreeMap;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, SecondsFormat};
 use serde_json::Value as Json;
 
-use super::{SERVER, signer};
+use super::SERVER;
 use crate::server::db::{DbError, OrgScope, Row, Rows, values};
 use crate::server::keys::{KeyError, Keys};
 use crate::vault::seal::Key;
@@ -82,14 +80,14 @@ pub(super) fn go_through(
     Ok(Ok(end))
 }
 
-/// What was signed of the entries after a number: the hash of each, in hex. What was not signed by this server is none
-/// of its statements.
+/// What was signed of the entries after a number: the hash of each, in hex. What no key of this server's has signed is
+/// none of its statements.
 fn signed(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope, after: i64) -> Result<BTreeMap<i64, String>, KeyError> {
-    let key = STANDARD.decode(signer(keys).ok_or(KeyError::None)?.public()).unwrap_or_default();
+    let signers = keys.statement_keys(rows)?;
     let all = "SELECT statement FROM audit_checkpoints WHERE org = $1 AND sequence > $2 ORDER BY sequence";
     let mut found = BTreeMap::new();
     for mut row in rows.query(all, values![scope.id(), after])? {
-        let statement = Statement::read(&row.text(0)?).filter(|statement| statement.is_signed_by(&key));
+        let statement = Statement::read(&row.text(0)?).filter(|statement| statement.is_signed_by(&signers));
         if let Some(statement) = statement.filter(|statement| statement.organization() == scope.id()) {
             found.insert(statement.sequence(), statement.hash().to_owned());
         }
@@ -144,14 +142,15 @@ impl Walk<'_> {
     /// The key that an entry says it was made with; `None` where there is no such key.
     fn key(&mut self, rows: &mut dyn Rows, version: i64) -> Result<Option<&Key>, KeyError> {
         if self.known.as_ref().is_none_or(|(known, _)| *known != version) {
-            let key = if self.scope.id() == SERVER {
-                self.keys.derived("audit")
+            let found = if self.scope.id() == SERVER {
+                self.keys.derived_of(rows, version, "audit")
             } else {
-                match self.keys.of_audit(rows, self.scope, version) {
-                    Ok(key) => Some(key),
-                    Err(KeyError::None) => None,
-                    Err(failure) => return Err(failure),
-                }
+                self.keys.of_audit(rows, self.scope, version)
+            };
+            let key = match found {
+                Ok(key) => Some(key),
+                Err(KeyError::None) => None,
+                Err(failure) => return Err(failure),
             };
             self.known = key.map(|key| (version, key));
         }

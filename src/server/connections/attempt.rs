@@ -22,14 +22,18 @@ use crate::secret::Secret;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::db::{DbError, OrgScope, Rows, values};
+use crate::server::keys::KeyError;
 use crate::server::portal::SignedIn;
 use crate::server::problem::{Answer, Problem};
 use crate::server::random;
 use crate::server::state::{Server, now};
 use crate::server::vault::sign_in::{is_sign_in, places};
+use crate::vault::seal::Key;
 
 /// A person has so long.
 const LIFE: TimeDelta = TimeDelta::minutes(10);
+/// The key that the codes are made with is made of one of the server's own for this.
+const PURPOSE: &str = "connect";
 
 /// A sign-in that goes on at its service.
 pub(crate) struct Begun {
@@ -49,6 +53,8 @@ pub(super) struct Known {
     pub(super) switches: bool,
     pub(super) is_over: bool,
     pub(super) is_spent: bool,
+    /// The version of the server's own key whose secrets it has.
+    key_version: i64,
 }
 
 /// Begins a sign-in for the session of somebody who may do so.
@@ -72,19 +78,23 @@ pub(crate) async fn begin(
         let http = connector(server);
         let state = random::base62(43)?.to_string();
         let made = Hosted::find(registered, &http).map_err(|failure| told(&failure)).and_then(|hosted| {
-            let attempt = again(server, &state)?;
+            let (version, key) = server.db.read(&by.scope, |rows| -> Result<_, KeyError> {
+                let (version, own) = server.keys.own(rows)?;
+                Ok((version, own.derived(PURPOSE).ok_or(KeyError::None)?))
+            })?;
+            let attempt = of_state(server, &key, &state);
             let url = hosted.address(&attempt, &http).map_err(|failure| told(&failure))?;
-            Ok(Begun { service: hosted.title().to_owned(), url })
+            Ok((Begun { service: hosted.title().to_owned(), url }, version))
         });
         let outcome = if made.is_ok() { Outcome::Done } else { Outcome::Failed };
         let event = Event { outcome, ..Event::done("credential.connect-begin", &id) };
         server.db.write(&by.scope, |rows| -> Answer<()> {
-            if outcome == Outcome::Done {
-                insert(rows, &by.scope, &metadata, &signed_in, &state, switches)?;
+            if let Ok((_, version)) = made {
+                insert(rows, &by.scope, &metadata, &signed_in, (&state, version), switches)?;
             }
             Ok(audit::append(rows, &server.keys, &by.scope, &by.actor, &event, now())?)
         })?;
-        made
+        made.map(|(begun, _)| begun)
     })
     .await
 }
@@ -94,12 +104,12 @@ fn insert(
     scope: &OrgScope,
     metadata: &Metadata,
     signed_in: &SignedIn,
-    state: &str,
+    (state, version): (&str, i64),
     switches: bool,
 ) -> Result<(), DbError> {
     rows.execute(
-        "INSERT INTO connect_attempts (org, hash, credential, registration, session, person, switches, expires) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO connect_attempts (org, hash, credential, registration, session, person, switches, expires, \
+         key_version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         values![
             scope.id(),
             &hash(state),
@@ -109,6 +119,7 @@ fn insert(
             &signed_in.person.id,
             i64::from(switches),
             (now() + LIFE).timestamp_millis(),
+            version,
         ],
     )
     .map(|_| ())
@@ -116,8 +127,8 @@ fn insert(
 
 /// The sign-in that a word finds.
 pub(super) fn find(rows: &mut dyn Rows, state: &str) -> Result<Option<Known>, DbError> {
-    let one = "SELECT org, credential, registration, session, person, switches, expires, spent FROM connect_attempts \
-               WHERE hash = $1";
+    let one = "SELECT org, credential, registration, session, person, switches, expires, spent, key_version \
+               FROM connect_attempts WHERE hash = $1";
     let Some(mut row) = rows.first(one, values![&hash(state)])? else { return Ok(None) };
     Ok(Some(Known {
         scope: OrgScope::of(row.text(0)?),
@@ -128,6 +139,7 @@ pub(super) fn find(rows: &mut dyn Rows, state: &str) -> Result<Option<Known>, Db
         switches: row.int(5)? != 0,
         is_over: row.int(6)? <= now().timestamp_millis(),
         is_spent: row.maybe_int(7)?.is_some(),
+        key_version: row.int(8)?,
     }))
 }
 
@@ -138,11 +150,15 @@ pub(super) fn spend(rows: &mut dyn Rows, known: &Known, state: &str) -> Result<b
 }
 
 /// The secrets of the sign-in that a word is of.
-pub(super) fn again(server: &Server, state: &str) -> Answer<Attempt> {
-    let key = server.keys.derived("connect").ok_or_else(|| Problem::internal("no key for sign-ins"))?;
+pub(super) fn again(server: &Server, known: &Known, state: &str) -> Answer<Attempt> {
+    let key = server.db.read(&known.scope, |rows| server.keys.derived_of(rows, known.key_version, PURPOSE))?;
+    Ok(of_state(server, &key, state))
+}
+
+fn of_state(server: &Server, key: &Key, state: &str) -> Attempt {
     let made = |purpose: &[u8]| URL_SAFE_NO_PAD.encode(key.code(&[purpose, state.as_bytes()]));
     let verifier = Secret::new(made(b"verifier"));
-    Ok(Attempt::again(state.to_owned(), made(b"nonce"), verifier, server.address(CALLBACK)))
+    Attempt::again(state.to_owned(), made(b"nonce"), verifier, server.address(CALLBACK))
 }
 
 fn hash(state: &str) -> Vec<u8> {

@@ -188,7 +188,7 @@ fn connect(server: &Server, known: &Known, by: &By, state: &str, query: &str) ->
     let registered = registration(&whole.metadata, whole.secret(Credential::CLIENT_SECRET));
     let style = registered.revocation();
     let http = connector(server);
-    let attempt = attempt::again(server, state)?;
+    let attempt = attempt::again(server, known, state)?;
     let signed_in = Hosted::find(registered, &http)
         .map_err(|failure| Box::new(failure) as Box<dyn Failure>)
         .and_then(|hosted| hosted.session(&attempt, query, &http, now()));

@@ -2,16 +2,25 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use super::*;
 use crate::http::{Trust, header};
+use crate::server::db::Address;
+
+/// What is the server's own: a name in the net, a database, and one address in the place of this machine's.
+static OWN: LazyLock<Own> = LazyLock::new(|| {
+    let public = Url::parse("https://Lanyard.example.com:8443/").unwrap();
+    let database = Address::parse("postgres://u:p@localhost:6443/db", Path::new("/")).unwrap();
+    Own { is_here: |address| address.to_canonical() == IpAddr::from([8, 8, 4, 1]), ..Own::of(&public, &database) }
+});
 
 fn refused(allowed: &[&str], url: &str) -> bool {
     let allowed: Vec<String> = allowed.iter().map(|host| (*host).to_owned()).collect();
-    Connector::new(&allowed).addresses(&Url::parse(url).unwrap()).is_err()
+    Connector::new(&allowed, &OWN).addresses(&Url::parse(url).unwrap()).is_err()
 }
 
 #[test]
@@ -147,18 +156,51 @@ fn a_name_is_looked_up_once_and_each_of_its_addresses_counts() {
         &[],
     ] {
         let resolver = answer(addresses);
-        let connector = Connector { resolver: &resolver, ..Connector::new(&[]) };
+        let connector = Connector { resolver: &resolver, ..Connector::new(&[], &OWN) };
         assert!(connector.addresses(&url).is_err(), "{addresses:?}");
     }
     // Somewhere else the second time.
     let resolver = |_: &Url| Ok(vec![if asked.fetch_add(1, Ordering::SeqCst) == 0 { good } else { bad }]);
-    let connector = Connector { resolver: &resolver, ..Connector::new(&[]) };
+    let connector = Connector { resolver: &resolver, ..Connector::new(&[], &OWN) };
     assert_eq!(connector.addresses(&url), Ok(vec![good]));
     assert!(connector.addresses(&url).is_err(), "each request is looked at anew");
     let metadata = answer(&["127.0.0.1:443", "169.254.169.254:443"]);
     let allowed = ["charts.example.com".to_owned()];
-    let connector = Connector { resolver: &metadata, ..Connector::new(&allowed) };
+    let connector = Connector { resolver: &metadata, ..Connector::new(&allowed, &OWN) };
     assert!(connector.addresses(&url).is_err());
+}
+
+#[test]
+fn what_is_the_servers_own_is_not_asked_though_its_address_is_public() {
+    let tried = |allowed: &[&str], url: &str, address: &'static str| {
+        let allowed: Vec<String> = allowed.iter().map(|host| (*host).to_owned()).collect();
+        let resolver = move |_: &Url| Ok(vec![at(address)]);
+        let connector = Connector { resolver: &resolver, ..Connector::new(&allowed, &OWN) };
+        connector.addresses(&Url::parse(url).unwrap()).is_ok()
+    };
+    assert!(tried(&[], "https://a.example/", "8.8.8.8:443"));
+    for (url, address) in [
+        // By the name that people know it by, however it is written.
+        ("https://lanyard.example.com/", "8.8.8.8:443"),
+        ("https://LANYARD.example.com./", "8.8.8.8:443"),
+        // By an address of this machine.
+        ("https://a.example/", "8.8.4.1:443"),
+        ("https://a.example:5000/", "8.8.4.1:5000"),
+        ("https://a.example/", "[::ffff:8.8.4.1]:443"),
+    ] {
+        assert!(!tried(&[], url, address), "{url} {address}");
+        let host = Url::parse(url).unwrap().host_str().unwrap().to_owned();
+        assert!(tried(&[&host], url, address), "an administrator allows it: {url}");
+    }
+    // The database, at its port alone.
+    let at_its_port = Address::parse("postgres://u:p@8.8.4.4:6443/db", Path::new("/")).unwrap();
+    let own = Own { is_here: |_| false, ..Own::of(&Url::parse("https://b.example/").unwrap(), &at_its_port) };
+    for (port, good) in [(6443, false), (443, true)] {
+        let resolver = move |_: &Url| Ok(vec![SocketAddr::from(([8, 8, 4, 4], port))]);
+        let connector = Connector { resolver: &resolver, ..Connector::new(&[], &own) };
+        let url = Url::parse(&format!("https://a.example:{port}/")).unwrap();
+        assert_eq!(connector.addresses(&url).is_ok(), good, "{port}");
+    }
 }
 
 /// A listener that gives one answer to each who comes, and counts them.
@@ -202,7 +244,7 @@ fn get(url: &str) -> Request {
 fn led_to(listener: &Listener, request: Request) -> Result<Response, Unreachable> {
     let (allowed, address) = (["charts.example".to_owned()], listener.address);
     let resolver = move |_: &Url| Ok(vec![address]);
-    Connector { resolver: &resolver, ..Connector::new(&allowed) }.send(request)
+    Connector { resolver: &resolver, ..Connector::new(&allowed, &OWN) }.send(request)
 }
 
 #[test]
@@ -213,7 +255,7 @@ fn the_connection_goes_to_what_was_looked_up_first() {
     let addresses = [first.address, second.address];
     let resolver = |_: &Url| Ok(vec![addresses[asked.fetch_add(1, Ordering::SeqCst).min(1)]]);
     let allowed = ["charts.example".to_owned()];
-    let connector = Connector { resolver: &resolver, ..Connector::new(&allowed) };
+    let connector = Connector { resolver: &resolver, ..Connector::new(&allowed, &OWN) };
     let url = format!("http://charts.example:{}/", first.address.port());
     let answer = connector.send(get(&url)).unwrap();
     assert_eq!((answer.body.as_slice(), asked.load(Ordering::SeqCst)), (&b"first"[..], 1));

@@ -15,7 +15,6 @@ use crate::server::api::Json;
 use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
 use crate::server::connections::{By, Want, fresh};
-use crate::server::connector::Connector;
 use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
@@ -113,7 +112,7 @@ fn asked(server: &Server, vault: &OrgVault<'_>, metadata: &Metadata) -> Answer<V
     if !can_be_asked {
         return Err(cannot_be_asked());
     }
-    let http = Connector::new(&server.allowed_hosts);
+    let http = server.connector();
     let net = Net { http: &http, env: &server.env, now: now() };
     let verdict = verify::one(vault, metadata, &net)?;
     if verdict.outcome == Outcome::CannotBeAsked {

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0130_apart.sql"),
     include_str!("migrations/0150_people.sql"),
     include_str!("migrations/0160_scope.sql"),
+    include_str!("migrations/0180_keys.sql"),
 ];
 
 /// Makes what is missing, as far as a version or all of it. A database of a newer program is refused.

@@ -49,6 +49,14 @@ impl Address {
         (matches!(url.scheme(), "postgres" | "postgresql") && url.host_str().is_some()).then_some(Self::Postgres(url))
     }
 
+    /// The hosts where it is, with their ports; none for a file.
+    pub(crate) fn hosts(&self) -> Vec<(String, u16)> {
+        match self {
+            Self::Sqlite(_) => Vec::new(),
+            Self::Postgres(url) => postgres::hosts(url),
+        }
+    }
+
     /// What a person may read of it: never the password.
     pub(crate) fn in_words(&self) -> String {
         match self {

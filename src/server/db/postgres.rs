@@ -21,6 +21,7 @@ mod tls;
 mod wall;
 
 use address::Address;
+pub(super) use address::hosts;
 use tls::Tls;
 
 /// So many connections at a time. Each is a process of the database, and what many do at once is written together.

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 
 use super::place::{self, Which};
-use super::{KeyError, Keys, Master, OWN, PROOF, WRAPPED, WRAPPED_NEXT, hold, keep_setting, setting};
+use super::{KeyError, Keys, Master, PROOF, WRAPPED, WRAPPED_NEXT, hold, keep_setting, own, setting};
 use crate::server::db::{Database, DbError, OrgScope, Reach, Rows, values};
 use crate::server::error::ServeError;
 use crate::server::keeper::{KeeperError, Transit};
@@ -83,9 +83,13 @@ impl Replacement {
                 values![scope.id(), version, &wrapped],
             )?;
         }
-        let own = STANDARD.decode(setting(rows, OWN)?.ok_or(KeyError::None)?).map_err(|_| DbError::Shape)?;
-        let own = again(&own, &[super::FORM, OWN, &keys.instance])?;
-        keep_setting(rows, OWN, &STANDARD.encode(own))?;
+        for mut row in rows.query("SELECT version, wrapped FROM server_keys", &[])? {
+            let (version, wrapped) = (row.int(0)?, STANDARD.decode(row.text(1)?).map_err(|_| DbError::Shape)?);
+            let wrapped = again(&wrapped, &own::place(&keys.instance, &version.to_string()))?;
+            let keep = "UPDATE server_keys SET wrapped = $2 WHERE version = $1";
+            rows.execute(keep, values![version, &STANDARD.encode(wrapped)])?;
+        }
+        self.rewrap_remains(rows, keys, &present)?;
         if let Some(announced) = &self.announced {
             keep_setting(rows, WRAPPED, announced)?;
             rows.execute("DELETE FROM settings WHERE name = $1", values![WRAPPED_NEXT])?;
@@ -95,6 +99,20 @@ impl Replacement {
         // From here on, what this transaction writes is opened with it.
         keys.keep(Key::from_secret(&self.key.to_secret()).ok_or(KeyError::None)?);
         Ok(true)
+    }
+
+    /// The same of what remains of the server's own keys.
+    fn rewrap_remains(&self, rows: &mut dyn Rows, keys: &Keys, present: &Key) -> Result<(), KeyError> {
+        for mut row in rows.query("SELECT version, purpose, wrapped FROM server_key_remains", &[])? {
+            let (version, purpose, wrapped) = (row.int(0)?, row.text(1)?, row.bytes(2)?);
+            let number = version.to_string();
+            let parts = own::remains_place(&keys.instance, &number, &purpose);
+            let plain = present.open(&wrapped, &parts).map_err(|_| KeyError::DoesNotOpen)?;
+            let wrapped = self.key.seal(&plain, &parts).map_err(|_| KeyError::NoRandom)?;
+            let keep = "UPDATE server_key_remains SET wrapped = $3 WHERE version = $1 AND purpose = $2";
+            rows.execute(keep, values![version, &purpose, &wrapped])?;
+        }
+        Ok(())
     }
 
     /// Puts it in the place of the one before, now that the database knows it.

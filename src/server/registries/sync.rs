@@ -10,7 +10,6 @@ use crate::credential::{Issued, Material, Metadata};
 use crate::provider::{self, Net};
 use crate::server::audit::{Event, Outcome};
 use crate::server::caller::Caller;
-use crate::server::connector::Connector;
 use crate::server::credential_configs::reaches_out;
 use crate::server::db::values;
 use crate::server::permission::Permission;
@@ -48,7 +47,7 @@ pub(crate) fn sync(server: &Server, caller: &Caller, id: &str) -> Answer<Registr
 
 fn ask(server: &Server, caller: &Caller, registry: &Registry) -> Answer<Told> {
     let place = Place::parse(registry.sort, &registry.url).map_err(Problem::internal)?;
-    let http = Connector::new(&server.allowed_hosts).reading(LONGEST);
+    let http = server.connector().reading(LONGEST);
     let net = Net { http: &http, env: &server.env, now: now() };
     let used = match &registry.credential {
         Some(credential) => match login(server, caller, credential, &place, &net)? {

@@ -78,6 +78,10 @@ impl Played {
             public: "http://127.0.0.1:7447".parse().unwrap(),
             proxies: crate::server::settings::Proxies::default(),
             allowed_hosts: Vec::new(),
+            own: crate::server::connector::Own::of(
+                &"http://127.0.0.1:7447".parse().unwrap(),
+                &crate::server::db::Address::Sqlite("server.db".into()),
+            ),
             env: Env::empty(),
             issuers: crate::server::trust::Issuers::default(),
             stretching,

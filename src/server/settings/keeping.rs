@@ -19,7 +19,7 @@ const TRANSIT: &str = "transit";
 const TOKEN: &str = "LANYARD_SERVE_VAULT_TOKEN";
 
 /// Looks for a setting in every place that it may be in.
-type Find<'f> = dyn Fn(&'static str, fn(&Given) -> Option<&String>) -> Option<Found> + 'f;
+pub(super) type Find<'f> = dyn Fn(&'static str, fn(&Given) -> Option<&String>) -> Option<Found> + 'f;
 
 /// Where the secrets and the master key are kept.
 #[derive(Debug, Clone, Default)]

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::Upstream;
-use super::errand::{Errand, Purpose};
+use super::errand::{Errand, Purpose, Ties};
 use super::peer::{self, Told, Why};
 use super::settle::{Arrival, Settled};
 use crate::secret::Secret;
@@ -67,12 +67,13 @@ fn arrive(
     server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now()))?;
     let ended = match (&state, browser) {
         (Some(state), Some(browser)) => {
-            server.db.write(Reach::Server, |rows| Errand::end(rows, state, browser, now()))?
+            let token = answered.state.as_ref().ok_or_else(Problem::not_found)?;
+            server.db.write(Reach::Server, |rows| Errand::end(rows, &server.keys, (token, state), browser, now()))?
         }
         _ => None,
     };
     // The answer of one issuer is not taken at the address of another.
-    let Some(errand) = ended.filter(|errand| errand.upstream == id) else {
+    let Some((errand, ties)) = ended.filter(|(errand, _)| errand.upstream == id) else {
         server.db.write(Reach::Server, |rows| attempt.failed(rows, now()))?;
         return refused(server, visitor, &audit::server_scope(), id, UNKNOWN);
     };
@@ -80,7 +81,7 @@ fn arrive(
     let Some(upstream) = upstream.filter(Upstream::is_ready) else {
         return refused(server, visitor, &errand.scope, id, "the organization does not believe this issuer any more");
     };
-    let told = match vouched(server, &upstream, &errand, answered) {
+    let told = match vouched(server, &upstream, (&errand, &ties), answered) {
         Ok(told) => told,
         Err(Why(why)) if errand.purpose == Purpose::SignIn => {
             metrics::signed_in("issuer", Ok(false));
@@ -110,14 +111,18 @@ fn arrive(
 }
 
 /// What the issuer says of whoever comes back, once all of it holds.
-fn vouched(server: &Server, upstream: &Upstream, errand: &Errand, answered: &Answered) -> Result<Told, Why> {
+fn vouched(
+    server: &Server,
+    upstream: &Upstream,
+    (errand, ties): (&Errand, &Ties),
+    answered: &Answered,
+) -> Result<Told, Why> {
     peer::check_issuer(server, upstream, answered.iss.as_deref())?;
     if answered.error.is_some() {
         return Err("the issuer did not let you in".into());
     }
-    let state = answered.state.as_ref().ok_or("there is no state")?;
     let code = answered.code.as_ref().filter(|code| !code.expose().is_empty()).ok_or("the answer has no code")?;
-    peer::account(server, upstream, state, code, errand.purpose)
+    peer::account(server, upstream, ties, code, errand.purpose)
 }
 
 /// Says why not, and tells it.

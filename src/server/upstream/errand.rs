@@ -14,9 +14,12 @@ use crate::server::db::{OrgScope, Rows, values};
 use crate::server::keys::{KeyError, Keys};
 use crate::server::random;
 use crate::server::token::{self, Kind, Parsed};
+use crate::vault::seal::Key;
 
 /// They have to come back within this time.
 pub(super) const LIFE: TimeDelta = TimeDelta::minutes(10);
+/// The key that ties are made with is made of one of the server's own for this.
+const PURPOSE: &str = "upstream-errands";
 
 /// What somebody is sent to an issuer for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,17 +64,21 @@ pub(super) struct Begun {
     pub(super) state: Secret,
     /// For the browser's cookie.
     pub(super) browser: Secret,
+    /// What the request is tied to its answer by.
+    pub(super) ties: Ties,
 }
 
 impl Errand {
     /// Begins it.
-    pub(super) fn begin(&self, rows: &mut dyn Rows, now: DateTime<Utc>) -> Result<Begun, KeyError> {
+    pub(super) fn begin(&self, rows: &mut dyn Rows, keys: &Keys, now: DateTime<Utc>) -> Result<Begun, KeyError> {
         let minted = token::mint(Kind::Errand).map_err(|_| KeyError::NoRandom)?;
         let browser = Secret::new(random::base62(43).map_err(|_| KeyError::NoRandom)?.to_string());
+        let (version, own) = keys.own(rows)?;
+        let key = own.derived(PURPOSE).ok_or(KeyError::None)?;
         rows.execute("DELETE FROM upstream_attempts WHERE expires < $1", values![now.timestamp_millis()])?;
         rows.execute(
             "INSERT INTO upstream_attempts (id, hash, browser, org, upstream, purpose, next, invitation, session, \
-             expires) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+             expires, key_version) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
             values![
                 &minted.id,
                 &minted.hash,
@@ -83,20 +90,22 @@ impl Errand {
                 self.invitation.as_deref(),
                 self.session.as_deref(),
                 (now + LIFE).timestamp_millis(),
+                version,
             ],
         )?;
-        Ok(Begun { state: minted.token, browser })
+        Ok(Begun { ties: Ties::of(&key, &minted.token), state: minted.token, browser })
     }
 
     /// Ends the errand of a state, if this is its browser. There is no second time.
     pub(super) fn end(
         rows: &mut dyn Rows,
-        state: &Parsed,
+        keys: &Keys,
+        (token, state): (&Secret, &Parsed),
         browser: &Secret,
         now: DateTime<Utc>,
-    ) -> Result<Option<Self>, KeyError> {
-        let one = "SELECT hash, browser, org, upstream, purpose, next, invitation, session, expires \
-                   FROM upstream_attempts WHERE id = $1";
+    ) -> Result<Option<(Self, Ties)>, KeyError> {
+        let one = "SELECT hash, browser, org, upstream, purpose, next, invitation, session, expires, \
+                   key_version FROM upstream_attempts WHERE id = $1";
         let Some(mut row) = rows.first(one, values![&state.id])? else { return Ok(None) };
         let (kept, known) = (row.bytes(0)?, row.bytes(1)?);
         let is_same = bool::from(hash(browser).as_slice().ct_eq(&known));
@@ -111,8 +120,9 @@ impl Errand {
         let (next, invitation, session) = (row.text(5)?, row.maybe_text(6)?, row.maybe_text(7)?);
         let purpose = Purpose::ALL.into_iter().find(|purpose| purpose.word() == word);
         let in_time = now.timestamp_millis() < row.int(8)?;
-        let errand = |purpose| Self { scope, upstream, purpose, next, invitation, session };
-        Ok(purpose.filter(|_| in_time).map(errand))
+        let Some(purpose) = purpose.filter(|_| in_time) else { return Ok(None) };
+        let ties = Ties::of(&keys.derived_of(rows, row.int(9)?, PURPOSE)?, token);
+        Ok(Some((Self { scope, upstream, purpose, next, invitation, session }, ties)))
     }
 }
 
@@ -128,10 +138,9 @@ pub(super) struct Ties {
 
 impl Ties {
     /// Those of a state.
-    pub(super) fn of(keys: &Keys, state: &Secret) -> Result<Self, KeyError> {
-        let key = keys.derived("upstream-errands").ok_or(KeyError::None)?;
+    fn of(key: &Key, state: &Secret) -> Self {
         let text = |what: &str| URL_SAFE_NO_PAD.encode(key.code(&[what.as_bytes(), state.expose().as_bytes()]));
-        Ok(Self { nonce: text("nonce"), verifier: Secret::new(text("verifier")) })
+        Self { nonce: text("nonce"), verifier: Secret::new(text("verifier")) }
     }
 
     /// What the issuer learns of the verifier (RFC 7636 section 4.2).

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::Upstream;
-use super::errand::{Purpose, Ties};
+use super::errand::{Begun, Purpose, Ties};
 use crate::auth::grant::{self, AuthMethod, Client, GrantError};
 use crate::auth::id_token::{self, Expected, IdTokenError};
 use crate::auth::service::Metadata;
@@ -81,7 +81,7 @@ impl Told {
 }
 
 fn connector(server: &Server) -> Connector<'_> {
-    Connector::new(&server.allowed_hosts)
+    server.connector()
 }
 
 fn document(server: &Server, upstream: &Upstream) -> Result<std::sync::Arc<Metadata>, Why> {
@@ -90,22 +90,21 @@ fn document(server: &Server, upstream: &Upstream) -> Result<std::sync::Arc<Metad
 }
 
 /// Where a person is sent.
-pub(super) fn address(server: &Server, upstream: &Upstream, state: &Secret, purpose: Purpose) -> Result<Url, Why> {
+pub(super) fn address(server: &Server, upstream: &Upstream, begun: &Begun, purpose: Purpose) -> Result<Url, Why> {
     let document = document(server, upstream)?;
     let methods = document.code_challenge_methods_supported.as_ref();
     if document.lacks_grant("authorization_code") || methods.is_some_and(|all| !all.iter().any(|one| one == "S256")) {
         return Err("the issuer offers no sign-in with PKCE".into());
     }
     let mut url = document.authorization_endpoint.clone().ok_or("the issuer offers no sign-in in a browser")?;
-    let ties = Ties::of(&server.keys, state)?;
     url.query_pairs_mut()
         .append_pair("response_type", "code")
         .append_pair("client_id", &upstream.client_id)
         .append_pair("redirect_uri", &upstream.redirect(server))
         .append_pair("scope", &upstream.scopes)
-        .append_pair("state", state.expose())
-        .append_pair("nonce", &ties.nonce)
-        .append_pair("code_challenge", &ties.challenge())
+        .append_pair("state", begun.state.expose())
+        .append_pair("nonce", &begun.ties.nonce)
+        .append_pair("code_challenge", &begun.ties.challenge())
         .append_pair("code_challenge_method", "S256");
     if purpose == Purpose::Prove {
         url.query_pairs_mut().append_pair("prompt", "login").append_pair("max_age", "0");
@@ -127,14 +126,13 @@ pub(super) fn check_issuer(server: &Server, upstream: &Upstream, named: Option<&
 pub(super) fn account(
     server: &Server,
     upstream: &Upstream,
-    state: &Secret,
+    ties: &Ties,
     code: &Secret,
     purpose: Purpose,
 ) -> Result<Told, Why> {
     let http = connector(server);
     let document = document(server, upstream)?;
     let endpoint = document.token_endpoint.as_ref().ok_or("the issuer offers no tokens")?;
-    let ties = Ties::of(&server.keys, state)?;
     let client = client(server, upstream, &document)?;
     let redirect = upstream.redirect(server);
     let fields = [

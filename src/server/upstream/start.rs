@@ -81,8 +81,8 @@ pub(crate) fn going(server: &Server, going: &Going) -> Answer<Response> {
         invitation: going.invitation.clone(),
         session: going.session.clone(),
     };
-    let begun = server.db.write(Reach::Server, |rows| errand.begin(rows, now()))?;
-    let address = match peer::address(server, upstream, &begun.state, going.purpose) {
+    let begun = server.db.write(Reach::Server, |rows| errand.begin(rows, &server.keys, now()))?;
+    let address = match peer::address(server, upstream, &begun, going.purpose) {
         Ok(address) => address,
         Err(Why(why)) => {
             let why = format!("Nobody can sign in with {} now: {why}.", upstream.name);

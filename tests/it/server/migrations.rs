@@ -55,6 +55,12 @@ impl Kept {
             all
         };
         let mut statements = Vec::new();
+        if !migrations()[..version].iter().any(|text| text.contains("CREATE TABLE server_keys")) {
+            // The first of the server's own keys was a setting.
+            let kept =
+                "INSERT INTO settings (name, value) SELECT 'server-key', wrapped FROM server_keys WHERE version = 0";
+            statements.push(kept.to_owned());
+        }
         for text in migrations()[version..].iter().rev() {
             statements.extend(each(r"CREATE (?:UNIQUE )?INDEX (\w+)", text, &|found| {
                 format!("DROP INDEX IF EXISTS {}", &found[1])

@@ -13,7 +13,7 @@ use crate::double::{Answer, Double};
 use crate::stage::Stage;
 
 /// Each document, what it is sent as, and the key that it is refused for; without one, it is of no form that is known.
-const CORPUS: [(&str, &str, Option<&str>); 28] = [
+const CORPUS: [(&str, &str, Option<&str>); 44] = [
     ("kubeconfig-exec.yaml", "kubeconfig", Some("exec")),
     ("kubeconfig-exec.json", "kubeconfig", Some("exec")),
     ("kubeconfig-exec-elsewhere.yaml", "kubeconfig", Some("exec")),
@@ -42,6 +42,22 @@ const CORPUS: [(&str, &str, Option<&str>); 28] = [
     ("aws-web-identity.ini", "file AWS_CONFIG_FILE", Some("web_identity_token_file")),
     ("docker-helpers.json", "file", Some("credHelpers")),
     ("docker-store.json", "file", Some("credsStore")),
+    ("git-ssh-command.ini", "file", Some("core.sshCommand")),
+    ("git-one-line.ini", "file", Some("core.sshCommand")),
+    ("git-helper.ini", "file", Some("credential.helper")),
+    ("git-include.ini", "file", Some("include.path")),
+    ("git-include-if.ini", "file", Some("includeIf.path")),
+    ("git-monitor.ini", "file", Some("core.fsmonitor")),
+    ("git-alias.ini", "file", Some("alias")),
+    ("git-pager.ini", "file", Some("core.pager")),
+    ("git-editor.ini", "file", Some("core.editor")),
+    ("git-diff.ini", "file", Some("diff.external")),
+    ("git-filter.ini", "file", Some("filter.clean")),
+    ("git-smudge.ini", "file", Some("filter.smudge")),
+    ("git-gpg.ini", "file", Some("gpg.program")),
+    ("git-instead.ini", "file", Some("url.insteadOf")),
+    ("netrc-macro.txt", "file", Some("macdef")),
+    ("npm-shell.txt", "file", Some("script-shell")),
 ];
 
 /// The document, with a folder of this test's own in the place of the paths in it.
@@ -122,7 +138,17 @@ fn a_server_carries_out_nothing_of_what_it_is_sent() {
         }
     }
     // Nor what would have a program run by its name alone, in any letters.
-    for name in ["PAGER", "Editor", "AWS_PAGER", "SSH_ASKPASS", "NODE_EXTRA_CA_CERTS"] {
+    for name in [
+        "PAGER",
+        "Editor",
+        "AWS_PAGER",
+        "SSH_ASKPASS",
+        "NODE_EXTRA_CA_CERTS",
+        "npm_config_userconfig",
+        "PIP_CONFIG_FILE",
+        "ZDOTDIR",
+        "PSQLRC",
+    ] {
         let variables = json!({ "kind": "generic_env", "name": "bad", "data": { "A": "1", name: "trap/program" } });
         let in_file = json!({
             "kind": "file", "name": "bad", "fields": { "file_name": "config", "variable": name }, "data": { "content": "YQ==" },

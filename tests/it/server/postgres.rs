@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::served::{Served, api, token};
+use super::served::{PASSPHRASE, Served, api, token};
 use super::{places, team};
 use crate::peers::free_port;
+use crate::stage::Stage;
 use crate::vaulted::{list, reveal, store_env};
 
 /// A PostgreSQL of its own. Ends when dropped.
@@ -84,6 +85,27 @@ impl Drop for Postgres {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/postgres/down.sh");
         let _ = Command::new("bash").arg(script).arg(self.folder.path()).arg("immediate").output();
     }
+}
+
+#[test]
+fn the_password_rests_in_a_file_of_its_own() {
+    let postgres = Postgres::start();
+    let bare = postgres.url().replace(":lanyard-pw@", "@");
+    let stage = Stage::new();
+    let file = stage.home().join("password");
+    std::fs::write(&file, "lanyard-pw\n").unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let served = Served::on(stage, &["--database", &bare, "--database-password-file", "password"]);
+    assert_eq!(served.set_up(PASSPHRASE).status(), 303);
+    let pid = served.pid();
+    for place in ["environ", "cmdline"] {
+        let told = std::fs::read(format!("/proc/{pid}/{place}")).unwrap();
+        assert!(!String::from_utf8_lossy(&told).contains("lanyard-pw"), "{place}");
+    }
+    std::fs::write(&file, "another").unwrap();
+    let words = ["serve", "--check", "--listen", "127.0.0.1:0", "--data", "server", "--master-key-file"];
+    let more = ["server/master.key", "--database", &bare, "--database-password-file", "password"];
+    served.stage.run(&[&words[..], &more].concat()).ends(6);
 }
 
 #[test]

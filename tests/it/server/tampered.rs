@@ -5,9 +5,11 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::identity;
+use super::issuer::Scene;
 use super::load::{ask, key, store};
 use super::postgres::Postgres;
-use super::served::{Served, token};
+use super::served::{Browser, LOGIN, PASSPHRASE, Served, hidden, token};
 use crate::stage::Stage;
 
 /// Somebody with the database in their hands.
@@ -160,6 +162,87 @@ fn what_was_changed_in_postgresql_does_not_open() {
     nothing_opens_that_was_changed(&Served::new(&["--database", &postgres.url()]), Some(&postgres));
 }
 
+/// What the server keeps of its own: the seed of a person's codes, and its client's secret at an issuer.
+fn nothing_of_the_servers_own_opens_that_was_changed(served: Served, postgres: Option<&Postgres>) {
+    let scene = Scene::on(served, &json!({ "domains": ["corp.example"] }));
+    let behind = Behind { served: &scene.served, postgres };
+    let url = &scene.served.url;
+    // The seed of the codes, and what is done with each code that comes.
+    let half = |login: &str| {
+        behind.sql("DELETE FROM attempts");
+        let asked = Browser::new(url).sign_in(login, PASSPHRASE).text();
+        hidden(&asked).into_iter().find(|(name, _)| name == "half").unwrap_or_else(|| panic!("{asked}")).1
+    };
+    let send = |half: &str, code: &str| {
+        behind.sql("UPDATE second_factors SET step = 0");
+        Browser::new(url).post("/sign-in/code", &[("half", half), ("code", code)])
+    };
+    let place = |number: usize| Place {
+        table: ["second_factors", "upstream_secrets"][number],
+        column: "sealed",
+        row: if number == 0 { "step >= 0".into() } else { format!("upstream = '{}'", scene.id) },
+    };
+    let owner = scene.served.browser();
+    let (old_key, _) = identity::set_up(&owner);
+    let old = behind.bytes(&place(0));
+    behind.sql("UPDATE second_factors SET step = 0");
+    let gone = identity::step(&owner, "remove", &identity::app(&old_key, 0));
+    assert_eq!(gone.status(), 200, "{}", gone.text());
+    let (key, _) = identity::set_up(&owner);
+    let good = behind.bytes(&place(0));
+    let waiting = half(LOGIN);
+    for bad in damaged(&good).into_iter().chain([old]) {
+        behind.put(&place(0), &bad);
+        for key in [&key, &old_key] {
+            let refused = send(&waiting, &identity::app(key, 0));
+            assert_eq!((refused.status(), refused.header("set-cookie")), (500, None), "{}", refused.text());
+        }
+    }
+    behind.put(&place(0), &good);
+    // Under another key of the server's own, or none.
+    behind.sql("UPDATE second_factors SET key_version = NULL; UPDATE people SET factor_mark = ''");
+    assert_eq!(send(&waiting, &identity::app(&key, 0)).status(), 500, "nor as one of an earlier version");
+    behind.sql(
+        "INSERT INTO people (id, login, passphrase, created) SELECT 'bob', 'bob@example.com', passphrase, 0 FROM people; \
+         UPDATE second_factors SET person = 'bob'",
+    );
+    assert_eq!(send(&half("bob@example.com"), &identity::app(&key, 0)).status(), 500, "nor as somebody else's");
+
+    // The client's secret, and where it is sent.
+    let bob = json!({ "sub": "bob", "email": "bob@corp.example", "email_verified": true });
+    let comes = || {
+        let asked = scene.issuer.double.requests().iter().filter(|seen| seen.path() == "/token").count();
+        let status = scene.come(&bob, &[]).status();
+        let is_asked = scene.issuer.double.requests().iter().filter(|seen| seen.path() == "/token").count() > asked;
+        (status, is_asked)
+    };
+    assert_eq!(comes(), (303, true));
+    let old = behind.bytes(&place(1));
+    let other = scene.make("Other", &scene.issuer.url(), &json!({ "client_secret": "of the other" }));
+    assert_eq!(other.status(), 201, "{}", other.text());
+    let other = Place { row: format!("upstream = '{}'", other.json()["id"].as_str().unwrap()), ..place(1) };
+    scene.amend(&json!({ "client_secret": "another" }));
+    let (good, foreign) = (behind.bytes(&place(1)), behind.bytes(&other));
+    for bad in damaged(&good).into_iter().chain([old, foreign]) {
+        behind.put(&place(1), &bad);
+        assert_eq!(comes(), (403, false));
+    }
+    behind.put(&place(1), &good);
+    assert_eq!(comes(), (303, true));
+}
+
+#[test]
+fn what_the_server_keeps_of_its_own_does_not_open_once_it_was_changed() {
+    nothing_of_the_servers_own_opens_that_was_changed(Served::new(&["--allow-host", "127.0.0.1"]), None);
+}
+
+#[test]
+fn what_the_server_keeps_of_its_own_in_postgresql_does_not_open_once_it_was_changed() {
+    let postgres = Postgres::start();
+    let served = Served::new(&["--allow-host", "127.0.0.1", "--database", &postgres.url()]);
+    nothing_of_the_servers_own_opens_that_was_changed(served, Some(&postgres));
+}
+
 /// The keys of the server as a whole: with one of them damaged it does not start, and says so.
 #[test]
 fn a_server_whose_own_keys_were_changed_does_not_start() {
@@ -170,10 +253,12 @@ fn a_server_whose_own_keys_were_changed_does_not_start() {
         (outcome.code, outcome.stderr())
     };
     assert_eq!(check(&served).0, Some(0));
-    for name in ["master-key-proof", "server-key"] {
-        let kept = served.sql(&format!("SELECT value FROM settings WHERE name = '{name}'")).trim().to_owned();
-        let put =
-            |value: &str| drop(served.sql(&format!("UPDATE settings SET value = '{value}' WHERE name = '{name}'")));
+    for (name, table, column, row) in [
+        ("the proof", "settings", "value", "name = 'master-key-proof'"),
+        ("its own key", "server_keys", "wrapped", "version = 0"),
+    ] {
+        let kept = served.sql(&format!("SELECT {column} FROM {table} WHERE {row}")).trim().to_owned();
+        let put = |value: &str| drop(served.sql(&format!("UPDATE {table} SET {column} = '{value}' WHERE {row}")));
         let turned = if &kept[20..21] == "A" { "B" } else { "A" };
         for bad in [format!("{}{turned}{}", &kept[..20], &kept[21..]), kept[..40].to_owned(), String::new(), "%".into()]
         {

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use postgres::Config;
-use postgres::config::SslMode;
+use postgres::config::{Host, SslMode};
 use url::{Url, form_urlencoded};
 
 use super::{DbError, in_words};
@@ -40,12 +40,42 @@ impl Address {
     }
 }
 
+/// The hosts that an address names, with their ports.
+pub(in crate::server::db) fn hosts(url: &Url) -> Vec<(String, u16)> {
+    /// PostgreSQL's own.
+    const PORT: u16 = 5432;
+    let Ok(Address { config, .. }) = Address::read(url) else { return Vec::new() };
+    let named = config.get_hosts().iter().map(|host| match host {
+        Host::Tcp(name) => Some(name.clone()),
+        #[cfg(unix)]
+        Host::Unix(_) => None,
+    });
+    let addressed = config.get_hostaddrs().iter().map(|address| Some(address.to_string()));
+    let ports = config.get_ports();
+    // One port is for all of them, as many as there are hosts are for each.
+    let port = |nth: usize| ports.get(nth).or(ports.first()).copied().unwrap_or(PORT);
+    let with_port = |(nth, host): (usize, Option<String>)| Some((host?, port(nth)));
+    named.enumerate().filter_map(with_port).chain(addressed.enumerate().filter_map(with_port)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(query: &str) -> Result<Address, DbError> {
         Address::read(&Url::parse(&format!("postgres://u:LNYCANARY@localhost:5433/db{query}")).unwrap())
+    }
+
+    #[test]
+    fn it_is_known_where_it_is() {
+        for (url, expected) in [
+            ("postgres://u:p@db.example/d", &[("db.example", 5432)][..]),
+            ("postgres://u:p@db.example:6543/d?hostaddr=8.8.4.4", &[("db.example", 6543), ("8.8.4.4", 6543)]),
+            ("postgres://u@%2Frun%2Fpostgresql/d", &[]),
+        ] {
+            let expected: Vec<_> = expected.iter().map(|(host, port)| ((*host).to_owned(), *port)).collect();
+            assert_eq!(hosts(&Url::parse(url).unwrap()), expected, "{url}");
+        }
     }
 
     #[test]
