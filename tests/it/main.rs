@@ -134,6 +134,7 @@ mod server {
     mod identity;
     mod instances;
     mod issuer;
+    mod kept;
     mod leaked;
     mod limits;
     mod listener;
