@@ -374,6 +374,7 @@ impl From<VaultError> for Problem {
             }
             VaultError::Elsewhere(inner) if inner.code() == Code::Store => Self::internal(&failure),
             VaultError::Elsewhere(inner) if inner.to_string() == DbError::Full.to_string() => Self::no_room(),
+            VaultError::Elsewhere(inner) if inner.to_string() == DbError::Zero.to_string() => DbError::Zero.into(),
             VaultError::Elsewhere(_) => {
                 tracing::error!(%failure, "the vault");
                 Self::unavailable()

@@ -136,6 +136,7 @@ mod server {
     mod identity;
     mod instances;
     mod issuer;
+    mod kept;
     mod leaked;
     mod limits;
     mod listener;
