@@ -31,6 +31,7 @@ mod elsewhere;
 mod keys;
 mod listed;
 mod once;
+mod paged;
 mod pages;
 mod refused;
 mod registries;
