@@ -235,11 +235,14 @@ pub(crate) fn change(
     Ok(changed)
 }
 
-/// Takes one away, with what links people to it.
-pub(crate) fn end(server: &Server, caller: &Caller, id: &str) -> Answer<()> {
+/// Takes one away, with what links people to it, if it is still as it was seen.
+pub(crate) fn end(server: &Server, caller: &Caller, id: &str, seen: Option<i64>) -> Answer<()> {
     alone(server, caller, &Event::done("upstream.delete", id), |rows, caller| {
         caller.needs(NEEDS)?;
         let gone = Upstream::one(rows, &caller.scope, id)?.ok_or_else(Problem::not_found)?;
+        if seen.is_some_and(|revision| revision != gone.revision) {
+            return Err(Problem::changed());
+        }
         end_sessions(rows, &gone)?;
         secret::take_out(rows, &caller.scope, id)?;
         rows.execute("DELETE FROM upstreams WHERE org = $1 AND id = $2", values![caller.scope.id(), id])?;
@@ -328,6 +331,11 @@ async fn amend(
     .await
 }
 
-async fn delete(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Done> {
-    blocking(&server, move |server| end(server, &caller, &id).map(|()| Done)).await
+async fn delete(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Seen(seen): Seen,
+) -> Answer<Done> {
+    blocking(&server, move |server| end(server, &caller, &id, seen).map(|()| Done)).await
 }

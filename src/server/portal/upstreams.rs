@@ -254,7 +254,7 @@ async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id })
 
 async fn delete(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
     blocking(&server, move |server| {
-        upstream::end(server, &inside.caller, &id)?;
+        upstream::end(server, &inside.caller, &id, None)?;
         Ok(sent_on(&inside.path("upstreams"), None))
     })
     .await

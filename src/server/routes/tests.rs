@@ -39,6 +39,7 @@ mod short;
 mod team;
 mod told;
 mod untold;
+mod versions;
 
 use told::{DOCUMENT, told};
 

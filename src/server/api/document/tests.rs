@@ -128,6 +128,33 @@ fn every_list_comes_in_pages() {
     assert_eq!(lists, 13);
 }
 
+/// Whatever has a version is changed and deleted with the version that was seen, and whatever is changed has one.
+#[test]
+fn what_is_changed_is_changed_with_its_version() {
+    let document = document();
+    let mut counts = [0, 0];
+    for (name, told) in operations(&document) {
+        let (method, path) = name.split_once(' ').unwrap();
+        let shown = &document["paths"][path]["get"]["responses"]["200"]["headers"];
+        let has_version = shown["ETag"]["required"] == true;
+        let takes_version = takes(&told, "header", "If-Match");
+        assert_eq!(takes_version, told["responses"]["412"].is_object(), "{name}");
+        match method {
+            "PATCH" => {
+                assert!(takes_version && has_version, "{name}");
+                assert!(told["responses"]["200"]["headers"]["ETag"].is_object(), "{name} tells the version after it");
+                counts[0] += 1;
+            }
+            "DELETE" => {
+                assert_eq!(takes_version, has_version, "{name}");
+                counts[1] += usize::from(has_version);
+            }
+            _ => assert_eq!(takes_version, name == "POST /credential-configs/{id}/secrets", "{name}"),
+        }
+    }
+    assert_eq!(counts, [10, 9]);
+}
+
 #[test]
 fn what_is_referred_to_is_there_and_has_a_name_of_its_own() {
     let document = document();
