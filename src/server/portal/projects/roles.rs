@@ -61,7 +61,7 @@ fn form(
         more: "required list=\"logins\" maxlength=\"128\" autocapitalize=\"none\" spellcheck=\"false\"",
     };
     let options = [
-        ("member", "member: stores and reads its credentials, makes its workspaces".to_owned()),
+        ("member", "member: stores and reads its credentials, makes its workspaces and registries".to_owned()),
         ("admin", "admin: that, and says who works in it".to_owned()),
         ("none", "no role in it any more".to_owned()),
     ];
