@@ -182,9 +182,19 @@ impl Asked<'_> {
         .into())
     }
 
+    /// Every rule, page by page.
     fn rules(&self) -> Result<Vec<Value>> {
-        let told = self.ask(Method::GET, "/trust-rules", None)?;
-        Ok(told["items"].as_array().cloned().unwrap_or_default())
+        let (mut rules, mut next) = (Vec::new(), String::new());
+        loop {
+            let mut page = self.ask(Method::GET, &format!("/trust-rules{next}"), None)?;
+            let read = page.get_mut("items").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+            let is_empty = read.is_empty();
+            rules.extend(read);
+            match page["next"].as_str() {
+                Some(cursor) if !is_empty => next = format!("?cursor={}", http::segment(cursor)),
+                _ => return Ok(rules),
+            }
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod once;
 mod operation;
 mod seen;
 mod strict;
+mod version;
 
 pub(crate) use answers::{Created, Done, Noted, Tagged};
 pub use document::document;
@@ -19,3 +20,4 @@ pub(crate) use json::{Json, Listed};
 pub(crate) use once::{Creation, Once, sweep};
 pub(crate) use operation::{Gives, Operation, Takes, Told};
 pub(crate) use seen::Seen;
+pub(crate) use version::version;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
@@ -14,7 +14,8 @@ use super::audit::{self, Event};
 use super::bearer::{self, Grant};
 use super::bridge::blocking;
 use super::caller::{Access, Caller, within_a_project};
-use super::db::{DbError, OrgScope, Rows, values};
+use super::db::{DbError, OrgScope, Row, Rows, values};
+use super::paging::{Asked, Part};
 use super::permission::{self, Permission, Permissions};
 use super::problem::{Answer, Problem};
 use super::projects;
@@ -78,13 +79,6 @@ pub(crate) struct Wanted {
     pub(crate) days: Option<i64>,
 }
 
-/// Every key of whoever asks.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "ApiKeys")]
-struct All {
-    items: Vec<Shown>,
-}
-
 /// A key that was just made, with itself.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "NewApiKey")]
@@ -110,34 +104,51 @@ pub(crate) struct Made {
     pub(crate) expires: DateTime<Utc>,
 }
 
-/// The keys of whoever asks.
-pub(crate) fn all(server: &Server, caller: &Caller) -> Answer<Vec<Shown>> {
+/// One page of the keys of whoever asks, the oldest first.
+pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Part<Shown>> {
+    let page = asked.page(&server.keys, &caller.scope, &format!("keys of {}", caller.person.id))?;
     server.tell(&caller.scope, &caller.actor, &Event::done("key.list", ""))?;
-    let own = "SELECT t.id, t.name, t.permissions, t.created, t.expires, t.used, t.used_from, p.name FROM tokens t \
-               LEFT JOIN projects p ON p.org = t.org AND p.id = t.project \
-               WHERE t.org = $1 AND t.person = $2 AND t.kind = $3 AND t.revoked IS NULL ORDER BY t.created, t.id";
-    let found = server
-        .db
-        .read(&caller.scope, |rows| rows.query(own, values![caller.scope.id(), &caller.person.id, Kind::Key.word()]))?;
-    let time = DateTime::from_timestamp_millis;
-    let idle_since = (now() - IDLE).timestamp_millis();
-    let mut items = Vec::new();
-    for mut row in found {
-        let permissions = row.text(2)?.split_ascii_whitespace().map(str::to_owned).collect();
-        let (created, expires, used) = (row.int(3)?, row.int(4)?, row.maybe_int(5)?);
-        items.push(Shown {
-            id: row.text(0)?,
+    // Where a page ends is told by the age of a key and, of several that are as old, by its identifier.
+    let (created, id) = page.after.split_once(' ').unwrap_or(("0", ""));
+    let created: i64 = created.parse().unwrap_or_default();
+    let after = format!("{OWN} AND (t.created > $4 OR t.created = $4 AND t.id > $5) ORDER BY t.created, t.id LIMIT $6");
+    let whose = values![caller.scope.id(), &caller.person.id, Kind::Key.word(), created, id, page.limit()];
+    let found = server.db.read(&caller.scope, |rows| rows.query(&after, whose))?;
+    let read = found.into_iter().map(Shown::read).collect::<Result<Vec<_>, _>>()?;
+    Ok(page.cut(read, |(place, _)| place)?.map(|(_, key)| key))
+}
+
+/// A key of whoever asks; another's is not there.
+pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Shown> {
+    let one = format!("{OWN} AND t.id = $4");
+    let whose = values![caller.scope.id(), &caller.person.id, Kind::Key.word(), id];
+    let found = server.db.read(&caller.scope, |rows| rows.first(&one, whose))?.ok_or_else(Problem::not_found)?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("key.show", id))?;
+    Ok(Shown::read(found)?.1)
+}
+
+const OWN: &str = "SELECT t.id, t.name, t.permissions, t.created, t.expires, t.used, t.used_from, p.name FROM tokens t \
+                   LEFT JOIN projects p ON p.org = t.org AND p.id = t.project \
+                   WHERE t.org = $1 AND t.person = $2 AND t.kind = $3 AND t.revoked IS NULL";
+
+impl Shown {
+    /// A key, and its place among the others.
+    fn read(mut row: Row) -> Result<(String, Self), DbError> {
+        let time = DateTime::from_timestamp_millis;
+        let (id, created, expires, used) = (row.text(0)?, row.int(3)?, row.int(4)?, row.maybe_int(5)?);
+        let shown = Self {
             name: row.text(1)?,
-            permissions,
+            permissions: row.text(2)?.split_ascii_whitespace().map(str::to_owned).collect(),
             project: row.maybe_text(7)?,
             created: time(created),
             expires: time(expires),
             used: used.and_then(time),
             used_from: row.maybe_text(6)?,
-            idle: used.unwrap_or(created) < idle_since,
-        });
+            idle: used.unwrap_or(created) < (now() - IDLE).timestamp_millis(),
+            id: id.clone(),
+        };
+        Ok((format!("{created} {id}"), shown))
     }
-    Ok(items)
 }
 
 /// Makes a key for whoever asks.
@@ -264,8 +275,12 @@ pub(crate) fn end(server: &Server, caller: &Caller, id: &str) -> Answer<()> {
     })
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<All>> {
-    blocking(&server, move |server| Ok(Json(All { items: all(server, &caller)? }))).await
+async fn list(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Answer<Json<Part<Shown>>> {
+    blocking(&server, move |server| Ok(Json(some(server, &caller, &asked)?))).await
 }
 
 async fn create(
@@ -288,8 +303,7 @@ async fn create(
             })
         };
         let again = |id: &str| -> Answer<Given> {
-            let one = all(server, &caller)?.into_iter().find(|key| key.id == id).ok_or_else(Problem::not_found)?;
-            let Shown { id, name, permissions, project, created, expires, .. } = one;
+            let Shown { id, name, permissions, project, created, expires, .. } = one(server, &caller, id)?;
             Ok(Given { id, name, permissions, project, created, expires, key: None })
         };
         Ok(Created::nowhere(Json(caller.once.carry_out(server, make, again)?)))

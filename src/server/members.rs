@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::api::{Done, Json};
+use super::api::{Done, Json, Seen, Tagged, version};
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
@@ -28,6 +28,7 @@ pub(crate) fn routes() -> Vec<Route> {
     let (read, manage) = (Permission::MembersRead, Permission::MembersManage);
     vec![
         Route::api(Method::GET, "/members", Access::Permission(read), list, "listMembers", "List members"),
+        Route::api(Method::GET, ONE, Access::Permission(read), show, "showMember", "Show a member"),
         Route::api(Method::POST, LEAVE, Access::Permission(read), leave, "leaveOrganization", "Leave the organization")
             .refuses(&["last-owner", "by-hand"]),
         Route::api(Method::PATCH, ONE, Access::Permission(manage), amend, "changeMember", "Change a member's role")
@@ -54,6 +55,21 @@ impl Shown {
     fn read(mut row: Row) -> Result<Self, DbError> {
         let (id, login, role) = (row.text(0)?, row.text(1)?, row.text(2)?);
         Ok(Self { id, login, role, since: DateTime::from_timestamp_millis(row.int(3)?) })
+    }
+
+    /// Their version: another as soon as they are something else, or have left and come back.
+    pub(crate) fn version(&self) -> i64 {
+        let since = self.since.map(|since| since.timestamp_millis().to_string()).unwrap_or_default();
+        version([&self.id, &self.role, &since].map(String::as_str))
+    }
+
+    fn tagged(self) -> Tagged<Self> {
+        Tagged { revision: self.version(), body: self }
+    }
+
+    /// Refuses to go on where somebody else has changed what they are since it was seen.
+    fn is_as_seen(&self, seen: Option<i64>) -> Answer<()> {
+        if seen.is_some_and(|version| version != self.version()) { Err(Problem::changed()) } else { Ok(()) }
     }
 }
 
@@ -82,14 +98,15 @@ pub(crate) fn of_login(rows: &mut dyn Rows, scope: &OrgScope, login: &str) -> Re
     found.map(|mut row| row.text(0)).transpose()
 }
 
-/// Makes a member what they are to be.
-pub(crate) fn make(server: &Server, caller: &Caller, id: &str, role: Role) -> Answer<()> {
+/// Makes a member what they are to be, if they still are what was seen.
+pub(crate) fn make(server: &Server, caller: &Caller, id: &str, role: Role, seen: Option<i64>) -> Answer<Shown> {
     let event = Event { detail: role.word(), ..Event::done("member.role", id) };
     alone(server, caller, &event, |rows, caller| {
         let former = member(rows, &caller.scope, id)?;
         caller.needs(Permission::MembersManage)?;
         caller.may_touch(former)?;
         caller.may_make(role)?;
+        one(rows, &caller.scope, id)?.is_as_seen(seen)?;
         if former == Role::Owner && role != Role::Owner {
             keep_an_owner(rows, &caller.scope, id)?;
         }
@@ -97,16 +114,17 @@ pub(crate) fn make(server: &Server, caller: &Caller, id: &str, role: Role) -> An
             "UPDATE members SET role = $3 WHERE org = $1 AND person = $2",
             values![caller.scope.id(), id, role.word()],
         )?;
-        Ok(())
+        one(rows, &caller.scope, id)
     })
 }
 
-/// Removes a member with all that came of being one.
-pub(crate) fn take_out(server: &Server, caller: &Caller, id: &str) -> Answer<()> {
+/// Removes a member with all that came of being one, if they still are what was seen.
+pub(crate) fn take_out(server: &Server, caller: &Caller, id: &str, seen: Option<i64>) -> Answer<()> {
     alone(server, caller, &Event::done("member.remove", id), |rows, caller| {
         let former = member(rows, &caller.scope, id)?;
         caller.needs(Permission::MembersManage)?;
         caller.may_touch(former)?;
+        one(rows, &caller.scope, id)?.is_as_seen(seen)?;
         if former == Role::Owner {
             keep_an_owner(rows, &caller.scope, id)?;
         }
@@ -149,12 +167,13 @@ async fn list(
     blocking(&server, move |server| Ok(Json(some(server, &caller, &asked)?))).await
 }
 
-/// What somebody is in the organization now.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "MemberRole")]
-struct Given {
-    id: String,
-    role: &'static str,
+async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Tagged<Shown>> {
+    blocking(&server, move |server| {
+        let member = server.db.read(&caller.scope, |rows| one(rows, &caller.scope, &id))?;
+        server.tell(&caller.scope, &caller.actor, &Event::done("member.show", &id))?;
+        Ok(member.tagged())
+    })
+    .await
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -168,18 +187,20 @@ async fn amend(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
+    Seen(seen): Seen,
     Json(wanted): Json<Amendment>,
-) -> Answer<Json<Given>> {
+) -> Answer<Tagged<Shown>> {
     let role = role(&wanted.role)?;
-    blocking(&server, move |server| {
-        make(server, &caller, &id, role)?;
-        Ok(Json(Given { id, role: role.word() }))
-    })
-    .await
+    blocking(&server, move |server| Ok(make(server, &caller, &id, role, seen)?.tagged())).await
 }
 
-async fn remove(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Done> {
-    blocking(&server, move |server| take_out(server, &caller, &id).map(|()| Done)).await
+async fn remove(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Seen(seen): Seen,
+) -> Answer<Done> {
+    blocking(&server, move |server| take_out(server, &caller, &id, seen).map(|()| Done)).await
 }
 
 /// Ends a membership with all that came of it: should the person be invited again, nothing of before is good.

@@ -24,8 +24,8 @@ mod rows;
 mod sync;
 
 pub(crate) use change::{Amendment, Login, Wanted, change, make, remove};
-pub(crate) use rows::Registry;
 use rows::Shown;
+pub(crate) use rows::{Registry, find};
 
 pub(crate) use crate::provider::registry::charts::{Chart, Sort};
 use crate::provider::registry::charts::{Listing, NoList, Place, is_repository, list as list_charts};

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::Method;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -18,6 +18,7 @@ use super::bearer;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::db::{OrgScope, Rows, values};
+use super::paging::{Asked, Part};
 use super::permission::{self, Permission};
 use super::problem::{Answer, Problem};
 use super::projects;
@@ -138,13 +139,6 @@ struct Shown {
     written: Written,
 }
 
-/// Every rule of an organization.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "TrustRules")]
-struct All {
-    items: Vec<Shown>,
-}
-
 fn shown(rule: &Rule) -> Shown {
     let (id, created) = (rule.id.clone(), DateTime::from_timestamp_millis(rule.created));
     Shown { id, created, written: rule.written() }
@@ -158,6 +152,16 @@ fn tagged(rule: &Rule) -> Tagged<Shown> {
 pub(crate) fn all(server: &Server, caller: &Caller) -> Answer<Vec<Rule>> {
     server.tell(&caller.scope, &caller.actor, &Event::done("trust-rule.list", ""))?;
     Ok(server.db.read(&caller.scope, |rows| Rule::all(rows, &caller.scope))?)
+}
+
+/// One page of the rules, the oldest first. There are few: each page is cut of all.
+fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Part<Rule>> {
+    let page = asked.page(&server.keys, &caller.scope, "trust-rules")?;
+    let mut rules = all(server, caller)?;
+    // Identifiers sort by age.
+    rules.retain(|rule| rule.id > page.after);
+    rules.sort_by(|one, other| one.id.cmp(&other.id));
+    page.cut(rules, |rule| &rule.id)
 }
 
 /// The rule of an identifier; another organization's is not there.
@@ -311,8 +315,12 @@ pub(crate) fn tried(server: &Server, caller: &Caller, token: &Secret) -> Answer<
     Ok((subject, judged))
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<All>> {
-    blocking(&server, move |server| Ok(Json(All { items: all(server, &caller)?.iter().map(shown).collect() }))).await
+async fn list(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Answer<Json<Part<Shown>>> {
+    blocking(&server, move |server| Ok(Json(some(server, &caller, &asked)?.map(|rule| shown(&rule))))).await
 }
 
 async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Tagged<Shown>> {

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::Method;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
@@ -17,6 +17,7 @@ use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::db::{DbError, OrgScope, Row, Rows, values};
+use super::paging::{Asked, Part};
 use super::permission::Permission;
 use super::portal::hidden;
 use super::portal::page::Text;
@@ -114,13 +115,6 @@ struct Shown {
     redirect_uri: String,
 }
 
-/// All issuers of an organization: there are few.
-#[derive(Serialize, JsonSchema)]
-#[schemars(rename = "Upstreams")]
-struct All {
-    items: Vec<Shown>,
-}
-
 /// What a page to sign in offers.
 pub(crate) struct Offered {
     pub(crate) id: String,
@@ -172,6 +166,15 @@ pub(crate) fn buttons(ways: &[Offered], words: &str, more: &[(&str, &str)]) -> S
 pub(crate) fn all(server: &Server, caller: &Caller) -> Answer<Vec<Upstream>> {
     server.tell(&caller.scope, &caller.actor, &Event::done("upstream.list", ""))?;
     Ok(server.db.read(&caller.scope, |rows| Upstream::all(rows, &caller.scope))?)
+}
+
+/// One page of them, by name. There are few: each page is cut of all.
+fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Part<Upstream>> {
+    let page = asked.page(&server.keys, &caller.scope, "upstreams")?;
+    let mut named: Vec<_> = all(server, caller)?.into_iter().map(|one| (one.name.to_lowercase(), one)).collect();
+    named.retain(|(name, _)| *name > page.after);
+    named.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(page.cut(named, |(name, _)| name)?.map(|(_, one)| one))
 }
 
 /// One of the caller's organization.
@@ -258,12 +261,12 @@ fn end_sessions(rows: &mut dyn Rows, upstream: &Upstream) -> Answer<()> {
     Ok(())
 }
 
-async fn list(State(server): State<Arc<Server>>, caller: Caller) -> Answer<Json<All>> {
-    blocking(&server, move |server| {
-        let items = all(server, &caller)?.iter().map(|one| one.shown(server)).collect();
-        Ok(Json(All { items }))
-    })
-    .await
+async fn list(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Query(asked): Query<Asked>,
+) -> Answer<Json<Part<Shown>>> {
+    blocking(&server, move |server| Ok(Json(some(server, &caller, &asked)?.map(|one| one.shown(server))))).await
 }
 
 async fn show(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Tagged<Shown>> {

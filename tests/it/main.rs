@@ -156,6 +156,7 @@ mod server {
     mod places;
     mod portal;
     mod portal_places;
+    mod portal_registries;
     mod portal_seen;
     mod postgres;
     mod postgres_tls;

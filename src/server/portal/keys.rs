@@ -13,12 +13,13 @@ use super::page::{Page, Text, sent_on};
 use super::prove;
 use super::question::Question;
 use super::shell::{Listed, One, Place, count, fixable, said, time};
-use super::table::{ACTIONS, Table, action, nothing};
+use super::table::{ACTIONS, Table, action, nothing, pages};
 use crate::server::api_keys::{self, Bounds, Made, Shown, Wanted};
 use crate::server::bridge::blocking;
 use crate::server::caller::Access;
+use crate::server::paging::Asked;
 use crate::server::permission::Permission;
-use crate::server::problem::{Answer, Problem};
+use crate::server::problem::Answer;
 use crate::server::routes::Route;
 use crate::server::state::{Server, now};
 
@@ -41,22 +42,20 @@ pub(super) fn routes() -> Vec<Route> {
 const DONE: &[(&str, &str)] = &[("revoked", "The key lets nobody in any more.")];
 
 async fn show(State(server): State<Arc<Server>>, inside: Inside, Query(listed): Query<Listed>) -> Answer<Response> {
-    blocking(&server, move |server| {
-        let told = said(DONE, listed.done.as_deref());
-        Ok(page(server, &inside, &told, None, None)?.into_response())
-    })
-    .await
+    blocking(&server, move |server| Ok(page(server, &inside, &listed, None, None)?.into_response())).await
 }
 
-fn page(server: &Server, inside: &Inside, above: &str, sent: Option<&Sent>, slip: Option<&Slip>) -> Answer<Page> {
-    let keys = api_keys::all(server, &inside.caller)?;
+fn page(server: &Server, inside: &Inside, listed: &Listed, sent: Option<&Sent>, slip: Option<&Slip>) -> Answer<Page> {
+    let part = api_keys::some(server, &inside.caller, &Asked::after(listed.after.clone()))?;
     let bounds = server.db.read(&inside.caller.scope, |rows| Bounds::of(rows, &inside.caller.scope))?;
     let project = only_project::input(server, inside, sent.map_or("", |sent| sent.text("project")), slip)?;
     let body = format!(
-        "{above}{}<p>For jobs and programs that cannot sign in. A key ends by itself, and never has more than you have.</p>\n\
-         {}\n<h2>A new key</h2>\n{}",
+        "{}{}<p>For jobs and programs that cannot sign in. A key ends by itself, and never has more than you have.</p>\n\
+         {}{}\n<h2>A new key</h2>\n{}",
+        said(DONE, listed.done.as_deref()),
         summary(slip),
-        table(inside, &keys),
+        table(inside, &part.items),
+        pages(&inside.path("keys"), &[], listed.after.as_deref(), part.next.as_deref()),
         form(inside, sent, slip, bounds.days, &project),
     );
     Ok(inside.page(Place::Keys, "API keys", body))
@@ -143,7 +142,7 @@ async fn create(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -
     };
     blocking(&server, move |server| {
         let made = api_keys::make(server, &inside.caller, &wanted);
-        let again = |slip: &Slip| page(server, &inside, "", Some(&sent), Some(slip));
+        let again = |slip: &Slip| page(server, &inside, &Listed::default(), Some(&sent), Some(slip));
         Ok(match fixable(made, again)? {
             Ok(made) => once(&inside, &made).into_response(),
             Err(again) => again,
@@ -170,8 +169,7 @@ fn once(inside: &Inside, made: &Made) -> Page {
 
 async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
     blocking(&server, move |server| {
-        let keys = api_keys::all(server, &inside.caller)?;
-        let key = keys.into_iter().find(|key| key.id == id).ok_or_else(Problem::not_found)?;
+        let key = api_keys::one(server, &inside.caller, &id)?;
         let question = Question {
             at: Place::Keys,
             title: "Revoke this key?",

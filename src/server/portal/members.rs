@@ -122,19 +122,20 @@ fn found(server: &Server, inside: &Inside, id: &str) -> Answer<Shown> {
 async fn show(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
     blocking(&server, move |server| {
         let member = found(server, &inside, &id)?;
-        Ok(form(&inside, &member, &member.role, None).into_response())
+        Ok(form(&inside, &member, &member.version().to_string(), &member.role, None).into_response())
     })
     .await
 }
 
-fn form(inside: &Inside, member: &Shown, chosen: &str, slip: Option<&Slip>) -> Page {
+fn form(inside: &Inside, member: &Shown, revision: &str, chosen: &str, slip: Option<&Slip>) -> Page {
     let body = format!(
         "{}<p>What <strong>{}</strong> is to be. It counts at once, for everything that they are signed in with.</p>\n\
-         <form method=\"post\" action=\"{}\">\n{}\n{}{}</form>\n{}",
+         <form method=\"post\" action=\"{}\">\n{}{}\n{}{}</form>\n{}",
         summary(slip),
         Text(&member.login),
         Text(&inside.path(&format!("members/{}/role", member.id))),
         inside.word(),
+        hidden("revision", revision),
         choice("role", "Role", "", &options(inside), chosen, slip),
         buttons("Change it", &inside.path("members")),
         roles(),
@@ -150,10 +151,10 @@ async fn submit(
 ) -> Answer<Response> {
     blocking(&server, move |server| {
         let member = found(server, &inside, &id)?;
-        let wanted = sent.text("role");
-        let done = team::role(wanted).and_then(|role| members::make(server, &inside.caller, &id, role));
-        Ok(match fixable(done, |slip| Ok(form(&inside, &member, wanted, Some(slip))))? {
-            Ok(()) => sent_on(&inside.path("members?done=changed"), None),
+        let (wanted, seen) = (sent.text("role"), sent.revision()?);
+        let done = team::role(wanted).and_then(|role| members::make(server, &inside.caller, &id, role, Some(seen)));
+        Ok(match fixable(done, |slip| Ok(form(&inside, &member, &seen.to_string(), wanted, Some(slip))))? {
+            Ok(_) => sent_on(&inside.path("members?done=changed"), None),
             Err(again) => again,
         })
     })
@@ -173,7 +174,7 @@ async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id })
                  invitations that they sent as well. The credentials that they stored stay.",
                 Text(&inside.organization),
             ),
-            hidden: String::new(),
+            hidden: hidden("revision", &member.version().to_string()),
             to: inside.path(&format!("members/{id}/remove")),
             does: "Remove",
             back: &inside.path("members"),
@@ -183,9 +184,15 @@ async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id })
     .await
 }
 
-async fn remove(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
+async fn remove(
+    State(server): State<Arc<Server>>,
+    inside: Inside,
+    Path(One { id }): Path<One>,
+    sent: Sent,
+) -> Answer<Response> {
     blocking(&server, move |server| {
-        members::take_out(server, &inside.caller, &id)?;
+        found(server, &inside, &id)?;
+        members::take_out(server, &inside.caller, &id, Some(sent.revision()?))?;
         // Whoever removed themselves has nothing to see there any more.
         let is_self = id == inside.caller.person.id;
         Ok(sent_on(&if is_self { "/".to_owned() } else { inside.path("members?done=removed") }, None))

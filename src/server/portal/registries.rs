@@ -16,7 +16,7 @@ use crate::server::caller::Access;
 use crate::server::paging::{Asked, Part};
 use crate::server::permission::Permission;
 use crate::server::problem::Answer;
-use crate::server::registries::{Registry, some};
+use crate::server::registries::{Registry, find, some};
 use crate::server::routes::Route;
 use crate::server::state::{Server, now};
 
@@ -25,7 +25,8 @@ mod form;
 mod show;
 
 pub(super) fn routes() -> Vec<Route> {
-    let (read, write) = (Access::Inside(Permission::CredentialsRead), Access::Inside(Permission::RegistriesWrite));
+    let read = Access::Inside(Permission::CredentialsRead);
+    let write = Access::InsideProject(Permission::RegistriesWrite);
     let (get, post) = (Method::GET, Method::POST);
     vec![
         Route::new(get.clone(), "/portal/{org}/registries", read, list),
@@ -38,6 +39,18 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(get, "/portal/{org}/registries/{id}/delete", write, delete::ask),
         Route::new(post, "/portal/{org}/registries/{id}/delete", write, delete::submit),
     ]
+}
+
+/// Whether they may change a registry, and have it asked.
+fn may(inside: &Inside, registry: &Registry) -> bool {
+    inside.caller.may(Permission::RegistriesWrite, registry.project())
+}
+
+/// The registry, which they may change; without the right the page is refused as the change would be.
+fn permitted(server: &Server, inside: &Inside, id: &str) -> Answer<Registry> {
+    let registry = server.db.read(&inside.caller.scope, |rows| find(rows, &inside.caller.scope, id))?;
+    inside.caller.must(server, Permission::RegistriesWrite, registry.project())?;
+    Ok(registry)
 }
 
 /// How a registry is, in a word with a colour.
@@ -67,7 +80,7 @@ async fn list(State(server): State<Arc<Server>>, inside: Inside, Query(listed): 
 
 fn page(inside: &Inside, part: &Part<Registry>, listed: &Listed) -> Page {
     let new = inside.path("registries/new");
-    let add = if inside.may(Permission::RegistriesWrite) {
+    let add = if inside.may_somewhere(Permission::RegistriesWrite) {
         format!("<p class=\"actions\"><a class=\"button\" href=\"{}\">Add a registry</a></p>\n", Text(&new))
     } else {
         String::new()

@@ -54,7 +54,7 @@ pub(super) struct One {
 }
 
 /// What a list, or a page of one thing, is asked for.
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 pub(super) struct Listed {
     /// The cursor of a page.
     pub(super) after: Option<String>,

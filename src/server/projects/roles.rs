@@ -8,11 +8,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{find, named};
-use crate::server::api::Json;
+use crate::server::api::{Json, Seen, Tagged, version};
 use crate::server::audit::Event;
 use crate::server::bridge::blocking;
 use crate::server::caller::{Access, Caller};
-use crate::server::db::values;
+use crate::server::db::{DbError, OrgScope, Rows, values};
 use crate::server::paging::{Asked, Part};
 use crate::server::people;
 use crate::server::permission::{Permission, Role};
@@ -44,8 +44,23 @@ async fn list(
     caller: Caller,
     Path(id): Path<String>,
     Query(asked): Query<Asked>,
-) -> Answer<Json<Part<Shown>>> {
-    blocking(&server, move |server| Ok(Json(some(server, &caller, &id, &asked)?))).await
+) -> Answer<Tagged<Part<Shown>>> {
+    blocking(&server, move |server| {
+        // Of before the page: what came in between is then told as a change that was not seen.
+        let revision = server.db.read(&caller.scope, |rows| version_of(rows, &caller.scope, &id))?;
+        Ok(Tagged { revision, body: some(server, &caller, &id, &asked)? })
+    })
+    .await
+}
+
+/// The version of all roles in a project together, whichever page of them one sees.
+fn version_of(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Result<i64, DbError> {
+    let all = "SELECT person, role FROM project_roles WHERE org = $1 AND project = $2 ORDER BY person";
+    let mut texts = Vec::new();
+    for mut row in rows.query(all, values![scope.id(), id])? {
+        texts.extend([row.text(0)?, row.text(1)?]);
+    }
+    Ok(version(texts.iter().map(String::as_str)))
 }
 
 /// Somebody with a role in a project.
@@ -76,8 +91,16 @@ pub(crate) fn some(server: &Server, caller: &Caller, id: &str, asked: &Asked) ->
     page.cut(items, |one| &one.id)
 }
 
-/// Gives a member a role in a project, or takes it back.
-pub(crate) fn give(server: &Server, caller: &Caller, id: &str, person: &str, role: Option<Role>) -> Answer<()> {
+/// Gives a member a role in a project, or takes it back, if the roles in it are still as they were seen. Their version
+/// then.
+pub(crate) fn give(
+    server: &Server,
+    caller: &Caller,
+    id: &str,
+    person: &str,
+    role: Option<Role>,
+    seen: Option<i64>,
+) -> Answer<i64> {
     let detail = format!("{person} {}", role.map_or("none", Role::word));
     let event = Event { detail: &detail, ..Event::done("project.role", id) };
     alone(server, caller, &event, |rows, caller| {
@@ -92,6 +115,10 @@ pub(crate) fn give(server: &Server, caller: &Caller, id: &str, person: &str, rol
         if let Some(lacks) = given.iter().find(|one| !may(*one)) {
             return Err(Problem::forbidden(lacks.word()));
         }
+        let version = version_of(rows, &caller.scope, id)?;
+        if seen.is_some_and(|seen| seen != version) {
+            return Err(Problem::changed());
+        }
         member(rows, &caller.scope, person)
             .map_err(|_| Problem::invalid("whoever is named is no member of the organization"))?;
         let whose = values![caller.scope.id(), id, person];
@@ -103,7 +130,7 @@ pub(crate) fn give(server: &Server, caller: &Caller, id: &str, person: &str, rol
                 values![caller.scope.id(), id, person, role.word(), now().timestamp_millis()],
             )?,
         };
-        Ok(())
+        Ok(version_of(rows, &caller.scope, id)?)
     })
 }
 
@@ -128,12 +155,13 @@ async fn amend(
     State(server): State<Arc<Server>>,
     caller: Caller,
     Path(id): Path<String>,
+    Seen(seen): Seen,
     Json(wanted): Json<Amendment>,
-) -> Answer<Json<Given>> {
+) -> Answer<Tagged<Given>> {
     let role = wanted.role.as_deref().map(project_role).transpose()?;
     blocking(&server, move |server| {
-        give(server, &caller, &id, &wanted.person, role)?;
-        Ok(Json(Given { id: wanted.person, role: role.map(Role::word) }))
+        let revision = give(server, &caller, &id, &wanted.person, role, seen)?;
+        Ok(Tagged { revision, body: Given { id: wanted.person, role: role.map(Role::word) } })
     })
     .await
 }

@@ -128,6 +128,31 @@ fn a_key_of_one_project_opens_that_project() {
     assert_ne!(run("everybodys"), Some(0));
 }
 
+/// More keys than come on a page are reached from one page to the next, also to be revoked.
+#[test]
+fn many_keys_come_on_several_pages() {
+    let served = Served::new(&[]);
+    let bearer = token(&served.manager());
+    for number in 0..51 {
+        let wanted = format!("{{\"name\":\"key-{number:02}\",\"permissions\":[\"credentials.read\"]}}");
+        assert_eq!(served.api("POST", "/api-keys", &bearer, &wanted).status(), 201);
+    }
+    let alice = Portal::of(&served);
+    let first = alice.get("/keys").text();
+    assert!(first.contains(">key-00<") && first.contains(">key-49<") && !first.contains(">key-50<"), "{first}");
+    let next = first.split("rel=\"next\" href=\"").nth(1).expect("a next page").split('"').next().unwrap();
+    let next = alice.browser.get(next).text();
+    assert!(next.contains(">key-50<") && !next.contains(">key-49<") && !next.contains("rel=\"next\""), "{next}");
+    let revoke = next.split("href=\"").find(|link| link.contains("/revoke\"")).unwrap().split('"').next().unwrap();
+    let revoke = format!("/keys/{}", revoke.split("/keys/").nth(1).unwrap());
+    assert!(alice.get(&revoke).text().contains("key-50"));
+    assert_eq!(alice.send(&revoke, &revoke, &[]).status(), 303);
+    assert!(!alice.get("/keys").text().contains("rel=\"next\""));
+    assert_eq!(alice.get(&revoke).status(), 404);
+    let shown = told(&|statement| served.sql(statement), "key.show");
+    assert!(!shown.is_empty(), "who looks at one is in the audit");
+}
+
 /// A row of the database that somebody else is changing.
 pub struct Held(Child);
 

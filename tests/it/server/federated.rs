@@ -410,6 +410,14 @@ fn the_command_line_writes_rules_and_signs_a_job_in() {
         admin.run_with(&["trust-rules", "try", "--token-file", "-"], scene.token(&json!({})).as_bytes()).ends(0);
     assert!(tried.stdout().contains("let in"), "{}", tried.stdout());
     job.run(&["trust-rules", "list"]).ends(5);
+    // More than come on a page are listed, and found by their names.
+    for number in 0..60 {
+        assert_eq!(scene.rule(&json!({ "name": format!("rule-{number:02}") })).status(), 201);
+    }
+    let listed = admin.run(&["trust-rules", "list", "--json"]).ends(0).json();
+    let names: Vec<&str> = listed.as_array().unwrap().iter().map(|rule| rule["name"].as_str().unwrap()).collect();
+    assert_eq!((names.len(), names[0], names[60]), (61, "web-main", "rule-59"));
+    admin.run(&["trust-rules", "delete", "rule-59"]).ends(0);
     admin.run(&["trust-rules", "delete", "web-main"]).ends(0);
     admin.run(&["trust-rules", "delete", "web-main"]).ends(1);
     assert_eq!(job.run(&["credentials", "list"]).code, Some(4), "the rule is gone, and so is the job");

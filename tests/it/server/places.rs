@@ -50,6 +50,38 @@ pub fn work_with_a_project(served: &Served) {
 }
 
 #[test]
+fn what_somebody_is_changes_as_it_was_seen() {
+    change_roles_as_seen(&Served::new(&[]));
+}
+
+pub fn change_roles_as_seen(served: &Served) {
+    let stage = served.manager();
+    let bearer = token(&stage);
+    let link = stage.run(&["members", "invite", "--role", "reader"]).ends(0).stdout().trim().to_owned();
+    join(served, &link, "tess@example.com");
+    stage.run(&["projects", "create", "seen"]).ends(0);
+    let id = |list: &str, name: &str, is: &str| {
+        let all = rows(&stage, &[list, "list"]);
+        all.iter().find(|one| one[name] == is).expect("it is listed")["id"].as_str().unwrap().to_owned()
+    };
+    let (tess, project) = (id("members", "login", "tess@example.com"), id("projects", "name", "seen"));
+    let of_tess = format!("/members/{tess}");
+    let give = json!({ "person": tess, "role": "member" });
+    for (path, body) in [(of_tess.clone(), json!({ "role": "member" })), (format!("/projects/{project}/members"), give)]
+    {
+        let tag = || served.api("GET", &path, &bearer, "").header("etag").unwrap().to_owned();
+        let (seen, body) = (tag(), body.to_string());
+        let change = |tag: &str| served.api_with("PATCH", &path, &bearer, &body, &[&format!("If-Match: {tag}")]);
+        let done = change(&seen);
+        assert_eq!((done.status(), done.header("etag").unwrap()), (200, tag().as_str()), "{path}");
+        let late = change(&seen);
+        assert_eq!((late.status(), &late.json()["code"]), (412, &json!("changed")), "{path}");
+    }
+    let gone = served.api_with("DELETE", &of_tess, &bearer, "", &["If-Match: \"1\""]);
+    assert_eq!((gone.status(), id("members", "login", "tess@example.com")), (412, tess));
+}
+
+#[test]
 fn a_workspace_has_the_whole_list_or_the_one_before() {
     work_with_a_workspace(&Served::new(&[]));
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::federated;
 use super::portal::Portal;
 use super::postgres::Postgres;
-use super::served::{Browser, LOGIN, PASSPHRASE, Served, token};
+use super::served::{Browser, LOGIN, PASSPHRASE, Served, hidden, token};
 use crate::idp::keys::{self, Signing};
 use crate::vaulted::reveal;
 use crate::wire;
@@ -67,7 +67,14 @@ fn people_come_and_go_by_the_pages() {
     let change = format!("/members/{person}/role");
     let stage = served.client_of(&bob.browser, None);
     assert_eq!(alice.send(&change, &change, &[("role", "root")]).status(), 422);
+    let seen = hidden(alice.get(&change).text().split("<main").nth(1).unwrap());
+    let seen = seen.into_iter().find(|(name, _)| name == "revision").expect("the version that is seen").1;
     assert_eq!(alice.send(&change, &change, &[("role", "reader")]).status(), 303);
+    // A form of before says nothing of what they are now.
+    let late = alice.send(&change, &change, &[("role", "admin"), ("revision", &seen)]);
+    assert_eq!(late.status(), 412, "{}", late.text());
+    let gone = change.replace("/role", "/remove");
+    assert_eq!(alice.send(&gone, &gone, &[("revision", &seen)]).status(), 412);
     assert_eq!(served.api("POST", "/projects", &token(&stage), r#"{"name":"x"}"#).status(), 403);
     assert_eq!(bob.get("/credentials/new").status(), 403, "at once");
     assert_eq!(alice.send(&change, &change, &[("role", "admin")]).status(), 303);

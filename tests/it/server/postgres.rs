@@ -117,6 +117,7 @@ fn a_team_works_on_postgresql_as_well() {
     places::delete_what_is_taken_into_use(&served);
     team::accept_at_once(&served);
     team::take_from_a_member(&served);
+    places::change_roles_as_seen(&served);
 }
 
 #[test]

@@ -90,6 +90,71 @@ fn every_operation_says_who_may_and_what_comes_of_it() {
     }
 }
 
+/// A schema, or the one that it refers to.
+fn resolved<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
+    let pointer = schema["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
+    pointer.map_or(schema, |pointer| document.pointer(pointer).unwrap())
+}
+
+/// What is sent besides the body under a name.
+fn takes(told: &Value, place: &str, name: &str) -> bool {
+    told["parameters"].as_array().into_iter().flatten().any(|one| one["in"] == place && one["name"] == name)
+}
+
+#[test]
+fn every_list_comes_in_pages() {
+    let document = document();
+    let mut lists = 0;
+    for (name, told) in operations(&document) {
+        // A set of keys is of the form that RFC 7517 gives it.
+        if !name.starts_with("GET ") || name == "GET /.well-known/jwks.json" {
+            continue;
+        }
+        let answer = resolved(&document, &told["responses"]["200"]["content"]["application/json"]["schema"]);
+        assert_ne!(answer["type"], "array", "{name} says where the next page begins");
+        let is_list = answer["properties"]["items"].is_object();
+        let is_called_one = told["operationId"].as_str().unwrap().starts_with("list");
+        assert_eq!(is_list, is_called_one, "{name}");
+        assert_eq!(is_list, takes(&told, "query", "cursor"), "{name}");
+        assert_eq!(is_list, answer["properties"]["next"].is_object(), "{name}");
+        assert!(!is_list || takes(&told, "query", "limit"), "{name}");
+        lists += usize::from(is_list);
+        // Nor is there a list under another name.
+        let several = answer["properties"].as_object().into_iter().flatten();
+        let things = |schema: &Value| resolved(&document, &schema["items"])["properties"].is_object();
+        let hidden: Vec<_> = several.filter(|(of, schema)| *of != "items" && things(schema)).collect();
+        assert!(hidden.is_empty(), "{name}: {hidden:?}");
+    }
+    assert_eq!(lists, 13);
+}
+
+/// Whatever has a version is changed and deleted with the version that was seen, and whatever is changed has one.
+#[test]
+fn what_is_changed_is_changed_with_its_version() {
+    let document = document();
+    let mut counts = [0, 0];
+    for (name, told) in operations(&document) {
+        let (method, path) = name.split_once(' ').unwrap();
+        let shown = &document["paths"][path]["get"]["responses"]["200"]["headers"];
+        let has_version = shown["ETag"]["required"] == true;
+        let takes_version = takes(&told, "header", "If-Match");
+        assert_eq!(takes_version, told["responses"]["412"].is_object(), "{name}");
+        match method {
+            "PATCH" => {
+                assert!(takes_version && has_version, "{name}");
+                assert!(told["responses"]["200"]["headers"]["ETag"].is_object(), "{name} tells the version after it");
+                counts[0] += 1;
+            }
+            "DELETE" => {
+                assert_eq!(takes_version, has_version, "{name}");
+                counts[1] += usize::from(has_version);
+            }
+            _ => assert_eq!(takes_version, name == "POST /credential-configs/{id}/secrets", "{name}"),
+        }
+    }
+    assert_eq!(counts, [10, 9]);
+}
+
 #[test]
 fn what_is_referred_to_is_there_and_has_a_name_of_its_own() {
     let document = document();

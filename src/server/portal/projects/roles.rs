@@ -61,7 +61,7 @@ fn form(
         more: "required list=\"logins\" maxlength=\"128\" autocapitalize=\"none\" spellcheck=\"false\"",
     };
     let options = [
-        ("member", "member: stores and reads its credentials, makes its workspaces".to_owned()),
+        ("member", "member: stores and reads its credentials, makes its workspaces and registries".to_owned()),
         ("admin", "admin: that, and says who works in it".to_owned()),
         ("none", "no role in it any more".to_owned()),
     ];
@@ -91,14 +91,14 @@ pub(super) async fn submit(
         match fixable(give(server, &inside, &id, login, role), |slip| {
             form(server, &inside, &project, login, role, Some(slip))
         })? {
-            Ok(()) => Ok(sent_on(&inside.path(&format!("projects/{id}?done=given")), None)),
+            Ok(_) => Ok(sent_on(&inside.path(&format!("projects/{id}?done=given")), None)),
             Err(again) => Ok(again),
         }
     })
     .await
 }
 
-fn give(server: &Server, inside: &Inside, id: &str, login: &str, role: &str) -> Answer<()> {
+fn give(server: &Server, inside: &Inside, id: &str, login: &str, role: &str) -> Answer<i64> {
     let role = match role {
         "none" => None,
         word => Some(roles::project_role(word)?),
@@ -106,6 +106,6 @@ fn give(server: &Server, inside: &Inside, id: &str, login: &str, role: &str) -> 
     let person = server.db.read(&inside.caller.scope, |rows| members::of_login(rows, &inside.caller.scope, login))?;
     // Somebody who is none is refused by whoever gives the role, and that is told.
     let person = person.unwrap_or_default();
-    let given = roles::give(server, &inside.caller, id, &person, role);
+    let given = roles::give(server, &inside.caller, id, &person, role, None);
     given.map_err(|problem| if person.is_empty() { problem.about("login") } else { problem })
 }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 
+use super::permitted;
 use crate::server::bridge::blocking;
 use crate::server::portal::inside::{Inside, Sent};
 use crate::server::portal::page::{Text, sent_on};
 use crate::server::portal::question::Question;
 use crate::server::portal::shell::{One, Place, hidden};
 use crate::server::problem::Answer;
-use crate::server::registries::{one, remove};
+use crate::server::registries::remove;
 use crate::server::state::Server;
 
 pub(super) async fn ask(
@@ -20,7 +21,7 @@ pub(super) async fn ask(
     Path(One { id }): Path<One>,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        let registry = one(server, &inside.caller, &id)?;
+        let registry = permitted(server, &inside, &id)?;
         let here = inside.path(&format!("registries/{}", registry.id));
         let question = Question {
             at: Place::Registries,
@@ -46,9 +47,8 @@ pub(super) async fn submit(
     sent: Sent,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        // What is no revision is none that there ever was.
-        let revision = sent.text("revision").parse().unwrap_or(-1);
-        remove(server, &inside.caller, &id, Some(revision))?;
+        permitted(server, &inside, &id)?;
+        remove(server, &inside.caller, &id, Some(sent.revision()?))?;
         Ok(sent_on(&inside.path("registries?done=deleted"), None))
     })
     .await

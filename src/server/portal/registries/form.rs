@@ -5,15 +5,20 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 
+use super::permitted;
+use crate::credential::Metadata;
 use crate::provider;
 use crate::server::bridge::blocking;
+use crate::server::permission::Permission;
 use crate::server::portal::fields::{Input, NAME, NAME_HINT, Slip, buttons, choice, summary};
 use crate::server::portal::inside::{Inside, Sent};
 use crate::server::portal::page::{Page, Text, sent_on};
+use crate::server::portal::projects;
 use crate::server::portal::shell::{One, Place, fixable, hidden};
 use crate::server::problem::Answer;
-use crate::server::registries::{self, Amendment, Login, Registry, Sort, Wanted, make, one};
+use crate::server::registries::{self, Amendment, Login, Registry, Sort, Wanted, make};
 use crate::server::state::Server;
+use crate::server::vault::Narrowed;
 
 /// So many credentials can be chosen from.
 const CHOICE: i64 = 500;
@@ -27,10 +32,12 @@ struct Typed {
     repositories: String,
     credential: String,
     revision: String,
-    /// The project of the registry, where it is of one.
-    project: Option<String>,
+    /// The name of its project, or empty.
+    project: String,
     /// The registry, where there is one.
     id: Option<String>,
+    /// The credential that it has, where there is one.
+    has: Option<String>,
 }
 
 impl Typed {
@@ -42,18 +49,22 @@ impl Typed {
             repositories: registry.repositories.join(" "),
             credential: registry.credential.clone().unwrap_or_default(),
             revision: registry.revision.to_string(),
-            project: registry.project().map(str::to_owned),
+            project: registry.project.clone(),
             id: Some(registry.id.clone()),
+            has: registry.credential.clone(),
         }
     }
 
     /// What was sent, about the registry that it was of.
     fn sent(sent: &Sent, before: Self) -> Self {
         let text = |name: &str| sent.text(name).to_owned();
-        let kind = if before.id.is_some() { before.kind } else { text("kind") };
+        // Its kind and its place stay what they are.
+        let is_new = before.id.is_none();
+        let (kind, project) = if is_new { (text("kind"), text("project")) } else { (before.kind, before.project) };
         Self {
             name: text("name"),
             kind,
+            project,
             url: text("url"),
             repositories: text("repositories"),
             credential: text("credential"),
@@ -68,17 +79,45 @@ impl Typed {
     }
 }
 
+/// What it may have of: the organization's credentials and those of its project, where it has one already, as far as
+/// somebody may use them; and the one that it has.
+fn near(server: &Server, inside: &Inside, typed: &Typed) -> Answer<Vec<Metadata>> {
+    let vault = server.vault(inside.caller.scope.clone(), inside.caller.actor.clone());
+    let is_open = inside.may(Permission::RegistriesWrite);
+    let mut found = match &typed.id {
+        None if is_open => vault.page(None, &Default::default(), CHOICE)?,
+        known => {
+            let mut places = Vec::from_iter(is_open.then(String::new));
+            match known {
+                None => places.extend(projects::open_to(server, inside, Permission::RegistriesWrite)?),
+                Some(_) => places.extend(Some(typed.project.clone()).filter(|project| !project.is_empty())),
+            }
+            let mut found = Vec::new();
+            for project in &places {
+                let wanted = Narrowed { project: Some(project), ..Narrowed::default() };
+                found.extend(vault.narrowed(&Default::default(), &wanted, CHOICE)?);
+            }
+            found
+        }
+    };
+    if let Some(has) = &typed.has
+        && found.iter().all(|stored| stored.metadata.id != *has)
+    {
+        found.extend(vault.by_id(has)?);
+    }
+    Ok(found.into_iter().map(|stored| stored.metadata).collect())
+}
+
 /// The credentials that it may be asked with.
 fn logins(server: &Server, inside: &Inside, typed: &Typed) -> Answer<Vec<(String, String)>> {
-    let vault = server.vault(inside.caller.scope.clone(), inside.caller.actor.clone());
     let mut logins = vec![(String::new(), "None".to_owned())];
-    for stored in vault.page(None, &(String::new(), String::new()), CHOICE)? {
-        let metadata = stored.metadata;
-        let project = metadata.scope.project();
-        let is_near = project.is_none() || project == typed.project.as_deref();
-        if is_near && !provider::hosts(&metadata).is_empty() {
-            logins.push((metadata.id, format!("{} ({})", metadata.name, metadata.kind.title)));
+    for metadata in near(server, inside, typed)? {
+        if provider::hosts(&metadata).is_empty() {
+            continue;
         }
+        let project = metadata.scope.project().map(|project| format!(", project {project}"));
+        let title = format!("{} ({}{})", metadata.name, metadata.kind.title, project.unwrap_or_default());
+        logins.push((metadata.id, title));
     }
     Ok(logins)
 }
@@ -100,7 +139,12 @@ fn page(server: &Server, inside: &Inside, typed: &Typed, slip: Option<&Slip>) ->
     let line = |name: &str, title: &str, hint: &str, value: &str, more: &str| {
         Input { name, title, hint, value, more }.html(slip)
     };
-    let kind = if typed.id.is_some() { String::new() } else { kinds(typed, slip) };
+    let first = if typed.id.is_some() {
+        String::new()
+    } else {
+        let place = projects::choice(server, inside, Permission::RegistriesWrite, &typed.project, slip)?;
+        format!("{place}{}", kinds(typed, slip))
+    };
     let repositories = if typed.kind == Sort::Helm.word() && typed.id.is_some() {
         String::new()
     } else {
@@ -112,7 +156,7 @@ fn page(server: &Server, inside: &Inside, typed: &Typed, slip: Option<&Slip>) ->
     let logins: Vec<(&str, String)> = logins.iter().map(|(id, title)| (id.as_str(), title.clone())).collect();
     let sent_to = "It is sent to the hosts that it is for, and to no other";
     let body = format!(
-        "{}<form method=\"post\" action=\"{}\" autocomplete=\"off\">\n{}{}\n{}{kind}{}{}{repositories}{}</form>",
+        "{}<form method=\"post\" action=\"{}\" autocomplete=\"off\">\n{}{}\n{}{first}{}{}{repositories}{}</form>",
         summary(slip),
         Text(&inside.path(&to)),
         inside.word(),
@@ -136,7 +180,7 @@ pub(super) async fn create(State(server): State<Arc<Server>>, inside: Inside, se
             name: typed.name.clone(),
             kind: typed.kind.clone(),
             url: typed.url.clone(),
-            project: None,
+            project: Some(typed.project.clone()),
             credential_config_id: Some(typed.credential.clone()).filter(|id| !id.is_empty()),
             repositories: typed.named(),
         };
@@ -155,7 +199,7 @@ pub(super) async fn edit(
     Path(One { id }): Path<One>,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        let registry = one(server, &inside.caller, &id)?;
+        let registry = permitted(server, &inside, &id)?;
         Ok(page(server, &inside, &Typed::of(&registry), None)?.into_response())
     })
     .await
@@ -168,7 +212,7 @@ pub(super) async fn change(
     sent: Sent,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        let registry = one(server, &inside.caller, &id)?;
+        let registry = permitted(server, &inside, &id)?;
         let typed = Typed::sent(&sent, Typed::of(&registry));
         let wanted = Amendment {
             name: Some(typed.name.clone()),

@@ -7,10 +7,9 @@ use axum::extract::{Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use chrono::DateTime;
 
-use super::{last_listed, status};
+use super::{last_listed, may, status};
 use crate::server::bridge::blocking;
 use crate::server::paging::{Asked, Part};
-use crate::server::permission::Permission;
 use crate::server::portal::inside::{Inside, sentence};
 use crate::server::portal::page::{Page, Text, sent_on};
 use crate::server::portal::shell::{Listed, One, Place, time};
@@ -73,7 +72,7 @@ fn notice(registry: &Registry, done: Option<&str>) -> String {
 
 fn page(inside: &Inside, registry: &Registry, credential: &str, known: &Part<Chart>, seen: &Listed) -> Page {
     let here = inside.path(&format!("registries/{}", registry.id));
-    let actions = if inside.may(Permission::RegistriesWrite) {
+    let actions = if may(inside, registry) {
         format!(
             "<div class=\"actions\">\n<form method=\"post\" action=\"{0}/sync\">{1}<button>Sync now</button></form>\n\
              <a class=\"button quiet\" href=\"{0}/edit\">Edit</a>\n<a class=\"button quiet\" href=\"{0}/delete\">Delete</a>\n\

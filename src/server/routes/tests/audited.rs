@@ -48,6 +48,7 @@ const TOLD: &[(&str, &str, &str, &str, About)] = &[
     // Nobody has named it, and nobody leaves by a key.
     ("DELETE", "/organizations/{id}", "organization.delete", "denied", Named),
     ("GET", "/members", "member.list", "done", Nothing),
+    ("GET", "/members/{id}", "member.show", "done", Named),
     ("POST", "/members/leave", "member.leave", "denied", Asker),
     ("PATCH", "/members/{id}", "member.role", "done", Named),
     ("DELETE", "/members/{id}", "member.remove", "done", Named),

@@ -154,6 +154,7 @@ pub(super) const TABLE: &[(&str, &str, &str)] = &[
     ("PATCH", "/organizations/{id}", "organizations.manage"),
     ("DELETE", "/organizations/{id}", "organizations.manage"),
     ("GET", "/members", "members.read"),
+    ("GET", "/members/{id}", "members.read"),
     ("POST", "/members/leave", "members.read"),
     ("PATCH", "/members/{id}", "members.manage"),
     ("DELETE", "/members/{id}", "members.manage"),

@@ -235,22 +235,29 @@ fn a_role_in_a_project_opens_the_pages_of_projects_and_no_others() {
 #[test]
 fn a_page_of_another_organization_is_not_there() {
     let played = Played::new();
-    let stranger = played.browser(&played.theirs, Role::Owner);
+    let strangers = Role::ALL.map(|role| (role, played.browser(&played.theirs, role)));
     let before = played.kept();
-    for (method, path, needed) in inside() {
-        if needed.is_none() {
-            continue;
-        }
-        let foreign = played.send(&method, &filled(path, &played.ours, &played), &stranger);
-        let unknown = played.send(&method, &filled(path, &OrgScope::of("org_unknown"), &played), &stranger);
-        assert_eq!((foreign.status(), unknown.status()), (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND), "{path}");
-        let told = played.body(foreign);
-        assert_eq!(told, played.body(unknown), "{method} {path}");
-        if path.contains("{id}") {
-            // Their own organization, with what is ours in it.
-            let inner = played.send(&method, &filled(path, &played.theirs, &played), &stranger);
-            assert_eq!(inner.status(), StatusCode::NOT_FOUND, "{method} {path}");
-            assert_eq!(told, played.body(inner), "{method} {path}");
+    for (role, stranger) in &strangers {
+        for (method, path, needed) in inside() {
+            let Some(needed) = needed else { continue };
+            let what = format!("{method} {path} as {} elsewhere", role.word());
+            let foreign = played.send(&method, &filled(path, &played.ours, &played), stranger);
+            let unknown = played.send(&method, &filled(path, &OrgScope::of("org_unknown"), &played), stranger);
+            assert_eq!((foreign.status(), unknown.status()), (StatusCode::NOT_FOUND, StatusCode::NOT_FOUND), "{what}");
+            let told = played.body(foreign);
+            assert_eq!(told, played.body(unknown), "{what}");
+            if path.contains("{id}") {
+                // Their own organization, with what is ours in it; whoever may not is told that first.
+                let inner = played.send(&method, &filled(path, &played.theirs, &played), stranger);
+                let nowhere = path.replace("{org}", played.theirs.id()).replace("{id}", "unknown_1");
+                let nowhere = played.send(&method, &nowhere, stranger);
+                let may = role.permissions().has(needed);
+                let expected = if may { StatusCode::NOT_FOUND } else { StatusCode::FORBIDDEN };
+                assert_eq!((inner.status(), nowhere.status()), (expected, expected), "{what}");
+                let inner = played.body(inner);
+                assert_eq!(inner, played.body(nowhere), "{what}");
+                assert_eq!(inner == told, may, "{what}");
+            }
         }
     }
     assert_eq!(played.kept(), before);

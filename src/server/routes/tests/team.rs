@@ -56,6 +56,12 @@ impl Played {
         path.replace("{id}", id)
     }
 
+    /// The same, but an API key is the one that is shown: nobody has to do with another's.
+    pub(super) fn path_of(&self, path: &str, token: &str) -> String {
+        let is_key = path.starts_with("/api-keys/");
+        if is_key { path.replace("{id}", &crate::server::token::parse(token).unwrap().id) } else { self.path(path) }
+    }
+
     pub(super) fn ask(&self, method: &str, path: &str, token: &str, body: &Value) -> (StatusCode, Value) {
         let request = Request::builder()
             .method(method)
