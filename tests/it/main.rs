@@ -107,6 +107,7 @@ mod second_host;
 mod secure;
 #[cfg(feature = "server")]
 mod server {
+    mod addresses;
     mod api_keys;
     mod audit;
     mod backup;
