@@ -134,6 +134,7 @@ mod server {
     mod guessing;
     mod identity;
     mod instances;
+    mod introspecting;
     mod issuer;
     mod leaked;
     mod limits;
