@@ -110,6 +110,7 @@ mod server {
     mod addresses;
     mod api_keys;
     mod audit;
+    mod authorize;
     mod backup;
     mod bound_tokens;
     mod certificates;
