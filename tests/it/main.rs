@@ -121,6 +121,7 @@ mod server {
     mod connect_waits;
     mod crashes;
     mod credentials;
+    mod devices;
     mod edge;
     mod engine;
     mod engine_busy;
@@ -162,6 +163,7 @@ mod server {
     mod real_browser;
     mod registries;
     mod registries_seen;
+    mod renewing;
     mod rotation;
     mod running;
     mod schemathesis;
