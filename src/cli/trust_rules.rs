@@ -19,7 +19,7 @@ use crate::text::clean;
 pub(super) enum Command {
     /// List the trust rules of the organization
     ///
-    /// With --json: an array of objects with id, name, issuer, audience, subject, claims, permissions, lifetime, mode.
+    /// With --json: an array of objects with id, name, issuer, audience, subject, claims, permissions, project, lifetime, mode.
     #[command(after_help = "Example:\n  lanyard trust-rules list")]
     List,
     /// Let the jobs in whose token fits
@@ -69,6 +69,9 @@ pub(super) struct Create {
     /// What the jobs may do: credentials.read, credentials.write, credentials.verify, secrets.read
     #[arg(long = "permission", value_name = "LIST", value_delimiter = ',', required = true)]
     permissions: Vec<String>,
+    /// The project that the jobs work in, and nowhere else [default: the whole organization]
+    #[arg(long, value_name = "PROJECT")]
+    for_project: Option<String>,
     /// How many seconds a job's token lives [default: 900]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(60..=3600))]
     lifetime: Option<i64>,
@@ -197,10 +200,12 @@ fn list(asked: &Asked<'_>, json: bool) -> Result<()> {
     let row = |rule: &Value| {
         let permissions = rule["permissions"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let permissions = permissions.map(clean).collect::<Vec<_>>().join(" ");
-        vec![text(rule, "name"), text(rule, "issuer"), text(rule, "subject"), permissions, text(rule, "mode")]
+        let [name, issuer, subject, project, mode] =
+            ["name", "issuer", "subject", "project", "mode"].map(|column| text(rule, column));
+        vec![name, issuer, subject, permissions, project, mode]
     };
     let rows: Vec<Vec<String>> = rules.iter().map(row).collect();
-    asked.doors.ui.table(&["name", "issuer", "subject", "permissions", "mode"], &rows)
+    asked.doors.ui.table(&["name", "issuer", "subject", "permissions", "project", "mode"], &rows)
 }
 
 fn make(asked: &Asked<'_>, create: Create, json: bool) -> Result<()> {
@@ -213,6 +218,7 @@ fn make(asked: &Asked<'_>, create: Create, json: bool) -> Result<()> {
         "subject": create.subject,
         "claims": claims,
         "permissions": create.permissions,
+        "project": create.for_project,
         "lifetime": create.lifetime,
         "mode": if create.audit { "audit" } else { "enforce" },
     });

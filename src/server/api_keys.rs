@@ -13,10 +13,11 @@ use super::api::{Created, Creation, Done, Json};
 use super::audit::{self, Event};
 use super::bearer::{self, Grant};
 use super::bridge::blocking;
-use super::caller::{Access, Caller};
+use super::caller::{Access, Caller, within_a_project};
 use super::db::{DbError, OrgScope, Rows, values};
 use super::permission::{self, Permission, Permissions};
 use super::problem::{Answer, Problem};
+use super::projects;
 use super::routes::Route;
 use super::state::{Server, now};
 use super::team::hold;
@@ -51,6 +52,8 @@ pub(crate) struct Shown {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) permissions: Vec<String>,
+    /// The only project that it counts in; the whole organization without.
+    pub(crate) project: Option<String>,
     pub(crate) created: Option<DateTime<Utc>>,
     pub(crate) expires: Option<DateTime<Utc>>,
     pub(crate) used: Option<DateTime<Utc>>,
@@ -68,6 +71,8 @@ pub(crate) struct Wanted {
     pub(crate) name: String,
     #[schemars(length(min = 1), extend("items" = permission::schema(&Permission::ALL)))]
     pub(crate) permissions: Vec<String>,
+    /// The name of the only project that it counts in; the whole organization without.
+    pub(crate) project: Option<String>,
     /// So many days it lives; 90 unless it is said. A key that is made with a key does not outlive that one.
     #[schemars(range(min = 1, max = 366))]
     pub(crate) days: Option<i64>,
@@ -87,6 +92,7 @@ struct Given {
     id: String,
     name: String,
     permissions: Vec<String>,
+    project: Option<String>,
     created: Option<DateTime<Utc>>,
     expires: Option<DateTime<Utc>>,
     /// The key. It is shown this once.
@@ -99,6 +105,7 @@ pub(crate) struct Made {
     pub(crate) minted: Minted,
     pub(crate) name: String,
     pub(crate) permissions: Permissions,
+    pub(crate) project: Option<String>,
     pub(crate) created: DateTime<Utc>,
     pub(crate) expires: DateTime<Utc>,
 }
@@ -106,8 +113,9 @@ pub(crate) struct Made {
 /// The keys of whoever asks.
 pub(crate) fn all(server: &Server, caller: &Caller) -> Answer<Vec<Shown>> {
     server.tell(&caller.scope, &caller.actor, &Event::done("key.list", ""))?;
-    let own = "SELECT id, name, permissions, created, expires, used, used_from FROM tokens \
-               WHERE org = $1 AND person = $2 AND kind = $3 AND revoked IS NULL ORDER BY created, id";
+    let own = "SELECT t.id, t.name, t.permissions, t.created, t.expires, t.used, t.used_from, p.name FROM tokens t \
+               LEFT JOIN projects p ON p.org = t.org AND p.id = t.project \
+               WHERE t.org = $1 AND t.person = $2 AND t.kind = $3 AND t.revoked IS NULL ORDER BY t.created, t.id";
     let found = server
         .db
         .read(&caller.scope, |rows| rows.query(own, values![caller.scope.id(), &caller.person.id, Kind::Key.word()]))?;
@@ -121,6 +129,7 @@ pub(crate) fn all(server: &Server, caller: &Caller) -> Answer<Vec<Shown>> {
             id: row.text(0)?,
             name: row.text(1)?,
             permissions,
+            project: row.maybe_text(7)?,
             created: time(created),
             expires: time(expires),
             used: used.and_then(time),
@@ -146,14 +155,26 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
     let permissions = permissions.filter(|permissions| !permissions.is_empty());
     let none = || Problem::invalid("a key needs permissions that there are").about("permissions");
     let permissions = permissions.ok_or_else(none)?;
-    if !permissions.within(&caller.most()) {
+    let project = wanted.project.as_deref().filter(|project| !project.is_empty());
+    if project.is_some() && !permissions.within(&within_a_project()) {
+        let words = within_a_project().words().replace(' ', ", ");
+        let why = format!("a key of one project has no other permissions than {words}");
+        return Err(Problem::invalid(why).about("permissions"));
+    }
+    let has = |permission| match project {
+        Some(_) => caller.may(permission, project),
+        // Where each of these counts is looked at when the key is used.
+        None => caller.rights.most().has(permission),
+    };
+    if !permissions.iter().all(has) {
         return Err(Problem::forbidden("a permission that the key is to have").about("permissions"));
     }
-    let grant = Grant {
+    let mut grant = Grant {
         scope: caller.scope.clone(),
         person: caller.person.id.clone(),
         client: String::new(),
         permissions,
+        project: None,
         family: String::new(),
         bound: None,
     };
@@ -164,13 +185,19 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
         hold(rows, &caller.scope)?;
         Bounds::of(rows, &caller.scope)?.allow(rows, caller, days, now)?;
         let life = life.min(left(rows, caller, now)?);
+        grant.project = match project {
+            Some(name) => Some(projects::named(rows, &caller.scope, name)?.id),
+            None => None,
+        };
         let minted = bearer::issue(rows, Kind::Key, &grant, &name, life, now)?;
         caller.once.keep(rows, &minted.id)?;
-        let event = Event { detail: &grant.permissions.words(), ..Event::done("key.create", &minted.id) };
+        let detail = grant.permissions.words() + &project.map(|name| format!(" in {name}")).unwrap_or_default();
+        let event = Event { detail: &detail, ..Event::done("key.create", &minted.id) };
         audit::append(rows, &server.keys, &caller.scope, &caller.actor, &event, now)?;
         Ok((minted, life))
     })?;
-    Ok(Made { minted, name, permissions: grant.permissions, created: now, expires: now + life })
+    let project = project.map(str::to_owned);
+    Ok(Made { minted, name, permissions: grant.permissions, project, created: now, expires: now + life })
 }
 
 /// What an organization lets the keys of its members be.
@@ -254,6 +281,7 @@ async fn create(
                 id: made.minted.id,
                 name: made.name,
                 permissions: made.permissions.iter().map(|permission| permission.word().to_owned()).collect(),
+                project: made.project,
                 created: Some(made.created),
                 expires: Some(made.expires),
                 key: Some(made.minted.token.expose().to_owned()),
@@ -261,8 +289,8 @@ async fn create(
         };
         let again = |id: &str| -> Answer<Given> {
             let one = all(server, &caller)?.into_iter().find(|key| key.id == id).ok_or_else(Problem::not_found)?;
-            let Shown { id, name, permissions, created, expires, .. } = one;
-            Ok(Given { id, name, permissions, created, expires, key: None })
+            let Shown { id, name, permissions, project, created, expires, .. } = one;
+            Ok(Given { id, name, permissions, project, created, expires, key: None })
         };
         Ok(Created::nowhere(Json(caller.once.carry_out(server, make, again)?)))
     })

@@ -262,7 +262,8 @@ fn put_back(rows: &mut dyn Rows, head: &Head, reader: &mut Reader<'_>, file: &Pa
     Ok(count)
 }
 
-/// Ends every sign-in, and every link and code that is good once. API keys stay.
+/// Ends every sign-in, and every link and code that is good once: it may have been used or withdrawn since the backup was
+/// made. API keys stay, and so do recovery codes, without which somebody might be locked out.
 fn end_sign_ins(rows: &mut dyn Rows) -> Result<(), DbError> {
     for table in [
         "sessions",
@@ -278,6 +279,7 @@ fn end_sign_ins(rows: &mut dyn Rows) -> Result<(), DbError> {
     ] {
         rows.execute(&format!("DELETE FROM {table}"), &[])?;
     }
+    rows.execute("DELETE FROM member_invitations WHERE spent IS NULL", &[])?;
     let end = "UPDATE tokens SET revoked = $2 WHERE kind <> $1 AND revoked IS NULL";
     rows.execute(end, values![Kind::Key.word(), now().timestamp_millis()]).map(|_| ())
 }

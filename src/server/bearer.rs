@@ -19,6 +19,8 @@ pub(crate) struct Grant {
     /// The OAuth client; empty for an API key.
     pub(crate) client: String,
     pub(crate) permissions: Permissions,
+    /// The only project that it counts in, by its identifier; the whole organization without.
+    pub(crate) project: Option<String>,
     /// All tokens that came of one sign-in.
     pub(crate) family: String,
     /// The thumbprint of the key that they count with alone.
@@ -58,7 +60,7 @@ pub(crate) fn issue(
     let minted = token::mint(kind).map_err(|_| KeyError::NoRandom)?;
     rows.execute(
         "INSERT INTO tokens (org, id, kind, hash, person, client, name, permissions, family, created, expires, \
-         bound) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         bound, project) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         values![
             grant.scope.id(),
             &minted.id,
@@ -72,6 +74,7 @@ pub(crate) fn issue(
             now.timestamp_millis(),
             (now + life).timestamp_millis(),
             grant.bound.as_deref(),
+            grant.project.as_deref(),
         ],
     )?;
     Ok(minted)
@@ -111,14 +114,16 @@ macro_rules! columns {
             $of,
             "name, ",
             $of,
-            "bound"
+            "bound, ",
+            $of,
+            "project"
         )
     };
 }
 pub(crate) use columns;
 
 /// So many columns are they.
-pub(crate) const COLUMNS: usize = 13;
+pub(crate) const COLUMNS: usize = 14;
 
 /// What is known of a token, whether it still counts or not; `None` for one that was never made here.
 pub(crate) fn find(rows: &mut dyn Rows, parsed: &Parsed) -> Result<Option<Known>, DbError> {
@@ -139,6 +144,7 @@ pub(crate) fn read(row: &mut Row, parsed: &Parsed) -> Result<Option<Known>, DbEr
         permissions: Permissions::parse(&row.text(5)?).unwrap_or_default(),
         family: row.text(6)?,
         bound: row.maybe_text(12)?,
+        project: row.maybe_text(13)?,
     };
     let (created, expires, used) = (row.int(7)?, row.int(8)?, row.maybe_int(9)?);
     let revoked = row.maybe_int(10)?.is_some();
@@ -174,6 +180,20 @@ pub(crate) fn revoke_jobs(
     rows.execute(
         "UPDATE tokens SET revoked = $4 WHERE org = $1 AND family = $2 AND kind = $3 AND revoked IS NULL",
         values![scope.id(), rule, Kind::Job.word(), now.timestamp_millis()],
+    )?;
+    Ok(())
+}
+
+/// Ends every token that counts in one project alone.
+pub(crate) fn revoke_project(
+    rows: &mut dyn Rows,
+    scope: &OrgScope,
+    project: &str,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    rows.execute(
+        "UPDATE tokens SET revoked = $3 WHERE org = $1 AND project = $2 AND revoked IS NULL",
+        values![scope.id(), project, now.timestamp_millis()],
     )?;
     Ok(())
 }

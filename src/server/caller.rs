@@ -22,13 +22,16 @@ use super::people::{self, Person};
 use super::permission::{Permission, Permissions, Role};
 use super::portal::inside;
 use super::problem::{Answer, Problem};
+use super::projects;
 use super::refusals::Refusals;
 use super::state::{Server, now};
 use super::token::{Kind, Parsed};
 use crate::auth::dpop::Proof;
 
+mod rights;
 mod standing;
 
+pub(crate) use rights::{Rights, within_a_project};
 use standing::Standing;
 
 /// What a route demands of whoever calls it. There is no route without it.
@@ -77,12 +80,12 @@ pub(crate) struct Caller {
     pub(crate) person: Person,
     /// What they are in it.
     pub(crate) role: Role,
-    /// What they may do with this token in the whole organization.
-    pub(crate) permissions: Permissions,
+    /// What they may do with this token, and where.
+    pub(crate) rights: Rights,
     /// What the token was given, at most.
     pub(crate) granted: Permissions,
-    /// What they are in projects besides.
-    pub(crate) projects: Vec<(String, Role)>,
+    /// The only project that the token counts in, by its identifier.
+    pub(crate) only: Option<String>,
     /// The same for the audit.
     pub(crate) actor: Actor,
     /// The job that it is, where no person calls.
@@ -117,17 +120,19 @@ impl Caller {
 
     /// Whether they may do something to what is of a project, or of the organization.
     pub(crate) fn may(&self, permission: Permission, project: Option<&str>) -> bool {
-        let in_project = |(name, role): &(String, Role)| {
-            Some(name.as_str()) == project && people::in_a_project(*role).and(&self.granted).has(permission)
-        };
-        self.permissions.has(permission) || self.projects.iter().any(in_project)
+        self.rights.has(permission, project)
     }
 
-    /// What they may do somewhere, with this token.
-    pub(crate) fn most(&self) -> Permissions {
-        self.projects
-            .iter()
-            .fold(self.permissions.clone(), |most, (_, role)| most.or(&people::in_a_project(*role).and(&self.granted)))
+    /// The name of the only project that the token counts in, where there is one.
+    pub(crate) fn only(&self) -> Option<&str> {
+        self.only.as_ref()?;
+        self.rights.projects.first().map(|(project, _)| project.as_str())
+    }
+
+    /// Refuses what a token of another project does not see: for that one, it is not there.
+    pub(crate) fn sees(&self, project: Option<&str>) -> Answer<()> {
+        let is_there = self.only().is_none_or(|only| project == Some(only));
+        if is_there { Ok(()) } else { Err(Problem::not_found()) }
     }
 
     /// Refuses what they may not do there, and tells it.
@@ -144,7 +149,12 @@ impl Caller {
     pub(crate) fn standing(&self, rows: &mut dyn Rows) -> Answer<Self> {
         let role = people::role(rows, &self.scope, &self.person.id)?.ok_or_else(Problem::unauthenticated)?;
         let projects = people::project_roles(rows, &self.scope, &self.person.id)?;
-        Ok(Self { role, permissions: self.granted.and(&role.permissions()), projects, ..self.clone() })
+        let only = match &self.only {
+            Some(project) => Some(projects::name(rows, &self.scope, project)?.ok_or_else(Problem::unauthenticated)?),
+            None => None,
+        };
+        let rights = Rights::of(role, projects, &self.granted, only.as_deref());
+        Ok(Self { role, rights, ..self.clone() })
     }
 }
 
@@ -256,7 +266,7 @@ async fn look_up(server: &Arc<Server>, shown: Shown, source: Source, needed: Opt
         match needed {
             Some(Access::Permission(permission)) => caller.must(server, permission, None)?,
             Some(Access::InProject(permission)) => {
-                let somewhere = caller.projects.iter().find(|(project, _)| caller.may(permission, Some(project)));
+                let somewhere = caller.rights.projects.iter().find(|(_, rights)| rights.has(permission));
                 caller.must(server, permission, somewhere.map(|(project, _)| project.as_str()))?;
             }
             _ => {}
@@ -290,8 +300,10 @@ fn caller(server: &Server, known: &Known, standing: Standing, source: &Source) -
     // What a job does is told of the job, and not of whoever stands for its rule.
     let doer = job.as_ref().map_or_else(|| known.grant.person.clone(), |job| format!("job {}", job.name));
     let actor = Actor { person: doer, token: known.id.clone(), ..source.actor() };
-    let Standing { role, person, projects } = standing;
-    let (Some(role), Some(person), true) = (role, person, known.is_alive(now)) else {
+    let Standing { role, person, projects, only } = standing;
+    // With its project, a token ends.
+    let counts = known.is_alive(now) && known.grant.project.is_some() == only.is_some();
+    let (Some(role), Some(person), true) = (role, person, counts) else {
         let event = Event { outcome: Outcome::Denied, ..Event::done("access", &known.id) };
         server.tell(&scope, &actor, &event)?;
         return Err(Problem::unauthenticated());
@@ -300,6 +312,7 @@ fn caller(server: &Server, known: &Known, standing: Standing, source: &Source) -
         server.last_used.token(&scope, &known.id, now, attempts::network(source.address));
     }
     let granted = known.grant.permissions.clone();
-    let permissions = granted.and(&role.permissions());
-    Ok(Caller { scope, person, role, permissions, granted, projects, actor, job, once: Once::default() })
+    let rights = Rights::of(role, projects, &granted, only.as_deref());
+    let only = known.grant.project.clone();
+    Ok(Caller { scope, person, role, rights, granted, only, actor, job, once: Once::default() })
 }

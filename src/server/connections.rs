@@ -163,6 +163,7 @@ fn permitted<'s>(
 ) -> Answer<(OrgVault<'s>, Stored)> {
     let vault = server.vault(caller.scope.clone(), caller.actor.clone());
     let stored = vault.by_id(id)?.ok_or_else(Problem::not_found)?;
+    caller.sees(stored.metadata.scope.project())?;
     caller.must(server, permission, stored.metadata.scope.project())?;
     if is_sign_in(stored.metadata.kind) {
         return Ok((vault, stored));

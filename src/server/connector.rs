@@ -6,12 +6,13 @@
 //! of what stands there.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 use crate::http::{Http, Request, Response, Unreachable, Url, send_to};
 use crate::secret::Reason;
 
-/// What asks for more is cut short.
+/// One question, from looking up the name to its answer, takes no longer.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const MOST: usize = 1 << 20;
 /// The ports of services with TLS; an allowed host may have any.
@@ -30,7 +31,7 @@ pub(crate) struct Connector<'c> {
 impl<'c> Connector<'c> {
     /// One that reaches the open net, and these hosts.
     pub(crate) fn new(allowed: &'c [String]) -> Self {
-        Self { allowed, most: MOST, resolver: &|url| url.socket_addrs(|| None) }
+        Self { allowed, most: MOST, resolver: &looked_up }
     }
 
     /// The same for answers that may be longer.
@@ -41,11 +42,12 @@ impl<'c> Connector<'c> {
 
 impl Http for Connector<'_> {
     fn send(&self, mut request: Request) -> Result<Response, Unreachable> {
+        let began = Instant::now();
         let addresses = self.addresses(&request.url).map_err(|problem| Unreachable::Connect {
             origin: request.url.origin().ascii_serialization(),
             cause: Reason(problem.into()),
         })?;
-        request.timeout = request.timeout.min(TIMEOUT);
+        request.timeout = request.timeout.min(TIMEOUT.saturating_sub(began.elapsed()));
         request.max_answer = request.max_answer.min(self.most);
         send_to(&request, &addresses)
     }
@@ -71,6 +73,28 @@ impl Connector<'_> {
         }
         Ok(addresses)
     }
+}
+
+/// The addresses of a name.
+fn looked_up(url: &Url) -> std::io::Result<Vec<SocketAddr>> {
+    if url.domain().is_none() {
+        return url.socket_addrs(|| None);
+    }
+    let url = url.clone();
+    within(TIMEOUT, move || url.socket_addrs(|| None))
+}
+
+/// Does what the system gives no end to, such as looking a name up: in a thread of its own, which goes on when nobody
+/// waits for it any more.
+fn within<T: Send + 'static>(
+    patience: Duration,
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> std::io::Result<T> {
+    let (sender, done) = mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new().name("looking-up".into());
+    // Whoever wanted to know may be gone by then.
+    thread.spawn(move || drop(sender.send(work())))?;
+    done.recv_timeout(patience).map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?
 }
 
 /// Where clouds tell a machine its secrets: never reached, even for an allowed host.
@@ -99,10 +123,12 @@ fn is_special(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_special_v4(address),
         IpAddr::V6(address) => {
-            let [first, second, ..] = address.segments();
+            let [first, second, third, ..] = address.segments();
             let documentation = (first == 0x2001 && second == 0x0db8) || (first == 0x3fff && second < 0x1000);
             // What stands for identifiers and measurements, and is no address of anybody's.
             let reserved = (first == 0x2001 && matches!(second, 2 | 0x10..=0x2f)) || first == 0x5f00;
+            // What a network translates as it likes, to addresses of its own.
+            let translated = (first, second, third) == (0x64, 0xff9b, 1);
             address.is_unspecified()
                 || address.is_loopback()
                 || address.is_unique_local()
@@ -113,6 +139,7 @@ fn is_special(address: IpAddr) -> bool {
                 || first == 0x0100
                 || documentation
                 || reserved
+                || translated
                 || embedded(address).is_some_and(is_special_v4)
         }
     }

@@ -18,6 +18,7 @@ use super::routes::Route;
 use super::state::Server;
 use super::vault::sign_in::is_sign_in;
 use super::vault::{OrgVault, Stored};
+use crate::credential::Metadata;
 use crate::vault::wire::{Amendment, Incoming, Note, Page, Shown, Told, scope};
 use crate::vault::{Change, New, Unfinished, Vault, VaultError};
 
@@ -42,7 +43,7 @@ const VERIFY: &str = "/credential-configs/{id}/verify";
 const SIGNED_IN: [&str; 4] = ["not-connected", "needs-reconnecting", "service-unreachable", "renewing"];
 
 pub(crate) fn routes() -> Vec<Route> {
-    let read = Access::Permission(Permission::CredentialsRead);
+    let read = Access::InProject(Permission::CredentialsRead);
     let write = Access::InProject(Permission::CredentialsWrite);
     let (open, verify) = (Access::InProject(Permission::SecretsRead), Access::InProject(Permission::CredentialsVerify));
     vec![
@@ -107,6 +108,7 @@ pub(crate) fn permitted<'s>(
 ) -> Answer<(OrgVault<'s>, Stored)> {
     let vault = server.vault(caller.scope.clone(), caller.actor.clone());
     let stored = stored(&vault, id)?;
+    caller.sees(stored.metadata.scope.project())?;
     caller.must(server, permission, stored.metadata.scope.project())?;
     Ok((vault, stored))
 }
@@ -129,18 +131,19 @@ pub(super) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Pa
     }
     server.tell(&caller.scope, &caller.actor, &Event::done("credential.list", ""))?;
     let vault = server.vault(caller.scope.clone(), caller.actor.clone());
+    let sees = |metadata: &Metadata| caller.sees(metadata.scope.project()).is_ok();
     let of = |metadata| Ok::<_, VaultError>(Shown::of(&metadata, &Unfinished::default()));
     if let Some(host) = &asked.host {
-        let items = vault.for_host(host)?.into_iter().map(of).collect::<Result<_, _>>()?;
+        let items = vault.for_host(host)?.into_iter().filter(sees).map(of).collect::<Result<_, _>>()?;
         return Ok(Page { items, next: None });
     }
     if let Some(name) = &asked.name {
         let found = vault.find(&scope(asked.project.as_deref()), name)?;
-        let items = found.into_iter().map(of).collect::<Result<_, _>>()?;
+        let items = found.into_iter().filter(sees).map(of).collect::<Result<_, _>>()?;
         return Ok(Page { items, next: None });
     }
     let after = asked.cursor.as_deref().map(|text| cursor::read(&server.keys, &caller.scope, text)).transpose()?;
-    let mut page = vault.page(&after.unwrap_or_default(), limit + 1)?;
+    let mut page = vault.page(caller.only(), &after.unwrap_or_default(), limit + 1)?;
     let is_last = page.len() <= usize::try_from(limit).unwrap_or_default();
     page.truncate(usize::try_from(limit).unwrap_or_default());
     let next = match page.last() {
@@ -199,6 +202,7 @@ async fn create(
 pub(super) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Tagged<Shown>> {
     let vault = server.vault(caller.scope.clone(), caller.actor.clone());
     let stored = stored(&vault, id)?;
+    caller.sees(stored.metadata.scope.project())?;
     server.tell(&caller.scope, &caller.actor, &Event::done("credential.show", &stored.metadata.id))?;
     shown(&vault, id)
 }

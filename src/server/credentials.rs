@@ -28,7 +28,7 @@ const ALL: &str = "/api/v1/credentials";
 const ONE: &str = "/api/v1/credentials/{id}";
 
 pub(crate) fn routes() -> Vec<Route> {
-    let read = Access::Permission(Permission::CredentialsRead);
+    let read = Access::InProject(Permission::CredentialsRead);
     let write = Access::InProject(Permission::CredentialsWrite);
     vec![
         Route::api(Method::GET, ALL, read, list, "listCredentials", "List credentials, without their secrets"),

@@ -98,10 +98,19 @@ pub(crate) async fn around(State(server): State<Arc<Server>>, mut request: Reque
 
 /// Has a request wait for its turn, and answers it.
 async fn in_turn(server: &Server, class: Class, request: Request, next: Next) -> Response {
-    match server.lanes.enter(class).await {
-        Turn::Now(_turn) => next.run(request).await,
-        Turn::Never => Problem::busy().into_response(),
-    }
+    let turn = match server.lanes.enter(class).await {
+        Turn::Now(Some(turn)) => turn,
+        Turn::Now(None) => return next.run(request).await,
+        Turn::Never => return Problem::busy().into_response(),
+    };
+    // What is dear keeps its turn until it is done, even when whoever asked is gone: else they would only have to go to
+    // have it done more often at a time than there are turns.
+    let work = tokio::spawn(async move {
+        let response = next.run(request).await;
+        drop(turn);
+        response
+    });
+    work.await.unwrap_or_else(|broken_off| Problem::internal(&broken_off).into_response())
 }
 
 /// Why a request is not answered whatever it asks: its path can be read in two ways, its address holds a token, or its body
@@ -154,9 +163,11 @@ fn note(number: &str, path: Option<&str>, method: &Method, status: StatusCode, t
 fn source(server: &Server, request: &Request) -> Source {
     let text = |name: HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
-    let forwarded = text(HeaderName::from_static("x-forwarded-for"));
+    // A proxy may add a line of its own instead of a word to the last one: together they are one list.
+    let lines = request.headers().get_all("x-forwarded-for").iter();
+    let forwarded: Vec<&str> = lines.map(|line| line.to_str().unwrap_or("?")).collect();
     Source {
-        address: peer.map(|peer| server.proxies.client(peer, forwarded)),
+        address: peer.map(|peer| server.proxies.client(peer, &forwarded.join(","))),
         agent: clean(text(header::USER_AGENT).unwrap_or_default()).chars().take(128).collect(),
         request: random::base62(16).map(|number| number.to_string()).unwrap_or_default(),
         refused: Refused::default(),

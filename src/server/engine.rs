@@ -146,11 +146,11 @@ impl Engine {
     pub(crate) fn clear(&self, db: &Database, scope: &OrgScope, credential: &str) {
         let Some(kv) = &self.kv else { return };
         let of_one = "SELECT address FROM kept_leftovers WHERE org = $1 AND credential = $2 AND due <= $3 ORDER BY due";
-        let at = now().timestamp_millis();
+        let now = now();
         let cleared = db
-            .read(scope, |rows| rows.query(of_one, values![scope.id(), credential, at]))
+            .read(scope, |rows| rows.query(of_one, values![scope.id(), credential, now.timestamp_millis()]))
             .map_err(VaultError::from)
-            .and_then(|found| destroyed(kv, db, found));
+            .and_then(|found| destroyed(kv, db, found, now));
         if let Err(failure) = cleared {
             tracing::warn!(%failure, "secrets that count no more are still in the keeper; they go later");
         }
@@ -161,20 +161,20 @@ impl Engine {
         let Some(kv) = &self.kv else { return Ok(0) };
         let due = "SELECT address FROM kept_leftovers WHERE due <= $1 ORDER BY due, address LIMIT $2";
         let found = db.read(Reach::Server, |rows| rows.query(due, values![now.timestamp_millis(), PAGE]))?;
-        destroyed(kv, db, found)
+        destroyed(kv, db, found, now)
     }
 }
 
 /// Destroys these places. One that the keeper does not let go of holds up no other, and is tried again later.
-fn destroyed(kv: &Kv, db: &Database, places: Vec<Row>) -> Result<usize, VaultError> {
+fn destroyed(kv: &Kv, db: &Database, places: Vec<Row>, now: DateTime<Utc>) -> Result<usize, VaultError> {
     let mut count = 0;
     for mut row in places {
         let address = row.text(0)?;
-        match destroy(kv, db, &address) {
+        match destroy(kv, db, &address, now) {
             Ok(()) => count += 1,
             Err(Undestroyed::Here(failure)) => {
                 tracing::warn!(%failure, "the keeper keeps what counts no more; it is asked again later");
-                let later = (now() + LATER).timestamp_millis();
+                let later = (now + LATER).timestamp_millis();
                 let put_off = "UPDATE kept_leftovers SET due = $2 WHERE address = $1";
                 db.write(Reach::Server, |rows| rows.execute(put_off, values![&address, later]))?;
             }
@@ -269,10 +269,10 @@ pub(crate) fn vacate(rows: &mut dyn Rows, scope: &OrgScope, of: Owner, one: Opti
     rows.execute(&format!("DELETE FROM {chosen}"), &values).map(|_| ())
 }
 
-fn destroy(kv: &Kv, db: &Database, address: &str) -> Result<(), Undestroyed> {
-    // Nobody makes it count from here on.
-    let claim = "UPDATE kept_leftovers SET claimed = 1 WHERE address = $1";
-    if db.write(Reach::Server, |rows| rows.execute(claim, values![address]))? == 0 {
+fn destroy(kv: &Kv, db: &Database, address: &str, now: DateTime<Utc>) -> Result<(), Undestroyed> {
+    // Nobody makes it count from here on. Whoever is still about to has said so since it was found.
+    let claim = "UPDATE kept_leftovers SET claimed = 1 WHERE address = $1 AND due <= $2";
+    if db.write(Reach::Server, |rows| rows.execute(claim, values![address, now.timestamp_millis()]))? == 0 {
         return Ok(());
     }
     match kv.destroy(address) {
@@ -300,5 +300,32 @@ pub(crate) async fn sweeping(server: Arc<Server>) {
             tracing::debug!("the keeper of secrets was not looked after; the next time may do better");
         }
         tokio::time::sleep(EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::db::tests::Scratch;
+    use crate::server::keeper::Held;
+
+    /// A place that was due when it was looked for, and whose owner has said since that they are still about to use it.
+    #[test]
+    fn what_is_prolonged_before_its_turn_is_not_destroyed() {
+        let ((kv, inside), scratch) = (crate::server::keeper::tests::kv(), Scratch::new());
+        let held = Held::from([("A".to_owned(), b"sealed".to_vec())]);
+        let places = ["1", "2"].map(|number| Kv::address("i/org_test/cred/1", number, &held).unwrap());
+        for address in &places {
+            Engine::lay(&kv, &scratch.db, (&scratch.org, "cred"), address, &held, now()).unwrap();
+        }
+        let later = now() + UNDER_WAY + UNDER_WAY;
+        let all = "SELECT address FROM kept_leftovers";
+        let found = scratch.db.read(Reach::Server, |rows| rows.query(all, &[])).unwrap();
+        Engine::prolong(&scratch.db, &scratch.org, std::iter::once(places[0].as_str()), later).unwrap();
+        destroyed(&kv, &scratch.db, found, later).unwrap();
+        let kept = inside.lock().unwrap().kept.len();
+        let left = scratch.db.read(Reach::Server, |rows| rows.query(all, &[])).unwrap();
+        let left: Vec<String> = left.into_iter().map(|mut row| row.text(0).unwrap()).collect();
+        assert_eq!((kept, left), (1, vec![places[0].clone()]));
     }
 }

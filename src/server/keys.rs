@@ -80,10 +80,11 @@ impl Keys {
         let master = if let Some(proof) = proof {
             place.proven(instance, proof)?
         } else {
-            let master = first_master(place, instance)?;
+            let master = first_master(database, place, instance)?;
             let proof = place::prove(&master, instance).map_err(|_| ServeError::NoRandom)?;
-            database.write(Reach::Server, |rows| keep_setting(rows, PROOF, &proof))?;
-            master
+            // Another server that starts may have been faster: then its key counts, and rests here or not.
+            let kept = first(database, PROOF, &proof)?;
+            if place::is_proven(&master, instance, &kept) { master } else { place.proven(instance, &kept)? }
         };
         let own = own(database, &master, instance, place)?;
         let (masters, instance) = (Mutex::new(vec![Arc::new(master)]), instance.to_owned());
@@ -294,11 +295,11 @@ fn current<T>(database: &Database, work: impl Fn(Option<&str>) -> Result<T, Serv
 }
 
 /// The master key of a database that has none yet: one that rests in its place already, or a new one.
-fn first_master(place: &Master<'_>, instance: &str) -> Result<Key, ServeError> {
+fn first_master(database: &Database, place: &Master<'_>, instance: &str) -> Result<Key, ServeError> {
     if let Some(master) = place.read(instance, Which::Present)? {
         return Ok(master);
     }
-    place.keep_first(instance, Key::random().map_err(|_| ServeError::NoRandom)?)
+    place.keep_first(database, instance, Key::random().map_err(|_| ServeError::NoRandom)?)
 }
 
 /// The identifier of this server, made at the first start.

@@ -1,30 +1,31 @@
 //! How many do the same thing at a time, where it is dear: the others wait, and where too many wait, they are sent away.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::limits::Class;
 
 /// One kind of work.
 struct Lane {
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     waiting: AtomicUsize,
     longest: usize,
 }
 
 impl Lane {
     fn new(turns: usize, longest: usize) -> Self {
-        Self { turns: Semaphore::new(turns), waiting: AtomicUsize::new(0), longest }
+        Self { turns: Arc::new(Semaphore::new(turns)), waiting: AtomicUsize::new(0), longest }
     }
 
-    async fn enter(&self) -> Option<SemaphorePermit<'_>> {
-        if let Ok(turn) = self.turns.try_acquire() {
+    async fn enter(&self) -> Option<OwnedSemaphorePermit> {
+        if let Ok(turn) = Arc::clone(&self.turns).try_acquire_owned() {
             return Some(turn);
         }
         // Whoever goes away while they wait leaves the queue as well.
         let _place = Place::of(&self.waiting, self.longest)?;
-        self.turns.acquire().await.ok()
+        Arc::clone(&self.turns).acquire_owned().await.ok()
     }
 }
 
@@ -55,9 +56,9 @@ pub(crate) struct Lanes {
 }
 
 /// The turn of one request.
-pub(crate) enum Turn<'t> {
+pub(crate) enum Turn {
     /// It can begin.
-    Now(Option<SemaphorePermit<'t>>),
+    Now(Option<OwnedSemaphorePermit>),
     /// Too many wait.
     Never,
 }
@@ -69,7 +70,7 @@ impl Lanes {
     }
 
     /// Waits for a turn.
-    pub(crate) async fn enter(&self, class: Class) -> Turn<'_> {
+    pub(crate) async fn enter(&self, class: Class) -> Turn {
         let lane = match class {
             Class::Free | Class::Read | Class::Write => return Turn::Now(None),
             Class::SignIn => &self.sign_ins,

@@ -14,11 +14,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::api::{Listed, Noted};
-use super::audit::{self, Actor, Event};
+use super::audit::{self, Actor, Event, server_scope};
 use super::bearer;
 use super::bridge::blocking;
 use super::caller::{Access, Asker};
-use super::db::{OrgScope, Reach, Rows, values};
+use super::db::{DbError, OrgScope, Reach, Rows, values};
 use super::error::ServeError;
 use super::keys::{KeyError, Keys};
 use super::people;
@@ -27,7 +27,7 @@ use super::routes::Route;
 use super::serve::open_existing;
 use super::settings::Settings;
 use super::state::{Server, now};
-use super::token::{self, Kind};
+use super::token::{self, Kind, Parsed};
 use crate::secret::{Secret, SecretStore};
 
 /// So many at a time.
@@ -112,15 +112,12 @@ fn end(rows: &mut dyn Rows, keys: &Keys, token: &Secret, actor: &Actor, now: Dat
                 .collect()
         }
         Kind::Invitation => {
-            let one = "SELECT org, hash FROM member_invitations WHERE id = $1";
-            let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(false) };
-            let (scope, hash) = (OrgScope::of(row.text(0)?), row.bytes(1)?);
-            if !parsed.is(&hash) {
-                return Ok(false);
+            if end_set_up(rows, &parsed, now)? {
+                vec![server_scope()]
+            } else {
+                let Some(scope) = end_invitation(rows, &parsed, now)? else { return Ok(false) };
+                vec![scope]
             }
-            let gone = "DELETE FROM member_invitations WHERE org = $1 AND id = $2";
-            rows.execute(gone, values![scope.id(), &parsed.id])?;
-            vec![scope]
         }
         // These end by themselves, in a minute or in ten.
         Kind::Code | Kind::Device | Kind::Half | Kind::Errand | Kind::Question => return Ok(false),
@@ -130,4 +127,24 @@ fn end(rows: &mut dyn Rows, keys: &Keys, token: &Secret, actor: &Actor, now: Dat
         audit::append(rows, keys, scope, actor, &event, now)?;
     }
     Ok(true)
+}
+
+/// Takes the link away that makes the first owner. The next start of the server makes another one.
+fn end_set_up(rows: &mut dyn Rows, parsed: &Parsed, now: DateTime<Utc>) -> Result<bool, DbError> {
+    let one = "SELECT hash FROM invitations WHERE id = $1 AND spent IS NULL AND expires > $2";
+    let found = rows.first(one, values![&parsed.id, now.timestamp_millis()])?;
+    if !found.map(|mut row| row.bytes(0)).transpose()?.is_some_and(|hash| parsed.is(&hash)) {
+        return Ok(false);
+    }
+    Ok(rows.execute("DELETE FROM invitations WHERE id = $1 AND spent IS NULL", values![&parsed.id])? > 0)
+}
+
+/// Takes an invitation away that is still good; of which organization it was.
+fn end_invitation(rows: &mut dyn Rows, parsed: &Parsed, now: DateTime<Utc>) -> Result<Option<OrgScope>, DbError> {
+    let one = "SELECT org, hash FROM member_invitations WHERE id = $1 AND spent IS NULL AND expires > $2";
+    let Some(mut row) = rows.first(one, values![&parsed.id, now.timestamp_millis()])? else { return Ok(None) };
+    let (scope, hash) = (OrgScope::of(row.text(0)?), row.bytes(1)?);
+    let gone = "DELETE FROM member_invitations WHERE org = $1 AND id = $2 AND spent IS NULL";
+    let is_gone = parsed.is(&hash) && rows.execute(gone, values![scope.id(), &parsed.id])? > 0;
+    Ok(is_gone.then_some(scope))
 }

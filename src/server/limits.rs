@@ -45,7 +45,9 @@ impl Class {
             "/connect/callback" => Self::SignIn,
             _ if path.starts_with("/sign-in/back/") => Self::SignIn,
             _ if *method == Method::GET || *method == Method::HEAD => Self::Read,
-            "/sign-in" | "/setup" | "/invite" | "/account/passphrase" => Self::Passphrase,
+            "/sign-in" | "/setup" | "/invite" | "/account/passphrase" | "/account/prove" => Self::Passphrase,
+            // They ask an issuer, or the service that is to be connected.
+            _ if path.starts_with("/account/prove/with/") || ["link", "connect"].contains(&last) => Self::Costly,
             "/token"
             | "/leaked-tokens"
             | "/authorize"
@@ -381,6 +383,10 @@ mod tests {
             ("GET", "/sign-in/back/{id}", Class::SignIn),
             ("POST", "/sign-in/with/{id}", Class::SignIn),
             ("POST", "/sign-in/passkey/answer", Class::SignIn),
+            ("POST", "/account/prove", Class::Passphrase),
+            ("POST", "/account/prove/with/{id}", Class::Costly),
+            ("POST", "/account/upstreams/{id}/link", Class::Costly),
+            ("POST", "/portal/{org}/credentials/{id}/connect", Class::Costly),
             ("PUT", "", Class::Write),
         ] {
             assert_eq!(Class::of(&method.parse().unwrap(), path), class, "{method} {path}");

@@ -98,7 +98,12 @@ pub(crate) async fn listen(listener: TcpListener, door: Door, router: Router, st
     let (ending, ends) = watch::channel(false);
     let mut stop = pin!(stop);
     loop {
-        let Ok(permit) = Arc::clone(&room).acquire_owned().await else { break };
+        let permit = tokio::select! {
+            biased;
+            () = stop.as_mut() => break,
+            permit = Arc::clone(&room).acquire_owned() => permit,
+        };
+        let Ok(permit) = permit else { break };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = stop.as_mut() => break,
@@ -195,6 +200,26 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
+
+    #[test]
+    fn a_full_house_hears_that_it_is_to_end() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let door = Door { tls: None, most: 1, per_address: 100, proxies: Proxies::default() };
+            let router = Router::new().route("/", get(|| async { "here" }));
+            let (end, ended) = tokio::sync::oneshot::channel::<()>();
+            let listening = tokio::spawn(listen(listener, door, router, async move {
+                let _ = ended.await;
+            }));
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            assert!(stream.read(&mut [0; 256]).await.unwrap() > 0);
+            end.send(()).unwrap();
+            timeout(Duration::from_secs(30), listening).await.expect("it ends").unwrap();
+        });
+    }
 
     #[test]
     fn whoever_is_one_too_many_waits_until_somebody_goes() {

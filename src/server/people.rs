@@ -105,6 +105,11 @@ pub(crate) fn keep_passphrase(rows: &mut dyn Rows, person: &str, passphrase: &st
     rows.execute("UPDATE people SET passphrase = $2 WHERE id = $1", values![person, passphrase]).map(|_| ())
 }
 
+/// Holds a person until the transaction ends.
+pub(crate) fn hold(rows: &mut dyn Rows, person: &str) -> Result<(), DbError> {
+    rows.execute("UPDATE people SET created = created WHERE id = $1", values![person]).map(|_| ())
+}
+
 /// Whether a person can sign in without any issuer.
 pub(crate) fn has_own_way(rows: &mut dyn Rows, person: &str) -> Result<bool, DbError> {
     Ok(has_passphrase(rows, person)? || passkey::has_any(rows, person)?)

@@ -18,6 +18,7 @@ pub(crate) mod inside;
 mod invitations;
 mod keys;
 mod members;
+mod only_project;
 mod organization;
 mod own;
 pub(crate) mod page;

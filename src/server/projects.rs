@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::api::{Created, Creation, Done, Json, Seen, Tagged};
 use super::audit::{Event, Outcome};
+use super::bearer;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::db::{DbError, OrgScope, Row, Rows, values};
@@ -29,10 +30,10 @@ const ONE: &str = "/projects/{id}";
 pub(crate) fn routes() -> Vec<Route> {
     let (read, manage) = (Permission::CredentialsRead, Permission::ProjectsManage);
     vec![
-        Route::api(Method::GET, ALL, Access::Permission(read), list, "listProjects", "List projects"),
+        Route::api(Method::GET, ALL, Access::InProject(read), list, "listProjects", "List projects"),
         Route::api(Method::POST, ALL, Access::Permission(manage), create, "createProject", "Make a project")
             .refuses(&["name-taken", "bad-name"]),
-        Route::api(Method::GET, ONE, Access::Permission(read), show, "showProject", "Show a project"),
+        Route::api(Method::GET, ONE, Access::InProject(read), show, "showProject", "Show a project"),
         Route::api(Method::PATCH, ONE, Access::InProject(manage), rename, "renameProject", "Rename a project")
             .refuses(&["name-taken", "bad-name"]),
         Route::api(Method::DELETE, ONE, Access::Permission(manage), delete, "deleteProject", "Delete an empty project")
@@ -86,8 +87,14 @@ pub(crate) fn find(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Answer<Pr
     Ok(Project::read(rows.first(one, values![scope.id(), id])?.ok_or_else(Problem::not_found)?)?)
 }
 
+/// The name of the project of an identifier, if there is one.
+pub(crate) fn name(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Result<Option<String>, DbError> {
+    let one = "SELECT name FROM projects WHERE org = $1 AND id = $2";
+    rows.first(one, values![scope.id(), id])?.map(|mut row| row.text(0)).transpose()
+}
+
 /// The project of a name, which is held until the transaction ends.
-pub(super) fn named(rows: &mut dyn Rows, scope: &OrgScope, name: &str) -> Answer<Project> {
+pub(crate) fn named(rows: &mut dyn Rows, scope: &OrgScope, name: &str) -> Answer<Project> {
     let hold = "UPDATE projects SET created = created WHERE org = $1 AND name = $2 \
                 RETURNING id, name, created, revision";
     Ok(Project::read(rows.first(hold, values![scope.id(), name])?.ok_or_else(Problem::no_project)?)?)
@@ -97,15 +104,17 @@ pub(super) fn named(rows: &mut dyn Rows, scope: &OrgScope, name: &str) -> Answer
 pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Part<Project>> {
     let page = asked.page(&server.keys, &caller.scope, "projects")?;
     server.tell(&caller.scope, &caller.actor, &Event::done("project.list", ""))?;
-    let all = "SELECT id, name, created, revision FROM projects WHERE org = $1 AND name > $2 ORDER BY name LIMIT $3";
-    let found =
-        server.db.read(&caller.scope, |rows| rows.query(all, values![caller.scope.id(), &page.after, page.limit()]))?;
+    let all = "SELECT id, name, created, revision FROM projects \
+               WHERE org = $1 AND name > $2 AND (name = $4 OR $4 IS NULL) ORDER BY name LIMIT $3";
+    let whose = values![caller.scope.id(), &page.after, page.limit(), caller.only()];
+    let found = server.db.read(&caller.scope, |rows| rows.query(all, whose))?;
     page.cut(found.into_iter().map(Project::read).collect::<Result<Vec<_>, _>>()?, |project| &project.name)
 }
 
 /// One project.
 pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Project> {
     let project = server.db.read(&caller.scope, |rows| find(rows, &caller.scope, id))?;
+    caller.sees(Some(&project.name))?;
     server.tell(&caller.scope, &caller.actor, &Event::done("project.show", &project.id))?;
     Ok(project)
 }
@@ -150,6 +159,7 @@ pub(crate) fn call(server: &Server, caller: &Caller, id: &str, name: &str, seen:
         let done = alone(server, caller, &event, |rows, caller| {
             let former = find(rows, &caller.scope, id)?;
             let former = named(rows, &caller.scope, &former.name)?;
+            caller.sees(Some(&former.name))?;
             if !caller.may(Permission::ProjectsManage, Some(&former.name)) {
                 return Err(Problem::forbidden(Permission::ProjectsManage.word()));
             }
@@ -189,7 +199,7 @@ pub(crate) fn call(server: &Server, caller: &Caller, id: &str, name: &str, seen:
     Ok(project)
 }
 
-/// What is in a project, in words: the first twenty credentials, workspaces and registries.
+/// What is in a project, in words: the first twenty credentials, workspaces, registries and trust rules of it.
 pub(crate) fn content(rows: &mut dyn Rows, scope: &OrgScope, project: &Project) -> Result<Vec<String>, DbError> {
     let mut content = Vec::new();
     let credentials = "SELECT name FROM credentials WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
@@ -203,6 +213,10 @@ pub(crate) fn content(rows: &mut dyn Rows, scope: &OrgScope, project: &Project) 
     let registries = "SELECT name FROM registries WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
     for mut row in rows.query(registries, values![scope.id(), &project.id])? {
         content.push(format!("registry {}", row.text(0)?));
+    }
+    let rules = "SELECT name FROM trust_rules WHERE org = $1 AND project = $2 ORDER BY name LIMIT 20";
+    for mut row in rows.query(rules, values![scope.id(), &project.id])? {
+        content.push(format!("trust rule {}", row.text(0)?));
     }
     Ok(content)
 }
@@ -221,6 +235,7 @@ pub(crate) fn end(server: &Server, caller: &Caller, id: &str, seen: Option<i64>)
             let problem = Problem::new(StatusCode::CONFLICT, "in-use", "there is something in the project");
             return Err(problem.with("used_by", users));
         }
+        bearer::revoke_project(rows, &caller.scope, &project.id, now())?;
         rows.execute("DELETE FROM projects WHERE org = $1 AND id = $2", values![caller.scope.id(), &project.id])?;
         Ok(())
     })

@@ -36,7 +36,7 @@ const ONE: &str = "/registries/{id}";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(crate) fn routes() -> Vec<Route> {
-    let read = Access::Permission(Permission::CredentialsRead);
+    let read = Access::InProject(Permission::CredentialsRead);
     let write = Access::InProject(Permission::RegistriesWrite);
     let attached = ["name-taken", "bad-name", "no-project", "no-credential", "other-host"];
     vec![
@@ -72,13 +72,16 @@ struct ShownChart {
 pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Part<Registry>> {
     let page = asked.page(&server.keys, &caller.scope, "registries")?;
     server.tell(&caller.scope, &caller.actor, &Event::done("registry.list", ""))?;
-    let found = server.db.read(&caller.scope, |rows| rows::all(rows, &caller.scope, &page.after, page.limit()))?;
+    let found = server
+        .db
+        .read(&caller.scope, |rows| rows::all(rows, &caller.scope, caller.only(), &page.after, page.limit()))?;
     page.cut(found, |registry| &registry.id)
 }
 
 /// One registry.
 pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Registry> {
     let registry = server.db.read(&caller.scope, |rows| rows::find(rows, &caller.scope, id))?;
+    caller.sees(registry.project())?;
     server.tell(&caller.scope, &caller.actor, &Event::done("registry.show", id))?;
     Ok(registry)
 }
@@ -87,7 +90,7 @@ pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Registry
 pub(crate) fn charts(server: &Server, caller: &Caller, id: &str, asked: &Asked) -> Answer<Part<Chart>> {
     let page = asked.page(&server.keys, &caller.scope, &format!("charts of {id}"))?;
     let found = server.db.read(&caller.scope, |rows| -> Answer<_> {
-        rows::find(rows, &caller.scope, id)?;
+        caller.sees(rows::find(rows, &caller.scope, id)?.project())?;
         Ok(rows::charts(rows, &caller.scope, id, &page.after, page.limit())?)
     })?;
     server.tell(&caller.scope, &caller.actor, &Event::done("registry.charts", id))?;

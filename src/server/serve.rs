@@ -333,7 +333,9 @@ pub(super) fn unwrapped<'m>(settings: &'m Settings, store: &'m dyn SecretStore) 
 fn set_up_link(server: &Server) -> Result<Option<Secret>, ServeError> {
     let minted = token::mint(Kind::Invitation).map_err(|_| ServeError::NoRandom)?;
     let (made, ends) = (now().timestamp_millis(), (now() + LINK).timestamp_millis());
-    let is_new = server.db.write(Reach::Server, |rows| -> Result<bool, DbError> {
+    let is_new = server.db.write(Reach::Server, |rows| -> Result<bool, KeyError> {
+        // Of two that start at once, the second waits here, and takes the link of the first away.
+        keys::hold(rows)?;
         if !people::is_empty(rows)? {
             return Ok(false);
         }

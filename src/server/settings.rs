@@ -16,8 +16,10 @@ use crate::os::{Env, files};
 use crate::text::clean;
 
 mod keeping;
+mod proxies;
 
 pub(crate) use keeping::Keeping;
+pub(crate) use proxies::Proxies;
 
 /// Where a server listens that is told nothing.
 const LISTEN: &str = "127.0.0.1:7447";
@@ -99,34 +101,6 @@ pub enum LogForm {
     Text,
     /// None.
     Off,
-}
-
-/// The proxies that are believed when they say for whom they ask.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Proxies(Vec<IpAddr>);
-
-impl Proxies {
-    /// The address of whoever asks: the last one that no proxy of ours has.
-    pub(crate) fn client(&self, peer: IpAddr, forwarded: Option<&str>) -> IpAddr {
-        let mut client = peer.to_canonical();
-        for hop in forwarded.unwrap_or_default().rsplit(',') {
-            if !self.0.contains(&client) {
-                break;
-            }
-            let Ok(address) = hop.trim().parse::<IpAddr>() else { break };
-            client = address.to_canonical();
-        }
-        client
-    }
-
-    /// Whether it is the address of one.
-    pub(crate) fn has(&self, peer: IpAddr) -> bool {
-        self.0.contains(&peer.to_canonical())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 /// One setting with the place that it comes from.
@@ -404,18 +378,5 @@ mod tests {
         }
         let half = Given { tls_key: Some("k".into()), ..Given::default() };
         assert!(told(&half, &[], "").contains("--tls-certificate"));
-    }
-
-    #[test]
-    fn only_a_named_proxy_is_believed() {
-        let address = |text: &str| text.parse::<IpAddr>().unwrap();
-        let proxies = Proxies(vec![address("10.0.0.1"), address("10.0.0.2")]);
-        let client = |peer: &str, forwarded| proxies.client(address(peer), forwarded).to_string();
-        assert_eq!(client("192.0.2.1", Some("203.0.113.9")), "192.0.2.1");
-        assert_eq!(client("10.0.0.1", Some("203.0.113.9")), "203.0.113.9");
-        assert_eq!(client("10.0.0.1", Some("198.51.100.1, 203.0.113.9, 10.0.0.2")), "203.0.113.9");
-        assert_eq!(client("::ffff:10.0.0.1", Some("203.0.113.9")), "203.0.113.9");
-        assert_eq!(client("10.0.0.1", Some("nonsense")), "10.0.0.1");
-        assert_eq!(client("10.0.0.1", None), "10.0.0.1");
     }
 }

@@ -52,7 +52,7 @@ pub(crate) fn alone<T>(
 impl Caller {
     /// Refuses them what they lack in the whole organization.
     pub(crate) fn needs(&self, permission: Permission) -> Answer<()> {
-        if self.permissions.has(permission) { Ok(()) } else { Err(Problem::forbidden(permission.word())) }
+        if self.may(permission, None) { Ok(()) } else { Err(Problem::forbidden(permission.word())) }
     }
 
     /// Refuses to touch whoever is more than they are.
@@ -62,7 +62,7 @@ impl Caller {
 
     /// Refuses to make somebody what has more rights than they have, with this token.
     pub(crate) fn may_make(&self, role: Role) -> Answer<()> {
-        let has_all = role.permissions().within(&self.permissions);
+        let has_all = role.permissions().within(&self.rights.everywhere);
         if self.role.covers(role) && has_all { Ok(()) } else { Err(more(role)) }
     }
 }

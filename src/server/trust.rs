@@ -18,9 +18,10 @@ use super::bearer;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::connector::Connector;
-use super::db::{OrgScope, values};
+use super::db::{OrgScope, Rows, values};
 use super::permission::{self, Permission};
 use super::problem::{Answer, Problem};
+use super::projects;
 use super::routes::Route;
 use super::state::{Server, now};
 use super::team::alone;
@@ -33,6 +34,7 @@ mod pattern;
 mod rule;
 
 pub(crate) use issuers::Issuers;
+use rule::Home;
 pub(crate) use rule::{GRANTED, Mode, Rule, Written};
 
 /// So many rules an organization has at most: each is tried for each job.
@@ -174,17 +176,20 @@ pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Rule> {
 /// Refuses a rule that gives more than whoever writes it has.
 fn within(rule: &Rule, caller: &Caller) -> Answer<()> {
     caller.needs(Permission::TrustManage)?;
-    let has_all = rule.permissions.within(&caller.permissions);
+    let project = rule.project.as_ref().map(|project| project.name.as_str());
+    let has_all = rule.permissions.iter().all(|permission| caller.may(permission, project));
     if has_all { Ok(()) } else { Err(Problem::forbidden("a permission that the rule is to give").about("permissions")) }
 }
 
 /// Writes a new rule down.
 pub(crate) fn make(server: &Server, caller: &Caller, written: Written) -> Answer<Rule> {
     let id = id::new("rule", now())?;
-    let rule = written.rule(&id, server.issuer(), &caller.person.id, now())?;
-    let words = rule.permissions.words();
+    let project = written.project.clone();
+    let mut rule = written.rule(&id, server.issuer(), &caller.person.id, now())?;
+    let words = given(&rule, project.as_deref());
     let event = Event { detail: &words, ..Event::done("trust-rule.create", &id) };
     alone(server, caller, &event, |rows, caller| {
+        rule.project = home(rows, &caller.scope, project.as_deref())?;
         within(&rule, caller)?;
         if Rule::all(rows, &caller.scope)?.len() >= MOST {
             return Err(Problem::invalid(format!("an organization has {MOST} rules at most")));
@@ -193,6 +198,19 @@ pub(crate) fn make(server: &Server, caller: &Caller, written: Written) -> Answer
         Ok(())
     })?;
     Ok(rule)
+}
+
+/// The project of that name, held so that it is not deleted meanwhile.
+fn home(rows: &mut dyn Rows, scope: &OrgScope, name: Option<&str>) -> Answer<Option<Home>> {
+    let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(None) };
+    let project = projects::named(rows, scope, name)?;
+    Ok(Some(Home { id: project.id, name: project.name }))
+}
+
+/// What a rule gives, for the audit.
+fn given(rule: &Rule, project: Option<&str>) -> String {
+    let project = project.filter(|name| !name.is_empty()).map(|name| format!(" in {name}"));
+    rule.permissions.words() + &project.unwrap_or_default()
 }
 
 /// What is to be another. A rule is changed as a whole, so that no half of it is ever in force.
@@ -210,6 +228,8 @@ pub(crate) struct Amendment {
     #[schemars(range(min = rule::LEAST, max = rule::MOST))]
     lifetime: Option<i64>,
     mode: Option<Mode>,
+    /// The name of the only project that the jobs work in; an empty one is the whole organization.
+    project: Option<String>,
 }
 
 impl From<Written> for Amendment {
@@ -223,6 +243,8 @@ impl From<Written> for Amendment {
             permissions: Some(written.permissions),
             lifetime: written.lifetime,
             mode: written.mode,
+            // What is written without a project is the organization's.
+            project: Some(written.project.unwrap_or_default()),
         }
     }
 }
@@ -244,13 +266,16 @@ pub(crate) fn change(server: &Server, caller: &Caller, id: &str, change: Amendme
         permissions: change.permissions.unwrap_or(was.permissions),
         lifetime: change.lifetime.or(was.lifetime),
         mode: change.mode.or(was.mode),
+        project: change.project.or(was.project),
     };
+    let project = written.project.clone();
     let mut rule = written.rule(&before.id, server.issuer(), &caller.person.id, now())?;
     rule.created = before.created;
     rule.revision = before.revision + 1;
-    let words = rule.permissions.words();
+    let words = given(&rule, project.as_deref());
     let event = Event { detail: &words, ..Event::done("trust-rule.change", id) };
     alone(server, caller, &event, |rows, caller| {
+        rule.project = home(rows, &caller.scope, project.as_deref())?;
         within(&rule, caller)?;
         if !rule.keep(rows, &caller.scope)? {
             return Err(Problem::changed());

@@ -196,7 +196,7 @@ pub(crate) fn make(server: &Server, caller: &Caller, written: &Written) -> Answe
         if Upstream::all(rows, &caller.scope)?.len() >= MOST {
             return Err(Problem::invalid(format!("an organization has {MOST} issuers at most")));
         }
-        made.keep(rows, now())?;
+        made.keep(rows)?;
         Ok(next.carry_out(rows, &made)?)
     })?;
     Ok(made)
@@ -222,7 +222,7 @@ pub(crate) fn change(
     let event = Event { detail: &changed.issuer, ..Event::done("upstream.change", id) };
     alone(server, caller, &event, |rows, caller| {
         caller.needs(NEEDS)?;
-        if !was_seen(before.revision) || !changed.keep(rows, now())? {
+        if !was_seen(before.revision) || !changed.keep(rows)? {
             return Err(Problem::changed());
         }
         next.carry_out(rows, &changed)?;
@@ -232,11 +232,14 @@ pub(crate) fn change(
     Ok(changed)
 }
 
-/// Takes one away, with what links people to it.
-pub(crate) fn end(server: &Server, caller: &Caller, id: &str) -> Answer<()> {
+/// Takes one away, with what links people to it, if it is still as it was seen.
+pub(crate) fn end(server: &Server, caller: &Caller, id: &str, seen: Option<i64>) -> Answer<()> {
     alone(server, caller, &Event::done("upstream.delete", id), |rows, caller| {
         caller.needs(NEEDS)?;
         let gone = Upstream::one(rows, &caller.scope, id)?.ok_or_else(Problem::not_found)?;
+        if seen.is_some_and(|revision| revision != gone.revision) {
+            return Err(Problem::changed());
+        }
         end_sessions(rows, &gone)?;
         secret::take_out(rows, &caller.scope, id)?;
         rows.execute("DELETE FROM upstreams WHERE org = $1 AND id = $2", values![caller.scope.id(), id])?;
@@ -325,6 +328,11 @@ async fn amend(
     .await
 }
 
-async fn delete(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Done> {
-    blocking(&server, move |server| end(server, &caller, &id).map(|()| Done)).await
+async fn delete(
+    State(server): State<Arc<Server>>,
+    caller: Caller,
+    Path(id): Path<String>,
+    Seen(seen): Seen,
+) -> Answer<Done> {
+    blocking(&server, move |server| end(server, &caller, &id, seen).map(|()| Done)).await
 }

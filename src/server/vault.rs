@@ -80,16 +80,21 @@ impl OrgVault<'_> {
         Self { once, ..self }
     }
 
-    /// One page of the credentials after a project and a name, by project and name.
-    pub(crate) fn page(&self, after: &(String, String), limit: i64) -> Result<Vec<Stored>, VaultError> {
+    /// One page of the credentials after a project and a name, by project and name; all, or those of one project.
+    pub(crate) fn page(
+        &self,
+        only: Option<&str>,
+        after: &(String, String),
+        limit: i64,
+    ) -> Result<Vec<Stored>, VaultError> {
         let page = concat!(
             "SELECT ",
             columns!(),
-            " FROM credentials WHERE org = $1 AND (project, name) > ($2, $3) \
+            " FROM credentials WHERE org = $1 AND (project, name) > ($2, $3) AND (project = $5 OR $5 IS NULL) \
              ORDER BY project, name LIMIT $4"
         );
-        let found =
-            self.db.read(&self.scope, |rows| rows.query(page, values![self.scope.id(), &after.0, &after.1, limit]))?;
+        let whose = values![self.scope.id(), &after.0, &after.1, limit, only];
+        let found = self.db.read(&self.scope, |rows| rows.query(page, whose))?;
         found.into_iter().map(stored).collect()
     }
 
@@ -193,7 +198,7 @@ impl Vault for OrgVault<'_> {
     fn each(&self, see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError> {
         let mut after = (String::new(), String::new());
         loop {
-            let page = self.page(&after, PAGE)?;
+            let page = self.page(None, &after, PAGE)?;
             let Some(last) = page.last() else { return Ok(()) };
             after = (last.metadata.scope.project().unwrap_or_default().to_owned(), last.metadata.name.clone());
             for stored in page {

@@ -23,14 +23,14 @@ use crate::vault::id;
 
 mod rows;
 
-use rows::{Shown, all, attach};
+use rows::{Shown, all, attach, held, hold_all};
 pub(crate) use rows::{Workspace, find};
 
 const ALL: &str = "/workspaces";
 const ONE: &str = "/workspaces/{id}";
 
 pub(crate) fn routes() -> Vec<Route> {
-    let read = Access::Permission(Permission::CredentialsRead);
+    let read = Access::InProject(Permission::CredentialsRead);
     let write = Access::InProject(Permission::WorkspacesWrite);
     vec![
         Route::api(Method::GET, ALL, read, list, "listWorkspaces", "List workspaces"),
@@ -64,13 +64,15 @@ impl Workspace {
 pub(crate) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Part<Workspace>> {
     let page = asked.page(&server.keys, &caller.scope, "workspaces")?;
     server.tell(&caller.scope, &caller.actor, &Event::done("workspace.list", ""))?;
-    let found = server.db.read(&caller.scope, |rows| all(rows, &caller.scope, &page.after, page.limit()))?;
+    let found =
+        server.db.read(&caller.scope, |rows| all(rows, &caller.scope, caller.only(), &page.after, page.limit()))?;
     page.cut(found, |workspace| &workspace.id)
 }
 
 /// One workspace.
 pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Workspace> {
     let workspace = server.db.read(&caller.scope, |rows| find(rows, &caller.scope, id))?;
+    caller.sees(Some(&workspace.project))?;
     server.tell(&caller.scope, &caller.actor, &Event::done("workspace.show", id))?;
     Ok(workspace)
 }
@@ -119,12 +121,13 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
             "" => String::new(),
             name => projects::named(rows, &caller.scope, name)?.id,
         };
+        hold_all(rows, &caller.scope, project, &wanted.credential_config_ids)?;
         rows.execute(
             "INSERT INTO workspaces (org, id, project, name, folded, created, revision) \
              VALUES ($1, $2, $3, $4, $5, $6, 1)",
             values![caller.scope.id(), &id, &project_id, &name, &name.to_ascii_lowercase(), now.timestamp_millis(),],
         )?;
-        attach(rows, &caller.scope, &id, project, &wanted.credential_config_ids)?;
+        attach(rows, &caller.scope, &id, &wanted.credential_config_ids)?;
         find(rows, &caller.scope, &id)
     })
 }
@@ -163,18 +166,20 @@ pub(crate) fn change(
 ) -> Answer<Workspace> {
     let name = wanted.name.as_deref().map(team::name).transpose()?;
     alone(server, caller, &Event::done("workspace.amend", id), |rows, caller| {
-        let workspace = find(rows, &caller.scope, id)?;
-        needs(caller, &workspace.project)?;
-        if seen.is_some_and(|revision| revision != workspace.revision) {
-            return Err(Problem::changed());
+        let found = find(rows, &caller.scope, id)?;
+        caller.sees(Some(&found.project))?;
+        needs(caller, &found.project)?;
+        if let Some(credentials) = &wanted.credential_config_ids {
+            hold_all(rows, &caller.scope, &found.project, credentials)?;
         }
+        let workspace = held(rows, &caller.scope, id, seen)?;
         let name = name.as_ref().unwrap_or(&workspace.name);
         rows.execute(
             "UPDATE workspaces SET name = $3, folded = $4, revision = revision + 1 WHERE org = $1 AND id = $2",
             values![caller.scope.id(), id, name, &name.to_ascii_lowercase()],
         )?;
         if let Some(credentials) = &wanted.credential_config_ids {
-            attach(rows, &caller.scope, id, &workspace.project, credentials)?;
+            attach(rows, &caller.scope, id, credentials)?;
         }
         find(rows, &caller.scope, id)
     })
@@ -183,11 +188,10 @@ pub(crate) fn change(
 /// Deletes a workspace, if it is still as it was seen. Its credentials stay.
 pub(crate) fn end(server: &Server, caller: &Caller, id: &str, seen: Option<i64>) -> Answer<()> {
     alone(server, caller, &Event::done("workspace.delete", id), |rows, caller| {
-        let workspace = find(rows, &caller.scope, id)?;
-        needs(caller, &workspace.project)?;
-        if seen.is_some_and(|revision| revision != workspace.revision) {
-            return Err(Problem::changed());
-        }
+        let found = find(rows, &caller.scope, id)?;
+        caller.sees(Some(&found.project))?;
+        needs(caller, &found.project)?;
+        held(rows, &caller.scope, id, seen)?;
         let whose = values![caller.scope.id(), id];
         rows.execute("DELETE FROM workspace_credentials WHERE org = $1 AND workspace = $2", whose)?;
         rows.execute("DELETE FROM workspaces WHERE org = $1 AND id = $2", whose)?;

@@ -159,6 +159,7 @@ mod server {
     mod postgres;
     mod postgres_tls;
     mod proving;
+    mod races;
     mod reach;
     mod real_browser;
     mod registries;

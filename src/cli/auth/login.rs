@@ -5,30 +5,30 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use serde::Serialize;
 
 use crate::auth::federated;
 use crate::auth::grant::Client;
 use crate::auth::login::{self, Fresh, Login};
 use crate::auth::loopback::{Host, Redirect};
 use crate::auth::service::Service;
-use crate::auth::session::{Place, Session, timestamp};
+use crate::auth::session::Place;
 use crate::auth::{Notice, Reply};
-use crate::cli::access::{expiry, waiting_for};
+use crate::cli::access::waiting_for;
 use crate::cli::argv::{Place as ArgvPlace, Visible};
 use crate::cli::{Doors, active, argv, given};
 use crate::error::{Code, Failure, Result};
 use crate::http::Url;
 use crate::os::files::Lock;
 use crate::secret::{Choice, Secret, SecretStore};
-use crate::text::clean;
 
 mod keep;
 pub(in crate::cli) mod person;
 mod target;
+mod told;
 
 use person::Sight;
 use target::Target;
+use told::tell;
 
 /// How long a person has to finish in the browser.
 pub(in crate::cli) const TIMEOUT: u64 = 300;
@@ -397,44 +397,4 @@ fn read_all(input: impl Read) -> Result<Secret> {
     let mut text = zeroize::Zeroizing::new(String::with_capacity(8 << 10));
     input.take((64 << 10) + 16).read_to_string(&mut text).map_err(LoginFailure::Input)?;
     Ok(Secret::new(std::mem::take(&mut *text)))
-}
-
-/// What a program learns of a sign-in that needed nobody.
-#[derive(Serialize)]
-struct Signed<'a> {
-    authenticated: bool,
-    profile: &'a str,
-    service: &'a str,
-    account: Option<&'a str>,
-    account_id: Option<&'a str>,
-    expires_at: Option<String>,
-}
-
-impl<'a> Signed<'a> {
-    fn of(profile: &'a str, session: &'a Session) -> Self {
-        Self {
-            authenticated: true,
-            profile,
-            service: &session.service,
-            account: session.identity.account.as_deref(),
-            account_id: session.identity.id(),
-            expires_at: session.expires_at.map(timestamp),
-        }
-    }
-}
-
-fn tell(doors: &Doors<'_>, json: bool, profile: &str, session: &Session, storage: Choice) -> Result<()> {
-    if json {
-        return doors.ui.answer_json(&Signed::of(profile, session));
-    }
-    let who = session.identity.name().map_or_else(String::new, |name| format!(" as {}", clean(name)));
-    doors.ui.done(&format!("Signed in{who} (profile {profile}, kept in the {})", storage.title()));
-    if let Some(expires_at) = session.expires_at {
-        let renewed = if session.is_renewable() { ", and is renewed by itself" } else { "" };
-        doors.ui.note(&format!("The token expires {}{renewed}", expiry(expires_at, doors.env.now())));
-    }
-    if storage == Choice::Plain {
-        doors.ui.warn("the session is kept in a plain file that any program of yours can read");
-    }
-    Ok(())
 }

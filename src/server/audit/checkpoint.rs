@@ -4,10 +4,11 @@
 //! where it was appended to a file that they cannot write to. Before the server signs, it goes through what has come
 //! since the last statement, so that it says nothing of a chain that does not hold.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use base64::Engine;
@@ -78,14 +79,16 @@ impl Checkpoints {
     /// Makes statements for as long as the server lives.
     pub(crate) async fn make(&self, server: &Arc<Server>) {
         let mut last = Instant::now();
+        let known = Arc::new(Mutex::new(HashMap::new()));
         loop {
             tokio::time::sleep(LOOK.min(self.every)).await;
             let all = last.elapsed() >= self.every;
             if all {
                 last = Instant::now();
             }
-            let (server, this) = (Arc::clone(server), self.clone());
-            if let Err(broken_off) = tokio::task::spawn_blocking(move || this.due(&server, all)).await {
+            let (server, this, known) = (Arc::clone(server), self.clone(), Arc::clone(&known));
+            let due = move || this.due(&server, all, &mut known.lock().unwrap_or_else(PoisonError::into_inner));
+            if let Err(broken_off) = tokio::task::spawn_blocking(due).await {
                 tracing::error!(%broken_off, "no statement about the audit was made");
             }
         }
@@ -93,11 +96,12 @@ impl Checkpoints {
 
     /// Makes one last statement of each chain.
     pub(crate) fn finish(&self, server: &Server) {
-        self.due(server, true);
+        self.due(server, true, &mut HashMap::new());
     }
 
-    /// Signs those that are due. What goes wrong is told in the log, and tried again.
-    fn due(&self, server: &Server, all: bool) {
+    /// Signs those that are due. What goes wrong is told in the log, and tried again; a chain that is `known` to be broken
+    /// in this way is not told once more.
+    fn due(&self, server: &Server, all: bool, known: &mut HashMap<String, Broken>) {
         let heads = match server.db.read(Reach::Server, |rows| waiting(rows)) {
             Ok(heads) => heads,
             Err(failure) => {
@@ -111,15 +115,19 @@ impl Checkpoints {
                 continue;
             }
             match sign(&server.db, &server.keys, &scope, now()) {
-                Ok(Ok(None)) => {}
+                Ok(Ok(None)) => drop(known.remove(scope.id())),
                 Ok(Ok(Some(line))) => {
+                    known.remove(scope.id());
                     let told = self.file.as_ref().map_or(Ok(()), |file| files::append(file, &line));
                     if let Err(failure) = told {
                         tracing::error!(%failure, "a statement about the audit was not written to its file");
                     }
                 }
-                Ok(Err(Broken { sequence, problem })) => {
+                Ok(Err(broken)) if known.get(scope.id()) == Some(&broken) => {}
+                Ok(Err(broken)) => {
+                    let Broken { sequence, problem } = broken;
                     tracing::error!(organization = scope.id(), sequence, problem, "the audit is broken");
+                    known.insert(scope.id().to_owned(), broken);
                 }
                 Err(failure) => tracing::warn!(%failure, "no statement about the audit was made"),
             }

@@ -11,6 +11,8 @@ pub(super) struct Standing {
     pub(super) role: Option<Role>,
     pub(super) person: Option<Person>,
     pub(super) projects: Vec<(String, Role)>,
+    /// The name of the only project that the token counts in, as long as there is such a project.
+    pub(super) only: Option<String>,
 }
 
 /// What is known of a token, and of whoever has it; `None` for one that was never made here. Whatever is told beside the
@@ -19,21 +21,24 @@ pub(super) fn look(rows: &mut dyn Rows, parsed: &Parsed) -> Result<Option<(Known
     let all = concat!(
         "SELECT ",
         bearer::columns!("t."),
-        ", p.login, m.role, j.name, r.role FROM tokens t \
+        ", p.login, m.role, o.name, j.name, r.role FROM tokens t \
          LEFT JOIN people p ON p.id = t.person \
          LEFT JOIN members m ON m.org = t.org AND m.person = t.person \
+         LEFT JOIN projects o ON o.org = t.org AND o.id = t.project \
          LEFT JOIN project_roles r ON r.org = t.org AND r.person = t.person \
          LEFT JOIN projects j ON j.org = r.org AND j.id = r.project \
          WHERE t.id = $1"
     );
     let mut found = None;
-    let mut standing = Standing { role: None, person: None, projects: Vec::new() };
+    let mut standing = Standing { role: None, person: None, projects: Vec::new(), only: None };
     for mut row in rows.query(all, values![&parsed.id])? {
         let (login, role) = (row.maybe_text(bearer::COLUMNS)?, row.maybe_text(bearer::COLUMNS + 1)?);
-        let (project, in_it) = (row.maybe_text(bearer::COLUMNS + 2)?, row.maybe_text(bearer::COLUMNS + 3)?);
+        let only = row.maybe_text(bearer::COLUMNS + 2)?;
+        let (project, in_it) = (row.maybe_text(bearer::COLUMNS + 3)?, row.maybe_text(bearer::COLUMNS + 4)?);
         if found.is_none() {
             let Some(known) = bearer::read(&mut row, parsed)? else { return Ok(None) };
             standing.person = login.map(|login| Person { id: known.grant.person.clone(), login });
+            standing.only = only;
             standing.role = role.as_deref().and_then(Role::from_word);
             found = Some(known);
         }

@@ -79,11 +79,10 @@ pub(crate) async fn begin(
         let outcome = if made.is_ok() { Outcome::Done } else { Outcome::Failed };
         let event = Event { outcome, ..Event::done("credential.connect-begin", &id) };
         server.db.write(&by.scope, |rows| -> Answer<()> {
-            audit::append(rows, &server.keys, &by.scope, &by.actor, &event, now())?;
             if outcome == Outcome::Done {
                 insert(rows, &by.scope, &metadata, &signed_in, &state, switches)?;
             }
-            Ok(())
+            Ok(audit::append(rows, &server.keys, &by.scope, &by.actor, &event, now())?)
         })?;
         made
     })

@@ -60,6 +60,8 @@ fn what_is_not_of_the_open_net_is_not_asked() {
         "[64:ff9b::7f00:1]",
         "[64:ff9b::169.254.169.254]",
         "[64:ff9b:1::a9fe:a9fe]",
+        "[64:ff9b:1::808:808]",
+        "[64:ff9b:1:808:8:800::]",
         "[2002:a00:1::]",
         "[2002:7f00:1::1]",
         "[2002:a9fe:a9fe::]",
@@ -305,4 +307,19 @@ fn an_answer_without_an_end_has_one() {
     assert!(led_to(&silent, patient).is_err());
     let took = started.elapsed();
     assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
+#[test]
+fn nobody_waits_for_a_name_that_is_looked_up_for_too_long() {
+    let began = Instant::now();
+    let slow = || {
+        std::thread::sleep(Duration::from_secs(5));
+        Ok(())
+    };
+    let waited = within(Duration::from_millis(50), slow);
+    assert_eq!(waited.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert_eq!(within(TIMEOUT, || Ok(7)).unwrap(), 7);
+    let missing = within(TIMEOUT, || Err::<(), _>(std::io::ErrorKind::NotFound.into()));
+    assert_eq!(missing.unwrap_err().kind(), std::io::ErrorKind::NotFound);
 }

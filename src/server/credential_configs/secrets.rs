@@ -84,6 +84,7 @@ fn look(server: &Server, caller: &Caller, id: &str, version: Option<i64>, is_fre
         }
     };
     let (stored, opened) = looked.ok_or_else(Problem::not_found)?;
+    caller.sees(stored.metadata.scope.project())?;
     caller.must(server, Permission::SecretsRead, stored.metadata.scope.project())?;
     if !is_wanted(&stored) {
         return Err(Problem::changed());

@@ -4,6 +4,11 @@
 //! since 1970. Whatever belongs to an organization has the organization in its primary key, and a statement that
 //! touches it takes it from an [`OrgScope`], which only a caller who was let in can have. Every transaction says how far
 //! it [reaches](Reach), and PostgreSQL shows it nothing beyond.
+//!
+//! On PostgreSQL several write at once, and whoever changes a row holds it until their transaction ends. So that no two
+//! wait for one another, all take what they change in one order: the organization, its projects, its credentials by their
+//! identifiers, what uses those (workspaces and registries), and last the end of the audit, after which nothing else is
+//! taken. What was read before its row was held may be another by then: it is read again.
 
 use std::path::{Path, PathBuf};
 

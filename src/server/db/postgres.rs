@@ -295,6 +295,8 @@ fn told(cause: &postgres::Error) -> DbError {
         "22021" => DbError::Zero,
         "53100" => DbError::Full,
         "40001" | "40P01" | "55P03" => DbError::Busy,
+        // It has ended the connection: the transaction stood still for too long.
+        "25P03" => DbError::Unreachable(message),
         class if ["08", "28", "53", "57"].iter().any(|known| class.starts_with(known)) => DbError::Unreachable(message),
         _ => DbError::Refused(message),
     }

@@ -1,20 +1,22 @@
 //! The token: where it comes from, and how it stays good.
 
 use std::path::Path;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, TryLockError};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Keeper, KeeperError, Login, written};
+use super::{Keeper, KeeperError, Login, TIMEOUT, written};
 use crate::http::{Method, Response, segment};
 use crate::os::files;
 use crate::secret::Secret;
 
 /// Where a token was refused and another one did not help, none is got for so long.
 const PAUSE: Duration = Duration::from_secs(5);
-/// A token whose life is not known is asked about so often.
+/// Whoever waits for the token that somebody else is getting looks for it so often.
+const GLANCE: Duration = Duration::from_millis(5);
+/// A token whose life is not known, or cannot be made longer, is asked about so often.
 const UNKNOWN: Duration = Duration::from_mins(10);
 
 /// The token in force, and when another one was last got because it was refused.
@@ -72,7 +74,7 @@ impl Keeper {
 
     /// The token in force. Whoever asks while it is got or renewed waits for it.
     pub(super) fn token(&self) -> Result<Secret, KeeperError> {
-        let mut tokens = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.tokens()?;
         let now = Instant::now();
         let held = tokens.held.take().filter(|held| held.ends.is_none_or(|ends| ends > now));
         let token = match held {
@@ -85,9 +87,23 @@ impl Keeper {
         Ok(secret)
     }
 
+    /// The tokens, for one at a time. Whoever has waited for as long as a call may take is told that there is no answer:
+    /// of many who wait, each would otherwise ask in vain after the one before.
+    fn tokens(&self) -> Result<MutexGuard<'_, Tokens>, KeeperError> {
+        let began = Instant::now();
+        loop {
+            match self.token.try_lock() {
+                Ok(tokens) => return Ok(tokens),
+                Err(TryLockError::Poisoned(tokens)) => return Ok(tokens.into_inner()),
+                Err(TryLockError::WouldBlock) if began.elapsed() < TIMEOUT => std::thread::sleep(GLANCE),
+                Err(TryLockError::WouldBlock) => return Err(KeeperError::Busy),
+            }
+        }
+    }
+
     /// Another token in the place of one that was refused, if there is one.
     pub(super) fn other_token(&self, refused: &Secret) -> Result<Option<Secret>, KeeperError> {
-        let mut tokens = self.token.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tokens = self.tokens()?;
         if let Some(held) = tokens.held.as_ref().filter(|held| held.secret != *refused) {
             return Ok(Some(held.secret.duplicate()));
         }
@@ -147,7 +163,9 @@ impl Keeper {
             Ok(lengthened) if is_role || matches!(self.access.login, Login::TokenFile(_)) => {
                 self.log_in().or_else(|_| Ok(lengthened.map_or_else(|| later(held), later)))
             }
-            Ok(_) | Err(_) => Ok(later(held)),
+            // There is no other one, and asking again at once would not change that.
+            Ok(None) => Ok(Token { due: Instant::now().checked_add(UNKNOWN).unwrap_or(held.due), ..held }),
+            Ok(Some(_)) | Err(_) => Ok(later(held)),
         }
     }
 }
@@ -172,4 +190,40 @@ fn read(file: &Path) -> Result<Secret, KeeperError> {
         return Err(KeeperError::Empty { file: file.display().to_string() });
     }
     Ok(Secret::new(text.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::double;
+    use super::*;
+
+    #[test]
+    fn a_token_that_cannot_live_longer_is_asked_about_seldom() {
+        let (keeper, inside) = double(Login::Token(Secret::new("given".into())));
+        inside.lock().unwrap().is_strict = true;
+        keeper.token().unwrap();
+        keeper.token.lock().unwrap().held.as_mut().unwrap().due = Instant::now();
+        for _ in 0..3 {
+            keeper.token().unwrap();
+        }
+        assert_eq!(inside.lock().unwrap().renewals, 2, "when it was given, and once since");
+        let due = keeper.token.lock().unwrap().held.as_ref().unwrap().due;
+        assert!(due > Instant::now() + UNKNOWN / 2);
+    }
+
+    #[test]
+    fn nobody_waits_longer_for_a_token_than_for_an_answer() {
+        let (keeper, _) = double(Login::Token(Secret::new("given".into())));
+        let getting = keeper.token.lock().unwrap();
+        let began = Instant::now();
+        std::thread::scope(|scope| {
+            let waiting: Vec<_> = (0..3).map(|_| scope.spawn(|| keeper.token())).collect();
+            for one in waiting {
+                assert!(matches!(one.join().unwrap(), Err(KeeperError::Busy)));
+            }
+        });
+        assert!(began.elapsed() < 2 * TIMEOUT, "{:?}", began.elapsed());
+        drop(getting);
+        assert!(keeper.token().is_ok());
+    }
 }

@@ -18,11 +18,13 @@ pub(crate) struct Inside {
     tokens: Vec<String>,
     /// How often somebody logged in, and renewed.
     logins: usize,
-    renewals: usize,
+    pub(super) renewals: usize,
     /// What every question is answered with, if not as it should be; 0 stands for no answer.
     pub(crate) broken: Option<u16>,
     /// How many seconds a token lives.
     life: u64,
+    /// Whether no token lives longer than it was given for.
+    pub(super) is_strict: bool,
     wrapped: HashMap<String, String>,
 }
 
@@ -71,6 +73,9 @@ fn answer(inside: &mut Inside, request: &Request) -> Result<Response, Unreachabl
     }
     if path == "auth/token/renew-self" {
         inside.renewals += 1;
+        if inside.is_strict {
+            return json(400, json!({ "errors": ["lease is not renewable"] }));
+        }
         return json(200, json!({ "auth": { "client_token": token, "lease_duration": inside.life } }));
     }
     if let Some(what) = path.strip_prefix("transit/") {

@@ -133,3 +133,23 @@ fn what_was_announced_and_is_no_key_gives_way() {
     server.attend(&far.place()).unwrap();
     assert!(far.replace(&rotating, &next) && far.opens(&server).is_ok());
 }
+
+/// Of several that start at once on a database that has no key yet, each has read that there is none.
+#[test]
+fn of_several_first_starts_one_makes_the_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Database::open(&Address::Sqlite(dir.path().join("server.db"))).unwrap();
+    let id = instance(&db).unwrap();
+    let (mine, other) = (dir.path().join("mine"), dir.path().join("other"));
+    let first = Keys::open_with(&db, &Master::File(&mine), &id, None).unwrap();
+    let beside = Keys::open_with(&db, &Master::File(&mine), &id, None).unwrap();
+    let code = |keys: &Keys| keys.derived("test").unwrap().code(&[b"text"]);
+    assert_eq!(code(&first), code(&beside), "the place is shared, and the key is one");
+    let elsewhere = Keys::open_with(&db, &Master::File(&other), &id, None);
+    assert!(matches!(elsewhere, Err(ServeError::OtherMasterKey { .. })));
+    assert!(Keys::open(&db, &Master::File(&mine)).is_ok(), "whoever was first goes on");
+    // Whoever looked before the other had laid the key down does not lay another one over it.
+    let kept = Master::File(&mine).keep_first(&db, &id, Key::random().unwrap()).unwrap();
+    assert!(place::is_proven(&kept, &id, &db.read(Reach::Server, |rows| setting(rows, PROOF)).unwrap().unwrap()));
+    assert!(Keys::open(&db, &Master::File(&mine)).is_ok());
+}

@@ -143,6 +143,7 @@ pub(super) fn poll(
                     client: known,
                     permissions: Permissions::parse(&permissions).unwrap_or_default(),
                     family: random::base62(20)?.to_string(),
+                    project: None,
                     bound: key.map(str::to_owned),
                 };
                 // It is answered all the same: a laptop is carried from one network to another, and so is a code.

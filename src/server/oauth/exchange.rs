@@ -16,7 +16,8 @@ use crate::server::api::Json;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bearer::{self, Grant};
-use crate::server::db::{OrgScope, Reach, values};
+use crate::server::caller::Rights;
+use crate::server::db::{OrgScope, Reach, Rows, values};
 use crate::server::edge::Source;
 use crate::server::people;
 use crate::server::permission::Permissions;
@@ -100,22 +101,35 @@ pub(super) fn exchange(
     // What is found out is kept, though the answer is a refusal.
     server.db.write(Reach::Server, |rows| -> Given<Given<Exchanged>> {
         let mut near: Option<(&Rule, &Told)> = None;
+        let mut watching = Vec::new();
+        let tell = |rows: &mut dyn Rows, watching: &[(&str, String)]| -> Answer<()> {
+            for (rule, name) in watching {
+                let event = Event { detail: name, outcome: Outcome::Denied, ..Event::done("job.would-sign-in", rule) };
+                audit::append(rows, &server.keys, &chain, &source.actor(), &event, now())?;
+            }
+            Ok(())
+        };
         for Judged { rule, told, why } in &judged {
             let Some(told) = told else { continue };
             near = near.or(Some((rule, told)));
             if why.is_some() {
                 continue;
             }
+            // Its issuer was asked for a while: somebody may have changed it meanwhile, or taken it away.
+            if !rule.still_stands(rows, &org)? {
+                continue;
+            }
             let name = trust::job(told);
             if rule.mode == Mode::Audit {
-                let event =
-                    Event { detail: &name, outcome: Outcome::Denied, ..Event::done("job.would-sign-in", &rule.id) };
-                audit::append(rows, &server.keys, &chain, &source.actor(), &event, now())?;
+                watching.push((rule.id.as_str(), name));
                 continue;
             }
             // Whoever stands for the rule may have less now than when they wrote it, or be gone.
             let Some(role) = people::role(rows, &org, &rule.person)? else { continue };
-            let given = rule.permissions.and(&role.permissions());
+            let roles = people::project_roles(rows, &org, &rule.person)?;
+            let rights =
+                Rights::of(role, roles, &rule.permissions, rule.project.as_ref().map(|home| home.name.as_str()));
+            let given = if rule.project.is_some() { rights.most() } else { rights.everywhere };
             if given.is_empty() || !wanted.within(&given) {
                 continue;
             }
@@ -126,17 +140,20 @@ pub(super) fn exchange(
                 client: client.to_owned(),
                 permissions: permissions.clone(),
                 family: rule.id.clone(),
+                project: rule.project.as_ref().map(|home| home.id.clone()),
                 bound: bound.map(str::to_owned),
             };
             attempt.succeeded(rows)?;
             let life = TimeDelta::seconds(rule.life);
             let minted = bearer::issue(rows, Kind::Job, &grant, &name, life, now())?;
             let actor = Actor { person: format!("job {name}"), token: minted.id.clone(), ..source.actor() };
+            tell(rows, &watching)?;
             let event = Event { detail: &permissions.words(), ..Event::done("job.sign-in", &rule.id) };
             audit::append(rows, &server.keys, &org, &actor, &event, now())?;
             return Ok(Ok(Exchanged { minted, life: rule.life, permissions, is_bound: bound.is_some() }));
         }
         attempt.failed(rows, now())?;
+        tell(rows, &watching)?;
         let (object, name) = near.map_or(("", String::new()), |(rule, told)| (rule.id.as_str(), trust::job(told)));
         let event = Event { detail: &name, outcome: Outcome::Denied, ..Event::done("job.sign-in", object) };
         audit::append(rows, &server.keys, &chain, &source.actor(), &event, now())?;

@@ -15,11 +15,12 @@ use crate::server::api::Json;
 use crate::server::audit::Event;
 use crate::server::bearer::{self, Grant};
 use crate::server::bridge::blocking;
-use crate::server::caller::{Caller, Job, MaybeCaller};
+use crate::server::caller::{Caller, Job, MaybeCaller, Rights};
 use crate::server::db::{Reach, values};
 use crate::server::people;
 use crate::server::permission::Permission;
 use crate::server::problem::Answer;
+use crate::server::projects;
 use crate::server::state::{Server, now};
 use crate::server::token::{self, Parsed};
 
@@ -53,6 +54,9 @@ struct About {
     iat: i64,
     exp: i64,
     organization: String,
+    /// The name of the only project that it counts in, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project: Option<String>,
     /// The key that it is bound to, where it is bound to one.
     #[serde(skip_serializing_if = "Option::is_none")]
     cnf: Option<Confirmation>,
@@ -77,7 +81,10 @@ impl Asking {
     fn may_be_told_of(&self, grant: &Grant) -> bool {
         match self {
             Self::Program(client) => grant.client == *client,
-            Self::Member(caller) => grant.scope == caller.scope,
+            Self::Member(caller) => {
+                // Who works in one project alone learns of nothing else.
+                grant.scope == caller.scope && (caller.only.is_none() || grant.project == caller.only)
+            }
         }
     }
 }
@@ -114,13 +121,23 @@ fn find(server: &Server, asking: &Asking, parsed: &Parsed) -> Answer<Option<(Str
         rows.enter(Reach::Of(&grant.scope))?;
         let role = people::role(rows, &grant.scope, &grant.person)?;
         let (Some(role), Some(person)) = (role, people::by_id(rows, &grant.person)?) else { return Ok(None) };
+        // With its project, a token ends.
+        let project = match &grant.project {
+            Some(id) => match projects::name(rows, &grant.scope, id)? {
+                Some(name) => Some(name),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        let roles = people::project_roles(rows, &grant.scope, &grant.person)?;
+        let rights = Rights::of(role, roles, &grant.permissions, project.as_deref());
         // A job is itself, and not whoever stands for its rule.
         let (subject, name) = match Job::of(&known) {
             Some(job) => (job.rule, job.name),
             None => (person.id, person.login),
         };
         let about = About {
-            scope: grant.permissions.and(&role.permissions()).words(),
+            scope: if project.is_some() { rights.most() } else { rights.everywhere }.words(),
             client_id: Some(grant.client.clone()).filter(|client| !client.is_empty()),
             token_type: token_type(grant.bound.is_some()),
             sub: subject,
@@ -129,6 +146,7 @@ fn find(server: &Server, asking: &Asking, parsed: &Parsed) -> Answer<Option<(Str
             iat: known.created / 1000,
             exp: known.expires / 1000,
             organization: grant.scope.id().to_owned(),
+            project,
             cnf: grant.bound.clone().map(|jkt| Confirmation { jkt }),
         };
         Ok(Some((known.id, about)))
@@ -142,7 +160,10 @@ pub(super) struct User {
     sub: String,
     preferred_username: String,
     organization: Organization,
-    /// What may be done with the token in the whole organization.
+    /// The name of the only project that the token counts in, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    project: Option<String>,
+    /// What may be done with the token in that project, or else in the whole organization.
     permissions: Vec<&'static str>,
 }
 
@@ -161,6 +182,8 @@ pub(super) async fn userinfo(State(server): State<Arc<Server>>, caller: Caller) 
             let one = "SELECT name FROM organizations WHERE id = $1";
             rows.first(one, values![caller.scope.id()])?.map(|mut row| row.text(0)).transpose()
         })?;
+        let project = caller.only().map(str::to_owned);
+        let permissions = if project.is_some() { caller.rights.most() } else { caller.rights.everywhere.clone() };
         let (subject, login) = match caller.job {
             Some(job) => (job.rule, job.name),
             None => (caller.person.id, caller.person.login),
@@ -170,7 +193,8 @@ pub(super) async fn userinfo(State(server): State<Arc<Server>>, caller: Caller) 
             sub: subject,
             preferred_username: login,
             organization: Organization { id, name, role: caller.role.word() },
-            permissions: caller.permissions.iter().map(Permission::word).collect(),
+            permissions: permissions.iter().map(Permission::word).collect(),
+            project,
         }))
     })
     .await

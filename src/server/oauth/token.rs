@@ -237,6 +237,7 @@ fn by_code(server: &Server, client: &str, asked: &Asked, key: Option<&str>, sour
             client: row.text(3)?,
             permissions: Permissions::parse(&row.text(6)?).unwrap_or_default(),
             family: row.text(7)?,
+            project: None,
             bound: key.map(str::to_owned),
         };
         let (redirect, challenge) = (row.text(4)?, row.text(5)?);

@@ -37,10 +37,13 @@ pub(crate) fn end(server: &Server, caller: &Caller, id: &str, typed: &str, seen:
         }
         rows.enter(Reach::Server)?;
         keep_one(rows, scope)?;
+        hold_credentials(rows, scope)?;
+        clear(rows, scope)?;
         // Holds the chain: who is adding to the organization now is done before, or finds it gone.
-        for chain in [scope, &audit::server_scope()] {
+        for chain in [&audit::server_scope(), scope] {
             audit::append(rows, &server.keys, chain, &caller.actor, &event, now())?;
         }
+        // What they have added until then.
         clear(rows, scope)?;
         server.keys.retire_all(rows, scope)?;
         rows.execute(
@@ -73,6 +76,16 @@ fn keep_one(rows: &mut dyn Rows, scope: &OrgScope) -> Answer<()> {
     }
     let detail = "it is the only organization of this server: end the server and delete its database instead";
     Err(Problem::new(StatusCode::CONFLICT, "last-organization", detail))
+}
+
+/// Takes the credentials of an organization before what uses them, in the order in which everybody does.
+fn hold_credentials(rows: &mut dyn Rows, scope: &OrgScope) -> Result<(), DbError> {
+    rows.execute("UPDATE projects SET created = created WHERE org = $1", values![scope.id()])?;
+    for mut row in rows.query("SELECT id FROM credentials WHERE org = $1 ORDER BY id", values![scope.id()])? {
+        let hold = "UPDATE credentials SET revision = revision WHERE org = $1 AND id = $2";
+        rows.execute(hold, values![scope.id(), &row.text(0)?])?;
+    }
+    Ok(())
 }
 
 /// Removes every row of an organization from every table that there is, what refers to others first.

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::MOST;
 use crate::server::db::{DbError, Row, Rows, values};
+use crate::server::people;
 
 /// A passkey.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ impl Passkey {
     /// [`MOST`].
     pub(crate) fn keep(&self, rows: &mut dyn Rows) -> Result<Added, DbError> {
         // Of two that come at once, the second waits here, and counts the first.
-        rows.execute("UPDATE people SET created = created WHERE id = $1", values![&self.person])?;
+        people::hold(rows, &self.person)?;
         if all_of(rows, &self.person)?.len() >= MOST {
             return Ok(Added::TooMany);
         }

@@ -17,7 +17,7 @@ use crate::secret::Secret;
 use crate::server::api::Once;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
-use crate::server::caller::{Access, Caller};
+use crate::server::caller::{Access, Caller, Rights};
 use crate::server::db::{OrgScope, Reach, Rows};
 use crate::server::edge::Source;
 use crate::server::limits::Whose;
@@ -56,7 +56,7 @@ impl Inside {
 
     /// Whether they may do it in some project at least.
     pub(crate) fn may_somewhere(&self, permission: Permission) -> bool {
-        self.caller.most().has(permission)
+        self.caller.rights.most().has(permission)
     }
 }
 
@@ -247,15 +247,15 @@ async fn member(
         scope: member.scope.clone(),
         person: signed_in.person.clone(),
         role: member.role,
-        permissions: member.role.permissions(),
+        rights: Rights::of(member.role, projects, &Permissions::all(), None),
+        only: None,
         // A session is not given less than its person has.
         granted: Permissions::all(),
-        projects,
         job: None,
         once: Once::default(),
         actor: signed_in.actor(&myself.source),
     };
-    let may = if anywhere { caller.most().has(needed) } else { caller.may(needed, None) };
+    let may = if anywhere { caller.rights.most().has(needed) } else { caller.may(needed, None) };
     if !may {
         let why = format!("As {} of this organization you may not do this.", member.role.word());
         let page = Page::refusal(StatusCode::FORBIDDEN, &why);

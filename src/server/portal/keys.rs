@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::fields::{Input, Slip, choice, summary, tick, ticks};
 use super::inside::{Inside, Sent};
+use super::only_project;
 use super::page::{Page, Text, sent_on};
 use super::prove;
 use super::question::Question;
@@ -50,12 +51,13 @@ async fn show(State(server): State<Arc<Server>>, inside: Inside, Query(listed): 
 fn page(server: &Server, inside: &Inside, above: &str, sent: Option<&Sent>, slip: Option<&Slip>) -> Answer<Page> {
     let keys = api_keys::all(server, &inside.caller)?;
     let bounds = server.db.read(&inside.caller.scope, |rows| Bounds::of(rows, &inside.caller.scope))?;
+    let project = only_project::input(server, inside, sent.map_or("", |sent| sent.text("project")), slip)?;
     let body = format!(
         "{above}{}<p>For jobs and programs that cannot sign in. A key ends by itself, and never has more than you have.</p>\n\
          {}\n<h2>A new key</h2>\n{}",
         summary(slip),
         table(inside, &keys),
-        form(inside, sent, slip, bounds.days),
+        form(inside, sent, slip, bounds.days, &project),
     );
     Ok(inside.page(Place::Keys, "API keys", body))
 }
@@ -72,7 +74,7 @@ fn table(inside: &Inside, keys: &[Shown]) -> String {
         let revoke = inside.path(&format!("keys/{}/revoke", key.id));
         table.row(&[
             format!("{}<small><code>{}</code></small>", Text(&key.name), Text(&key.id)),
-            Text(&key.permissions.join(", ")).to_string(),
+            format!("{}{}", Text(&key.permissions.join(", ")), only_project::shown(key.project.as_deref())),
             time(key.created, now, ""),
             used(key),
             format!("{over}{}", time(key.expires, now, "")),
@@ -89,14 +91,15 @@ fn used(key: &Shown) -> String {
     format!("{idle}{}{from}", time(key.used, now(), "never"))
 }
 
-fn form(inside: &Inside, sent: Option<&Sent>, slip: Option<&Slip>, most: i64) -> String {
+fn form(inside: &Inside, sent: Option<&Sent>, slip: Option<&Slip>, most: i64, project: &str) -> String {
     if !inside.signed_in.is_fresh(now()) {
         return prove::way(&inside.path("keys"));
     }
     let is_chosen = |word: &str| sent.is_some_and(|sent| sent.all("permission").any(|sent| sent.expose() == word));
     let boxes: String = inside
         .caller
-        .permissions
+        .rights
+        .most()
         .iter()
         .map(|permission| {
             let label = format!("{} <code>{}</code>", Text(permission.title()), Text(permission.word()));
@@ -120,11 +123,12 @@ fn form(inside: &Inside, sent: Option<&Sent>, slip: Option<&Slip>, most: i64) ->
         more: "required maxlength=\"64\"",
     };
     format!(
-        "<form method=\"post\" action=\"{}\">\n{}\n{}{}{}<button>Make a key</button>\n</form>",
+        "<form method=\"post\" action=\"{}\">\n{}\n{}{}{}{}<button>Make a key</button>\n</form>",
         Text(&inside.path("keys")),
         inside.word(),
         name.html(slip),
         ticks("permissions", "It may", &boxes, slip),
+        project,
         choice("days", "It lives for", "", &lives, life, slip),
     )
 }
@@ -133,6 +137,7 @@ async fn create(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -
     let wanted = Wanted {
         name: sent.text("name").to_owned(),
         permissions: sent.all("permission").map(|word| word.expose().to_owned()).collect(),
+        project: Some(sent.text("project").trim().to_owned()),
         // What is no number of days is refused like one that is out of reach.
         days: Some(sent.text("days").parse().unwrap_or_default()),
     };
@@ -151,11 +156,12 @@ async fn create(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -
 fn once(inside: &Inside, made: &Made) -> Page {
     let body = format!(
         "<p>This is the key <strong>{}</strong>. Copy it now: it is not shown again.</p>\n\
-         <p><code class=\"once\" tabindex=\"0\">{}</code></p>\n<p class=\"hint\">It is for <code>LANYARD_TOKEN</code>, may {}, \
+         <p><code class=\"once\" tabindex=\"0\">{}</code></p>\n<p class=\"hint\">It is for <code>LANYARD_TOKEN</code>, may {}{}, \
          and ends on {}.</p>\n<p><a class=\"button\" href=\"{}\">I have copied it</a></p>",
         Text(&made.name),
         Text(made.minted.token.expose()),
         Text(&made.permissions.iter().map(Permission::word).collect::<Vec<_>>().join(", ")),
+        made.project.as_ref().map(|project| format!(" in the project {}", Text(project))).unwrap_or_default(),
         made.expires.format("%Y-%m-%d"),
         Text(&inside.path("keys")),
     );

@@ -162,7 +162,7 @@ async fn change(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -
     .await
 }
 
-fn question(inside: &Inside, typed: &str, slip: Option<&Slip>) -> Page {
+fn question(inside: &Inside, revision: &str, typed: &str, slip: Option<&Slip>) -> Page {
     let hint = "As it stands above, so that none is deleted that was not meant";
     let input = Input { name: "name", title: "Name of the organization", hint, value: typed, more: NAME };
     let body = format!(
@@ -171,12 +171,13 @@ fn question(inside: &Inside, typed: &str, slip: Option<&Slip>) -> Page {
          backup of the whole server.</p>\n\
          <p>The audit stays on the server, where nobody adds to it and no member reads it any more: \
          <a href=\"{}\">take a copy of it</a> first.</p>\n\
-         <form method=\"post\" action=\"{}\">\n{}\n{}{}</form>",
+         <form method=\"post\" action=\"{}\">\n{}{}\n{}{}</form>",
         summary(slip),
         Text(&inside.organization),
         Text(&inside.path("audit/export")),
         Text(&inside.path("organization/delete")),
         inside.word(),
+        hidden("revision", revision),
         input.html(slip),
         buttons("Delete it with everything in it", &inside.path("organization")).replacen(
             "<button>",
@@ -187,15 +188,20 @@ fn question(inside: &Inside, typed: &str, slip: Option<&Slip>) -> Page {
     inside.page(Place::Organization, "Delete this organization?", body)
 }
 
-async fn ask(inside: Inside) -> Response {
-    question(&inside, "", None).into_response()
+async fn ask(State(server): State<Arc<Server>>, inside: Inside) -> Answer<Response> {
+    blocking(&server, move |server| {
+        let scope = &inside.caller.scope;
+        let known = server.db.read(scope, |rows| organizations::find(rows, scope, scope.id()))?;
+        Ok(question(&inside, &known.revision.to_string(), "", None).into_response())
+    })
+    .await
 }
 
 async fn delete(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -> Answer<Response> {
     blocking(&server, move |server| {
-        let typed = sent.text("name");
-        let ended = organizations::end(server, &inside.caller, inside.caller.scope.id(), typed, None);
-        Ok(match fixable(ended, |slip| Ok(question(&inside, typed, Some(slip))))? {
+        let (typed, revision) = (sent.text("name"), sent.text("revision"));
+        let ended = organizations::end(server, &inside.caller, inside.caller.scope.id(), typed, Some(sent.revision()?));
+        Ok(match fixable(ended, |slip| Ok(question(&inside, revision, typed, Some(slip))))? {
             // Nothing of it is there to go on to.
             Ok(()) => sent_on("/", None),
             Err(again) => again,

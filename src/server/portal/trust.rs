@@ -8,9 +8,10 @@ use axum::response::{IntoResponse, Response};
 
 use super::fields::Slip;
 use super::inside::{Inside, Sent};
+use super::only_project;
 use super::page::{Page, Text, sent_on};
 use super::question::Question;
-use super::shell::{Listed, One, Place, fixable, said};
+use super::shell::{Listed, One, Place, fixable, hidden, said};
 use super::table::{ACTIONS, Table, action, nothing};
 use crate::server::bridge::blocking;
 use crate::server::caller::Access;
@@ -101,21 +102,21 @@ fn row(inside: &Inside, rule: &Rule) -> [String; 5] {
     [
         Text(&rule.name).to_string(),
         format!("<code>{}</code><small>{}</small>{claims}", Text(&written.subject), Text(&rule.issuer)),
-        Text(&written.permissions.join(", ")).to_string(),
+        format!("{}{}", Text(&written.permissions.join(", ")), only_project::shown(written.project.as_deref())),
         mode.to_owned(),
         format!("{} {}", action(&at("edit"), "Edit", &rule.name), action(&at("delete"), "Delete", &rule.name)),
     ]
 }
 
-async fn new(State(server): State<Arc<Server>>, inside: Inside) -> Response {
-    form::new(&server, &inside, &form::Typed::first(), None).into_response()
+async fn new(State(server): State<Arc<Server>>, inside: Inside) -> Answer<Response> {
+    blocking(&server, move |server| Ok(form::new(server, &inside, &form::Typed::first(), None)?.into_response())).await
 }
 
 async fn make(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -> Answer<Response> {
     blocking(&server, move |server| {
         let typed = form::Typed::of(&sent);
         let made = typed.written().and_then(|written| trust::make(server, &inside.caller, written));
-        let again = |slip: &Slip| Ok(form::new(server, &inside, &typed, Some(slip)));
+        let again = |slip: &Slip| form::new(server, &inside, &typed, Some(slip));
         Ok(match fixable(made, again)? {
             Ok(_) => sent_on(&inside.path("trust-rules?done=made"), None),
             Err(again) => again,
@@ -128,7 +129,7 @@ async fn edit(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }
     blocking(&server, move |server| {
         let rule = trust::one(server, &inside.caller, &id)?;
         let revision = rule.revision.to_string();
-        Ok(form::edit(server, &inside, (&id, &revision), &form::Typed::from(&rule), None).into_response())
+        Ok(form::edit(server, &inside, (&id, &revision), &form::Typed::from(&rule), None)?.into_response())
     })
     .await
 }
@@ -146,7 +147,7 @@ async fn change(
             .written()
             .and_then(|written| trust::change(server, &inside.caller, &id, written.into(), Some(revision)));
         let shown = revision.to_string();
-        let again = |slip: &Slip| Ok(form::edit(server, &inside, (&id, &shown), &typed, Some(slip)));
+        let again = |slip: &Slip| form::edit(server, &inside, (&id, &shown), &typed, Some(slip));
         Ok(match fixable(changed, again)? {
             Ok(_) => sent_on(&inside.path("trust-rules?done=changed"), None),
             Err(again) => again,
@@ -165,7 +166,7 @@ async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id })
                 "Delete <strong>{}</strong>? No job comes in by it any more, and those that did are out at once.",
                 Text(&rule.name)
             ),
-            hidden: String::new(),
+            hidden: hidden("revision", &rule.revision.to_string()),
             to: inside.path(&format!("trust-rules/{id}/delete")),
             does: "Delete",
             back: &inside.path("trust-rules"),
@@ -175,9 +176,14 @@ async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id })
     .await
 }
 
-async fn delete(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
+async fn delete(
+    State(server): State<Arc<Server>>,
+    inside: Inside,
+    Path(One { id }): Path<One>,
+    sent: Sent,
+) -> Answer<Response> {
     blocking(&server, move |server| {
-        trust::end(server, &inside.caller, &id, None)?;
+        trust::end(server, &inside.caller, &id, Some(sent.revision()?))?;
         Ok(sent_on(&inside.path("trust-rules?done=deleted"), None))
     })
     .await

@@ -242,7 +242,7 @@ async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id })
                 "Take <strong>{}</strong> away? Whoever signs in by it alone cannot sign in any more, at once.",
                 Text(&one.name)
             ),
-            hidden: String::new(),
+            hidden: hidden("revision", &one.revision.to_string()),
             to: format!("{here}/delete"),
             does: "Take it away",
             back: &here,
@@ -252,9 +252,14 @@ async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id })
     .await
 }
 
-async fn delete(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
+async fn delete(
+    State(server): State<Arc<Server>>,
+    inside: Inside,
+    Path(One { id }): Path<One>,
+    sent: Sent,
+) -> Answer<Response> {
     blocking(&server, move |server| {
-        upstream::end(server, &inside.caller, &id)?;
+        upstream::end(server, &inside.caller, &id, Some(sent.revision()?))?;
         Ok(sent_on(&inside.path("upstreams"), None))
     })
     .await

@@ -128,6 +128,8 @@ pub(super) fn of_mine(server: &Server, myself: &Myself, id: &str) -> Answer<Upst
 
 /// Refuses what would leave a person without a way to sign in.
 pub(super) fn keep_one(rows: &mut dyn Rows, person: &str) -> Answer<()> {
+    // Of two ways that are taken away at once, the second waits here, and finds the first gone.
+    people::hold(rows, person)?;
     if people::has_own_way(rows, person)? || !upstream::all_of(rows, person)?.is_empty() {
         return Ok(());
     }

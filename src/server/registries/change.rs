@@ -165,6 +165,14 @@ pub(crate) fn change(
 ) -> Answer<Registry> {
     let name = wanted.name.as_deref().map(team::name).transpose()?;
     alone(server, caller, &Event::done("registry.amend", id), |rows, caller| {
+        let found = standing(rows, caller, id, seen)?;
+        let wants = match &wanted.credential_config_id {
+            Login::With(credential) => Some(credential.as_str()),
+            Login::Same | Login::Without => None,
+        };
+        // Whoever deletes the one or the other takes it away from here.
+        let vault = server.vault(caller.scope.clone(), caller.actor.clone());
+        vault.hold_all(rows, found.credential.as_deref().into_iter().chain(wants))?;
         let registry = standing(rows, caller, id, seen)?;
         let place = place(registry.sort, wanted.url.as_deref().unwrap_or(&registry.url))?;
         let repositories = wanted.repositories.as_ref().unwrap_or(&registry.repositories);
@@ -219,6 +227,7 @@ pub(crate) fn remove(server: &Server, caller: &Caller, id: &str, seen: Option<i6
 /// The registry as it stands, for somebody who may change it, and of the revision that they have seen.
 fn standing(rows: &mut dyn Rows, caller: &Caller, id: &str, seen: Option<i64>) -> Answer<Registry> {
     let registry = find(rows, &caller.scope, id)?;
+    caller.sees(registry.project())?;
     needs(caller, registry.project())?;
     if seen.is_some_and(|revision| revision != registry.revision) {
         return Err(Problem::changed());

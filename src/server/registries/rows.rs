@@ -128,10 +128,20 @@ pub(crate) fn find(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Answer<Re
     Ok(Registry::read(rows.first(one, values![scope.id(), id])?.ok_or_else(Problem::not_found)?)?)
 }
 
-/// One page of them after an identifier.
-pub(crate) fn all(rows: &mut dyn Rows, scope: &OrgScope, after: &str, limit: i64) -> Result<Vec<Registry>, DbError> {
-    let page = concat!(columns!(), "WHERE registries.org = $1 AND registries.id > $2 ORDER BY registries.id LIMIT $3");
-    rows.query(page, values![scope.id(), after, limit])?.into_iter().map(Registry::read).collect()
+/// One page of them after an identifier: all, or those of the project of a name.
+pub(crate) fn all(
+    rows: &mut dyn Rows,
+    scope: &OrgScope,
+    only: Option<&str>,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Registry>, DbError> {
+    let page = concat!(
+        columns!(),
+        "WHERE registries.org = $1 AND registries.id > $2 AND (projects.name = $4 OR $4 IS NULL) \
+         ORDER BY registries.id LIMIT $3"
+    );
+    rows.query(page, values![scope.id(), after, limit, only])?.into_iter().map(Registry::read).collect()
 }
 
 /// One page of the charts of a registry after a name.

@@ -40,6 +40,7 @@ impl From<NoList> for Told {
 /// Asks, and keeps what comes of it.
 pub(crate) fn sync(server: &Server, caller: &Caller, id: &str) -> Answer<Registry> {
     let registry = server.db.read(&caller.scope, |rows| find(rows, &caller.scope, id))?;
+    caller.sees(registry.project())?;
     caller.must(server, Permission::RegistriesWrite, registry.project())?;
     let told = ask(server, caller, &registry)?;
     keep(server, caller, &registry, &told)

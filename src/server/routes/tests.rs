@@ -31,6 +31,7 @@ mod elsewhere;
 mod fresh;
 mod keys;
 mod listed;
+mod narrow;
 mod once;
 mod pages;
 mod refused;
@@ -139,6 +140,7 @@ impl Played {
             client: String::new(),
             permissions,
             family: String::new(),
+            project: None,
             bound: None,
         };
         let minted = self.server.db.write(Reach::Server, |rows| {

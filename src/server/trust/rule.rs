@@ -65,6 +65,8 @@ pub(crate) struct Written {
     #[schemars(range(min = LEAST, max = MOST))]
     pub(crate) lifetime: Option<i64>,
     pub(crate) mode: Option<Mode>,
+    /// The name of the only project that the jobs work in; the whole organization without.
+    pub(crate) project: Option<String>,
 }
 
 /// A rule.
@@ -79,10 +81,19 @@ pub(crate) struct Rule {
     pub(crate) permissions: Permissions,
     pub(crate) life: i64,
     pub(crate) mode: Mode,
+    /// The only project that its jobs work in.
+    pub(crate) project: Option<Home>,
     /// Whoever stands for it.
     pub(crate) person: String,
     pub(crate) created: i64,
     pub(crate) revision: i64,
+}
+
+/// The project of a rule, by its identifier and its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Home {
+    pub(crate) id: String,
+    pub(crate) name: String,
 }
 
 impl Written {
@@ -126,6 +137,7 @@ impl Written {
             permissions,
             life,
             mode: self.mode.unwrap_or(Mode::Enforce),
+            project: None,
             person: person.to_owned(),
             created: now.timestamp_millis(),
             revision: 1,
@@ -133,7 +145,8 @@ impl Written {
     }
 }
 
-const COLUMNS: &str = "id, name, issuer, audience, subject, claims, permissions, life, mode, person, created, revision";
+const COLUMNS: &str = "id, name, issuer, audience, subject, claims, permissions, life, mode, person, created, revision, project, \
+     (SELECT name FROM projects WHERE projects.org = trust_rules.org AND projects.id = trust_rules.project)";
 
 impl Rule {
     /// The rule as it was written.
@@ -148,6 +161,7 @@ impl Rule {
             permissions: self.permissions.iter().map(|permission| permission.word().to_owned()).collect(),
             lifetime: Some(self.life),
             mode: Some(self.mode),
+            project: self.project.as_ref().map(|project| project.name.clone()),
         }
     }
 
@@ -171,6 +185,12 @@ impl Rule {
     fn read(mut row: Row) -> Result<Option<Self>, DbError> {
         let (id, person) = (row.text(0)?, row.text(9)?);
         let (created, revision) = (row.int(10)?, row.int(11)?);
+        let project = match (row.maybe_text(12)?, row.maybe_text(13)?) {
+            (Some(id), Some(name)) => Some(Home { id, name }),
+            (None, _) => None,
+            // With its project, a rule ends.
+            (Some(_), None) => return Ok(None),
+        };
         let mode = [Mode::Enforce, Mode::Audit].into_iter();
         let word = row.text(8)?;
         let (Some(mode), Ok(claims)) =
@@ -187,9 +207,10 @@ impl Rule {
             permissions: row.text(6)?.split_ascii_whitespace().map(str::to_owned).collect(),
             lifetime: Some(row.int(7)?),
             mode: Some(mode),
+            project: None,
         };
         let rule = written.rule(&id, "", &person, DateTime::UNIX_EPOCH);
-        Ok(rule.ok().map(|rule| Self { created, revision, ..rule }))
+        Ok(rule.ok().map(|rule| Self { project, created, revision, ..rule }))
     }
 
     /// Every rule of an organization, the oldest first.
@@ -211,6 +232,12 @@ impl Rule {
         rows.first(one, values![scope.id(), id])?.map(|mut row| row.int(0)).transpose()
     }
 
+    /// Holds the rule until the transaction ends, if it still is the one that was read.
+    pub(crate) fn still_stands(&self, rows: &mut dyn Rows, scope: &OrgScope) -> Result<bool, DbError> {
+        let hold = "UPDATE trust_rules SET revision = revision WHERE org = $1 AND id = $2 AND revision = $3";
+        Ok(rows.execute(hold, values![scope.id(), &self.id, self.revision])? > 0)
+    }
+
     /// Keeps a new rule, or what became of one that was seen at the revision before.
     pub(super) fn keep(&self, rows: &mut dyn Rows, scope: &OrgScope) -> Result<bool, DbError> {
         let claims: BTreeMap<&str, &str> =
@@ -219,10 +246,10 @@ impl Rule {
         let words = self.permissions.words();
         let statement = if self.revision == 1 {
             "INSERT INTO trust_rules (org, id, name, issuer, audience, subject, claims, permissions, life, mode, person, \
-             created, revision) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+             created, revision, project) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
         } else {
             "UPDATE trust_rules SET name = $3, issuer = $4, audience = $5, subject = $6, claims = $7, permissions = $8, \
-             life = $9, mode = $10, person = $11, created = $12, revision = $13 \
+             life = $9, mode = $10, person = $11, created = $12, revision = $13, project = $14 \
              WHERE org = $1 AND id = $2 AND revision + 1 = $13"
         };
         let kept = rows.execute(
@@ -241,6 +268,7 @@ impl Rule {
                 &self.person,
                 self.created,
                 self.revision,
+                self.project.as_ref().map(|project| project.id.as_str()),
             ],
         )?;
         Ok(kept > 0)

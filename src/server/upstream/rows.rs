@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -243,17 +242,21 @@ impl Upstream {
     }
 
     /// Keeps it: as a new one, or in the place of its last revision. Whether nobody was faster.
-    pub(super) fn keep(&self, rows: &mut dyn Rows, now: DateTime<Utc>) -> Result<bool, DbError> {
+    pub(super) fn keep(&self, rows: &mut dyn Rows) -> Result<bool, DbError> {
         let written = self.written();
         let domains = serde_json::to_string(&written.domains).map_err(|_| DbError::Shape)?;
         let roles = serde_json::to_string(&written.roles).map_err(|_| DbError::Shape)?;
+        let statement = if self.revision == 1 {
+            "INSERT INTO upstreams (org, id, name, folded, issuer, client_id, has_secret, scopes, domains, domain_role, \
+             claim, roles, second_factor, listed, person, created, revision) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+        } else {
+            "UPDATE upstreams SET name = $3, folded = $4, issuer = $5, client_id = $6, has_secret = $7, scopes = $8, \
+             domains = $9, domain_role = $10, claim = $11, roles = $12, second_factor = $13, listed = $14, person = $15, \
+             created = $16, revision = $17 WHERE org = $1 AND id = $2 AND revision + 1 = $17"
+        };
         let kept = rows.execute(
-            "INSERT INTO upstreams (org, id, name, folded, issuer, client_id, has_secret, scopes, domains, \
-             domain_role, claim, roles, second_factor, listed, person, created, revision) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) \
-             ON CONFLICT (org, id) DO UPDATE SET name = $3, folded = $4, issuer = $5, client_id = $6, \
-             has_secret = $7, scopes = $8, domains = $9, domain_role = $10, claim = $11, roles = $12, \
-             second_factor = $13, listed = $14, person = $15, revision = $17 WHERE upstreams.revision = $17 - 1",
+            statement,
             values![
                 self.scope.id(),
                 &self.id,
@@ -270,7 +273,7 @@ impl Upstream {
                 i64::from(self.second_factor),
                 i64::from(self.listed),
                 &self.person,
-                now.timestamp_millis(),
+                self.created,
                 self.revision,
             ],
         )?;

@@ -34,6 +34,7 @@ const NOT_INVITED: &str = "no member of the organization has this account, and n
 const NOT_ANY_MORE: &str = "the issuer does not say any more what this account was let in for";
 const NO_MEMBER: &str = "whoever has this account is no member of the organization any more; ask for an invitation";
 const ANOTHER_SESSION: &str = "your session is another one than when you went to the issuer; begin again";
+const CHANGED: &str = "the organization has said something else of this issuer meanwhile; begin again";
 const TAKEN: &str = "this account is linked with somebody else";
 
 /// Whoever comes back, with what is known of them.
@@ -51,6 +52,11 @@ impl Arrival<'_> {
     pub(super) fn settle(&self, rows: &mut dyn Rows) -> Answer<Settled> {
         let now = now();
         hold(rows, &self.upstream.scope)?;
+        // It was asked for a while: what let somebody in before may let them in no more.
+        let standing = Upstream::one(rows, &self.upstream.scope, &self.upstream.id)?;
+        if standing.is_none_or(|standing| standing.revision != self.upstream.revision) {
+            return Ok(Settled::Refused(CHANGED));
+        }
         let known = accounts::find(rows, self.upstream, self.told)?;
         if known.is_some() {
             accounts::note(rows, self.upstream, self.told, now)?;

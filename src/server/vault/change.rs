@@ -107,8 +107,8 @@ impl OrgVault<'_> {
         Ok(())
     }
 
-    /// Replaces the values of a credential, if it is still as `old` was read. Tags and a note that somebody else has
-    /// changed since stay, unless they are new here as well.
+    /// Replaces the values of a credential, if it is still as `old` was read. Tags, a note and the name of what it is used
+    /// through that somebody else has changed since stay, unless they are new here as well.
     fn replace(
         &self,
         rows: &mut dyn Rows,
@@ -117,6 +117,15 @@ impl OrgVault<'_> {
         retiring: Option<&str>,
         scopes: &str,
     ) -> Result<(), VaultError> {
+        self.hold(rows, &old.id)?;
+        // What it is used through may have been given another name since.
+        let source = |of: &Metadata| of.fields.get(SOURCE).cloned();
+        if source(metadata).is_some()
+            && source(metadata) == source(old)
+            && let Some(now) = self.row(rows, &old.id)?.and_then(|stored| source(&stored.metadata))
+        {
+            metadata.fields.insert(SOURCE.into(), now);
+        }
         let row = written::write(metadata);
         let tags = (metadata.tags != old.tags).then_some(&row.tags);
         let note = (metadata.note != old.note).then_some(&row.note);
@@ -210,6 +219,14 @@ impl OrgVault<'_> {
             _ => None,
         };
         let amended = self.change(&Event::done("credential.amend", &metadata.id), |rows| {
+            if let Some(scope) = change.scope.as_ref().filter(|scope| **scope != metadata.scope) {
+                self.hold_project(rows, scope)?;
+            }
+            // Whoever renames it changes those that are used through it as well.
+            let renames = wanted != metadata.name;
+            let followers = if renames { self.followers(rows, metadata)? } else { Vec::new() };
+            self.hold_all(rows, followers.iter().map(|one| one.id.as_str()).chain([metadata.id.as_str()]))?;
+            // Not before it is held: whoever was moving or renaming it is done.
             let stored = self.standing(rows, metadata, revision)?;
             let mut amended = stored.metadata.clone();
             amended.tags.extend(change.tag.iter().cloned());
@@ -217,19 +234,21 @@ impl OrgVault<'_> {
             amended.name.clone_from(&wanted);
             amended.scope = change.scope.clone().unwrap_or(amended.scope);
             amended.note = change.note.clone().unwrap_or(amended.note);
-            if amended.name != stored.metadata.name {
+            if renames {
                 self.rename_followers(rows, &stored.metadata, &amended.name)?;
             }
             if amended.scope != stored.metadata.scope {
-                self.hold_project(rows, &amended.scope)?;
                 self.refuse_stranding(rows, &amended)?;
             }
             let row = written::write(&amended);
-            rows.execute(
+            let changed = rows.execute(
                 "UPDATE credentials SET project = $3, name = $4, tags = $5, note = $6, revision = revision + 1 \
-                 WHERE org = $1 AND id = $2",
-                values![self.scope.id(), &row.id, &row.project, &row.name, &row.tags, &row.note],
+                 WHERE org = $1 AND id = $2 AND revision = $7",
+                values![self.scope.id(), &row.id, &row.project, &row.name, &row.tags, &row.note, stored.revision],
             )?;
+            if changed == 0 {
+                return Err(VaultError::Changed { name: metadata.name.clone() });
+            }
             if let Some(parcel) = parcel {
                 self.put_in(rows, &amended, parcel)?;
             }
@@ -255,6 +274,7 @@ impl OrgVault<'_> {
         stored.ok_or_else(|| VaultError::Changed { name: metadata.name.clone() })
     }
 
+    /// Tells those that are used through a credential its new name.
     fn rename_followers(&self, rows: &mut dyn Rows, of: &Metadata, name: &str) -> Result<(), VaultError> {
         for follower in self.followers(rows, of)? {
             if !follower.fields.contains_key(SOURCE) {
@@ -262,10 +282,14 @@ impl OrgVault<'_> {
             }
             let mut fields = follower.fields.clone();
             fields.insert(SOURCE.into(), name.to_owned());
-            rows.execute(
-                "UPDATE credentials SET fields = $3, revision = revision + 1 WHERE org = $1 AND id = $2",
-                values![self.scope.id(), &follower.id, &written::fields(&fields)],
+            // One that has come to be one since they were held may be getting other values right now.
+            let changed = rows.execute(
+                "UPDATE credentials SET fields = $3, revision = revision + 1 WHERE org = $1 AND id = $2 AND version = $4",
+                values![self.scope.id(), &follower.id, &written::fields(&fields), follower.version],
             )?;
+            if changed == 0 {
+                return Err(VaultError::Changed { name: follower.name });
+            }
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Where credentials are: the project that each is of, and the workspaces and registries that use it.
 
+use std::collections::BTreeSet;
+
 use super::place::Place;
 use super::sealed::Parcels;
 use super::{OrgVault, in_words, metadata as written};
@@ -24,6 +26,15 @@ impl OrgVault<'_> {
         let hold = "UPDATE credentials SET revision = revision WHERE org = $1 AND id = $2";
         rows.execute(hold, values![self.scope.id(), id])?;
         Ok(())
+    }
+
+    /// The same for several, in the order that all keep who hold several.
+    pub(crate) fn hold_all<'i>(
+        &self,
+        rows: &mut dyn Rows,
+        ids: impl Iterator<Item = &'i str>,
+    ) -> Result<(), VaultError> {
+        ids.collect::<BTreeSet<_>>().into_iter().try_for_each(|id| self.hold(rows, id))
     }
 
     /// Who uses a credential, in words: others that are used through it, workspaces and
@@ -68,9 +79,8 @@ impl OrgVault<'_> {
         Ok(self.row(rows, id)?.map(|stored| stored.metadata))
     }
 
-    /// Refuses to move a credential out of the project of a workspace or a registry that uses it.
+    /// Refuses to move a credential, which is held, out of the project of a workspace or a registry that uses it.
     pub(super) fn refuse_stranding(&self, rows: &mut dyn Rows, moved: &Metadata) -> Result<(), VaultError> {
-        self.hold(rows, &moved.id)?;
         let Some(project) = moved.scope.project() else { return Ok(()) };
         let places = self.workspaces_of(rows, &moved.id)?.into_iter().chain(self.registries_of(rows, &moved.id)?);
         let users: Vec<String> = places.filter(|(_, of)| of != project).map(|(name, _)| name).collect();
@@ -80,11 +90,12 @@ impl OrgVault<'_> {
     /// Takes a credential out of every workspace.
     pub(super) fn leave_workspaces(&self, rows: &mut dyn Rows, id: &str) -> Result<(), VaultError> {
         let whose = values![self.scope.id(), id];
-        rows.execute(
-            "UPDATE workspaces SET revision = revision + 1 WHERE org = $1 AND id IN \
-             (SELECT workspace FROM workspace_credentials WHERE org = $1 AND credential = $2)",
-            whose,
-        )?;
+        // One after the other: whoever takes another credential out of the same ones does it in the same order.
+        let with = "SELECT workspace FROM workspace_credentials WHERE org = $1 AND credential = $2 ORDER BY workspace";
+        for mut row in rows.query(with, whose)? {
+            let change = "UPDATE workspaces SET revision = revision + 1 WHERE org = $1 AND id = $2";
+            rows.execute(change, values![self.scope.id(), &row.text(0)?])?;
+        }
         rows.execute("DELETE FROM workspace_credentials WHERE org = $1 AND credential = $2", whose)?;
         Ok(())
     }

@@ -82,29 +82,41 @@ pub(crate) fn find(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Answer<Wo
     Ok(Workspace::read(rows, scope, row)?)
 }
 
-/// One page of them after an identifier.
-pub(super) fn all(rows: &mut dyn Rows, scope: &OrgScope, after: &str, limit: i64) -> Result<Vec<Workspace>, DbError> {
-    let page = concat!(columns!(), "WHERE workspaces.org = $1 AND workspaces.id > $2 ORDER BY workspaces.id LIMIT $3");
-    let found = rows.query(page, values![scope.id(), after, limit])?;
+/// The same as somebody has seen it, which is held until the transaction ends.
+pub(super) fn held(rows: &mut dyn Rows, scope: &OrgScope, id: &str, seen: Option<i64>) -> Answer<Workspace> {
+    let hold = "UPDATE workspaces SET revision = revision WHERE org = $1 AND id = $2";
+    rows.execute(hold, values![scope.id(), id])?;
+    let workspace = find(rows, scope, id)?;
+    if seen.is_some_and(|revision| revision != workspace.revision) {
+        return Err(Problem::changed());
+    }
+    Ok(workspace)
+}
+
+/// One page of them after an identifier: all, or those of the project of a name.
+pub(super) fn all(
+    rows: &mut dyn Rows,
+    scope: &OrgScope,
+    only: Option<&str>,
+    after: &str,
+    limit: i64,
+) -> Result<Vec<Workspace>, DbError> {
+    let page = concat!(
+        columns!(),
+        "WHERE workspaces.org = $1 AND workspaces.id > $2 AND (projects.name = $4 OR $4 IS NULL) \
+         ORDER BY workspaces.id LIMIT $3"
+    );
+    let found = rows.query(page, values![scope.id(), after, limit, only])?;
     found.into_iter().map(|row| Workspace::read(rows, scope, row)).collect()
 }
 
-/// Replaces the list of a workspace. Each credential is of the organization, and of the workspace's project where it is
-/// of one; else nothing changes. One that is elsewhere is told as one that is nowhere.
-pub(super) fn attach(
-    rows: &mut dyn Rows,
-    scope: &OrgScope,
-    workspace: &str,
-    project: &str,
-    credentials: &[String],
-) -> Answer<()> {
+/// Holds the credentials of a list until the transaction ends, before the workspace is touched. Each is of the
+/// organization, and of the workspace's project where it is of one; else nothing changes. One that is elsewhere is told as
+/// one that is nowhere.
+pub(super) fn hold_all(rows: &mut dyn Rows, scope: &OrgScope, project: &str, credentials: &[String]) -> Answer<()> {
     if credentials.len() > MOST {
         return Err(Problem::invalid(format!("a workspace has at most {MOST} credentials")));
     }
-    rows.execute(
-        "DELETE FROM workspace_credentials WHERE org = $1 AND workspace = $2",
-        values![scope.id(), workspace],
-    )?;
     // All who hold several hold them in one order.
     for id in credentials.iter().collect::<BTreeSet<_>>() {
         let hold = "UPDATE credentials SET revision = revision WHERE org = $1 AND id = $2 RETURNING project";
@@ -115,6 +127,15 @@ pub(super) fn attach(
             return Err(problem.with("credential_config_id", id.as_str()));
         }
     }
+    Ok(())
+}
+
+/// Replaces the list of a workspace by one that is held.
+pub(super) fn attach(rows: &mut dyn Rows, scope: &OrgScope, workspace: &str, credentials: &[String]) -> Answer<()> {
+    rows.execute(
+        "DELETE FROM workspace_credentials WHERE org = $1 AND workspace = $2",
+        values![scope.id(), workspace],
+    )?;
     for (position, id) in credentials.iter().enumerate() {
         rows.execute(
             "INSERT INTO workspace_credentials (org, workspace, credential, position) VALUES ($1, $2, $3, $4) \

@@ -10,6 +10,7 @@ use super::organizations::{ACME, Sql, organization, told};
 use super::portal::Portal;
 use super::postgres::Postgres;
 use super::served::{Served, api, token};
+use crate::stage::Stage;
 
 /// What an owner says of keys counts for those that are made, and for those that are there.
 fn bound_keys(served: &Served, sql: Sql<'_>) {
@@ -90,11 +91,48 @@ fn an_owner_bounds_the_keys_of_everybody() {
     assert!(refused.status() == 422 && refused.text().contains("href=\"#days\""), "{}", refused.text());
 }
 
+/// A key that is made for one project: on its page, by the program, and what a job does with it.
+#[test]
+fn a_key_of_one_project_opens_that_project() {
+    let served = Served::new(&[]);
+    let portal = Portal::of(&served);
+    assert!(!portal.get("/keys").text().contains("In this project alone"), "there is no project to choose");
+    let owner = served.manager();
+    owner.run(&["projects", "create", "web"]).ends(0);
+    for (name, project) in [("everybodys", None), ("webs", Some("web"))] {
+        let mut words = vec!["credentials", "store", "env", "A=-", "--name", name];
+        words.extend(project.iter().flat_map(|project| ["--for-project", project]));
+        owner.run_with(&words, format!("LNYCANARYof-{name}").as_bytes()).ends(0);
+    }
+    assert!(portal.get("/keys").text().contains("<option value=\"web\">"));
+    let fields = [("name", "ci"), ("permission", "credentials.read"), ("permission", "secrets.read"), ("days", "30")];
+    let wanted = |project| [&fields[..], &[("project", project)]].concat();
+    let unknown = portal.send("/keys", "/keys", &wanted("nowhere"));
+    assert!(unknown.status() == 422 && unknown.text().contains("value=\"nowhere\""), "{}", unknown.text());
+    let too_much = [&wanted("web")[..], &[("permission", "members.read")]].concat();
+    let refused = portal.send("/keys", "/keys", &too_much);
+    assert!(refused.status() == 422 && refused.text().contains("key of one project"), "{}", refused.text());
+    let made = portal.send("/keys", "/keys", &wanted("web"));
+    assert_eq!(made.status(), 201, "{}", made.text());
+    assert!(made.text().contains("in the project web"), "{}", made.text());
+    assert!(portal.get("/keys").text().contains("in the project web alone"));
+    let key = made.text().split("tabindex=\"0\">").nth(1).unwrap().split('<').next().unwrap().to_owned();
+    let mut job = Stage::new();
+    job.set("LANYARD_ENDPOINT", &served.url);
+    job.set("LANYARD_TOKEN", &key);
+    let listed = job.run(&["credentials", "list"]).ends(0).stdout();
+    assert!(listed.contains("webs") && !listed.contains("everybodys"), "{listed}");
+    let run =
+        |name: &str| job.run(&["run", "--credential", name, "--", "sh", "-c", "test \"$A\" = LNYCANARYof-webs"]).code;
+    assert_eq!(run("web/webs"), Some(0));
+    assert_ne!(run("everybodys"), Some(0));
+}
+
 /// A row of the database that somebody else is changing.
-struct Held(Child);
+pub struct Held(Child);
 
 impl Held {
-    fn by(postgres: &Postgres, select: &str) -> Self {
+    pub fn by(postgres: &Postgres, select: &str) -> Self {
         let url = postgres.url().replace("lanyard:lanyard-pw", "postgres:postgres-pw");
         let mut psql = Command::new("psql")
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &url])
@@ -109,7 +147,7 @@ impl Held {
         Self(psql)
     }
 
-    fn let_go(mut self) {
+    pub fn let_go(mut self) {
         drop(self.0.stdin.take());
         assert!(self.0.wait().unwrap().success());
     }

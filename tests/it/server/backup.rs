@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 
 use super::postgres::Postgres;
-use super::served::{Served, api, token};
+use super::served::{Browser, Served, api, token};
+use super::team::{invite, join};
 use crate::canary::{Canary, Sweep};
 use crate::stage::Stage;
 use crate::vaulted::{list, reveal, store_env};
@@ -57,6 +58,9 @@ fn a_backup_under_load_comes_back_on_another_machine() {
     let key = api_key(&served);
     let signed_in = token(&stage);
     let session = served.browser().cookie().unwrap().to_owned();
+    let manager = served.manager();
+    let invited = ["reader", "member"].map(|role| invite(&manager, role));
+    join(&served, &invited[0], "bob@example.com");
     let (ends, acknowledged) = (AtomicBool::new(false), Mutex::new(Vec::new()));
     let before = std::thread::scope(|scope| {
         for writer in 0..3 {
@@ -105,6 +109,9 @@ fn a_backup_under_load_comes_back_on_another_machine() {
     assert!(told.json()["rows"].as_i64().unwrap() > 0);
     other.run(&at(&["restore", "backup.1"], &[])).ends(1);
     let restored = Served::on(other, &[]);
+    // Nor is an invitation, which may have been withdrawn since.
+    let page = |link: &str| Browser::new(&restored.url).get(link.strip_prefix(&served.url).unwrap()).status();
+    assert_eq!(page(&invited[1]), 409);
     for token in [&signed_in, &late] {
         assert_eq!(restored.api("GET", "/credential-configs", token, "").status(), 401);
     }

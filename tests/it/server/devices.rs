@@ -11,7 +11,7 @@ use crate::wire::{self, Message};
 
 /// A device that asks to be let in.
 pub struct Device {
-    pub device_code: String,
+    pub secret: String,
     pub user_code: String,
     pub complete: String,
 }
@@ -27,7 +27,7 @@ impl Device {
         assert_eq!(begun.status(), 200, "{}", begun.text());
         let begun = begun.json();
         let complete = text(&begun, "verification_uri_complete").strip_prefix(&served.url).unwrap().to_owned();
-        Self { device_code: text(&begun, "device_code").into(), user_code: text(&begun, "user_code").into(), complete }
+        Self { secret: text(&begun, "device_code").into(), user_code: text(&begun, "user_code").into(), complete }
     }
 
     /// What it is told now, however often it asks.
@@ -38,7 +38,7 @@ impl Device {
         let body = wire::form(&[
             ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
             ("client_id", "lanyard"),
-            ("device_code", &self.device_code),
+            ("device_code", &self.secret),
         ]);
         wire::send("POST", &format!("{}/token", served.url), &headers, &body).unwrap().json()
     }

@@ -1,9 +1,11 @@
 //! Jobs of outside services that sign in without a secret, against an issuer of our own making.
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::{Value, json};
 
 use super::postgres::Postgres;
-use super::served::{Browser, Served};
+use super::served::{Browser, Served, api};
 use crate::double::{Answer, Double, Seen};
 use crate::idp::keys::{self, Signing};
 use crate::stage::Stage;
@@ -15,13 +17,21 @@ const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 /// An issuer, as GitHub's is one: its document, its keys, and the place where a job asks for its token.
 pub fn issuer() -> Double {
-    Double::start(|seen: &Seen| {
+    issuer_that(|| ())
+}
+
+/// One that does something before it gives its keys.
+fn issuer_that(does: impl Fn() + Send + Sync + 'static) -> Double {
+    Double::start(move |seen: &Seen| {
         let own = format!("http://{}", seen.header("host").unwrap_or_default());
         match seen.path() {
             "/.well-known/openid-configuration" => {
                 Answer::json(200, &json!({ "issuer": own, "jwks_uri": format!("{own}/jwks") }))
             }
-            "/jwks" => Answer::json(200, &keys::jwks(false)),
+            "/jwks" => {
+                does();
+                Answer::json(200, &keys::jwks(false))
+            }
             "/token" if seen.bears("runtime") => {
                 let audience = wire::fields(seen.target.split_once('?').unwrap().1.as_bytes());
                 let audience = wire::field(&audience, "audience").unwrap_or_default();
@@ -151,6 +161,30 @@ fn a_job_whose_token_fits_gets_a_token_for_a_while() {
 }
 
 #[test]
+fn a_job_of_one_project_sees_no_other() {
+    let scene = Scene::new();
+    let owner = super::served::token(&scene.served.manager());
+    for name in ["web", "shop"] {
+        let made = scene.served.api("POST", "/projects", &owner, &json!({ "name": name }).to_string());
+        assert_eq!(made.status(), 201, "{}", made.text());
+        let body = json!({ "name": "db", "project": name, "kind": "generic_env", "data": { "A": name } });
+        assert_eq!(scene.served.api("POST", "/credential-configs", &owner, &body.to_string()).status(), 201);
+    }
+    let made = scene.rule(&json!({ "project": "web" }));
+    assert_eq!((made.status(), &made.json()["project"]), (201, &json!("web")), "{}", made.text());
+    let given = scene.exchange(&scene.token(&json!({})), &[]).json();
+    let token = given["access_token"].as_str().unwrap_or_else(|| panic!("{given}"));
+    let listed = scene.served.api("GET", "/credential-configs", token, "").json();
+    let listed: Vec<_> = listed["items"].as_array().unwrap().iter().map(|one| &one["project"]).collect();
+    assert_eq!(listed, [&json!("web")]);
+    let asked = [("token", token), ("client_id", "lanyard")];
+    let told = wire::post_form(&format!("{}/introspect", scene.served.url), &asked).unwrap().json();
+    assert_eq!((&told["project"], &told["scope"]), (&json!("web"), &json!("credentials.read secrets.read")), "{told}");
+    let entries = scene.served.entries();
+    assert!(entries.iter().any(|entry| entry["detail"] == "credentials.read secrets.read in web"));
+}
+
+#[test]
 fn what_does_not_fit_is_not_let_in_and_is_told() {
     let scene = Scene::new();
     scene.rule(&json!({}));
@@ -270,6 +304,28 @@ fn a_rule_is_changed_as_a_whole_and_its_tokens_end() {
     // What the database says and nobody understands is a no.
     scene.served.sql("UPDATE trust_rules SET claims = '[]'");
     assert_eq!(scene.exchange(&scene.token(&json!({ "environment": "prod" })), &[]).status(), 400);
+}
+
+/// Whom a rule lets in is decided when the issuer has answered, not when it was asked.
+#[test]
+fn what_is_said_of_a_rule_while_its_issuer_answers_counts() {
+    let mut scene = Scene::new();
+    for (method, body) in [("PATCH", "{\"mode\":\"audit\"}"), ("PATCH", "{\"lifetime\":60}"), ("DELETE", "")] {
+        let rule = Arc::new(Mutex::new(String::new()));
+        let (path, url, admin) = (Arc::clone(&rule), scene.served.url.clone(), scene.admin.clone());
+        scene.issuer = issuer_that(move || {
+            let done = api(&url, method, &path.lock().unwrap(), &admin, body);
+            assert!(done.status() < 300, "{}", done.text());
+        });
+        let made = scene.rule(&json!({ "name": format!("{method} {body}") }));
+        assert_eq!(made.status(), 201, "{}", made.text());
+        *rule.lock().unwrap() = format!("/trust-rules/{}", made.json()["id"].as_str().unwrap());
+        let refused = scene.exchange(&scene.token(&json!({})), &[]);
+        assert_eq!(refused.status(), 400, "{method} {body}: {}", refused.text());
+    }
+    let told = scene.served.entries().into_iter().filter(|entry| entry["action"] == "job.would-sign-in");
+    assert_eq!(told.count(), 0, "it was in force, and is of another kind by now");
+    assert_eq!(scene.served.sql("SELECT COUNT(*) FROM tokens WHERE kind = 'job'").trim(), "0");
 }
 
 #[test]

@@ -1,9 +1,14 @@
 //! Guessing and racing: many at once, many spellings, many networks.
 
+use std::io::Write;
+use std::net::TcpStream;
+use std::time::Duration;
+
 use super::identity::{app, set_up};
 use super::served::{Browser, LOGIN, PASSPHRASE, Served, hidden};
 use crate::peers::free_port;
 use crate::stage::Stage;
+use crate::wire;
 
 const WRONG: &str = "wrong wrong wrong";
 
@@ -39,6 +44,49 @@ fn fifty_guesses_are_one_account_and_keep_nobody_out_elsewhere() {
         .to_vec();
     assert!(nobody.contains(&429) || nobody.iter().all(|status| *status == 403), "{nobody:?}");
     assert_eq!(served.sql("SELECT COUNT(*) FROM attempts WHERE subject LIKE 'sign-in:?@%'").trim(), "1");
+}
+
+/// A proxy adds a line of its own to what somebody says of themselves: the last one counts, however many there are.
+#[test]
+fn what_somebody_says_of_themselves_before_a_proxy_does_is_not_believed() {
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    let flags = ["--behind-proxy", "127.0.0.1", "--public-url", url.as_str()];
+    let served = Served::listening(Stage::new(), &flags, port);
+    assert_eq!(served.set_up(PASSPHRASE).status(), 303);
+    for number in 0..8 {
+        let said = format!("X-Forwarded-For: 203.0.113.{number}");
+        let headers = [format!("Origin: {url}"), said, "X-Forwarded-For: 198.51.100.7".into()];
+        let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+        let fields = [("login", LOGIN), ("passphrase", WRONG)];
+        Browser::new(&url).post_with("/sign-in", &fields, &headers);
+    }
+    let counted = served.sql("SELECT subject FROM attempts WHERE subject LIKE 'sign-in:%/24'");
+    assert_eq!(counted.trim(), format!("sign-in:{LOGIN}@198.51.100.0/24"));
+}
+
+/// A sign-in costs memory and time. Whoever asks for many and goes has none of them done beside the others.
+#[test]
+fn who_asks_for_much_and_goes_has_no_more_of_it_done_at_a_time() {
+    let served = Served::new(&[]);
+    let address = served.url.strip_prefix("http://").unwrap().to_owned();
+    let body = format!("login={}&passphrase={}", LOGIN.replace('@', "%40"), WRONG.replace(' ', "+"));
+    let request = format!(
+        "POST /sign-in HTTP/1.1\r\nHost: {address}\r\nOrigin: {}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        served.url,
+        body.len(),
+    );
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        // Long enough that it is taken on, and not that it is done.
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(wire::get(&format!("{}/readyz", served.url)).unwrap().status(), 200);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", served.pid())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().split(' ').next().unwrap();
+    assert!(peak.parse::<usize>().unwrap() < 400_000, "{peak} kB at most, where each takes 64 MB");
 }
 
 /// Whoever goes on guessing in a browser reads that on a page, wherever it is that they guess.

@@ -23,6 +23,8 @@ pub struct Plan {
     pub document: Value,
     /// What the token endpoint says besides.
     pub tokens: Value,
+    /// What happens while the token endpoint is asked.
+    pub meanwhile: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// An issuer.
@@ -39,6 +41,7 @@ impl Issuer {
             signing: Signing::Rs256,
             document: json!({}),
             tokens: json!({}),
+            meanwhile: Arc::new(|| ()),
         };
         let plan = Arc::new(Mutex::new(plan));
         let kept = Arc::clone(&plan);
@@ -56,6 +59,7 @@ impl Issuer {
                 }
                 "/jwks" => Answer::json(200, &keys::jwks(false)),
                 "/token" => {
+                    (plan.meanwhile)();
                     let now = chrono::Utc::now().timestamp();
                     let claims = json!({
                         "iss": own, "aud": "web", "sub": "account-1", "iat": now, "exp": now + 300, "auth_time": now,

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::served::{Browser, Served, token};
+use super::served::{Browser, PASSPHRASE, Served, token};
+use super::team::{invite, join};
 use crate::wire::{self, Message};
 
 fn report(served: &Served, tokens: &[&str]) -> (Message, Duration) {
@@ -71,6 +72,32 @@ fn whoever_finds_a_token_ends_it_and_learns_nothing() {
         assert_eq!(answer.status(), status, "{body}");
     }
     assert_eq!(report(&served, &vec![never; 101]).0.status(), 422);
+}
+
+#[test]
+fn a_link_that_was_found_makes_no_owner_and_one_that_was_used_is_none() {
+    let mut served = Served::fresh(&[]);
+    let link = served.link();
+    let token = link.split("token=").nth(1).unwrap();
+    let page = |link: &str| wire::get(link).unwrap().status();
+    assert_eq!(page(&link), 200);
+    assert_eq!(report(&served, &[token]).0.status(), 202);
+    assert_ne!(page(&link), 200);
+    assert_ne!(served.set_up(PASSPHRASE).status(), 303);
+    served.end("TERM");
+    served.again();
+    assert_eq!(served.set_up(PASSPHRASE).status(), 303, "the next start makes another one");
+    let leaked = |served: &Served| {
+        let entries = served.entries().into_iter().filter(|entry| entry["action"] == "token.leaked");
+        entries.map(|entry| entry["organization"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(leaked(&served), ["server"]);
+    // An invitation that somebody has accepted.
+    let invited = invite(&served.manager(), "reader");
+    join(&served, &invited, "bob@example.com");
+    assert_eq!(report(&served, &[invited.split("token=").nth(1).unwrap()]).0.status(), 202);
+    assert_eq!(leaked(&served).len(), 1);
+    assert_eq!(served.sql("SELECT COUNT(*) FROM member_invitations").trim(), "1", "what became of it is still known");
 }
 
 #[test]

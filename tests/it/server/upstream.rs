@@ -336,14 +336,11 @@ fn what_is_changed_or_taken_away_counts_at_once() {
     assert_eq!(scene.browser().sign_in("bob@corp.example", PASSPHRASE).status(), 303);
     let done = scene.come(&bob(), &[]);
     bob_now.keep(&session(&done).unwrap());
-    let stale = scene.served.api_with(
-        "PATCH",
-        &format!("/upstreams/{}", scene.id),
-        &scene.admin,
-        "{\"name\":\"x\"}",
-        &["If-Match: \"7\""],
-    );
-    assert_eq!(stale.status(), 412);
+    for (method, body) in [("PATCH", "{\"name\":\"x\"}"), ("DELETE", "")] {
+        let path = format!("/upstreams/{}", scene.id);
+        let stale = scene.served.api_with(method, &path, &scene.admin, body, &["If-Match: \"7\""]);
+        assert_eq!(stale.status(), 412, "{method}");
+    }
     scene.amend(&json!({ "domains": [], "second_factor": true }));
     assert_eq!(bob_now.get("/").status(), 303, "the session that came of it has ended");
     assert_eq!(scene.come(&bob(), &[]).status(), 403);
@@ -418,6 +415,9 @@ fn an_owner_writes_it_in_the_portal_and_a_real_issuer_lets_people_in() {
     assert!(home.contains("dora@example.test") && home.contains("member"), "{home}");
     let again = errand.deliver(&browser, address);
     assert_eq!((again.status(), session(&again)), (403, None), "an answer is good once");
-    assert_eq!(alice.post(&format!("{one}/delete"), &[("word", &word)]).status(), 303);
+    let delete = format!("{one}/delete");
+    let revision = hidden(&alice.get(&delete).text()).into_iter().find(|(name, _)| name == "revision").unwrap().1;
+    assert_eq!(alice.post(&delete, &[("word", &word), ("revision", "7")]).status(), 412);
+    assert_eq!(alice.post(&delete, &[("word", &word), ("revision", &revision)]).status(), 303);
     assert!(!browser.get("/sign-in").text().contains("Peer"));
 }

@@ -1,9 +1,11 @@
 //! What an issuer, or somebody in its name, tries and does not get.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::issuer::{Errand, Issuer, Plan, Scene, go_to, session};
-use super::served::{LOGIN, Served};
+use super::served::{LOGIN, Served, api};
 use crate::idp::keys::Signing;
 use crate::wire::Message;
 
@@ -192,4 +194,24 @@ fn whoever_stands_for_a_rule_must_still_stand() {
     owner.run(&["members", "role", LOGIN, "admin"]).ends(0);
     let refused = scene.come(&bob(), &[]);
     assert!(refused.status() == 403 && refused.text().contains("invitation"), "{}", refused.text());
+}
+
+/// What an issuer may do is decided when it has answered, not when it was asked.
+#[test]
+fn what_is_changed_while_an_issuer_answers_counts() {
+    for (method, body) in
+        [("PATCH", json!({ "domains": [] })), ("PATCH", json!({ "name": "Other" })), ("DELETE", json!({}))]
+    {
+        let scene = scene();
+        let (url, admin, path) = (scene.served.url.clone(), scene.admin.clone(), format!("/upstreams/{}", scene.id));
+        let body = body.to_string();
+        scene.issuer.will(|plan| {
+            plan.meanwhile = Arc::new(move || {
+                let done = api(&url, method, &path, &admin, &body);
+                assert!(done.status() < 300, "{}", done.text());
+            });
+        });
+        is_refused(&scene, &scene.come(&bob(), &[]), "meanwhile; begin again");
+        assert_eq!(scene.role("bob@corp.example"), None, "{method}");
+    }
 }

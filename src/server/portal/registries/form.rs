@@ -72,7 +72,7 @@ impl Typed {
 fn logins(server: &Server, inside: &Inside, typed: &Typed) -> Answer<Vec<(String, String)>> {
     let vault = server.vault(inside.caller.scope.clone(), inside.caller.actor.clone());
     let mut logins = vec![(String::new(), "None".to_owned())];
-    for stored in vault.page(&(String::new(), String::new()), CHOICE)? {
+    for stored in vault.page(None, &(String::new(), String::new()), CHOICE)? {
         let metadata = stored.metadata;
         let project = metadata.scope.project();
         let is_near = project.is_none() || project == typed.project.as_deref();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::server::portal::fields::{Input, Slip, buttons, choice, hint, marked, summary, tick, ticks};
 use crate::server::portal::inside::{Inside, Sent};
+use crate::server::portal::only_project;
 use crate::server::portal::page::{Page, Text};
 use crate::server::portal::shell::{Place, hidden};
 use crate::server::problem::{Answer, Problem};
@@ -26,6 +27,7 @@ pub(super) struct Typed {
     /// Minutes.
     life: String,
     mode: String,
+    project: String,
 }
 
 impl Typed {
@@ -40,6 +42,7 @@ impl Typed {
             permissions: BTreeSet::new(),
             life: "15".into(),
             mode: "enforce".into(),
+            project: String::new(),
         }
     }
 
@@ -55,6 +58,7 @@ impl Typed {
             permissions: sent.all("permission").map(|word| word.expose().to_owned()).collect(),
             life: text("lifetime"),
             mode: text("mode"),
+            project: text("project").trim().to_owned(),
         }
     }
 
@@ -84,6 +88,7 @@ impl Typed {
             permissions: self.permissions.iter().cloned().collect(),
             lifetime: Some(life.saturating_mul(60)),
             mode: Some(mode),
+            project: Some(self.project.clone()).filter(|project| !project.is_empty()),
         })
     }
 }
@@ -101,14 +106,15 @@ impl From<&Rule> for Typed {
             permissions: written.permissions.into_iter().collect(),
             life: (rule.life / 60).to_string(),
             mode: if rule.mode == Mode::Enforce { "enforce" } else { "audit" }.into(),
+            project: written.project.unwrap_or_default(),
         }
     }
 }
 
 /// The form for a new rule.
-pub(super) fn new(server: &Server, inside: &Inside, typed: &Typed, slip: Option<&Slip>) -> Page {
-    let form = form(server, inside, &inside.path("trust-rules/new"), "", typed, slip);
-    inside.page(Place::Trust, "New trust rule", form)
+pub(super) fn new(server: &Server, inside: &Inside, typed: &Typed, slip: Option<&Slip>) -> Answer<Page> {
+    let form = form(server, inside, &inside.path("trust-rules/new"), "", typed, slip)?;
+    Ok(inside.page(Place::Trust, "New trust rule", form))
 }
 
 /// The form for a rule of this identifier and revision.
@@ -118,13 +124,13 @@ pub(super) fn edit(
     (id, revision): (&str, &str),
     typed: &Typed,
     slip: Option<&Slip>,
-) -> Page {
+) -> Answer<Page> {
     let to = inside.path(&format!("trust-rules/{id}/edit"));
-    let form = form(server, inside, &to, &hidden("revision", revision), typed, slip);
-    inside.page(Place::Trust, "Edit the trust rule", form)
+    let form = form(server, inside, &to, &hidden("revision", revision), typed, slip)?;
+    Ok(inside.page(Place::Trust, "Edit the trust rule", form))
 }
 
-fn form(server: &Server, inside: &Inside, to: &str, rest: &str, typed: &Typed, slip: Option<&Slip>) -> String {
+fn form(server: &Server, inside: &Inside, to: &str, rest: &str, typed: &Typed, slip: Option<&Slip>) -> Answer<String> {
     const PLAIN: &str = "required maxlength=\"512\" autocapitalize=\"none\" spellcheck=\"false\"";
     let input = |name, title, hint, value, more| Input { name, title, hint, value, more }.html(slip);
     let issuers: String = ISSUERS.iter().map(|issuer| format!("<option value=\"{issuer}\"></option>")).collect();
@@ -133,7 +139,7 @@ fn form(server: &Server, inside: &Inside, to: &str, rest: &str, typed: &Typed, s
         ("enforce", "It lets them in".to_owned()),
         ("audit", "It only notes in the audit whom it would let in".to_owned()),
     ];
-    [
+    Ok([
         summary(slip),
         format!("<form method=\"post\" action=\"{}\">\n{}{rest}\n", Text(to), inside.word()),
         input("name", "Name", "What it is for", &typed.name, "required maxlength=\"64\""),
@@ -162,6 +168,7 @@ fn form(server: &Server, inside: &Inside, to: &str, rest: &str, typed: &Typed, s
             "maxlength=\"512\" autocapitalize=\"none\" spellcheck=\"false\"",
         ),
         permissions(inside, typed, slip),
+        only_project::input(server, inside, &typed.project, slip)?,
         input(
             "lifetime",
             "Their token lives for so many minutes",
@@ -173,7 +180,7 @@ fn form(server: &Server, inside: &Inside, to: &str, rest: &str, typed: &Typed, s
         buttons("Save the rule", &inside.path("trust-rules")),
         "</form>".into(),
     ]
-    .concat()
+    .concat())
 }
 
 fn claims(typed: &str, slip: Option<&Slip>) -> String {

@@ -127,6 +127,7 @@ fn nobody_signs_in_and_nothing_ends_untold() {
         client: "lanyard".into(),
         permissions: Permissions::all(),
         family: "family".into(),
+        project: None,
         bound: None,
     };
     let issue = |kind| {
