@@ -17,6 +17,8 @@ const FREE: i64 = 5;
 const MANY: i64 = 20 * FREE;
 /// The longest wait, in seconds: nobody can lock another out for longer.
 const LONGEST: i64 = 300;
+/// What is counted of everybody is counted so long, in milliseconds.
+const MINUTE: i64 = 60_000;
 /// After so long without a failure, all are forgotten.
 const FORGET: i64 = 3600;
 
@@ -26,6 +28,10 @@ pub(crate) struct Attempt {
     here: String,
     account: String,
     network: String,
+    /// The first wait, in seconds.
+    first: i64,
+    /// By everybody together, and so often in a minute at most, where that is counted.
+    all: Option<(String, i64)>,
 }
 
 impl Attempt {
@@ -36,17 +42,51 @@ impl Attempt {
             here: format!("{what}:{account}@{network}"),
             account: format!("{what}:{account}"),
             network: format!("{what}@{network}"),
+            first: 1,
+            all: None,
         }
+    }
+
+    /// The same where a few slips are all that anybody makes: whoever makes more waits as long as there is to wait.
+    pub(crate) fn dearly(self) -> Self {
+        Self { first: LONGEST, ..self }
+    }
+
+    /// The same where so many fail in a minute at most, whoever they are and wherever they come from.
+    pub(crate) fn at_most(self, what: &str, most: i64) -> Self {
+        Self { all: Some((format!("{what}@all"), most)), ..self }
+    }
+
+    /// Has whoever tries the same at the same moment wait until this transaction ends: none of them is looked at before
+    /// the others are counted.
+    pub(crate) fn hold(&self, rows: &mut dyn Rows, now: DateTime<Utc>) -> Result<(), DbError> {
+        let all = self.all.iter().map(|(subject, _)| subject);
+        for subject in [&self.here, &self.account, &self.network].into_iter().chain(all) {
+            rows.execute(
+                "INSERT INTO attempts (subject, failures, last) VALUES ($1, 0, $2) \
+                 ON CONFLICT (subject) DO UPDATE SET failures = attempts.failures",
+                values![subject, now.timestamp_millis()],
+            )?;
+        }
+        Ok(())
     }
 
     /// Refuses an attempt that comes too early.
     pub(crate) fn refuse_early(&self, rows: &mut dyn Rows, now: DateTime<Utc>) -> Result<(), Problem> {
         for (subject, free) in [(&self.here, FREE), (&self.account, MANY), (&self.network, MANY)] {
             let Some((failures, last)) = known(rows, subject)? else { continue };
-            let wait = if failures < free { 0 } else { 1_i64 << (failures - free).min(20) }.min(LONGEST);
+            let wait = if failures < free { 0 } else { self.first << (failures - free).min(20) }.min(LONGEST);
             let left = last / 1000 + wait - now.timestamp();
             if left > 0 {
                 return Err(Problem::slow_down(left));
+            }
+        }
+        if let Some((subject, most)) = &self.all
+            && let Some((failures, begun)) = known(rows, subject)?
+        {
+            let left = begun + MINUTE - now.timestamp_millis();
+            if failures >= *most && left > 0 {
+                return Err(Problem::slow_down(left / 1000 + 1));
             }
         }
         Ok(())
@@ -61,6 +101,14 @@ impl Attempt {
                 "INSERT INTO attempts (subject, failures, last) VALUES ($1, 1, $2) ON CONFLICT (subject) DO UPDATE SET \
                  failures = CASE WHEN attempts.last > $3 THEN attempts.failures + 1 ELSE 1 END, last = $2",
                 values![subject, at, at - FORGET * 1000],
+            )?;
+        }
+        if let Some((subject, _)) = &self.all {
+            rows.execute(
+                "INSERT INTO attempts (subject, failures, last) VALUES ($1, 1, $2) ON CONFLICT (subject) DO UPDATE SET \
+                 failures = CASE WHEN attempts.last > $3 THEN attempts.failures + 1 ELSE 1 END, \
+                 last = CASE WHEN attempts.last > $3 THEN attempts.last ELSE $2 END",
+                values![subject, at, at - MINUTE],
             )?;
         }
         Ok(())
@@ -134,6 +182,19 @@ mod tests {
         }
         let dora = Attempt::at("sign-in", "dora", from("10.1.0.1"));
         assert!(early(&dora, at(12)) && !early(&dora, at(10 + LONGEST)));
+        // Where everybody is counted together, nobody is let past what is too much.
+        let many = |account: &str| Attempt::at("code", account, from("192.0.2.7")).dearly().at_most("code", 7);
+        for number in 0..7 {
+            let one = many(&format!("account-{number}"));
+            scratch.db.write(Reach::Server, |rows| one.hold(rows, at(20))).unwrap();
+            assert!(!early(&one, at(20)), "{number}");
+            fail(&one, at(20));
+        }
+        assert!(early(&many("another"), at(21)) && early(&many("another"), at(79)) && !early(&many("another"), at(80)));
+        for _ in 1..5 {
+            fail(&many("account-1"), at(100));
+        }
+        assert!(early(&many("account-1"), at(100 + LONGEST - 1)) && !early(&many("account-1"), at(100 + LONGEST)));
         assert_eq!(network(from("::ffff:192.0.2.9")), "192.0.2.0/24");
         assert_eq!(network(from("2001:db8:1:2345::9")), "2001:db8:1:2300::/56");
     }

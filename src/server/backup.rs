@@ -275,6 +275,7 @@ fn end_sign_ins(rows: &mut dyn Rows) -> Result<(), DbError> {
         "passkey_challenges",
         "connect_attempts",
         "refresh_leases",
+        "successors",
     ] {
         rows.execute(&format!("DELETE FROM {table}"), &[])?;
     }

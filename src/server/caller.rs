@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -176,6 +177,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Asker {
     }
 }
 
+/// Whoever calls a route that does without a token, where they show one: then that has to count.
+pub(crate) struct MaybeCaller(pub(crate) Option<Caller>);
+
+impl FromRequestParts<Arc<Server>> for MaybeCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Problem> {
+        if !parts.headers.contains_key(header::AUTHORIZATION) {
+            return Ok(Self(None));
+        }
+        let source = parts.extensions.get::<Source>().cloned().unwrap_or_default();
+        let shown = Shown::of(server, &parts.headers, &parts.method, parts.uri.path())?;
+        look_up(server, shown, source, None).await.map(|caller| Self(Some(caller)))
+    }
+}
+
 /// Goes before every handler of a route.
 pub(crate) async fn admit(
     State((server, access, fresh)): State<(Arc<Server>, Access, Option<&'static str>)>,
@@ -192,7 +209,7 @@ pub(crate) async fn admit(
         Access::Permission(_) | Access::InProject(_) => Some(access),
     };
     let source = request.extensions().get::<Source>().cloned().unwrap_or_default();
-    let shown = Shown::of(&server, &request);
+    let shown = Shown::of(&server, request.headers(), request.method(), request.uri().path());
     let found = match shown {
         Ok(shown) => look_up(&server, shown, source, needed).await,
         Err(problem) => Err(problem),
@@ -225,9 +242,9 @@ struct Shown {
 
 impl Shown {
     /// Asks no database.
-    fn of(server: &Server, request: &Request) -> Answer<Self> {
-        let shown = dpop::shown(request.headers()).ok_or_else(Problem::unauthenticated)?;
-        let proof = dpop::proof(server, request.headers(), request.method(), request.uri().path(), Some(&shown));
+    fn of(server: &Server, headers: &HeaderMap, method: &Method, path: &str) -> Answer<Self> {
+        let shown = dpop::shown(headers).ok_or_else(Problem::unauthenticated)?;
+        let proof = dpop::proof(server, headers, method, path, Some(&shown));
         let lets_in = |parsed: &Parsed| matches!(parsed.kind, Kind::Key | Kind::Access | Kind::Job);
         let token = shown.token.filter(lets_in).ok_or_else(Problem::unauthenticated)?;
         let scheme = shown.scheme;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -20,11 +20,17 @@ use super::portal::shown_session;
 use super::problem::{Problem, Refusal};
 use super::random;
 use super::state::Server;
-use super::token::Parsed;
+use super::token::{self, Kind, Parsed};
 use crate::text::clean;
 
 /// How long a request may take.
 const LIMIT: Duration = Duration::from_mins(1);
+
+/// What a token is called by whoever puts one into an address, where histories, logs and `Referer` headers take it up (RFC
+/// 6750 section 2.3).
+const TOKENS: [&str; 5] = ["access_token", "refresh_token", "id_token", "api_key", "token"];
+/// The pages whose address is a link that is good once, which is their `token`.
+const LINKS: [&str; 2] = ["/setup", "/invite"];
 
 /// The other end of the connection.
 #[derive(Debug, Clone, Copy)]
@@ -107,10 +113,15 @@ async fn in_turn(server: &Server, class: Class, request: Request, next: Next) ->
     work.await.unwrap_or_else(|broken_off| Problem::internal(&broken_off).into_response())
 }
 
-/// Why a request is not answered whatever it asks: its path can be read in two ways, or its body is not what it is.
+/// Why a request is not answered whatever it asks: its path can be read in two ways, its address holds a token, or its body
+/// is not what it is.
 fn unfit(request: &Request) -> Option<Problem> {
     if !is_plain(request.uri().path()) {
         return Some(Problem::bad("the path is not a plain one"));
+    }
+    if holds_token(request.uri()) {
+        let detail = "a token is sent in a header or a body, and never in an address, where others read it: revoke it";
+        return Some(Problem::bad(detail));
     }
     let is_packed = |value: &HeaderValue| !value.as_bytes().eq_ignore_ascii_case(b"identity");
     if request.headers().get_all(header::CONTENT_ENCODING).iter().any(is_packed) {
@@ -168,6 +179,17 @@ fn is_plain(path: &str) -> bool {
     let segments_are_plain =
         || path.split('/').skip(1).all(|segment| segment != "." && segment != ".." && !segment.is_empty());
     path == "/" || (!path.contains(['%', ';', '\\']) && segments_are_plain())
+}
+
+/// Whether the query of an address has a token in it, by its name or by what it is.
+fn holds_token(uri: &Uri) -> bool {
+    let is_link = LINKS.contains(&uri.path());
+    let is_name =
+        |name: &str| TOKENS.iter().any(|known| name.eq_ignore_ascii_case(known)) && !(is_link && name == "token");
+    let opens = |kind| matches!(kind, Kind::Key | Kind::Access | Kind::Refresh | Kind::Job | Kind::Session);
+    let is_value = |value: &str| token::parse(value).is_some_and(|parsed| opens(parsed.kind));
+    let mut pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    pairs.any(|(name, value)| is_name(&name) || is_value(&value) || is_value(&name))
 }
 
 /// The headers that every answer has. What a handler has set stays.
@@ -238,5 +260,30 @@ mod tests {
         for other in ["//", "/a//b", "/a/", "/a/../b", "/a/.", "/%2e%2e/a", "/a%2fb", "/a;b", "/a\\b"] {
             assert!(!is_plain(other), "{other}");
         }
+    }
+
+    #[test]
+    fn a_token_in_an_address_is_seen_however_it_is_written() {
+        let key = token::mint(Kind::Key).unwrap().token.expose().to_owned();
+        let link = token::mint(Kind::Invitation).unwrap().token.expose().to_owned();
+        let holds = |address: &str| holds_token(&address.parse().unwrap());
+        for bad in [
+            "/x?access_token=a",
+            "/x?a=b&refresh_token",
+            "/x?%61ccess_token=a",
+            "/x?Access_Token=a",
+            "/x?token=a",
+            "/setup?id_token=a",
+            "/setup?Token=a",
+            "/invite/x?token=a",
+            "/invite?token=a&api_key=b",
+        ] {
+            assert!(holds(bad), "{bad}");
+        }
+        assert!(holds(&format!("/x?q={key}")) && holds(&format!("/x?{key}")) && holds(&format!("/invite?token={key}")));
+        for good in ["/x", "/x?", "/x?q=token", "/setup?token=a", "/invite?token=a", "/x?tokens=a&token_type=b"] {
+            assert!(!holds(good), "{good}");
+        }
+        assert!(!holds(&format!("/invite?token={link}")));
     }
 }

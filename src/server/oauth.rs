@@ -20,6 +20,7 @@ mod id_token;
 mod introspect;
 mod metadata;
 mod proof;
+mod renew;
 mod revoke;
 mod token;
 

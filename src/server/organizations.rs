@@ -14,7 +14,7 @@ use super::api_keys;
 use super::audit::{self, Event};
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
-use super::db::{OrgScope, Reach, Rows, values};
+use super::db::{DbError, OrgScope, Reach, Rows, values};
 use super::people;
 use super::permission::{Permission, Role};
 use super::problem::{Answer, Problem};
@@ -36,7 +36,14 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::api(Method::POST, ALL, create, self::create, "createOrganization", "Make an organization"),
         Route::api(Method::GET, ONE, read, show, "showOrganization", "Show the organization of the token"),
-        Route::api(Method::PATCH, ONE, manage, amend, "changeOrganization", "Rename it, or bound its API keys"),
+        Route::api(
+            Method::PATCH,
+            ONE,
+            manage,
+            amend,
+            "changeOrganization",
+            "Rename it, bound its API keys, or let no devices in",
+        ),
         Route::api(Method::DELETE, ONE, manage, delete, "deleteOrganization", "Delete the organization and all of it")
             .refuses(&["invalid", "last-organization"]),
     ]
@@ -69,6 +76,8 @@ struct Shown {
     key_days: i64,
     /// How many API keys a member has at most; 0 for any number.
     keys_each: i64,
+    /// Whether programs without a browser are let in, by a code that a person types.
+    device_flow: bool,
 }
 
 /// An organization as its row stands.
@@ -81,13 +90,15 @@ pub(crate) struct Organization {
     pub(crate) key_days: i64,
     /// How many API keys a member has at most; 0 for any number.
     pub(crate) keys_each: i64,
+    /// Whether programs without a browser are let in, by a code that a person types.
+    pub(crate) device_flow: bool,
 }
 
 impl Organization {
     fn tagged(self) -> Tagged<Shown> {
-        let Self { id, name, key_days, keys_each, .. } = self;
+        let Self { id, name, key_days, keys_each, device_flow, .. } = self;
         let created = DateTime::from_timestamp_millis(self.created);
-        Tagged { revision: self.revision, body: Shown { id, name, created, key_days, keys_each } }
+        Tagged { revision: self.revision, body: Shown { id, name, created, key_days, keys_each, device_flow } }
     }
 
     /// Refuses to go on where somebody else has changed it since it was seen.
@@ -101,7 +112,7 @@ pub(crate) fn find(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Answer<Or
     if id != scope.id() {
         return Err(Problem::not_found());
     }
-    let one = "SELECT id, name, created, revision, key_days, keys_each FROM organizations \
+    let one = "SELECT id, name, created, revision, key_days, keys_each, device_flow FROM organizations \
                WHERE id = $1 AND deleted IS NULL";
     let mut row = rows.first(one, values![scope.id()])?.ok_or_else(Problem::not_found)?;
     Ok(Organization {
@@ -111,7 +122,15 @@ pub(crate) fn find(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Answer<Or
         revision: row.int(3)?,
         key_days: row.maybe_int(4)?.unwrap_or(api_keys::LONGEST),
         keys_each: row.maybe_int(5)?.unwrap_or_default(),
+        device_flow: row.int(6)? == 1,
     })
+}
+
+/// Whether an organization lets programs in by a code that a person types.
+pub(crate) fn lets_devices_in(rows: &mut dyn Rows, scope: &OrgScope) -> Result<bool, DbError> {
+    let one = "SELECT device_flow FROM organizations WHERE id = $1 AND deleted IS NULL";
+    let row = rows.first(one, values![scope.id()])?;
+    Ok(row.map(|mut row| row.int(0)).transpose()? == Some(1))
 }
 
 /// A name as it is kept.
@@ -187,6 +206,8 @@ pub(crate) struct Change {
     /// How many API keys a member may have; 0 for any number. Nobody loses one that they have.
     #[schemars(range(min = 0, max = 1000))]
     pub(crate) keys_each: Option<i64>,
+    /// Whether programs without a browser are let in, by a code that a person types. Those that were stay.
+    pub(crate) device_flow: Option<bool>,
 }
 
 impl Change {
@@ -194,7 +215,8 @@ impl Change {
     fn in_words(&self) -> String {
         let number = |name: &str, value: Option<i64>| value.map(|value| format!("{name} {value}"));
         let named = self.name.as_ref().map(|_| "name".to_owned());
-        let all = [named, number("key_days", self.key_days), number("keys_each", self.keys_each)];
+        let devices = self.device_flow.map(|is| format!("device_flow {}", if is { "yes" } else { "no" }));
+        let all = [named, number("key_days", self.key_days), number("keys_each", self.keys_each), devices];
         all.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
@@ -228,12 +250,14 @@ pub(crate) fn change(
         let days = wanted.key_days.unwrap_or(known.key_days);
         let each = wanted.keys_each.unwrap_or(known.keys_each);
         rows.execute(
-            "UPDATE organizations SET name = $2, key_days = $3, keys_each = $4, revision = revision + 1 WHERE id = $1",
+            "UPDATE organizations SET name = $2, key_days = $3, keys_each = $4, device_flow = $5, \
+             revision = revision + 1 WHERE id = $1",
             values![
                 caller.scope.id(),
                 name.as_ref().unwrap_or(&known.name),
                 Some(days).filter(|days| *days < api_keys::LONGEST),
                 Some(each).filter(|each| *each > 0),
+                i64::from(wanted.device_flow.unwrap_or(known.device_flow)),
             ],
         )?;
         api_keys::shorten(rows, &caller.scope, days)?;

@@ -39,6 +39,7 @@ mod upstreams;
 mod ways;
 mod workspaces;
 
+pub(crate) use prove::first as prove_first;
 pub(crate) use session::{
     OwnForm, SignedIn, Visitor, errand, local_path, set_cookie, set_errand, shown_session, sign_in_first,
 };

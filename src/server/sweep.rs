@@ -30,6 +30,7 @@ fn sweep(db: &Database, now: DateTime<Utc>) -> Result<(), DbError> {
         rows.execute("DELETE FROM upstream_attempts WHERE expires < $1", values![at])?;
         rows.execute("DELETE FROM passkey_challenges WHERE expires < $1", values![at])?;
         rows.execute("DELETE FROM server_key_remains WHERE until < $1", values![at])?;
+        rows.execute("DELETE FROM successors WHERE expires < $1", values![at])?;
         rows.execute("DELETE FROM codes WHERE expires < $1", values![before])?;
         rows.execute("DELETE FROM tokens WHERE expires < $1", values![before])?;
         rows.execute("DELETE FROM attempts WHERE last < $1", values![before])?;

@@ -182,6 +182,17 @@ impl Key {
         Some(Self(Bytes::Free(bytes)))
     }
 
+    /// A key that only who has this one and that secret as well can make (RFC 5869).
+    #[cfg(feature = "server")]
+    pub(crate) fn with(&self, secret: &Secret, purpose: &str) -> Option<Self> {
+        let mut bytes = Zeroizing::new([0; KEY]);
+        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, self.bytes());
+        let pseudorandom = salt.extract(secret.expose().as_bytes());
+        let info = [purpose.as_bytes()];
+        pseudorandom.expand(&info, hkdf::HKDF_SHA256).ok()?.fill(bytes.as_mut()).ok()?;
+        Some(Self(Bytes::Free(bytes)))
+    }
+
     /// A code that only who has this key can make for these parts.
     #[cfg(feature = "server")]
     pub(crate) fn code(&self, parts: &[&[u8]]) -> [u8; 32] {

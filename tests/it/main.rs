@@ -107,8 +107,10 @@ mod second_host;
 mod secure;
 #[cfg(feature = "server")]
 mod server {
+    mod addresses;
     mod api_keys;
     mod audit;
+    mod authorize;
     mod backup;
     mod bound_tokens;
     mod certificates;
@@ -121,6 +123,7 @@ mod server {
     mod crashes;
     mod credentials;
     mod denied;
+    mod devices;
     mod edge;
     mod engine;
     mod engine_busy;
@@ -135,6 +138,7 @@ mod server {
     mod guessing;
     mod identity;
     mod instances;
+    mod introspecting;
     mod issuer;
     mod kept;
     mod leaked;
@@ -166,6 +170,7 @@ mod server {
     mod real_browser;
     mod registries;
     mod registries_seen;
+    mod renewing;
     mod rotation;
     mod running;
     mod schemathesis;

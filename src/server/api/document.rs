@@ -67,8 +67,9 @@ pub fn document() -> Value {
         let mut operation = Operation::new(&mut taken, &mut given);
         path_parameters(&mut operation, route.path);
         (told.tell)(&mut operation);
-        // Every address is answered so often, and not more; and no body comes packed.
+        // Every address is answered so often, and not more; none has a token in it, and no body comes packed.
         operation.refuses("too-often");
+        operation.refuses("bad-request");
         operation.refuses("media-type");
         if route.access != Access::Anyone {
             operation.refuses("unauthenticated");

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
 
-use crate::server::caller::{Asker, Caller};
+use crate::server::caller::{Asker, Caller, MaybeCaller};
 use crate::server::problem::{self, Answer};
 use crate::server::state::Server;
 
@@ -173,6 +173,12 @@ macro_rules! silent {
 }
 
 silent!(State<Arc<Server>>, Caller, Asker, HeaderMap);
+
+impl Takes for MaybeCaller {
+    fn tell(told: &mut Operation<'_>) {
+        told.refuses("unauthenticated");
+    }
+}
 
 /// What the path of a route says.
 impl<T> Takes for Path<T> {

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0130_apart.sql"),
     include_str!("migrations/0150_people.sql"),
     include_str!("migrations/0160_scope.sql"),
+    include_str!("migrations/0170_oauth.sql"),
     include_str!("migrations/0180_keys.sql"),
 ];
 

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 use serde::Deserialize;
 
+use super::AUTHORIZE;
 use super::client::{self, Client};
 use super::consent;
 use super::error::OauthError;
@@ -22,7 +23,7 @@ use crate::server::people;
 use crate::server::permission::Permissions;
 use crate::server::portal::inside::Myself;
 use crate::server::portal::page::{Page, Text, sent_on};
-use crate::server::portal::{OwnForm, Visitor, sign_in_first};
+use crate::server::portal::{OwnForm, Visitor, prove_first, sign_in_first};
 use crate::server::problem::Answer;
 use crate::server::random;
 use crate::server::state::{Server, now};
@@ -45,6 +46,9 @@ pub(super) struct Asked {
     code_challenge_method: Option<String>,
     nonce: Option<String>,
     dpop_jkt: Option<String>,
+    /// What is asked in another form (RFC 9101, OpenID Connect Core section 6), which is refused and never fetched.
+    request: Option<String>,
+    request_uri: Option<String>,
 }
 
 /// What a person says to it.
@@ -80,6 +84,12 @@ impl Asked {
         let state = self.state.clone().filter(|state| state.len() <= STATE);
         let refuse =
             |error| Box::new(sent_on(answer(server, &redirect, &[("error", error)], state.as_deref()).as_str(), None));
+        if self.request_uri.is_some() {
+            return Err(refuse("request_uri_not_supported"));
+        }
+        if self.request.is_some() {
+            return Err(refuse("request_not_supported"));
+        }
         let is_key = self.dpop_jkt.as_deref().is_none_or(dpop::is_thumbprint);
         if self.nonce.as_ref().is_some_and(|nonce| nonce.len() > STATE) || !is_key {
             return Err(refuse("invalid_request"));
@@ -99,8 +109,8 @@ impl Asked {
         }
     }
 
-    /// The same in hidden fields.
-    fn fields(&self) -> String {
+    /// The same in pairs.
+    fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [
             ("response_type", &self.response_type),
             ("client_id", &self.client_id),
@@ -114,8 +124,19 @@ impl Asked {
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value.as_deref()?)))
-        .map(|(name, value)| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">\n", Text(value)))
-        .collect()
+    }
+
+    /// The same in hidden fields.
+    fn fields(&self) -> String {
+        self.pairs()
+            .map(|(name, value)| format!("<input type=\"hidden\" name=\"{name}\" value=\"{}\">\n", Text(value)))
+            .collect()
+    }
+
+    /// The page that asks it.
+    fn address(&self) -> String {
+        let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(self.pairs()).finish();
+        format!("{AUTHORIZE}?{query}")
     }
 }
 
@@ -142,6 +163,9 @@ pub(super) async fn show(
     let Some(signed_in) = visitor.signed_in else {
         return sign_in_first(uri.path_and_query().map_or("/", |path| path.as_str()));
     };
+    if consent::is_weighty(&question.permissions) && !signed_in.is_fresh(now()) {
+        return prove_first(&asked.address());
+    }
     if signed_in.members.is_empty() {
         return Page::refusal(StatusCode::FORBIDDEN, "You are in no organization of this server.").into_response();
     }
@@ -190,6 +214,9 @@ pub(super) async fn submit(
     };
     let actor = signed_in.actor(&visitor.source);
     let allowed = decided.decision == "allow";
+    if allowed && consent::is_weighty(&question.permissions) && !signed_in.is_fresh(now()) {
+        return Ok(prove_first(&decided.asked.address()));
+    }
     let (redirect, state) = (question.redirect.clone(), question.state.clone());
     let code = blocking(&server, move |server| {
         let outcome = if allowed { Outcome::Done } else { Outcome::Denied };

@@ -3,7 +3,7 @@
 use super::client::Client;
 use super::error::{Given, refused};
 use crate::server::people::Member;
-use crate::server::permission::Permissions;
+use crate::server::permission::{Permission, Permissions};
 use crate::server::portal::page::Text;
 
 /// Scopes of other servers that mean nothing here and do no harm.
@@ -25,6 +25,11 @@ pub(super) fn wanted(scope: Option<&str>) -> Given<Permissions> {
         Some(named) => Ok(named),
         None => refused("invalid_scope", "a scope is unknown"),
     }
+}
+
+/// Whether it is so much that whoever gives it shows once more who they are: anything but seeing what there is.
+pub(super) fn is_weighty(permissions: &Permissions) -> bool {
+    permissions.iter().any(|permission| permission != Permission::CredentialsRead)
 }
 
 /// What is asked, with the organizations to choose from. Only what the person has there is ever given.
@@ -66,5 +71,8 @@ mod tests {
         assert_eq!(wanted(Some("openid offline_access")).unwrap(), Permissions::all());
         assert_eq!(wanted(Some("credentials.read offline_access")).unwrap().words(), "credentials.read");
         assert!(wanted(Some("credentials.read everything")).is_err());
+        for (words, is) in [("credentials.read", false), ("credentials.read secrets.read", true), ("", true)] {
+            assert_eq!(is_weighty(&wanted(Some(words)).unwrap()), is, "{words}");
+        }
     }
 }

@@ -14,10 +14,13 @@ use super::id_token::{self, About};
 use super::token::{Tokens, first_tokens, known_client};
 use crate::secret::Secret;
 use crate::server::api::Json;
+use crate::server::attempts::network;
 use crate::server::bearer::Grant;
 use crate::server::bridge::blocking;
+use crate::server::caller::Asker;
 use crate::server::db::{DbError, OrgScope, Reach, Rows, values};
 use crate::server::edge::Source;
+use crate::server::organizations;
 use crate::server::permission::Permissions;
 use crate::server::random;
 use crate::server::state::{Server, now};
@@ -46,22 +49,27 @@ pub(super) struct Begun {
     interval: i64,
 }
 
-pub(super) async fn begin(State(server): State<Arc<Server>>, Form(asked): Form<Asked>) -> Given<Json<Begun>> {
-    blocking(&server, move |server| Ok(make(server, &asked))).await?
+pub(super) async fn begin(
+    State(server): State<Arc<Server>>,
+    Asker(source): Asker,
+    Form(asked): Form<Asked>,
+) -> Given<Json<Begun>> {
+    blocking(&server, move |server| Ok(make(server, &asked, &source))).await?
 }
 
-fn make(server: &Server, asked: &Asked) -> Given<Json<Begun>> {
+fn make(server: &Server, asked: &Asked, source: &Source) -> Given<Json<Begun>> {
     let client = known_client(asked.client_id.as_deref())?;
     let permissions = consent::wanted(asked.scope.as_deref())?;
     let minted = token::mint(Kind::Device)?;
     let user_code = random::typed()?;
     let at = now().timestamp_millis();
+    let from = source.address.map(|address| address.to_string()).unwrap_or_default();
     server.db.write(Reach::Server, |rows| -> Result<(), DbError> {
         // Codes that nobody typed in time go; there are few of them at any moment.
         rows.execute("DELETE FROM devices WHERE expires < $1", values![at])?;
         rows.execute(
-            "INSERT INTO devices (id, hash, user_code, client, permissions, state, expires, polled, pace, openid) \
-             VALUES ($1, $2, $3, $4, $5, 'waiting', $6, 0, $7, $8)",
+            "INSERT INTO devices (id, hash, user_code, client, permissions, state, expires, polled, pace, openid, \
+             created, address) VALUES ($1, $2, $3, $4, $5, 'waiting', $6, 0, $7, $8, $9, $10)",
             values![
                 &minted.id,
                 &minted.hash,
@@ -71,6 +79,8 @@ fn make(server: &Server, asked: &Asked) -> Given<Json<Begun>> {
                 at + LIFE.num_milliseconds(),
                 PACE,
                 i64::from(id_token::is_wanted(asked.scope.as_deref())),
+                at,
+                &from,
             ],
         )?;
         Ok(())
@@ -99,12 +109,13 @@ pub(super) fn poll(
     let Some(parsed) = parsed.filter(|parsed| parsed.kind == Kind::Device) else { return bad() };
     // How often it asked is kept, though the answer is a refusal.
     server.db.write(Reach::Server, |rows| -> Given<Given<Tokens>> {
-        let one = "SELECT hash, client, permissions, state, org, person, expires, polled, pace, openid \
+        let one = "SELECT hash, client, permissions, state, org, person, expires, polled, pace, openid, address \
                    FROM devices WHERE id = $1";
         let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(bad()) };
         let (hash, known, permissions, state) = (row.bytes(0)?, row.text(1)?, row.text(2)?, row.text(3)?);
         let (org, person) = (row.maybe_text(4)?, row.maybe_text(5)?);
         let (expires, polled, pace) = (row.int(6)?, row.int(7)?, row.int(8)?);
+        let began_at = row.text(10)?.parse().ok();
         let about = (row.int(9)? == 1).then_some(About { nonce: None, signed_in: None });
         if !parsed.is(&hash) || known != client {
             return Ok(bad());
@@ -117,6 +128,10 @@ pub(super) fn poll(
         let pace = if too_soon && polled > 0 { (pace + PACE).min(60) } else { pace };
         rows.execute("UPDATE devices SET polled = $2, pace = $3 WHERE id = $1", values![&parsed.id, at, pace])?;
         match (state.as_str(), org, person) {
+            ("approved", Some(org), _) if !organizations::lets_devices_in(rows, &OrgScope::of(org.as_str()))? => {
+                forbid(rows, &parsed.id)?;
+                Ok(forbidden())
+            }
             ("approved", Some(org), Some(person)) => {
                 let spend = "UPDATE devices SET state = 'spent' WHERE id = $1 AND state = 'approved'";
                 if rows.execute(spend, values![&parsed.id])? == 0 {
@@ -131,9 +146,14 @@ pub(super) fn poll(
                     project: None,
                     bound: key.map(str::to_owned),
                 };
-                settled(first_tokens(rows, server, &grant, about.as_ref(), source))
+                // It is answered all the same: a laptop is carried from one network to another, and so is a code.
+                let is_elsewhere = network(began_at) != network(source.address);
+                let told =
+                    if is_elsewhere { format!("{}, another network", grant.client) } else { grant.client.clone() };
+                settled(first_tokens(rows, server, &grant, &told, about.as_ref(), source))
             }
             ("denied", ..) => Ok(refused("access_denied", "the person said no")),
+            ("forbidden", ..) => Ok(forbidden()),
             ("waiting", ..) if too_soon && polled > 0 => Ok(refused("slow_down", "asked too soon")),
             ("waiting", ..) => Ok(refused("authorization_pending", "nobody has typed the code yet")),
             _ => Ok(bad()),
@@ -141,10 +161,33 @@ pub(super) fn poll(
     })?
 }
 
+fn forbidden<T>() -> Given<T> {
+    refused("unauthorized_client", "the organization lets nobody in by a code")
+}
+
+/// Ends what was asked for of an organization that lets no devices in.
+fn forbid(rows: &mut dyn Rows, id: &str) -> Result<(), DbError> {
+    rows.execute("UPDATE devices SET state = 'forbidden' WHERE id = $1", values![id]).map(|_| ())
+}
+
 /// A code that a person has typed, and that waits for a word.
 pub(super) struct Waiting {
     pub(super) client: String,
     pub(super) permissions: Permissions,
+    /// When it was asked for, and from where.
+    pub(super) asked: i64,
+    pub(super) address: String,
+}
+
+impl Waiting {
+    /// How long ago it was asked for, in words.
+    pub(super) fn ago(&self) -> String {
+        match (now().timestamp_millis() - self.asked) / 60_000 {
+            ..=0 => "less than a minute ago".into(),
+            1 => "a minute ago".into(),
+            minutes => format!("{minutes} minutes ago"),
+        }
+    }
 }
 
 /// The code as it is kept, whatever a person typed between its letters.
@@ -155,13 +198,24 @@ pub(super) fn as_kept(typed: &str) -> Option<String> {
 
 /// What waits under a code.
 pub(super) fn waiting(rows: &mut dyn Rows, user_code: &str) -> Result<Option<Waiting>, DbError> {
-    let one = "SELECT client, permissions FROM devices WHERE user_code = $1 AND state = 'waiting' AND expires > $2";
+    let one = "SELECT client, permissions, created, address FROM devices \
+               WHERE user_code = $1 AND state = 'waiting' AND expires > $2";
     let row = rows.first(one, values![user_code, now().timestamp_millis()])?;
     row.map(|mut row| {
         let permissions = Permissions::parse(&row.text(1)?).unwrap_or_default();
-        Ok(Waiting { client: row.text(0)?, permissions })
+        Ok(Waiting { client: row.text(0)?, permissions, asked: row.int(2)?, address: row.text(3)? })
     })
     .transpose()
+}
+
+/// What a person says to a device.
+pub(super) enum Word<'w> {
+    /// It is let in, and may do this.
+    Allowed(&'w Permissions),
+    /// It is not.
+    Denied,
+    /// Their organization lets no devices in.
+    Forbidden,
 }
 
 /// Notes what a person said; `false` where somebody was faster.
@@ -170,14 +224,17 @@ pub(super) fn decide(
     user_code: &str,
     scope: &OrgScope,
     person: &str,
-    given: Option<&Permissions>,
+    word: &Word<'_>,
 ) -> Result<bool, DbError> {
-    let state = if given.is_some() { "approved" } else { "denied" };
-    let words = given.map(Permissions::words).unwrap_or_default();
+    let (state, words) = match word {
+        Word::Allowed(given) => ("approved", given.words()),
+        Word::Denied => ("denied", String::new()),
+        Word::Forbidden => ("forbidden", String::new()),
+    };
     let changed = rows.execute(
         "UPDATE devices SET state = $2, org = $3, person = $4, permissions = $5 \
-         WHERE user_code = $1 AND state = 'waiting'",
-        values![user_code, state, scope.id(), person, &words],
+         WHERE user_code = $1 AND state = 'waiting' AND expires > $6",
+        values![user_code, state, scope.id(), person, &words, now().timestamp_millis()],
     )?;
     Ok(changed > 0)
 }

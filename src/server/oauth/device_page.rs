@@ -7,18 +7,24 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::device::{as_kept, decide, waiting};
+use super::device::{Waiting, Word, as_kept, decide, waiting};
 use super::{client, consent};
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::db::Reach;
+use crate::server::organizations;
 use crate::server::people;
 use crate::server::portal::inside::Myself;
 use crate::server::portal::page::{Page, Text};
-use crate::server::portal::{OwnForm, Visitor, sign_in_first};
+use crate::server::portal::{OwnForm, Visitor, prove_first, sign_in_first};
 use crate::server::problem::Answer;
 use crate::server::state::{Server, now};
+
+/// What is guessed at who types codes.
+const WHAT: &str = "device";
+/// So many wrong codes are taken in a minute, of everybody together.
+const WRONG_IN_A_MINUTE: i64 = 60;
 
 #[derive(Deserialize)]
 pub(super) struct Typed {
@@ -55,49 +61,85 @@ fn ask(word: &str, user_code: &str, problem: Option<&str>) -> Page {
     Page::new("Sign a device in", body)
 }
 
+/// What is under a code that somebody typed.
+enum Looked {
+    Found(Waiting),
+    Nothing,
+    TooOften,
+}
+
+/// Looks what waits under a code. Looking and counting that there is nothing are one: nobody who types many at a time
+/// types more than who types one after the other.
+fn look(server: &Server, myself: &Myself, attempt: &Attempt, user_code: Option<&str>) -> Answer<Looked> {
+    server.db.write(Reach::Server, |rows| {
+        attempt.hold(rows, now())?;
+        match attempt.refuse_early(rows, now()) {
+            Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => return Ok(Looked::TooOften),
+            other => other?,
+        }
+        let found = user_code.map(|user_code| waiting(rows, user_code)).transpose()?.flatten();
+        if let Some(found) = found {
+            return Ok(Looked::Found(found));
+        }
+        attempt.failed(rows, now())?;
+        let event = Event { outcome: Outcome::Denied, ..Event::done("program.admit", "") };
+        myself.tell(rows, server, &event)?;
+        Ok(Looked::Nothing)
+    })
+}
+
 pub(super) async fn submit(
     State(server): State<Arc<Server>>,
     visitor: Visitor,
     OwnForm(decided): OwnForm<Decided>,
 ) -> Answer<Response> {
-    let Some(signed_in) = visitor.signed_in.filter(|signed_in| signed_in.has_sent(&decided.word)) else {
-        return Ok(sign_in_first("/device"));
-    };
-    let source = visitor.source;
+    let Some(signed_in) = visitor.signed_in else { return Ok(sign_in_first("/device")) };
+    let myself = Myself { signed_in, source: visitor.source };
     blocking(&server, move |server| {
-        let attempt = Attempt::at("device", &signed_in.person.id, source.address);
-        let early = server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now()));
-        if early.is_err() {
-            let page = ask(&signed_in.form_word, "", Some("Too many attempts. Wait a little, then try again."));
-            return Ok(page.status(StatusCode::TOO_MANY_REQUESTS).into_response());
-        }
-        let user_code = as_kept(&decided.user_code);
-        let found = match &user_code {
-            Some(user_code) => server.db.read(Reach::Server, |rows| waiting(rows, user_code))?,
-            None => None,
-        };
-        let (Some(user_code), Some(found)) = (user_code, found) else {
+        let (signed_in, source) = (&myself.signed_in, &myself.source);
+        if !signed_in.has_sent(&decided.word) {
             let event = Event { outcome: Outcome::Denied, ..Event::done("program.admit", "") };
-            let myself = Myself { signed_in, source };
-            server.db.write(Reach::Server, |rows| -> Answer<()> {
-                attempt.failed(rows, now())?;
-                myself.tell(rows, server, &event)
-            })?;
-            let signed_in = myself.signed_in;
-            let page = ask(&signed_in.form_word, "", Some("No device waits under this code."));
-            return Ok(page.status(StatusCode::NOT_FOUND).into_response());
+            server.db.write(Reach::Server, |rows| myself.tell(rows, server, &event))?;
+            let why = "This form is of another session. Go back, load the page again, and try once more.";
+            return Ok(Page::refusal(StatusCode::FORBIDDEN, why).into_response());
+        }
+        if signed_in.members.is_empty() {
+            let why = "You are in no organization of this server.";
+            return Ok(Page::refusal(StatusCode::FORBIDDEN, why).into_response());
+        }
+        let attempt =
+            Attempt::at(WHAT, &signed_in.person.id, source.address).dearly().at_most(WHAT, WRONG_IN_A_MINUTE);
+        let user_code = as_kept(&decided.user_code);
+        let (user_code, found) = match look(server, &myself, &attempt, user_code.as_deref())? {
+            Looked::Found(found) => (user_code.unwrap_or_default(), found),
+            Looked::Nothing => {
+                let page = ask(&signed_in.form_word, "", Some("No device waits under this code."));
+                return Ok(page.status(StatusCode::NOT_FOUND).into_response());
+            }
+            Looked::TooOften => {
+                let page = ask(&signed_in.form_word, "", Some("Too many attempts. Wait a little, then try again."));
+                return Ok(page.status(StatusCode::TOO_MANY_REQUESTS).into_response());
+            }
         };
         let Some(client) = client::find(&found.client) else {
             return Ok(Page::refusal(StatusCode::NOT_FOUND, "The program is not known any more.").into_response());
         };
+        let is_denial = decided.decision.as_deref().is_some_and(|decision| decision != "allow");
+        if consent::is_weighty(&found.permissions) && !is_denial && !signed_in.is_fresh(now()) {
+            return Ok(prove_first(&format!("/device?user_code={user_code}")));
+        }
         let organization = decided.organization.as_deref().unwrap_or_default();
         let member = signed_in.members.iter().find(|member| member.scope.id() == organization);
         let (Some(decision), Some(member)) = (decided.decision.as_deref(), member) else {
             let body = format!(
-                "<p>Compare: your terminal shows <strong>{}</strong>.</p>\n<form method=\"post\" action=\"/device\">\n\
+                "<p>Compare: your terminal shows <strong>{}</strong>. That was asked for from <strong>{}</strong>, {}.</p>\n\
+                 <p>Whoever sends you a code wants to be let in as you. Allow it only if your own terminal shows it.</p>\n\
+                 <form method=\"post\" action=\"/device\">\n\
                  <input type=\"hidden\" name=\"word\" value=\"{}\">\n\
                  <input type=\"hidden\" name=\"user_code\" value=\"{}\">\n{}\n</form>",
                 Text(&user_code),
+                Text(if found.address.is_empty() { "somewhere" } else { &found.address }),
+                found.ago(),
                 Text(&signed_in.form_word),
                 Text(&user_code),
                 consent::question(client, &found.permissions, &signed_in.members),
@@ -106,19 +148,38 @@ pub(super) async fn submit(
         };
         let (scope, person) = (&member.scope, &signed_in.person.id);
         let most = server.db.read(scope, |rows| people::most(rows, scope, person, member.role))?;
-        let given = (decision == "allow").then(|| found.permissions.and(&most));
-        let outcome = if given.is_some() { Outcome::Done } else { Outcome::Denied };
-        let done = server.db.write(Reach::Server, |rows| -> Answer<bool> {
+        let given = found.permissions.and(&most);
+        let (done, word) = server.db.write(Reach::Server, |rows| -> Answer<(bool, Word<'_>)> {
             attempt.succeeded(rows)?;
-            let event = Event { outcome, ..Event::done("program.admit", client.id) };
-            audit::append(rows, &server.keys, &member.scope, &signed_in.actor(&source), &event, now())?;
-            Ok(decide(rows, &user_code, &member.scope, &signed_in.person.id, given.as_ref())?)
+            let word = match decision {
+                "allow" if organizations::lets_devices_in(rows, scope)? => Word::Allowed(&given),
+                "allow" => Word::Forbidden,
+                _ => Word::Denied,
+            };
+            let done = decide(rows, &user_code, scope, person, &word)?;
+            let (outcome, detail) = match word {
+                Word::Allowed(_) if done => (Outcome::Done, ""),
+                Word::Forbidden => (Outcome::Denied, "no devices"),
+                _ => (Outcome::Denied, ""),
+            };
+            let event = Event { outcome, detail, ..Event::done("program.admit", client.id) };
+            audit::append(rows, &server.keys, scope, &signed_in.actor(source), &event, now())?;
+            Ok((done, word))
         })?;
-        Ok(match (done, given) {
-            (true, Some(_)) => {
+        Ok(match (done, word) {
+            (true, Word::Allowed(_)) => {
                 Page::new("Done", "<p>Go back to your terminal. You can close this page.</p>".into()).into_response()
             }
-            (true, None) => Page::new("Nobody was let in", "<p>You can close this page.</p>".into()).into_response(),
+            (true, Word::Denied) => {
+                Page::new("Nobody was let in", "<p>You can close this page.</p>".into()).into_response()
+            }
+            (_, Word::Forbidden) => {
+                let why = format!(
+                    "{} lets nobody in by a code. Sign in where there is a browser, or use an API key.",
+                    member.organization
+                );
+                Page::refusal(StatusCode::FORBIDDEN, &why).into_response()
+            }
             (false, _) => Page::refusal(StatusCode::CONFLICT, "This code was decided about already.").into_response(),
         })
     })

@@ -12,16 +12,17 @@ use super::proof::token_type;
 use super::token::known_client;
 use crate::secret::Secret;
 use crate::server::api::Json;
-use crate::server::bearer;
+use crate::server::audit::Event;
+use crate::server::bearer::{self, Grant};
 use crate::server::bridge::blocking;
-use crate::server::caller::{Caller, Job, Rights};
+use crate::server::caller::{Caller, Job, MaybeCaller, Rights};
 use crate::server::db::{Reach, values};
 use crate::server::people;
 use crate::server::permission::Permission;
 use crate::server::problem::Answer;
 use crate::server::projects;
 use crate::server::state::{Server, now};
-use crate::server::token;
+use crate::server::token::{self, Parsed};
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Asked {
@@ -43,7 +44,9 @@ pub(super) struct Told {
 #[derive(Serialize, JsonSchema)]
 struct About {
     scope: String,
-    client_id: String,
+    /// The program that it was given to; none for an API key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
     token_type: &'static str,
     sub: String,
     username: String,
@@ -66,51 +69,88 @@ struct Confirmation {
     jkt: String,
 }
 
-/// A program is told of the tokens that were given to it, and of no other.
-pub(super) async fn introspect(State(server): State<Arc<Server>>, Form(asked): Form<Asked>) -> Given<Json<Told>> {
-    let client = known_client(asked.client_id.as_deref())?;
+/// Whoever asks what a token is.
+enum Asking {
+    /// A program, of the tokens that were given to it.
+    Program(&'static str),
+    /// Whoever has a token that counts, of those of the same organization.
+    Member(Box<Caller>),
+}
+
+impl Asking {
+    fn may_be_told_of(&self, grant: &Grant) -> bool {
+        match self {
+            Self::Program(client) => grant.client == *client,
+            Self::Member(caller) => {
+                // Who works in one project alone learns of nothing else.
+                grant.scope == caller.scope && (caller.only.is_none() || grant.project == caller.only)
+            }
+        }
+    }
+}
+
+pub(super) async fn introspect(
+    State(server): State<Arc<Server>>,
+    MaybeCaller(caller): MaybeCaller,
+    Form(asked): Form<Asked>,
+) -> Given<Json<Told>> {
+    let asking = match caller {
+        Some(caller) => Asking::Member(Box::new(caller)),
+        None => Asking::Program(known_client(asked.client_id.as_deref())?),
+    };
     let about = blocking(&server, move |server| {
-        let Some(parsed) = token::parse(asked.token.expose()) else { return Ok(None) };
-        server.db.read(Reach::Server, |rows| -> Answer<Option<About>> {
-            let known = bearer::find(rows, &parsed)?;
-            let known = known.filter(|known| known.is_alive(now()) && known.grant.client == client);
-            let Some(known) = known else { return Ok(None) };
-            let grant = &known.grant;
-            rows.enter(Reach::Of(&grant.scope))?;
-            let role = people::role(rows, &grant.scope, &grant.person)?;
-            let (Some(role), Some(person)) = (role, people::by_id(rows, &grant.person)?) else { return Ok(None) };
-            // With its project, a token ends.
-            let project = match &grant.project {
-                Some(id) => match projects::name(rows, &grant.scope, id)? {
-                    Some(name) => Some(name),
-                    None => return Ok(None),
-                },
-                None => None,
-            };
-            let roles = people::project_roles(rows, &grant.scope, &grant.person)?;
-            let rights = Rights::of(role, roles, &grant.permissions, project.as_deref());
-            // A job is itself, and not whoever stands for its rule.
-            let (subject, name) = match Job::of(&known) {
-                Some(job) => (job.rule, job.name),
-                None => (person.id, person.login),
-            };
-            Ok(Some(About {
-                scope: if project.is_some() { rights.most() } else { rights.everywhere }.words(),
-                client_id: grant.client.clone(),
-                token_type: token_type(grant.bound.is_some()),
-                sub: subject,
-                username: name,
-                iss: server.issuer().to_owned(),
-                iat: known.created / 1000,
-                exp: known.expires / 1000,
-                organization: grant.scope.id().to_owned(),
-                project,
-                cnf: grant.bound.clone().map(|jkt| Confirmation { jkt }),
-            }))
-        })
+        let parsed = token::parse(asked.token.expose());
+        let found = parsed.map(|parsed| find(server, &asking, &parsed)).transpose()?.flatten();
+        if let Asking::Member(caller) = &asking {
+            let id = found.as_ref().map(|(id, _)| id.as_str()).unwrap_or_default();
+            server.tell(&caller.scope, &caller.actor, &Event::done("token.introspect", id))?;
+        }
+        Ok(found.map(|(_, about)| about))
     });
     let about = about.await?;
     Ok(Json(Told { active: about.is_some(), about }))
+}
+
+/// What is told of a token, with the public part of it; nothing of one that does not count, or that is none of theirs.
+fn find(server: &Server, asking: &Asking, parsed: &Parsed) -> Answer<Option<(String, About)>> {
+    server.db.read(Reach::Server, |rows| {
+        let known = bearer::find(rows, parsed)?;
+        let known = known.filter(|known| known.is_alive(now()) && asking.may_be_told_of(&known.grant));
+        let Some(known) = known else { return Ok(None) };
+        let grant = &known.grant;
+        rows.enter(Reach::Of(&grant.scope))?;
+        let role = people::role(rows, &grant.scope, &grant.person)?;
+        let (Some(role), Some(person)) = (role, people::by_id(rows, &grant.person)?) else { return Ok(None) };
+        // With its project, a token ends.
+        let project = match &grant.project {
+            Some(id) => match projects::name(rows, &grant.scope, id)? {
+                Some(name) => Some(name),
+                None => return Ok(None),
+            },
+            None => None,
+        };
+        let roles = people::project_roles(rows, &grant.scope, &grant.person)?;
+        let rights = Rights::of(role, roles, &grant.permissions, project.as_deref());
+        // A job is itself, and not whoever stands for its rule.
+        let (subject, name) = match Job::of(&known) {
+            Some(job) => (job.rule, job.name),
+            None => (person.id, person.login),
+        };
+        let about = About {
+            scope: if project.is_some() { rights.most() } else { rights.everywhere }.words(),
+            client_id: Some(grant.client.clone()).filter(|client| !client.is_empty()),
+            token_type: token_type(grant.bound.is_some()),
+            sub: subject,
+            username: name,
+            iss: server.issuer().to_owned(),
+            iat: known.created / 1000,
+            exp: known.expires / 1000,
+            organization: grant.scope.id().to_owned(),
+            project,
+            cnf: grant.bound.clone().map(|jkt| Confirmation { jkt }),
+        };
+        Ok(Some((known.id, about)))
+    })
 }
 
 /// Whose a token is.

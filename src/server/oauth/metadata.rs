@@ -35,13 +35,15 @@ pub(super) async fn show(State(server): State<Arc<Server>>) -> Json<Map<String, 
         ],
         "token_endpoint_auth_methods_supported": ["none"],
         "revocation_endpoint_auth_methods_supported": ["none"],
-        "introspection_endpoint_auth_methods_supported": ["none"],
+        "introspection_endpoint_auth_methods_supported": ["none", "Bearer", "DPoP"],
         "code_challenge_methods_supported": ["S256"],
         "dpop_signing_alg_values_supported": ALGORITHMS,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256"],
         "claims_supported": ["sub", "preferred_username", "organization", "auth_time", "nonce", "at_hash"],
         "authorization_response_iss_parameter_supported": true,
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
     });
     document[LANYARD_API] = json!(1);
     Json(document.as_object().cloned().unwrap_or_default())

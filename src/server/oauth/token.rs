@@ -20,6 +20,7 @@ use super::error::{Given, OauthError, refused, settled};
 use super::exchange;
 use super::id_token::{self, About};
 use super::proof;
+use super::renew;
 use crate::secret::Secret;
 use crate::server::api::{Gives, Operation};
 use crate::server::audit::{self, Actor, Event, Outcome};
@@ -32,7 +33,7 @@ use crate::server::metrics;
 use crate::server::people;
 use crate::server::permission::Permissions;
 use crate::server::state::{Server, now};
-use crate::server::token::{self, Kind, Minted};
+use crate::server::token::{self, Kind};
 
 /// What a program asks.
 #[derive(Deserialize, JsonSchema)]
@@ -42,17 +43,19 @@ pub(super) struct Asked {
     code: Option<Secret>,
     redirect_uri: Option<String>,
     code_verifier: Option<Secret>,
-    refresh_token: Option<Secret>,
+    pub(super) refresh_token: Option<Secret>,
     device_code: Option<Secret>,
-    scope: Option<String>,
+    pub(super) scope: Option<String>,
     #[serde(flatten)]
     exchange: exchange::Asked,
 }
 
 /// The tokens of a sign-in.
 pub(super) struct Tokens {
-    pub(super) access: Minted,
-    pub(super) refresh: Minted,
+    pub(super) access: Secret,
+    pub(super) refresh: Secret,
+    /// How long the access token lives from now on, in seconds.
+    pub(super) life: i64,
     pub(super) permissions: Permissions,
     pub(super) id_token: Option<Secret>,
     pub(super) is_bound: bool,
@@ -101,7 +104,16 @@ pub(super) async fn give(
         // The programs known here keep no secret: one that is sent is for another server.
         return refused("invalid_client", "this client has no secret");
     }
-    let client = known_client(asked.client_id.as_deref())?;
+    let client = match known_client(asked.client_id.as_deref()) {
+        Ok(client) => client,
+        Err(refusal) => {
+            // A refresh token that nobody but a known program was given, and that was spent besides, was stolen.
+            if asked.grant_type == "refresh_token" {
+                blocking(&server, move |server| Ok(renew::by_refresh(server, "", &asked, None, &source))).await?.ok();
+            }
+            return Err(refusal);
+        }
+    };
     // A job's own service may have to be asked for its keys.
     let is_exchange = asked.grant_type == exchange::EXCHANGE;
     let turn = if is_exchange { server.asking.acquire().await.ok() } else { None };
@@ -121,7 +133,7 @@ pub(super) async fn give(
         let key = key.as_deref();
         let tokens = match asked.grant_type.as_str() {
             "authorization_code" => by_code(server, client, &asked, key, &source),
-            "refresh_token" => by_refresh(server, client, &asked, key, &source),
+            "refresh_token" => renew::by_refresh(server, client, &asked, key, &source),
             "urn:ietf:params:oauth:grant-type:device_code" => {
                 device::poll(server, client, asked.device_code.as_ref(), key, &source)
             }
@@ -152,7 +164,7 @@ pub(super) fn known_client(id: Option<&str>) -> Given<&'static str> {
 
 impl IntoResponse for Tokens {
     fn into_response(self) -> Response {
-        let (access, refresh) = (self.access.token.expose(), self.refresh.token.expose());
+        let (access, refresh) = (self.access.expose(), self.refresh.expose());
         // Letters, digits and blanks need no quoting; the room is enough, so that no copy is left behind.
         let mut body = Zeroizing::new(String::with_capacity(4096));
         let openid = if self.id_token.is_some() { "openid " } else { "" };
@@ -164,7 +176,7 @@ impl IntoResponse for Tokens {
             "\",\"token_type\":\"",
             proof::token_type(self.is_bound),
             "\",\"expires_in\":",
-            &ACCESS.num_seconds().to_string(),
+            &self.life.to_string(),
             ",\"refresh_token\":\"",
             refresh,
             "\",\"scope\":\"",
@@ -184,11 +196,12 @@ impl IntoResponse for Tokens {
     }
 }
 
-/// Gives the first tokens of a sign-in, and tells it.
+/// Gives the first tokens of a sign-in, and tells it in these words.
 pub(super) fn first_tokens(
     rows: &mut dyn Rows,
     server: &Server,
     grant: &Grant,
+    told: &str,
     about: Option<&About>,
     source: &Source,
 ) -> Given<Tokens> {
@@ -197,14 +210,15 @@ pub(super) fn first_tokens(
     }
     let (access, refresh) = bearer::issue_pair(rows, grant, now())?;
     let actor = Actor { person: grant.person.clone(), token: access.id.clone(), ..source.actor() };
-    let event = Event { detail: &grant.client, ..Event::done("program.sign-in", &grant.family) };
+    let event = Event { detail: told, ..Event::done("program.sign-in", &grant.family) };
     audit::append(rows, &server.keys, &grant.scope, &actor, &event, now())?;
     let id_token = match about {
         Some(about) => id_token::make(rows, server, grant, &access, about)?,
         None => None,
     };
     let is_bound = grant.bound.is_some();
-    Ok(Tokens { access, refresh, permissions: grant.permissions.clone(), id_token, is_bound })
+    let (access, refresh, life) = (access.token, refresh.token, ACCESS.num_seconds());
+    Ok(Tokens { access, refresh, life, permissions: grant.permissions.clone(), id_token, is_bound })
 }
 
 fn by_code(server: &Server, client: &str, asked: &Asked, key: Option<&str>, source: &Source) -> Given<Tokens> {
@@ -251,63 +265,12 @@ fn by_code(server: &Server, client: &str, asked: &Asked, key: Option<&str>, sour
         if !proven || !fits || at >= expires || !proof::has(key, bound.as_deref()) {
             return Ok(bad());
         }
-        settled(first_tokens(rows, server, &grant, about.as_ref(), source))
+        settled(first_tokens(rows, server, &grant, &grant.client, about.as_ref(), source))
     })?
 }
 
-fn by_refresh(server: &Server, client: &str, asked: &Asked, key: Option<&str>, source: &Source) -> Given<Tokens> {
-    let bad = || refused("invalid_grant", "the refresh token is none, was used, or has ended");
-    let parsed = asked.refresh_token.as_ref().and_then(|token| token::parse(token.expose()));
-    let Some(parsed) = parsed.filter(|parsed| parsed.kind == Kind::Refresh) else { return bad() };
-    server.db.write(Reach::Server, |rows| -> Given<Given<Tokens>> {
-        let Some(known) = bearer::find(rows, &parsed)?.filter(|known| known.grant.client == client) else {
-            return Ok(bad());
-        };
-        let mut grant = known.grant.clone();
-        // Who has it without its key spends nothing.
-        if !proof::has(key, grant.bound.as_deref()) {
-            let actor = Actor { person: grant.person.clone(), ..source.actor() };
-            let event = Event {
-                outcome: Outcome::Denied,
-                detail: "without its key",
-                ..Event::done("token.renew", &grant.family)
-            };
-            audit::append(rows, &server.keys, &grant.scope, &actor, &event, now())?;
-            return Ok(bad());
-        }
-        grant.bound = key.map(str::to_owned);
-        rows.enter(Reach::Of(&grant.scope))?;
-        if !known.is_alive(now()) || !bearer::spend(rows, &known, now())? {
-            // Whoever used it in the same moment was done before this went on: what was read first does not tell.
-            let is_used = bearer::find(rows, &parsed)?.is_some_and(|known| known.used.is_some());
-            if is_used {
-                // It was used before: of the two who have it, one is a thief (RFC 9700 section 4.14).
-                bearer::revoke_family(rows, &grant, now())?;
-                tell_reuse(rows, server, &grant, source)?;
-            }
-            return Ok(bad());
-        }
-        let Some(role) = people::role(rows, &grant.scope, &grant.person)? else {
-            bearer::revoke_family(rows, &grant, now())?;
-            return Ok(bad());
-        };
-        if let Some(scope) = &asked.scope {
-            let narrower = super::consent::wanted(Some(scope))?;
-            if !narrower.within(&grant.permissions) && narrower != Permissions::all() {
-                return Err(OauthError::Refused("invalid_scope", "more than was granted"));
-            }
-            grant.permissions = grant.permissions.and(&narrower);
-        }
-        let most = people::most(rows, &grant.scope, &grant.person, role)?;
-        let (access, refresh) = bearer::issue_pair(rows, &grant, now())?;
-        let actor = Actor { person: grant.person.clone(), token: access.id.clone(), ..source.actor() };
-        audit::append(rows, &server.keys, &grant.scope, &actor, &Event::done("token.renew", &grant.family), now())?;
-        let is_bound = key.is_some();
-        Ok(Ok(Tokens { access, refresh, permissions: grant.permissions.and(&most), id_token: None, is_bound }))
-    })?
-}
-
-fn tell_reuse(rows: &mut dyn Rows, server: &Server, grant: &Grant, source: &Source) -> Given<()> {
+/// Tells that what is good once came a second time.
+pub(super) fn tell_reuse(rows: &mut dyn Rows, server: &Server, grant: &Grant, source: &Source) -> Given<()> {
     let actor = Actor { person: grant.person.clone(), ..source.actor() };
     let event = Event { outcome: Outcome::Denied, ..Event::done("token.reuse", &grant.family) };
     Ok(audit::append(rows, &server.keys, &grant.scope, &actor, &event, now())?)

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::fields::{Input, Slip, summary};
 use super::inside::Inside;
 use super::page::{Page, Text};
+use super::prove;
 use super::shell::{Place, day, exact};
 use super::table::{Table, nothing, pages};
 use crate::server::audit::Broken;
@@ -22,13 +23,13 @@ use crate::server::paging::Part;
 use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
 use crate::server::routes::Route;
-use crate::server::state::Server;
+use crate::server::state::{Server, now};
 
 pub(super) fn routes() -> Vec<Route> {
     let read = Access::Inside(Permission::AuditRead);
     vec![
         Route::new(Method::GET, "/portal/{org}/audit", read, list),
-        Route::new(Method::GET, "/portal/{org}/audit/export", read, export),
+        Route::new(Method::GET, "/portal/{org}/audit/export", read, export).freshly("/portal/{org}/audit"),
         Route::new(Method::POST, "/portal/{org}/audit/verify", read, verify),
     ]
 }
@@ -112,12 +113,7 @@ fn page(inside: &Inside, narrowed: &Narrowed, content: &str, slip: Option<&Slip>
         Text(&inside.path("audit/verify")),
         inside.word(),
     );
-    let export = format!(
-        "<form class=\"row\" method=\"get\" action=\"{}\"><label>From entry<small>5000 at a time; the first line says \
-         how many there are, and is signed</small><input name=\"from\" type=\"number\" min=\"1\" value=\"1\" required>\
-         </label><button class=\"quiet\">Export</button></form>",
-        Text(&inside.path("audit/export")),
-    );
+    let export = if inside.signed_in.is_fresh(now()) { export_form(inside) } else { prove::way(&inside.path("audit")) };
     let body = format!(
         "{}{}\n{content}<h2>Does it hold?</h2>\n<p>Every entry names the one before it, under keys that are not in the \
          database.</p>\n{verify}\n<h2>A copy of it</h2>\n{export}",
@@ -125,6 +121,15 @@ fn page(inside: &Inside, narrowed: &Narrowed, content: &str, slip: Option<&Slip>
         filter(inside, narrowed, slip),
     );
     inside.page(Place::Audit, "Audit", body)
+}
+
+fn export_form(inside: &Inside) -> String {
+    format!(
+        "<form class=\"row\" method=\"get\" action=\"{}\"><label>From entry<small>5000 at a time; the first line says \
+         how many there are, and is signed</small><input name=\"from\" type=\"number\" min=\"1\" value=\"1\" required>\
+         </label><button class=\"quiet\">Export</button></form>",
+        Text(&inside.path("audit/export")),
+    )
 }
 
 /// The form by which the list is narrowed. It changes nothing, so that it is sent as an address.

@@ -1,4 +1,4 @@
-//! The organization itself: its name, what its API keys may be, and its end.
+//! The organization itself: its name, what its API keys may be, whether devices are let in, and its end.
 
 use std::sync::Arc;
 
@@ -6,9 +6,10 @@ use axum::extract::{Query, State};
 use axum::http::Method;
 use axum::response::{IntoResponse, Response};
 
-use super::fields::{Input, Slip, buttons, summary};
+use super::fields::{Input, Slip, buttons, choice, summary};
 use super::inside::{Inside, Sent};
 use super::page::{Page, Text, sent_on};
+use super::prove;
 use super::shell::{Listed, Place, fixable, hidden, said};
 use crate::server::api_keys;
 use crate::server::bridge::blocking;
@@ -17,7 +18,7 @@ use crate::server::organizations::{self, Change, Organization};
 use crate::server::permission::Permission;
 use crate::server::problem::Answer;
 use crate::server::routes::Route;
-use crate::server::state::Server;
+use crate::server::state::{Server, now};
 
 const HERE: &str = "/portal/{org}/organization";
 const DELETE: &str = "/portal/{org}/organization/delete";
@@ -26,7 +27,7 @@ pub(super) fn routes() -> Vec<Route> {
     let manage = Access::Inside(Permission::OrganizationsManage);
     vec![
         Route::new(Method::GET, HERE, manage, show),
-        Route::new(Method::POST, HERE, manage, change),
+        Route::new(Method::POST, HERE, manage, change).freshly(HERE),
         // Asked for at the page already, so that nobody types a name in vain.
         Route::new(Method::GET, DELETE, manage, ask).freshly(DELETE),
         Route::new(Method::POST, DELETE, manage, delete).freshly(DELETE),
@@ -48,12 +49,19 @@ struct Filled {
     name: String,
     key_days: String,
     keys_each: String,
+    device_flow: String,
 }
 
 impl Filled {
     fn of(one: Organization) -> Self {
         let each = if one.keys_each == 0 { String::new() } else { one.keys_each.to_string() };
-        Self { revision: one.revision.to_string(), name: one.name, key_days: one.key_days.to_string(), keys_each: each }
+        Self {
+            revision: one.revision.to_string(),
+            name: one.name,
+            key_days: one.key_days.to_string(),
+            keys_each: each,
+            device_flow: if one.device_flow { "yes" } else { "no" }.into(),
+        }
     }
 
     fn sent(sent: &Sent) -> Self {
@@ -63,6 +71,7 @@ impl Filled {
             name: text("name"),
             key_days: text("key_days"),
             keys_each: text("keys_each"),
+            device_flow: text("device_flow"),
         }
     }
 
@@ -73,6 +82,11 @@ impl Filled {
             name: Some(self.name.clone()),
             key_days: Some(number(&self.key_days, api_keys::LONGEST)),
             keys_each: Some(number(&self.keys_each, 0)),
+            device_flow: match self.device_flow.as_str() {
+                "yes" => Some(true),
+                "no" => Some(false),
+                _ => None,
+            },
         }
     }
 }
@@ -91,30 +105,45 @@ fn page(inside: &Inside, told: &str, filled: &Filled, slip: Option<&Slip>) -> Pa
     };
     let days = format!("type=\"number\" min=\"1\" max=\"{}\"", api_keys::LONGEST);
     let most = format!("type=\"number\" min=\"0\" max=\"{}\"", api_keys::MOST);
+    // Nobody fills a form that is then asked for in vain.
+    let form = if inside.signed_in.is_fresh(now()) {
+        format!(
+            "<form method=\"post\" action=\"{}\">\n{}{}\n{}{}{}{}<button>Save</button>\n</form>",
+            Text(&inside.path("organization")),
+            inside.word(),
+            hidden("revision", &filled.revision),
+            line("name", "Name", "What everybody in it sees", &filled.name, NAME),
+            line(
+                "key_days",
+                "Days that an API key may live",
+                "Keys that would live longer end by it as well",
+                &filled.key_days,
+                &days
+            ),
+            line(
+                "keys_each",
+                "API keys of one member",
+                "At a time; any number where nothing stands",
+                &filled.keys_each,
+                &most
+            ),
+            choice(
+                "device_flow",
+                "Sign-in by a code",
+                "For programs without a browser; whoever is sent a code can be talked into typing it",
+                &[("yes", "allowed".into()), ("no", "not allowed".into())],
+                &filled.device_flow,
+                slip
+            ),
+        )
+    } else {
+        format!("<p>Name: <strong>{}</strong></p>\n{}", Text(&filled.name), prove::way(&inside.path("organization")))
+    };
     let body = format!(
-        "{told}{}<form method=\"post\" action=\"{}\">\n{}{}\n{}{}{}<button>Save</button>\n</form>\n\
-         <dl class=\"facts\">\n<dt>Identifier</dt><dd><code>{}</code></dd>\n</dl>\n\
+        "{told}{}{form}\n<dl class=\"facts\">\n<dt>Identifier</dt><dd><code>{}</code></dd>\n</dl>\n\
          <h2>The end of it</h2>\n<p>Whoever deletes the organization takes everything in it away, from everybody.</p>\n\
          <p class=\"actions\"><a class=\"button quiet\" href=\"{}\">Delete the organization</a></p>",
         summary(slip),
-        Text(&inside.path("organization")),
-        inside.word(),
-        hidden("revision", &filled.revision),
-        line("name", "Name", "What everybody in it sees", &filled.name, NAME),
-        line(
-            "key_days",
-            "Days that an API key may live",
-            "Keys that would live longer end by it as well",
-            &filled.key_days,
-            &days
-        ),
-        line(
-            "keys_each",
-            "API keys of one member",
-            "At a time; any number where nothing stands",
-            &filled.keys_each,
-            &most
-        ),
         Text(inside.caller.scope.id()),
         Text(&inside.path("organization/delete")),
     );

@@ -43,7 +43,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 /// Sends whoever has to show who they are there, and then back.
-pub(super) fn first(back: &str) -> Response {
+pub(crate) fn first(back: &str) -> Response {
     let next: String = url::form_urlencoded::byte_serialize(back.as_bytes()).collect();
     sent_on(&format!("{PATH}?next={next}"), None)
 }

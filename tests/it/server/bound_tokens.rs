@@ -44,7 +44,7 @@ fn a_token_that_is_bound_to_a_key_is_nothing_without_it() {
             .inspect(|entry| assert_eq!(entry["outcome"], "denied"))
             .count()
     };
-    assert!(stolen("access") >= 8 && stolen("token.renew") == 4, "{} {}", stolen("access"), stolen("token.renew"));
+    assert!(stolen("access") >= 8 && stolen("token.renew") == 8, "{} {}", stolen("access"), stolen("token.renew"));
     // The proofs are kept as hashes alone, and for no longer than they would be good.
     let kept = served.sql("SELECT count(*), min(length(hash)), max(expires) - min(expires) FROM proofs");
     assert!(kept.contains("|32|"), "{kept}");

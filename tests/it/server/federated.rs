@@ -423,3 +423,43 @@ fn the_command_line_writes_rules_and_signs_a_job_in() {
     assert_eq!(job.run(&["credentials", "list"]).code, Some(4), "the rule is gone, and so is the job");
     assert!(Browser::new(&url).get("/").status() == 303);
 }
+
+/// Whoever makes keys up has the server ask no issuer more often for that.
+#[test]
+fn keys_that_nobody_lists_are_looked_for_once() {
+    let scene = Scene::new();
+    assert_eq!(scene.rule(&json!({})).status(), 201);
+    let fetched = || scene.issuer.requests().iter().filter(|seen| seen.path() == "/jwks").count();
+    let own = scene.issuer.url();
+    let of_key = |kid: &str| {
+        let claims = claims(own.trim_end_matches('/'), &scene.served.url, &json!({}));
+        keys::sign(&json!({ "kid": kid }), &claims, &Signing::Rs256)
+    };
+    let mut count = 0;
+    for round in 0..4 {
+        scene.forget_failures();
+        let tokens: Vec<String> = (0..12).map(|number| of_key(&format!("{round}-{number}"))).collect();
+        let (url, organization) = (format!("{}/token", scene.served.url), scene.organization.as_str());
+        let exchange = |token: &str| {
+            let fields = [
+                ("grant_type", EXCHANGE),
+                ("client_id", "lanyard"),
+                ("subject_token", token),
+                ("subject_token_type", JWT),
+                ("audience", organization),
+            ];
+            wire::post_form(&url, &fields).unwrap().status()
+        };
+        let statuses: Vec<u16> = std::thread::scope(|scope| {
+            let all: Vec<_> = tokens.iter().map(|token| scope.spawn(|| exchange(token))).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert!(statuses.iter().all(|status| [400, 429].contains(status)), "{statuses:?}");
+        count += statuses.iter().filter(|status| **status == 400).count();
+        assert_eq!(fetched(), 2, "once for its keys, and once more for one that it does not list");
+    }
+    assert!(count > 12, "{count}");
+    scene.forget_failures();
+    assert_eq!(scene.exchange(&scene.token(&json!({})), &[]).status(), 200, "a key that it lists counts meanwhile");
+    assert_eq!(fetched(), 2);
+}

@@ -17,7 +17,7 @@ fn challenge() -> String {
 }
 
 /// The path of an authorization, with changes.
-fn asked(changes: &[(&str, &str)]) -> String {
+pub fn asked(changes: &[(&str, &str)]) -> String {
     let challenge = challenge();
     let mut fields = vec![
         ("response_type", "code"),
@@ -37,7 +37,7 @@ fn asked(changes: &[(&str, &str)]) -> String {
     format!("/authorize?{}", wire::form(&fields))
 }
 
-fn code(browser: &Browser) -> String {
+pub fn code(browser: &Browser) -> String {
     code_for(browser, &[])
 }
 
@@ -64,7 +64,7 @@ pub fn exchange(served: &Served, code: &str, changes: &[(&str, &str)]) -> Messag
     wire::post_form(&format!("{}/token", served.url), &fields).unwrap()
 }
 
-fn refresh(served: &Served, token: &str) -> Message {
+pub fn refresh(served: &Served, token: &str) -> Message {
     let fields = [("grant_type", "refresh_token"), ("client_id", "lanyard"), ("refresh_token", token)];
     wire::post_form(&format!("{}/token", served.url), &fields).unwrap()
 }

@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use super::devices::Device;
+use super::grants::{asked, text};
 use super::identity::{app, set_up};
 use super::issuer::{Errand, Scene, session};
 use super::postgres::Postgres;
@@ -43,8 +45,13 @@ fn what_is_dangerous_is_asked_about_once_more() {
     let prove = format!("/account/prove?next=%2Fportal%2F{org}%2Fkeys");
     assert_eq!((asked.status(), asked.header("location")), (303, Some(prove.as_str())));
     let upstreams = format!("/portal/{org}/upstreams");
+    let own = format!("/portal/{org}/organization");
+    let export = alice.get(&format!("/portal/{org}/audit/export"));
+    let audit = format!("/account/prove?next=%2Fportal%2F{org}%2Faudit");
+    assert_eq!((export.status(), export.header("location")), (303, Some(audit.as_str())));
     let given = word(&alice, "/account");
     for (path, back) in [
+        (own.as_str(), own.as_str()),
         (upstreams.as_str(), upstreams.as_str()),
         (&format!("{upstreams}/up_1"), &format!("{upstreams}/up_1")),
         (&format!("{upstreams}/up_1/delete"), &format!("{upstreams}/up_1")),
@@ -125,6 +132,8 @@ fn no_form_is_filled_in_vain() {
     let lists = [
         (of("keys"), format!("action=\"{}\"", of("keys"))),
         (of("upstreams"), format!("action=\"{}\"", of("upstreams"))),
+        (of("organization"), format!("action=\"{}\"", of("organization"))),
+        (of("audit"), format!("action=\"{}\"", of("audit/export"))),
         ("/account".to_owned(), "action=\"/account/passphrase\"".to_owned()),
     ];
     let forms = [of(&format!("upstreams/{}", scene.id)), of(&format!("upstreams/{}/delete", scene.id))];
@@ -257,4 +266,66 @@ fn sessions_on_postgresql_end_as_well() {
     let postgres = Postgres::start();
     let served = Served::new(&["--database", &postgres.url()]);
     ends_by_itself(&served, &|statement| _ = postgres.sql(statement).expect("it is done"));
+}
+
+/// A program is given what reads secrets or changes something by whoever has just shown who they are.
+#[test]
+fn a_program_is_let_in_by_whoever_has_just_shown_who_they_are() {
+    let served = Served::new(&[]);
+    let mut alice = served.browser();
+    let wide = asked(&[("scope", "credentials.read secrets.read"), ("nonce", "a nonce & more")]);
+    let early = alice.form(&wide);
+    age(&served, 11);
+    // What sees names alone is let in as before.
+    assert!(alice.decide(&asked(&[]), "allow").contains("code="));
+    let narrow = Device::asking(&served, "credentials.read", &[]);
+    assert_eq!(narrow.decide(&alice, "allow", None).status(), 200);
+    assert!(text(&narrow.poll(&served, &[]), "access_token").starts_with("lny_acc_"));
+    let count = || served.sql("SELECT COUNT(*) FROM codes").trim().to_owned();
+    let before = count();
+    for path in [&wide, &asked(&[("scope", "keys.manage")]), &asked(&[("scope", "")]), &asked(&[("scope", "all")])] {
+        let sent = alice.get(path);
+        let to = sent.header("location").unwrap_or_default();
+        assert!(sent.status() == 303 && to.starts_with("/account/prove?next=%2Fauthorize%3F"), "{path}: {to}");
+    }
+    // Nor by a form that was there before.
+    let decide = |decision: &str| {
+        let mut fields: Vec<(&str, &str)> = early.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        fields.push(("decision", decision));
+        alice.post("/authorize", &fields)
+    };
+    let sent = decide("allow");
+    let prove = sent.header("location").unwrap_or_default().to_owned();
+    assert!(sent.status() == 303 && prove.starts_with("/account/prove?next=%2Fauthorize%3F"), "{prove}");
+    assert_eq!(count(), before);
+    // Whoever says no need not show anything.
+    assert!(decide("deny").header("location").unwrap().contains("error=access_denied"));
+    let device = Device::asking(&served, "credentials.read secrets.read", &[]);
+    let sent = device.typed(&alice);
+    let back = format!("/account/prove?next=%2Fdevice%3Fuser_code%3D{}", device.user_code);
+    assert_eq!((sent.status(), sent.header("location")), (303, Some(back.as_str())));
+    let given = word(&alice, "/account");
+    let org = organization(&alice);
+    let fields =
+        [("word", given.as_str()), ("user_code", &device.user_code), ("organization", &org), ("decision", "allow")];
+    assert_eq!(
+        alice.post("/device", &fields).header("location"),
+        Some(back.as_str()),
+        "the form that follows, neither"
+    );
+    assert_eq!(device.error(&served), "authorization_pending");
+    // Once shown, it goes on where it was: the program is asked about as it asked.
+    let page = hidden(&alice.get(&prove).text());
+    let next = &page.iter().find(|(name, _)| name == "next").unwrap().1;
+    let given = word(&alice, "/account/prove");
+    let proved = alice.post("/account/prove", &[("word", &given), ("next", next), ("passphrase", PASSPHRASE)]);
+    let to = proved.header("location").unwrap_or_default().to_owned();
+    assert!(proved.status() == 303 && to.starts_with("/authorize?"), "{to}");
+    alice.keep(&session(&proved).unwrap());
+    let without =
+        |fields: &[(String, String)]| fields.iter().filter(|(name, _)| name != "word").cloned().collect::<Vec<_>>();
+    assert_eq!(without(&alice.form(&to)), without(&early));
+    assert!(alice.decide(&to, "allow").contains("code="));
+    assert_eq!(device.decide(&alice, "allow", None).status(), 200);
+    assert!(text(&device.poll(&served, &[]), "access_token").starts_with("lny_acc_"));
 }

@@ -127,6 +127,11 @@ for (const alg of ['ES256', 'Ed25519']) {
   assert.equal((await oauth.userInfoRequest(as, client, next.access_token, { ...insecure, DPoP: own })).status, 200);
   assert.equal((await shown('Bearer', next.access_token))[0], 401);
   renewed += 1;
+  // Who lost that answer gets it once more, by the same key alone.
+  await assert.rejects(refresh(given.refresh_token), refused('invalid_grant'));
+  await assert.rejects(refresh(given.refresh_token, other), refused('invalid_grant'));
+  const again = await refresh(given.refresh_token, own);
+  assert.deepEqual([again.access_token, again.refresh_token, again.token_type], [next.access_token, next.refresh_token, 'dpop']);
 
   // A code that was asked for with a key is given for no other, and for none neither.
   await assert.rejects(exchange(await code(await own.calculateThumbprint()), other), refused('invalid_grant'));

@@ -75,7 +75,7 @@ impl Played {
     }
 
     /// Everything but the audit and when something was last used.
-    fn kept(&self) -> String {
+    pub(super) fn kept(&self) -> String {
         let count = |table: &str, columns: &str| {
             let all = format!("SELECT {columns} FROM {table} ORDER BY 1");
             format!("{:?}", self.server.db.read(Reach::Server, |rows| rows.query(&all, &[])).unwrap())

@@ -159,13 +159,8 @@ fn nobody_signs_in_and_nothing_ends_untold() {
         ("/authorize", admit, Some(&browser), StatusCode::SEE_OTHER),
         ("/sign-out", format!("word={}", browser.word()), Some(&browser), StatusCode::SEE_OTHER),
         ("/token", format!("grant_type=refresh_token&client_id=lanyard&refresh_token={refresh}"), None, StatusCode::OK),
-        // It was used: that it comes again is told as well.
-        (
-            "/token",
-            format!("grant_type=refresh_token&client_id=lanyard&refresh_token={refresh}"),
-            None,
-            StatusCode::BAD_REQUEST,
-        ),
+        // That it comes once more is told as well.
+        ("/token", format!("grant_type=refresh_token&client_id=lanyard&refresh_token={refresh}"), None, StatusCode::OK),
         ("/revoke", format!("token={token}"), None, StatusCode::OK),
     ];
     for (path, body, browser, expected) in &forms {
@@ -173,6 +168,13 @@ fn nobody_signs_in_and_nothing_ends_untold() {
         played.fails_untold(path, ask);
         assert_eq!(ask().status(), *expected, "{path} {body}");
     }
+    // And that it comes late.
+    let late = "UPDATE successors SET expires = 1";
+    assert_eq!(played.server.db.write(Reach::Server, |rows| rows.execute(late, &[])).unwrap(), 1);
+    let body = format!("grant_type=refresh_token&client_id=lanyard&refresh_token={refresh}");
+    let ask = || played.page(&Method::POST, "/token", None, FORM, &body);
+    played.fails_untold("/token", ask);
+    assert_eq!(ask().status(), StatusCode::BAD_REQUEST);
     assert!(!access.is_empty());
     let leaked = json!([{ "token": owner }]).to_string();
     let ask = || played.page(&Method::POST, "/leaked-tokens", None, &[("content-type", "application/json")], &leaked);
