@@ -36,6 +36,8 @@ struct Place {
     id: String,
     version: i64,
     address: String,
+    /// The version of the server's own key under which it is sealed, where it is under that one.
+    own_key: Option<i64>,
 }
 
 /// What rested in the keeper at the instant of a backup, with the tables that its rows are for in a backup.
@@ -43,8 +45,11 @@ pub(super) struct Kept(Vec<(Table, Vec<Place>)>);
 
 /// Tables of sealed secrets, and what gives the places of those that rest in the keeper instead.
 const KEPT: [(&str, &str); 2] = [
-    ("secrets", "SELECT org, credential, version, address FROM kept_secrets ORDER BY org, credential"),
-    ("upstream_secrets", "SELECT org, upstream, 0, address FROM kept_upstream_secrets ORDER BY org, upstream"),
+    ("secrets", "SELECT org, credential, version, address, NULL FROM kept_secrets ORDER BY org, credential"),
+    (
+        "upstream_secrets",
+        "SELECT org, upstream, 0, address, key_version FROM kept_upstream_secrets ORDER BY org, upstream",
+    ),
 ];
 
 /// A field of a credential, sealed, in base 64; by its name.
@@ -102,7 +107,8 @@ impl Kept {
     /// What rests there as far as a transaction sees.
     pub(super) fn of(rows: &mut dyn Rows) -> Result<Self, DbError> {
         let place = |mut row: Row| -> Result<Place, DbError> {
-            Ok(Place { org: row.text(0)?, id: row.text(1)?, version: row.int(2)?, address: row.text(3)? })
+            let (org, id, version, address) = (row.text(0)?, row.text(1)?, row.int(2)?, row.text(3)?);
+            Ok(Place { org, id, version, address, own_key: row.maybe_int(4)? })
         };
         let (tables, mut kept) = (rows.tables()?, Vec::new());
         for (name, all) in KEPT {
@@ -160,6 +166,7 @@ impl Place {
             "credential" | "upstream" => Ok(json!(self.id)),
             "field" => Ok(json!(field)),
             "version" => Ok(json!(self.version)),
+            "key_version" => Ok(json!(self.own_key)),
             "sealed" => Ok(json!([sealed.take()])),
             _ => Err(DbError::Shape),
         };

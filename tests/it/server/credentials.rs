@@ -182,6 +182,41 @@ fn the_server_asks_providers_and_nothing_private() {
     assert!(!double.requests().is_empty());
 }
 
+/// What the cloud itself says is told in its own word, and secrets that are not there are asked for.
+#[test]
+fn a_refusal_of_the_cloud_is_told_in_its_own_word() {
+    let sts = Double::start(|seen| {
+        let knows = seen.header("authorization").is_some_and(|value| value.contains("AKIAIOSFODNN7EXAMPLE"));
+        let (status, body) = if knows {
+            let arn = "<Arn>arn:aws:iam::123456789012:user/alice</Arn>";
+            let whose = format!("{arn}<UserId>AIDAEXAMPLEEXAMPLE00</UserId><Account>123456789012</Account>");
+            (200, format!("<GetCallerIdentityResult>{whose}</GetCallerIdentityResult>"))
+        } else {
+            let code = "<Code>InvalidClientTokenId</Code><Message>The security token is invalid.</Message>";
+            (403, format!("<ErrorResponse><Error><Type>Sender</Type>{code}</Error></ErrorResponse>"))
+        };
+        Answer::text(status, "text/xml", &body)
+    });
+    let served = Served::new(&["--allow-host", "127.0.0.1"]);
+    let key = key(&served, &ALL);
+    let make = |id: &str, data: &Value| {
+        let fields = json!({ "endpoint": sts.url(), "region": "eu-west-1", "access_key_id": id });
+        let body = json!({ "name": id, "kind": "aws_static", "fields": fields, "data": data });
+        let made = served.api("POST", "/credential-configs", &key, &body.to_string());
+        assert_eq!(made.status(), 201, "{}", made.text());
+        made.header("location").unwrap().to_owned()
+    };
+    let verify = |path: &str| served.api("POST", &format!("{path}/verify"), &key, "");
+    let data = json!({ "secret_access_key": "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY" });
+    let told = verify(&make("AKIAIOSFODNN7EXAMPLE", &data));
+    let whose = json!("Account 123456789012");
+    assert_eq!((told.status(), &told.json()["valid"], &told.json()["identity"]), (200, &json!(true), &whose));
+    let told = verify(&make("AKIAI44QH8DHBEXAMPLE", &data));
+    let error = json!("InvalidClientTokenId");
+    assert_eq!((told.status(), &told.json()["valid"], &told.json()["error"]), (200, &json!(false), &error));
+    assert_eq!(sts.requests().len(), 2);
+}
+
 #[test]
 fn git_is_answered_from_the_server() {
     let served = Served::new(&[]);

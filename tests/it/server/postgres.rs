@@ -1,7 +1,7 @@
 //! The same server on PostgreSQL, two of them on one database, and a database that ends under them.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::served::{PASSPHRASE, Served, api, token};
@@ -21,6 +21,25 @@ impl Postgres {
         let made = Self { folder: tempfile::tempdir().expect("a folder"), port: free_port() };
         made.script("up.sh", &[&made.port.to_string()]);
         made
+    }
+
+    /// One whose tables lie on a disk of this size.
+    pub fn on_a_small_disk(size: &str) -> Self {
+        let made = Self { folder: tempfile::tempdir().expect("a folder"), port: free_port() };
+        made.script_with("up.sh", &[&made.port.to_string()], &[("SMALL", size)]);
+        let place = made.folder.path().join("small");
+        made.as_superuser(&format!("CREATE TABLESPACE small LOCATION '{}'", place.display()));
+        made.as_superuser(
+            "GRANT CREATE ON TABLESPACE small TO lanyard; ALTER ROLE lanyard SET default_tablespace = small;",
+        );
+        made
+    }
+
+    /// The small disk, which it alone sees.
+    pub fn room(&self) -> PathBuf {
+        let pid = std::fs::read_to_string(self.folder.path().join("data/postmaster.pid")).expect("it runs");
+        let root = Path::new("/proc").join(pid.lines().next().expect("its pid")).join("root");
+        root.join(self.folder.path().strip_prefix("/").expect("a whole path")).join("small")
     }
 
     /// Ends it, in order (`fast`) or as a crash does (`immediate`).
@@ -55,8 +74,18 @@ impl Postgres {
     }
 
     fn script(&self, name: &str, more: &[&str]) {
+        self.script_with(name, more, &[]);
+    }
+
+    fn script_with(&self, name: &str, more: &[&str], set: &[(&str, &str)]) {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/postgres").join(name);
-        let output = Command::new("bash").arg(script).arg(self.folder.path()).args(more).output().expect("bash");
+        let output = Command::new("bash")
+            .arg(script)
+            .arg(self.folder.path())
+            .args(more)
+            .envs(set.iter().copied())
+            .output()
+            .expect("bash");
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     }
 

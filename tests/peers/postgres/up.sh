@@ -17,6 +17,18 @@ fsync = ${FSYNC:-on}
 max_connections = 50
 CONF
 fi
-run "$bin/pg_ctl -D '$dir/data' -l '$dir/pg.log' -w -t 30 start > /dev/null"
+start="$bin/pg_ctl -D '$dir/data' -l '$dir/pg.log' -w -t 30 start > /dev/null"
+if [ -z "${SMALL:-}" ]; then
+  run "$start"
+else
+  # DIR/small is a file system of this size that the database alone sees; its own files and its log lie elsewhere.
+  mkdir -p "$dir/small"
+  mount="mount -t tmpfs -o size=$SMALL,mode=700"
+  if [ "$(id -u)" = 0 ]; then
+    START=$start unshare -m sh -c "$mount,uid=$(id -u postgres) none '$dir/small' && exec su -s /bin/bash postgres -c \"\$START\""
+  else
+    START=$start unshare -Urm sh -c "$mount none '$dir/small' && exec unshare -U --map-user=$(id -u) bash -c \"\$START\""
+  fi
+fi
 echo "postgresql://lanyard:lanyard-pw@127.0.0.1:$port/lanyard" > "$dir/url"
 PGPASSWORD=postgres-pw "$bin/psql" -qh 127.0.0.1 -p "$port" -U postgres -c "create role lanyard login password 'lanyard-pw'" -c "create database lanyard owner lanyard" 2>/dev/null || true
