@@ -9,7 +9,7 @@ fn committed() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("completions")
 }
 
-/// Runs with `UPDATE_GENERATED=1` to bring the files up to date.
+/// Runs with `UPDATE_GENERATED=1` to bring the files up to date. They are of the whole program, with its server.
 #[test]
 fn generated_files_are_current() {
     if Env::of_process(None).var("UPDATE_GENERATED").is_some() {
@@ -27,6 +27,18 @@ fn generated_files_are_current() {
     for entry in std::fs::read_dir(committed().join("man")).unwrap() {
         let path = Path::new("man").join(entry.unwrap().file_name());
         assert!(expected.contains_key(&path), "{} belongs to no command", path.display());
+    }
+}
+
+/// Whoever builds the program without the server has nothing of it.
+#[test]
+fn the_commands_of_the_server_come_with_it() {
+    let mut known = Vec::new();
+    every_command(&mut |path, _| known.push(path.to_owned()));
+    let is_there = |path: &str| known.iter().any(|known| known == path);
+    assert!(is_there("lanyard credentials list"));
+    for of_the_server in ["lanyard serve", "lanyard server backup"] {
+        assert_eq!(is_there(of_the_server), cfg!(feature = "server"), "{of_the_server}");
     }
 }
 
