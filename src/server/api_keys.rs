@@ -154,7 +154,7 @@ impl Shown {
 /// Makes a key for whoever asks.
 pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<Made> {
     let name = wanted.name.trim().to_owned();
-    if name.is_empty() || name.chars().count() > NAME || name.chars().any(char::is_control) {
+    if name.is_empty() || name.chars().count() > NAME || name.chars().any(crate::text::is_unprintable) {
         return Err(Problem::invalid(format!("a key needs a name of at most {NAME} characters")).about("name"));
     }
     let bounds = server.db.read(&caller.scope, |rows| Bounds::of(rows, &caller.scope))?;

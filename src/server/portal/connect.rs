@@ -114,7 +114,9 @@ async fn submit(
     blocking(&server, move |server| sign_in(server, &asker, &known).map(|_| ())).await?;
     match connections::begin(&server, &by, &inside.signed_in, &id, switches).await {
         Ok(Begun { service, url }) => Ok(go_on(&inside, &service, &url)),
-        Err(problem) if matches!(problem.status(), StatusCode::UNPROCESSABLE_ENTITY | StatusCode::BAD_GATEWAY) => {
+        Err(problem)
+            if [StatusCode::UNPROCESSABLE_ENTITY, StatusCode::SERVICE_UNAVAILABLE].contains(&problem.status()) =>
+        {
             blocking(&server, move |server| {
                 let metadata = sign_in(server, &inside, &id)?;
                 let why = sentence(problem.detail());

@@ -86,8 +86,9 @@ pub(super) async fn submit(
     let next = local_path(wanted.next.as_deref()).to_owned();
     let login = people::login(&wanted.login);
     let organization = wanted.organization.trim().to_owned();
-    let problem = if organization.is_empty() || organization.chars().count() > 64 {
-        Some("The organization needs a name of at most 64 characters.")
+    let is_seen = !organization.chars().any(crate::text::is_unprintable);
+    let problem = if organization.is_empty() || organization.chars().count() > 64 || !is_seen {
+        Some("The organization needs a name of at most 64 characters, all of which are seen.")
     } else if login.is_none() {
         Some("A login has letters, digits and . _ @ + - and begins with a letter or a digit.")
     } else if wanted.passphrase != wanted.again {
