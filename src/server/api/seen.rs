@@ -13,8 +13,9 @@ use crate::server::problem::{Answer, Problem};
 pub(crate) struct Seen(pub(crate) Option<i64>);
 
 impl Seen {
-    /// What the headers of a request say. Of several versions, the newest is meant: versions only grow, so that whoever
-    /// was given a newer one has none of the others before them.
+    /// What the headers of a request say. Of several versions the highest is meant. Revisions only grow, so that it is the
+    /// newest of them. A version that is made of what it is about (`version.rs`) does not: there a list may be refused
+    /// although one of it fits, and what was not seen is never changed.
     pub(crate) fn of(headers: &HeaderMap) -> Answer<Self> {
         let values: Vec<&str> =
             headers.get_all(header::IF_MATCH).iter().map(|value| value.to_str().unwrap_or_default().trim()).collect();
