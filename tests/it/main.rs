@@ -141,6 +141,7 @@ mod server {
     mod introspecting;
     mod issuer;
     mod kept;
+    mod keychain;
     mod leaked;
     mod limits;
     mod listener;

@@ -16,6 +16,8 @@ pub struct Served {
     pub url: String,
     flags: Vec<String>,
     running: Option<Running>,
+    /// Whether its master key rests in the secret store of its machine, and not in a file.
+    in_store: bool,
     /// Its own PostgreSQL, where the tests are to be of that.
     postgres: Option<Postgres>,
 }
@@ -42,7 +44,15 @@ impl Served {
         }
         let postgres = database(&mut stage, flags);
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let mut served = Self { stage, url: String::new(), flags, running: None, postgres };
+        let mut served = Self { stage, url: String::new(), flags, running: None, in_store: false, postgres };
+        served.start("127.0.0.1:0");
+        served
+    }
+
+    /// A fresh one whose master key rests in the secret store of its machine.
+    pub fn with_a_store(mut stage: Stage) -> Self {
+        let postgres = database(&mut stage, &[]);
+        let mut served = Self { stage, url: String::new(), flags: vec![], running: None, in_store: true, postgres };
         served.start("127.0.0.1:0");
         served
     }
@@ -51,7 +61,7 @@ impl Served {
     pub fn listening(mut stage: Stage, flags: &[&str], port: u16) -> Self {
         let postgres = database(&mut stage, flags);
         let flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
-        let mut served = Self { stage, url: String::new(), flags, running: None, postgres };
+        let mut served = Self { stage, url: String::new(), flags, running: None, in_store: false, postgres };
         served.start(&format!("127.0.0.1:{port}"));
         served
     }
@@ -71,7 +81,7 @@ impl Served {
     /// The command line of this server, with more words at its end.
     pub fn words<'w>(&'w self, more: &[&'w str]) -> Vec<&'w str> {
         let mut words = vec!["serve", "--data", "server"];
-        if !self.flags.iter().any(|flag| flag == "--master-key-transit") {
+        if !self.in_store && !self.flags.iter().any(|flag| flag == "--master-key-transit") {
             words.extend(["--master-key-file", "server/master.key"]);
         }
         words.extend(self.flags.iter().map(String::as_str));
