@@ -107,6 +107,13 @@ fn what_else_answers_there_is_not_signed_in_to() {
 }
 
 #[test]
+fn a_slip_in_its_name_is_told() {
+    let home = Home::new();
+    let refused = home.stage.run(&["auth", "login", "--service", "this-machin", "--no-browser"]).ends(3);
+    assert!(refused.stderr().contains("did you mean `this-machine`?"), "{refused}");
+}
+
+#[test]
 fn a_server_that_does_not_start_says_why() {
     let home = Home::new();
     std::fs::create_dir_all(home.stage.config_dir()).unwrap();

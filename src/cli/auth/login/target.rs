@@ -1,7 +1,7 @@
 //! Which service a sign-in is for, and which profile keeps it: from the flags, the configuration, or the person.
 
 use crate::auth::presets;
-use crate::auth::service::{self, Service};
+use crate::auth::service::{self, Service, ServiceError};
 use crate::auth::session::Place;
 use crate::cli::access::AccessError;
 use crate::cli::{Doors, active};
@@ -9,6 +9,7 @@ use crate::config::{self, Config, Overrides, Profile, ServiceTable, Source};
 use crate::error::{Code, Failure, Result};
 use crate::http::{self, BadUrl, Url};
 use crate::secret::Choice;
+use crate::text::nearest;
 
 use super::{Args, Way};
 
@@ -246,6 +247,18 @@ pub(super) fn ask_client_id(doors: &Doors<'_>, service: &Service) -> Result<Stri
     doors.ui.input("Client id", None, "--client-id ID")
 }
 
+/// The same, where the server of this machine may be what was meant: no other list of services has it.
+fn or_here(failure: ServiceError) -> ServiceError {
+    let has_server = cfg!(all(unix, feature = "server"));
+    match failure {
+        ServiceError::Unknown { name, nearest: None } => {
+            let here = nearest(&name, has_server.then_some(HERE));
+            ServiceError::Unknown { nearest: here.map(str::to_owned), name }
+        }
+        other => other,
+    }
+}
+
 impl Target {
     /// The service, with what this sign-in adds to the configuration.
     pub(super) fn service(&self, doors: &Doors<'_>, config: &Config) -> Result<Service> {
@@ -254,7 +267,7 @@ impl Target {
                 tracing::debug!(service = self.service_name, interactive = doors.ui.is_interactive(), "a new service");
                 Ok(Service::of_table(&self.service_name, table))
             }
-            None => Ok(service::find(config, &self.service_name)?),
+            None => Ok(service::find(config, &self.service_name).map_err(or_here)?),
         }
     }
 
