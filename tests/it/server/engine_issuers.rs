@@ -73,6 +73,16 @@ fn live(kept: &Kept<'_>) {
     assert_eq!((kept.shown(), kept.counts()), (OTHER.to_owned(), ["1", "0", "0"].map(str::to_owned)));
     assert_eq!(kept.run(&["move-secrets", "--json"]).ends(0).json()["moved"], 1);
     assert_eq!((kept.shown(), kept.counts()), (OTHER.to_owned(), ["0", "1", "0"].map(str::to_owned)));
+    // Where the server's own key is replaced, it is sealed anew and laid down elsewhere; nothing stays of before.
+    let place = bao.place_of(&scene.id);
+    let rotated = kept.run(&["rotate-key", "--secrets", "--json"]).ends(0).json();
+    assert_eq!(rotated["server_key"]["closed"], 0, "{rotated}");
+    assert_ne!(bao.place_of(&scene.id), place);
+    assert_eq!(
+        (kept.shown(), kept.counts(), bao.places().len()),
+        (OTHER.to_owned(), ["0", "1", "0"].map(str::to_owned), 1)
+    );
+    assert_eq!(kept.rows("server_keys"), "1", "nothing rests under the one of before");
     // Whoever comes while it is sealed is told that they cannot come now.
     bao.does(&["seal"]);
     let refused = scene.come(&bob(), &[]);
