@@ -182,6 +182,9 @@ enum Command {
     /// Make and manage the projects on a lanyard server (to choose one to work on: lanyard project)
     #[command(subcommand, after_help = "Example:\n  lanyard projects create web-shop")]
     Projects(team::projects::Command),
+    /// See, make, change and delete organizations on a lanyard server
+    #[command(subcommand, after_help = "Example:\n  lanyard organizations show")]
+    Organizations(team::organizations::Command),
     /// See, invite and manage the members of the organization on a lanyard server
     #[command(subcommand, after_help = "Example:\n  lanyard members invite --role member")]
     Members(team::members::Command),
@@ -281,6 +284,7 @@ impl Command {
             Self::Project(command) => command.run(doors),
             Self::Projects(command) => command.run(doors),
             Self::Members(command) => command.run(doors),
+            Self::Organizations(command) => command.run(doors),
             Self::Workspaces(command) => command.run(doors),
             Self::Registries(command) => command.run(doors),
             Self::TrustRules(command) => command.run(doors),

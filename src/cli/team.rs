@@ -10,6 +10,7 @@ use crate::text::{clean, nearest};
 use crate::vault::remote::Remote;
 
 pub(super) mod members;
+pub(super) mod organizations;
 pub(super) mod projects;
 pub(super) mod registries;
 pub(super) mod workspaces;

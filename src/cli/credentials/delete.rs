@@ -2,6 +2,7 @@
 
 use super::named::{self, typed};
 use crate::cli::{Doors, active, vault_door};
+use crate::credential::Credential;
 use crate::error::{Code, Failure, Result};
 
 /// Delete a credential with its secrets
@@ -51,6 +52,10 @@ impl Args {
         let users = vault.users(&metadata)?;
         if !users.is_empty() && !self.force {
             return Err(InUse { name, users }.into());
+        }
+        if metadata.kind.field(Credential::SESSION).is_some() && metadata.secret_names.contains(Credential::SESSION) {
+            let ended = format!("to end it there, disconnect it first: lanyard credentials disconnect {name}");
+            doors.ui.note(&format!("Its sign-in goes on at the service; {ended}"));
         }
         let question = format!("Delete {name} ({}) with its secrets?", metadata.kind.title);
         if !self.yes && !self.force && !doors.ui.confirm(&question, false, "--yes")? {

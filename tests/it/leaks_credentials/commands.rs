@@ -92,7 +92,7 @@ const WITH_ALL: [&str; 46] = [
 ];
 
 /// Commands that have a test of their own: what they print is a secret, or they ask a person, or go on for long.
-const ELSEWHERE: [&str; 13] = [
+const ELSEWHERE: [&str; 14] = [
     "vault recovery-key",
     "credentials store",
     "auth login",
@@ -102,6 +102,7 @@ const ELSEWHERE: [&str; 13] = [
     "server",
     "audit",
     "trust-rules",
+    "organizations",
     "members",
     "projects",
     "workspaces",

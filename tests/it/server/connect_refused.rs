@@ -106,8 +106,16 @@ fn a_sign_in_that_was_ended_is_said_to_be_so() {
     let never = stage.run(&["credentials", "disconnect", "corp"]).ends(0);
     assert!(never.stderr().contains("corp is disconnected already"), "{never}");
     alice.connect(&id);
+    // Who only deletes it is told that it would live on there.
+    let page = || alice.get(&format!("/{id}/delete")).text();
+    assert!(page().contains("Its sign-in goes on at the service: disconnect it first"), "{}", page());
+    let asked = stage.run(&["credentials", "delete", "corp"]).ends(2);
+    assert!(asked.stderr().contains("disconnect it first: lanyard credentials disconnect corp"), "{asked}");
     let ended = stage.run(&["credentials", "disconnect", "corp"]).ends(0);
     assert!(ended.stderr().contains("Disconnected corp: ended at the service"), "{ended}");
+    assert!(page().contains("At its provider it stays as it is."), "{}", page());
+    let asked = stage.run(&["credentials", "delete", "corp"]).ends(2);
+    assert!(!asked.stderr().contains("disconnect"), "{asked}");
     let before = told(&served, &id).len();
     let again = stage.run(&["credentials", "disconnect", "corp"]).ends(0);
     assert!(again.stderr().contains("corp is disconnected already"), "{again}");

@@ -70,6 +70,56 @@ fn a_member_leaves_and_the_last_owner_does_not() {
 }
 
 #[test]
+fn an_owner_keeps_it_by_the_command_line() {
+    let served = Served::new(&[]);
+    let alice = served.manager();
+    let here = organization(&served, &token(&alice));
+    let show = |stage: &Stage| stage.run(&["--json", "organizations", "show"]).ends(0).json();
+    let shown = show(&alice);
+    assert_eq!((&shown["id"], &shown["name"], &shown["device_flow"]), (&json!(here), &json!(ACME), &json!(true)));
+    let table = alice.run(&["organizations", "show"]).ends(0);
+    assert!(table.stdout().contains("366 days at most") && table.stdout().contains("let in"), "{table}");
+
+    alice.run(&["organizations", "limit"]).ends(2);
+    let limited =
+        alice.run(&["organizations", "limit", "--key-days", "90", "--keys-each", "5", "--devices", "no"]).ends(0);
+    let said = "API keys live 90 days at most, 5 for each member; devices are not let in";
+    assert!(limited.stderr().contains(said), "{limited}");
+    let shown = show(&alice);
+    assert_eq!(
+        (&shown["key_days"], &shown["keys_each"], &shown["device_flow"]),
+        (&json!(90), &json!(5), &json!(false))
+    );
+    alice.run(&["organizations", "limit", "--keys-each", "0"]).ends(0);
+    assert_eq!((&show(&alice)["key_days"], &show(&alice)["keys_each"]), (&json!(90), &json!(0)), "the rest stays");
+
+    let renamed = alice.run(&["organizations", "rename", "Labs"]).ends(0);
+    assert!(renamed.stderr().contains("to Labs"), "{renamed}");
+    assert_eq!(show(&alice)["name"], "Labs");
+    let bob = served.client_of(&join(&served, &invite(&alice, "admin"), BOB), None);
+    for refused in [&["organizations", "rename", "Bobs"][..], &["organizations", "delete", "Labs", "--yes"]] {
+        let refused = bob.run(refused).ends(5);
+        assert!(refused.stderr().contains("error:"), "{refused}");
+    }
+
+    let made = alice.run(&["--json", "organizations", "create", "Other"]).ends(0).json();
+    assert_eq!((&made["name"], &made["role"]), (&json!("Other"), &json!("owner")));
+    let mistaken = alice.run(&["organizations", "delete", "Other", "--yes"]).ends(2);
+    assert!(mistaken.stderr().contains("signed in to the organization Labs, and not to Other"), "{mistaken}");
+    assert_eq!(show(&alice)["name"], "Labs");
+    alice.run(&["organizations", "delete", "Labs"]).ends(2);
+    let deleted = alice.run(&["organizations", "delete", "Labs", "--yes"]).ends(0);
+    assert!(deleted.stderr().contains("Deleted Labs"), "{deleted}");
+    alice.run(&["organizations", "show"]).ends(4);
+    let actions = |action: &str| told(&|statement| served.sql(statement), action).len();
+    assert_eq!(
+        (actions("organization.change"), actions("organization.delete")),
+        (3, 2),
+        "its end is told by itself and by the server"
+    );
+}
+
+#[test]
 fn a_member_leaves_by_the_pages() {
     let served = Served::new(&[]);
     let alice = Portal::of(&served);

@@ -6,6 +6,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 
 use super::One;
+use crate::credential::Credential;
 use crate::server::audit::{Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::credential_configs::permitted;
@@ -33,14 +34,19 @@ pub(super) async fn show(
 }
 
 fn question(inside: &Inside, Stored { metadata, revision, .. }: &Stored) -> Page {
+    let is_connected = metadata.secret_names.contains(Credential::SESSION);
     let one = inside.path(&format!("credentials/{}", metadata.id));
     let question = Question {
         at: Place::Credentials,
         title: "Delete this credential?",
         what: format!(
-            "Delete <strong>{}</strong>? Its secrets go with it, and nobody brings them back. At its provider it stays \
-             as it is.",
-            Text(&metadata.name)
+            "Delete <strong>{}</strong>? Its secrets go with it, and nobody brings them back. {}",
+            Text(&metadata.name),
+            if is_connected {
+                "Its sign-in goes on at the service: disconnect it first to end it there."
+            } else {
+                "At its provider it stays as it is."
+            }
         ),
         hidden: hidden("revision", &revision.to_string()),
         to: format!("{one}/delete"),
