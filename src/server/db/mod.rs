@@ -24,7 +24,7 @@ mod table;
 mod value;
 
 pub(crate) use error::DbError;
-pub(crate) use migrate::Version;
+pub(crate) use migrate::{Version, newest};
 pub(crate) use scope::{Closed, OrgScope, Reach};
 pub(crate) use table::{Table, in_order};
 pub(crate) use value::{Row, Value, values};

@@ -14,7 +14,7 @@ const CHECK: &[&str] = &["--check", "--listen", "127.0.0.1:0"];
 const VALUE: &str = "LNYCANARYvalue0123456789";
 
 /// What brings the tables from each version to the next.
-fn migrations() -> Vec<String> {
+pub fn migrations() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/server/db/migrations");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
@@ -22,19 +22,19 @@ fn migrations() -> Vec<String> {
 }
 
 /// A server and its database.
-struct Kept {
-    served: Served,
+pub struct Kept {
+    pub served: Served,
     postgres: Option<Postgres>,
 }
 
 impl Kept {
-    fn on(postgres: Option<Postgres>) -> Self {
+    pub fn on(postgres: Option<Postgres>) -> Self {
         let url = postgres.as_ref().map(Postgres::url);
         let flags: Vec<&str> = url.iter().flat_map(|url| ["--database", url]).collect();
         Self { served: Served::new(&flags), postgres }
     }
 
-    fn sql(&self, statements: &str) -> String {
+    pub fn sql(&self, statements: &str) -> String {
         match &self.postgres {
             Some(postgres) => postgres.sql(statements).unwrap(),
             None => self.served.sql(statements),
@@ -46,7 +46,7 @@ impl Kept {
     }
 
     /// Takes back what the later migrations have made, as far as a version.
-    fn back_to(&self, version: usize) {
+    pub fn back_to(&self, version: usize) {
         let cascade = if self.postgres.is_some() { " CASCADE" } else { "" };
         let each = |pattern: &str, text: &str, undone: &dyn Fn(&regex::Captures<'_>) -> String| -> Vec<String> {
             let mut all: Vec<String> =
