@@ -179,6 +179,7 @@ mod server {
     mod schemathesis;
     mod sealed;
     mod served;
+    mod syslog;
     mod tampered;
     mod team;
     mod this_machine;
