@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
+#[cfg(test)]
+mod additive;
 mod error;
 mod migrate;
 mod pool;
