@@ -64,7 +64,7 @@ impl<S> Guard<S> {
         Self { stream, framing, over: false, body: Wait::default(), came: 0, answer: Wait::default() }
     }
 
-    fn read(&mut self, bytes: &mut [u8]) {
+    fn take_in(&mut self, bytes: &mut [u8]) {
         let was_in_body = self.framing.in_body();
         if let Err(refused) = self.framing.read(bytes) {
             // The library refuses a head, or the length of a chunk, with a zero in it, and says so.
@@ -90,7 +90,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
         let before = buf.filled().len();
         match Pin::new(&mut this.stream).poll_read(cx, buf) {
             Poll::Ready(Ok(())) => {
-                this.read(buf.filled_mut().get_mut(before..).unwrap_or_default());
+                this.take_in(buf.filled_mut().get_mut(before..).unwrap_or_default());
                 Poll::Ready(Ok(()))
             }
             Poll::Pending if this.framing.in_body() => {
@@ -150,5 +150,108 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         let this = self.get_mut();
         let done = Pin::new(&mut this.stream).poll_shutdown(cx);
         this.written(done, cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::sleep;
+
+    use super::*;
+
+    /// Runs a test by a clock that goes on whenever nothing is done.
+    fn with_clock<T>(test: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("a runtime").block_on(test)
+    }
+
+    /// A connection, and the other end of it, that has sent the head of a request.
+    async fn begun(length: usize) -> (Guard<DuplexStream>, DuplexStream) {
+        let (near, mut far) = duplex(64 << 10);
+        let head = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+        far.write_all(head.as_bytes()).await.unwrap();
+        let mut guard = Guard::new(near);
+        let mut part = vec![0; head.len()];
+        guard.read_exact(&mut part).await.unwrap();
+        (guard, far)
+    }
+
+    /// Sends so many bytes each second, and reads them: how many came, and after how many seconds it ended.
+    fn at_a_rate(length: usize, each_second: usize) -> (usize, u64) {
+        with_clock(async {
+            let (mut guard, mut far) = begun(length).await;
+            let since = Instant::now();
+            let sent = tokio::spawn(async move {
+                let mut left = length;
+                while left > 0 && each_second > 0 {
+                    sleep(Duration::from_secs(1)).await;
+                    let part = each_second.min(left);
+                    left -= part;
+                    if far.write_all(&vec![b'a'; part]).await.is_err() {
+                        break;
+                    }
+                }
+                far
+            });
+            let (mut came, mut part) = (0, [0; 4096]);
+            while came < length {
+                match guard.read(&mut part).await {
+                    Ok(0) => break,
+                    read => came += read.unwrap(),
+                }
+            }
+            let took = since.elapsed().as_secs();
+            drop(guard);
+            drop(sent.await);
+            (came, took)
+        })
+    }
+
+    #[test]
+    fn a_body_is_waited_for_as_long_as_it_comes_at_a_rate() {
+        assert_eq!(at_a_rate(10_000, 1), (9, PATIENCE.as_secs()), "a byte each second");
+        assert_eq!(at_a_rate(10_000, 0), (0, PATIENCE.as_secs()), "none");
+        let (came, took) = at_a_rate(100 << 10, 500);
+        assert!(came < 20 << 10 && took < 25, "{came} bytes in {took} seconds: half of the rate");
+        assert_eq!(at_a_rate(100 << 10, 1024), (100 << 10, 100), "the rate");
+    }
+
+    #[test]
+    fn what_is_not_in_a_body_is_not_waited_for_here() {
+        with_clock(async {
+            let (mut guard, mut far) = begun(3).await;
+            far.write_all(b"abc").await.unwrap();
+            let mut body = [0; 3];
+            guard.read_exact(&mut body).await.unwrap();
+            let next = tokio::time::timeout(Duration::from_secs(600), guard.read(&mut body)).await;
+            assert!(next.is_err(), "the library ends a silent connection");
+        });
+    }
+
+    #[test]
+    fn an_answer_that_nobody_takes_ends() {
+        with_clock(async {
+            let (mut guard, _far) = begun(0).await;
+            let since = Instant::now();
+            let answer = vec![b'a'; 200 << 10];
+            let failure = guard.write_all(&answer).await.unwrap_err();
+            assert_eq!((failure.kind(), since.elapsed()), (ErrorKind::TimedOut, STALLED));
+            // Whoever takes a part of it from time to time gets it whole.
+            let mut guard = begun(0).await;
+            let (near, far) = (&mut guard.0, &mut guard.1);
+            let read = async {
+                let mut all = 0;
+                let mut part = [0; 16 << 10];
+                while all < answer.len() {
+                    sleep(STALLED - Duration::from_secs(1)).await;
+                    all += far.read(&mut part).await.unwrap();
+                }
+            };
+            let (written, ()) = tokio::join!(near.write_all(&answer), read);
+            written.unwrap();
+        });
     }
 }

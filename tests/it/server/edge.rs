@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::served::{Served, token};
@@ -115,8 +115,8 @@ fn a_path_or_a_body_that_is_not_plain_is_refused() {
     assert_eq!(plain.status(), 422, "{}", plain.text());
 }
 
-/// How long it takes until the other side closes; sends a byte a second meanwhile, where there are some.
-fn until_it_ends(address: &str, first: &str, more: Option<u8>) -> Duration {
+/// Sends a byte a second, where there are some, until the other side closes: whether it does within a minute.
+fn is_ended(address: &str, first: &str, more: Option<u8>) -> bool {
     let begun = Instant::now();
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(first.as_bytes()).unwrap();
@@ -124,19 +124,20 @@ fn until_it_ends(address: &str, first: &str, more: Option<u8>) -> Duration {
     let mut part = [0; 4096];
     while begun.elapsed() < Duration::from_mins(1) {
         match stream.read(&mut part) {
-            Ok(0) => break,
+            Ok(0) => return true,
             Ok(_) => {}
             Err(failure) if failure.kind() == std::io::ErrorKind::WouldBlock => {
                 if more.is_some_and(|byte| stream.write_all(&[byte]).is_err()) {
-                    break;
+                    return true;
                 }
             }
-            Err(_) => break,
+            Err(_) => return true,
         }
     }
-    begun.elapsed()
+    false
 }
 
+/// How long each is waited for is tested where it is measured, by a clock that no busy machine holds up.
 #[test]
 fn who_is_slow_goes_and_who_is_not_is_answered_meanwhile() {
     let served = Served::fresh(&[]);
@@ -150,30 +151,31 @@ fn who_is_slow_goes_and_who_is_not_is_answered_meanwhile() {
         ("sends no body", format!("{form}Content-Length: 10000\r\n\r\n"), None),
         ("keeps a connection", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".into(), None),
     ];
-    let ends = AtomicBool::new(false);
+    let (gone, all) = (AtomicUsize::new(0), cases.len() * 30);
     std::thread::scope(|scope| {
         let slow: Vec<_> = cases
             .iter()
-            .flat_map(|(what, first, more)| (0..30).map(move |_| (*what, first, *more)))
-            .map(|(what, first, more)| scope.spawn(move || (what, until_it_ends(address, first, more))))
+            .flat_map(|case| std::iter::repeat_n(case, 30))
+            .map(|(what, first, more)| {
+                let gone = &gone;
+                scope.spawn(move || {
+                    let is_ended = is_ended(address, first, *more);
+                    gone.fetch_add(1, Ordering::SeqCst);
+                    (*what, is_ended)
+                })
+            })
             .collect();
-        let healthy = scope.spawn(|| {
-            let mut slowest = Duration::ZERO;
-            while !ends.load(Ordering::SeqCst) {
-                let begun = Instant::now();
-                assert_eq!(wire::get(&format!("{}/readyz", served.url)).unwrap().status(), 200);
-                slowest = slowest.max(begun.elapsed());
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            slowest
-        });
-        let slow: Vec<_> = slow.into_iter().map(|slow| slow.join().unwrap()).collect();
-        ends.store(true, Ordering::SeqCst);
-        for (what, took) in slow {
-            assert!(took < Duration::from_secs(25), "who {what} is waited for {took:?}");
+        let mut answered = 0;
+        while gone.load(Ordering::SeqCst) < all {
+            assert_eq!(wire::get(&format!("{}/readyz", served.url)).unwrap().status(), 200);
+            // Only while all of them are there: afterwards it could have waited for one of them to go.
+            answered += usize::from(gone.load(Ordering::SeqCst) == 0);
+            std::thread::sleep(Duration::from_millis(20));
         }
-        let slowest = healthy.join().unwrap();
-        assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+        for (what, is_ended) in slow.into_iter().map(|slow| slow.join().unwrap()) {
+            assert!(is_ended, "who {what} is waited for");
+        }
+        assert!(answered >= 20, "{answered} answers while they were there");
     });
 }
 
