@@ -50,7 +50,8 @@ pub(super) struct Args {
     /// The key of the certificate, in PEM
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     tls_key: Option<String>,
-    /// Append what the server signs of the end of the audit to this file as well, so that nobody cuts it off unnoticed
+    /// Append what the server signs of the end of the audit to this file as well, so that nobody cuts it off unnoticed;
+    /// `syslog:` for the machine's log, `syslog:/PATH` where its socket is elsewhere
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     audit_checkpoints: Option<String>,
     /// How often it signs [default: 60]

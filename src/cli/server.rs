@@ -21,14 +21,20 @@ const NAMED: usize = 8;
 pub(super) enum Command {
     /// Write everything that the server keeps to a new file
     ///
-    /// The server goes on meanwhile. The file is sealed as a whole and opens with the master key of its time alone,
-    /// which is not in it. Secrets that OpenBao or HashiCorp Vault has lost are left out, and it says whose. With --json:
-    /// an object with path, rows and missing (each with organization and id).
-    #[command(after_help = "Example:\n  lanyard server backup /var/backups/lanyard-2026-01-31")]
+    /// The server goes on meanwhile. The file is an age file that opens with the master key of its time, which is not in
+    /// it, and for every --recipient: whoever has that identity reads with `age --decrypt` what stands in the database,
+    /// names, members and the audit, but no secret, which stays sealed. It takes the master key to bring it back. Secrets
+    /// that OpenBao or HashiCorp Vault has lost are left out, and it says whose. With --json: an object with path, rows and
+    /// missing (each with organization and id).
+    #[command(after_help = "Examples:\n  lanyard server backup /var/backups/lanyard-2026-01-31\n  \
+lanyard server backup lanyard-2026-01-31 --recipient age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p")]
     Backup {
         /// The file to write
         #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
         file: PathBuf,
+        /// Whoever else can open it: the public key of an age identity; may be given several times
+        #[arg(long = "recipient", value_name = "AGE1…")]
+        recipients: Vec<String>,
         #[command(flatten)]
         place: Place,
     },
@@ -173,9 +179,11 @@ impl Command {
         let store = store::open(doors, profile.storage.value)?;
         let json = active::output_json(&profile);
         match self {
-            Self::Backup { file, place } => {
+            Self::Backup { file, recipients, place } => {
                 let path = doors.env.working_dir().join(file);
-                let server::Backed { rows, missing } = server::backup(&place.settings(doors)?, &*store, &path)?;
+                let recipients = server::Recipients::parse(&recipients)?;
+                let settings = place.settings(doors)?;
+                let server::Backed { rows, missing } = server::backup(&settings, &*store, &path, &recipients)?;
                 if json {
                     let of = |one: &server::Missing| {
                         let server::Missing { organization, id } = one;
@@ -188,7 +196,7 @@ impl Command {
                 if !missing.is_empty() {
                     doors.ui.warn(&lost(&missing));
                 }
-                doors.ui.note("it opens with the master key alone: keep a copy of that apart from it");
+                doors.ui.note("it comes back with the master key alone: keep a copy of that apart from it");
             }
             Self::Restore { file, drill: true, place, .. } => {
                 let path = doors.env.working_dir().join(file);

@@ -25,12 +25,14 @@ pub(crate) mod api;
 mod checkpoint;
 mod export;
 mod here;
+mod sink;
 mod together;
 mod verify;
 
 pub(crate) use api::routes;
 pub(crate) use checkpoint::{Checkpoints, hold_against};
 pub use here::Trail;
+pub(crate) use sink::Sink;
 pub(crate) use together::Together;
 pub(crate) use verify::{Broken, verify};
 

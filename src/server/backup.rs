@@ -1,9 +1,9 @@
 //! The whole server in one file, and back.
 //!
 //! A backup is what the tables hold at one instant: secrets as they rest there, sealed, and keys as they rest there,
-//! wrapped. All of it is sealed once more, piece by piece, under a key that the master key wraps, so that the file shows
-//! nothing and no byte of it can be changed, cut off or put elsewhere. It is brought back into either kind of database,
-//! by this program or a later one.
+//! wrapped. All of it is sealed once more, as a file of `age` that opens with the master key and for whoever else was
+//! named, so that no byte of it can be changed, cut off or put elsewhere, by those others neither. It is brought back into
+//! either kind of database, by this program or a later one.
 //!
 //! Secrets that rest in a keeper are fetched from there once the database was read, sealed as they are, and stand in the
 //! file as those of the database do: a backup is whole wherever they rest. What the keeper has lost holds up no backup of
@@ -16,7 +16,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value as Json, json};
 
 use super::audit::{self, Actor, Event, server_scope};
-use super::db::{Closed, Database, DbError, OrgScope, Reach, Rows, Table, in_order, values};
+use super::db::{Closed, Database, DbError, OrgScope, Reach, Rows, Table, in_order, newest, values};
 use super::engine::Engine;
 use super::error::ServeError;
 use super::keeper::KeeperError;
@@ -31,14 +31,18 @@ use crate::secret::SecretStore;
 use crate::vault::seal::Key;
 
 mod drill;
+mod file;
+mod head;
 mod kept;
-mod pieces;
 mod rows;
 
 pub use drill::{Drilled, drill};
+pub use head::Recipients;
 pub use kept::Missing;
+
+use file::{Facts, Reader, Writer};
+use head::{Head, Opener};
 use kept::{Fetched, Kept};
-use pieces::{Head, Reader, Writer};
 
 /// So often a backup is begun anew where secrets were replaced in the keeper meanwhile.
 const TRIES: usize = 5;
@@ -75,7 +79,12 @@ fn heading(table: &Table) -> Json {
 }
 
 /// Writes a backup to a new file. The server goes on meanwhile.
-pub fn backup(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Result<Backed, ServeError> {
+pub fn backup(
+    settings: &Settings,
+    store: &dyn SecretStore,
+    file: &Path,
+    recipients: &Recipients,
+) -> Result<Backed, ServeError> {
     let (db, keys) = open_existing(settings, store)?;
     let engine = settings.keeping.engine.clone().fit_for(&db)?;
     let told = |cause: std::io::Error| unwritten(file, &cause);
@@ -88,7 +97,7 @@ pub fn backup(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Resu
         // Somebody may have replaced the master key since it was read.
         keys.catch_up(&db, &place(settings, store, &db))?;
         let mut made = fresh()?;
-        if let Some(backed) = write(&db, &keys, (&engine, &mut fetched), made.as_file_mut(), file)? {
+        if let Some(backed) = write((&db, &keys, recipients), (&engine, &mut fetched), made.as_file_mut(), file)? {
             written = Some((made, backed));
             break;
         }
@@ -96,10 +105,11 @@ pub fn backup(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Resu
     let (made, backed) = written.ok_or(KeeperError::Restless)?;
     made.as_file().sync_all().map_err(told)?;
     made.persist_noclobber(file).map_err(|failed| told(failed.error))?;
-    let detail = match backed.missing.len() {
-        0 => format!("{} rows", backed.rows),
-        lost => format!("{} rows, {lost} without their secrets", backed.rows),
+    let lost = match backed.missing.len() {
+        0 => String::new(),
+        lost => format!(", {lost} without their secrets"),
     };
+    let detail = format!("{} rows{lost}{}", backed.rows, recipients.in_words());
     let actor = Actor::operator();
     let event = Event { detail: &detail, ..Event::done("server.backup", "") };
     db.write(Reach::Server, |rows| audit::append(rows, &keys, &server_scope(), &actor, &event, now()))?;
@@ -108,8 +118,7 @@ pub fn backup(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Resu
 
 /// Writes everything as it is at one instant. `None` where secrets were put elsewhere before they were fetched.
 fn write(
-    db: &Database,
-    keys: &Keys,
+    (db, keys, recipients): (&Database, &Keys, &Recipients),
     (engine, fetched): (&Engine, &mut Fetched),
     out: &mut File,
     file: &Path,
@@ -117,9 +126,10 @@ fn write(
     let told = |cause: std::io::Error| unwritten(file, &cause);
     let (mut out, count, kept) = db.read(Reach::Server, |rows| -> Result<_, ServeError> {
         rows.open(Closed::Secrets)?;
-        let schema = rows.schema()?;
-        let at = now().to_rfc3339_opts(SecondsFormat::Millis, true);
-        let mut out = Writer::begin(out, keys, rows, schema, &at)?;
+        let made = now().to_rfc3339_opts(SecondsFormat::Millis, true);
+        let facts = Facts { schema: rows.schema()?, made };
+        let opener = Opener::begin(keys, rows)?;
+        let mut out = Writer::begin(out, file, opener, recipients, &facts)?;
         let mut count = 0;
         for table in in_order(rows.tables()?) {
             out.line(&heading(&table)).map_err(told)?;
@@ -155,7 +165,7 @@ pub fn restore(
     file: &Path,
     replace: bool,
 ) -> Result<Restored, ServeError> {
-    let Examined { head, master, wrapped, key } = Examined::look(settings, store, file)?;
+    let Examined { head, facts, master, wrapped, opener } = Examined::look(settings, store, file)?;
     let engine = &settings.keeping.engine;
     engine.outside().map_or(Ok(()), |kv| kv.check(&head.instance))?;
     files::create_private_dir(&settings.data).map_err(DbError::File)?;
@@ -165,39 +175,44 @@ pub fn restore(
         return Err(ServeError::Occupied);
     }
     let engine = engine.clone().fit_for(&db)?;
-    let mut reader = Reader::open(file, &head, &key)?;
     let (rows, keys) = db.write(Reach::Server, |rows| -> Result<(u64, Keys), ServeError> {
         let abandoned = kept::places(rows)?;
-        let count = put_back(rows, &head, &mut reader, file)?;
+        let count = put_back(rows, &facts, &opener, file)?;
         kept::abandon(rows, &abandoned)?;
         keep_wrapped(rows, wrapped.as_deref())?;
         let keys = Keys::within(rows, master, &head.instance)?;
         end_sign_ins(rows)?;
-        tell(rows, &keys, &head.made, now())?;
+        tell(rows, &keys, &facts.made, now())?;
         Ok((count, keys))
     })?;
     if engine.outside().is_some() {
         relocate::all(&db, &keys, &engine)?;
     }
-    Ok(Restored { made: head.made, rows })
+    Ok(Restored { made: facts.made, rows })
 }
 
 /// A backup that was found whole, and what opens it.
 struct Examined {
     head: Head,
+    facts: Facts,
     /// Its master key, and the wrapped form of that, where a key of the keeper wraps it.
     master: Key,
     wrapped: Option<String>,
-    key: Key,
+    opener: Opener,
 }
 
 impl Examined {
     fn look(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Result<Self, ServeError> {
-        let head = Head::read(file)?;
+        let head = file::head(file)?;
         let (master, wrapped) = master(settings, store, &head)?;
-        let key = head.key(&master).ok_or_else(|| ServeError::OtherMasterKey { place: in_words(settings, store) })?;
-        Reader::open(file, &head, &key)?.check()?;
-        Ok(Self { head, master, wrapped, key })
+        let other = || ServeError::OtherMasterKey { place: in_words(settings, store) };
+        let opener = head.opener(&master).ok_or_else(other)?;
+        let (facts, reader) = Reader::open(file, &opener)?;
+        if facts.schema > newest() {
+            return Err(newer(file));
+        }
+        reader.check()?;
+        Ok(Self { head, facts, master, wrapped, opener })
     }
 }
 
@@ -208,7 +223,7 @@ fn master(settings: &Settings, store: &dyn SecretStore, head: &Head) -> Result<(
     };
     for wrapped in &head.masters {
         let master = transit.unwrap(wrapped)?;
-        if head.key(&master).is_some() {
+        if head.opener(&master).is_some() {
             return Ok((master, Some(wrapped.clone())));
         }
     }
@@ -231,19 +246,19 @@ fn keep_wrapped(rows: &mut dyn Rows, wrapped: Option<&str>) -> Result<(), DbErro
 
 /// Puts the rows of a backup in the place of all that is there, in tables of its own time, and then brings those up to
 /// date.
-fn put_back(rows: &mut dyn Rows, head: &Head, reader: &mut Reader<'_>, file: &Path) -> Result<u64, ServeError> {
+fn put_back(rows: &mut dyn Rows, facts: &Facts, opener: &Opener, file: &Path) -> Result<u64, ServeError> {
+    let (_, mut reader) = Reader::open(file, opener)?;
     rows.open(Closed::History)?;
     for table in in_order(rows.tables()?).iter().rev() {
         rows.batch(&format!("DROP TABLE \"{}\"", table.name))?;
     }
-    rows.migrate_to(Some(head.schema))?;
+    rows.migrate_to(Some(facts.schema))?;
     let there = rows.tables()?;
     for table in in_order(there.clone()).iter().rev().filter(|table| !table.is_schema()) {
         rows.execute(&format!("DELETE FROM \"{}\"", table.name), &[])?;
     }
     let (mut into, mut count) = (None, 0);
     while let Some(line) = reader.line()? {
-        let line: Json = serde_json::from_str(&line).map_err(|_| bad(file, "a row is none"))?;
         if line.is_object() {
             let heading: Heading = serde_json::from_value(line).map_err(|_| bad(file, "a table is none"))?;
             let table = there.iter().find(|table| table.name == heading.table && table.columns == heading.columns);
@@ -296,6 +311,10 @@ fn tell(rows: &mut dyn Rows, keys: &Keys, made: &str, now: DateTime<Utc>) -> Res
 
 fn unwritten(file: &Path, cause: &std::io::Error) -> ServeError {
     ServeError::Unwritten { file: file.display().to_string(), problem: cause.to_string() }
+}
+
+fn newer(file: &Path) -> ServeError {
+    ServeError::NewerBackup { file: file.display().to_string() }
 }
 
 fn bad(file: &Path, problem: &str) -> ServeError {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::audit::{self, Broken};
+use super::audit::{self, Broken, Sink};
 use super::db::{Address, Database, OrgScope, Reach, Version};
 use super::error::ServeError;
 use super::keys::{KeyError, Keys};
@@ -45,7 +45,7 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<Checked, Se
     if let Some(kv) = settings.keeping.engine.kv() {
         kv.check(keys.instance())?;
     }
-    if let Some(file) = &settings.checkpoints.file {
+    if let Some(Sink::File(file)) = &settings.checkpoints.sink {
         audit::hold_against(&db, &keys, file)?;
     }
     let found = match broken(&db, &keys) {

@@ -75,6 +75,12 @@ pub enum ServeError {
         /// What the system said.
         problem: String,
     },
+    /// A backup is not to be for whoever was named.
+    #[error("a recipient cannot be used: {problem}")]
+    Recipient {
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// A backup is not whole, or none at all.
     #[error("{file} cannot be brought back: {problem}")]
     Backup {
@@ -82,6 +88,12 @@ pub enum ServeError {
         file: String,
         /// What is wrong with it.
         problem: String,
+    },
+    /// A backup has tables, or a form, that this program does not know.
+    #[error("{file} cannot be brought back: it was made by a newer lanyard")]
+    NewerBackup {
+        /// The file.
+        file: String,
     },
     /// A backup is not there, or not to be read.
     #[error("{file} cannot be read: {problem}")]
@@ -217,12 +229,13 @@ impl Failure for ServeError {
             | Self::Setting { .. }
             | Self::SettingsFile { .. }
             | Self::Readable { .. }
+            | Self::NewerBackup { .. }
             | Self::Certificate { .. } => Code::Config,
             Self::Database(_, code, _) | Self::Keys(_, code, _) | Self::Keeper { code, .. } => *code,
             Self::Unwritten { .. } | Self::Backup { .. } | Self::Closed { .. } | Self::Audit { .. } => Code::Invalid,
             Self::Store(failure) => failure.code(),
             Self::NoMasterKey { .. } | Self::OtherMasterKey { .. } | Self::BadMasterKey { .. } => Code::Store,
-            Self::NoChain { .. } | Self::NoEntry { .. } => Code::Usage,
+            Self::Recipient { .. } | Self::NoChain { .. } | Self::NoEntry { .. } => Code::Usage,
             Self::Unread { .. } | Self::Listen { .. } | Self::Occupied | Self::NoRandom | Self::System(_) => {
                 Code::Failed
             }
@@ -246,6 +259,8 @@ impl Failure for ServeError {
             }
             Self::Occupied => "give `--replace` to put the backup in its place, or another `--data`".into(),
             Self::Unwritten { .. } => "name a new file, in a folder that is there and has room".into(),
+            Self::Recipient { .. } => "give a public key as `age-keygen` prints it: `age1…`, no more than 20".into(),
+            Self::NewerBackup { .. } => "install the newer lanyard; nothing was changed".into(),
             Self::Backup { .. } => "take another backup; nothing was changed".into(),
             Self::Unread { .. } => "look at the path: name the file that `lanyard server backup` wrote".into(),
             Self::Closed { .. } => "store them anew on the server, or keep an older backup in which they open".into(),

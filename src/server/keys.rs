@@ -123,10 +123,10 @@ impl Keys {
         Ok(Self::holding(master, own, instance))
     }
 
-    /// Wraps a key under the master key in force.
-    pub(crate) fn wrap(&self, rows: &mut dyn Rows, key: &Key, parts: &[&str]) -> Result<Vec<u8>, KeyError> {
+    /// The master key in force.
+    pub(crate) fn master(&self, rows: &mut dyn Rows) -> Result<Arc<Key>, KeyError> {
         let proof = setting(rows, PROOF)?.ok_or(KeyError::None)?;
-        self.proven(&proof)?.wrap(key, parts).map_err(|_| KeyError::NoRandom)
+        self.proven(&proof)
     }
 
     /// Makes the first key of a new organization.

@@ -71,7 +71,7 @@ mod workspaces;
 
 pub use api::document as openapi;
 pub use audit::Trail;
-pub use backup::{Backed, Drilled, Missing, Restored, backup, drill, restore};
+pub use backup::{Backed, Drilled, Missing, Recipients, Restored, backup, drill, restore};
 pub use check::{Checked, check};
 pub use error::ServeError;
 pub use leaked::revoke_token;

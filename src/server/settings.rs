@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
-use super::audit::Checkpoints;
+use super::audit::{Checkpoints, Sink};
 use super::db::Address;
 use super::error::ServeError;
 use super::limits::Rates;
@@ -181,7 +181,9 @@ impl Settings {
             _ => Err(found.bad("it is no number of seconds from 1 to 86400")),
         };
         let checkpoints = Checkpoints {
-            file: find("audit-checkpoints", |given| given.audit_checkpoints.as_ref()).map(|found| found.path()),
+            sink: find("audit-checkpoints", |given| given.audit_checkpoints.as_ref())
+                .map(|found| sink(&found))
+                .transpose()?,
             every: every.as_ref().map_or(Ok(EVERY), seconds)?,
         };
         let (log, metrics) = told(&find)?;
@@ -246,6 +248,11 @@ impl Settings {
     pub(crate) fn surroundings(&self) -> Env {
         Env::invented(&self.data, &self.data, &[])
     }
+}
+
+/// Where statements about the audit go besides the database.
+fn sink(found: &Found) -> Result<Sink, ServeError> {
+    Sink::read(&found.value, found.path()).map_err(|problem| found.bad(problem))
 }
 
 /// Finds a setting by its name, and by its place among those that were given.

@@ -112,6 +112,8 @@ mod server {
     mod audit;
     mod authorize;
     mod backup;
+    mod backup_age;
+    mod backup_earlier;
     mod bound_tokens;
     mod certificates;
     mod checked;
@@ -177,6 +179,7 @@ mod server {
     mod schemathesis;
     mod sealed;
     mod served;
+    mod syslog;
     mod tampered;
     mod team;
     mod this_machine;

@@ -1,21 +1,20 @@
 //! Statements about the end of each chain that the server signs from time to time.
 //!
 //! Whoever can write to the database can cut a chain off at its end, and nothing that is left tells. A statement does,
-//! where it was appended to a file that they cannot write to. Before the server signs, it goes through what has come
+//! where it was appended to a file that they cannot write to, or is in the machine's log. Before the server signs, it goes through what has come
 //! since the last statement, so that it says nothing of a chain that does not hold.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::Broken;
 use super::verify::{End, go_through};
-use crate::os::files;
+use super::{Broken, Sink};
 use crate::server::db::{Database, DbError, OrgScope, Reach, Row, Rows, values};
 use crate::server::error::ServeError;
 use crate::server::keys::{KeyError, Keys};
@@ -62,8 +61,8 @@ pub(super) fn sign(
 /// Where and how often statements are made.
 #[derive(Debug, Clone)]
 pub(crate) struct Checkpoints {
-    /// The file that they are appended to as well.
-    pub(crate) file: Option<PathBuf>,
+    /// Where they go as well.
+    pub(crate) sink: Option<Sink>,
     /// How often.
     pub(crate) every: Duration,
 }
@@ -114,9 +113,9 @@ impl Checkpoints {
                 Ok(Ok(None)) => drop(known.remove(scope.id())),
                 Ok(Ok(Some(line))) => {
                     known.remove(scope.id());
-                    let told = self.file.as_ref().map_or(Ok(()), |file| files::append(file, &line));
+                    let told = self.sink.as_ref().map_or(Ok(()), |sink| sink.append(&line));
                     if let Err(failure) = told {
-                        tracing::error!(%failure, "a statement about the audit was not written to its file");
+                        tracing::error!(failure, "a statement about the audit was not written where it should be");
                     }
                 }
                 Ok(Err(broken)) if known.get(scope.id()) == Some(&broken) => {}
@@ -188,7 +187,7 @@ mod tests {
         let scratch = Scratch::new();
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("checkpoints.jsonl");
-        let checkpoints = Checkpoints { file: Some(file.clone()), every: Duration::from_hours(1) };
+        let checkpoints = Checkpoints { sink: Some(Sink::File(file.clone())), every: Duration::from_hours(1) };
         let add = |count: usize| {
             let (actor, event) = (Actor::default(), Event::done("test.done", "object"));
             let all = vec![(&actor, &event, DateTime::UNIX_EPOCH); count];

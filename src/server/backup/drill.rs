@@ -36,16 +36,15 @@ pub struct Drilled {
 ///
 /// As for bringing it back, and where the audit in it is not whole.
 pub fn drill(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Result<Drilled, ServeError> {
-    let Examined { head, master, key, .. } = Examined::look(settings, store, file)?;
+    let Examined { head, facts, master, opener, .. } = Examined::look(settings, store, file)?;
     let folder = tempfile::tempdir().map_err(ServeError::System)?;
     let db = Database::open(&Address::Sqlite(folder.path().join("drill.db")))?;
-    let mut reader = super::Reader::open(file, &head, &key)?;
     let (rows, keys) = db.write(Reach::Server, |rows| -> Result<_, ServeError> {
-        let count = put_back(rows, &head, &mut reader, file)?;
+        let count = put_back(rows, &facts, &opener, file)?;
         Ok((count, Keys::within(rows, master, &head.instance)?))
     })?;
     audit_is_whole(&db, &keys)?;
-    let mut drilled = Drilled { made: head.made, rows, opened: 0, closed: Vec::new() };
+    let mut drilled = Drilled { made: facts.made, rows, opened: 0, closed: Vec::new() };
     let organizations =
         db.read(Reach::Server, |rows| rows.query("SELECT id, name FROM organizations ORDER BY id", &[]))?;
     for mut row in organizations {

@@ -22,6 +22,11 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0180_keys.sql"),
 ];
 
+/// The version of the tables that this program has.
+pub(crate) fn newest() -> usize {
+    MIGRATIONS.len()
+}
+
 /// Makes what is missing, as far as a version or all of it. A database of a newer program is refused.
 pub(super) fn migrate(rows: &mut dyn Rows, to: Option<usize>) -> Result<(), DbError> {
     let to = to.unwrap_or(MIGRATIONS.len());

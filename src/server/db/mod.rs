@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
+#[cfg(test)]
+mod additive;
 mod error;
 mod migrate;
 mod pool;
@@ -24,7 +26,7 @@ mod table;
 mod value;
 
 pub(crate) use error::DbError;
-pub(crate) use migrate::Version;
+pub(crate) use migrate::{Version, newest};
 pub(crate) use scope::{Closed, OrgScope, Reach};
 pub(crate) use table::{Table, in_order};
 pub(crate) use value::{Row, Value, values};

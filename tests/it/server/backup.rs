@@ -15,7 +15,7 @@ use crate::vaulted::{list, reveal, store_env};
 const VALUE: &str = "LNYCANARYvalue0123456789";
 
 /// The words of a command on a server's own machine.
-fn at<'w>(command: &[&'w str], more: &[&'w str]) -> Vec<&'w str> {
+pub fn at<'w>(command: &[&'w str], more: &[&'w str]) -> Vec<&'w str> {
     let place = ["--data", "server", "--master-key-file", "server/master.key"];
     [&["server"], command, &place, more].concat()
 }
@@ -31,7 +31,7 @@ fn a_place_where_no_server_is_is_named_and_nothing_is_made_there() {
 }
 
 /// An API key of the owner's that may read.
-fn api_key(served: &Served) -> String {
+pub fn api_key(served: &Served) -> String {
     let stage = Stage::new();
     stage.write_config("[defaults]\nstorage = \"plain\"\n");
     served.sign_in_with(&stage, "credentials.read,credentials.write,secrets.read,keys.manage");
@@ -41,7 +41,7 @@ fn api_key(served: &Served) -> String {
 }
 
 /// Another machine that has the master key of a server, and nothing else of it.
-fn with_key_of(served: &Served) -> Stage {
+pub fn with_key_of(served: &Served) -> Stage {
     let stage = Stage::new();
     let data = stage.home().join("server");
     std::fs::create_dir(&data).unwrap();

@@ -14,7 +14,7 @@ const CHECK: &[&str] = &["--check", "--listen", "127.0.0.1:0"];
 const VALUE: &str = "LNYCANARYvalue0123456789";
 
 /// What brings the tables from each version to the next.
-fn migrations() -> Vec<String> {
+pub fn migrations() -> Vec<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/server/db/migrations");
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
     files.sort();
@@ -22,19 +22,19 @@ fn migrations() -> Vec<String> {
 }
 
 /// A server and its database.
-struct Kept {
-    served: Served,
+pub struct Kept {
+    pub served: Served,
     postgres: Option<Postgres>,
 }
 
 impl Kept {
-    fn on(postgres: Option<Postgres>) -> Self {
+    pub fn on(postgres: Option<Postgres>) -> Self {
         let url = postgres.as_ref().map(Postgres::url);
         let flags: Vec<&str> = url.iter().flat_map(|url| ["--database", url]).collect();
         Self { served: Served::new(&flags), postgres }
     }
 
-    fn sql(&self, statements: &str) -> String {
+    pub fn sql(&self, statements: &str) -> String {
         match &self.postgres {
             Some(postgres) => postgres.sql(statements).unwrap(),
             None => self.served.sql(statements),
@@ -46,7 +46,7 @@ impl Kept {
     }
 
     /// Takes back what the later migrations have made, as far as a version.
-    fn back_to(&self, version: usize) {
+    pub fn back_to(&self, version: usize) {
         let cascade = if self.postgres.is_some() { " CASCADE" } else { "" };
         let each = |pattern: &str, text: &str, undone: &dyn Fn(&regex::Captures<'_>) -> String| -> Vec<String> {
             let mut all: Vec<String> =
@@ -202,4 +202,74 @@ fn tables_that_a_server_uses_are_left_as_they_are() {
 #[test]
 fn tables_that_a_server_uses_are_left_as_they_are_on_postgresql_as_well() {
     left_to_the_server_that_runs(Some(Postgres::start()));
+}
+
+/// A server of before goes on beside the tables of a later version, which add to those that it knows.
+fn a_server_of_before_goes_on(postgres: Option<Postgres>) {
+    let kept = Kept::on(postgres);
+    let newest = kept.version();
+    let bearer = key(&kept.served);
+    let mut later = vec![
+        "CREATE TABLE later (org TEXT NOT NULL, id TEXT NOT NULL, PRIMARY KEY (org, id))".to_owned(),
+        "CREATE INDEX credentials_by_later ON credentials (org, later)".to_owned(),
+        format!("UPDATE schema_versions SET version = {}", newest + 1),
+    ];
+    for table in [
+        "audit_events",
+        "audit_heads",
+        "credentials",
+        "data_keys",
+        "members",
+        "organizations",
+        "people",
+        "projects",
+        "secrets",
+        "sessions",
+        "settings",
+        "tokens",
+        "workspaces",
+    ] {
+        later.insert(0, format!("ALTER TABLE {table} ADD COLUMN later TEXT"));
+        later.insert(0, format!("ALTER TABLE {table} ADD COLUMN number BIGINT NOT NULL DEFAULT 7"));
+    }
+    // What it has asked before, it asks again.
+    let work = |round: &str| {
+        let ask = |method: &str, path: &str, body: serde_json::Value, status: u16| {
+            let body = if body.is_null() { String::new() } else { body.to_string() };
+            let answer = kept.served.api(method, path, &bearer, &body);
+            assert_eq!(answer.status(), status, "{round}, {method} {path}: {}", answer.text());
+            answer.json()
+        };
+        ask("POST", "/projects", json!({ "name": format!("p{round}") }), 201);
+        let body =
+            json!({ "name": round, "kind": "generic_env", "project": format!("p{round}"), "data": { "A": VALUE } });
+        let id = ask("POST", "/credential-configs", body, 201)["id"].as_str().unwrap().to_owned();
+        let path = format!("/credential-configs/{id}");
+        ask("PATCH", &path, json!({ "note": "n" }), 200);
+        assert_eq!(ask("GET", &format!("{path}/secrets"), json!(null), 200)["data"]["A"], VALUE);
+        assert_eq!(ask("GET", "/members", json!(null), 200)["items"].as_array().unwrap().len(), 1);
+        assert_eq!(ask("GET", "/audit/verify", json!(null), 200)["valid"], true);
+        ask("GET", "/credential-configs", json!(null), 200);
+        kept.served.browser();
+    };
+    work("before");
+    kept.sql(&format!("BEGIN; {}; COMMIT;", later.join("; ")));
+    assert_eq!(kept.version(), newest + 1);
+    work("after");
+    work("again");
+    // It goes on, and no other one of its version begins.
+    let refused = kept.served.stage.run(&kept.served.words(&CHECK[1..])).ends(3);
+    assert!(refused.stderr().contains("written by a newer lanyard"), "{refused}");
+    work("still");
+    assert_eq!(kept.version(), newest + 1);
+}
+
+#[test]
+fn a_server_that_runs_goes_on_beside_the_tables_of_a_later_version() {
+    a_server_of_before_goes_on(None);
+}
+
+#[test]
+fn a_server_that_runs_goes_on_beside_the_tables_of_a_later_version_on_postgresql_as_well() {
+    a_server_of_before_goes_on(Some(Postgres::start()));
 }
