@@ -134,6 +134,7 @@ mod server {
     mod engine_moves;
     mod faults;
     mod federated;
+    mod floods;
     mod grants;
     mod guessing;
     mod identity;
