@@ -181,6 +181,7 @@ mod server {
     mod tampered;
     mod team;
     mod this_machine;
+    mod timing;
     mod upstream;
     mod upstream_refused;
 }
