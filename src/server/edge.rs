@@ -1,10 +1,13 @@
 //! What happens to every request before and after its handler: it gets a number, a place it comes from, a turn and a time
 //! limit, its answer the headers that keep browsers and caches from making more of it than it is, and both a line in the log.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::body::{Body, HttpBody};
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
@@ -25,6 +28,8 @@ use crate::text::clean;
 
 /// How long a request may take.
 const LIMIT: Duration = Duration::from_mins(1);
+/// The longest body of what has to wait for a turn: forms, tokens and codes, which are short.
+const AHEAD: usize = 128 << 10;
 
 /// What a token is called by whoever puts one into an address, where histories, logs and `Referer` headers take it up (RFC
 /// 6750 section 2.3).
@@ -98,6 +103,11 @@ pub(crate) async fn around(State(server): State<Arc<Server>>, mut request: Reque
 
 /// Has a request wait for its turn, and answers it.
 async fn in_turn(server: &Server, class: Class, request: Request, next: Next) -> Response {
+    // Whoever sends slowly is waited for before it is their turn: else a few of them would have all turns.
+    let request = match if class.has_turns() { whole(request).await } else { Ok(request) } {
+        Ok(request) => request,
+        Err(problem) => return problem.into_response(),
+    };
     let turn = match server.lanes.enter(class).await {
         Turn::Now(Some(turn)) => turn,
         Turn::Now(None) => return next.run(request).await,
@@ -111,6 +121,21 @@ async fn in_turn(server: &Server, class: Class, request: Request, next: Next) ->
         response
     });
     work.await.unwrap_or_else(|broken_off| Problem::internal(&broken_off).into_response())
+}
+
+/// A request whose body has come, as far as it may be long.
+async fn whole(request: Request) -> Result<Request, Problem> {
+    let (parts, mut body) = request.into_parts();
+    let mut bytes = Vec::new();
+    while let Some(frame) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+        let frame = frame.map_err(|_| Problem::bad("the body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > AHEAD {
+            return Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-long", "the body is too long"));
+        }
+        bytes.extend(data);
+    }
+    Ok(Request::from_parts(parts, Body::from(bytes)))
 }
 
 /// Why a request is not answered whatever it asks: its path can be read in two ways, its address holds a token, or its body

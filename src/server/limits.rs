@@ -63,6 +63,11 @@ impl Class {
         }
     }
 
+    /// Whether only so many do it at a time.
+    pub(crate) fn has_turns(self) -> bool {
+        matches!(self, Self::SignIn | Self::Passphrase | Self::Costly)
+    }
+
     /// The word.
     pub(crate) fn word(self) -> &'static str {
         match self {

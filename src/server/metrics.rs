@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::bridge::blocking;
-use super::db::{DbError, Reach};
+use super::db::{DbError, Reach, TRANSACTIONS};
 use super::problem::Problem;
 use super::state::Server;
 
@@ -181,6 +181,8 @@ fn page(rows: Option<Rows>) -> String {
         text.line("lanyard_connections_refused_total", &[("reason", reason)], number);
     }
     text.one("lanyard_connections", "gauge", "Connections that are open.", CONNECTIONS.load(Ordering::Relaxed));
+    let transactions = TRANSACTIONS.load(Ordering::Relaxed);
+    text.one("lanyard_database_transactions_total", "counter", "What was read or written at once.", transactions);
     let failures = DATABASE_FAILURES.load(Ordering::Relaxed);
     text.one("lanyard_database_failures_total", "counter", "What the database did not do.", failures);
     let failures = AUDIT_FAILURES.load(Ordering::Relaxed);

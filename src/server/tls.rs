@@ -35,6 +35,8 @@ pub(crate) fn config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>
         .with_no_client_auth()
         .with_single_cert(chain, secret)
         .map_err(|cause| bad(certificate, Reason::of(&cause)))?;
+    // The strongest of what both can do, whatever the other side would rather have.
+    config.ignore_client_order = true;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }

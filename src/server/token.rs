@@ -175,6 +175,20 @@ mod tests {
     }
 
     #[test]
+    fn a_million_tokens_are_all_different_and_of_the_form() {
+        let form = regex::bytes::Regex::new("^lny_pat_[0-9A-Za-z]{16}_[0-9A-Za-z]{43}_[0-9A-Za-z]{6}$").unwrap();
+        let (mut ids, mut hashes) = (std::collections::HashSet::new(), std::collections::HashSet::new());
+        for _ in 0..1_000_000 {
+            let made = mint(Kind::Key).unwrap();
+            let token = made.token.expose();
+            let (body, found) = token.rsplit_once('_').unwrap();
+            assert!(form.is_match(token.as_bytes()) && checksum(body) == found);
+            let id: [u8; ID] = made.id.as_bytes().try_into().unwrap();
+            assert!(ids.insert(id) && hashes.insert(made.hash));
+        }
+    }
+
+    #[test]
     fn the_checksum_is_the_one_that_is_published() {
         // CRC-32 of "123456789" is 0xCBF43926.
         assert_eq!(checksum("123456789"), "3jZRME");

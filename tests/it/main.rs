@@ -136,6 +136,7 @@ mod server {
     mod engine_moves;
     mod faults;
     mod federated;
+    mod floods;
     mod grants;
     mod guessing;
     mod identity;
@@ -183,6 +184,7 @@ mod server {
     mod tampered;
     mod team;
     mod this_machine;
+    mod timing;
     mod upstream;
     mod upstream_refused;
 }

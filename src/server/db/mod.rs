@@ -11,6 +11,7 @@
 //! taken. What was read before its row was held may be another by then: it is read again.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use url::Url;
 
@@ -106,6 +107,9 @@ pub(crate) trait Rows {
     }
 }
 
+/// So many transactions were begun.
+pub(crate) static TRANSACTIONS: AtomicU64 = AtomicU64::new(0);
+
 /// The database.
 pub(crate) struct Database {
     engine: Engine,
@@ -144,6 +148,7 @@ impl Database {
         reach: impl Into<Reach<'r>>,
         work: impl FnOnce(&mut dyn Rows) -> Result<T, E>,
     ) -> Result<T, E> {
+        TRANSACTIONS.fetch_add(1, Ordering::Relaxed);
         match &self.engine {
             Engine::Sqlite(engine) => engine.write(work),
             Engine::Postgres(engine) => engine.transaction(false, reach.into(), work),
@@ -156,6 +161,7 @@ impl Database {
         reach: impl Into<Reach<'r>>,
         work: impl FnOnce(&mut dyn Rows) -> Result<T, E>,
     ) -> Result<T, E> {
+        TRANSACTIONS.fetch_add(1, Ordering::Relaxed);
         match &self.engine {
             Engine::Sqlite(engine) => engine.read(work),
             Engine::Postgres(engine) => engine.transaction(true, reach.into(), work),

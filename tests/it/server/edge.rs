@@ -76,6 +76,8 @@ fn what_could_be_read_in_two_ways_is_refused_and_the_connection_ends() {
     let many = "a: b\r\n".repeat(101);
     refused(address, format!("GET /healthz HTTP/1.1\r\n{many}\r\n").as_bytes(), "many headers");
     refused(address, format!("GET /{} HTTP/1.1\r\n\r\n", "a".repeat(40_000)).as_bytes(), "a long path");
+    // What is not spoken here is not answered.
+    assert_eq!(closed_after(address, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"), None);
     // What is as it should be is answered, one after the other.
     let good = format!(
         "{head}Transfer-Encoding: chunked\r\n\r\n10\r\ngrant_type=none&\r\n11;x=y\r\nclient_id=lanyard\r\n0\r\n\r\n\

@@ -57,15 +57,12 @@ fn an_address_is_counted_whatever_it_says_of_itself() {
     assert_eq!(wire::get(&format!("{}/sign-in", served.url)).unwrap().status(), 200);
 }
 
-#[test]
-fn a_flood_of_wrong_sign_ins_leaves_the_others_their_answers() {
-    const GUESSERS: usize = 240;
-    let served = Served::new(&["--rate-address", "400", "--rate-caller", "200", "--rate-organization", "1000"]);
-    let stage = served.client();
-    let bearer = token(&stage);
+/// So many wrong sign-ins at once, and how long the others are waited for meanwhile at the latest: whether it lives, and a
+/// list.
+fn flood(url: &str, bearer: &str) -> [Duration; 2] {
+    const GUESSERS: usize = 500;
     let ends = AtomicBool::new(false);
-    let url = &served.url;
-    let (times, statuses) = std::thread::scope(|scope| {
+    let (alive, reads, statuses) = std::thread::scope(|scope| {
         let guessers: Vec<_> = (0..GUESSERS)
             .map(|number| {
                 scope.spawn(move || {
@@ -78,23 +75,42 @@ fn a_flood_of_wrong_sign_ins_leaves_the_others_their_answers() {
             })
             .collect();
         let healthy = scope.spawn(|| {
-            let mut times = Vec::new();
+            let (mut alive, mut reads) = (Vec::new(), Vec::new());
             while !ends.load(Ordering::SeqCst) {
                 let begun = Instant::now();
-                let alive = wire::get(&format!("{url}/healthz")).map(|answer| answer.status());
-                let reads = api(url, "GET", "/credential-configs", &bearer, "").status();
-                assert_eq!((alive, reads), (Some(200), 200));
-                times.push(begun.elapsed());
+                assert_eq!(wire::get(&format!("{url}/healthz")).map(|answer| answer.status()), Some(200));
+                alive.push(begun.elapsed());
+                let begun = Instant::now();
+                assert_eq!(api(url, "GET", "/credential-configs", bearer, "").status(), 200);
+                reads.push(begun.elapsed());
             }
-            times.sort();
-            times
+            (alive, reads)
         });
         let statuses: Vec<u16> = guessers.into_iter().map(|guesser| guesser.join().unwrap()).collect();
         ends.store(true, Ordering::SeqCst);
-        (healthy.join().unwrap(), statuses)
+        let (alive, reads) = healthy.join().unwrap();
+        (alive, reads, statuses)
     });
     assert!(statuses.iter().all(|status| [403, 429, 503].contains(status)) && statuses.contains(&403), "{statuses:?}");
-    let (count, typical) = (times.len(), times[times.len() / 2]);
-    let late = times[count * 99 / 100];
-    assert!(typical < Duration::from_secs(1) && late < Duration::from_secs(3), "{count}: {typical:?} {late:?}");
+    [alive, reads].map(|mut times| {
+        times.sort();
+        times[times.len() * 99 / 100]
+    })
+}
+
+#[test]
+fn a_flood_of_wrong_sign_ins_leaves_the_others_their_answers() {
+    let served = Served::new(&["--rate-address", "400", "--rate-caller", "200", "--rate-organization", "1000"]);
+    let stage = served.client();
+    let bearer = token(&stage);
+    let mut seen = Vec::new();
+    // What else the machine does can make it slow once: what the flood itself does, it does every time.
+    for _ in 0..3 {
+        let [alive, reads] = flood(&served.url, &bearer);
+        seen.push((alive, reads));
+        if alive < Duration::from_millis(200) && reads < Duration::from_secs(3) {
+            return;
+        }
+    }
+    panic!("{seen:?}");
 }
