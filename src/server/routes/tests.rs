@@ -89,7 +89,7 @@ impl Played {
             issuers: crate::server::trust::Issuers::default(),
             stretching,
             asking,
-            limits: Limits::new(Rates { address: 0, caller: 0, organization: 0 }),
+            limits: Limits::new(Rates { address: 0, token: 0, caller: 0, organization: 0 }),
             lanes: Lanes::new(),
             last_used: crate::server::last_used::LastUsed::default(),
             keeper: crate::server::health::Keeper::default(),
