@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0160_scope.sql"),
     include_str!("migrations/0170_oauth.sql"),
     include_str!("migrations/0180_keys.sql"),
+    include_str!("migrations/0210_people.sql"),
 ];
 
 /// Makes what is missing, as far as a version or all of it. A database of a newer program is refused.

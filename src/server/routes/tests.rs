@@ -178,7 +178,7 @@ impl Played {
             ("POST", "credentials") => json!({ "name": "n", "provider": "generic_env", "A": "1" }),
             ("POST", "api-keys") => json!({ "name": "n", "permissions": ["keys.manage"] }),
             ("POST", "projects" | "workspaces" | "organizations") => json!({ "name": "n" }),
-            ("POST", "invitations") => json!({ "role": "reader" }),
+            ("POST", "invitations") => json!({ "role": "reader", "for": "somebody" }),
             ("PATCH", "members") => json!({ "person": self.member, "role": null }),
             ("PATCH", _) if path.starts_with("/organizations") => json!({ "name": "changed" }),
             ("PATCH", _) if path.starts_with("/members") => json!({ "role": "reader" }),
