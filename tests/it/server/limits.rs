@@ -68,7 +68,8 @@ fn a_key_at_its_limit_leaves_the_others_of_its_owner_theirs() {
     assert_eq!(page.status(), 429);
     assert_eq!(ask(&keys[1]).status(), 200);
     // All of them together meet the limit of the organization.
-    let last = keys[1..].iter().filter_map(|key| until_refused(key)).last().expect("sixty at once, and no more");
+    let refused: Vec<_> = keys[1..].iter().filter_map(|key| until_refused(key)).collect();
+    let last = refused.last().expect("sixty at once, and no more");
     assert_eq!((last.status(), &last.json()["rate"]), (429, &"organization".into()));
 }
 
