@@ -225,7 +225,7 @@ fn a_rule_is_written_tried_changed_and_deleted() {
         ("claims", "ref_protected = true\r\n\r\nrepository=acme/web"),
         ("permission", "credentials.read"),
         ("permission", "secrets.read"),
-        ("lifetime", "10"),
+        ("lifetime", "601"),
         ("mode", "enforce"),
     ];
     for (field, bad) in [
@@ -234,7 +234,7 @@ fn a_rule_is_written_tried_changed_and_deleted() {
         ("subject", "*"),
         ("claims", "no claim"),
         ("claims", "a = b\na = c"),
-        ("lifetime", "61"),
+        ("lifetime", "3601"),
         ("lifetime", "x"),
         ("mode", "off"),
         ("audience", "*"),
@@ -270,6 +270,7 @@ fn a_rule_is_written_tried_changed_and_deleted() {
     let edit = links(&listed, "/edit").remove(0);
     let form = alice.get(&edit).text();
     assert!(form.contains("ref_protected = true\nrepository = acme/web</textarea>"), "{form}");
+    assert!(form.contains("value=\"601\""), "the seconds are shown as they are: {form}");
     let mut noting: Vec<(&str, &str)> = good.to_vec();
     noting.retain(|(name, _)| !["mode", "name"].contains(name));
     noting.extend([("mode", "audit"), ("name", "web")]);
