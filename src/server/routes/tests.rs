@@ -28,6 +28,7 @@ use crate::vault::{Change, New, Unfinished, Vault, VaultError};
 mod audited;
 mod contract;
 mod elsewhere;
+mod folded;
 mod fresh;
 mod keys;
 mod listed;
