@@ -78,6 +78,9 @@ pub(super) struct Args {
     /// Requests in a second from one address, where a change counts twice and a sign-in forty times; 0 for any [default: 400]
     #[arg(long, value_name = "NUMBER")]
     rate_address: Option<String>,
+    /// The same for one API key, token of a job, or session [default: 100]
+    #[arg(long, value_name = "NUMBER")]
+    rate_token: Option<String>,
     /// The same for one person or job, with all their tokens [default: 200]
     #[arg(long, value_name = "NUMBER")]
     rate_caller: Option<String>,
@@ -208,6 +211,7 @@ impl Args {
             metrics_listen: self.metrics_listen,
             log: self.log,
             rate_address: self.rate_address,
+            rate_token: self.rate_token,
             rate_caller: self.rate_caller,
             rate_organization: self.rate_organization,
             connections_per_address: self.connections_per_address,

@@ -172,14 +172,6 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
         let why = format!("a key of one project has no other permissions than {words}");
         return Err(Problem::invalid(why).about("permissions"));
     }
-    let has = |permission| match project {
-        Some(_) => caller.may(permission, project),
-        // Where each of these counts is looked at when the key is used.
-        None => caller.rights.most().has(permission),
-    };
-    if !permissions.iter().all(has) {
-        return Err(Problem::forbidden("a permission that the key is to have").about("permissions"));
-    }
     let mut grant = Grant {
         scope: caller.scope.clone(),
         person: caller.person.id.clone(),
@@ -194,6 +186,19 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
     let (minted, life) = server.db.write(&caller.scope, |rows| -> Answer<_> {
         // Held, so that of two who make one at once the second counts the first.
         hold(rows, &caller.scope)?;
+        // Nobody gives a key what they had a moment ago.
+        let caller = &caller.standing(rows)?;
+        if !caller.may(Permission::KeysManage, None) {
+            return Err(Problem::forbidden(Permission::KeysManage.word()));
+        }
+        let has = |permission| match project {
+            Some(_) => caller.may(permission, project),
+            // Where each of these counts is looked at when the key is used.
+            None => caller.rights.most().has(permission),
+        };
+        if !grant.permissions.iter().all(has) {
+            return Err(Problem::forbidden("a permission that the key is to have").about("permissions"));
+        }
         Bounds::of(rows, &caller.scope)?.allow(rows, caller, days, now)?;
         let life = life.min(left(rows, caller, now)?);
         grant.project = match project {

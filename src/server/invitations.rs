@@ -1,4 +1,4 @@
-//! Invitations: a link that makes one member, once, within seven days.
+//! Invitations: a link that makes a member of the one whom it is for, once, within seven days.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::db::{DbError, OrgScope, Row, Rows, values};
 use super::paging::{Asked, Part};
+use super::people;
 use super::permission::{Permission, Role};
 use super::problem::{Answer, Problem};
 use super::routes::Route;
@@ -25,7 +26,7 @@ use crate::secret::Secret;
 mod accept;
 mod page;
 
-pub(crate) use accept::{Accepted, By, Who, accept_within, link};
+pub(crate) use accept::{Accepted, By, Who, accept_within, is_for, link};
 
 /// A link is good for so long.
 const LIFE: TimeDelta = TimeDelta::days(7);
@@ -50,7 +51,11 @@ pub(crate) fn routes() -> Vec<Route> {
 struct Wanted {
     #[schemars(extend("enum" = team::ROLES))]
     role: String,
-    /// Whom it is for, in words.
+    /// The login or the e-mail address of the one whom it is for: nobody else can accept it.
+    #[serde(rename = "for")]
+    #[schemars(length(min = 2, max = 128))]
+    whom: String,
+    /// What to know it again by.
     #[serde(default)]
     #[schemars(length(max = 128))]
     note: String,
@@ -59,6 +64,7 @@ struct Wanted {
 /// An invitation that was just made, the only time that its link is there to be shown.
 pub(crate) struct Made {
     id: String,
+    pub(crate) whom: String,
     note: String,
     created: DateTime<Utc>,
     pub(crate) role: Role,
@@ -72,10 +78,13 @@ pub(crate) struct Made {
 struct Given {
     id: String,
     role: &'static str,
+    /// The one whom it is for.
+    #[serde(rename = "for")]
+    whom: String,
     note: String,
     created: DateTime<Utc>,
     expires: DateTime<Utc>,
-    /// What makes a member of whoever opens it, once. It is shown this once.
+    /// What makes a member of the one whom it is for, once. It is shown this once.
     #[serde(skip_serializing_if = "Option::is_none")]
     link: Option<String>,
 }
@@ -86,14 +95,19 @@ struct Given {
 pub(crate) struct Open {
     pub(crate) id: String,
     pub(crate) role: String,
+    /// The one whom it is for.
+    #[serde(rename = "for")]
+    pub(crate) whom: String,
     pub(crate) note: String,
     pub(crate) inviter: String,
     pub(crate) created: Option<DateTime<Utc>>,
     pub(crate) expires: Option<DateTime<Utc>>,
 }
 
-/// Invites somebody, who is told of in a note.
-pub(crate) fn invite(server: &Server, caller: &Caller, role: Role, note: &str) -> Answer<Made> {
+/// Invites the one of a login or an address, who is told of in a note.
+pub(crate) fn invite(server: &Server, caller: &Caller, role: Role, whom: &str, note: &str) -> Answer<Made> {
+    const WHOM: &str = "an invitation is for one login or e-mail address, of letters, digits and . _ @ + -";
+    let whom = people::login(whom).ok_or_else(|| Problem::invalid(WHOM).about("for"))?;
     let note = note.trim().to_owned();
     if note.chars().count() > NOTE || note.chars().any(crate::text::is_unprintable) {
         let problem = Problem::invalid(format!("a note has at most {NOTE} characters, in one line"));
@@ -106,8 +120,8 @@ pub(crate) fn invite(server: &Server, caller: &Caller, role: Role, note: &str) -
         caller.needs(Permission::MembersManage)?;
         caller.may_make(role)?;
         rows.execute(
-            "INSERT INTO member_invitations (org, id, hash, role, note, inviter, created, expires) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO member_invitations (org, id, hash, role, note, inviter, created, expires, whom) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             values![
                 caller.scope.id(),
                 &minted.id,
@@ -117,17 +131,18 @@ pub(crate) fn invite(server: &Server, caller: &Caller, role: Role, note: &str) -
                 &caller.person.id,
                 created.timestamp_millis(),
                 expires.timestamp_millis(),
+                &whom,
             ],
         )?;
         Ok(())
     })?;
     let link = Secret::new([server.address("/invite?token=").as_str(), minted.token.expose()].concat());
-    Ok(Made { id: minted.id, note, created, role, expires, link })
+    Ok(Made { id: minted.id, whom, note, created, role, expires, link })
 }
 
 macro_rules! open {
     () => {
-        "SELECT member_invitations.id, role, note, people.login, member_invitations.created, expires \
+        "SELECT member_invitations.id, role, note, people.login, member_invitations.created, expires, whom \
          FROM member_invitations JOIN people ON people.id = member_invitations.inviter \
          WHERE org = $1 AND spent IS NULL AND expires > $2 AND "
     };
@@ -138,7 +153,7 @@ impl Open {
         let time = DateTime::from_timestamp_millis;
         let (created, expires) = (time(row.int(4)?), time(row.int(5)?));
         let (id, role, note, inviter) = (row.text(0)?, row.text(1)?, row.text(2)?, row.text(3)?);
-        Ok(Self { id, role, note, inviter, created, expires })
+        Ok(Self { id, role, whom: row.text(6)?, note, inviter, created, expires })
     }
 }
 
@@ -181,9 +196,10 @@ async fn create(
     let role = role(&wanted.role)?;
     blocking(&server, move |server| {
         let make = || -> Answer<Given> {
-            let Made { id, note, created, role, expires, link } = invite(server, &caller, role, &wanted.note)?;
+            let made = invite(server, &caller, role, &wanted.whom, &wanted.note)?;
+            let Made { id, whom, note, created, role, expires, link } = made;
             let link = Some(link.expose().to_owned());
-            Ok(Given { id, role: role.word(), note, created, expires, link })
+            Ok(Given { id, role: role.word(), whom, note, created, expires, link })
         };
         let given = caller.once.carry_out(server, make, |id| again(server, &caller, role, id))?;
         Ok(Created::nowhere(Json(given)))
@@ -193,7 +209,7 @@ async fn create(
 
 /// An invitation that was made before, while it can be accepted.
 fn again(server: &Server, caller: &Caller, role: Role, id: &str) -> Answer<Given> {
-    let open = "SELECT note, created, expires FROM member_invitations \
+    let open = "SELECT note, created, expires, whom FROM member_invitations \
                 WHERE org = $1 AND id = $2 AND spent IS NULL AND expires > $3";
     let at = now().timestamp_millis();
     let found = server.db.read(&caller.scope, |rows| rows.first(open, values![caller.scope.id(), id, at]))?;
@@ -201,7 +217,7 @@ fn again(server: &Server, caller: &Caller, role: Role, id: &str) -> Answer<Given
     let mut row = found.ok_or_else(Problem::not_found)?;
     let time = |at| DateTime::from_timestamp_millis(at).unwrap_or_default();
     let (note, created, expires) = (row.text(0)?, time(row.int(1)?), time(row.int(2)?));
-    Ok(Given { id: id.to_owned(), role: role.word(), note, created, expires, link: None })
+    Ok(Given { id: id.to_owned(), role: role.word(), whom: row.text(3)?, note, created, expires, link: None })
 }
 
 async fn list(

@@ -1,5 +1,5 @@
-//! How often is answered: each address, each caller and each organization has a rate of its own, for each class of what is
-//! asked.
+//! How often is answered: each address, each token, each caller and each organization has a rate of its own, for each
+//! class of what is asked.
 //!
 //! They are counted by the generic cell rate algorithm, one number for each, in memory: who asks too often costs the
 //! database nothing. Every server counts for itself. What guesses cost is a matter of its own (`attempts.rs`).
@@ -11,91 +11,24 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+
+mod class;
+
+pub(crate) use class::Class;
 
 /// What may come at once: what the rate gives in this time.
 const WINDOW: Duration = Duration::from_secs(10);
 /// So many are remembered at a time; those that come on top share one rate.
 const ROOM: usize = 1 << 16;
 
-/// What is asked, by what it costs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Class {
-    /// Whether the server lives.
-    Free,
-    /// Looking.
-    Read,
-    /// Changing something.
-    Write,
-    /// Whatever a guess can be made at.
-    SignIn,
-    /// The same where a passphrase is stretched.
-    Passphrase,
-    /// What asks others, or goes through a great deal.
-    Costly,
-}
-
-impl Class {
-    /// The class of a route.
-    pub(crate) fn of(method: &Method, path: &str) -> Self {
-        let last = path.rsplit('/').next().unwrap_or_default();
-        match path {
-            "/healthz" => Self::Free,
-            _ if ["verify", "export", "sync", "try", "disconnect", "refresh"].contains(&last) => Self::Costly,
-            "/connect/callback" => Self::SignIn,
-            _ if path.starts_with("/sign-in/back/") => Self::SignIn,
-            _ if *method == Method::GET || *method == Method::HEAD => Self::Read,
-            "/sign-in" | "/setup" | "/invite" | "/account/passphrase" | "/account/prove" => Self::Passphrase,
-            // They ask an issuer, or the service that is to be connected.
-            _ if path.starts_with("/account/prove/with/") || ["link", "connect"].contains(&last) => Self::Costly,
-            "/token"
-            | "/leaked-tokens"
-            | "/authorize"
-            | "/device"
-            | "/device-authorization"
-            | "/revoke"
-            | "/introspect"
-            | "/sign-in/code"
-            | "/second-factor" => Self::SignIn,
-            // By a passkey, or by an issuer.
-            _ if path.starts_with("/sign-in/") => Self::SignIn,
-            _ => Self::Write,
-        }
-    }
-
-    /// Whether only so many do it at a time.
-    pub(crate) fn has_turns(self) -> bool {
-        matches!(self, Self::SignIn | Self::Passphrase | Self::Costly)
-    }
-
-    /// The word.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Self::Free => "free",
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::SignIn => "sign-in",
-            Self::Passphrase => "passphrase",
-            Self::Costly => "costly",
-        }
-    }
-
-    /// It has one part of the rate in so many.
-    fn share(self) -> u64 {
-        match self {
-            Self::Free | Self::Read => 1,
-            Self::Write => 2,
-            Self::Costly => 4,
-            Self::SignIn | Self::Passphrase => 40,
-        }
-    }
-}
-
 /// Requests in a second; 0 is as many as there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rates {
     /// From one address.
     pub(crate) address: u32,
+    /// Of one token or session.
+    pub(crate) token: u32,
     /// Of one person or job, with all their tokens and sessions.
     pub(crate) caller: u32,
     /// Of one organization.
@@ -104,7 +37,7 @@ pub(crate) struct Rates {
 
 impl Default for Rates {
     fn default() -> Self {
-        Self { address: 400, caller: 200, organization: 1000 }
+        Self { address: 400, token: 100, caller: 200, organization: 1000 }
     }
 }
 
@@ -112,6 +45,8 @@ impl Default for Rates {
 #[derive(Debug, Clone, Copy, Hash)]
 enum Subject<'s> {
     Address(IpAddr),
+    /// By what only who has it knows.
+    Token(&'s [u8; 32]),
     Caller(&'s str),
     Organization(&'s str),
     /// Everybody who is not remembered.
@@ -122,6 +57,7 @@ impl Subject<'_> {
     fn word(self) -> &'static str {
         match self {
             Self::Address(_) => "address",
+            Self::Token(_) => "token",
             Self::Caller(_) => "caller",
             Self::Organization(_) => "organization",
             Self::Rest(word) => word,
@@ -162,9 +98,11 @@ impl Counts {
         self.0.iter().find_map(|count| Some((count.name, count.wait?)))
     }
 
-    /// Tells the caller, as draft-ietf-httpapi-ratelimit-headers-10 has it.
+    /// Tells the caller, as draft-ietf-httpapi-ratelimit-headers-10 has it: what leaves least comes first.
     pub(crate) fn tell(&self, headers: &mut HeaderMap) {
-        let list = |one: fn(&Count) -> String| self.0.iter().map(one).collect::<Vec<_>>().join(", ");
+        let mut counts: Vec<&Count> = self.0.iter().collect();
+        counts.sort_by_key(|count| count.left);
+        let list = |one: fn(&Count) -> String| counts.iter().map(|count| one(count)).collect::<Vec<_>>().join(", ");
         let policy = list(|count| format!("\"{}\";q={};w={}", count.name, count.quota, WINDOW.as_secs()));
         let left = list(|count| format!("\"{}\";r={};t={}", count.name, count.left, seconds(count.full)));
         for (name, text) in [("ratelimit-policy", policy), ("ratelimit", left)] {
@@ -205,15 +143,16 @@ impl Limits {
         }
     }
 
-    /// Counts a request, for the address that it comes from and for whoever has the token that it shows.
+    /// Counts a request, for the address that it comes from, for the token that it shows and for whoever has that. A
+    /// token that was never let in is not counted: anybody can think of any number of them.
     pub(crate) fn count(&self, address: Option<IpAddr>, token: Option<&[u8; 32]>, class: Class) -> Counts {
         let mut counts = Counts::default();
         if let Some(address) = address {
             counts.0.extend(self.take(Subject::Address(network(address)), class));
         }
         let whose = token.and_then(|token| lock(&self.known).get(token).cloned());
-        if let Some(whose) = whose {
-            self.count_whose(&mut counts, &whose, class);
+        if let Some((token, whose)) = token.zip(whose) {
+            self.count_whose(&mut counts, token, &whose, class);
         }
         counts
     }
@@ -230,12 +169,14 @@ impl Limits {
         let is_new = known.insert(*token, whose.clone()).is_none();
         drop(known);
         if is_new {
-            self.count_whose(counts, whose, class);
+            self.count_whose(counts, token, whose, class);
         }
     }
 
-    fn count_whose(&self, counts: &mut Counts, whose: &Whose, class: Class) {
-        for subject in [Subject::Caller(&whose.person), Subject::Organization(&whose.organization)] {
+    /// The narrowest first: what one token asks too often takes nothing from the others of whoever has it.
+    fn count_whose(&self, counts: &mut Counts, token: &[u8; 32], whose: &Whose, class: Class) {
+        let (person, organization) = (Subject::Caller(&whose.person), Subject::Organization(&whose.organization));
+        for subject in [Subject::Token(token), person, organization] {
             let is_anybody = !matches!(subject, Subject::Organization(""));
             if is_anybody && counts.over().is_none() {
                 counts.0.extend(self.take(subject, class));
@@ -251,6 +192,7 @@ impl Limits {
     fn take_at(&self, subject: Subject<'_>, class: Class, now: u64) -> Option<Count> {
         let rate = match subject.word() {
             "address" => self.rates.address,
+            "token" => self.rates.token,
             "caller" => self.rates.caller,
             _ => self.rates.organization,
         };
@@ -293,13 +235,15 @@ pub(crate) fn network(address: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
 
     const SECOND: u64 = 1_000_000_000;
     const HERE: Subject<'static> = Subject::Caller("alice");
 
     fn limits(rate: u32) -> Limits {
-        Limits::new(Rates { address: rate, caller: rate, organization: rate })
+        Limits::new(Rates { address: rate, token: 0, caller: rate, organization: rate })
     }
 
     #[test]
@@ -366,35 +310,46 @@ mod tests {
     }
 
     #[test]
+    fn each_token_has_its_own_below_that_of_the_organization() {
+        let limits = Limits::new(Rates { address: 0, token: 1, caller: 2, organization: 3 });
+        let ask = |token: u8, person: &str| {
+            let whose = Whose { organization: "org".into(), person: person.into() };
+            let mut counts = limits.count(None, Some(&[token; 32]), Class::Read);
+            limits.learn(&mut counts, &[token; 32], &whose, Class::Read);
+            counts.over().map(|(name, _)| name)
+        };
+        let asked = |token, person| (0..15).map(|_| ask(token, person)).collect::<Vec<_>>();
+        assert_eq!(asked(1, "alice"), [vec![None; 10], vec![Some("token"); 5]].concat());
+        // Another key of the same person goes on, and what was refused to the first one is not taken from it.
+        assert_eq!(asked(2, "alice"), [vec![None; 10], vec![Some("token"); 5]].concat());
+        assert_eq!(asked(3, "alice")[0], Some("caller"), "all keys of a person are of one");
+        assert_eq!(asked(4, "bob")[..10], vec![None; 10]);
+        assert_eq!(asked(5, "carol")[..10], vec![Some("organization"); 10], "and all of them of the organization");
+        // What nobody let in takes no room.
+        let known = lock(&limits.full).len();
+        for token in 100..200 {
+            assert!(limits.count(None, Some(&[token; 32]), Class::Read).0.is_empty());
+        }
+        assert_eq!(lock(&limits.full).len(), known);
+    }
+
+    #[test]
+    fn the_rate_that_leaves_least_is_told_first() {
+        let limits = Limits::new(Rates { address: 5, token: 1, caller: 2, organization: 3 });
+        let whose = Whose { organization: "org".into(), person: "alice".into() };
+        let mut counts = limits.count(Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), Some(&[1; 32]), Class::Read);
+        limits.learn(&mut counts, &[1; 32], &whose, Class::Read);
+        let mut headers = HeaderMap::new();
+        counts.tell(&mut headers);
+        let told = "\"token\";r=9;t=1, \"caller\";r=19;t=1, \"organization\";r=29;t=1, \"address\";r=49;t=1";
+        assert_eq!(headers["ratelimit"], told);
+        assert!(headers["ratelimit-policy"].to_str().unwrap().starts_with("\"token\";q=10;w=10, "));
+    }
+
+    #[test]
     fn a_customer_of_a_provider_is_one() {
         let one = |text: &str| network(text.parse().unwrap()).to_string();
         assert_eq!(one("::ffff:192.0.2.9"), "192.0.2.9");
         assert_eq!(one("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");
-    }
-
-    #[test]
-    fn a_route_has_its_class() {
-        for (method, path, class) in [
-            ("GET", "/healthz", Class::Free),
-            ("GET", "/readyz", Class::Read),
-            ("GET", "/sign-in", Class::Read),
-            ("POST", "/sign-in", Class::Passphrase),
-            ("POST", "/token", Class::SignIn),
-            ("DELETE", "/credential-configs/{id}", Class::Write),
-            ("POST", "/credential-configs/{id}/verify", Class::Costly),
-            ("GET", "/audit/export", Class::Costly),
-            ("POST", "/credential-configs/{id}/refresh", Class::Costly),
-            ("GET", "/connect/callback", Class::SignIn),
-            ("GET", "/sign-in/back/{id}", Class::SignIn),
-            ("POST", "/sign-in/with/{id}", Class::SignIn),
-            ("POST", "/sign-in/passkey/answer", Class::SignIn),
-            ("POST", "/account/prove", Class::Passphrase),
-            ("POST", "/account/prove/with/{id}", Class::Costly),
-            ("POST", "/account/upstreams/{id}/link", Class::Costly),
-            ("POST", "/portal/{org}/credentials/{id}/connect", Class::Costly),
-            ("PUT", "", Class::Write),
-        ] {
-            assert_eq!(Class::of(&method.parse().unwrap(), path), class, "{method} {path}");
-        }
     }
 }

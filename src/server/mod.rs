@@ -23,6 +23,7 @@ mod edge;
 mod engine;
 mod error;
 mod factors;
+mod fold;
 mod framing;
 mod gate;
 mod guard;

@@ -159,19 +159,19 @@ async fn create(
 }
 
 fn make(server: &Server, caller: &Caller, name: &str) -> Answer<Made> {
-    let event = Event::done("organization.create", "");
-    let made = alone(server, caller, &event, |rows, caller| {
+    let scope = people::new_scope(now())?;
+    let event = Event::done("organization.create", scope.id());
+    alone(server, caller, &event, |rows, caller| {
         caller.needs(Permission::OrganizationsCreate)?;
         // It is none of the caller's organization yet.
         rows.enter(Reach::Server)?;
-        let scope = people::new_organization(rows, &server.keys, name, &caller.person.id, now())?;
-        for event in [Event::done("organization.create", scope.id()), Event::done("member.create", &caller.person.id)] {
+        people::new_organization(rows, &server.keys, &scope, name, &caller.person.id, now())?;
+        for event in [event.clone(), Event::done("member.create", &caller.person.id)] {
             audit::append(rows, &server.keys, &scope, &caller.actor, &event, now())?;
         }
-        caller.once.keep(rows, scope.id())?;
-        Ok(scope)
+        Ok(())
     })?;
-    Ok(Made { id: made.id().to_owned(), name: name.to_owned(), role: Role::Owner.word().to_owned() })
+    Ok(Made { id: scope.id().to_owned(), name: name.to_owned(), role: Role::Owner.word().to_owned() })
 }
 
 /// One that was made before, as far as whoever made it is in it still.

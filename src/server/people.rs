@@ -63,26 +63,31 @@ pub(crate) fn found(
     now: DateTime<Utc>,
 ) -> Result<(Person, OrgScope), KeyError> {
     let person = new_person(rows, login, passphrase, now)?;
-    let org = new_organization(rows, keys, organization, &person.id, now)?;
+    let org = new_scope(now)?;
+    new_organization(rows, keys, &org, organization, &person.id, now)?;
     Ok((person, org))
+}
+
+/// An organization that there is not yet.
+pub(crate) fn new_scope(now: DateTime<Utc>) -> Result<OrgScope, KeyError> {
+    Ok(OrgScope::of(id::new("org", now).map_err(|_| KeyError::NoRandom)?))
 }
 
 /// Makes an organization with its first key, of which a person is the owner.
 pub(crate) fn new_organization(
     rows: &mut dyn Rows,
     keys: &Keys,
+    org: &OrgScope,
     name: &str,
     owner: &str,
     now: DateTime<Utc>,
-) -> Result<OrgScope, KeyError> {
-    let org = OrgScope::of(id::new("org", now).map_err(|_| KeyError::NoRandom)?);
+) -> Result<(), KeyError> {
     rows.execute(
         "INSERT INTO organizations (id, name, created) VALUES ($1, $2, $3)",
         values![org.id(), name, now.timestamp_millis()],
     )?;
-    keys.make(rows, &org, now)?;
-    join(rows, &org, owner, Role::Owner, now)?;
-    Ok(org)
+    keys.make(rows, org, now)?;
+    Ok(join(rows, org, owner, Role::Owner, now)?)
 }
 
 /// Makes somebody who can sign in, and is nowhere yet.

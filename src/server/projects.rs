@@ -14,6 +14,7 @@ use super::bearer;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::db::{DbError, OrgScope, Row, Rows, values};
+use super::fold::folded;
 use super::paging::{Asked, Part};
 use super::permission::Permission;
 use super::problem::{Answer, Problem};
@@ -134,7 +135,7 @@ pub(crate) fn make(server: &Server, caller: &Caller, name: &str) -> Answer<Proje
         caller.needs(Permission::ProjectsManage)?;
         rows.execute(
             "INSERT INTO projects (org, id, name, folded, created, revision) VALUES ($1, $2, $3, $4, $5, 1)",
-            values![caller.scope.id(), &project.id, &project.name, &project.name.to_ascii_lowercase(), project.created],
+            values![caller.scope.id(), &project.id, &project.name, &folded(&project.name), project.created],
         )?;
         Ok(())
     })?;
@@ -168,7 +169,7 @@ pub(crate) fn call(server: &Server, caller: &Caller, id: &str, name: &str, seen:
             }
             rows.execute(
                 "UPDATE projects SET name = $3, folded = $4, revision = revision + 1 WHERE org = $1 AND id = $2",
-                values![caller.scope.id(), id, &name, &name.to_ascii_lowercase()],
+                values![caller.scope.id(), id, &name, &folded(&name)],
             )?;
             let mut moved = Vec::new();
             if former.name != name {

@@ -62,6 +62,7 @@ pub struct Given {
     pub metrics_listen: Option<String>,
     pub log: Option<String>,
     pub rate_address: Option<String>,
+    pub rate_token: Option<String>,
     pub rate_caller: Option<String>,
     pub rate_organization: Option<String>,
     pub connections_per_address: Option<String>,
@@ -282,6 +283,7 @@ fn limits(find: &Find<'_>) -> Result<(Rates, usize), ServeError> {
     let organization = find("rate-organization", |given| given.rate_organization.as_ref());
     let rates = Rates {
         address: number(find("rate-address", |given| given.rate_address.as_ref()), usual.address)?,
+        token: number(find("rate-token", |given| given.rate_token.as_ref()), usual.token)?,
         caller: number(find("rate-caller", |given| given.rate_caller.as_ref()), usual.caller)?,
         organization: number(organization, usual.organization)?,
     };

@@ -12,6 +12,7 @@ use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::db::values;
+use super::fold::folded;
 use super::paging::{Asked, Part};
 use super::permission::Permission;
 use super::problem::{Answer, Problem};
@@ -125,7 +126,7 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
         rows.execute(
             "INSERT INTO workspaces (org, id, project, name, folded, created, revision) \
              VALUES ($1, $2, $3, $4, $5, $6, 1)",
-            values![caller.scope.id(), &id, &project_id, &name, &name.to_ascii_lowercase(), now.timestamp_millis(),],
+            values![caller.scope.id(), &id, &project_id, &name, &folded(&name), now.timestamp_millis(),],
         )?;
         attach(rows, &caller.scope, &id, &wanted.credential_config_ids)?;
         find(rows, &caller.scope, &id)
@@ -176,7 +177,7 @@ pub(crate) fn change(
         let name = name.as_ref().unwrap_or(&workspace.name);
         rows.execute(
             "UPDATE workspaces SET name = $3, folded = $4, revision = revision + 1 WHERE org = $1 AND id = $2",
-            values![caller.scope.id(), id, name, &name.to_ascii_lowercase()],
+            values![caller.scope.id(), id, name, &folded(name)],
         )?;
         if let Some(credentials) = &wanted.credential_config_ids {
             attach(rows, &caller.scope, id, credentials)?;

@@ -75,7 +75,8 @@ class Server:
         self.data = os.path.join(folder, "server")
         environment = {"PATH": os.environ["PATH"], "HOME": folder, "LANYARD_CONFIG_DIR": os.path.join(folder, "config")}
         words = [binary, "serve", "--data", self.data, "--master-key-file", os.path.join(folder, "master.key"),
-                 "--listen", "127.0.0.1:0", "--log", "off", "--rate-address", "0", "--rate-caller", "0",
+                 "--listen", "127.0.0.1:0", "--log", "off", "--rate-address", "0", "--rate-token", "0",
+                 "--rate-caller", "0",
                  "--rate-organization", "0", "--connections-per-address", "4096", *database.flags]
         self.process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         for line in self.process.stderr:

@@ -19,21 +19,27 @@ pub(in crate::cli) enum Command {
     List,
     /// Make a link that makes somebody a member
     ///
-    /// The link is printed once. It is good for seven days and for one person; whoever opens it chooses a login and a
-    /// passphrase, or joins with the ones they have. Nobody makes a member who may do more than they may themselves.
-    /// With --json: an object with id, role, note, created, expires and link.
-    #[command(after_help = "Example:\n  lanyard members invite --role member --note \"Bob of the web team\"")]
+    /// The link is printed once; nothing is sent. It is good for seven days, once, and for the one of this login or address
+    /// alone: they choose a passphrase, sign in as the one they are here, or come by an issuer that has verified the
+    /// address. Nobody makes a member who may do more than they may themselves.
+    /// With --json: an object with id, role, for, note, created, expires and link.
+    #[command(
+        after_help = "Example:\n  lanyard members invite bob@example.com --role member --note \"Bob of the web team\""
+    )]
     Invite {
+        /// The login or the e-mail address of the one whom it is for
+        #[arg(value_name = "LOGIN")]
+        whom: String,
         /// What they become
         #[arg(long, value_name = "ROLE", default_value = "member", value_parser = ["owner", "admin", "member", "reader"])]
         role: String,
-        /// Whom it is for; shown in the list of invitations
+        /// What to know it again by; shown in the list of invitations
         #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
         note: String,
     },
     /// List the invitations that may still be accepted
     ///
-    /// With --json: an array of objects with id, role, note, inviter, created and expires.
+    /// With --json: an array of objects with id, role, for, note, inviter, created and expires.
     #[command(after_help = "Example:\n  lanyard members invitations")]
     Invitations,
     /// Withdraw an invitation
@@ -91,7 +97,7 @@ impl Command {
         let team = Team::new(doors, &config, &profile)?;
         match self {
             Self::List => list(&team),
-            Self::Invite { role, note } => invite(&team, &role, &note),
+            Self::Invite { whom, role, note } => invite(&team, &whom, &role, &note),
             Self::Invitations => invitations(&team),
             Self::Withdraw { id } => {
                 let invitation = team.find(INVITATIONS, &id)?;
@@ -141,8 +147,9 @@ fn leave(team: &Team<'_>, yes: bool) -> Result<()> {
     Ok(())
 }
 
-fn invite(team: &Team<'_>, role: &str, note: &str) -> Result<()> {
-    let mut made = team.call(&Method::POST, INVITATIONS.path, Some(json!({ "role": role, "note": note })))?;
+fn invite(team: &Team<'_>, whom: &str, role: &str, note: &str) -> Result<()> {
+    let wanted = json!({ "role": role, "for": whom, "note": note });
+    let mut made = team.call(&Method::POST, INVITATIONS.path, Some(wanted))?;
     if team.wants_json() {
         return team.doors.ui.answer_json(&made);
     }
@@ -153,7 +160,7 @@ fn invite(team: &Team<'_>, role: &str, note: &str) -> Result<()> {
         _ => Secret::new(String::new()),
     };
     ui.answer_secret("", &link)?;
-    ui.note(&format!("Shown once: send it to one person. It is good until {expires} and makes one {role}"));
+    ui.note(&format!("Shown once: send it to {whom}. It is good until {expires} and makes them {role}"));
     Ok(())
 }
 
@@ -166,10 +173,11 @@ fn invitations(team: &Team<'_>) -> Result<()> {
         team.doors.ui.say("No invitation is open");
         return Ok(());
     }
-    let mut table = Table::new(&["id", "role", "note", "invited by", "expires"]);
+    let mut table = Table::new(&["id", "for", "role", "note", "invited by", "expires"]);
     for one in &all {
         table.row([
             text(one, "id").as_str(),
+            &text(one, "for"),
             &text(one, "role"),
             &text(one, "note"),
             &text(one, "inviter"),

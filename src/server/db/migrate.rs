@@ -20,6 +20,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0160_scope.sql"),
     include_str!("migrations/0170_oauth.sql"),
     include_str!("migrations/0180_keys.sql"),
+    include_str!("migrations/0210_people.sql"),
 ];
 
 /// The version of the tables that this program has.
@@ -85,4 +86,46 @@ pub(super) fn is_ours(table: &str) -> bool {
         })
     };
     table == "schema_versions" || MIGRATIONS.iter().any(|text| makes(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::db::{Address, Database, Reach};
+
+    #[test]
+    fn names_that_were_two_stay_two_and_become_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let db = Database::open_as_it_is(&Address::Sqlite(dir.path().join("server.db"))).unwrap();
+        let before = MIGRATIONS.iter().position(|text| text.contains("trust_rules_folded")).unwrap();
+        let put = |id: &str, name: &str, created: i64, folded: &str| {
+            let columns =
+                "org, id, name, issuer, audience, subject, claims, permissions, life, mode, person, created, revision";
+            let values = format!("'org', '{id}', '{name}', '', '', '', '', '', 900, '', 'alice', {created}, 1");
+            match folded {
+                "" => format!("INSERT INTO trust_rules ({columns}) VALUES ({values})"),
+                folded => format!("INSERT INTO trust_rules ({columns}, folded) VALUES ({values}, '{folded}')"),
+            }
+        };
+        db.write(Reach::Server, |rows| -> Result<(), DbError> {
+            rows.migrate_to(Some(before))?;
+            rows.batch("INSERT INTO organizations (id, name, created) VALUES ('org', 'Test', 0)")?;
+            rows.batch("INSERT INTO people (id, login, passphrase, created) VALUES ('alice', 'alice', '-', 0)")?;
+            for (id, name, created) in [("c", "CI", 3), ("b", "Ci", 1), ("a", "ci", 2), ("d", "other", 0)] {
+                rows.batch(&put(id, name, created, ""))?;
+            }
+            rows.migrate_to(None)
+        })
+        .unwrap();
+        let kept = db
+            .read(Reach::Server, |rows| rows.query("SELECT id, name, folded FROM trust_rules ORDER BY id", &[]))
+            .unwrap()
+            .into_iter()
+            .map(|mut row| [0, 1, 2].map(|at| row.text(at).unwrap()))
+            .collect::<Vec<_>>();
+        let wanted = [["a", "ci", "ci\na"], ["b", "Ci", "ci"], ["c", "CI", "ci\nc"], ["d", "other", "other"]];
+        assert_eq!(kept, wanted.map(|row| row.map(str::to_owned)));
+        let again = db.write(Reach::Server, |rows| rows.batch(&put("e", "cI", 4, "ci")));
+        assert!(matches!(again, Err(DbError::Taken)), "{again:?}");
+    }
 }

@@ -1,4 +1,4 @@
-//! Accepting an invitation: of several who try at once, one succeeds.
+//! Accepting an invitation: the one whom it is for does, and of several who try at once, one succeeds.
 
 use chrono::{DateTime, Utc};
 
@@ -21,6 +21,15 @@ pub(super) struct Invited {
     pub(super) organization: String,
     pub(super) role: Role,
     pub(super) expires: i64,
+    /// The login or the address of the one whom it is for.
+    pub(super) whom: String,
+}
+
+impl Invited {
+    /// Whether it is for somebody of this login or address.
+    pub(super) fn is_for(&self, name: &str) -> bool {
+        people::login(name).is_some_and(|name| name == self.whom)
+    }
 }
 
 /// Who accepts it.
@@ -31,10 +40,12 @@ pub(crate) enum Who<'w> {
         login: &'w str,
         /// The hash.
         hash: &'w str,
+        /// What they are known by: the login, or the address that an issuer vouches for, if it does for one.
+        name: Option<&'w str>,
     },
     /// Whoever is signed in.
     Known(&'w SignedIn),
-    /// Somebody who was a member before, as an issuer of the organization says.
+    /// Somebody who was a member before, as an issuer of the organization says; [`is_for`] has found that it is for them.
     Back {
         /// The person.
         person: &'w str,
@@ -62,6 +73,8 @@ pub(crate) enum Accepted {
     Gone,
     /// They are in the organization already; the link stays.
     AlreadyIn,
+    /// It is for somebody else; the link stays.
+    NotTheirs,
     /// Somebody has the login; the link stays.
     LoginTaken,
     /// Whoever is signed in is so in another organization alone; the link stays.
@@ -95,17 +108,23 @@ fn find_by(rows: &mut dyn Rows, by: &By<'_>, now: DateTime<Utc>) -> Result<Optio
             None => return Ok(None),
         },
     };
-    let one = "SELECT org, hash, role, inviter, expires, organizations.name FROM member_invitations \
+    let one = "SELECT org, hash, role, inviter, expires, organizations.name, whom FROM member_invitations \
                JOIN organizations ON organizations.id = member_invitations.org \
                WHERE member_invitations.id = $1 AND spent IS NULL AND expires > $2";
     let Some(mut row) = rows.first(one, values![&id, now.timestamp_millis()])? else { return Ok(None) };
     let (scope, hash) = (OrgScope::of(row.text(0)?), row.bytes(1)?);
     let (role, inviter, expires) = (Role::from_word(&row.text(2)?), row.text(3)?, row.int(4)?);
-    let organization = row.text(5)?;
+    let (organization, whom) = (row.text(5)?, row.text(6)?);
     let Some(role) = role.filter(|_| parsed.is_none_or(|parsed| parsed.is(&hash))) else { return Ok(None) };
     let may = |inviter: Role| inviter.covers(role) && inviter.permissions().has(Permission::MembersManage);
     let stands = people::role(rows, &scope, &inviter)?.is_some_and(may);
-    Ok(stands.then_some(Invited { id, scope, organization, role, expires }))
+    Ok(stands.then_some(Invited { id, scope, organization, role, expires, whom }))
+}
+
+/// Whether an invitation, if it can be accepted now, is for somebody who is known by one of these names.
+pub(crate) fn is_for(rows: &mut dyn Rows, id: &str, names: &[&str], now: DateTime<Utc>) -> Result<bool, DbError> {
+    let invited = find_by(rows, &By::Id(id), now)?;
+    Ok(invited.is_none_or(|invited| names.iter().any(|name| invited.is_for(name))))
 }
 
 /// Makes a member of whoever accepts.
@@ -142,6 +161,14 @@ pub(crate) fn accept_within(
     if only.is_some_and(|only| only != scope) {
         return Ok(Accepted::Elsewhere);
     }
+    let is_theirs = match who {
+        Who::New { name, .. } => name.is_some_and(|name| invited.is_for(name)),
+        Who::Known(known) => invited.is_for(&known.person.login),
+        Who::Back { .. } => true,
+    };
+    if !is_theirs {
+        return Ok(Accepted::NotTheirs);
+    }
     match (who, known) {
         (Who::New { login, .. }, _) if people::by_login(rows, login)?.is_some() => return Ok(Accepted::LoginTaken),
         (_, Some(person)) if people::role(rows, scope, person)?.is_some() => return Ok(Accepted::AlreadyIn),
@@ -155,7 +182,7 @@ pub(crate) fn accept_within(
         return Ok(Accepted::Gone);
     }
     let person = match who {
-        Who::New { login, hash } => people::new_person(rows, login, hash, now)?.id,
+        Who::New { login, hash, .. } => people::new_person(rows, login, hash, now)?.id,
         _ => known.unwrap_or_default().to_owned(),
     };
     people::join(rows, scope, &person, invited.role, now)?;

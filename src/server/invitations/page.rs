@@ -1,4 +1,4 @@
-//! The page on which an invitation is accepted: by somebody new, or by whoever is signed in.
+//! The page on which an invitation is accepted by the one whom it is for: by somebody new, or by whoever is signed in.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ pub(super) async fn show(
         Ok(match server.db.read(Reach::Server, |rows| find(rows, &token, now()))? {
             Some(invited) => {
                 let ways = server.db.read(Reach::Server, |rows| upstream::of(rows, &invited.scope))?;
-                page(&invited, &token, visitor.signed_in.as_ref(), "", None, &ways).into_response()
+                page(&invited, &token, visitor.signed_in.as_ref(), None, &ways).into_response()
             }
             None => gone().into_response(),
         })
@@ -62,19 +62,20 @@ fn page(
     invited: &Invited,
     token: &Secret,
     signed_in: Option<&SignedIn>,
-    login: &str,
     problem: Option<&str>,
     ways: &[Offered],
 ) -> Page {
     let until = DateTime::from_timestamp_millis(invited.expires).map(|at| at.format("%Y-%m-%d").to_string());
     let told = problem.map(|problem| format!("<p role=\"alert\">{}</p>", Text(problem))).unwrap_or_default();
     let form = match signed_in {
+        Some(signed_in) if !invited.is_for(&signed_in.person.login) => another(signed_in),
         Some(signed_in) => known(signed_in),
-        None => new(token, login) + &upstream::buttons(ways, "Join with", &[("token", token.expose())]),
+        None => new(token, &invited.whom) + &upstream::buttons(ways, "Join with", &[("token", token.expose())]),
     };
     let body = format!(
-        "<p>You are invited to <strong>{}</strong>, as <strong>{}</strong>, until {}.</p>\n{told}\n\
+        "<p><strong>{}</strong> is invited to <strong>{}</strong>, as <strong>{}</strong>, until {}.</p>\n{told}\n\
          <form method=\"post\" action=\"/invite\">\n<input type=\"hidden\" name=\"token\" value=\"{}\">\n{form}",
+        Text(&invited.whom),
         Text(&invited.organization),
         invited.role.word(),
         until.unwrap_or_default(),
@@ -87,9 +88,17 @@ fn page(
 fn known(signed_in: &SignedIn) -> String {
     format!(
         "<input type=\"hidden\" name=\"word\" value=\"{}\">\n<button>Join as {}</button>\n</form>\n\
-         <p class=\"hint\">To join as somebody else, sign out on <a href=\"/\">the first page</a>, then open the \
-         link again.</p>",
+         <p class=\"hint\">To join as somebody else, have them invited.</p>",
         Text(&signed_in.form_word),
+        Text(&signed_in.person.login),
+    )
+}
+
+/// For whoever is signed in as somebody else.
+fn another(signed_in: &SignedIn) -> String {
+    format!(
+        "</form>\n<p>You are signed in as {}, for whom it is not. Sign out on <a href=\"/\">the first page</a>, then open \
+         the link again; or ask for an invitation of your own.</p>",
         Text(&signed_in.person.login),
     )
 }
@@ -98,9 +107,8 @@ fn new(token: &Secret, login: &str) -> String {
     let back: String =
         url::form_urlencoded::byte_serialize(["/invite?token=", token.expose()].concat().as_bytes()).collect();
     format!(
-        "<label>Your login<small>An e-mail address or a name</small>\
-         <input name=\"login\" required maxlength=\"128\" autocomplete=\"username\" autocapitalize=\"none\" \
-         spellcheck=\"false\" value=\"{}\"></label>\n\
+        "<label>Your login<small>The one whom the invitation is for</small>\
+         <input name=\"login\" required readonly autocomplete=\"username\" value=\"{}\"></label>\n\
          <label>Passphrase<small>12 characters at least; a few words are good</small>\
          <input name=\"passphrase\" type=\"password\" required minlength=\"12\" maxlength=\"1024\" \
          autocomplete=\"new-password\"></label>\n\
@@ -148,10 +156,17 @@ fn decide(server: &Server, visitor: &Visitor, given: &Given) -> Answer<Response>
     let Some(invited) = server.db.read(Reach::Server, |rows| find(rows, &given.token, now()))? else {
         return refused();
     };
-    let typed = given.login.as_deref().unwrap_or_default();
     let ways = server.db.read(Reach::Server, |rows| upstream::of(rows, &invited.scope))?;
-    let again =
-        |why: &str| page(&invited, &given.token, visitor.signed_in.as_ref(), typed, Some(why), &ways).into_response();
+    let again = |why: &str| page(&invited, &given.token, visitor.signed_in.as_ref(), Some(why), &ways).into_response();
+    // Whoever has a link could otherwise try all logins that there may be.
+    let not_so = |detail: &str| -> Answer<()> {
+        let event = Event { outcome: Outcome::Denied, detail, ..Event::done("invitation.accept", &id) };
+        // An organization learns nothing of those who are not in it.
+        server.db.write(Reach::Server, |rows| -> Answer<()> {
+            attempt.failed(rows, now())?;
+            Ok(audit::append(rows, &server.keys, &invited.scope, &visitor.source.actor(), &event, now())?)
+        })
+    };
     let accepted = match &visitor.signed_in {
         Some(known) => {
             if !given.word.as_deref().is_some_and(|word| known.has_sent(word)) {
@@ -162,7 +177,8 @@ fn decide(server: &Server, visitor: &Visitor, given: &Given) -> Answer<Response>
         None => match newcomer(given) {
             Ok((login, passphrase)) => {
                 let hash = passphrase::hash(passphrase).ok_or_else(|| Problem::internal("no hash"))?;
-                accept(server, &given.token, &Who::New { login: &login, hash: &hash }, &visitor.source)?
+                let who = Who::New { login: &login, hash: &hash, name: Some(&login) };
+                accept(server, &given.token, &who, &visitor.source)?
             }
             Err(problem) => return Ok(again(problem)),
         },
@@ -174,13 +190,12 @@ fn decide(server: &Server, visitor: &Visitor, given: &Given) -> Answer<Response>
         Accepted::Elsewhere => {
             again("You are signed in to another organization alone. Sign in with your passphrase or a passkey first.")
         }
+        Accepted::NotTheirs => {
+            not_so("for somebody else")?;
+            again("This invitation is for somebody else. Join as the one whom it is for, or ask for another.")
+        }
         Accepted::LoginTaken => {
-            // Whoever has a link could otherwise try all logins that there may be.
-            let event = Event { outcome: Outcome::Denied, detail: "login", ..Event::done("invitation.accept", &id) };
-            server.db.write(Reach::Server, |rows| -> Answer<()> {
-                attempt.failed(rows, now())?;
-                Ok(audit::append(rows, &server.keys, &invited.scope, &visitor.source.actor(), &event, now())?)
-            })?;
+            not_so("login")?;
             again("This login cannot be taken. If it is yours, sign in with it, then open the link again.")
         }
     })

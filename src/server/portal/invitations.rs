@@ -48,12 +48,13 @@ async fn list(State(server): State<Arc<Server>>, inside: Inside, Query(listed): 
 fn page(inside: &Inside, part: &Part<Open>, listed: &Listed) -> Page {
     let now = now();
     let new = inside.path("invitations/new");
-    let mut table = Table::new("Open invitations", &["For", "Role", "By", "Made", "Ends", ACTIONS]);
+    let mut table = Table::new("Open invitations", &["For", "Note", "Role", "By", "Made", "Ends", ACTIONS]);
     for open in &part.items {
-        let whom = if open.note.is_empty() { "whoever has the link" } else { &open.note };
+        let whom = &open.whom;
         let withdraw = inside.path(&format!("invitations/{}/withdraw", open.id));
         table.row(&[
             Text(whom).to_string(),
+            Text(&open.note).to_string(),
             Text(&open.role).to_string(),
             Text(&open.inviter).to_string(),
             time(open.created, now, ""),
@@ -76,24 +77,33 @@ fn page(inside: &Inside, part: &Part<Open>, listed: &Listed) -> Page {
 }
 
 async fn show(inside: Inside) -> Response {
-    form(&inside, "member", "", None).into_response()
+    form(&inside, ("member", "", ""), None).into_response()
 }
 
-fn form(inside: &Inside, role: &str, note: &str, slip: Option<&Slip>) -> Page {
+fn form(inside: &Inside, (role, for_whom, note): (&str, &str, &str), slip: Option<&Slip>) -> Page {
     let whom = Input {
-        name: "note",
+        name: "for",
         title: "For whom",
-        hint: "A name or an address, so that you know the invitation again. Nothing is sent to it",
+        hint: "Their e-mail address, or the login that they have here or are to have. Nobody else can use the link; nothing \
+               is sent to it",
+        value: for_whom,
+        more: "required maxlength=\"128\" autocapitalize=\"none\" spellcheck=\"false\"",
+    };
+    let note = Input {
+        name: "note",
+        title: "Note",
+        hint: "What you know the invitation again by",
         value: note,
         more: "maxlength=\"128\"",
     };
     let body = format!(
-        "{}<p>You get a link, once. Whoever opens it becomes a member, within seven days.</p>\n\
-         <form method=\"post\" action=\"{}\">\n{}\n{}{}{}</form>\n{}",
+        "{}<p>You get a link, once. The one whom it is for becomes a member by it, within seven days.</p>\n\
+         <form method=\"post\" action=\"{}\">\n{}\n{}{}{}{}</form>\n{}",
         summary(slip),
         Text(&inside.path("invitations/new")),
         inside.word(),
         whom.html(slip),
+        note.html(slip),
         choice("role", "As", "", &options(inside), role, slip),
         buttons("Make a link", &inside.path("members")),
         roles(),
@@ -103,9 +113,9 @@ fn form(inside: &Inside, role: &str, note: &str, slip: Option<&Slip>) -> Page {
 
 async fn submit(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -> Answer<Response> {
     blocking(&server, move |server| {
-        let (role, note) = (sent.text("role"), sent.text("note"));
-        let made = team::role(role).and_then(|role| invitations::invite(server, &inside.caller, role, note));
-        Ok(match fixable(made, |slip| Ok(form(&inside, role, note, Some(slip))))? {
+        let (role, whom, note) = (sent.text("role"), sent.text("for"), sent.text("note"));
+        let made = team::role(role).and_then(|role| invitations::invite(server, &inside.caller, role, whom, note));
+        Ok(match fixable(made, |slip| Ok(form(&inside, (role, whom, note), Some(slip))))? {
             Ok(made) => once(&inside, &made).into_response(),
             Err(again) => again,
         })
@@ -116,10 +126,11 @@ async fn submit(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -
 /// The only page that the link is on.
 fn once(inside: &Inside, made: &Made) -> Page {
     let body = format!(
-        "<p>Give this link to whom it is for, on a way that nobody else reads. It is not shown again.</p>\n\
+        "<p>Give this link to <strong>{}</strong>, on a way that nobody else reads. It is not shown again.</p>\n\
          <p><code class=\"once\" tabindex=\"0\">{}</code></p>\n\
-         <p class=\"hint\">Whoever opens it joins as {}, once, until {}.</p>\n\
+         <p class=\"hint\">Nobody else can use it. They join as {}, once, until {}.</p>\n\
          <p><a class=\"button\" href=\"{}\">I have copied it</a></p>",
+        Text(&made.whom),
         Text(made.link.expose()),
         made.role.word(),
         made.expires.format("%Y-%m-%d"),
@@ -131,13 +142,13 @@ fn once(inside: &Inside, made: &Made) -> Page {
 async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
     blocking(&server, move |server| {
         let open = server.db.read(&inside.caller.scope, |rows| invitations::one(rows, &inside.caller.scope, &id))?;
-        let whom = if open.note.is_empty() { "whoever has the link" } else { &open.note };
+        let note = if open.note.is_empty() { String::new() } else { format!(" ({})", Text(&open.note)) };
         let question = Question {
             at: Place::Members,
             title: "Withdraw this invitation?",
             what: format!(
-                "Withdraw the invitation of <strong>{}</strong> as {}? Its link lets nobody in any more.",
-                Text(whom),
+                "Withdraw the invitation of <strong>{}</strong>{note} as {}? Its link lets nobody in any more.",
+                Text(&open.whom),
                 Text(&open.role),
             ),
             hidden: String::new(),

@@ -10,6 +10,7 @@ use crate::provider;
 use crate::server::audit::Event;
 use crate::server::caller::Caller;
 use crate::server::db::{Rows, values};
+use crate::server::fold::folded;
 use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
 use crate::server::projects;
@@ -116,7 +117,7 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
                 &id,
                 &project_id,
                 &name,
-                &name.to_ascii_lowercase(),
+                &folded(&name),
                 sort.word(),
                 &place.text(),
                 &kept(&wanted.repositories),
@@ -195,7 +196,7 @@ pub(crate) fn change(
                 caller.scope.id(),
                 id,
                 name,
-                &name.to_ascii_lowercase(),
+                &folded(name),
                 &place.text(),
                 &kept(repositories),
                 credential.as_deref(),

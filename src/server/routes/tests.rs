@@ -28,6 +28,7 @@ use crate::vault::{Change, New, Unfinished, Vault, VaultError};
 mod audited;
 mod contract;
 mod elsewhere;
+mod folded;
 mod fresh;
 mod keys;
 mod listed;
@@ -89,7 +90,7 @@ impl Played {
             issuers: crate::server::trust::Issuers::default(),
             stretching,
             asking,
-            limits: Limits::new(Rates { address: 0, caller: 0, organization: 0 }),
+            limits: Limits::new(Rates { address: 0, token: 0, caller: 0, organization: 0 }),
             lanes: Lanes::new(),
             last_used: crate::server::last_used::LastUsed::default(),
             keeper: crate::server::health::Keeper::default(),
@@ -178,7 +179,7 @@ impl Played {
             ("POST", "credentials") => json!({ "name": "n", "provider": "generic_env", "A": "1" }),
             ("POST", "api-keys") => json!({ "name": "n", "permissions": ["keys.manage"] }),
             ("POST", "projects" | "workspaces" | "organizations") => json!({ "name": "n" }),
-            ("POST", "invitations") => json!({ "role": "reader" }),
+            ("POST", "invitations") => json!({ "role": "reader", "for": "somebody" }),
             ("PATCH", "members") => json!({ "person": self.member, "role": null }),
             ("PATCH", _) if path.starts_with("/organizations") => json!({ "name": "changed" }),
             ("PATCH", _) if path.starts_with("/members") => json!({ "role": "reader" }),

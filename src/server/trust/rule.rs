@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use super::pattern::Pattern;
 use crate::http;
 use crate::server::db::{DbError, OrgScope, Row, Rows, values};
+use crate::server::fold::folded;
 use crate::server::permission::{self, Permission, Permissions};
 use crate::server::problem::{Answer, Problem};
 
@@ -246,10 +247,12 @@ impl Rule {
         let words = self.permissions.words();
         let statement = if self.revision == 1 {
             "INSERT INTO trust_rules (org, id, name, issuer, audience, subject, claims, permissions, life, mode, person, \
-             created, revision, project) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+             created, revision, project, folded) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)"
         } else {
             "UPDATE trust_rules SET name = $3, issuer = $4, audience = $5, subject = $6, claims = $7, permissions = $8, \
-             life = $9, mode = $10, person = $11, created = $12, revision = $13, project = $14 \
+             life = $9, mode = $10, person = $11, created = $12, revision = $13, project = $14, \
+             folded = CASE WHEN name = $3 THEN folded ELSE $15 END \
              WHERE org = $1 AND id = $2 AND revision + 1 = $13"
         };
         let kept = rows.execute(
@@ -269,6 +272,7 @@ impl Rule {
                 self.created,
                 self.revision,
                 self.project.as_ref().map(|project| project.id.as_str()),
+                &folded(&self.name),
             ],
         )?;
         Ok(kept > 0)

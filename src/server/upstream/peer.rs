@@ -60,7 +60,7 @@ impl Told {
     }
 
     /// The address, if the issuer says that it looked.
-    fn address(&self) -> Option<&str> {
+    pub(super) fn address(&self) -> Option<&str> {
         let is_verified = matches!(self.claims.get("email_verified"), Some(Value::Bool(true)));
         self.text("email").filter(|_| is_verified)
     }

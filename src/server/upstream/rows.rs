@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use crate::http;
 use crate::secret::Secret;
 use crate::server::db::{DbError, OrgScope, Row, Rows, values};
+use crate::server::fold::folded;
 use crate::server::permission::Role;
 
 /// What is asked of an issuer unless something else is said.
@@ -261,7 +262,7 @@ impl Upstream {
                 self.scope.id(),
                 &self.id,
                 &self.name,
-                &self.name.to_lowercase(),
+                &folded(&self.name),
                 &self.issuer,
                 &self.client_id,
                 i64::from(self.has_secret),

@@ -10,7 +10,7 @@ use crate::secret::Secret;
 use crate::server::audit::{self, Actor, Event};
 use crate::server::db::Rows;
 use crate::server::edge::Source;
-use crate::server::invitations::{Accepted, By, Who, accept_within};
+use crate::server::invitations::{Accepted, By, Who, accept_within, is_for};
 use crate::server::permission::{Permission, Role};
 use crate::server::portal::{SignedIn, half};
 use crate::server::problem::Answer;
@@ -35,6 +35,8 @@ const NOT_ANY_MORE: &str = "the issuer does not say any more what this account w
 const NO_MEMBER: &str = "whoever has this account is no member of the organization any more; ask for an invitation";
 const ANOTHER_SESSION: &str = "your session is another one than when you went to the issuer; begin again";
 const CHANGED: &str = "the organization has said something else of this issuer meanwhile; begin again";
+const NOT_THEIRS: &str =
+    "the invitation is for somebody else than whom the issuer vouches for; ask for one of your own";
 const TAKEN: &str = "this account is linked with somebody else";
 
 /// Whoever comes back, with what is known of them.
@@ -82,6 +84,10 @@ impl Arrival<'_> {
         let scope = &self.upstream.scope;
         if people::role(rows, scope, person)?.is_none() {
             let Some(invitation) = &self.errand.invitation else { return Ok(Settled::Refused(NO_MEMBER)) };
+            let login = people::by_id(rows, person)?.map(|person| person.login).unwrap_or_default();
+            if !is_for(rows, invitation, &[&login, self.told.address().unwrap_or_default()], now)? {
+                return Ok(Settled::Refused(NOT_THEIRS));
+            }
             // It is theirs, and is good once they have shown all that is asked of a member.
             return match self.half(rows, person, Some(invitation), now)? {
                 Some(half) => Ok(Settled::Half(half)),
@@ -129,7 +135,8 @@ impl Arrival<'_> {
         let scope = &self.upstream.scope;
         if let Some(invitation) = &self.errand.invitation {
             let login = self.login(rows)?;
-            return self.accept(rows, invitation, &Who::New { login: &login, hash: passphrase::NONE });
+            let name = self.told.address();
+            return self.accept(rows, invitation, &Who::New { login: &login, hash: passphrase::NONE, name });
         }
         let Some(role) = self.upstream.admits(&self.told.claims) else { return Ok(Settled::Refused(NOT_INVITED)) };
         // Whoever wrote the rule must still be able to let such a one in.
@@ -170,6 +177,7 @@ impl Arrival<'_> {
                 }
                 Settled::In(session)
             }
+            Accepted::NotTheirs => Settled::Refused(NOT_THEIRS),
             Accepted::Gone | Accepted::AlreadyIn | Accepted::Elsewhere | Accepted::LoginTaken => {
                 Settled::Refused("the invitation was used, withdrawn or has expired")
             }

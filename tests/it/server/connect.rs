@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::served::{Browser, Served, hidden, token};
-use super::team::join;
+use super::team::{invite, invite_for, join};
 use crate::canary::{Canary, Sweep};
 use crate::peers::{OidcProvider, person};
 use crate::stage::Stage;
@@ -273,7 +273,7 @@ fn what_comes_back_counts_once_for_the_session_that_began_it() {
     let served = serve(&[]);
     let alice = Pages::of(served.browser());
     let id = alice.configure(&idp, "corp");
-    let link = served.manager().run(&["members", "invite", "--role", "member", "--note", "Bob"]).ends(0).stdout();
+    let link = invite(&served.manager(), "member");
     let bob = Pages::of(join(&served, link.trim(), "bob@example.com"));
     let denied = |detail: &str| {
         let of = |entry: &&Value| entry["action"] == "credential.connect" && entry["outcome"] == "denied";
@@ -369,7 +369,7 @@ fn the_way_back_is_the_configured_one_and_readers_connect_nothing() {
     assert!(address.contains(&format!("redirect_uri={back}&")) && !address.contains("evil"), "{address}");
     assert!(address.contains("code_challenge_method=S256"), "{address}");
 
-    let link = served.manager().run(&["members", "invite", "--role", "reader", "--note", "Ron"]).ends(0).stdout();
+    let link = invite_for(&served.manager(), "ron@example.com", "reader");
     let ron = join(&served, link.trim(), "ron@example.com");
     let reader = token(&served.client_of(&ron, None));
     for (method, rest) in [("POST", "connect"), ("POST", "disconnect"), ("POST", "refresh"), ("GET", "secrets")] {

@@ -13,7 +13,7 @@ use crate::vaulted::list;
 /// Somebody who only reads in the organization, and has a role in one project.
 fn of_project(served: &Served, login: &str, project: &str) -> Browser {
     let owner = served.manager();
-    let link = owner.run(&["members", "invite", "--role", "reader"]).ends(0).stdout();
+    let link = owner.run(&["members", "invite", login, "--role", "reader"]).ends(0).stdout();
     let browser = join(served, link.trim(), login);
     owner.run(&["projects", "role", project, login, "member"]).ends(0);
     browser

@@ -245,7 +245,12 @@ fn no_link_is_made_of_what_a_request_calls_the_server() {
     assert!(refused.header("location").unwrap().contains("iss=http%3A%2F%2F127.0.0.1"), "{:?}", refused.headers);
     let stage = served.manager();
     let bearer = format!("Authorization: Bearer {}", token(&stage));
-    let invited = ask("POST", "/invitations", &[&bearer, "Content-Type: application/json"], "{\"role\":\"reader\"}");
+    let invited = ask(
+        "POST",
+        "/invitations",
+        &[&bearer, "Content-Type: application/json"],
+        "{\"role\":\"reader\",\"for\":\"bob\"}",
+    );
     assert_eq!(invited.status(), 201, "{}", invited.text());
     assert!(invited.text().contains(&served.url), "{}", invited.text());
 }

@@ -219,8 +219,8 @@ impl Scene {
         one["role"].as_str().map(str::to_owned)
     }
 
-    pub fn invite(&self) -> String {
-        let link = self.owner.run(&["members", "invite", "--role", "member"]).ends(0);
+    pub fn invite(&self, whom: &str) -> String {
+        let link = self.owner.run(&["members", "invite", whom, "--role", "member"]).ends(0);
         link.stdout().trim().split("token=").nth(1).unwrap().to_owned()
     }
 }

@@ -129,7 +129,7 @@ fn no_text_in_any_field_of_what_is_made_has_the_server_fail() {
         ("/workspaces", json!({ "name": "w" })),
         ("/registries", json!({ "name": "r", "kind": "helm-http", "url": "https://charts.example.com" })),
         ("/api-keys", json!({ "name": "k", "permissions": ["credentials.read"] })),
-        ("/invitations", json!({ "role": "member", "note": "n" })),
+        ("/invitations", json!({ "role": "member", "for": "bob", "note": "n" })),
         (
             "/trust-rules",
             json!({ "name": "t", "issuer": "https://issuer.example", "subject": "repo:a/b:*", "lifetime": 600,

@@ -54,7 +54,7 @@ fn whoever_finds_a_token_ends_it_and_learns_nothing() {
     // Everything that came of the same sign-in ends, and so do a session and an invitation.
     let browser = served.browser();
     let session = browser.cookie().unwrap().split('=').nth(1).unwrap().to_owned();
-    let invited = served.api("POST", "/invitations", &bearer, "{\"role\":\"reader\"}").json();
+    let invited = served.api("POST", "/invitations", &bearer, "{\"role\":\"reader\",\"for\":\"bob\"}").json();
     let invitation = invited["link"].as_str().unwrap().split("token=").nth(1).unwrap().to_owned();
     assert_eq!(browser.get("/account").status(), 200);
     let accept = |token: &str| Browser::new(&served.url).get(&format!("/invite?token={token}")).status();

@@ -14,7 +14,7 @@ fn who_asks_too_often_is_told_when_to_come_back() {
     let first = served.api("GET", "/credential-configs", &bearer, "");
     assert_eq!(first.status(), 200);
     let policy = first.header("ratelimit-policy").expect("a policy");
-    assert_eq!(policy, "\"address\";q=4000;w=10, \"caller\";q=10;w=10, \"organization\";q=10000;w=10");
+    assert_eq!(policy, "\"caller\";q=10;w=10, \"address\";q=4000;w=10, \"organization\";q=10000;w=10");
     let refused =
         (0..20).map(|_| served.api("GET", "/credential-configs", &bearer, "")).find(|one| one.status() != 200);
     let refused = refused.expect("ten at once, and no more");
@@ -36,6 +36,41 @@ fn who_asks_too_often_is_told_when_to_come_back() {
     let renewed = token(&stage);
     let statuses: Vec<u16> = (0..4).map(|_| served.api("GET", "/credential-configs", &renewed, "").status()).collect();
     assert!(statuses.contains(&429), "{statuses:?}");
+}
+
+#[test]
+fn a_key_at_its_limit_leaves_the_others_of_its_owner_theirs() {
+    let flags = ["--rate-address", "0", "--rate-token", "2", "--rate-caller", "0", "--rate-organization", "6"];
+    let served = Served::new(&flags);
+    let stage = served.manager();
+    let bearer = token(&stage);
+    let keys: Vec<String> = (0..5)
+        .map(|number| {
+            let wanted = format!("{{\"name\":\"key-{number}\",\"permissions\":[\"credentials.read\"],\"days\":1}}");
+            let made = served.api("POST", "/api-keys", &bearer, &wanted);
+            assert_eq!(made.status(), 201, "{}", made.text());
+            made.json()["key"].as_str().expect("a key").to_owned()
+        })
+        .collect();
+    let ask = |bearer: &str| served.api("GET", "/credential-configs", bearer, "");
+    let until_refused = |bearer: &str| (0..40).map(|_| ask(bearer)).find(|answer| answer.status() != 200);
+    let refused = until_refused(&keys[0]).expect("twenty at once, and no more");
+    assert_eq!((refused.status(), &refused.json()["rate"]), (429, &"token".into()));
+    let told = refused.header("ratelimit").expect("what is left");
+    assert!(told.starts_with("\"token\";r=0;t="), "{told}");
+    // The owner's other key, their session at the command line and that of their browser go on.
+    for other in [&keys[1], &bearer] {
+        assert_eq!(ask(other).status(), 200);
+    }
+    let browser = served.browser();
+    let page =
+        (0..40).map(|_| browser.get("/account")).find(|page| page.status() != 200).expect("a session has its own");
+    assert_eq!(page.status(), 429);
+    assert_eq!(ask(&keys[1]).status(), 200);
+    // All of them together meet the limit of the organization.
+    let refused: Vec<_> = keys[1..].iter().filter_map(|key| until_refused(key)).collect();
+    let last = refused.last().expect("sixty at once, and no more");
+    assert_eq!((last.status(), &last.json()["rate"]), (429, &"organization".into()));
 }
 
 #[test]

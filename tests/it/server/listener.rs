@@ -166,7 +166,7 @@ fn whoever_guesses_codes_of_devices_or_invitations_waits() {
     assert_eq!(browser.post("/device", &[("word", &word), ("user_code", &code)]).status(), 429);
 
     let bearer = token(&served.manager());
-    let invited = served.api("POST", "/invitations", &bearer, "{\"role\":\"reader\"}");
+    let invited = served.api("POST", "/invitations", &bearer, "{\"role\":\"reader\",\"for\":\"bob\"}");
     let link = invited.json()["link"].as_str().unwrap().split("token=").nth(1).unwrap().to_owned();
     let accept = |token: &str| {
         let fields = [("token", token), ("login", "bob"), ("passphrase", PASSPHRASE), ("again", PASSPHRASE)];

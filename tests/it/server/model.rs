@@ -77,7 +77,9 @@ impl Act {
             Self::Amend(name, note) => ("PATCH", one(name), json!({ "note": note }).to_string()),
             Self::Delete(name) => ("DELETE", one(name), String::new()),
             Self::Read(name) => ("GET", format!("{}/secrets", one(name)), String::new()),
-            Self::Invite => ("POST", "/invitations".into(), json!({ "role": "member", "note": "n" }).to_string()),
+            Self::Invite => {
+                ("POST", "/invitations".into(), json!({ "role": "member", "for": "bob", "note": "n" }).to_string())
+            }
             Self::Withdraw(id) => ("DELETE", format!("/invitations/{id}"), String::new()),
             Self::MakeKey => {
                 let wanted = json!({ "name": "k", "permissions": ["credentials.read"] });

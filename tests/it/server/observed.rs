@@ -154,7 +154,7 @@ fn the_log_tells_of_each_request_and_not_what_it_said() {
     assert_eq!(reveal(&stage, "db", "A"), canary.text());
     let secret = |token: &str| Canary::of(token.rsplit('_').nth(1).unwrap());
     let cookie = served.browser().cookie().unwrap().to_owned();
-    let link = served.api("POST", "/invitations", &bearer, "{\"role\":\"reader\"}").text();
+    let link = served.api("POST", "/invitations", &bearer, "{\"role\":\"reader\",\"for\":\"bob\"}").text();
     let invitation = link.split("token=").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let mut browser = Browser::new(&served.url);
     browser.sign_in("LNYCANARYlogin0123456789", "LNYCANARYwrong0123456789");

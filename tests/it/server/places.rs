@@ -57,7 +57,8 @@ fn what_somebody_is_changes_as_it_was_seen() {
 pub fn change_roles_as_seen(served: &Served) {
     let stage = served.manager();
     let bearer = token(&stage);
-    let link = stage.run(&["members", "invite", "--role", "reader"]).ends(0).stdout().trim().to_owned();
+    let link =
+        stage.run(&["members", "invite", "tess@example.com", "--role", "reader"]).ends(0).stdout().trim().to_owned();
     join(served, &link, "tess@example.com");
     stage.run(&["projects", "create", "seen"]).ends(0);
     let id = |list: &str, name: &str, is: &str| {
@@ -153,7 +154,8 @@ fn a_reader_works_in_the_project_that_they_were_given() {
         alice.run(&["projects", "create", project]).ends(0);
         store_in(&alice, project, "db", "LNYCANARYvalue0123456789");
     }
-    let link = alice.run(&["members", "invite", "--role", "reader"]).ends(0).stdout().trim().to_owned();
+    let link =
+        alice.run(&["members", "invite", "bob@example.com", "--role", "reader"]).ends(0).stdout().trim().to_owned();
     let browser = join(&served, &link, "bob@example.com");
     alice.run(&["projects", "role", "shop", "bob@example.com", "member"]).ends(0);
     let bob = served.client_of(&browser, None);

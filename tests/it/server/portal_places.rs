@@ -23,7 +23,7 @@ fn links(page: &str, end: &str) -> Vec<String> {
 
 /// Invites somebody through the page, who joins; their portal.
 fn invited(served: &Served, owner: &Portal, role: &str, login: &str) -> Portal {
-    let made = owner.send("/invitations/new", "/invitations/new", &[("role", role), ("note", "")]);
+    let made = owner.send("/invitations/new", "/invitations/new", &[("role", role), ("for", login), ("note", "")]);
     assert_eq!(made.status(), 201, "{}", made.text());
     Portal::with(super::team::join(served, &link(&made.text()), login))
 }
@@ -36,7 +36,8 @@ fn link(page: &str) -> String {
 fn people_come_and_go_by_the_pages() {
     let served = Served::new(&[]);
     let alice = Portal::of(&served);
-    let made = alice.send("/invitations/new", "/invitations/new", &[("role", "member"), ("note", HOSTILE)]);
+    let made =
+        alice.send("/invitations/new", "/invitations/new", &[("role", "member"), ("for", BOB), ("note", HOSTILE)]);
     assert_eq!(made.status(), 201, "{}", made.text());
     assert!(!made.text().contains("<script"), "{}", made.text());
     let shown = link(&made.text());
@@ -48,8 +49,13 @@ fn people_come_and_go_by_the_pages() {
     assert_eq!(alice.send(&withdraw, &withdraw, &[]).status(), 303);
     assert_eq!(Browser::new(&served.url).get(shown.strip_prefix(&served.url).unwrap()).status(), 409);
     assert_eq!(alice.get(&withdraw).status(), 404);
-    let refused = alice.send("/invitations/new", "/invitations/new", &[("role", "member"), ("note", &"x".repeat(200))]);
+    let fields = [("role", "member"), ("for", BOB), ("note", &"x".repeat(200))];
+    let refused = alice.send("/invitations/new", "/invitations/new", &fields);
     assert!(refused.status() == 422 && refused.text().contains("href=\"#note\""), "{}", refused.text());
+    let fields = [("role", "member"), ("for", HOSTILE), ("note", "")];
+    let refused = alice.send("/invitations/new", "/invitations/new", &fields);
+    assert!(refused.status() == 422 && refused.text().contains("href=\"#for\""), "{}", refused.text());
+    assert!(!refused.text().contains("<script"), "{}", refused.text());
 
     let bob = invited(&served, &alice, "member", BOB);
     let listed = alice.get("/members").text();
@@ -219,7 +225,7 @@ fn a_rule_is_written_tried_changed_and_deleted() {
         ("claims", "ref_protected = true\r\n\r\nrepository=acme/web"),
         ("permission", "credentials.read"),
         ("permission", "secrets.read"),
-        ("lifetime", "10"),
+        ("lifetime", "601"),
         ("mode", "enforce"),
     ];
     for (field, bad) in [
@@ -228,7 +234,7 @@ fn a_rule_is_written_tried_changed_and_deleted() {
         ("subject", "*"),
         ("claims", "no claim"),
         ("claims", "a = b\na = c"),
-        ("lifetime", "61"),
+        ("lifetime", "3601"),
         ("lifetime", "x"),
         ("mode", "off"),
         ("audience", "*"),
@@ -264,6 +270,7 @@ fn a_rule_is_written_tried_changed_and_deleted() {
     let edit = links(&listed, "/edit").remove(0);
     let form = alice.get(&edit).text();
     assert!(form.contains("ref_protected = true\nrepository = acme/web</textarea>"), "{form}");
+    assert!(form.contains("value=\"601\""), "the seconds are shown as they are: {form}");
     let mut noting: Vec<(&str, &str)> = good.to_vec();
     noting.retain(|(name, _)| !["mode", "name"].contains(name));
     noting.extend([("mode", "audit"), ("name", "web")]);

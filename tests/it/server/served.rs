@@ -39,7 +39,7 @@ impl Served {
     /// One in a home that is there.
     /// Tests ask more often than anybody does: where a flag names no rate, none is kept.
     pub fn on(mut stage: Stage, flags: &[&str]) -> Self {
-        for rate in ["ADDRESS", "CALLER", "ORGANIZATION"] {
+        for rate in ["ADDRESS", "TOKEN", "CALLER", "ORGANIZATION"] {
             stage.set(&format!("LANYARD_SERVE_RATE_{rate}"), "0");
         }
         let postgres = database(&mut stage, flags);

@@ -11,7 +11,12 @@ const BOB: &str = "bob@example.com";
 
 /// The link of an invitation, made at the command line.
 pub fn invite(stage: &Stage, role: &str) -> String {
-    let made = stage.run(&["members", "invite", "--role", role, "--note", "Bob <b>"]).ends(0);
+    invite_for(stage, BOB, role)
+}
+
+/// The same for somebody else than Bob.
+pub fn invite_for(stage: &Stage, whom: &str, role: &str) -> String {
+    let made = stage.run(&["members", "invite", whom, "--role", role, "--note", "Bob <b>"]).ends(0);
     made.stdout().trim().to_owned()
 }
 
@@ -85,21 +90,65 @@ fn an_invitation_makes_one_member_once() {
 }
 
 #[test]
+fn an_invitation_is_for_one_and_nobody_else_uses_it_up() {
+    let served = &Served::new(&[]);
+    let alice = served.manager();
+    let bearer = token(&alice);
+    // Nobody is invited who is not named, or whose name is none.
+    for body in [
+        json!({ "role": "reader" }),
+        json!({ "role": "reader", "for": "" }),
+        json!({ "role": "reader", "for": "a b" }),
+        json!({ "role": "reader", "for": "\u{430}dmin" }),
+    ] {
+        assert_eq!(served.api("POST", "/invitations", &bearer, &body.to_string()).status(), 422, "{body}");
+    }
+    alice.run(&["members", "invite"]).ends(2);
+    let carol = join(served, &invite_for(&alice, "carol", "reader"), "Carol");
+    alice.run(&["members", "remove", "carol", "--yes"]).ends(0);
+
+    let link = invite_for(&alice, " Bob@Example.COM ", "member");
+    let listed = alice.run(&["members", "invitations", "--json"]).ends(0).json();
+    assert_eq!(listed[0]["for"], BOB);
+    let page = Browser::new(&served.url).get(path(served, &link)).text();
+    assert!(page.contains(BOB) && page.contains("readonly"), "{page}");
+    let denied = || {
+        let entries = served.entries();
+        let of = |entry: &&Value| entry["action"] == "invitation.accept" && entry["detail"] == "for somebody else";
+        entries.iter().filter(of).filter(|entry| entry["outcome"] == "denied").count()
+    };
+    // Another login, new or not, is not let in by it, which is told; and it stays good for the one whom it is for.
+    let fields = [("token", secret(&link)), ("login", "eve"), ("passphrase", PASSPHRASE), ("again", PASSPHRASE)];
+    let refused = Browser::new(&served.url).post("/invite", &fields);
+    assert!(refused.status() == 422 && refused.text().contains("for somebody else"), "{}", refused.text());
+    let shown = carol.get(path(served, &link)).text();
+    assert!(shown.contains("signed in as carol") && !shown.contains("Join as"), "{shown}");
+    let word = carol.form("/account/sign-in").into_iter().find(|(name, _)| name == "word").unwrap().1;
+    let refused = carol.post("/invite", &[("token", secret(&link)), ("word", &word)]);
+    assert_eq!((refused.status(), denied()), (422, 2), "{}", refused.text());
+    assert_eq!(served.sql("SELECT COUNT(*) FROM people WHERE login = 'eve'").trim(), "0");
+    join(served, &link, BOB);
+    let mut all = members(&alice);
+    all.sort();
+    assert_eq!(all, [pair(LOGIN, "owner"), pair(BOB, "member")]);
+}
+
+#[test]
 fn of_many_who_accept_at_once_one_joins() {
     accept_at_once(&Served::new(&[]));
 }
 
 pub fn accept_at_once(served: &Served) {
     let alice = served.manager();
-    let link = invite(&alice, "reader");
+    let link = invite_for(&alice, "many@example.com", "reader");
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let tries: Vec<_> = (0..100)
             .map(|number| {
                 let (url, link) = (&served.url, &link);
                 scope.spawn(move || {
-                    let login = format!("user{number}");
+                    let login = if number % 2 == 0 { "many@example.com" } else { "Many@Example.com" };
                     let fields =
-                        [("token", secret(link)), ("login", &login), ("passphrase", PASSPHRASE), ("again", PASSPHRASE)];
+                        [("token", secret(link)), ("login", login), ("passphrase", PASSPHRASE), ("again", PASSPHRASE)];
                     Browser::new(url).post("/invite", &fields).status()
                 })
             })
@@ -121,7 +170,7 @@ fn an_invitation_is_as_good_as_whoever_made_it() {
     let bob = join(&served, &invite(&alice, "admin"), BOB);
     let bob = served.client_of(&bob, None);
     let by_bob = invite(&bob, "member");
-    let refused = bob.run(&["members", "invite", "--role", "owner"]).ends(5);
+    let refused = bob.run(&["members", "invite", "eve", "--role", "owner"]).ends(5);
     assert!(refused.stderr().contains("owner"), "{refused}");
     bob.run(&["members", "remove", LOGIN, "--yes"]).ends(5);
     assert_eq!(Browser::new(&served.url).get(path(&served, &by_bob)).status(), 200);
@@ -129,7 +178,7 @@ fn an_invitation_is_as_good_as_whoever_made_it() {
     assert_eq!(Browser::new(&served.url).get(path(&served, &by_bob)).status(), 409, "bob may invite nobody now");
     alice.run(&["members", "role", BOB, "admin"]).ends(0);
     alice.run(&["members", "remove", BOB, "--yes"]).ends(0);
-    let fields = [("token", secret(&by_bob)), ("login", "eve"), ("passphrase", PASSPHRASE), ("again", PASSPHRASE)];
+    let fields = [("token", secret(&by_bob)), ("login", BOB), ("passphrase", PASSPHRASE), ("again", PASSPHRASE)];
     assert_eq!(Browser::new(&served.url).post("/invite", &fields).status(), 409);
     let late = invite(&alice, "member");
     served.sql("UPDATE member_invitations SET expires = 1");

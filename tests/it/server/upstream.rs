@@ -53,16 +53,27 @@ pub fn come_and_go(scene: &Scene) {
 
 /// Somebody comes in by an invitation, once.
 pub fn come_invited(scene: &Scene) {
-    let invitation = scene.invite();
+    let invitation = scene.invite("carol@corp.example");
     let page = scene.browser().get(&format!("/invite?token={invitation}")).text();
     assert!(page.contains("Join with Corp"), "{page}");
-    let carol = json!({ "sub": "carol", "preferred_username": "carol" });
-    let (browser, other) = (scene.browser(), scene.browser());
+    // For whom it is, an issuer says by an address that it has verified, and by nothing else.
     let fields = [("token", invitation.as_str())];
+    for stranger in [
+        json!({ "sub": "eve", "email": "eve@corp.example", "email_verified": true }),
+        json!({ "sub": "eve", "email": "carol@corp.example", "email_verified": false }),
+        json!({ "sub": "eve", "email": "carol@corp.example" }),
+        json!({ "sub": "carol@corp.example", "preferred_username": "carol@corp.example" }),
+    ] {
+        let refused = scene.come(&stranger, &fields);
+        assert_eq!((refused.status(), session(&refused)), (403, None), "{stranger}");
+        assert!(refused.text().contains("is for somebody else"), "{}", refused.text());
+    }
+    let carol = json!({ "sub": "carol", "email": "Carol@corp.example", "email_verified": true });
+    let (browser, other) = (scene.browser(), scene.browser());
     let (first, second) = (scene.go(&browser, &fields), scene.go(&other, &fields));
     scene.answer(&first, &carol);
     assert!(scene.home(&first.back(&browser, &[])).contains("carol"));
-    assert_eq!(scene.role("carol").as_deref(), Some("member"));
+    assert_eq!(scene.role("carol@corp.example").as_deref(), Some("member"));
     scene.answer(&second, &json!({ "sub": "dave" }));
     assert_eq!(session(&second.back(&other, &[])), None, "it is spent");
     assert!(scene.home(&scene.come(&carol, &[])).contains("carol"), "and needs none any more");
@@ -121,7 +132,7 @@ fn a_group_gives_a_role_as_long_as_it_is_said() {
     scene.owner.run(&["members", "remove", "bob", "--yes"]).ends(0);
     let removed = scene.come(&bob, &[]);
     assert!(removed.status() == 403 && removed.text().contains("invitation"), "{}", removed.text());
-    let invitation = scene.invite();
+    let invitation = scene.invite("bob");
     scene.home(&scene.come(&bob, &[("token", &invitation)]));
     assert_eq!(scene.role("bob").as_deref(), Some("member"));
 }
@@ -189,7 +200,7 @@ fn an_issuer_is_believed_in_its_own_organization_alone() {
     let id = other.json()["id"].as_str().unwrap().to_owned();
     assert_eq!(guest.get(&format!("/portal/{id}/credentials")).status(), 404);
     let elsewhere = scene.served.client_of(&alice, Some(&id));
-    let link = elsewhere.run(&["members", "invite", "--role", "member"]).ends(0).stdout();
+    let link = elsewhere.run(&["members", "invite", LOGIN, "--role", "member"]).ends(0).stdout();
     let invitation = link.trim().split("token=").nth(1).unwrap();
     let sent = scene.browser().post(&format!("/sign-in/with/{}", scene.id), &[("token", invitation)]);
     assert_eq!(sent.status(), 404, "its invitation is none to this issuer");
@@ -211,7 +222,10 @@ pub fn who_comes_back_shows_both(scene: &Scene) {
     let (_, codes) = super::identity::set_up(&own);
     scene.owner.run(&["members", "remove", "bob@corp.example", "--yes"]).ends(0);
 
-    let invitation = scene.invite();
+    let others = scene.invite("carol@corp.example");
+    let refused = scene.come(&bob(), &[("token", &others)]);
+    assert!(refused.status() == 403 && refused.text().contains("is for somebody else"), "{}", refused.text());
+    let invitation = scene.invite("bob@corp.example");
     let asked = scene.come(&bob(), &[("token", &invitation)]);
     assert_eq!((asked.status(), session(&asked)), (200, None), "{}", asked.text());
     assert_eq!(scene.role("bob@corp.example"), None, "the issuer alone makes him no member");
@@ -221,7 +235,7 @@ pub fn who_comes_back_shows_both(scene: &Scene) {
     assert_eq!(enter(&first, "000000").status(), 403);
     assert_eq!(scene.role("bob@corp.example"), None);
     // Another half of his, of before the invitation was withdrawn.
-    let withdrawn = scene.invite();
+    let withdrawn = scene.invite("bob@corp.example");
     let late = half(&scene.come(&bob(), &[("token", &withdrawn)]));
     scene.owner.run(&["members", "withdraw", withdrawn.split('_').nth(2).unwrap()]).ends(0);
     let gone = enter(&late, &codes[0]);
@@ -237,7 +251,7 @@ pub fn who_comes_back_shows_both(scene: &Scene) {
     assert!(scene.home(&enter(&half(&asked), &codes[3])).contains("bob@corp.example"));
     scene.amend(&json!({ "second_factor": false }));
     scene.owner.run(&["members", "remove", "bob@corp.example", "--yes"]).ends(0);
-    let back = scene.come(&bob(), &[("token", &scene.invite())]);
+    let back = scene.come(&bob(), &[("token", &scene.invite("bob@corp.example"))]);
     assert!(scene.home(&back).contains("bob@corp.example"), "where it is not asked for, the issuer is enough");
 }
 
@@ -270,13 +284,13 @@ fn an_invitation_lets_nobody_past_their_second_factor() {
 
 /// What an issuer says of somebody who is in another organization as well changes no way of theirs to sign in.
 pub fn who_is_elsewhere_too_adds_no_way(scene: &Scene, sql: &dyn Fn(&str) -> String) {
-    let invitation = scene.invite();
-    let zoe = json!({ "sub": "zoe", "preferred_username": "zoe" });
+    let invitation = scene.invite("zoe@corp.example");
+    let zoe = json!({ "sub": "zoe", "preferred_username": "zoe", "email": "zoe@corp.example", "email_verified": true });
     let mut browser = scene.browser();
     browser.keep(&session(&scene.come(&zoe, &[("token", &invitation)])).expect("zoe is in"));
     let other = scene.served.api("POST", "/organizations", &scene.admin, "{\"name\":\"Elsewhere\"}").json();
     let other = other["id"].as_str().unwrap().to_owned();
-    let person = sql("SELECT id FROM people WHERE login = 'zoe'").trim().to_owned();
+    let person = sql("SELECT id FROM people WHERE login = 'zoe@corp.example'").trim().to_owned();
     let alice = scene.served.browser();
     let manager = scene.served.client_of(&alice, Some(&other));
     let written =

@@ -188,7 +188,7 @@ fn an_issuer_that_does_not_play_along_lets_nobody_in() {
 #[test]
 fn whoever_stands_for_a_rule_must_still_stand() {
     let scene = scene();
-    let invitation = scene.owner.run(&["members", "invite", "--role", "owner"]).ends(0).stdout();
+    let invitation = scene.owner.run(&["members", "invite", "second", "--role", "owner"]).ends(0).stdout();
     let second = super::team::join(&scene.served, invitation.trim(), "second");
     let owner = scene.served.client_of(&second, None);
     owner.run(&["members", "role", LOGIN, "admin"]).ends(0);

@@ -40,7 +40,7 @@ impl Typed {
             subject: String::new(),
             claims: String::new(),
             permissions: BTreeSet::new(),
-            life: "15".into(),
+            life: "900".into(),
             mode: "enforce".into(),
             project: String::new(),
         }
@@ -73,7 +73,7 @@ impl Typed {
                 return Err(bad("a claim is there twice", "claims"));
             }
         }
-        let life: i64 = self.life.parse().map_err(|_| bad("the minutes are a whole number", "lifetime"))?;
+        let life: i64 = self.life.parse().map_err(|_| bad("the seconds are a whole number", "lifetime"))?;
         let mode = match self.mode.as_str() {
             "enforce" => Mode::Enforce,
             "audit" => Mode::Audit,
@@ -86,7 +86,7 @@ impl Typed {
             subject: self.subject.clone(),
             claims,
             permissions: self.permissions.iter().cloned().collect(),
-            lifetime: Some(life.saturating_mul(60)),
+            lifetime: Some(life),
             mode: Some(mode),
             project: Some(self.project.clone()).filter(|project| !project.is_empty()),
         })
@@ -104,7 +104,7 @@ impl From<&Rule> for Typed {
             subject: written.subject,
             claims: claims.join("\n"),
             permissions: written.permissions.into_iter().collect(),
-            life: (rule.life / 60).to_string(),
+            life: rule.life.to_string(),
             mode: if rule.mode == Mode::Enforce { "enforce" } else { "audit" }.into(),
             project: written.project.unwrap_or_default(),
         }
@@ -171,10 +171,10 @@ fn form(server: &Server, inside: &Inside, to: &str, rest: &str, typed: &Typed, s
         only_project::input(server, inside, &typed.project, slip)?,
         input(
             "lifetime",
-            "Their token lives for so many minutes",
-            "At most an hour; it cannot be renewed",
+            "Their token lives for so many seconds",
+            "From a minute to an hour, which is 3600; it cannot be renewed",
             &typed.life,
-            "type=\"number\" required min=\"1\" max=\"60\"",
+            "type=\"number\" required min=\"60\" max=\"3600\"",
         ),
         choice("mode", "What it does", "", &modes, &typed.mode, slip),
         buttons("Save the rule", &inside.path("trust-rules")),

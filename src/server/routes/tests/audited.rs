@@ -42,7 +42,7 @@ const TOLD: &[(&str, &str, &str, &str, About)] = &[
     ("GET", "/api-keys", "key.list", "done", Nothing),
     ("POST", "/api-keys", "key.create", "done", Made),
     ("DELETE", "/api-keys/{id}", "key.revoke", "done", Named),
-    ("POST", "/organizations", "organization.create", "done", Nothing),
+    ("POST", "/organizations", "organization.create", "done", Made),
     ("GET", "/organizations/{id}", "organization.show", "done", Named),
     ("PATCH", "/organizations/{id}", "organization.change", "done", Named),
     // Nobody has named it, and nobody leaves by a key.

@@ -13,7 +13,7 @@ impl Played {
             ("/credential-configs", json!({ "name": "n", "kind": "generic_env", "data": { "A": "1" } })),
             ("/api-keys", json!({ "name": "a", "permissions": ["keys.manage"] })),
             ("/api-keys", json!({ "name": "b", "permissions": ["keys.manage"] })),
-            ("/invitations", json!({ "role": "reader" })),
+            ("/invitations", json!({ "role": "reader", "for": "somebody" })),
             ("/workspaces", json!({ "name": "second" })),
             ("/registries", json!({ "name": "second", "kind": "oci", "url": "https://127.0.0.1" })),
             ("/trust-rules", rule),

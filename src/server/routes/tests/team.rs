@@ -105,7 +105,8 @@ fn nobody_gives_or_takes_more_than_they_have() {
             }
             let target = played.person(&played.member(&played.ours, from));
             let may = may_manage && actor.covers(from);
-            let (invited, _) = played.ask("POST", "/invitations", &token, &json!({ "role": from.word() }));
+            let (invited, _) =
+                played.ask("POST", "/invitations", &token, &json!({ "role": from.word(), "for": "somebody" }));
             assert_eq!(invited == StatusCode::CREATED, may, "{actor:?} invites {from:?}: {invited}");
             let (removed, _) = played.ask("DELETE", &format!("/members/{target}"), &token, &Value::Null);
             assert_eq!(removed == StatusCode::NO_CONTENT, may, "{actor:?} removes {from:?}: {removed}");
@@ -114,10 +115,13 @@ fn nobody_gives_or_takes_more_than_they_have() {
     // Nor with a token that was given less than its person has.
     let narrow = Permissions::parse("members.manage members.read").unwrap();
     let narrow = played.somebody(&played.ours, Role::Owner, narrow, TimeDelta::days(1));
-    assert_eq!(played.ask("POST", "/invitations", &narrow, &json!({ "role": "reader" })).0, StatusCode::FORBIDDEN);
+    assert_eq!(
+        played.ask("POST", "/invitations", &narrow, &json!({ "role": "reader", "for": "somebody" })).0,
+        StatusCode::FORBIDDEN
+    );
     let owner = played.member(&played.ours, Role::Owner);
     for role in ["Admin", "ADMIN", "admin ", "аdmin", "", "root"] {
-        let (status, _) = played.ask("POST", "/invitations", &owner, &json!({ "role": role }));
+        let (status, _) = played.ask("POST", "/invitations", &owner, &json!({ "role": role, "for": "somebody" }));
         assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{role}");
     }
 }
