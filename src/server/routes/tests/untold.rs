@@ -139,7 +139,7 @@ fn nobody_signs_in_and_nothing_ends_untold() {
     };
     let (refresh, access) = (issue(Kind::Refresh), issue(Kind::Access));
     let owner = played.member(&played.ours, Role::Owner);
-    let (_, invited) = played.ask("POST", "/invitations", &owner, &json!({ "role": "reader", "for": "somebody" }));
+    let (_, invited) = played.ask("POST", "/invitations", &owner, &json!({ "role": "reader", "for": "bob" }));
     let invitation = invited["link"].as_str().unwrap().split("token=").nth(1).unwrap().to_owned();
     let browser = played.browser(&played.ours, Role::Member);
     let ours = played.ours.id();
