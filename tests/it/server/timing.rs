@@ -27,10 +27,10 @@ fn medians(rounds: usize, mut ask: impl FnMut(usize)) -> [Duration; 2] {
 }
 
 /// Measures until it is as it should be. What is told by the time is told every time: what the machine does otherwise
-/// meanwhile can make a difference once, and hardly three times one after the other.
+/// meanwhile can make a difference once, and hardly five times one after the other.
 fn alike(what: &str, rounds: usize, mut ask: impl FnMut(usize), is_near: impl Fn(Duration, Duration) -> bool) {
     let mut seen = Vec::new();
-    for _ in 0..3 {
+    for _ in 0..5 {
         let [first, second] = medians(rounds, &mut ask);
         seen.push((first, second));
         if is_near(first.max(second), first.min(second)) {
