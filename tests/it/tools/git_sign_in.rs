@@ -379,7 +379,10 @@ fn a_token_that_nothing_renews_is_asked_for_again_once_it_was_refused() {
     scene.stage.at("+2m");
     assert!(!git(&scene.stage, &["ls-remote", &scene.host.repository()], "").status.success());
     assert_eq!(list(&scene.stage)[0]["status"], "needs attention");
+    // Whoever runs the tests may do so at a terminal.
+    scene.stage.wrap(&["setsid", "--wait"]);
     assert_eq!(scene.answered().unwrap().1, token, "what is there is handed out where nobody can be asked");
+    scene.stage.wrap(&[]);
     let mut terminal = scene.git_at_terminal(&["ls-remote", &scene.host.repository()]);
     terminal.sees("Signed in to corp as user@example.com, kept as corp");
     assert_eq!(terminal.ends().code, Some(0));
@@ -388,8 +391,8 @@ fn a_token_that_nothing_renews_is_asked_for_again_once_it_was_refused() {
 
 #[test]
 fn a_sign_in_stored_by_hand_serves_git_where_its_scopes_do() {
-    let scene = Scene::new(Behaviour::default());
-    let connect = |more: &[&str]| {
+    let mut scene = Scene::new(Behaviour::default());
+    let connect = |scene: &Scene, more: &[&str]| {
         let mut running =
             scene.stage.start(&[&["credentials", "store", "oauth", "corp", "--no-browser"], more].concat());
         if let Some(url) = running.url_unless_it_ends() {
@@ -397,9 +400,12 @@ fn a_sign_in_stored_by_hand_serves_git_where_its_scopes_do() {
         }
         running.finish().ends(0);
     };
-    connect(&["--name", "api-only"]);
+    connect(&scene, &["--name", "api-only"]);
+    // Whoever runs the tests may do so at a terminal.
+    scene.stage.wrap(&["setsid", "--wait"]);
     assert!(scene.answered().is_none(), "its scopes open no repository");
-    connect(&["--name", "with-git", "--scopes", "openid email offline_access api:read"]);
+    scene.stage.wrap(&[]);
+    connect(&scene, &["--name", "with-git", "--scopes", "openid email offline_access api:read"]);
     assert_eq!(scene.answered().unwrap().0, "oauth2");
     succeeded(&git(&scene.stage, &["ls-remote", &scene.host.repository()], ""));
     // What is stored for git itself comes before a sign-in that can do more.

@@ -197,15 +197,15 @@ try {
 
   // Somebody else, who may look alone. One more invitation stays open.
   const invitations = [];
-  for (const _ of [0, 1]) {
+  for (const whom of ['bob@example.com', 'carol@example.com']) {
     await go('invitations/new');
-    await send(page, { note: hostile, role: 'reader' }, 'Make a link');
+    await send(page, { for: whom, note: hostile, role: 'reader' }, 'Make a link');
     invitations.push(await page.textContent('code.once'));
   }
   other = await chromium.launch(launch);
   const reader = await watch(await other.newContext({ reducedMotion: 'reduce' }));
   await reader.goto(invitations[0]);
-  await send(reader, { login: 'bob@example.com', passphrase, again: passphrase }, 'Join');
+  await send(reader, { passphrase, again: passphrase }, 'Join');
 
   // The skip link skips.
   await go('credentials');

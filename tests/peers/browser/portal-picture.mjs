@@ -50,10 +50,10 @@ try {
   }
   await ask('POST', '/workspaces', { name: 'release', project: 'web-shop', credential_config_ids: [ids['aws-prod'], ids.database] });
   for (const [login, role] of [['bob@example.com', 'admin'], ['carol@example.com', 'member'], ['dave@example.com', 'reader']]) {
-    const { link: invitation } = await ask('POST', '/invitations', { role, note: login });
+    const { link: invitation } = await ask('POST', '/invitations', { role, for: login });
     const guest = await (await browser.newContext()).newPage();
     await guest.goto(invitation);
-    for (const [name, value] of [['login', login], ['passphrase', passphrase], ['again', passphrase]]) await guest.fill(`[name=${name}]`, value);
+    for (const [name, value] of [['passphrase', passphrase], ['again', passphrase]]) await guest.fill(`[name=${name}]`, value);
     await submit(guest, 'Join');
     await guest.close();
   }
