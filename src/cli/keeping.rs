@@ -9,6 +9,9 @@ pub(super) struct Keeping {
     /// The file of the password of a PostgreSQL whose URL holds none
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     database_password_file: Option<String>,
+    /// Make the master key of the passphrase in this file, which has 15 characters at least and is its owner's alone
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    master_passphrase_file: Option<String>,
     /// Where new secrets rest: `envelope`, in the database, or `vault`, in OpenBao or HashiCorp Vault [default: envelope]
     #[arg(long, value_name = "ENGINE")]
     secrets_engine: Option<String>,
@@ -47,6 +50,7 @@ impl Keeping {
     pub(super) fn given(self, given: Given) -> Given {
         Given {
             database_password_file: self.database_password_file,
+            master_passphrase_file: self.master_passphrase_file,
             secrets_engine: self.secrets_engine,
             vault_address: self.vault_address,
             vault_mount: self.vault_mount,

@@ -208,7 +208,7 @@ enum Command {
     /// Look after the team's server: its backups and its keys
     #[cfg(feature = "server")]
     #[command(subcommand, after_help = "Example:\n  lanyard server backup /var/backups/lanyard-2026-01-31")]
-    Server(server::Command),
+    Server(Box<server::Command>),
     /// See what happened on a lanyard server, and check that it is all there
     #[command(subcommand, after_help = "Example:\n  lanyard audit list --action secret.read")]
     Audit(audit::Command),

@@ -61,7 +61,8 @@ lanyard server restore lanyard-2026-01-31 --replace\n  lanyard server restore la
     /// Replace the master key and the key of every organization
     ///
     /// The server goes on meanwhile. If it breaks off, run it again: it goes on where it was. Backups of before open
-    /// with the master key of before alone. With --json: an object with resumed, organizations (each with id and
+    /// with the master key of before alone. One that is made of a passphrase is made of the new one that lies beside it, in
+    /// the file with .next at the end of its name, which then takes its place. With --json: an object with resumed, organizations (each with id and
     /// key_version), rewrapped, closed and, with --secrets, server_key (version, sealed and closed).
     #[command(after_help = "Examples:\n  lanyard server rotate-key\n  lanyard server rotate-key --secrets")]
     RotateKey {
@@ -306,7 +307,7 @@ fn told(doors: &Doors<'_>, json: bool, rotated: &server::Rotated, wanted: Wanted
     if rotated.resumed {
         doors.ui.note("ended what was begun before; run it again to replace the keys once more");
     } else if wanted.master {
-        doors.ui.done("Replaced the master key; keep a copy of the new one");
+        doors.ui.done("Replaced the master key; keep a copy of the new one, or of the passphrase that it is made of");
     }
     let count = rotated.organizations.len();
     doors.ui.done(&format!(

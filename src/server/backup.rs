@@ -205,8 +205,7 @@ impl Examined {
     fn look(settings: &Settings, store: &dyn SecretStore, file: &Path) -> Result<Self, ServeError> {
         let head = file::head(file)?;
         let (master, wrapped) = master(settings, store, &head)?;
-        let other = || ServeError::OtherMasterKey { place: in_words(settings, store) };
-        let opener = head.opener(&master).ok_or_else(other)?;
+        let opener = head.opener(&master).ok_or_else(|| is_other(settings, store))?;
         let (facts, reader) = Reader::open(file, &opener)?;
         if facts.schema > newest() {
             return Err(newer(file));
@@ -219,7 +218,7 @@ impl Examined {
 /// The master key that a backup opens with, and its wrapped form where a key of the keeper wraps it.
 fn master(settings: &Settings, store: &dyn SecretStore, head: &Head) -> Result<(Key, Option<String>), ServeError> {
     let Some(transit) = &settings.keeping.transit else {
-        return Ok((unwrapped(settings, store).read_present(&head.instance)?, None));
+        return Ok((unwrapped(settings, store).read_present(&head.instance, head.passphrase.as_deref())?, None));
     };
     for wrapped in &head.masters {
         let master = transit.unwrap(wrapped)?;
@@ -230,11 +229,11 @@ fn master(settings: &Settings, store: &dyn SecretStore, head: &Head) -> Result<(
     Err(ServeError::NoMasterKey { place: transit.in_words() })
 }
 
-/// Where the master key is looked for, for a person.
-fn in_words(settings: &Settings, store: &dyn SecretStore) -> String {
+/// That what is there is another master key.
+fn is_other(settings: &Settings, store: &dyn SecretStore) -> ServeError {
     match &settings.keeping.transit {
-        Some(transit) => transit.in_words(),
-        None => unwrapped(settings, store).in_words(),
+        Some(transit) => ServeError::OtherMasterKey { place: transit.in_words() },
+        None => unwrapped(settings, store).is_other(),
     }
 }
 

@@ -125,6 +125,9 @@ pub enum ServeError {
     /// The secret store did not give or take the master key.
     #[error("the master key is out of reach")]
     Store(#[from] StoreError),
+    /// It did not give the one that is there already.
+    #[error("the master key is out of reach")]
+    Kept(#[source] StoreError),
     /// The master key is gone.
     #[error("the master key of this server is not in {place}")]
     NoMasterKey {
@@ -137,6 +140,26 @@ pub enum ServeError {
         /// Where it is.
         place: String,
     },
+    /// It is made of another passphrase.
+    #[error("the passphrase in {place} is not the one of this server")]
+    WrongPassphrase {
+        /// Where it is.
+        place: String,
+    },
+    /// It is none, or too easy to guess.
+    #[error("the passphrase in {place} cannot be used: {problem}")]
+    BadPassphrase {
+        /// Where it is.
+        place: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The master key is made of a passphrase, and none is given.
+    #[error("the master key is made of a passphrase, and none is given")]
+    Passphrase,
+    /// A passphrase is given, and the master key is made of none.
+    #[error("the master key is not made of a passphrase")]
+    NoPassphrase,
     /// It is none.
     #[error("what is in {place} is no master key")]
     BadMasterKey {
@@ -208,7 +231,7 @@ impl ServeError {
     /// Whether it is the master key that cannot be had, which may be otherwise in a while.
     pub(crate) fn is_of_the_key(&self) -> bool {
         match self {
-            Self::Store(failure) => matches!(
+            Self::Store(failure) | Self::Kept(failure) => matches!(
                 failure,
                 StoreError::Absent { .. }
                     | StoreError::Locked { .. }
@@ -229,12 +252,18 @@ impl Failure for ServeError {
             | Self::Setting { .. }
             | Self::SettingsFile { .. }
             | Self::Readable { .. }
+            | Self::BadPassphrase { .. }
             | Self::NewerBackup { .. }
             | Self::Certificate { .. } => Code::Config,
             Self::Database(_, code, _) | Self::Keys(_, code, _) | Self::Keeper { code, .. } => *code,
             Self::Unwritten { .. } | Self::Backup { .. } | Self::Closed { .. } | Self::Audit { .. } => Code::Invalid,
-            Self::Store(failure) => failure.code(),
-            Self::NoMasterKey { .. } | Self::OtherMasterKey { .. } | Self::BadMasterKey { .. } => Code::Store,
+            Self::Store(failure) | Self::Kept(failure) => failure.code(),
+            Self::NoMasterKey { .. }
+            | Self::OtherMasterKey { .. }
+            | Self::WrongPassphrase { .. }
+            | Self::Passphrase
+            | Self::NoPassphrase
+            | Self::BadMasterKey { .. } => Code::Store,
             Self::Recipient { .. } | Self::NoChain { .. } | Self::NoEntry { .. } => Code::Usage,
             Self::Unread { .. } | Self::Listen { .. } | Self::Occupied | Self::NoRandom | Self::System(_) => {
                 Code::Failed
@@ -268,10 +297,20 @@ impl Failure for ServeError {
                 let own = failure.mend().unwrap_or_default();
                 format!("{own}; or keep the key in a file: `--master-key-file FILE`")
             }
+            // A file would open nothing of what is there.
+            Self::Kept(failure) => return failure.mend(),
             Self::NoMasterKey { .. } => {
                 "bring it back from where it was kept; without it nothing that was stored can be opened".into()
             }
             Self::OtherMasterKey { .. } => "give the key that was made for this database, or another `--data`".into(),
+            Self::WrongPassphrase { .. } => {
+                "give the passphrase that was chosen for this database, or another `--data`".into()
+            }
+            Self::BadPassphrase { .. } => "put another one there, such as five words that a machine chose".into(),
+            Self::Passphrase => "name its file with `--master-passphrase-file`".into(),
+            Self::NoPassphrase => {
+                "leave `--master-passphrase-file` out, and say where the key rests if it is not in the keychain".into()
+            }
             Self::BadMasterKey { .. } => "bring the key back whole".into(),
             Self::Audit { .. } => "somebody wrote to the database past the server; compare it with a backup".into(),
             Self::NoChain { known, .. } => format!("name one that there is: {}", known.join(", ")),

@@ -1,11 +1,12 @@
-//! The keys: the master key opens the keys of the organizations, each of which opens the data keys of its credentials.
+//! The keys, in four levels: the master key opens the server's own keys, those the keys of the organizations, each of
+//! which opens the data keys of its credentials. None opens more than the level below it.
 //!
-//! The master key rests in the secret store, in a file that only its owner reads, or wrapped in the database. What proves that it is the right
-//! one is in the database, so that a server with another one refuses to start before it writes anything. It opens the
-//! server's own keys as well, from which every purpose that belongs to no organization has its key.
+//! The master key rests in the secret store, in a file that only its owner reads, or wrapped in the database, or is made
+//! of a passphrase. What proves that it is the right one is in the database, so that a server with another one refuses to
+//! start before it writes anything. The server's own keys also have a key for every purpose that belongs to no organization.
 //!
-//! A key of an organization that was replaced is kept until nothing rests under it. Whatever rests under one refers to
-//! it by a foreign key in the database, so that it cannot go before.
+//! A key that was replaced is kept until nothing rests under it. Whatever rests under one refers to it by a foreign key in
+//! the database, so that it cannot go before.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,20 +19,25 @@ use super::random;
 use crate::error::{Code, Failure};
 use crate::vault::seal::{DoesNotOpen, Key};
 
+mod levels;
 mod own;
 mod place;
+mod recipe;
 mod replace;
 mod replaced;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use levels::Wrapped;
 pub(crate) use own::following;
 pub(crate) use place::{Master, WRAPPED, WRAPPED_NEXT};
+pub(crate) use recipe::in_force as recipe_in_force;
 pub(crate) use replace::Replacement;
 pub(crate) use replaced::LOOK;
 
 use own::Own;
 use place::Which;
+use recipe::Recipe;
 use replaced::{Asks, Coming};
 
 /// The version of the encoding of what keys and secrets are bound to.
@@ -68,7 +74,9 @@ impl Keys {
     /// Reads the master key, and makes one for a database that has none yet.
     pub(crate) fn open(database: &Database, place: &Master<'_>) -> Result<Self, ServeError> {
         let instance = instance(database)?;
-        current(database, |proof| Self::open_with(database, place, &instance, proof))
+        let keys = current(database, |proof| Self::open_with(database, place, &instance, proof))?;
+        keys.convert(database).map_err(|failure| unopened(failure, place))?;
+        Ok(keys)
     }
 
     /// The same where there is one, and none is made.
@@ -90,8 +98,8 @@ impl Keys {
         let master = if let Some(proof) = proof {
             place.proven(instance, proof)?
         } else {
-            let master = first_master(database, place, instance)?;
-            let proof = place::prove(&master, instance).map_err(|_| ServeError::NoRandom)?;
+            let (master, recipe) = first_master(database, place, instance)?;
+            let proof = place::prove(&master, instance, recipe.as_ref()).map_err(|_| ServeError::NoRandom)?;
             // Another server that starts may have been faster: then its key counts, and rests here or not.
             let kept = first(database, PROOF, &proof)?;
             if place::is_proven(&master, instance, &kept) { master } else { place.proven(instance, &kept)? }
@@ -120,7 +128,9 @@ impl Keys {
     /// Those of a database that is just being written, whose master key is known.
     pub(crate) fn within(rows: &mut dyn Rows, master: Key, instance: &str) -> Result<Self, KeyError> {
         let own = own::opened(rows, &master, instance)?;
-        Ok(Self::holding(master, own, instance))
+        let keys = Self::holding(master, own, instance);
+        keys.convert_in(rows)?;
+        Ok(keys)
     }
 
     /// The master key in force.
@@ -131,40 +141,37 @@ impl Keys {
 
     /// Makes the first key of a new organization.
     pub(crate) fn make(&self, rows: &mut dyn Rows, scope: &OrgScope, now: DateTime<Utc>) -> Result<(), KeyError> {
-        let master = self.proven(&hold(rows)?)?;
-        self.add(rows, scope, 1, &master, now)
+        self.add(rows, scope, 1, now)
     }
 
-    fn add(
-        &self,
-        rows: &mut dyn Rows,
-        scope: &OrgScope,
-        version: i64,
-        master: &Key,
-        now: DateTime<Utc>,
-    ) -> Result<(), KeyError> {
+    fn add(&self, rows: &mut dyn Rows, scope: &OrgScope, version: i64, now: DateTime<Utc>) -> Result<(), KeyError> {
         let key = Key::random().map_err(|_| KeyError::NoRandom)?;
-        let wrapped = master.wrap(&key, &self.place(scope, &version.to_string())).map_err(|_| KeyError::NoRandom)?;
+        let number = version.to_string();
+        let seal = |own: &Key, parts: &[&str]| own.wrap(&key, parts);
+        let (own, wrapped) = self.wrap_under_own(rows, &self.place(scope, &number), seal)?;
         rows.execute(
-            "INSERT INTO organization_keys (org, version, wrapped, created) VALUES ($1, $2, $3, $4)",
-            values![scope.id(), version, &wrapped, now.timestamp_millis()],
+            "INSERT INTO organization_keys (org, version, wrapped, created, own_version) VALUES ($1, $2, $3, $4, $5)",
+            values![scope.id(), version, &wrapped, now.timestamp_millis(), own],
         )?;
         Ok(())
     }
 
     /// The key under which an organization's new secrets are sealed, and its version.
     pub(crate) fn newest(&self, rows: &mut dyn Rows, scope: &OrgScope) -> Result<(i64, Arc<Key>), KeyError> {
-        let newest = "SELECT version, wrapped FROM organization_keys WHERE org = $1 ORDER BY version DESC LIMIT 1";
+        let newest = "SELECT o.version, o.wrapped, o.own_version, s.wrapped FROM organization_keys o \
+                      LEFT JOIN server_keys s ON s.version = o.own_version \
+                      WHERE o.org = $1 ORDER BY o.version DESC LIMIT 1";
         let Some(mut row) = rows.first(newest, values![scope.id()])? else { return Err(missing(rows, scope)?) };
-        let (version, wrapped) = (row.int(0)?, row.bytes(1)?);
+        let (version, wrapped) = (row.int(0)?, Wrapped::of(&mut row, 1)?);
         Ok((version, self.opened(rows, scope, version, wrapped)?))
     }
 
     /// A key of an organization.
     pub(crate) fn of(&self, rows: &mut dyn Rows, scope: &OrgScope, version: i64) -> Result<Arc<Key>, KeyError> {
-        let one = "SELECT wrapped FROM organization_keys WHERE org = $1 AND version = $2";
-        let wrapped = rows.first(one, values![scope.id(), version])?.ok_or(KeyError::None)?.bytes(0)?;
-        self.opened(rows, scope, version, wrapped)
+        let one = "SELECT o.wrapped, o.own_version, s.wrapped FROM organization_keys o \
+                   LEFT JOIN server_keys s ON s.version = o.own_version WHERE o.org = $1 AND o.version = $2";
+        let mut row = rows.first(one, values![scope.id(), version])?.ok_or(KeyError::None)?;
+        self.opened(rows, scope, version, Wrapped::of(&mut row, 0)?)
     }
 
     /// The key of an organization's audit that goes with a version of its key, also of one that is not there any more.
@@ -172,8 +179,10 @@ impl Keys {
         match self.of(rows, scope, version) {
             Ok(key) => key.derived("audit").ok_or(KeyError::None),
             Err(KeyError::None) => {
-                let one = "SELECT wrapped FROM audit_keys WHERE org = $1 AND version = $2";
-                let wrapped = rows.first(one, values![scope.id(), version])?.ok_or(KeyError::None)?.bytes(0)?;
+                let one = "SELECT a.wrapped, a.own_version, s.wrapped FROM audit_keys a \
+                           LEFT JOIN server_keys s ON s.version = a.own_version WHERE a.org = $1 AND a.version = $2";
+                let mut row = rows.first(one, values![scope.id(), version])?.ok_or(KeyError::None)?;
+                let wrapped = Wrapped::of(&mut row, 0)?;
                 self.unwrapped(rows, &wrapped, &self.audit_place(scope, &version.to_string()))
             }
             Err(failure) => Err(failure),
@@ -192,24 +201,19 @@ impl Keys {
         rows: &mut dyn Rows,
         scope: &OrgScope,
         version: i64,
-        wrapped: Vec<u8>,
+        wrapped: Wrapped,
     ) -> Result<Arc<Key>, KeyError> {
         let name = (scope.id().to_owned(), version);
-        // What was opened from another form is of before the master key was replaced, or a backup was brought back.
+        // What was opened from another form is of before the own key was replaced, or a backup was brought back.
         if let Some((from, key)) = self.known.lock().unwrap_or_else(PoisonError::into_inner).get(&name)
-            && *from == wrapped
+            && *from == wrapped.bytes
         {
             return Ok(Arc::clone(key));
         }
         let key = Arc::new(self.unwrapped(rows, &wrapped, &self.place(scope, &version.to_string()))?);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert(name, (wrapped, Arc::clone(&key)));
+        known.insert(name, (wrapped.bytes, Arc::clone(&key)));
         Ok(key)
-    }
-
-    /// Unwraps what the master key wraps.
-    fn unwrapped(&self, rows: &mut dyn Rows, wrapped: &[u8], parts: &[&str]) -> Result<Key, KeyError> {
-        self.by_master(rows, |master| master.unwrap(wrapped, parts))
     }
 
     /// Does something with the master key that it is of. Where that was replaced since this program started, the new one
@@ -312,12 +316,18 @@ fn current<T>(database: &Database, work: impl Fn(Option<&str>) -> Result<T, Serv
     work(proof.as_deref())
 }
 
-/// The master key of a database that has none yet: one that rests in its place already, or a new one.
-fn first_master(database: &Database, place: &Master<'_>, instance: &str) -> Result<Key, ServeError> {
-    if let Some(master) = place.read(instance, Which::Present)? {
-        return Ok(master);
+/// The master key of a database that has none yet: one that rests in its place already, or a new one. With what it is made
+/// by, if it is made of a passphrase.
+fn first_master(database: &Database, place: &Master<'_>, instance: &str) -> Result<(Key, Option<Recipe>), ServeError> {
+    if let Master::Passphrase(_) = place {
+        let (master, recipe, _) = place.made_anew(true)?;
+        return Ok((master, Some(recipe)));
     }
-    place.keep_first(database, instance, Key::random().map_err(|_| ServeError::NoRandom)?)
+    if let Some(master) = place.read(instance, Which::Present, None)? {
+        return Ok((master, None));
+    }
+    let made = Key::random().map_err(|_| ServeError::NoRandom)?;
+    Ok((place.keep_first(database, instance, made)?, None))
 }
 
 /// The identifier of this server, made at the first start.
@@ -329,7 +339,7 @@ fn instance(database: &Database) -> Result<String, ServeError> {
 /// Why the server's own keys are not there.
 fn unopened(failure: KeyError, place: &Master<'_>) -> ServeError {
     match failure {
-        KeyError::DoesNotOpen => ServeError::OtherMasterKey { place: place.in_words() },
+        KeyError::DoesNotOpen => place.is_other(),
         KeyError::Db(failure) => failure.into(),
         KeyError::NoRandom => ServeError::NoRandom,
         KeyError::None | KeyError::Gone | KeyError::Replaced => DbError::Shape.into(),

@@ -1,4 +1,4 @@
-//! Passphrases of members: Argon2id, with the parameters beside each hash.
+//! Passphrases, of members above all: Argon2id, with the parameters beside each hash.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine;
@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 use crate::secret::Secret;
 
 /// What new hashes are made with: 64 MiB, three passes, one lane.
-const MEMORY: u32 = 64 << 10;
-const PASSES: u32 = 3;
+pub(super) const MEMORY: u32 = 64 << 10;
+pub(super) const PASSES: u32 = 3;
 const LENGTH: usize = 32;
 /// The longest passphrase, in bytes, and the shortest.
 const LONGEST: usize = 1024;
@@ -77,7 +77,8 @@ fn compare(passphrase: &Secret, kept: &str) -> Option<bool> {
     Some(found.as_slice().ct_eq(&expected).into())
 }
 
-fn stretch(passphrase: &Secret, salt: &[u8], parameters: Params) -> Option<Zeroizing<Vec<u8>>> {
+/// The bytes that Argon2id makes of a passphrase.
+pub(super) fn stretch(passphrase: &Secret, salt: &[u8], parameters: Params) -> Option<Zeroizing<Vec<u8>>> {
     #[cfg(test)]
     tests::STRETCHED.with(|count| count.set(count.get() + 1));
     let mut made = Zeroizing::new(vec![0; parameters.output_len().unwrap_or(LENGTH)]);

@@ -264,6 +264,8 @@ impl Work<'_> {
         let scope = &self.one.scope;
         let (now, actor) = (now(), Actor::operator());
         Ok(self.db.write(scope, |rows| -> Result<(), KeyError> {
+            // Held before the note, as whoever deletes the organization does.
+            hold(rows)?;
             if !self.hold(rows)? {
                 return Ok(());
             }

@@ -21,7 +21,7 @@ use super::limits::Limits;
 use super::listen::{CONNECTIONS, Door};
 use super::reload::Certificate;
 use super::routes::router;
-use super::settings::Settings;
+use super::settings::{Keeping, Settings};
 use super::state::{Server, now, room};
 use super::{engine, listen, metrics, people, running, sweep};
 use crate::error::{Failure as _, with_causes};
@@ -280,7 +280,12 @@ pub(super) fn place<'m>(settings: &'m Settings, store: &'m dyn SecretStore, db: 
 
 /// Where the master key rests that no other key wraps.
 pub(super) fn unwrapped<'m>(settings: &'m Settings, store: &'m dyn SecretStore) -> Master<'m> {
-    settings.keeping.master_key_file.as_deref().map_or(Master::Store(store), Master::File)
+    let Keeping { master_key_file, passphrase_file, .. } = &settings.keeping;
+    match (master_key_file, passphrase_file) {
+        (Some(file), _) => Master::File(file),
+        (None, Some(file)) => Master::Passphrase(file),
+        (None, None) => Master::Store(store),
+    }
 }
 
 /// A new link for the first owner, where there is none. A link that was made before does not count any more.

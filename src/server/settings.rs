@@ -44,6 +44,7 @@ pub struct Given {
     pub database: Option<String>,
     pub database_password_file: Option<String>,
     pub master_key_file: Option<String>,
+    pub master_passphrase_file: Option<String>,
     pub tls_certificate: Option<String>,
     pub tls_key: Option<String>,
     pub audit_checkpoints: Option<String>,
@@ -210,7 +211,8 @@ impl Settings {
 
     /// Whether it is said where the master key rests.
     pub fn names_its_key(&self) -> bool {
-        self.keeping.master_key_file.is_some() || self.keeping.transit.is_some()
+        let Keeping { master_key_file, passphrase_file, transit, .. } = &self.keeping;
+        master_key_file.is_some() || passphrase_file.is_some() || transit.is_some()
     }
 
     /// Whether there may be a server with data of its own already.

@@ -45,7 +45,8 @@ impl Key {
         Ok(Self(Bytes::Free(bytes)))
     }
 
-    fn of(bytes: &[u8]) -> Option<Self> {
+    /// From bytes that are as good as random.
+    pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
         Some(Self(Bytes::Free(Zeroizing::new(bytes.try_into().ok()?))))
     }
 

@@ -146,6 +146,7 @@ mod server {
     mod kept;
     mod keychain;
     mod leaked;
+    mod levels;
     mod limits;
     mod listener;
     mod load;
@@ -161,6 +162,7 @@ mod server {
     mod own_key;
     mod pages;
     mod passkeys;
+    mod passphrase;
     mod places;
     mod portal;
     mod portal_places;

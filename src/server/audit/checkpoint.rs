@@ -1,8 +1,8 @@
 //! Statements about the end of each chain that the server signs from time to time.
 //!
 //! Whoever can write to the database can cut a chain off at its end, and nothing that is left tells. A statement does,
-//! where it was appended to a file that they cannot write to, or is in the machine's log. Before the server signs, it goes through what has come
-//! since the last statement, so that it says nothing of a chain that does not hold.
+//! where it was appended to a file that they cannot write to, or is in the machine's log. Before the server signs, it
+//! goes through what has come since the last statement, so that it says nothing of a chain that does not hold.
 
 use std::collections::HashMap;
 use std::fs::File;

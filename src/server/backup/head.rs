@@ -25,7 +25,7 @@ use zeroize::Zeroizing;
 use super::{bad, newer};
 use crate::server::db::Rows;
 use crate::server::error::ServeError;
-use crate::server::keys::{KeyError, Keys, WRAPPED, WRAPPED_NEXT, setting};
+use crate::server::keys::{KeyError, Keys, WRAPPED, WRAPPED_NEXT, recipe_in_force, setting};
 use crate::vault::seal::Key;
 
 /// What our stanza is called.
@@ -45,14 +45,17 @@ pub(super) struct Head {
     /// The master key where a key of the keeper wraps it, and the one that was to take its place.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) masters: Vec<String>,
+    /// What the master key is made by, where it is made of a passphrase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) passphrase: Option<String>,
     /// What the master key makes of all else here: by this it is known.
     code: String,
 }
 
 impl Head {
     /// That of a backup which is begun.
-    fn of(master: &Key, instance: &str, masters: Vec<String>) -> Option<Self> {
-        let mut head = Self { instance: instance.to_owned(), masters, code: String::new() };
+    fn of(master: &Key, instance: &str, masters: Vec<String>, passphrase: Option<String>) -> Option<Self> {
+        let mut head = Self { instance: instance.to_owned(), masters, passphrase, code: String::new() };
         head.code = head.made_of(&of_backups(master)?)?;
         Some(head)
     }
@@ -119,7 +122,7 @@ impl Opener {
     pub(super) fn begin(keys: &Keys, rows: &mut dyn Rows) -> Result<Self, ServeError> {
         let master = keys.master(rows)?;
         let masters = [setting(rows, WRAPPED)?, setting(rows, WRAPPED_NEXT)?].into_iter().flatten().collect();
-        let head = Head::of(&master, keys.instance(), masters);
+        let head = Head::of(&master, keys.instance(), masters, recipe_in_force(rows)?);
         Ok(head.and_then(|head| head.opener(&master)).ok_or(KeyError::None)?)
     }
 
@@ -227,7 +230,7 @@ pub(super) mod tests {
     /// What opens a backup of some server, with its master key.
     pub(in crate::server::backup) fn begun() -> (Key, Opener) {
         let master = Key::random().unwrap();
-        let opener = Head::of(&master, "instance", vec!["vault:v1:a".into()]).unwrap().opener(&master).unwrap();
+        let opener = Head::of(&master, "instance", vec!["vault:v1:a".into()], None).unwrap().opener(&master).unwrap();
         (master, opener)
     }
 
@@ -245,9 +248,9 @@ pub(super) mod tests {
             change(&mut changed);
             assert!(changed.opener(&master).is_none());
         }
-        let again = Head::of(&master, "instance", vec![]).unwrap().opener(&master).unwrap();
+        let again = Head::of(&master, "instance", vec![], None).unwrap().opener(&master).unwrap();
         assert_eq!(again.identity.to_public(), identity.to_public());
-        let other = Head::of(&master, "other", vec![]).unwrap().opener(&master).unwrap();
+        let other = Head::of(&master, "other", vec![], None).unwrap().opener(&master).unwrap();
         assert_ne!(other.identity.to_public(), identity.to_public(), "it is of one server");
     }
 

@@ -1,9 +1,9 @@
 //! The server's own keys, from which every purpose that belongs to no organization has its key.
 //!
-//! They have versions, the highest of which is in force. What rests sealed under one refers to it by a foreign key in the
-//! database, so that it cannot go before. What goes on being asked of one that was replaced, such as whether an entry of
-//! the audit is of its time, is asked of keys for these purposes alone, which are kept in its place: nothing else can be
-//! had of them.
+//! They have versions, the highest of which is in force, and wrap the keys of the organizations. What rests sealed
+//! under one refers to it by a foreign key in the database, so that it cannot go before. What goes on being asked of
+//! one that was replaced, such as whether an entry of the audit is of its time, is asked of keys for these purposes
+//! alone, which are kept in its place: nothing else can be had of them.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -11,7 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{FORM, KeyError, Keys, LOOK, PROOF, hold, setting};
+use super::{FORM, KeyError, Keys, LOOK, Wrapped, hold};
 use crate::server::bridge::blocking;
 use crate::server::db::{Database, DbError, Reach, Rows, values};
 use crate::server::state::{self, Server};
@@ -118,8 +118,10 @@ impl Keys {
             let wrapped = row.text(0)?;
             return self.own_opened(rows, version, wrapped)?.derived(purpose).ok_or(KeyError::None);
         }
-        let left = "SELECT wrapped FROM server_key_remains WHERE version = $1 AND purpose = $2";
-        let wrapped = rows.first(left, values![version, purpose])?.ok_or(KeyError::None)?.bytes(0)?;
+        let left = "SELECT r.wrapped, r.own_version, s.wrapped FROM server_key_remains r \
+                    LEFT JOIN server_keys s ON s.version = r.own_version WHERE r.version = $1 AND r.purpose = $2";
+        let mut row = rows.first(left, values![version, purpose])?.ok_or(KeyError::None)?;
+        let wrapped = Wrapped::of(&mut row, 0)?;
         self.unwrapped(rows, &wrapped, &remains_place(&self.instance, &version.to_string(), purpose))
     }
 
@@ -146,12 +148,13 @@ impl Keys {
         for (version, wrapped) in all(rows)?.into_iter().rev() {
             keys.push(public(&*self.own_opened(rows, version, wrapped)?)?);
         }
-        let left = "SELECT version, wrapped FROM server_key_remains WHERE purpose = $1 ORDER BY version DESC";
+        let left = "SELECT r.version, r.wrapped, r.own_version, s.wrapped FROM server_key_remains r \
+                    LEFT JOIN server_keys s ON s.version = r.own_version WHERE r.purpose = $1 ORDER BY r.version DESC";
         for mut row in rows.query(left, values![STATEMENTS])? {
-            let (version, wrapped) = (row.int(0)?, row.bytes(1)?);
+            let (version, wrapped) = (row.int(0)?, Wrapped::of(&mut row, 1)?);
             let number = version.to_string();
             let parts = remains_place(&self.instance, &number, STATEMENTS);
-            keys.push(self.by_master(rows, |master| master.open(&wrapped, &parts))?.to_vec());
+            keys.push(self.by_level(rows, &wrapped, |key| key.open(&wrapped.bytes, &parts))?.to_vec());
         }
         Ok(keys)
     }
@@ -168,27 +171,36 @@ impl Keys {
         Ok(version)
     }
 
-    /// Takes one away that nothing rests under any more. What goes on being asked of it stays.
+    /// Takes one away that nothing rests under any more. What goes on being asked of it stays, under the one in force.
     pub(crate) fn retire_own(&self, rows: &mut dyn Rows, version: i64, now: DateTime<Utc>) -> Result<(), KeyError> {
-        let proof = setting(rows, PROOF)?.ok_or(KeyError::None)?;
-        let master = self.proven(&proof)?;
         let one = "SELECT wrapped FROM server_keys WHERE version = $1";
         let wrapped = rows.first(one, values![version])?.ok_or(KeyError::None)?.text(0)?;
         let own = self.own_opened(rows, version, wrapped)?;
-        let number = version.to_string();
-        let keep = "INSERT INTO server_key_remains (version, purpose, wrapped, until) VALUES ($1, $2, $3, $4)";
         for (purpose, life) in REMAINS {
             let key = own.derived(purpose).ok_or(KeyError::None)?;
-            let wrapped = master.wrap(&key, &remains_place(&self.instance, &number, purpose));
-            let wrapped = wrapped.map_err(|_| KeyError::NoRandom)?;
             let until = life.map(|life| (now + life).timestamp_millis());
-            rows.execute(keep, values![version, purpose, &wrapped, until])?;
+            self.keep_remains(rows, version, (purpose, until), |own, parts| own.wrap(&key, parts))?;
         }
         // Of what signed, the public half alone: nobody signs with it any more.
-        let sealed = master.seal(&public(&own)?, &remains_place(&self.instance, &number, STATEMENTS));
-        let sealed = sealed.map_err(|_| KeyError::NoRandom)?;
-        rows.execute(keep, values![version, STATEMENTS, &sealed, None::<i64>])?;
+        let public = public(&own)?;
+        self.keep_remains(rows, version, (STATEMENTS, None), |own, parts| own.seal(&public, parts))?;
         rows.execute("DELETE FROM server_keys WHERE version = $1", values![version])?;
+        Ok(())
+    }
+
+    fn keep_remains(
+        &self,
+        rows: &mut dyn Rows,
+        version: i64,
+        (purpose, until): (&str, Option<i64>),
+        seal: impl FnOnce(&Key, &[&str]) -> Result<Vec<u8>, getrandom::Error>,
+    ) -> Result<(), KeyError> {
+        let number = version.to_string();
+        let (own, wrapped) = self.wrap_under_own(rows, &remains_place(&self.instance, &number, purpose), seal)?;
+        rows.execute(
+            "INSERT INTO server_key_remains (version, purpose, wrapped, until, own_version) VALUES ($1, $2, $3, $4, $5)",
+            values![version, purpose, &wrapped, until, own],
+        )?;
         Ok(())
     }
 
@@ -209,13 +221,15 @@ impl Keys {
     }
 
     /// The one that is wrapped so.
-    fn own_opened(&self, rows: &mut dyn Rows, version: i64, wrapped: String) -> Result<Arc<Key>, KeyError> {
+    pub(super) fn own_opened(&self, rows: &mut dyn Rows, version: i64, wrapped: String) -> Result<Arc<Key>, KeyError> {
         let is_it = |held: &&Own| held.version == version && held.wrapped == wrapped;
         if let Some(held) = self.own_held().iter().find(is_it) {
             return Ok(Arc::clone(&held.key));
         }
         let bytes = STANDARD.decode(&wrapped).map_err(|_| DbError::Shape)?;
-        let key = Arc::new(self.unwrapped(rows, &bytes, &place(&self.instance, &version.to_string()))?);
+        let number = version.to_string();
+        let parts = place(&self.instance, &number);
+        let key = Arc::new(self.by_master(rows, |master| master.unwrap(&bytes, &parts))?);
         let mut held = self.own_held();
         held.retain(|held| held.version != version);
         held.push(Own { version, wrapped, key: Arc::clone(&key) });
@@ -259,6 +273,9 @@ mod tests {
         assert_eq!(next.unwrap(), 1);
         assert!(retire().is_err(), "something rests under it");
         scratch.db.write(Reach::Server, |rows| rows.batch("DELETE FROM second_factors")).unwrap();
+        assert!(retire().is_err(), "the key of an organization does");
+        let page = scratch.db.write(Reach::Server, |rows| scratch.keys.rewrap_under_own(rows, None, 50)).unwrap();
+        assert_eq!(page.unwrap().closed, 0);
         retire().unwrap();
         scratch.keys.follow(&scratch.db).unwrap();
         assert_eq!(of("audit").unwrap(), before);

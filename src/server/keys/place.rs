@@ -4,12 +4,16 @@
 //! database does. Whoever dies on the way leaves both, and the proof in the database says which of them counts: a server
 //! looks at both. Only who replaces keys moves them, one at a time. One that rests in the database is announced there, so
 //! that servers hold it in time, and takes its place with the proof, in one transaction.
+//!
+//! Of one that is made of a passphrase, the passphrase rests: whoever chooses another one puts that beside the present one,
+//! and what makes the key of it comes into force with the proof.
 
 use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::recipe::{self, Recipe};
 use super::{FORM, keep_setting, setting};
 use crate::os::files;
 use crate::secret::{Secret, SecretStore, Slot};
@@ -29,6 +33,8 @@ pub(crate) enum Master<'m> {
     Store(&'m dyn SecretStore),
     /// In a file.
     File(&'m Path),
+    /// Nowhere: it is made of the passphrase in a file.
+    Passphrase(&'m Path),
     /// In the database, wrapped by a key that never leaves the keeper.
     Transit(&'m Transit, &'m Database),
 }
@@ -47,14 +53,15 @@ pub(super) fn proof_of(instance: &str) -> [&str; 3] {
     [FORM, "master-key-proof", instance]
 }
 
-/// A proof that only this key opens.
-pub(super) fn prove(key: &Key, instance: &str) -> Result<String, getrandom::Error> {
-    Ok(STANDARD.encode(key.seal(b"lanyard", &proof_of(instance))?))
+/// A proof that only this key opens, after what it is made by.
+pub(super) fn prove(key: &Key, instance: &str, recipe: Option<&Recipe>) -> Result<String, getrandom::Error> {
+    let proof = STANDARD.encode(key.seal(b"lanyard", &proof_of(instance))?);
+    Ok(recipe.map_or(proof.clone(), |recipe| format!("{}${proof}", recipe.word())))
 }
 
 /// Whether a proof is of this key.
 pub(super) fn is_proven(key: &Key, instance: &str, proof: &str) -> bool {
-    STANDARD.decode(proof).is_ok_and(|sealed| key.open(&sealed, &proof_of(instance)).is_ok())
+    STANDARD.decode(recipe::split(proof).1).is_ok_and(|sealed| key.open(&sealed, &proof_of(instance)).is_ok())
 }
 
 impl Master<'_> {
@@ -62,42 +69,68 @@ impl Master<'_> {
     pub(crate) fn in_words(&self) -> String {
         match self {
             Self::Store(store) => format!("the {}", store.choice().title()),
-            Self::File(path) => path.display().to_string(),
+            Self::File(path) | Self::Passphrase(path) => path.display().to_string(),
             Self::Transit(transit, _) => transit.in_words(),
         }
     }
 
     /// The key that the proof in the database is of: the present one, or the next one.
     pub(super) fn proven(&self, instance: &str, proof: &str) -> Result<Key, ServeError> {
-        let present = self.read(instance, Which::Present)?;
+        self.looked_for(instance, proof).map_err(|failure| match failure {
+            ServeError::Store(failure) => ServeError::Kept(failure),
+            other => other,
+        })
+    }
+
+    fn looked_for(&self, instance: &str, proof: &str) -> Result<Key, ServeError> {
+        let word = self.fitting(recipe::split(proof).0)?;
+        let present = self.read(instance, Which::Present, word)?;
         let is_known = present.is_some();
         if let Some(key) = present.filter(|key| is_proven(key, instance, proof)) {
             return Ok(key);
         }
-        if let Some(next) = self.read(instance, Which::Next)?.filter(|key| is_proven(key, instance, proof)) {
+        if let Some(next) = self.read(instance, Which::Next, word)?.filter(|key| is_proven(key, instance, proof)) {
             return Ok(next);
         }
         // It may have been moved between the two looks.
-        let present = self.read(instance, Which::Present)?;
+        let present = self.read(instance, Which::Present, word)?;
         if let Some(key) = present.filter(|key| is_proven(key, instance, proof)) {
             return Ok(key);
         }
+        Err(if is_known { self.is_other() } else { ServeError::NoMasterKey { place: self.in_words() } })
+    }
+
+    /// That what is there is of another server.
+    pub(crate) fn is_other(&self) -> ServeError {
         let place = self.in_words();
-        Err(if is_known { ServeError::OtherMasterKey { place } } else { ServeError::NoMasterKey { place } })
+        match self {
+            Self::Passphrase(_) => ServeError::WrongPassphrase { place },
+            Self::Store(_) | Self::File(_) | Self::Transit(..) => ServeError::OtherMasterKey { place },
+        }
+    }
+
+    /// The recipe by which the key is made, if it is one for a key that is had so.
+    fn fitting<'w>(&self, word: Option<&'w str>) -> Result<Option<&'w str>, ServeError> {
+        match (self, word) {
+            (Self::Passphrase(_), None) => Err(ServeError::NoPassphrase),
+            (Self::Store(_) | Self::File(_) | Self::Transit(..), Some(_)) => Err(ServeError::Passphrase),
+            _ => Ok(word),
+        }
     }
 
     /// Puts a next key that is in force already in the place of the present one: whoever was to do that has died.
     pub(super) fn settle(&self, instance: &str, proof: &str) -> Result<(), ServeError> {
-        match self.read(instance, Which::Next)?.filter(|key| is_proven(key, instance, proof)) {
+        let (word, _) = recipe::split(proof);
+        match self.read(instance, Which::Next, word)?.filter(|key| is_proven(key, instance, proof)) {
             Some(next) => self.promote(instance, &next),
             None => Ok(()),
         }
     }
 
-    /// The key that rests there.
-    pub(crate) fn read_present(&self, instance: &str) -> Result<Key, ServeError> {
-        let place = || self.in_words();
-        self.read(instance, Which::Present)?.ok_or_else(|| ServeError::NoMasterKey { place: place() })
+    /// The key that rests there, or is made by this recipe of the passphrase that does.
+    pub(crate) fn read_present(&self, instance: &str, word: Option<&str>) -> Result<Key, ServeError> {
+        let key = self.read(instance, Which::Present, self.fitting(word)?)?;
+        key.ok_or_else(|| ServeError::NoMasterKey { place: self.in_words() })
     }
 
     /// Puts the next key in the place of the present one.
@@ -106,23 +139,36 @@ impl Master<'_> {
             // It came into its place with the proof.
             Self::Transit(..) => return Ok(()),
             Self::Store(_) | Self::File(_) => self.keep(instance, next, Which::Present)?,
+            Self::Passphrase(path) => {
+                let held = files::read_private(&file(path, Which::Next)).map_err(DbError::File)?;
+                if let Some(held) = held.map(zeroize::Zeroizing::new) {
+                    files::replace(path, &held, false).map_err(DbError::File)?;
+                }
+            }
         }
         match self {
             Self::Store(store) => drop(store.remove(&slot(instance, Which::Next))?),
-            Self::File(path) => drop(files::remove(&file(path, Which::Next)).map_err(DbError::File)?),
+            Self::File(path) | Self::Passphrase(path) => {
+                files::remove(&file(path, Which::Next)).map_err(DbError::File)?;
+            }
             Self::Transit(..) => {}
         }
         Ok(())
     }
 
-    /// The key that rests there, if there is one.
-    pub(super) fn read(&self, instance: &str, which: Which) -> Result<Option<Key>, ServeError> {
+    /// The key that rests there, if there is one, or is made by this recipe of the passphrase that does.
+    pub(super) fn read(&self, instance: &str, which: Which, word: Option<&str>) -> Result<Option<Key>, ServeError> {
         let held = match self {
             Self::Store(store) => store.get(&slot(instance, which))?,
             Self::File(path) => {
                 let bytes = files::read_private(&file(path, which)).map_err(DbError::File)?;
                 let bytes = bytes.map(zeroize::Zeroizing::new);
                 bytes.map(|bytes| Secret::new(String::from_utf8_lossy(&bytes).trim().to_owned()))
+            }
+            Self::Passphrase(_) => {
+                let Some(passphrase) = self.passphrase(which)? else { return Ok(None) };
+                let recipe = word.and_then(Recipe::read).ok_or(DbError::Shape)?;
+                return Ok(Some(recipe.key(&passphrase).ok_or_else(|| self.is_other())?));
             }
             Self::Transit(transit, db) => {
                 let held = db.read(Reach::Server, |rows| setting(rows, wrapped(which)))?;
@@ -131,6 +177,39 @@ impl Master<'_> {
         };
         let read = |held: Secret| Key::from_secret(&held).ok_or(ServeError::BadMasterKey { place: self.in_words() });
         held.map(read).transpose()
+    }
+
+    /// The passphrase that rests there, if there is one. The end of its line is none of it.
+    fn passphrase(&self, which: Which) -> Result<Option<Secret>, ServeError> {
+        let Self::Passphrase(path) = self else { return Ok(None) };
+        let path = file(path, which);
+        let Some(bytes) = files::read_private(&path).map_err(DbError::File)? else { return Ok(None) };
+        let bytes = zeroize::Zeroizing::new(bytes);
+        let is_none =
+            |_| ServeError::BadPassphrase { place: path.display().to_string(), problem: "it is no text".into() };
+        let text = std::str::from_utf8(&bytes).map_err(is_none)?;
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        Ok(Some(Secret::new(text.strip_suffix('\r').unwrap_or(text).to_owned())))
+    }
+
+    /// A key that is made anew of the passphrase that is to come, or, where none is, of the present one; with its recipe,
+    /// and which of the two it is. A passphrase that was not chosen before has to be good enough.
+    pub(super) fn made_anew(&self, is_first: bool) -> Result<(Key, Recipe, Which), ServeError> {
+        let place = || self.in_words();
+        let next = if is_first { None } else { self.passphrase(Which::Next)? };
+        let (passphrase, which) = if let Some(next) = next {
+            (next, Which::Next)
+        } else {
+            let present = self.passphrase(Which::Present)?;
+            (present.ok_or_else(|| ServeError::NoMasterKey { place: place() })?, Which::Present)
+        };
+        if is_first || which == Which::Next {
+            let is_weak = |problem: &str| ServeError::BadPassphrase { place: place(), problem: problem.to_owned() };
+            recipe::check(&passphrase).map_err(is_weak)?;
+        }
+        let recipe = Recipe::new().map_err(|_| ServeError::NoRandom)?;
+        let key = recipe.key(&passphrase).ok_or_else(|| self.is_other())?;
+        Ok((key, recipe, which))
     }
 
     /// Keeps a key there. It is on the disk when this returns.
@@ -142,6 +221,8 @@ impl Master<'_> {
                 let line = zeroize::Zeroizing::new([secret.expose(), "\n"].concat());
                 files::replace(&file(path, which), line.as_bytes(), false).map_err(DbError::File)?;
             }
+            // It is made of what the operator keeps.
+            Self::Passphrase(_) => {}
             Self::Transit(transit, db) => {
                 let held = transit.wrap(key)?;
                 db.write(Reach::Server, |rows| keep_setting(rows, wrapped(which), &held))?;
@@ -157,7 +238,7 @@ impl Master<'_> {
             return database.write(Reach::Server, |rows| {
                 // Whoever shares the place waits here, and finds the key of whoever was faster.
                 rows.execute("UPDATE settings SET value = value WHERE name = 'instance'", &[])?;
-                if let Some(known) = self.read(instance, Which::Present)? {
+                if let Some(known) = self.read(instance, Which::Present, None)? {
                     return Ok(known);
                 }
                 self.keep(instance, &key, Which::Present)?;

@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 
 use super::place::{self, Which};
+use super::recipe::Recipe;
 use super::{KeyError, Keys, Master, PROOF, WRAPPED, WRAPPED_NEXT, hold, keep_setting, own, setting};
 use crate::server::db::{Database, DbError, OrgScope, Reach, Rows, values};
 use crate::server::error::ServeError;
@@ -16,6 +17,10 @@ pub(crate) struct Replacement {
     pub(super) key: Key,
     /// What it is announced by, where it rests in the database.
     announced: Option<String>,
+    /// What it is made by, where it is made of a passphrase.
+    recipe: Option<Recipe>,
+    /// Whether what it is had from is to take the place of what was there.
+    moves: bool,
 }
 
 impl Replacement {
@@ -23,12 +28,16 @@ impl Replacement {
     /// where it never came into force.
     pub(crate) fn make(db: &Database, keys: &Keys, place: &Master<'_>) -> Result<Self, ServeError> {
         keys.settle(db, place)?;
+        if let Master::Passphrase(_) = place {
+            let (key, recipe, which) = place.made_anew(false)?;
+            return Ok(Self { key, announced: None, recipe: Some(recipe), moves: which == Which::Next });
+        }
         let key = Key::random().map_err(|_| ServeError::NoRandom)?;
         if let Master::Transit(transit, db) = place {
             return Self::announce(transit, db, key);
         }
         place.keep(&keys.instance, &key, Which::Next)?;
-        Ok(Self { key, announced: None })
+        Ok(Self { key, announced: None, recipe: None, moves: true })
     }
 
     /// Announces a key, so that those who share the database hold it before it comes into force. Where one is announced
@@ -36,16 +45,17 @@ impl Replacement {
     fn announce(transit: &Transit, db: &Database, key: Key) -> Result<Self, ServeError> {
         let made = transit.wrap(&key)?;
         let standing = super::first(db, WRAPPED_NEXT, &made)?;
+        let by = |key, announced| Self { key, announced: Some(announced), recipe: None, moves: true };
         if standing == made {
-            return Ok(Self { key, announced: Some(made) });
+            return Ok(by(key, made));
         }
         match transit.unwrap(&standing) {
-            Ok(key) => Ok(Self { key, announced: Some(standing) }),
+            Ok(key) => Ok(by(key, standing)),
             // It is none, and never comes into force.
             Err(KeeperError::Refused { .. } | KeeperError::Strange(_)) => {
                 let instead = "UPDATE settings SET value = $2 WHERE name = $1 AND value = $3";
                 db.write(Reach::Server, |rows| rows.execute(instead, values![WRAPPED_NEXT, &made, &standing]))?;
-                Ok(Self { key, announced: Some(made) })
+                Ok(by(key, made))
             }
             Err(failure) => Err(failure.into()),
         }
@@ -56,68 +66,39 @@ impl Replacement {
         self.announced.is_some()
     }
 
-    /// Wraps everything under it that the master key wraps. It counts with the transaction, all of it or nothing. `false`
-    /// where it was announced and is not any more, since somebody has put it into force: then nothing was done.
+    /// Wraps the server's own keys under it, which is all that the master key wraps. It counts with the transaction,
+    /// all of it or nothing. `false` where it was announced and is not any more, since somebody has put it into force:
+    /// then nothing was done.
     pub(crate) fn rewrap(&self, rows: &mut dyn Rows, keys: &Keys) -> Result<bool, KeyError> {
         if self.announced.is_some() && setting(rows, WRAPPED_NEXT)? != self.announced {
             return Ok(false);
         }
         let present = keys.proven(&hold(rows)?)?;
-        let again = |wrapped: &[u8], parts: &[&str]| -> Result<Vec<u8>, KeyError> {
-            let key = present.unwrap(wrapped, parts).map_err(|_| KeyError::DoesNotOpen)?;
-            self.key.wrap(&key, parts).map_err(|_| KeyError::NoRandom)
-        };
-        for mut row in rows.query("SELECT org, version, wrapped FROM organization_keys", &[])? {
-            let (scope, version, wrapped) = (OrgScope::of(row.text(0)?), row.int(1)?, row.bytes(2)?);
-            let wrapped = again(&wrapped, &keys.place(&scope, &version.to_string()))?;
-            rows.execute(
-                "UPDATE organization_keys SET wrapped = $3 WHERE org = $1 AND version = $2",
-                values![scope.id(), version, &wrapped],
-            )?;
-        }
-        for mut row in rows.query("SELECT org, version, wrapped FROM audit_keys", &[])? {
-            let (scope, version, wrapped) = (OrgScope::of(row.text(0)?), row.int(1)?, row.bytes(2)?);
-            let wrapped = again(&wrapped, &keys.audit_place(&scope, &version.to_string()))?;
-            rows.execute(
-                "UPDATE audit_keys SET wrapped = $3 WHERE org = $1 AND version = $2",
-                values![scope.id(), version, &wrapped],
-            )?;
-        }
+        // What another version of the program has left under it.
+        keys.convert_in(rows)?;
         for mut row in rows.query("SELECT version, wrapped FROM server_keys", &[])? {
             let (version, wrapped) = (row.int(0)?, STANDARD.decode(row.text(1)?).map_err(|_| DbError::Shape)?);
-            let wrapped = again(&wrapped, &own::place(&keys.instance, &version.to_string()))?;
+            let number = version.to_string();
+            let parts = own::place(&keys.instance, &number);
+            let own = present.unwrap(&wrapped, &parts).map_err(|_| KeyError::DoesNotOpen)?;
+            let wrapped = self.key.wrap(&own, &parts).map_err(|_| KeyError::NoRandom)?;
             let keep = "UPDATE server_keys SET wrapped = $2 WHERE version = $1";
             rows.execute(keep, values![version, &STANDARD.encode(wrapped)])?;
         }
-        self.rewrap_remains(rows, keys, &present)?;
         if let Some(announced) = &self.announced {
             keep_setting(rows, WRAPPED, announced)?;
             rows.execute("DELETE FROM settings WHERE name = $1", values![WRAPPED_NEXT])?;
         }
-        let proof = place::prove(&self.key, &keys.instance).map_err(|_| KeyError::NoRandom)?;
+        let proof = place::prove(&self.key, &keys.instance, self.recipe.as_ref()).map_err(|_| KeyError::NoRandom)?;
         keep_setting(rows, PROOF, &proof)?;
         // From here on, what this transaction writes is opened with it.
         keys.keep(Key::from_secret(&self.key.to_secret()).ok_or(KeyError::None)?);
         Ok(true)
     }
 
-    /// The same of what remains of the server's own keys.
-    fn rewrap_remains(&self, rows: &mut dyn Rows, keys: &Keys, present: &Key) -> Result<(), KeyError> {
-        for mut row in rows.query("SELECT version, purpose, wrapped FROM server_key_remains", &[])? {
-            let (version, purpose, wrapped) = (row.int(0)?, row.text(1)?, row.bytes(2)?);
-            let number = version.to_string();
-            let parts = own::remains_place(&keys.instance, &number, &purpose);
-            let plain = present.open(&wrapped, &parts).map_err(|_| KeyError::DoesNotOpen)?;
-            let wrapped = self.key.seal(&plain, &parts).map_err(|_| KeyError::NoRandom)?;
-            let keep = "UPDATE server_key_remains SET wrapped = $3 WHERE version = $1 AND purpose = $2";
-            rows.execute(keep, values![version, &purpose, &wrapped])?;
-        }
-        Ok(())
-    }
-
     /// Puts it in the place of the one before, now that the database knows it.
     pub(crate) fn promote(&self, keys: &Keys, place: &Master<'_>) -> Result<(), ServeError> {
-        place.promote(&keys.instance, &self.key)
+        if self.moves { place.promote(&keys.instance, &self.key) } else { Ok(()) }
     }
 }
 
@@ -137,9 +118,7 @@ impl Keys {
         let newest = "SELECT MAX(version) FROM organization_keys WHERE org = $1";
         let row = rows.first(newest, values![scope.id()])?;
         let version = row.map(|mut row| row.maybe_int(0)).transpose()?.flatten().ok_or(KeyError::None)? + 1;
-        let proof = setting(rows, PROOF)?.ok_or(KeyError::None)?;
-        let master = self.proven(&proof)?;
-        self.add(rows, scope, version, &master, now)?;
+        self.add(rows, scope, version, now)?;
         Ok(version)
     }
 
@@ -157,14 +136,13 @@ impl Keys {
     /// Takes a key of an organization away that nothing rests under any more. What proves the audit of its time stays.
     pub(crate) fn retire(&self, rows: &mut dyn Rows, scope: &OrgScope, version: i64) -> Result<(), KeyError> {
         let audit = self.of_audit(rows, scope, version)?;
-        let proof = setting(rows, PROOF)?.ok_or(KeyError::None)?;
-        let master = self.proven(&proof)?;
-        let wrapped =
-            master.wrap(&audit, &self.audit_place(scope, &version.to_string())).map_err(|_| KeyError::NoRandom)?;
+        let number = version.to_string();
+        let seal = |own: &Key, parts: &[&str]| own.wrap(&audit, parts);
+        let (own, wrapped) = self.wrap_under_own(rows, &self.audit_place(scope, &number), seal)?;
         let whose = values![scope.id(), version];
         rows.execute(
-            "INSERT INTO audit_keys (org, version, wrapped) VALUES ($1, $2, $3)",
-            values![scope.id(), version, &wrapped],
+            "INSERT INTO audit_keys (org, version, wrapped, own_version) VALUES ($1, $2, $3, $4)",
+            values![scope.id(), version, &wrapped, own],
         )?;
         rows.execute("DELETE FROM organization_keys WHERE org = $1 AND version = $2", whose)?;
         Ok(())

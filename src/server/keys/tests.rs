@@ -153,3 +153,26 @@ fn of_several_first_starts_one_makes_the_key() {
     assert!(place::is_proven(&kept, &id, &db.read(Reach::Server, |rows| setting(rows, PROOF)).unwrap().unwrap()));
     assert!(Keys::open(&db, &Master::File(&mine)).is_ok());
 }
+
+/// Each makes a salt of its own, and the one that is kept counts for all.
+#[test]
+fn of_several_first_starts_with_one_passphrase_one_makes_the_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let db = Database::open(&Address::Sqlite(dir.path().join("server.db"))).unwrap();
+    let id = instance(&db).unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        crate::os::files::replace(&path, text.as_bytes(), false).unwrap();
+        path
+    };
+    let (mine, same) = (file("mine", "correct horse battery\n"), file("same", "correct horse battery"));
+    let other = file("other", "correct horse battery staple");
+    let first = Keys::open_with(&db, &Master::Passphrase(&mine), &id, None).unwrap();
+    let beside = Keys::open_with(&db, &Master::Passphrase(&same), &id, None).unwrap();
+    let code = |keys: &Keys| keys.derived("test").unwrap().code(&[b"text"]);
+    assert_eq!(code(&first), code(&beside));
+    let elsewhere = Keys::open_with(&db, &Master::Passphrase(&other), &id, None);
+    assert!(matches!(elsewhere, Err(ServeError::WrongPassphrase { .. })));
+    assert!(matches!(Keys::open(&db, &Master::File(&mine)), Err(ServeError::Passphrase)));
+    assert!(Keys::open(&db, &Master::Passphrase(&same)).is_ok());
+}

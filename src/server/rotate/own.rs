@@ -57,6 +57,7 @@ impl Work<'_> {
         let (sealed, closed) = at_issuers.seal_anew(self.version, |rows| self.hold(rows))?;
         (done.sealed, done.closed) = (done.sealed + sealed, done.closed + closed);
         self.signing_key()?;
+        done.closed += self.keys_below()?;
         self.retire()?;
         Ok(done)
     }
@@ -77,6 +78,19 @@ impl Work<'_> {
             (done.sealed, done.closed) = (done.sealed + sealed, done.closed + closed);
         }
         Ok(())
+    }
+
+    /// Wraps the keys of the organizations under the new one, and what is left of those of before. Gives how many do not
+    /// open.
+    fn keys_below(&self) -> Result<u64, ServeError> {
+        let (mut page, mut closed) = (None, 0);
+        while let Some(next) = self.db.write(Reach::Server, |rows| -> Result<_, KeyError> {
+            if self.hold(rows)? { self.keys.rewrap_under_own(rows, page.take(), PAGE) } else { Ok(None) }
+        })? {
+            closed += next.closed;
+            page = Some(next);
+        }
+        Ok(closed)
     }
 
     /// Puts another key in the place of the one that signs: whoever has the older one of the server may have it as well.
@@ -120,6 +134,9 @@ fn rests_under(rows: &mut dyn Rows, version: i64) -> Result<bool, DbError> {
     let count = "SELECT (SELECT COUNT(*) FROM second_factors WHERE COALESCE(key_version, 0) = $1) \
                  + (SELECT COUNT(*) FROM upstream_secrets WHERE COALESCE(key_version, 0) = $1) \
                  + (SELECT COUNT(*) FROM kept_upstream_secrets WHERE COALESCE(key_version, 0) = $1) \
+                 + (SELECT COUNT(*) FROM organization_keys WHERE own_version = $1) \
+                 + (SELECT COUNT(*) FROM audit_keys WHERE own_version = $1) \
+                 + (SELECT COUNT(*) FROM server_key_remains WHERE own_version = $1) \
                  + (SELECT COUNT(*) FROM signing_keys WHERE COALESCE(key_version, 0) = $1 AND LENGTH(sealed) > 0)";
     Ok(rows.first(count, values![version])?.ok_or(DbError::Shape)?.int(0)? > 0)
 }

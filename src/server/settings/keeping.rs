@@ -30,6 +30,8 @@ pub(crate) struct Keeping {
     pub(crate) transit: Option<Transit>,
     /// The file of the master key; without one, it rests in the secret store.
     pub(crate) master_key_file: Option<PathBuf>,
+    /// The file of the passphrase that the master key is made of.
+    pub(crate) passphrase_file: Option<PathBuf>,
     /// Whether the server waits for its master key, and serves nobody until it has it.
     pub(crate) waits: bool,
 }
@@ -67,6 +69,13 @@ impl Keeping {
         if let (Some(found), Some(_)) = (&master_key_file, &transit) {
             return Err(found.bad("the master key is wrapped by `--master-key-transit`; give one of the two"));
         }
+        let passphrase_file = find("master-passphrase-file", |given| given.master_passphrase_file.as_ref());
+        if let (Some(found), true) = (&passphrase_file, master_key_file.is_some() || transit.is_some()) {
+            let problem = "the master key rests elsewhere: give `--master-key-file`, `--master-key-transit` or this, and \
+                           one of them alone";
+            return Err(found.bad(problem));
+        }
+        let passphrase_file = passphrase_file.map(|found| found.path());
         let waits = match find("sealed-start", |given| given.sealed_start.as_ref()) {
             None => transit.is_some(),
             Some(found) => match found.value.as_str() {
@@ -76,7 +85,7 @@ impl Keeping {
             },
         };
         let master_key_file = master_key_file.map(|found| found.path());
-        Ok(Self { engine: Engine::new(kv, is_outside), transit, master_key_file, waits })
+        Ok(Self { engine: Engine::new(kv, is_outside), transit, master_key_file, passphrase_file, waits })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use crate::server::db::{Closed, Rows, values};
 use crate::server::engine::{self, Engine, Fetched, NOTED, Owner};
 use crate::server::keeper::{Held, Kv};
-use crate::server::keys::{FORM, KeyError};
+use crate::server::keys::{FORM, KeyError, Wrapped};
 use crate::server::random;
 use crate::vault::VaultError;
 use crate::vault::seal::{DoesNotOpen, Key};
@@ -198,8 +198,9 @@ impl OrgVault<'_> {
         let changed = || VaultError::Changed { name: metadata.name.clone() };
         let whose = values![self.scope.id(), &metadata.id];
         // One statement: its keys may be wrapped anew, and the old ones taken away, between two.
-        let key = "SELECT d.version, d.key_version, d.wrapped, o.wrapped, k.address FROM data_keys d \
-                   LEFT JOIN organization_keys o ON o.org = d.org AND o.version = d.key_version \
+        let key = "SELECT d.version, d.key_version, d.wrapped, o.wrapped, o.own_version, s.wrapped, k.address \
+                   FROM data_keys d LEFT JOIN organization_keys o ON o.org = d.org AND o.version = d.key_version \
+                   LEFT JOIN server_keys s ON s.version = o.own_version \
                    LEFT JOIN kept_secrets k ON k.org = d.org AND k.credential = d.credential \
                    WHERE d.org = $1 AND d.credential = $2";
         let mut found = rows.first(key, whose)?.ok_or_else(|| closed(DoesNotOpen))?;
@@ -207,12 +208,12 @@ impl OrgVault<'_> {
         if version != metadata.version {
             return Err(closed(DoesNotOpen));
         }
-        let key = found.maybe_bytes(3)?.ok_or(KeyError::None)?;
+        let key = Wrapped::read(&mut found, 3)?.ok_or(KeyError::None)?;
         let key = self.keys.opened(rows, &self.scope, key_version, key)?;
         let place = Place::of(&self.scope, metadata);
         let data_key = key.unwrap(&wrapped, &place.of_key(&key_version.to_string())).map_err(closed)?;
         let mut held = Held::new();
-        match (found.maybe_text(4)?, fetched) {
+        match (found.maybe_text(6)?, fetched) {
             (None, None) => {
                 let sealed = "SELECT field, sealed FROM secrets WHERE org = $1 AND credential = $2 ORDER BY field";
                 for mut row in rows.query(sealed, whose)? {

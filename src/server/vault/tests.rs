@@ -103,8 +103,8 @@ fn what_is_moved_in_the_database_does_not_open() {
         // Damage, and what was taken away.
         "UPDATE secrets SET sealed = substr(sealed, 1, length(sealed) - 1)",
         "DELETE FROM secrets WHERE field = 'A'",
-        "UPDATE data_keys SET key_version = 2; INSERT INTO organization_keys SELECT org, 2, wrapped, created FROM \
-         organization_keys",
+        "UPDATE data_keys SET key_version = 2; INSERT INTO organization_keys SELECT org, 2, wrapped, created, \
+         own_version FROM organization_keys",
     ] {
         let scratch = Scratch::new();
         let mine = Whole::of(&scratch);

@@ -14,6 +14,8 @@ fn is_closed(served: &Served, words: &[&str]) {
     let refused = served.stage.run(words).ends(7);
     let told = refused.stderr();
     assert!(told.contains("keychain") && told.contains("next: ") && refused.stdout().is_empty(), "{refused}");
+    // A file would open nothing of what is there.
+    assert!(!told.contains("--master-key-file"), "{refused}");
 }
 
 #[test]
@@ -42,6 +44,8 @@ fn a_server_starts_with_its_key_in_the_keychain_and_waits_for_nobody_while_that_
     // Unlocked, it goes on where it was; another key takes the place of the one before.
     keyring.kill();
     is_closed(&served, &served.words(&["--listen", "127.0.0.1:0"]));
+    let fresh = served.stage.run(&["serve", "--check", "--data", "other", "--listen", "127.0.0.1:0"]).ends(7);
+    assert!(fresh.stderr().contains("--master-key-file"), "{fresh}");
     keyring.start_service();
     served.again();
     wait_until("it serves", || reveal(&stage, "db", "A") == VALUE);

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::levels::put_under_the_master_key;
 use super::load::key;
 use super::postgres::Postgres;
 use super::served::Served;
@@ -60,6 +61,13 @@ impl Kept {
             let kept =
                 "INSERT INTO settings (name, value) SELECT 'server-key', wrapped FROM server_keys WHERE version = 0";
             statements.push(kept.to_owned());
+        }
+        if !migrations()[..version].iter().any(|text| text.contains("organization_keys ADD COLUMN own_version")) {
+            let sql = |statement: &str| match &self.postgres {
+                Some(postgres) => postgres.as_superuser(statement),
+                None => self.served.sql(statement),
+            };
+            put_under_the_master_key(&self.served.data(), self.postgres.is_none(), &sql);
         }
         for text in migrations()[version..].iter().rev() {
             statements.extend(each(r"CREATE (?:UNIQUE )?INDEX (\w+)", text, &|found| {

@@ -81,7 +81,8 @@ impl Served {
     /// The command line of this server, with more words at its end.
     pub fn words<'w>(&'w self, more: &[&'w str]) -> Vec<&'w str> {
         let mut words = vec!["serve", "--data", "server"];
-        if !self.in_store && !self.flags.iter().any(|flag| flag == "--master-key-transit") {
+        let elsewhere = ["--master-key-transit", "--master-passphrase-file"];
+        if !self.in_store && !self.flags.iter().any(|flag| elsewhere.contains(&flag.as_str())) {
             words.extend(["--master-key-file", "server/master.key"]);
         }
         words.extend(self.flags.iter().map(String::as_str));
