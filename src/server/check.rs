@@ -45,8 +45,12 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<Checked, Se
     if let Some(kv) = settings.keeping.engine.kv() {
         kv.check(keys.instance())?;
     }
-    if let Some(Sink::File(file)) = &settings.checkpoints.sink {
-        audit::hold_against(&db, &keys, file)?;
+    if let Some(sink) = &settings.checkpoints.sink {
+        let deaf = |problem| ServeError::Setting { place: "--audit-checkpoints".into(), problem };
+        sink.listens().map_err(deaf)?;
+        if let Sink::File(file) = sink {
+            audit::hold_against(&db, &keys, file)?;
+        }
     }
     let found = match broken(&db, &keys) {
         // Somebody has replaced it since it was read.

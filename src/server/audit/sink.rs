@@ -26,6 +26,17 @@ impl Sink {
         }
     }
 
+    /// Whether the machine's log listens; why not, in words. A file is made when there is a line for it.
+    pub(crate) fn listens(&self) -> Result<(), String> {
+        match self {
+            Self::File(_) => Ok(()),
+            #[cfg(unix)]
+            Self::Syslog(socket) => {
+                syslog::reach(socket).map_err(|cause| format!("no log listens at {}: {cause}", socket.display()))
+            }
+        }
+    }
+
     /// Adds a line.
     pub(super) fn append(&self, line: &str) -> Result<(), String> {
         match self {
@@ -70,6 +81,10 @@ mod syslog {
     /// A log that takes nothing is not waited for any longer.
     const PATIENCE: Duration = Duration::from_secs(5);
 
+    pub(super) fn reach(socket: &Path) -> std::io::Result<()> {
+        UnixDatagram::unbound()?.connect(socket)
+    }
+
     pub(super) fn send(socket: &Path, line: &str) -> std::io::Result<()> {
         let at: DateTime<Local> = now().into();
         let message = format!("<{PRIORITY}>{} {TAG}[{}]: {line}", at.format("%b %e %H:%M:%S"), std::process::id());
@@ -99,7 +114,9 @@ mod tests {
         let socket = folder.path().join("log");
         let sink = Sink::Syslog(socket.clone());
         assert!(sink.append("{}").unwrap_err().contains("did not take it"), "nobody listens");
+        assert!(sink.listens().unwrap_err().contains("no log listens at"));
         let log = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+        assert_eq!(sink.listens(), Ok(()));
         sink.append("{\"statement\":1}").unwrap();
         let mut message = [0; 1024];
         let length = log.recv(&mut message).unwrap();

@@ -79,4 +79,7 @@ fn a_log_that_is_no_socket_of_this_machine_is_named() {
         let told = stage.run(&[&words[..], &["--audit-checkpoints", bad]].concat()).ends(3);
         assert!(told.stderr().contains("--audit-checkpoints cannot be used") && told.stderr().contains("whole path"));
     }
+    let deaf = format!("syslog:{}", stage.root().join("log").display());
+    let told = stage.run(&[&words[..], &["--audit-checkpoints", &deaf]].concat()).ends(3);
+    assert!(told.stderr().contains("no log listens at") && told.stderr().contains("next: "), "{told}");
 }
