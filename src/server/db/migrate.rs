@@ -20,8 +20,8 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0160_scope.sql"),
     include_str!("migrations/0170_oauth.sql"),
     include_str!("migrations/0180_keys.sql"),
-    include_str!("migrations/0190_levels.sql"),
     include_str!("migrations/0210_people.sql"),
+    include_str!("migrations/0215_levels.sql"),
 ];
 
 /// The version of the tables that this program has.
