@@ -6,6 +6,7 @@ use super::db::DbError;
 use super::keeper::KeeperError;
 use super::keys::KeyError;
 use crate::error::{Code, Failure};
+use crate::os::files::FileError;
 use crate::secret::{Reason, StoreError};
 use crate::vault::VaultError;
 
@@ -128,6 +129,9 @@ pub enum ServeError {
     /// It did not give the one that is there already.
     #[error("the master key is out of reach")]
     Kept(#[source] StoreError),
+    /// The file of the key, or of the passphrase that it is made of, cannot be used.
+    #[error("the master key is out of reach")]
+    KeyFile(#[source] FileError),
     /// The master key is gone.
     #[error("the master key of this server is not in {place}")]
     NoMasterKey {
@@ -258,6 +262,7 @@ impl Failure for ServeError {
             Self::Database(_, code, _) | Self::Keys(_, code, _) | Self::Keeper { code, .. } => *code,
             Self::Unwritten { .. } | Self::Backup { .. } | Self::Closed { .. } | Self::Audit { .. } => Code::Invalid,
             Self::Store(failure) | Self::Kept(failure) => failure.code(),
+            Self::KeyFile(failure) => failure.code(),
             Self::NoMasterKey { .. }
             | Self::OtherMasterKey { .. }
             | Self::WrongPassphrase { .. }
@@ -299,6 +304,7 @@ impl Failure for ServeError {
             }
             // A file would open nothing of what is there.
             Self::Kept(failure) => return failure.mend(),
+            Self::KeyFile(failure) => return failure.mend(),
             Self::NoMasterKey { .. } => {
                 "bring it back from where it was kept; without it nothing that was stored can be opened".into()
             }

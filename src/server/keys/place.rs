@@ -140,16 +140,16 @@ impl Master<'_> {
             Self::Transit(..) => return Ok(()),
             Self::Store(_) | Self::File(_) => self.keep(instance, next, Which::Present)?,
             Self::Passphrase(path) => {
-                let held = files::read_private(&file(path, Which::Next)).map_err(DbError::File)?;
+                let held = files::read_private(&file(path, Which::Next)).map_err(ServeError::KeyFile)?;
                 if let Some(held) = held.map(zeroize::Zeroizing::new) {
-                    files::replace(path, &held, false).map_err(DbError::File)?;
+                    files::replace(path, &held, false).map_err(ServeError::KeyFile)?;
                 }
             }
         }
         match self {
             Self::Store(store) => drop(store.remove(&slot(instance, Which::Next))?),
             Self::File(path) | Self::Passphrase(path) => {
-                files::remove(&file(path, Which::Next)).map_err(DbError::File)?;
+                files::remove(&file(path, Which::Next)).map_err(ServeError::KeyFile)?;
             }
             Self::Transit(..) => {}
         }
@@ -161,7 +161,7 @@ impl Master<'_> {
         let held = match self {
             Self::Store(store) => store.get(&slot(instance, which))?,
             Self::File(path) => {
-                let bytes = files::read_private(&file(path, which)).map_err(DbError::File)?;
+                let bytes = files::read_private(&file(path, which)).map_err(ServeError::KeyFile)?;
                 let bytes = bytes.map(zeroize::Zeroizing::new);
                 bytes.map(|bytes| Secret::new(String::from_utf8_lossy(&bytes).trim().to_owned()))
             }
@@ -183,7 +183,7 @@ impl Master<'_> {
     fn passphrase(&self, which: Which) -> Result<Option<Secret>, ServeError> {
         let Self::Passphrase(path) = self else { return Ok(None) };
         let path = file(path, which);
-        let Some(bytes) = files::read_private(&path).map_err(DbError::File)? else { return Ok(None) };
+        let Some(bytes) = files::read_private(&path).map_err(ServeError::KeyFile)? else { return Ok(None) };
         let bytes = zeroize::Zeroizing::new(bytes);
         let is_none =
             |_| ServeError::BadPassphrase { place: path.display().to_string(), problem: "it is no text".into() };
@@ -219,7 +219,7 @@ impl Master<'_> {
             Self::Store(store) => store.set(&slot(instance, which), &secret)?,
             Self::File(path) => {
                 let line = zeroize::Zeroizing::new([secret.expose(), "\n"].concat());
-                files::replace(&file(path, which), line.as_bytes(), false).map_err(DbError::File)?;
+                files::replace(&file(path, which), line.as_bytes(), false).map_err(ServeError::KeyFile)?;
             }
             // It is made of what the operator keeps.
             Self::Passphrase(_) => {}

@@ -172,6 +172,7 @@ fn a_key_in_a_file_is_waited_for_where_that_is_asked_for() {
     std::fs::set_permissions(&key, PermissionsExt::from_mode(0o644)).unwrap();
     let open = served.stage.run(&served.words(&["--listen", "127.0.0.1:0"])).ends(3);
     assert!(open.stderr().contains("is not safe to use") && open.stderr().contains("chmod"), "{open}");
+    assert!(open.stderr().contains("the master key is out of reach"), "{open}");
     std::fs::set_permissions(&key, PermissionsExt::from_mode(0o600)).unwrap();
     // Another server's key is not waited for either.
     let other = Served::fresh(&[]);
