@@ -1,7 +1,8 @@
 //! Failed attempts to guess something: after a few, each costs a wait that grows.
 //!
 //! They are counted by what was guessed at and the network that they came from, in the database: every server counts
-//! together. Whoever guesses at an account makes its owner wait nowhere else, unless they do so from many networks. A
+//! together. Whoever guesses at an account makes its owner wait nowhere else, unless they do so from many networks, and
+//! even then not in a browser that the owner has signed in with: what is tried there is counted by that browser alone. A
 //! success forgets the failures at the account, and none of the network's.
 
 use std::net::IpAddr;
@@ -24,27 +25,42 @@ const FORGET: i64 = 3600;
 
 /// What is guessed at, for one attempt.
 pub(crate) struct Attempt {
-    /// At this account, from this network.
-    here: String,
+    /// At this account, from anywhere.
     account: String,
-    network: String,
+    /// What it is counted by.
+    counted: Vec<Counted>,
     /// The first wait, in seconds.
     first: i64,
     /// By everybody together, and so often in a minute at most, where that is counted.
     all: Option<(String, i64)>,
 }
 
+/// One of the things that an attempt is counted by.
+struct Counted {
+    subject: String,
+    /// So many slips are free.
+    free: i64,
+    /// Whether a success forgets them.
+    is_forgotten: bool,
+}
+
 impl Attempt {
     /// An attempt at an account, which is named as it is looked up.
     pub(crate) fn at(what: &str, account: &str, from: Option<IpAddr>) -> Self {
         let network = network(from);
-        Self {
-            here: format!("{what}:{account}@{network}"),
-            account: format!("{what}:{account}"),
-            network: format!("{what}@{network}"),
-            first: 1,
-            all: None,
-        }
+        let account = format!("{what}:{account}");
+        let here = Counted { subject: format!("{account}@{network}"), free: FREE, is_forgotten: true };
+        let anywhere = Counted { subject: account.clone(), free: MANY, is_forgotten: true };
+        let network = Counted { subject: format!("{what}@{network}"), free: MANY, is_forgotten: false };
+        Self { account, counted: vec![here, anywhere, network], first: 1, all: None }
+    }
+
+    /// The same in a browser that the owner of the account has signed in with, where it is one: counted by that alone. What
+    /// others do makes nobody wait there, and what is done there makes nobody wait elsewhere.
+    pub(crate) fn in_browser(self, browser: Option<&str>) -> Self {
+        let Some(browser) = browser else { return self };
+        let subject = format!("{}@device:{browser}", self.account);
+        Self { counted: vec![Counted { subject, free: FREE, is_forgotten: true }], ..self }
     }
 
     /// The same where a few slips are all that anybody makes: whoever makes more waits as long as there is to wait.
@@ -61,7 +77,7 @@ impl Attempt {
     /// the others are counted.
     pub(crate) fn hold(&self, rows: &mut dyn Rows, now: DateTime<Utc>) -> Result<(), DbError> {
         let all = self.all.iter().map(|(subject, _)| subject);
-        for subject in [&self.here, &self.account, &self.network].into_iter().chain(all) {
+        for subject in self.counted.iter().map(|one| &one.subject).chain(all) {
             rows.execute(
                 "INSERT INTO attempts (subject, failures, last) VALUES ($1, 0, $2) \
                  ON CONFLICT (subject) DO UPDATE SET failures = attempts.failures",
@@ -73,9 +89,9 @@ impl Attempt {
 
     /// Refuses an attempt that comes too early.
     pub(crate) fn refuse_early(&self, rows: &mut dyn Rows, now: DateTime<Utc>) -> Result<(), Problem> {
-        for (subject, free) in [(&self.here, FREE), (&self.account, MANY), (&self.network, MANY)] {
+        for Counted { subject, free, .. } in &self.counted {
             let Some((failures, last)) = known(rows, subject)? else { continue };
-            let wait = if failures < free { 0 } else { self.first << (failures - free).min(20) }.min(LONGEST);
+            let wait = if failures < *free { 0 } else { self.first << (failures - free).min(20) }.min(LONGEST);
             let left = last / 1000 + wait - now.timestamp();
             if left > 0 {
                 return Err(Problem::slow_down(left));
@@ -96,7 +112,7 @@ impl Attempt {
     pub(crate) fn failed(&self, rows: &mut dyn Rows, now: DateTime<Utc>) -> Result<(), DbError> {
         let at = now.timestamp_millis();
         // In one order and in one statement each, so that those who fail at once are all counted.
-        for subject in [&self.here, &self.account, &self.network] {
+        for Counted { subject, .. } in &self.counted {
             rows.execute(
                 "INSERT INTO attempts (subject, failures, last) VALUES ($1, 1, $2) ON CONFLICT (subject) DO UPDATE SET \
                  failures = CASE WHEN attempts.last > $3 THEN attempts.failures + 1 ELSE 1 END, last = $2",
@@ -114,10 +130,13 @@ impl Attempt {
         Ok(())
     }
 
-    /// Forgets the failures of the account.
+    /// Forgets the failures of the account, or in a browser that is known those of that browser: what was tried elsewhere
+    /// stays counted, however often the owner comes in.
     pub(crate) fn succeeded(&self, rows: &mut dyn Rows) -> Result<(), DbError> {
-        let forget = "DELETE FROM attempts WHERE subject = $1 OR subject = $2";
-        rows.execute(forget, values![&self.here, &self.account]).map(|_| ())
+        for Counted { subject, .. } in self.counted.iter().filter(|one| one.is_forgotten) {
+            rows.execute("DELETE FROM attempts WHERE subject = $1", values![subject])?;
+        }
+        Ok(())
     }
 }
 
@@ -197,5 +216,43 @@ mod tests {
         assert!(early(&many("account-1"), at(100 + LONGEST - 1)) && !early(&many("account-1"), at(100 + LONGEST)));
         assert_eq!(network(from("::ffff:192.0.2.9")), "192.0.2.0/24");
         assert_eq!(network(from("2001:db8:1:2345::9")), "2001:db8:1:2300::/56");
+    }
+
+    #[test]
+    fn who_guesses_from_everywhere_keeps_the_owner_waiting_everywhere_but_in_their_own_browser() {
+        let scratch = Scratch::new();
+        let at = |seconds| DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap();
+        let here = |browser| Attempt::at("sign-in", "alice", Some("192.0.2.7".parse().unwrap())).in_browser(browser);
+        let early =
+            |attempt: &Attempt, now| scratch.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now)).is_err();
+        let fail = |attempt: &Attempt, now| scratch.db.write(Reach::Server, |rows| attempt.failed(rows, now)).unwrap();
+        let succeed = |attempt: &Attempt| scratch.db.write(Reach::Server, |rows| attempt.succeeded(rows)).unwrap();
+        // From two hundred networks, the owner's own among them, for as long as anybody likes.
+        for number in 0..2 * MANY {
+            fail(&Attempt::at("sign-in", "alice", Some(format!("10.0.{number}.1").parse().unwrap())), at(0));
+            fail(&here(None), at(0));
+        }
+        assert!(early(&here(None), at(LONGEST - 1)), "without its cookie");
+        assert!(!early(&here(Some("one")), at(0)));
+        // It has its own few slips, and then its own wait, of the same length at most.
+        for slip in 0..FREE {
+            assert!(!early(&here(Some("one")), at(slip)), "{slip}");
+            fail(&here(Some("one")), at(slip));
+        }
+        assert!(early(&here(Some("one")), at(FREE - 1)) && !early(&here(Some("one")), at(FREE)));
+        for _ in 0..40 {
+            fail(&here(Some("one")), at(10));
+        }
+        assert!(early(&here(Some("one")), at(10 + LONGEST - 1)) && !early(&here(Some("one")), at(10 + LONGEST)));
+        assert!(!early(&here(Some("two")), at(10)), "another browser of theirs");
+        let other = Attempt::at("second-factor", "alice", None).in_browser(Some("one"));
+        assert!(!early(&other, at(10)), "another thing that is guessed at");
+        // What is tried there counts nowhere else, and who comes in there makes those who guess wait no less.
+        let counted = |subject: &str| scratch.db.read(Reach::Server, |rows| known(rows, subject)).unwrap();
+        assert_eq!(counted("sign-in:alice").map(|(failures, _)| failures), Some(4 * MANY));
+        succeed(&here(Some("one")));
+        assert!(!early(&here(Some("one")), at(11)) && early(&here(None), at(11)));
+        assert_eq!(counted("sign-in:alice").map(|(failures, _)| failures), Some(4 * MANY));
+        assert_eq!(counted("sign-in:alice@device:one"), None);
     }
 }

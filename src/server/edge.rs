@@ -19,7 +19,7 @@ use super::lanes::Turn;
 use super::limits::{Class, Counts, Whose};
 use super::metrics;
 use super::portal::page::Page;
-use super::portal::shown_session;
+use super::portal::{Known, shown_session};
 use super::problem::{Problem, Refusal};
 use super::random;
 use super::state::Server;
@@ -52,6 +52,8 @@ pub(crate) struct Source {
     pub(crate) request: String,
     /// Whether the request was told of as refused.
     pub(crate) refused: Refused,
+    /// The browser that it is, where somebody looks at a page in one that is known.
+    pub(crate) known: Option<Known>,
 }
 
 impl Source {
@@ -196,6 +198,7 @@ fn source(server: &Server, request: &Request) -> Source {
         agent: clean(text(header::USER_AGENT).unwrap_or_default()).chars().take(128).collect(),
         request: random::base62(16).map(|number| number.to_string()).unwrap_or_default(),
         refused: Refused::default(),
+        known: None,
     }
 }
 

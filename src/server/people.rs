@@ -121,6 +121,12 @@ pub(crate) fn has_own_way(rows: &mut dyn Rows, person: &str) -> Result<bool, DbE
     Ok(has_passphrase(rows, person)? || passkey::has_any(rows, person)?)
 }
 
+/// The hash of a person's passphrase, as it is kept.
+pub(crate) fn passphrase(rows: &mut dyn Rows, person: &str) -> Result<Option<String>, DbError> {
+    let row = rows.first("SELECT passphrase FROM people WHERE id = $1", values![person])?;
+    row.map(|mut row| row.text(0)).transpose()
+}
+
 /// Whether a person has a passphrase.
 pub(crate) fn has_passphrase(rows: &mut dyn Rows, person: &str) -> Result<bool, DbError> {
     let one = "SELECT 1 FROM people WHERE id = $1 AND passphrase <> $2";

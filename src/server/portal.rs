@@ -18,6 +18,7 @@ mod home;
 pub(crate) mod inside;
 mod invitations;
 mod keys;
+mod known;
 mod members;
 mod only_project;
 mod organization;
@@ -39,6 +40,7 @@ mod upstreams;
 mod ways;
 mod workspaces;
 
+pub(crate) use known::{Entry, Known};
 pub(crate) use prove::first as prove_first;
 pub(crate) use session::{
     OwnForm, SignedIn, Visitor, errand, local_path, set_cookie, set_errand, shown_session, sign_in_first,

@@ -14,8 +14,8 @@ use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::db::Reach;
-use crate::server::portal::page::{Page, Text, sent_on};
-use crate::server::portal::{OwnForm, SignedIn, Visitor, set_cookie};
+use crate::server::portal::page::{Page, Text};
+use crate::server::portal::{Entry, OwnForm, SignedIn, Visitor};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 use crate::server::upstream::{self, Offered};
@@ -184,7 +184,14 @@ fn decide(server: &Server, visitor: &Visitor, given: &Given) -> Answer<Response>
         },
     };
     Ok(match accepted {
-        Accepted::Joined { session, .. } => sent_on("/", Some(set_cookie(server, &session))),
+        Accepted::Joined { person, session } => {
+            let entry = match &visitor.signed_in {
+                Some(_) => Entry::of(session),
+                // Only they know the passphrase that they have just chosen.
+                None => server.db.read(Reach::Server, |rows| Entry::known(rows, &server.keys, &person, session))?,
+            };
+            entry.sent_on(server, "/")
+        }
         Accepted::Gone => return refused(),
         Accepted::AlreadyIn => again("You are in this organization already. The link is still good for somebody else."),
         Accepted::Elsewhere => {

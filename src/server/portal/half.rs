@@ -8,9 +8,10 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
-use super::page::{Page, Text, sent_on};
+use super::known::{self, Entry};
+use super::page::{Page, Text};
 use super::second_factor::FIELD;
-use super::session::{OwnForm, Visitor, local_path, set_cookie};
+use super::session::{OwnForm, Visitor, local_path};
 use super::shell::hidden;
 use super::sign_in;
 use crate::secret::Secret;
@@ -126,7 +127,7 @@ pub(super) enum Tried {
     Wrong(Half),
     /// The invitation that was to be accepted is not there any more.
     NotInvited,
-    In(Secret),
+    In(Entry),
 }
 
 /// Makes a sign-in whole, if `accept` finds that the second factor is the person's.
@@ -142,7 +143,8 @@ pub(super) fn complete(
     server.db.write(Reach::Server, |rows| -> Answer<Tried> {
         let Some(known) = find(rows, token, now)? else { return Ok(Tried::Nobody) };
         let person = known.person.as_str();
-        let attempt = Attempt::at("second-factor", person, source.address);
+        let browser = known::browser(rows, &server.keys, source, person)?;
+        let attempt = Attempt::at("second-factor", person, source.address).in_browser(browser.as_deref());
         attempt.refuse_early(rows, now)?;
         if let Err(why) = accept(rows, person)? {
             attempt.failed(rows, now)?;
@@ -184,7 +186,7 @@ fn come_back(
     Ok(match accept_within(rows, server, &By::Id(invitation), &Who::Back { person }, only, source)? {
         Accepted::Joined { session, .. } => {
             only.map_or(Ok(()), |scope| upstream::invited(rows, scope, person))?;
-            Tried::In(session)
+            Tried::In(Entry::of(session))
         }
         _ => Tried::NotInvited,
     })
@@ -193,7 +195,7 @@ fn come_back(
 /// The page that follows.
 pub(super) fn answer(server: &Server, tried: Tried, next: &str, wrong: &str) -> Response {
     match tried {
-        Tried::In(session) => sent_on(next, Some(set_cookie(server, &session))),
+        Tried::In(entry) => entry.sent_on(server, next),
         Tried::Wrong(half) => form(&half, next, Some(wrong)).status(StatusCode::FORBIDDEN).into_response(),
         Tried::NotInvited => Page::refusal(StatusCode::FORBIDDEN, NOT_INVITED).into_response(),
         Tried::Nobody => Page::refusal(StatusCode::FORBIDDEN, TOO_LATE).into_response(),

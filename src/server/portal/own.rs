@@ -9,8 +9,9 @@ use chrono::DateTime;
 use serde::Deserialize;
 
 use super::inside::{Myself, Sent, sentence};
+use super::known::{self, Entry};
 use super::page::{Page, Text, sent_on};
-use super::session::{end_cookie, set_cookie};
+use super::session::end_cookie;
 use super::shell::{alert, time, word};
 use super::{passkeys, prove};
 use crate::secret::Secret;
@@ -176,8 +177,8 @@ async fn change(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -
             let page = page(server, &myself, Some(&problem))?;
             return Ok(page.status(StatusCode::UNPROCESSABLE_ENTITY).into_response());
         }
-        if let Some(session) = replace(server, &myself, typed("old"), typed("new"))? {
-            return Ok(sent_on("/account", Some(set_cookie(server, &session))));
+        if let Some(entry) = replace(server, &myself, typed("old"), typed("new"))? {
+            return Ok(entry.sent_on(server, "/account"));
         }
         let page = page(server, &myself, Some("The passphrase that you have is another one."))?;
         Ok(page.status(StatusCode::FORBIDDEN).into_response())
@@ -185,15 +186,16 @@ async fn change(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -
     .await
 }
 
-/// Puts a new passphrase in the place of the old one, where that is right, and ends every session of the person. The
-/// token of the one that begins.
-fn replace(server: &Server, myself: &Myself, old: &Secret, new: &Secret) -> Answer<Option<Secret>> {
+/// Puts a new passphrase in the place of the old one, where that is right, and ends every session of the person. Another
+/// one begins.
+fn replace(server: &Server, myself: &Myself, old: &Secret, new: &Secret) -> Answer<Option<Entry>> {
     let person = &myself.signed_in.person;
     // Counted as guessing at a sign-in is, since it is the same that is guessed at.
-    let attempt = Attempt::at("sign-in", &person.login, myself.source.address);
-    let kept = server.db.read(Reach::Server, |rows| -> Answer<_> {
+    let (attempt, kept) = server.db.read(Reach::Server, |rows| -> Answer<_> {
+        let browser = known::browser(rows, &server.keys, &myself.source, &person.id)?;
+        let attempt = Attempt::at("sign-in", &person.login, myself.source.address).in_browser(browser.as_deref());
         attempt.refuse_early(rows, now())?;
-        Ok(people::by_login(rows, &person.login)?.map(|(_, kept)| kept))
+        Ok((attempt, people::by_login(rows, &person.login)?.map(|(_, kept)| kept)))
     })?;
     // Whoever has none yet has just shown otherwise who they are.
     let is_first = kept.as_deref() == Some(passphrase::NONE) && myself.signed_in.is_fresh(now());
@@ -217,6 +219,7 @@ fn replace(server: &Server, myself: &Myself, old: &Secret, new: &Secret) -> Answ
             rows.execute(begun, values![&person.id])?;
         }
         tell(rows, server, myself, &Event::done("passphrase.change", &person.id))?;
-        Ok(Some(people::sign_in_to(rows, &person.id, myself.signed_in.only.as_ref(), now())?.token))
+        let session = people::sign_in_to(rows, &person.id, myself.signed_in.only.as_ref(), now())?;
+        Ok(Some(Entry::known(rows, &server.keys, &person.id, session.token)?))
     })
 }

@@ -13,10 +13,11 @@ use serde::Deserialize;
 
 use super::half::{self, complete};
 use super::inside::{Myself, Sent, sentence};
+use super::known::Entry;
 use super::own::tell;
 use super::page::{Page, Text, sent_on};
 use super::second_factor::GUEST;
-use super::session::{OwnForm, Visitor, local_path, set_cookie};
+use super::session::{OwnForm, Visitor, local_path};
 use super::shell::{hidden, time, word};
 use super::{denied, prove, sign_in, ways};
 use crate::secret::Secret;
@@ -271,12 +272,12 @@ async fn answer(
     let done = blocking(&server, move |server| sign_in_by(server, &given, &visitor.source, former.as_deref())).await;
     metrics::signed_in("passkey", done.as_ref().map(Result::is_ok));
     Ok(match done? {
-        Ok(session) => sent_on(&next, Some(set_cookie(&server, &session))),
+        Ok(entry) => entry.sent_on(&server, &next),
         Err(why) => Page::refusal(StatusCode::FORBIDDEN, &sentence(&why)).into_response(),
     })
 }
 
-fn sign_in_by(server: &Server, given: &Given, source: &Source, former: Option<&str>) -> Answer<Result<Secret, String>> {
+fn sign_in_by(server: &Server, given: &Given, source: &Source, former: Option<&str>) -> Answer<Result<Entry, String>> {
     let guessed = token::parse(given.question.expose()).map_or_else(|| "?".into(), |parsed| parsed.id);
     let attempt = Attempt::at("passkey", &guessed, source.address);
     server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now()))?;

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::inside::{Myself, Sent};
+use super::known;
 use super::own::tell;
 use super::page::{Page, Text, sent_on};
 use super::passkeys::{self, by};
@@ -130,7 +131,7 @@ async fn submit(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -
         let person = &myself.signed_in.person;
         let proved = if let Some(given) = sent.filled("passphrase") {
             // Counted as guessing at a sign-in is, since it is the same that is guessed at.
-            let attempt = Attempt::at("sign-in", &person.login, myself.source.address);
+            let attempt = attempt(server, &myself, "sign-in", &person.login)?;
             let kept = server.db.read(Reach::Server, |rows| -> Answer<_> {
                 attempt.refuse_early(rows, now())?;
                 Ok(people::by_login(rows, &person.login)?.map(|(_, kept)| kept))
@@ -138,7 +139,7 @@ async fn submit(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -
             let is_right = passphrase::is_right(given, kept.as_deref());
             prove(server, &myself, &attempt, "passphrase", |_| Ok(if is_right { Ok(()) } else { Err(String::new()) }))?
         } else {
-            let attempt = Attempt::at("second-factor", &person.id, myself.source.address);
+            let attempt = attempt(server, &myself, "second-factor", &person.id)?;
             server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now()))?;
             let code = sent.filled("code").map(Secret::expose).unwrap_or_default();
             prove(server, &myself, &attempt, "code", |rows| {
@@ -149,6 +150,13 @@ async fn submit(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -
         ended(server, &myself, proved, &next)
     })
     .await
+}
+
+/// A try at what is theirs, in the browser that they have.
+fn attempt(server: &Server, myself: &Myself, what: &str, account: &str) -> Answer<Attempt> {
+    let (person, from) = (&myself.signed_in.person.id, &myself.source);
+    let browser = server.db.read(Reach::Server, |rows| known::browser(rows, &server.keys, from, person))?;
+    Ok(Attempt::at(what, account, from.address).in_browser(browser.as_deref()))
 }
 
 /// The page that follows.
@@ -206,7 +214,7 @@ async fn answer(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -
     blocking(&server, move |server| {
         let next = local_path(Some(sent.text("next"))).to_owned();
         let (person, session) = (&myself.signed_in.person.id, &myself.signed_in.session);
-        let attempt = Attempt::at("second-factor", person, myself.source.address);
+        let attempt = attempt(server, &myself, "second-factor", person)?;
         server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now()))?;
         let none = Secret::new(String::new());
         let given = |name: &str| sent.filled(name).unwrap_or(&none);

@@ -9,8 +9,8 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::page::{Page, Text};
-use super::prove;
 use super::session::{OwnForm, SignedIn, Visitor, sign_in_first};
+use super::{known, prove};
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Event, Outcome};
@@ -86,9 +86,10 @@ pub(super) async fn submit(
 
 fn step(server: &Server, signed_in: &SignedIn, given: &Given, source: &Source) -> Answer<Shown> {
     let (now, person) = (now(), signed_in.person.id.as_str());
-    let attempt = Attempt::at("second-factor", person, source.address);
     let code = given.code.as_ref().map(Secret::expose).unwrap_or_default();
     server.db.write(Reach::Server, |rows| -> Answer<Shown> {
+        let browser = known::browser(rows, &server.keys, source, person)?;
+        let attempt = Attempt::at("second-factor", person, source.address).in_browser(browser.as_deref());
         attempt.refuse_early(rows, now)?;
         let tell = |rows: &mut dyn Rows, action: &str, outcome| -> Answer<()> {
             for member in &signed_in.members {

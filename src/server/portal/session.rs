@@ -13,6 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::de::DeserializeOwned;
 use subtle::ConstantTimeEq;
 
+use super::known::Known;
 use super::page::{Page, sent_on};
 use crate::secret::Secret;
 use crate::server::audit::Actor;
@@ -78,6 +79,7 @@ impl FromRequestParts<Arc<Server>> for Visitor {
 
     async fn from_request_parts(parts: &mut Parts, server: &Arc<Server>) -> Result<Self, Problem> {
         let source = parts.extensions.get::<Source>().cloned().unwrap_or_default();
+        let source = Source { known: Known::shown(server, &parts.headers), ..source };
         let Some(token) = cookie(server, &parts.headers) else { return Ok(Self { source, signed_in: None }) };
         let actor = source.actor();
         let signed_in = blocking(server, move |server| look_up(server, &token, &actor)).await?;
@@ -105,7 +107,7 @@ fn look_up(server: &Server, token: &Secret, from: &Actor) -> Answer<Option<Signe
 
 /// The name of the cookie. Under https, browsers hold one of that name to this host and to https; on loopback, which
 /// all ports share, the port tells one server from another.
-fn cookie_name(server: &Server) -> String {
+pub(super) fn cookie_name(server: &Server) -> String {
     if server.public.scheme() == "https" {
         return "__Host-lanyard".into();
     }
@@ -134,7 +136,8 @@ pub(crate) fn set_errand(server: &Server, token: &Secret, seconds: i64) -> Strin
     format!("{name}-errand={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}")
 }
 
-fn cookie_of(name: &str, headers: &HeaderMap) -> Option<Secret> {
+/// What a browser shows under a name.
+pub(super) fn cookie_of(name: &str, headers: &HeaderMap) -> Option<Secret> {
     let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut named = all.flat_map(|value| value.split(';')).filter_map(|pair| pair.trim().split_once('='));
     named.find(|(known, _)| *known == name).map(|(_, value)| Secret::new(value.to_owned()))

@@ -7,8 +7,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
-use super::page::{Page, Text, sent_on};
-use super::session::{OwnForm, local_path, set_cookie};
+use super::known::Entry;
+use super::page::{Page, Text};
+use super::session::{OwnForm, local_path};
 use crate::secret::Secret;
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bridge::blocking;
@@ -119,12 +120,13 @@ pub(super) async fn submit(
             for event in [Event::done("organization.create", scope.id()), Event::done("member.create", &person.id)] {
                 audit::append(rows, &server.keys, &scope, &actor, &event, now)?;
             }
-            Ok(Some(people::sign_in(rows, &person.id, now)?.token))
+            let session = people::sign_in(rows, &person.id, now)?.token;
+            Ok(Some(Entry::known(rows, &server.keys, &person.id, session)?))
         })?;
-        made.map_or_else(refused, |session| Ok(Some(session)))
+        made.map_or_else(refused, |entry| Ok(Some(entry)))
     });
     Ok(match made.await? {
-        Some(session) => sent_on(&next, Some(set_cookie(&server, &session))),
+        Some(entry) => entry.sent_on(&server, &next),
         None => spent().into_response(),
     })
 }

@@ -8,8 +8,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::known::{self, Entry};
 use super::page::{Page, Text, sent_on};
-use super::session::{OwnForm, Visitor, end_cookie, local_path, set_cookie};
+use super::session::{OwnForm, Visitor, end_cookie, local_path};
 use super::{denied, half, passkeys};
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
@@ -111,7 +112,7 @@ pub(super) async fn submit(
     };
     metrics::signed_in("passphrase", tried.as_ref().map(|tried| !matches!(tried, Tried::Wrong)));
     Ok(match tried {
-        Ok(Tried::In(session)) => sent_on(&next, Some(set_cookie(&server, &session))),
+        Ok(Tried::In(entry)) => entry.sent_on(&server, &next),
         Ok(Tried::Half(half)) => half::form(&half, &next, None).into_response(),
         Ok(Tried::Wrong) => {
             form(&shown, &next, Some(WRONG), &ways(&server).await?).status(StatusCode::FORBIDDEN).into_response()
@@ -128,8 +129,8 @@ pub(super) async fn submit(
 /// What came of a passphrase.
 enum Tried {
     Wrong,
-    /// The token of a new session.
-    In(Secret),
+    /// With a new session.
+    In(Entry),
     /// It was right, and the second factor is asked for.
     Half(half::Half),
 }
@@ -148,10 +149,11 @@ struct Compared {
 fn compare(server: &Server, given: &Given, source: &Source) -> Answer<Compared> {
     // What cannot be a login is counted as one name, and costs as much.
     let login = people::login(&given.login).unwrap_or_else(|| "?".into());
-    let attempt = Attempt::at("sign-in", &login, source.address);
-    let found = server.db.read(Reach::Server, |rows| -> Answer<_> {
+    let (attempt, found) = server.db.read(Reach::Server, |rows| -> Answer<_> {
+        let browser = known::browser_at(rows, &server.keys, source, &login)?;
+        let attempt = Attempt::at("sign-in", &login, source.address).in_browser(browser.as_deref());
         attempt.refuse_early(rows, now())?;
-        Ok(people::by_login(rows, &login)?)
+        Ok((attempt, people::by_login(rows, &login)?))
     })?;
     let is_right = passphrase::is_right(&given.passphrase, found.as_ref().map(|(_, kept)| kept.as_str()));
     let outdated = is_right && found.as_ref().is_some_and(|(_, kept)| passphrase::is_outdated(kept));
@@ -160,7 +162,7 @@ fn compare(server: &Server, given: &Given, source: &Source) -> Answer<Compared> 
     Ok(Compared { attempt, person: found, is_right, renewed })
 }
 
-/// The token of a new session, where login and passphrase match.
+/// A new session, where login and passphrase match.
 fn sign_in(server: &Server, compared: Compared, source: &Source, former: Option<&str>) -> Answer<Tried> {
     let (now, Compared { attempt, person, is_right, renewed }) = (now(), compared);
     server.db.write(Reach::Server, |rows| {
@@ -196,7 +198,7 @@ pub(super) fn begin(
     only: Option<&OrgScope>,
     source: &Source,
     detail: &str,
-) -> Answer<Secret> {
+) -> Answer<Entry> {
     let session = people::sign_in_to(rows, person, only, now())?;
     let actor = Actor { person: person.to_owned(), token: session.id, ..source.actor() };
     let members = people::memberships(rows, person)?;
@@ -204,7 +206,10 @@ pub(super) fn begin(
         let event = Event { detail, ..Event::done("sign-in", person) };
         audit::append(rows, &server.keys, &member.scope, &actor, &event, now())?;
     }
-    Ok(session.token)
+    match only {
+        None => Entry::known(rows, &server.keys, person, session.token),
+        Some(_) => Ok(Entry::of(session.token)),
+    }
 }
 
 pub(super) async fn sign_out(

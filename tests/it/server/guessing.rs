@@ -4,11 +4,11 @@ use std::io::Write;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::identity::{app, set_up};
+use super::identity::{app, set_up, step};
 use super::served::{Browser, LOGIN, PASSPHRASE, Served, hidden};
 use crate::peers::free_port;
 use crate::stage::Stage;
-use crate::wire;
+use crate::wire::{self, Message};
 
 const WRONG: &str = "wrong wrong wrong";
 
@@ -44,6 +44,125 @@ fn fifty_guesses_are_one_account_and_keep_nobody_out_elsewhere() {
         .to_vec();
     assert!(nobody.contains(&429) || nobody.iter().all(|status| *status == 403), "{nobody:?}");
     assert_eq!(served.sql("SELECT COUNT(*) FROM attempts WHERE subject LIKE 'sign-in:?@%'").trim(), "1");
+}
+
+/// The cookie by which a browser is known in which somebody has signed in.
+fn known(answer: &Message) -> String {
+    let mut cookies = answer.headers.iter().filter(|(name, _)| name == "set-cookie").map(|(_, value)| value.as_str());
+    let cookie = cookies.find(|cookie| cookie.contains("-known=")).expect("it is known from now on");
+    assert!(cookie.ends_with("; Path=/; Max-Age=15552000; HttpOnly; SameSite=Strict"), "{cookie}");
+    cookie.split(';').next().unwrap().to_owned()
+}
+
+/// Sends a form from an address, in a browser that shows this cookie.
+fn send(url: &str, address: &str, cookie: &str, path: &str, fields: &[(&str, &str)]) -> Message {
+    let headers = [
+        format!("Origin: {url}"),
+        format!("X-Forwarded-For: {address}"),
+        format!("Cookie: {}", if cookie.is_empty() { "other=1" } else { cookie }),
+    ];
+    let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+    Browser::new(url).post_with(path, fields, &headers)
+}
+
+/// As if many others had guessed at this for hours.
+fn guessed(served: &Served, subject: &str) {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+    served.sql(&format!(
+        "INSERT INTO attempts (subject, failures, last) VALUES ('{subject}', 400, {now}) \
+         ON CONFLICT (subject) DO UPDATE SET failures = attempts.failures + 400, last = {now}"
+    ));
+}
+
+#[test]
+fn who_guesses_from_everywhere_keeps_nobody_waiting_in_their_own_browser() {
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}");
+    let served = Served::listening(Stage::new(), &["--behind-proxy", "127.0.0.1", "--public-url", url.as_str()], port);
+    let first = known(&served.set_up(PASSPHRASE));
+    let sign_in = |address: &str, cookie: &str, passphrase: &str| {
+        send(&url, address, cookie, "/sign-in", &[("login", LOGIN), ("passphrase", passphrase)])
+    };
+    // Some of those networks do it here, the owner's own among them; their number is made up.
+    std::thread::scope(|scope| {
+        for network in 0..4 {
+            let guess = move |_| sign_in(&format!("203.0.{network}.7"), "", WRONG).status();
+            scope.spawn(move || assert!((0..5).map(guess).all(|status| status == 403), "{network}"));
+        }
+    });
+    let failures = served.sql(&format!("SELECT failures FROM attempts WHERE subject = 'sign-in:{LOGIN}'"));
+    assert_eq!(failures.trim(), "20");
+    guessed(&served, &format!("sign-in:{LOGIN}"));
+    for (address, cookie) in [("203.0.1.8", ""), ("198.51.100.9", ""), ("198.51.100.9", &format!("{first}0"))] {
+        let slow = sign_in(address, cookie, PASSPHRASE);
+        assert_eq!((slow.status(), slow.header("set-cookie")), (429, None), "{cookie}");
+    }
+    let entered = sign_in("203.0.1.8", &first, PASSPHRASE);
+    assert_eq!(entered.status(), 303, "{}", entered.text());
+    let second = known(&entered);
+    assert_ne!(second, first);
+    assert_eq!(sign_in("198.51.100.9", "", PASSPHRASE).status(), 429, "that does not help whoever guesses");
+
+    // A cookie gives its few slips and no more, and those make nobody wait who has another.
+    let slips: Vec<u16> = (0..8).map(|_| sign_in("192.0.2.7", &first, WRONG).status()).collect();
+    assert!(slips[..5].iter().all(|status| *status == 403) && slips.contains(&429), "{slips:?}");
+    let counted = served.sql("SELECT COUNT(*) FROM attempts WHERE subject LIKE '%@192.0.2.0/24'");
+    assert_eq!(counted.trim(), "0", "they are the browser's, and not the network's");
+    let entered = sign_in("192.0.2.7", &second, PASSPHRASE);
+    assert_eq!(entered.status(), 303, "{}", entered.text());
+    let third = known(&entered);
+    // It opens nothing.
+    let page = wire::send("GET", &format!("{url}/account"), &[&format!("Cookie: {third}")], "").unwrap();
+    assert_eq!(page.status(), 303);
+
+    // Who signs out keeps it; who has another passphrase has another.
+    let mut browser = Browser::new(&url);
+    browser.keep(entered.header("set-cookie").unwrap().split(';').next().unwrap());
+    let word = browser.form("/account").into_iter().find(|(name, _)| name == "word").unwrap().1;
+    let new = "another correct horse";
+    let fields = [("word", word.as_str()), ("old", PASSPHRASE), ("new", new), ("again", new)];
+    browser.keep(&format!("{}; {third}", browser.cookie().unwrap()));
+    let changed = browser.post("/account/passphrase", &fields);
+    assert_eq!(changed.status(), 303, "it does not wait, either: {}", changed.text());
+    let fourth = known(&changed);
+    assert_eq!(sign_in("192.0.2.7", &third, new).status(), 429);
+    browser.keep(changed.header("set-cookie").unwrap().split(';').next().unwrap());
+    let word = browser.form("/account").into_iter().find(|(name, _)| name == "word").unwrap().1;
+    let out = browser.post("/sign-out", &[("word", &word)]);
+    assert!(!out.headers.iter().any(|(_, value)| value.contains("-known=")), "{:?}", out.headers);
+    assert_eq!(sign_in("192.0.2.7", &fourth, new).status(), 303);
+}
+
+#[test]
+fn a_second_factor_is_not_waited_for_in_the_owners_own_browser() {
+    let served = Served::new(&[]);
+    let mut owner = Browser::new(&served.url);
+    let entered = owner.sign_in(LOGIN, PASSPHRASE);
+    let cookie = known(&entered);
+    let (_, codes) = set_up(&owner);
+    let half = |cookie: &str| {
+        let asked = send(&served.url, "", cookie, "/sign-in", &[("login", LOGIN), ("passphrase", PASSPHRASE)]);
+        assert_eq!((asked.status(), asked.header("set-cookie")), (200, None), "{}", asked.text());
+        hidden(&asked.text()).into_iter().find(|(name, _)| name == "half").unwrap().1
+    };
+    let person = served.sql("SELECT id FROM people");
+    guessed(&served, &format!("second-factor:{}", person.trim()));
+    let code = |half: &str, cookie: &str, code: &str| {
+        send(&served.url, "", cookie, "/sign-in/code", &[("half", half), ("code", code)])
+    };
+    assert_eq!(code(&half(""), "", &codes[0]).status(), 429);
+    let whole = half(&cookie);
+    assert_eq!(code(&whole, "", &codes[0]).status(), 429, "it is the browser that counts");
+    let entered = code(&whole, &cookie, &codes[0]);
+    assert_eq!(entered.status(), 303, "{}", entered.text());
+    assert_ne!(known(&entered), cookie);
+    // Where it is taken away, and where somebody shows once more who they are, as well.
+    owner.keep(&format!("{}; {}", entered.header("set-cookie").unwrap().split(';').next().unwrap(), known(&entered)));
+    let word = owner.form("/account/prove").into_iter().find(|(name, _)| name == "word").unwrap().1;
+    let proved = owner.post("/account/prove", &[("word", &word), ("code", &codes[1])]);
+    assert_eq!(proved.status(), 303, "{}", proved.text());
+    owner.keep(&format!("{}; {}", proved.header("set-cookie").unwrap().split(';').next().unwrap(), known(&entered)));
+    assert_eq!(step(&owner, "remove", &codes[2]).status(), 200);
 }
 
 /// A proxy adds a line of its own to what somebody says of themselves: the last one counts, however many there are.
