@@ -90,7 +90,7 @@ pub(super) struct Asked {
     name: Option<String>,
     /// The project that the name is looked for in.
     project: Option<String>,
-    /// Those that may be sent to this host alone.
+    /// Those that may be sent to this host alone, with its port where that is not 443; also in pages.
     host: Option<String>,
 }
 
@@ -131,23 +131,24 @@ pub(super) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Pa
     }
     server.tell(&caller.scope, &caller.actor, &Event::done("credential.list", ""))?;
     let vault = server.vault(caller.scope.clone(), caller.actor.clone());
-    let sees = |metadata: &Metadata| caller.sees(metadata.scope.project()).is_ok();
-    let of = |metadata| Ok::<_, VaultError>(Shown::of(&metadata, &Unfinished::default()));
-    if let Some(host) = &asked.host {
-        let items = vault.for_host(host)?.into_iter().filter(sees).map(of).collect::<Result<_, _>>()?;
-        return Ok(Page { items, next: None });
-    }
-    if let Some(name) = &asked.name {
+    let sees = |metadata: &&Metadata| caller.sees(metadata.scope.project()).is_ok();
+    let host = asked.host.as_deref();
+    if let (None, Some(name)) = (host, &asked.name) {
         let found = vault.find(&scope(asked.project.as_deref()), name)?;
-        let items = found.into_iter().filter(sees).map(of).collect::<Result<_, _>>()?;
+        let items = found.iter().filter(sees).map(|metadata| Shown::of(metadata, &Unfinished::default())).collect();
         return Ok(Page { items, next: None });
     }
-    let after = asked.cursor.as_deref().map(|text| cursor::read(&server.keys, &caller.scope, text)).transpose()?;
-    let mut page = vault.page(caller.only(), &after.unwrap_or_default(), limit + 1)?;
+    let after =
+        asked.cursor.as_deref().map(|text| cursor::read(&server.keys, &caller.scope, host, text)).transpose()?;
+    let after = after.unwrap_or_default();
+    let mut page = match host {
+        Some(host) => vault.page_for(host, caller.only(), &after, limit + 1)?,
+        None => vault.page(caller.only(), &after, limit + 1)?,
+    };
     let is_last = page.len() <= usize::try_from(limit).unwrap_or_default();
     page.truncate(usize::try_from(limit).unwrap_or_default());
     let next = match page.last() {
-        Some(last) if !is_last => Some(cursor::write(&server.keys, &caller.scope, &last.metadata)?),
+        Some(last) if !is_last => Some(cursor::write(&server.keys, &caller.scope, host, &last.metadata)?),
         _ => None,
     };
     let items = page.iter().map(|stored| Shown::of(&stored.metadata, &stored.rotation)).collect();

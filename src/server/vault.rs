@@ -15,7 +15,7 @@ use super::keys::{KeyError, Keys};
 use crate::credential::{Credential, Metadata, Scope};
 use crate::provider::Verdict;
 use crate::store::CredentialRow;
-use crate::vault::{Change, New, Unfinished, Vault, VaultError, goes_to, in_words, is_through, rows as metadata};
+use crate::vault::{Change, New, Unfinished, Vault, VaultError, in_words, is_through, rows as metadata};
 
 /// So many rows are read at a time.
 const PAGE: i64 = 500;
@@ -60,6 +60,13 @@ pub(crate) struct Stored {
     pub(crate) revision: i64,
     /// What it may do, as its provider said when it last answered.
     pub(crate) scopes: Vec<String>,
+}
+
+impl Stored {
+    /// Where it stands in a list: its project, and its name.
+    fn place(&self) -> (String, String) {
+        (self.metadata.scope.project().unwrap_or_default().to_owned(), self.metadata.name.clone())
+    }
 }
 
 impl From<DbError> for VaultError {
@@ -200,7 +207,7 @@ impl Vault for OrgVault<'_> {
         loop {
             let page = self.page(None, &after, PAGE)?;
             let Some(last) = page.last() else { return Ok(()) };
-            after = (last.metadata.scope.project().unwrap_or_default().to_owned(), last.metadata.name.clone());
+            after = last.place();
             for stored in page {
                 see(stored.metadata);
             }
@@ -215,16 +222,13 @@ impl Vault for OrgVault<'_> {
     }
 
     fn for_host(&self, host: &str) -> Result<Vec<Metadata>, VaultError> {
-        let of_host = concat!(
-            "SELECT ",
-            columns!(),
-            " FROM credentials WHERE org = $1 AND id IN \
-             (SELECT credential FROM credential_hosts WHERE org = $1 AND host = $2) ORDER BY project, name"
-        );
-        let mut found = self.db.read(&self.scope, |rows| self.some(rows, of_host, Value::Text(host)))?;
-        // What another version of the program noted may be too much.
-        found.retain(|metadata| goes_to(metadata, host));
-        Ok(found)
+        let (mut found, mut after) = (Vec::new(), (String::new(), String::new()));
+        loop {
+            let page = self.page_for(host, None, &after, PAGE)?;
+            let Some(last) = page.last() else { return Ok(found) };
+            after = last.place();
+            found.extend(page.into_iter().map(|stored| stored.metadata));
+        }
     }
 
     fn users(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {

@@ -146,6 +146,24 @@ impl<'a> Remote<'a> {
         Ok(read(&answer)?)
     }
 
+    /// Sees every credential of a list, page by page.
+    fn pages(&self, of: Option<(&str, &str)>, see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError> {
+        let limit = PAGE.to_string();
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut query = vec![("limit", limit.as_str())];
+            query.extend(of.into_iter().chain(cursor.as_deref().map(|cursor| ("cursor", cursor))));
+            let page = self.list_of(&query)?;
+            for shown in &page.items {
+                see(shown.metadata()?);
+            }
+            match page.next {
+                Some(next) if !page.items.is_empty() => cursor = Some(next),
+                _ => return Ok(()),
+            }
+        }
+    }
+
     fn shown(&self, metadata: &Metadata) -> Result<Shown, VaultError> {
         Ok(read(&self.ask(&Method::GET, &path_of(metadata, ""), &Body::None, &metadata.name)?)?)
     }
@@ -162,20 +180,7 @@ fn path_of(metadata: &Metadata, end: &str) -> String {
 
 impl Vault for Remote<'_> {
     fn each(&self, see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError> {
-        let limit = PAGE.to_string();
-        let mut cursor: Option<String> = None;
-        loop {
-            let mut query = vec![("limit", limit.as_str())];
-            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-            let page = self.list_of(&query)?;
-            for shown in &page.items {
-                see(shown.metadata()?);
-            }
-            match page.next {
-                Some(next) if !page.items.is_empty() => cursor = Some(next),
-                _ => return Ok(()),
-            }
-        }
+        self.pages(None, see)
     }
 
     fn find(&self, scope: &Scope, name: &str) -> Result<Option<Metadata>, VaultError> {
@@ -184,10 +189,11 @@ impl Vault for Remote<'_> {
     }
 
     fn for_host(&self, host: &str) -> Result<Vec<Metadata>, VaultError> {
-        let found =
-            self.list_of(&[("host", host)])?.items.iter().map(Shown::metadata).collect::<Result<Vec<_>, _>>()?;
+        let mut found = Vec::new();
+        self.pages(Some(("host", host)), &mut |metadata| found.push(metadata))?;
         // Where a credential may go is decided here, not there.
-        Ok(found.into_iter().filter(|metadata| super::goes_to(metadata, host)).collect())
+        found.retain(|metadata| super::goes_to(metadata, host));
+        Ok(found)
     }
 
     fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {

@@ -89,8 +89,11 @@ async fn list(State(server): State<Arc<Server>>, inside: Inside, Query(asked): Q
     blocking(&server, move |server| {
         server.tell(&inside.caller.scope, &inside.caller.actor, &Event::done("credential.list", ""))?;
         let vault = vault(server, &inside);
-        let after =
-            asked.after.as_deref().map(|text| cursor::read(&server.keys, &inside.caller.scope, text)).transpose()?;
+        let after = asked
+            .after
+            .as_deref()
+            .map(|text| cursor::read(&server.keys, &inside.caller.scope, None, text))
+            .transpose()?;
         let project = Some(asked.project.as_str()).filter(|project| !project.is_empty());
         let wanted = Narrowed { kind: &asked.kind, name: asked.q.trim(), project };
         let limit = i64::try_from(PAGE + 1).unwrap_or(i64::MAX);
@@ -98,7 +101,7 @@ async fn list(State(server): State<Arc<Server>>, inside: Inside, Query(asked): Q
         let is_last = page.len() <= PAGE;
         page.truncate(PAGE);
         let next = match page.last() {
-            Some(last) if !is_last => Some(cursor::write(&server.keys, &inside.caller.scope, &last.metadata)?),
+            Some(last) if !is_last => Some(cursor::write(&server.keys, &inside.caller.scope, None, &last.metadata)?),
             _ => None,
         };
         let above = said(DONE, asked.done.as_deref()) + &warnings(&inside, &vault, now())?;

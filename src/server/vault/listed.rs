@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::{OrgVault, Stored, stored};
 use crate::provider::PROVIDERS;
 use crate::server::db::values;
-use crate::vault::VaultError;
+use crate::vault::{VaultError, goes_to};
 
 /// What a list is narrowed to; an empty text narrows nothing.
 #[derive(Debug, Default)]
@@ -19,6 +19,42 @@ pub(crate) struct Narrowed<'n> {
 }
 
 impl OrgVault<'_> {
+    /// One page of those that may be sent to a host, after a project and a name, by project and name; all, or those of one
+    /// project.
+    pub(crate) fn page_for(
+        &self,
+        host: &str,
+        only: Option<&str>,
+        after: &(String, String),
+        limit: i64,
+    ) -> Result<Vec<Stored>, VaultError> {
+        // SQLite takes the tables of a CROSS JOIN in their order: else it would go through all that there are, by their names.
+        let page = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM credential_hosts CROSS JOIN credentials WHERE credential_hosts.org = $1 AND host = $6 \
+             AND credentials.org = $1 AND id = credential AND (project, name) > ($2, $3) \
+             AND (project = $5 OR $5 IS NULL) ORDER BY project, name LIMIT $4"
+        );
+        let wanted = usize::try_from(limit).unwrap_or_default();
+        let (mut found, mut after) = (Vec::new(), after.clone());
+        loop {
+            let whose = values![self.scope.id(), &after.0, &after.1, limit, only, host];
+            let read = self.db.read(&self.scope, |rows| rows.query(page, whose))?;
+            let read = read.into_iter().map(stored).collect::<Result<Vec<_>, _>>()?;
+            let is_last = read.len() < wanted;
+            if let Some(last) = read.last() {
+                after = last.place();
+            }
+            // What another version of the program noted may be too much.
+            found.extend(read.into_iter().filter(|stored| goes_to(&stored.metadata, host)));
+            if is_last || found.len() >= wanted {
+                found.truncate(wanted);
+                return Ok(found);
+            }
+        }
+    }
+
     /// One page of those that are wanted, after a project and a name, by project and name.
     pub(crate) fn narrowed(
         &self,

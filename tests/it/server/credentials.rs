@@ -228,6 +228,42 @@ fn git_is_answered_from_the_server() {
     assert!(answer.contains("password=LNYCANARYgittoken0123"), "{answer}");
 }
 
+/// However many there are for a host, the right one is found, in no more questions than there are pages.
+#[test]
+fn many_for_one_host_come_in_pages_and_all_are_seen() {
+    let served = Served::new(&[]);
+    let stage = served.client();
+    let token = token(&stage);
+    let lists = || served.entries().iter().filter(|entry| entry["action"] == "credential.list").count();
+    let password = |user: &str| {
+        let asked = format!("protocol=https\nhost=git.example.com\nusername={user}\n\n");
+        let before = lists();
+        let answer = stage.run_with(&["helper", "git", "get"], asked.as_bytes()).ends(0).stdout();
+        (answer.contains(&format!("password=LNYCANARYtoken-of-{user}\n")), lists() - before)
+    };
+    for number in 0..205 {
+        let user = format!("user{number:03}");
+        let fields = json!({ "host": "git.example.com", "username": user });
+        let data = json!({ "token": format!("LNYCANARYtoken-of-{user}") });
+        let body = json!({ "name": user, "kind": "git", "fields": fields, "data": data }).to_string();
+        let made = served.api("POST", "/credential-configs", &token, &body);
+        assert_eq!(made.status(), 201, "{}", made.text());
+        if number == 9 {
+            assert_eq!(password("user009"), (true, 1), "one question, where there are few");
+        }
+    }
+    assert_eq!(password("user204"), (true, 2));
+    assert_eq!(password("user000"), (true, 2));
+    assert!(!password("user205").0);
+    for (query, most) in [("", 50), ("&limit=200", 200)] {
+        let path = format!("/credential-configs?host=git.example.com{query}");
+        let page = served.api("GET", &path, &token, "").json();
+        assert!(page["next"].is_string() && page["items"].as_array().unwrap().len() == most, "{query}");
+    }
+    let more = served.api("GET", "/credential-configs?host=git.example.com&limit=201", &token, "");
+    assert_eq!(more.status(), 400);
+}
+
 #[test]
 fn a_key_in_the_environment_is_enough() {
     let served = Served::new(&[]);

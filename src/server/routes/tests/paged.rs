@@ -82,6 +82,67 @@ fn a_list_in_pages_of_one_is_the_whole_list() {
     assert_eq!(lists, 12);
 }
 
+/// What may be sent to a host comes in pages as well, whose ends are of that host alone.
+#[test]
+fn those_of_a_host_come_in_pages_of_that_host() {
+    let played = Played::new();
+    let owner = played.member(&played.ours, Role::Owner);
+    played.projects(&["shop"]);
+    let store = |name: &str, host: &str, project: &str| {
+        let fields = json!({ "service": "example", "endpoint": format!("https://{host}") });
+        let data = json!({ "api_key": "0123456789abcdef" });
+        let body = json!({ "name": name, "kind": "api_key", "project": project, "fields": fields, "data": data });
+        let (status, told) = played.ask("POST", "/credential-configs", &owner, &body);
+        assert_eq!(status, StatusCode::CREATED, "{told}");
+    };
+    for number in 0..5 {
+        store(&format!("a{number}"), "a.example.com", ["", "shop"][number % 2]);
+        store(&format!("b{number}"), "b.example.com", "");
+    }
+    // What was noted of another version of the program, and is not so.
+    let wrong = "INSERT INTO credential_hosts (org, credential, host) \
+                 SELECT org, id, 'a.example.com' FROM credentials WHERE name LIKE 'b%' AND org = $1";
+    let noted = played.server.db.write(Reach::Server, |rows| rows.execute(wrong, values![played.ours.id()]));
+    assert_eq!(noted.unwrap(), 5);
+    for list in ["/credential-configs", "/api/v1/credentials"] {
+        let walk = |token: &str, limit: usize| {
+            let (mut names, mut pages, mut next) = (Vec::new(), 0, String::new());
+            loop {
+                let path = format!("{list}?host=a.example.com&limit={limit}{next}");
+                let (status, page) = played.ask("GET", &path, token, &Value::Null);
+                assert_eq!(status, StatusCode::OK, "{page}");
+                let items = page["items"].as_array().unwrap();
+                assert!(items.len() <= limit && !items.is_empty(), "{page}");
+                names.extend(items.iter().map(|one| one["name"].as_str().unwrap().to_owned()));
+                pages += 1;
+                let Some(cursor) = page["next"].as_str() else { return (names.join(" "), pages, next) };
+                next = format!("&cursor={cursor}");
+            }
+        };
+        let all = "a0 a2 a4 a1 a3";
+        for (limit, pages) in [(1, 5), (2, 3), (4, 2), (5, 1), (200, 1)] {
+            let (names, walked, _) = walk(&owner, limit);
+            assert_eq!((names.as_str(), walked), (all, pages), "{limit}");
+        }
+        // Where a page ended says nothing of another host, of all of them, or to another organization.
+        let cursor = walk(&owner, 2).2;
+        let foreign = played.member(&played.theirs, Role::Owner);
+        for (token, query) in
+            [(&owner, "host=b.example.com"), (&owner, "limit=2"), (&foreign, "host=a.example.com"), (&owner, "host=")]
+        {
+            let (status, told) = played.ask("GET", &format!("{list}?{query}{cursor}"), token, &Value::Null);
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{query}: {told}");
+        }
+        let (_, page) = played.ask("GET", &format!("{list}?limit=1"), &owner, &Value::Null);
+        let of_all = format!("{list}?host=a.example.com&cursor={}", page["next"].as_str().unwrap());
+        assert_eq!(played.ask("GET", &of_all, &owner, &Value::Null).0, StatusCode::BAD_REQUEST);
+        for bad in ["limit=0", "limit=201", "cursor=x"] {
+            let (status, _) = played.ask("GET", &format!("{list}?host=a.example.com&{bad}"), &owner, &Value::Null);
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{bad}");
+        }
+    }
+}
+
 /// Whose keys are in a list is a part of where its pages end.
 #[test]
 fn a_cursor_of_ones_own_keys_is_of_nobody_elses() {
