@@ -353,7 +353,7 @@ mod tests {
         ] {
             let scratch = Scratch::new();
             chain(&scratch, 5);
-            checkpoint::sign(&scratch.db, &scratch.keys, &scratch.org, DateTime::UNIX_EPOCH).unwrap().unwrap();
+            checkpoint::sign(&scratch.db, &scratch.keys, &scratch.org, false, DateTime::UNIX_EPOCH).unwrap().unwrap();
             assert_eq!(checked(&scratch), Ok(5));
             scratch.db.write(Reach::Server, |rows| rows.batch(change)).unwrap();
             assert_eq!(checked(&scratch), expected, "{change}");
