@@ -199,6 +199,15 @@ impl Response {
     pub fn date(&self) -> Option<DateTime<Utc>> {
         DateTime::parse_from_rfc2822(self.header(&header::DATE)?).ok().map(|date| date.to_utc())
     }
+
+    /// How many seconds the server wants to be left alone (`Retry-After`). Where it says until when, that is by its own clock.
+    pub fn retry_after(&self) -> Option<u64> {
+        let said = self.header(&header::RETRY_AFTER)?.trim();
+        said.parse().ok().or_else(|| {
+            let until = DateTime::parse_from_rfc2822(said).ok()?.to_utc();
+            u64::try_from((until - self.date()?).num_seconds()).ok()
+        })
+    }
 }
 
 /// JSON that is not of the expected shape. serde's own text would quote the value, which may be a secret.

@@ -222,10 +222,31 @@ impl Poll {
             }
             // A lost answer is no answer: ask again, twice as slowly.
             GrantError::Unreachable(_) | GrantError::Trouble { .. } => {
-                self.interval = (self.interval * 2).min(Duration::from_mins(1));
+                let asked = match &error {
+                    GrantError::Trouble { retry_after: Some(seconds), .. } => Duration::from_secs(*seconds),
+                    _ => Duration::ZERO,
+                };
+                self.interval =
+                    (self.interval * 2).min(Duration::from_mins(1)).max(asked.min(Duration::from_secs(*LIFE.end())));
                 Ok(())
             }
             _ => Err(DeviceError::Grant(error)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_in_trouble_is_left_alone_for_as_long_as_it_says() {
+        let mut poll = Poll { interval: Duration::from_secs(5), deadline: Instant::now() };
+        let mut after = |retry_after| {
+            poll.after(GrantError::Trouble { status: 429, retry_after }).unwrap();
+            poll.interval.as_secs()
+        };
+        assert_eq!([after(None), after(Some(7)), after(Some(90)), after(None)], [10, 20, 90, 60]);
+        assert_eq!(after(Some(u64::MAX)), 3600);
     }
 }

@@ -109,7 +109,7 @@ fn revoke_one(
     };
     let mut answer = send(session, request(), http)?;
     if answer.status == 503 || answer.status == 429 {
-        let pause = answer.header(&header::RETRY_AFTER).and_then(|value| value.trim().parse::<u64>().ok()).unwrap_or(1);
+        let pause = answer.retry_after().unwrap_or(1);
         if pause <= LONGEST_PAUSE {
             std::thread::sleep(Duration::from_secs(pause));
             answer = send(session, request(), http)?;

@@ -216,6 +216,12 @@ impl Problem {
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
+
+    /// When to come back, in seconds, where it says that.
+    pub(crate) fn retry_after(&self) -> Option<HeaderValue> {
+        let (_, value) = self.headers.iter().find(|(name, _)| *name == header::RETRY_AFTER)?;
+        HeaderValue::from_str(value).ok()
+    }
 }
 
 /// What a refusal says, until it is known which request it is of.

@@ -147,6 +147,12 @@ fn a_lost_answer_is_asked_for_once_more() {
     stage.run(&["auth", "refresh"]).ends(6);
     assert_eq!(refreshes(&idp), 2);
     assert_eq!(scene::settled(&stage), before);
+    // Whoever is to come back later is told when.
+    idp.change(|behaviour| {
+        behaviour.fault("/token", Fault::Unavailable { retry_after: 2 });
+    });
+    let told = stage.run(&["auth", "refresh"]).ends(6);
+    assert!(told.stderr().contains("try again in 2 s"), "{told}");
 }
 
 #[test]

@@ -52,8 +52,7 @@ pub(super) fn read_fields(answer: &Response) -> Result<Fields, GrantError> {
 }
 
 fn trouble(answer: &Response) -> GrantError {
-    let retry_after = answer.header(&header::RETRY_AFTER).and_then(|value| value.trim().parse().ok());
-    GrantError::Trouble { status: answer.status, retry_after }
+    GrantError::Trouble { status: answer.status, retry_after: answer.retry_after() }
 }
 
 /// The errors by which a token endpoint decides (RFC 6749 section 5.2, RFC 8628 section 3.5), whatever the status.
@@ -72,8 +71,10 @@ const DECISIONS: [&str; 10] = [
 
 pub(super) fn refuse_errors(answer: &Response, fields: &Fields, sent: &Sent) -> Result<(), GrantError> {
     if let Some(error) = fields.text("error") {
-        // A word that no standard knows, beside a 5xx, is the server's own accident and not its decision.
-        if answer.status >= 500 && !DECISIONS.contains(&error) {
+        // A word that no standard knows, beside a 5xx, is the server's own accident and not its decision. Beside a 429, it
+        // is about how often it was asked, and so is what else would be said of a code that is asked about too often.
+        let is_decision = DECISIONS.contains(&error) && !(answer.status == 429 && error == "slow_down");
+        if (answer.status >= 500 || answer.status == 429) && !is_decision {
             return Err(trouble(answer));
         }
         return Err(GrantError::Refused {

@@ -49,6 +49,47 @@ fn a_servers_accident_is_no_decision() {
 }
 
 #[test]
+fn who_asks_too_often_is_told_when_to_come_back() {
+    let told = |status: u16, body: &'static str, headers: &[(&'static str, &'static str)]| {
+        let headers = headers.to_vec();
+        let http = move |_: Request| {
+            let pairs = [("content-type", JSON)].into_iter().chain(headers.iter().copied());
+            let pairs =
+                pairs.map(|(name, value)| (name.parse::<crate::http::HeaderName>().unwrap(), value.parse().unwrap()));
+            let body = zeroize::Zeroizing::new(body.as_bytes().to_vec());
+            Ok(Response { status, headers: pairs.collect(), body })
+        };
+        let asked = Request::form(Url::parse("https://id.example/token").unwrap(), &[]);
+        let error = request_tokens(&http, asked).unwrap_err();
+        (error.code(), error.mend().unwrap())
+    };
+    let unreachable = |mend: &str| (crate::error::Code::Unreachable, mend.to_owned());
+    for status in [429, 503] {
+        for body in ["", "<html>", "{}", r#"{"error":"temporarily_unavailable"}"#, r#"{"error":"too_many_requests"}"#] {
+            assert_eq!(
+                told(status, body, &[("retry-after", " 42")]),
+                unreachable("try again in 42 s"),
+                "{status} {body}"
+            );
+            assert_eq!(told(status, body, &[]), unreachable("try again in a minute"), "{status} {body}");
+        }
+    }
+    let slow = r#"{"error":"slow_down"}"#;
+    assert_eq!(told(429, slow, &[("retry-after", "7")]), unreachable("try again in 7 s"));
+    // A time is by the clock of whoever says it.
+    let until = ("retry-after", "Fri, 31 Dec 1999 23:59:59 GMT");
+    let at = ("date", "Fri, 31 Dec 1999 23:58:29 GMT");
+    let past = ("date", "Sat, 01 Jan 2000 00:00:00 GMT");
+    assert_eq!(told(503, "", &[until, at]), unreachable("try again in 90 s"));
+    for other in [&[until][..], &[until, past], &[("retry-after", "soon")], &[("retry-after", "-5")]] {
+        assert_eq!(told(503, "", other), unreachable("try again in a minute"), "{other:?}");
+    }
+    // What was decided stays so.
+    assert_eq!(told(429, r#"{"error":"invalid_grant"}"#, &[]).0, crate::error::Code::SignedOut);
+    assert_eq!(told(400, slow, &[("retry-after", "7")]).0, crate::error::Code::Failed);
+}
+
+#[test]
 fn unusable_answers_are_refused_without_being_quoted() {
     for (status, body) in [
         (200, r#"{"access_token":"CANARY\r\nHost: evil","token_type":"Bearer"}"#),

@@ -80,6 +80,10 @@ impl<T: Gives> Gives for Given<T> {
 
 impl IntoResponse for OauthError {
     fn into_response(self) -> Response {
+        let after = match &self {
+            Self::Refused(..) => None,
+            Self::Other(problem) => problem.retry_after(),
+        };
         let (status, error, description) = match self {
             Self::Refused("invalid_client", description) => (StatusCode::UNAUTHORIZED, "invalid_client", description),
             Self::Refused(error, description) => (StatusCode::BAD_REQUEST, error, description),
@@ -96,6 +100,25 @@ impl IntoResponse for OauthError {
         let mut response = Refusal(said).answer(status, "application/json");
         // RFC 6749 section 5.1 wants both; the second is for caches that nobody has any more.
         response.headers_mut().insert(header::PRAGMA, HeaderValue::from_static("no-cache"));
+        response.headers_mut().extend(after.map(|after| (header::RETRY_AFTER, after)));
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_too_early_is_told_when_to_come_back() {
+        let after = |error: OauthError| {
+            let response = error.into_response();
+            let after = response.headers().get(header::RETRY_AFTER).map(|after| after.to_str().unwrap().to_owned());
+            (response.status().as_u16(), after)
+        };
+        assert_eq!(after(Problem::slow_down(17).into()), (429, Some("17".into())));
+        assert_eq!(after(Problem::busy().into()), (503, Some("5".into())));
+        assert_eq!(after(Problem::unavailable().into()), (503, None));
+        assert_eq!(after(OauthError::Refused("slow_down", "")), (400, None));
     }
 }

@@ -28,6 +28,8 @@ pub enum RemoteError {
         status: u16,
         /// What it said.
         detail: String,
+        /// How long it wants to be left alone, in seconds.
+        retry_after: Option<u64>,
     },
     /// The answer is none of a lanyard server's.
     #[error("the answer of the server is none of a lanyard server's")]
@@ -53,6 +55,9 @@ impl Failure for RemoteError {
                 "sign in with all that you may do: `lanyard auth login --scopes all`; if that is not \
                                    enough, ask an administrator of the organization"
                     .into()
+            }
+            Self::Refused { status: 429 | 500.., retry_after: Some(seconds), .. } => {
+                format!("try again in {seconds} s")
             }
             Self::Refused { status: 429, .. } => "wait a little, then run the command again".into(),
             Self::Refused { status: 500.., .. } => "try again; if it stays so, the server's log tells more".into(),
@@ -100,7 +105,7 @@ pub(super) fn refused(answer: &Response) -> RemoteError {
         (401, _) => RemoteError::SignedOut,
         (403, _) => RemoteError::Forbidden(detail),
         (_, "") => RemoteError::Malformed(None),
-        (status, _) => RemoteError::Refused { status, detail },
+        (status, _) => RemoteError::Refused { status, detail, retry_after: answer.retry_after() },
     }
 }
 
@@ -125,10 +130,31 @@ pub(super) fn refusal(answer: &Response, name: &str) -> VaultError {
             of_its_sign_in(name, |profile, service| RenewError::LoginNeeded { profile, service, cause: None })
         }
         (503, "service-unreachable" | "renewing") => of_its_sign_in(name, |_, _| {
-            let retry_after = answer.header(&header::RETRY_AFTER).and_then(|after| after.trim().parse().ok());
-            RenewError::Grant(GrantError::Trouble { status: answer.status, retry_after })
+            RenewError::Grant(GrantError::Trouble { status: answer.status, retry_after: answer.retry_after() })
         }),
         (409, "in-use") => VaultError::InUse { name, users: problem.used_by },
         _ => refused(answer).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_is_to_come_back_later_is_told_when() {
+        let mend = |status: u16, kind: &str, after: Option<&str>| {
+            let pairs = [("content-type", Some("application/problem+json")), ("retry-after", after)];
+            let pairs = pairs.into_iter().filter_map(|(name, value)| Some((name, value?)));
+            let pairs =
+                pairs.map(|(name, value)| (name.parse::<crate::http::HeaderName>().unwrap(), value.parse().unwrap()));
+            let body = format!("{{\"type\":\"urn:lanyard:problem:{kind}\",\"detail\":\"later\"}}").into_bytes();
+            refused(&Response { status, headers: pairs.collect(), body: body.into() }).mend().unwrap()
+        };
+        assert_eq!(mend(429, "too-often", Some("7")), "try again in 7 s");
+        assert_eq!(mend(503, "secrets-unavailable", Some("5")), "try again in 5 s");
+        assert!(mend(429, "too-often", None).contains("wait a little"));
+        assert!(mend(503, "unavailable", None).contains("log tells more"));
+        assert!(mend(409, "gone", Some("5")).contains("change what was asked for"));
     }
 }

@@ -242,6 +242,23 @@ fn who_has_to_wait_is_told_so_on_a_page() {
 }
 
 #[test]
+fn a_program_that_guesses_is_told_when_to_come_back() {
+    let served = Served::new(&[]);
+    let fields = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+        ("client_id", "lanyard"),
+        ("subject_token", "a.b.c"),
+        ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
+        ("audience", "org_none"),
+    ];
+    let asked = (0..8).map(|_| wire::post_form(&format!("{}/token", served.url), &fields).unwrap());
+    let slow = asked.into_iter().find(|answer| answer.status() == 429).expect("it has somebody wait");
+    assert_eq!(slow.json()["error"], "slow_down");
+    let seconds: u32 = slow.header("retry-after").expect("when").parse().unwrap();
+    assert!((1..=300).contains(&seconds), "{seconds}");
+}
+
+#[test]
 fn a_code_is_good_once_however_many_send_it() {
     let served = Served::new(&[]);
     let (key, _) = set_up(&served.browser());
