@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cli::keeping::Keeping;
 use crate::cli::ui::LogForm;
 use crate::cli::{Doors, active, store};
-use crate::error::{Failure as _, Result, with_causes};
+use crate::error::{Result, with_causes};
 use crate::os::files;
 use crate::secret::Secret;
 use crate::server::{self, Checked, Given, Notice, ServeError, Settings};
@@ -163,7 +163,7 @@ impl Args {
         let link = settings.data.join(LINK);
         let mut tell = |notice| match notice {
             Notice::Listening { address, metrics, public, database } => {
-                files::remove(&link).map_err(|failure| told(&failure))?;
+                files::remove(&link)?;
                 doors.ui.done(&format!("Serving {public} on {address}"));
                 doors.ui.note(&format!("database: {database}"));
                 if let Some(metrics) = metrics {
@@ -226,13 +226,9 @@ impl Args {
 
 fn keep(doors: &Doors<'_>, file: &std::path::Path, address: &Secret) -> std::result::Result<(), ServeError> {
     let line = zeroize::Zeroizing::new([address.expose(), "\n"].concat());
-    files::replace(file, line.as_bytes(), false).map_err(|failure| told(&failure))?;
+    files::replace(file, line.as_bytes(), false)?;
     doors.ui.say(&format!("The link that makes the first owner, good for an hour, is in {}", file.display()));
     Ok(())
-}
-
-fn told(failure: &files::FileError) -> ServeError {
-    ServeError::Database(Box::new(std::io::Error::other(failure.to_string())), failure.code(), failure.mend())
 }
 
 fn routes(doors: &Doors<'_>) -> Result<()> {

@@ -40,9 +40,10 @@ lanyard server backup lanyard-2026-01-31 --recipient age1ql3z7hjy54pw3hyww5ayyfg
     },
     /// Bring a backup back, into SQLite or PostgreSQL
     ///
-    /// Nothing is written before the backup is found whole and of this master key. Everybody signs in again; API keys
-    /// are as they were when the backup was made, those that were revoked since among them. With --json: an object with
-    /// made and rows; with --drill also opened, and closed, a list.
+    /// Nothing is written before the backup is found whole and of this master key. Everybody signs in again; all else is
+    /// as it was when the backup was made: API keys that were revoked since, members who were removed, and passphrases
+    /// that were changed count again. With --json: an object with made and rows; with --drill also opened, and closed, a
+    /// list.
     #[command(after_help = "Examples:\n  lanyard server restore lanyard-2026-01-31 --data /srv/lanyard\n  \
 lanyard server restore lanyard-2026-01-31 --replace\n  lanyard server restore lanyard-2026-01-31 --drill")]
     Restore {
@@ -61,9 +62,10 @@ lanyard server restore lanyard-2026-01-31 --replace\n  lanyard server restore la
     /// Replace the master key and the key of every organization
     ///
     /// The server goes on meanwhile. If it breaks off, run it again: it goes on where it was. Backups of before open
-    /// with the master key of before alone. One that is made of a passphrase is made of the new one that lies beside it, in
-    /// the file with .next at the end of its name, which then takes its place. With --json: an object with resumed, organizations (each with id and
-    /// key_version), rewrapped, closed and, with --secrets, server_key (version, sealed and closed).
+    /// with the master key of before alone. One that is made of a passphrase is made of the new one that lies beside
+    /// it, in the file with .next at the end of its name, which then takes its place. With --json: an object with
+    /// resumed, organizations (each with id and key_version), rewrapped, closed and, with --secrets, server_key
+    /// (version, sealed and closed).
     #[command(after_help = "Examples:\n  lanyard server rotate-key\n  lanyard server rotate-key --secrets")]
     RotateKey {
         /// Leave the master key: where several servers share a database, each has it in a place of its own
@@ -210,7 +212,10 @@ impl Command {
                     return doors.ui.answer_json(&json!({ "made": restored.made, "rows": restored.rows }));
                 }
                 doors.ui.done(&format!("Brought {} rows back, as they were at {}", restored.rows, restored.made));
-                doors.ui.warn("API keys that were revoked since then count again: revoke them once more");
+                doors.ui.warn(
+                    "What was taken away since then counts again: API keys, members and their roles, passphrases, passkeys, \
+                     issuers and trust rules; take it away once more",
+                );
             }
             Self::RotateKey { keep_master, secrets, place } => {
                 let wanted = Wanted { master: !keep_master, secrets };

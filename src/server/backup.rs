@@ -168,7 +168,7 @@ pub fn restore(
     let Examined { head, facts, master, wrapped, opener } = Examined::look(settings, store, file)?;
     let engine = &settings.keeping.engine;
     engine.outside().map_or(Ok(()), |kv| kv.check(&head.instance))?;
-    files::create_private_dir(&settings.data).map_err(DbError::File)?;
+    files::create_private_dir(&settings.data)?;
     let db = Database::open(&settings.database)?;
     let is_there = db.read(Reach::Server, |rows| setting(rows, "instance"))?.is_some();
     if is_there && !replace {

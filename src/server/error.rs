@@ -56,6 +56,9 @@ pub enum ServeError {
     /// The database did not do it.
     #[error("the database cannot be used")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>, Code, Option<String>),
+    /// A file of the server's own cannot be used.
+    #[error("a file of the server cannot be used")]
+    File(#[from] FileError),
     /// Keys or secrets did not do it.
     #[error("the keys of the server cannot be used")]
     Keys(#[source] Box<dyn std::error::Error + Send + Sync>, Code, Option<String>),
@@ -262,7 +265,7 @@ impl Failure for ServeError {
             Self::Database(_, code, _) | Self::Keys(_, code, _) | Self::Keeper { code, .. } => *code,
             Self::Unwritten { .. } | Self::Backup { .. } | Self::Closed { .. } | Self::Audit { .. } => Code::Invalid,
             Self::Store(failure) | Self::Kept(failure) => failure.code(),
-            Self::KeyFile(failure) => failure.code(),
+            Self::KeyFile(failure) | Self::File(failure) => failure.code(),
             Self::NoMasterKey { .. }
             | Self::OtherMasterKey { .. }
             | Self::WrongPassphrase { .. }
@@ -304,7 +307,7 @@ impl Failure for ServeError {
             }
             // A file would open nothing of what is there.
             Self::Kept(failure) => return failure.mend(),
-            Self::KeyFile(failure) => return failure.mend(),
+            Self::KeyFile(failure) | Self::File(failure) => return failure.mend(),
             Self::NoMasterKey { .. } => {
                 "bring it back from where it was kept; without it nothing that was stored can be opened".into()
             }

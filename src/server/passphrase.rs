@@ -21,8 +21,11 @@ pub(crate) const NONE: &str = "";
 const NOBODY: &str = "$argon2id$v=19$m=65536,t=3,p=1$bGFueWFyZCBub2JvZHkuLg$\
                       AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
-/// Whether a passphrase can be one; why not, in a sentence.
-pub(crate) fn check(passphrase: &Secret) -> Result<(), &'static str> {
+/// Whether a passphrase can be one, of a person or a thing that is called so; why not, in a sentence.
+///
+/// What was found in breaches is tried first, and so is what belongs to somebody's name: what is let through takes a
+/// hundred million guesses at least, as `zxcvbn` estimates them.
+pub(crate) fn check(passphrase: &Secret, names: &[&str]) -> Result<(), &'static str> {
     let text = passphrase.expose();
     if text.chars().count() < SHORTEST {
         return Err("a passphrase has 12 characters at least");
@@ -30,10 +33,14 @@ pub(crate) fn check(passphrase: &Secret) -> Result<(), &'static str> {
     if text.len() > LONGEST {
         return Err("a passphrase has 1024 bytes at most");
     }
-    let mut letters = text.chars();
-    let first = letters.next();
-    if letters.all(|letter| Some(letter) == first) {
-        return Err("a passphrase has more than one letter");
+    let parts = names.iter().flat_map(|name| name.split(|letter: char| !letter.is_alphanumeric()));
+    let before = names.iter().filter_map(|name| name.split('@').next());
+    let names: Vec<&str> = names.iter().copied().chain(before).chain(parts).chain(["lanyard"]).collect();
+    if zxcvbn::zxcvbn(text, &names).score() < zxcvbn::Score::Three {
+        return Err(
+            "this passphrase is among those that are tried first; a few words that have nothing to do with each \
+                    other are good",
+        );
     }
     Ok(())
 }
@@ -127,8 +134,28 @@ mod tests {
 
     #[test]
     fn short_long_and_dull_ones_are_refused() {
-        let told = |text: &str| check(&Secret::new(text.into())).is_ok();
-        assert!(told("a long enough one"));
-        assert!(!told("short") && !told(&"x".repeat(1025)) && !told(&"x".repeat(20)) && !told(""));
+        let told =
+            |text: &str| check(&Secret::new(text.into()), &["alice.miller@example.com", "Acme Corporation"]).is_ok();
+        for good in ["a long enough one", "correct horse battery", "vG7#kq-pL2xT", &"a long enough one ".repeat(56)] {
+            assert!(told(good), "{good}");
+        }
+        for bad in [
+            "short",
+            &"x".repeat(1025),
+            &"x".repeat(20),
+            "",
+            "password1234",
+            "Password123!",
+            "qwertyuiop[]",
+            "123456789012",
+            "abcabcabcabc",
+            "iloveyou1234",
+            "alice.miller@example.com",
+            "alice.miller",
+            "Acme Corporation",
+            "lanyardlanyard",
+        ] {
+            assert!(!told(bad), "{bad}");
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::api::Once;
 use super::audit::{self, Actor, Event, Together, server_scope};
-use super::db::{Database, DbError, OrgScope, Reach, values};
+use super::db::{Database, OrgScope, Reach, values};
 use super::engine::Engine;
 use super::error::ServeError;
 use super::keys::Keys;
@@ -38,8 +38,8 @@ pub struct Moved {
 
 /// Moves every secret to where the settings have new ones go.
 pub fn move_secrets(settings: &Settings, store: &dyn SecretStore) -> Result<Moved, ServeError> {
-    files::create_private_dir(&settings.data).map_err(DbError::File)?;
-    let _lock = Lock::acquire(&settings.data.join("rotate.lock"), WAIT, &mut |_| {}).map_err(DbError::File)?;
+    files::create_private_dir(&settings.data)?;
+    let _lock = Lock::acquire(&settings.data.join("rotate.lock"), WAIT, &mut |_| {})?;
     let (db, keys) = open_existing(settings, store)?;
     let engine = settings.keeping.engine.clone().fit_for(&db)?;
     if let Some(kv) = engine.outside() {

@@ -73,8 +73,8 @@ pub fn rotate_signing_key(settings: &Settings, store: &dyn SecretStore) -> Resul
 
 /// Replaces the keys of a server, or ends what was begun before.
 pub fn rotate_key(settings: &Settings, store: &dyn SecretStore, wanted: Wanted) -> Result<Rotated, ServeError> {
-    files::create_private_dir(&settings.data).map_err(DbError::File)?;
-    let _lock = Lock::acquire(&settings.data.join("rotate.lock"), WAIT, &mut |_| {}).map_err(DbError::File)?;
+    files::create_private_dir(&settings.data)?;
+    let _lock = Lock::acquire(&settings.data.join("rotate.lock"), WAIT, &mut |_| {})?;
     let (db, keys) = open_existing(settings, store)?;
     let engine = settings.keeping.engine.clone().fit_for(&db)?;
     let place = place(settings, store, &db);

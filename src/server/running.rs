@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::error::ServeError;
-use crate::error::Failure as _;
 use crate::os::files::{self, FileError, Lock};
 
 /// The lock, and the number of the process that holds it.
@@ -34,14 +33,14 @@ pub fn running(folder: &Path) -> Result<Option<Running>, ServeError> {
         Ok(()) => Ok(None),
         Err(FileError::Busy { holder, .. }) => {
             let text = |name: &str| -> Result<Option<String>, ServeError> {
-                let bytes = files::read(&folder.join(name)).map_err(|failure| told(&failure))?;
+                let bytes = files::read(&folder.join(name))?;
                 Ok(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
             };
             let address = text(ADDRESS)?.map(|text| text.trim().to_owned());
             let listens = text(LISTENS)?.unwrap_or_default().lines().filter_map(|line| line.parse().ok()).collect();
             Ok(Some(Running { pid: holder, address, listens }))
         }
-        Err(failure) => Err(told(&failure)),
+        Err(failure) => Err(failure.into()),
     }
 }
 
@@ -51,17 +50,13 @@ pub(super) fn hold(folder: &Path, address: &str, listens: &[SocketAddr]) -> Resu
     let lock = match Lock::acquire(&folder.join(LOCK), MOMENT, &mut |_| {}) {
         Ok(lock) => lock,
         Err(FileError::Busy { .. }) => return Ok(None),
-        Err(failure) => return Err(told(&failure)),
+        Err(failure) => return Err(failure.into()),
     };
     let listens: String = listens.iter().map(|address| format!("{address}\n")).collect();
     for (name, text) in [(LISTENS, listens), (ADDRESS, format!("{address}\n"))] {
-        files::replace(&folder.join(name), text.as_bytes(), false).map_err(|failure| told(&failure))?;
+        files::replace(&folder.join(name), text.as_bytes(), false)?;
     }
     Ok(Some(lock))
-}
-
-fn told(failure: &FileError) -> ServeError {
-    ServeError::Database(Box::new(std::io::Error::other(failure.to_string())), failure.code(), failure.mend())
 }
 
 #[cfg(test)]

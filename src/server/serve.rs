@@ -10,7 +10,7 @@ use url::Url;
 
 use super::audit::Together;
 use super::connector::Own;
-use super::db::{Address, Database, DbError, Reach, values};
+use super::db::{Address, Database, Reach, values};
 use super::error::ServeError;
 use super::gate::{self, Gate};
 use super::health;
@@ -256,7 +256,7 @@ pub(super) fn open(settings: &Settings, store: &dyn SecretStore) -> Result<(Data
 }
 
 fn open_database(settings: &Settings) -> Result<Database, ServeError> {
-    files::create_private_dir(&settings.data).map_err(DbError::File)?;
+    files::create_private_dir(&settings.data)?;
     Ok(Database::open(&settings.database)?)
 }
 

@@ -1,9 +1,8 @@
 //! The vault of one organization: the same trait as the vault of a laptop, over rows that all carry the organization.
 //!
 //! Every change is one transaction with its entry in the audit, and no secret is given before the entry about it is on
-//! the disk. What is sealed is bound
-//! to its organization, project, credential, version, kind and address, so that whoever can write to the database can
-//! move no secret to where it would be read or sent by others.
+//! the disk. What is sealed is bound to its organization, project, credential, version, kind and address, so that whoever
+//! can write to the database can move no secret to where it would be read or sent by others.
 
 use chrono::{DateTime, Utc};
 
@@ -309,6 +308,10 @@ impl Vault for OrgVault<'_> {
 
     fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError> {
         self.remove_if(metadata, None, true)
+    }
+
+    fn remove_unused(&self, metadata: &Metadata) -> Result<bool, VaultError> {
+        self.remove_if(metadata, None, false)
     }
 }
 

@@ -31,8 +31,9 @@ READS = [
     "LEFT JOIN project_roles r ON r.org = t.org AND r.person = t.person "
     "LEFT JOIN projects j ON j.org = r.org AND j.id = r.project WHERE t.id = {token}",
     "SELECT * FROM credentials WHERE org = {org} AND id = {credential}",
-    "SELECT d.version, d.key_version, d.wrapped, o.wrapped, k.address FROM data_keys d "
+    "SELECT d.version, d.key_version, d.wrapped, o.wrapped, o.own_version, s.wrapped, k.address FROM data_keys d "
     "LEFT JOIN organization_keys o ON o.org = d.org AND o.version = d.key_version "
+    "LEFT JOIN server_keys s ON s.version = o.own_version "
     "LEFT JOIN kept_secrets k ON k.org = d.org AND k.credential = d.credential "
     "WHERE d.org = {org} AND d.credential = {credential}",
     "SELECT field, sealed FROM secrets WHERE org = {org} AND credential = {credential}",

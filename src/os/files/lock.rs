@@ -71,6 +71,53 @@ impl Lock {
     }
 }
 
+/// Who says that they hold the lock, unless the system knows better: on a volume that a container shares, their number is
+/// one of its own, and here it may be anybody's.
 fn holder_of(path: &Path) -> Option<u32> {
-    std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    let told = std::fs::read_to_string(path).ok()?.trim().parse().ok()?;
+    is_held_by(path, told).unwrap_or(true).then_some(told)
+}
+
+/// Whether a process of this number holds a lock on the file, as the kernel lists them (proc_locks(5)). `None` where that
+/// cannot be told.
+#[cfg(target_os = "linux")]
+fn is_held_by(path: &Path, pid: u32) -> Option<bool> {
+    use std::os::unix::fs::MetadataExt;
+
+    let file = std::fs::metadata(path).ok()?.ino().to_string();
+    let all = std::fs::read_to_string("/proc/locks").ok()?;
+    let holds = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "FLOCK", _, _, holder, place, ..] = words[..] else { return false };
+        holder == pid.to_string() && place.rsplit(':').next() == Some(&file)
+    };
+    Some(all.lines().any(holds))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_held_by(_: &Path, _: u32) -> Option<bool> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_number_that_is_somebody_elses_here_names_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = Lock::acquire(&path, Duration::ZERO, &mut |_| {}).unwrap();
+        let holder = || match Lock::look(&path) {
+            Err(FileError::Busy { holder, .. }) => holder,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(holder(), Some(std::process::id()));
+        // As a container writes it, whose first process it is.
+        std::fs::write(&path, "1\n").unwrap();
+        assert_eq!(holder(), None);
+        drop(held);
+        assert!(Lock::look(&path).is_ok());
+    }
 }

@@ -216,6 +216,6 @@ fn newcomer(given: &Given) -> Result<(String, &Secret), &'static str> {
     if given.again.as_ref() != Some(passphrase) {
         return Err("The two passphrases differ.");
     }
-    passphrase::check(passphrase)?;
+    passphrase::check(passphrase, &[&login])?;
     Ok((login, passphrase))
 }

@@ -76,7 +76,7 @@ pub(super) fn check(passphrase: &Secret) -> Result<(), &'static str> {
     if passphrase.expose().chars().count() < SHORTEST {
         return Err("it has 15 characters at least");
     }
-    passphrase::check(passphrase)
+    passphrase::check(passphrase, &[])
 }
 
 #[cfg(test)]

@@ -169,7 +169,7 @@ async fn change(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -
         let none = Secret::new(String::new());
         let typed = |name: &str| sent.filled(name).unwrap_or(&none);
         let problem = if typed("new") == typed("again") {
-            passphrase::check(typed("new")).err().map(sentence)
+            passphrase::check(typed("new"), &[&myself.signed_in.person.login]).err().map(sentence)
         } else {
             Some("The two new passphrases differ.".into())
         };

@@ -95,7 +95,7 @@ pub(super) async fn submit(
     } else if wanted.passphrase != wanted.again {
         Some("The two passphrases differ.")
     } else {
-        passphrase::check(&wanted.passphrase).err()
+        passphrase::check(&wanted.passphrase, &[&wanted.login, &organization]).err()
     };
     let (Some(login), None) = (login, problem) else {
         return Ok(form(&wanted.token, &next, &organization, &wanted.login, problem).into_response());

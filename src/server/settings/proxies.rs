@@ -26,7 +26,7 @@ impl Proxies {
         self.0.contains(&peer.to_canonical())
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
