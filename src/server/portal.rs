@@ -24,6 +24,7 @@ mod organization;
 mod own;
 pub(crate) mod page;
 mod passkeys;
+mod programs;
 mod projects;
 mod prove;
 mod question;
@@ -60,6 +61,7 @@ pub(crate) fn routes() -> Vec<Route> {
     [
         ways_in,
         own::routes(),
+        programs::routes(),
         ways::routes(),
         passkeys::routes(),
         prove::routes(),
