@@ -24,6 +24,10 @@ use super::state::{Server, now};
 use super::team::hold;
 use super::token::{Kind, Minted};
 
+mod maker;
+
+use maker::Maker;
+
 /// A key lives so many days unless it is told to live shorter or longer, and never longer than a year; in an organization
 /// that says so, not as long as that.
 const USUAL: i64 = 90;
@@ -74,7 +78,8 @@ pub(crate) struct Wanted {
     pub(crate) permissions: Vec<String>,
     /// The name of the only project that it counts in; the whole organization without.
     pub(crate) project: Option<String>,
-    /// So many days it lives; 90 unless it is said. A key that is made with a key does not outlive that one.
+    /// So many days it lives; 90 unless it is said. A key that is made with a key does not outlive that one, nor one that is
+    /// made with a program its sign-in.
     #[schemars(range(min = 1, max = 366))]
     pub(crate) days: Option<i64>,
 }
@@ -133,7 +138,7 @@ const OWN: &str = "SELECT t.id, t.name, t.permissions, t.created, t.expires, t.u
 
 impl Shown {
     /// A key, and its place among the others.
-    fn read(mut row: Row) -> Result<(String, Self), DbError> {
+    pub(crate) fn read(mut row: Row) -> Result<(String, Self), DbError> {
         let time = DateTime::from_timestamp_millis;
         let (id, created, expires, used) = (row.text(0)?, row.int(3)?, row.int(4)?, row.maybe_int(5)?);
         let shown = Self {
@@ -200,12 +205,14 @@ pub(crate) fn make(server: &Server, caller: &Caller, wanted: &Wanted) -> Answer<
             return Err(Problem::forbidden("a permission that the key is to have").about("permissions"));
         }
         Bounds::of(rows, &caller.scope)?.allow(rows, caller, days, now)?;
-        let life = life.min(left(rows, caller, now)?);
+        let maker = Maker::of(rows, caller, now)?;
+        let life = maker.bound(life, wanted.days, now)?;
         grant.project = match project {
             Some(name) => Some(projects::named(rows, &caller.scope, name)?.id),
             None => None,
         };
         let minted = bearer::issue(rows, Kind::Key, &grant, &name, life, now)?;
+        maker.keep(rows, &caller.scope, &minted.id)?;
         caller.once.keep(rows, &minted.id)?;
         let detail = grant.permissions.words() + &project.map(|name| format!(" in {name}")).unwrap_or_default();
         let event = Event { detail: &detail, ..Event::done("key.create", &minted.id) };
@@ -255,16 +262,6 @@ pub(crate) fn shorten(rows: &mut dyn Rows, scope: &OrgScope, days: i64) -> Resul
     let shorter = "UPDATE tokens SET expires = created + $3 WHERE org = $1 AND kind = $2 AND expires > created + $3";
     let life = TimeDelta::days(days).num_milliseconds();
     rows.execute(shorter, values![scope.id(), Kind::Key.word(), life]).map(|_| ())
-}
-
-/// How long the key still lives that somebody calls with: no key outlives the one that it was made with. A person who
-/// has signed in is bound by nothing of that kind.
-fn left(rows: &mut dyn Rows, caller: &Caller, now: DateTime<Utc>) -> Answer<TimeDelta> {
-    let own = "SELECT expires FROM tokens WHERE org = $1 AND id = $2 AND kind = $3";
-    let whose = values![caller.scope.id(), &caller.actor.token, Kind::Key.word()];
-    let ends = rows.first(own, whose)?.map(|mut row| row.int(0)).transpose()?;
-    let ends = ends.and_then(DateTime::from_timestamp_millis);
-    Ok(ends.map_or(TimeDelta::MAX, |ends| ends - now))
 }
 
 /// Ends a key of whoever asks; another's is not there.

@@ -10,6 +10,8 @@ use super::token::{self, Kind, Minted, Parsed};
 /// How long an access token lives, and a refresh token that nobody uses.
 pub(crate) const ACCESS: TimeDelta = TimeDelta::minutes(15);
 const REFRESH: TimeDelta = TimeDelta::days(30);
+/// A sign-in ends after so long, however often it was renewed.
+pub(crate) const FAMILY: TimeDelta = TimeDelta::days(180);
 
 /// What a token was given, at most.
 #[derive(Debug, Clone)]
@@ -82,7 +84,17 @@ pub(crate) fn issue(
 
 /// The access and the refresh token of a sign-in.
 pub(crate) fn issue_pair(rows: &mut dyn Rows, grant: &Grant, now: DateTime<Utc>) -> Result<(Minted, Minted), KeyError> {
-    Ok((issue(rows, Kind::Access, grant, "", ACCESS, now)?, issue(rows, Kind::Refresh, grant, "", REFRESH, now)?))
+    issue_next(rows, grant, grant, now)
+}
+
+/// The same for a sign-in that is renewed: the access token may have less than the refresh token.
+pub(crate) fn issue_next(
+    rows: &mut dyn Rows,
+    access: &Grant,
+    refresh: &Grant,
+    now: DateTime<Utc>,
+) -> Result<(Minted, Minted), KeyError> {
+    Ok((issue(rows, Kind::Access, access, "", ACCESS, now)?, issue(rows, Kind::Refresh, refresh, "", REFRESH, now)?))
 }
 
 /// The columns of a token that [`read`] takes.
@@ -162,10 +174,57 @@ pub(crate) fn spend(rows: &mut dyn Rows, known: &Known, now: DateTime<Utc>) -> R
 }
 
 /// Ends every token that came of one sign-in.
-pub(crate) fn revoke_family(rows: &mut dyn Rows, grant: &Grant, now: DateTime<Utc>) -> Result<(), DbError> {
+pub(crate) fn revoke_family(
+    rows: &mut dyn Rows,
+    scope: &OrgScope,
+    family: &str,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
     rows.execute(
         "UPDATE tokens SET revoked = $3 WHERE org = $1 AND family = $2 AND revoked IS NULL",
-        values![grant.scope.id(), &grant.family, now.timestamp_millis()],
+        values![scope.id(), family, now.timestamp_millis()],
+    )?;
+    Ok(())
+}
+
+/// Ends every API key that was made with a program of one sign-in; which those were.
+pub(crate) fn revoke_made(
+    rows: &mut dyn Rows,
+    scope: &OrgScope,
+    family: &str,
+    now: DateTime<Utc>,
+) -> Result<Vec<String>, DbError> {
+    let ended = rows.query(
+        "UPDATE tokens SET revoked = $3 WHERE org = $1 AND made_in = $2 AND revoked IS NULL RETURNING id",
+        values![scope.id(), family, now.timestamp_millis()],
+    )?;
+    ended.into_iter().map(|mut row| row.text(0)).collect()
+}
+
+/// When a sign-in ends at the latest; `None` where there is none of that name.
+pub(crate) fn family_ends(
+    rows: &mut dyn Rows,
+    scope: &OrgScope,
+    family: &str,
+) -> Result<Option<DateTime<Utc>>, DbError> {
+    let began =
+        "SELECT MIN(COALESCE(family_began, created)) FROM tokens WHERE org = $1 AND family = $2 AND kind IN ($3, $4)";
+    let whose = values![scope.id(), family, Kind::Access.word(), Kind::Refresh.word()];
+    let began = rows.first(began, whose)?.map_or(Ok(None), |mut row| row.maybe_int(0))?;
+    Ok(began.and_then(DateTime::from_timestamp_millis).map(|began| began + FAMILY))
+}
+
+/// Notes that a token was given to somebody on this network: whoever renews a sign-in has used it.
+pub(crate) fn given(
+    rows: &mut dyn Rows,
+    scope: &OrgScope,
+    id: &str,
+    network: &str,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    rows.execute(
+        "UPDATE tokens SET used = $3, used_from = $4 WHERE org = $1 AND id = $2",
+        values![scope.id(), id, now.timestamp_millis(), network],
     )?;
     Ok(())
 }

@@ -287,6 +287,9 @@ fn has_key(server: &Server, caller: &Caller, shown: &Shown, bound: Option<&str>)
     if let Some(proof) = &shown.proof
         && !server.db.write(Reach::Server, |rows| dpop::is_first(rows, proof, now()))?
     {
+        let detail = "a proof that was used before";
+        let event = Event { outcome: Outcome::Denied, detail, ..Event::done("access", &caller.actor.token) };
+        server.tell(&caller.scope, &caller.actor, &event)?;
         return Err(dpop::refused("invalid_dpop_proof", "the proof was used before"));
     }
     Ok(())

@@ -23,6 +23,7 @@ use super::error::ServeError;
 use super::keys::{KeyError, Keys};
 use super::people;
 use super::problem::{Answer, Problem};
+use super::programs::Ended;
 use super::routes::Route;
 use super::serve::open_existing;
 use super::settings::Settings;
@@ -87,9 +88,11 @@ pub fn revoke_token(settings: &Settings, store: &dyn SecretStore, token: &Secret
     Ok(db.write(Reach::Server, |rows| end(rows, &keys, token, &Actor::operator(), now()))?)
 }
 
-/// Ends a token, with all that came of the same sign-in, and tells it to the organization.
+/// Ends a token, with all that came of the same sign-in and the API keys that were made with it, and tells it to the
+/// organization.
 fn end(rows: &mut dyn Rows, keys: &Keys, token: &Secret, actor: &Actor, now: DateTime<Utc>) -> Result<bool, KeyError> {
     let Some(parsed) = token::parse(token.expose().trim()) else { return Ok(false) };
+    let mut ended = None;
     let scopes: Vec<OrgScope> = match parsed.kind {
         Kind::Key | Kind::Job | Kind::Access | Kind::Refresh => {
             let Some(known) = bearer::find(rows, &parsed)?.filter(|known| known.is_alive(now)) else {
@@ -98,7 +101,7 @@ fn end(rows: &mut dyn Rows, keys: &Keys, token: &Secret, actor: &Actor, now: Dat
             if matches!(parsed.kind, Kind::Key | Kind::Job) {
                 bearer::revoke(rows, &known.grant.scope, &known.id, now)?;
             } else {
-                bearer::revoke_family(rows, &known.grant, now)?;
+                ended = Some(Ended::now(rows, &known.grant.scope, &known.grant.family)?);
             }
             vec![known.grant.scope]
         }
@@ -126,6 +129,7 @@ fn end(rows: &mut dyn Rows, keys: &Keys, token: &Secret, actor: &Actor, now: Dat
     for scope in &scopes {
         audit::append(rows, keys, scope, actor, &event, now)?;
     }
+    ended.map_or(Ok(()), |ended| ended.tell_keys(rows, keys, actor))?;
     Ok(true)
 }
 

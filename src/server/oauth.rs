@@ -19,10 +19,12 @@ mod exchange;
 mod id_token;
 mod introspect;
 mod metadata;
+mod prompt;
 mod proof;
 mod renew;
 mod revoke;
 mod token;
+mod told;
 
 /// Where a person lets a program in, and where it gets its tokens.
 pub(crate) const AUTHORIZE: &str = "/authorize";
@@ -79,6 +81,14 @@ pub(crate) fn routes() -> Vec<Route> {
             introspect::userinfo,
             "showUser",
             "Tell whose token it is (OpenID Connect)",
+        ),
+        Route::api(
+            Method::POST,
+            "/userinfo",
+            Access::Token,
+            introspect::userinfo,
+            "showUserByPost",
+            "Tell the same to whoever asks by a form; the token is in the header (OpenID Connect Core section 5.3)",
         ),
     ]
 }

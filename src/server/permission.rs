@@ -15,11 +15,11 @@ pub(crate) enum Permission {
     CredentialsVerify,
     /// Read secrets.
     SecretsRead,
-    /// Make, see and revoke API keys of one's own.
+    /// Make, see and revoke API keys of one's own, and see and end the programs that are signed in as oneself.
     KeysManage,
     /// See who is in the organization.
     MembersRead,
-    /// Invite, change and remove members.
+    /// Invite, change and remove members, and see and revoke their API keys.
     MembersManage,
     /// Make, rename and delete projects, and say who works in them.
     ProjectsManage,
@@ -87,9 +87,9 @@ impl Permission {
             Self::CredentialsWrite => "Store, change and delete credentials",
             Self::CredentialsVerify => "Ask providers whether credentials are good",
             Self::SecretsRead => "Read secrets",
-            Self::KeysManage => "Make and revoke your API keys",
+            Self::KeysManage => "Make and revoke your API keys, and end programs that are signed in as you",
             Self::MembersRead => "See who is in the organization",
-            Self::MembersManage => "Invite members, change what they may do, and remove them",
+            Self::MembersManage => "Invite members, change what they may do, remove them, and revoke their API keys",
             Self::ProjectsManage => "Make, rename and delete projects, and say who works in them",
             Self::WorkspacesWrite => "Make, change and delete workspaces",
             Self::RegistriesWrite => "Make, change and delete registries, and ask them for their charts",

@@ -25,6 +25,7 @@ mod organization;
 mod own;
 pub(crate) mod page;
 mod passkeys;
+mod programs;
 mod projects;
 mod prove;
 mod question;
@@ -62,6 +63,7 @@ pub(crate) fn routes() -> Vec<Route> {
     [
         ways_in,
         own::routes(),
+        programs::routes(),
         ways::routes(),
         passkeys::routes(),
         prove::routes(),

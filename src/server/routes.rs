@@ -13,8 +13,8 @@ use super::api::{self, Operation, Told};
 use super::caller::{Access, admit};
 use super::state::Server;
 use super::{
-    api_keys, audit, connections, credential_configs, credentials, edge, health, invitations, leaked, members, oauth,
-    organizations, portal, projects, registries, trust, upstream, workspaces,
+    api_keys, audit, connections, credential_configs, credentials, edge, health, invitations, leaked, member_keys,
+    members, oauth, organizations, portal, programs, projects, registries, trust, upstream, workspaces,
 };
 
 /// The longest body: the largest secrets there are.
@@ -94,8 +94,10 @@ pub(crate) fn all() -> Vec<Route> {
         connections::routes(),
         credentials::routes(),
         api_keys::routes(),
+        programs::routes(),
         organizations::routes(),
         members::routes(),
+        member_keys::routes(),
         invitations::routes(),
         projects::routes(),
         workspaces::routes(),

@@ -170,6 +170,7 @@ mod server {
     mod portal_seen;
     mod postgres;
     mod postgres_tls;
+    mod programs;
     mod proving;
     mod races;
     mod reach;

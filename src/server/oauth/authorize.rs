@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Query, State};
-use axum::http::{StatusCode, Uri};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use chrono::TimeDelta;
 use serde::Deserialize;
@@ -13,12 +13,14 @@ use super::client::{self, Client};
 use super::consent;
 use super::error::OauthError;
 use super::id_token;
+use super::prompt::Prompt;
+use super::told;
 use crate::auth::dpop;
 use crate::http::Url;
 use crate::secret::Secret;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
-use crate::server::db::{Reach, values};
+use crate::server::db::{Reach, Rows, values};
 use crate::server::people;
 use crate::server::permission::Permissions;
 use crate::server::portal::inside::Myself;
@@ -46,6 +48,8 @@ pub(super) struct Asked {
     code_challenge_method: Option<String>,
     nonce: Option<String>,
     dpop_jkt: Option<String>,
+    prompt: Option<String>,
+    max_age: Option<String>,
     /// What is asked in another form (RFC 9101, OpenID Connect Core section 6), which is refused and never fetched.
     request: Option<String>,
     request_uri: Option<String>,
@@ -68,6 +72,7 @@ struct Question {
     permissions: Permissions,
     challenge: String,
     state: Option<String>,
+    prompt: Prompt,
 }
 
 impl Asked {
@@ -103,13 +108,15 @@ impl Asked {
         if self.code_challenge_method.as_deref() != Some("S256") || !is_digest {
             return Err(refuse("invalid_request"));
         }
+        let prompt = Prompt::read(self.prompt.as_deref(), self.max_age.as_deref());
+        let prompt = prompt.ok_or_else(|| refuse("invalid_request"))?;
         match consent::wanted(self.scope.as_deref()) {
-            Ok(permissions) => Ok(Question { client, redirect, permissions, challenge, state }),
+            Ok(permissions) => Ok(Question { client, redirect, permissions, challenge, state, prompt }),
             Err(_) => Err(refuse("invalid_scope")),
         }
     }
 
-    /// The same in pairs.
+    /// The same in pairs, but for how much a person is asked: once they were, they are not asked for that again.
     fn pairs(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [
             ("response_type", &self.response_type),
@@ -150,20 +157,18 @@ fn answer(server: &Server, redirect: &Url, pairs: &[(&str, &str)], state: Option
     url
 }
 
-pub(super) async fn show(
-    State(server): State<Arc<Server>>,
-    uri: Uri,
-    visitor: Visitor,
-    Query(asked): Query<Asked>,
-) -> Response {
+pub(super) async fn show(State(server): State<Arc<Server>>, visitor: Visitor, Query(asked): Query<Asked>) -> Response {
     let question = match asked.check(&server) {
         Ok(question) => question,
         Err(response) => return *response,
     };
-    let Some(signed_in) = visitor.signed_in else {
-        return sign_in_first(uri.path_and_query().map_or("/", |path| path.as_str()));
-    };
-    if consent::is_weighty(&question.permissions) && !signed_in.is_fresh(now()) {
+    if let Some(error) = question.prompt.refuses(visitor.signed_in.as_ref(), now()) {
+        let to = answer(&server, &question.redirect, &[("error", error)], question.state.as_deref());
+        return sent_on(to.as_str(), None);
+    }
+    let Some(signed_in) = visitor.signed_in else { return sign_in_first(&asked.address()) };
+    let is_weighty = consent::is_weighty(&question.permissions);
+    if question.prompt.asks_again(&signed_in, now()) || is_weighty && !signed_in.is_fresh(now()) {
         return prove_first(&asked.address());
     }
     if signed_in.members.is_empty() {
@@ -219,11 +224,13 @@ pub(super) async fn submit(
     }
     let (redirect, state) = (question.redirect.clone(), question.state.clone());
     let code = blocking(&server, move |server| {
-        let outcome = if allowed { Outcome::Done } else { Outcome::Denied };
-        let event = Event { outcome, ..Event::done("program.admit", question.client.id) };
         server.db.write(&member.scope, |rows| -> Answer<Option<Secret>> {
-            audit::append(rows, &server.keys, &member.scope, &actor, &event, now())?;
+            let admit = Event::done("program.admit", question.client.id);
+            let tell = |rows: &mut dyn Rows, event: &Event<'_>| {
+                audit::append(rows, &server.keys, &member.scope, &actor, event, now())
+            };
             if !allowed {
+                tell(rows, &Event { outcome: Outcome::Denied, ..admit })?;
                 return Ok(None);
             }
             let minted = token::mint(Kind::Code)?;
@@ -251,6 +258,7 @@ pub(super) async fn submit(
                     decided.asked.dpop_jkt.as_deref(),
                 ],
             )?;
+            tell(rows, &Event { detail: &told::granted(&permissions), ..admit })?;
             Ok(Some(minted.token))
         })
     });

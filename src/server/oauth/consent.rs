@@ -12,16 +12,16 @@ const IDLE: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 /// Everything that there is, in a word.
 const ALL: &str = "all";
 
-/// The permissions of a list of scopes. A program that names none asks for all that its person has.
+/// The permissions of a list of scopes. A program that says nothing asks for all that its person has; one that names no
+/// permission, to know who they are and nothing more.
 pub(super) fn wanted(scope: Option<&str>) -> Given<Permissions> {
-    let words: Vec<&str> =
-        scope.unwrap_or_default().split_ascii_whitespace().filter(|word| !IDLE.contains(word)).collect();
-    if words.contains(&ALL) {
+    let mut words: Vec<&str> = scope.unwrap_or_default().split_ascii_whitespace().collect();
+    // What is given without a value counts as not given (RFC 6749 section 3.1).
+    if words.is_empty() || words.contains(&ALL) {
         return Ok(Permissions::all());
     }
-    let named = Permissions::parse(&words.join(" "));
-    match named {
-        Some(named) if named.is_empty() => Ok(Permissions::all()),
+    words.retain(|word| !IDLE.contains(word));
+    match Permissions::parse(&words.join(" ")) {
         Some(named) => Ok(named),
         None => refused("invalid_scope", "a scope is unknown"),
     }
@@ -34,7 +34,11 @@ pub(super) fn is_weighty(permissions: &Permissions) -> bool {
 
 /// What is asked, with the organizations to choose from. Only what the person has there is ever given.
 pub(super) fn question(client: &Client, permissions: &Permissions, members: &[Member]) -> String {
-    let list: String = permissions.iter().map(|permission| format!("<li>{}</li>", Text(permission.title()))).collect();
+    let mut list: String =
+        permissions.iter().map(|permission| format!("<li>{}</li>", Text(permission.title()))).collect();
+    if permissions.is_empty() {
+        list = "<li>Know who you are, and nothing more</li>".into();
+    }
     let choice = match members {
         [only] => format!(
             "<input type=\"hidden\" name=\"organization\" value=\"{}\">\n<p>In <strong>{}</strong> it may:</p>",
@@ -68,10 +72,15 @@ mod tests {
     fn a_program_asks_for_what_there_is() {
         assert_eq!(wanted(None).unwrap(), Permissions::all());
         assert_eq!(wanted(Some("credentials.read all")).unwrap(), Permissions::all());
-        assert_eq!(wanted(Some("openid offline_access")).unwrap(), Permissions::all());
+        assert_eq!(wanted(Some(" ")).unwrap(), Permissions::all());
+        for identity in ["openid", "openid offline_access", "profile email"] {
+            assert!(wanted(Some(identity)).unwrap().is_empty(), "{identity}");
+        }
         assert_eq!(wanted(Some("credentials.read offline_access")).unwrap().words(), "credentials.read");
         assert!(wanted(Some("credentials.read everything")).is_err());
-        for (words, is) in [("credentials.read", false), ("credentials.read secrets.read", true), ("", true)] {
+        for (words, is) in
+            [("openid", false), ("credentials.read", false), ("credentials.read secrets.read", true), ("", true)]
+        {
             assert_eq!(is_weighty(&wanted(Some(words)).unwrap()), is, "{words}");
         }
     }

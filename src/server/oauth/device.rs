@@ -12,6 +12,7 @@ use super::consent;
 use super::error::{Given, refused, settled};
 use super::id_token::{self, About};
 use super::token::{Tokens, first_tokens, known_client};
+use super::told;
 use crate::secret::Secret;
 use crate::server::api::Json;
 use crate::server::attempts::network;
@@ -117,35 +118,47 @@ pub(super) fn poll(
         let (expires, polled, pace) = (row.int(6)?, row.int(7)?, row.int(8)?);
         let began_at = row.text(10)?.parse().ok();
         let about = (row.int(9)? == 1).then_some(About { nonce: None, signed_in: None });
-        if !parsed.is(&hash) || known != client {
+        if !parsed.is(&hash) {
+            return Ok(bad());
+        }
+        // Whose it is, as soon as somebody has typed it.
+        let grant = org.zip(person).map(|(org, person)| Grant {
+            scope: OrgScope::of(org),
+            person,
+            client: known.clone(),
+            permissions: Permissions::parse(&permissions).unwrap_or_default(),
+            family: String::new(),
+            project: None,
+            bound: key.map(str::to_owned),
+        });
+        let refuse = |rows: &mut dyn Rows, why: &str| match &grant {
+            Some(grant) => told::refused(rows, server, grant, "program.sign-in", why, source),
+            None => Ok(()),
+        };
+        if known != client {
+            refuse(rows, "another program")?;
             return Ok(bad());
         }
         let at = now().timestamp_millis();
         if at >= expires {
+            refuse(rows, "too late")?;
             return Ok(refused("expired_token", "nobody typed the code in time"));
         }
         let too_soon = at - polled < pace * 1000;
         let pace = if too_soon && polled > 0 { (pace + PACE).min(60) } else { pace };
         rows.execute("UPDATE devices SET polled = $2, pace = $3 WHERE id = $1", values![&parsed.id, at, pace])?;
-        match (state.as_str(), org, person) {
-            ("approved", Some(org), _) if !organizations::lets_devices_in(rows, &OrgScope::of(org.as_str()))? => {
+        match (state.as_str(), &grant) {
+            ("approved", Some(grant)) if !organizations::lets_devices_in(rows, &grant.scope)? => {
                 forbid(rows, &parsed.id)?;
+                refuse(rows, "no devices")?;
                 Ok(forbidden())
             }
-            ("approved", Some(org), Some(person)) => {
+            ("approved", Some(grant)) => {
                 let spend = "UPDATE devices SET state = 'spent' WHERE id = $1 AND state = 'approved'";
                 if rows.execute(spend, values![&parsed.id])? == 0 {
                     return Ok(bad());
                 }
-                let grant = Grant {
-                    scope: OrgScope::of(org),
-                    person,
-                    client: known,
-                    permissions: Permissions::parse(&permissions).unwrap_or_default(),
-                    family: random::base62(20)?.to_string(),
-                    project: None,
-                    bound: key.map(str::to_owned),
-                };
+                let grant = Grant { family: random::base62(20)?.to_string(), ..grant.clone() };
                 // It is answered all the same: a laptop is carried from one network to another, and so is a code.
                 let is_elsewhere = network(began_at) != network(source.address);
                 let told =
@@ -156,7 +169,10 @@ pub(super) fn poll(
             ("forbidden", ..) => Ok(forbidden()),
             ("waiting", ..) if too_soon && polled > 0 => Ok(refused("slow_down", "asked too soon")),
             ("waiting", ..) => Ok(refused("authorization_pending", "nobody has typed the code yet")),
-            _ => Ok(bad()),
+            _ => {
+                refuse(rows, "it was used before")?;
+                Ok(bad())
+            }
         }
     })?
 }

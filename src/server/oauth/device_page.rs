@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use super::device::{Waiting, Word, as_kept, decide, waiting};
-use super::{client, consent};
+use super::{client, consent, told};
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
@@ -158,11 +158,11 @@ pub(super) async fn submit(
             };
             let done = decide(rows, &user_code, scope, person, &word)?;
             let (outcome, detail) = match word {
-                Word::Allowed(_) if done => (Outcome::Done, ""),
-                Word::Forbidden => (Outcome::Denied, "no devices"),
-                _ => (Outcome::Denied, ""),
+                Word::Allowed(given) if done => (Outcome::Done, told::granted(given)),
+                Word::Forbidden => (Outcome::Denied, "no devices".into()),
+                _ => (Outcome::Denied, String::new()),
             };
-            let event = Event { outcome, detail, ..Event::done("program.admit", client.id) };
+            let event = Event { outcome, detail: &detail, ..Event::done("program.admit", client.id) };
             audit::append(rows, &server.keys, scope, &signed_in.actor(source), &event, now())?;
             Ok((done, word))
         })?;

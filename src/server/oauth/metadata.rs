@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::exchange::EXCHANGE;
 use super::id_token::OPENID;
+use super::prompt;
 use crate::auth::LANYARD_API;
 use crate::auth::dpop::ALGORITHMS;
 use crate::server::api::Json;
@@ -42,6 +43,7 @@ pub(super) async fn show(State(server): State<Arc<Server>>) -> Json<Map<String, 
         "id_token_signing_alg_values_supported": ["ES256"],
         "claims_supported": ["sub", "preferred_username", "organization", "auth_time", "nonce", "at_hash"],
         "authorization_response_iss_parameter_supported": true,
+        "prompt_values_supported": prompt::KNOWN,
         "request_parameter_supported": false,
         "request_uri_parameter_supported": false,
     });

@@ -8,12 +8,14 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::consent;
-use super::error::{Given, OauthError, refused};
+use super::error::{Given, refused};
 use super::proof;
-use super::token::{Asked, Tokens, tell_reuse};
+use super::token::{Asked, Tokens};
+use super::told;
 use crate::secret::Secret;
-use crate::server::audit::{self, Actor, Event, Outcome};
-use crate::server::bearer::{self, Grant, Known};
+use crate::server::attempts::network;
+use crate::server::audit::{self, Actor, Event};
+use crate::server::bearer::{self, FAMILY, Grant, Known};
 use crate::server::db::{DbError, OrgScope, Reach, Rows, values};
 use crate::server::edge::Source;
 use crate::server::people;
@@ -25,8 +27,6 @@ use crate::vault::seal::Key;
 
 /// So long whoever lost the answer can ask once more.
 const ONCE_MORE: TimeDelta = TimeDelta::seconds(30);
-/// A sign-in ends after so long, however often it was renewed.
-const FAMILY: TimeDelta = TimeDelta::days(180);
 /// What the tokens that follow a spent one are sealed for.
 const PURPOSE: &str = "successor";
 
@@ -52,33 +52,51 @@ pub(super) fn by_refresh(
         let Some(known) = bearer::find(rows, &shown.parsed)? else { return Ok(bad()) };
         let mut grant = known.grant.clone();
         if grant.client != client {
+            rows.enter(Reach::Of(&grant.scope))?;
             if known.used.is_some() {
-                end(rows, server, &grant, source)?;
+                told::stolen(rows, server, &grant, source)?;
+            } else {
+                refuse(rows, server, &grant, "another program", source)?;
             }
             return Ok(bad());
         }
         // Who has it without its key spends nothing.
         if !proof::has(key, grant.bound.as_deref()) {
-            return without_key(rows, server, &grant, source);
+            refuse(rows, server, &grant, WITHOUT_KEY, source)?;
+            return Ok(bad());
         }
         grant.bound = key.map(str::to_owned);
         rows.enter(Reach::Of(&grant.scope))?;
+        // What a refresh narrows is the access token alone (RFC 6749 section 6).
+        let mut narrow = grant.clone();
+        if let Some(scope) = &asked.scope {
+            let narrower = consent::wanted(Some(scope));
+            let is_more =
+                |narrower: &Permissions| !narrower.within(&grant.permissions) && *narrower != Permissions::all();
+            match narrower {
+                Ok(narrower) if !is_more(&narrower) => narrow.permissions = grant.permissions.and(&narrower),
+                // It is not spent by that.
+                other if known.is_alive(now()) => {
+                    refuse(rows, server, &grant, "another scope", source)?;
+                    return Ok(match other {
+                        Ok(_) => refused("invalid_scope", "more than was granted"),
+                        Err(refusal) => Err(refusal),
+                    });
+                }
+                _ => {}
+            }
+        }
         if !known.is_alive(now()) || !bearer::spend(rows, &known, now())? {
             return spent(rows, server, &shown);
         }
         let Some(role) = people::role(rows, &grant.scope, &grant.person)? else {
-            bearer::revoke_family(rows, &grant, now())?;
+            bearer::revoke_family(rows, &grant.scope, &grant.family, now())?;
+            refuse(rows, server, &grant, "no member", source)?;
             return Ok(bad());
         };
-        if let Some(scope) = &asked.scope {
-            let narrower = consent::wanted(Some(scope))?;
-            if !narrower.within(&grant.permissions) && narrower != Permissions::all() {
-                return Err(OauthError::Refused("invalid_scope", "more than was granted"));
-            }
-            grant.permissions = grant.permissions.and(&narrower);
-        }
         let most = people::most(rows, &grant.scope, &grant.person, role)?;
-        let (access, refresh) = bearer::issue_pair(rows, &grant, now())?;
+        let (access, refresh) = bearer::issue_next(rows, &narrow, &grant, now())?;
+        bearer::given(rows, &grant.scope, &access.id, &network(source.address), now())?;
         let ends = bound_family(rows, &known, [&access.id, &refresh.id])?;
         keep(rows, server, &known, text, [&access.token, &refresh.token])?;
         let actor = Actor { person: grant.person.clone(), token: access.id.clone(), ..source.actor() };
@@ -87,7 +105,7 @@ pub(super) fn by_refresh(
             access: access.token,
             refresh: refresh.token,
             life: seconds_until((now() + bearer::ACCESS).min(ends)),
-            permissions: grant.permissions.and(&most),
+            permissions: narrow.permissions.and(&most),
             id_token: None,
             is_bound: key.is_some(),
         }))
@@ -102,38 +120,37 @@ fn seconds_until(end: DateTime<Utc>) -> i64 {
     ((end - now()).num_milliseconds().max(0) + 999) / 1000
 }
 
-/// Tells of a token that somebody has without its key.
-fn without_key(rows: &mut dyn Rows, server: &Server, grant: &Grant, source: &Source) -> Given<Given<Tokens>> {
-    let actor = Actor { person: grant.person.clone(), ..source.actor() };
-    let event =
-        Event { outcome: Outcome::Denied, detail: "without its key", ..Event::done("token.renew", &grant.family) };
-    audit::append(rows, &server.keys, &grant.scope, &actor, &event, now())?;
-    Ok(bad())
-}
+/// What is told of a token that somebody has without its key.
+const WITHOUT_KEY: &str = "without its key";
 
-/// Ends a sign-in of whose tokens one came back.
-fn end(rows: &mut dyn Rows, server: &Server, grant: &Grant, source: &Source) -> Given<()> {
-    rows.enter(Reach::Of(&grant.scope))?;
-    bearer::revoke_family(rows, grant, now())?;
-    tell_reuse(rows, server, grant, source)
+/// Tells that a sign-in was not renewed, and why.
+fn refuse(rows: &mut dyn Rows, server: &Server, grant: &Grant, why: &str, source: &Source) -> Given<()> {
+    told::refused(rows, server, grant, "token.renew", why, source)
 }
 
 /// What is answered to a token that does not count any more.
 fn spent(rows: &mut dyn Rows, server: &Server, shown: &Shown<'_>) -> Given<Given<Tokens>> {
     // Looked at anew: somebody may have spent it a moment ago.
-    let known = bearer::find(rows, &shown.parsed)?.filter(|known| known.used.is_some());
-    let Some(known) = known else { return Ok(bad()) };
+    let Some(known) = bearer::find(rows, &shown.parsed)? else { return Ok(bad()) };
     let grant = &known.grant;
+    if known.used.is_none() {
+        refuse(rows, server, grant, "it has ended", shown.source)?;
+        return Ok(bad());
+    }
     let Some(Successor { texts: [access, refresh], life, grant: given, id }) = successor(rows, server, &known, shown)?
     else {
         // Of the two who have it, one is a thief.
-        end(rows, server, grant, shown.source)?;
+        told::stolen(rows, server, grant, shown.source)?;
         return Ok(bad());
     };
     if !proof::has(shown.key, given.bound.as_deref()) {
-        return without_key(rows, server, grant, shown.source);
+        refuse(rows, server, grant, WITHOUT_KEY, shown.source)?;
+        return Ok(bad());
     }
-    let Some(role) = people::role(rows, &grant.scope, &grant.person)? else { return Ok(bad()) };
+    let Some(role) = people::role(rows, &grant.scope, &grant.person)? else {
+        refuse(rows, server, grant, "no member", shown.source)?;
+        return Ok(bad());
+    };
     let most = people::most(rows, &grant.scope, &grant.person, role)?;
     let actor = Actor { person: grant.person.clone(), token: id, ..shown.source.actor() };
     let event = Event { detail: "once more", ..Event::done("token.renew", &grant.family) };
@@ -172,7 +189,7 @@ fn successor(rows: &mut dyn Rows, server: &Server, known: &Known, shown: &Shown<
         return Ok(None);
     }
     let ends = DateTime::from_timestamp_millis(access.expires).unwrap_or_default();
-    Ok(Some(Successor { texts, life: seconds_until(ends), grant: refresh.grant, id: access.id }))
+    Ok(Some(Successor { texts, life: seconds_until(ends), grant: access.grant, id: access.id }))
 }
 
 /// Keeps what is given for a token, for whoever shows that once more, and lets go what was kept of others.

@@ -57,7 +57,7 @@ pub(super) async fn revoke(
             rows.enter(Reach::Of(&grant.scope))?;
             // With the refresh token the whole sign-in ends (section 2.1).
             if known.kind == Kind::Refresh {
-                bearer::revoke_family(rows, grant, now())?;
+                bearer::revoke_family(rows, &grant.scope, &grant.family, now())?;
             } else {
                 bearer::revoke(rows, &grant.scope, &known.id, now())?;
             }

@@ -21,9 +21,11 @@ use super::exchange;
 use super::id_token::{self, About};
 use super::proof;
 use super::renew;
+use super::told;
 use crate::secret::Secret;
 use crate::server::api::{Gives, Operation};
-use crate::server::audit::{self, Actor, Event, Outcome};
+use crate::server::attempts::network;
+use crate::server::audit::{self, Actor, Event};
 use crate::server::bearer::{self, ACCESS, Grant};
 use crate::server::bridge::blocking;
 use crate::server::caller::Asker;
@@ -167,7 +169,12 @@ impl IntoResponse for Tokens {
         let (access, refresh) = (self.access.expose(), self.refresh.expose());
         // Letters, digits and blanks need no quoting; the room is enough, so that no copy is left behind.
         let mut body = Zeroizing::new(String::with_capacity(4096));
-        let openid = if self.id_token.is_some() { "openid " } else { "" };
+        let permissions = self.permissions.words();
+        let openid = match (&self.id_token, permissions.is_empty()) {
+            (Some(_), false) => "openid ",
+            (Some(_), true) => "openid",
+            (None, _) => "",
+        };
         let id_token = self.id_token.as_ref().map(Secret::expose);
         let (before, after) = if id_token.is_some() { ("\",\"id_token\":\"", "\"}") } else { ("\"", "}") };
         for part in [
@@ -181,7 +188,7 @@ impl IntoResponse for Tokens {
             refresh,
             "\",\"scope\":\"",
             openid,
-            &self.permissions.words(),
+            &permissions,
             before,
             id_token.unwrap_or_default(),
             after,
@@ -196,21 +203,24 @@ impl IntoResponse for Tokens {
     }
 }
 
-/// Gives the first tokens of a sign-in, and tells it in these words.
+/// Gives the first tokens of a sign-in, and tells it in these words, with what it may do.
 pub(super) fn first_tokens(
     rows: &mut dyn Rows,
     server: &Server,
     grant: &Grant,
-    told: &str,
+    words: &str,
     about: Option<&About>,
     source: &Source,
 ) -> Given<Tokens> {
     if people::role(rows, &grant.scope, &grant.person)?.is_none() {
+        told::refused(rows, server, grant, "program.sign-in", "no member", source)?;
         return refused("invalid_grant", "the person is not in the organization any more");
     }
     let (access, refresh) = bearer::issue_pair(rows, grant, now())?;
     let actor = Actor { person: grant.person.clone(), token: access.id.clone(), ..source.actor() };
-    let event = Event { detail: told, ..Event::done("program.sign-in", &grant.family) };
+    bearer::given(rows, &grant.scope, &access.id, &network(source.address), now())?;
+    let detail = format!("{words}: {}", told::granted(&grant.permissions));
+    let event = Event { detail: &detail, ..Event::done("program.sign-in", &grant.family) };
     audit::append(rows, &server.keys, &grant.scope, &actor, &event, now())?;
     let id_token = match about {
         Some(about) => id_token::make(rows, server, grant, &access, about)?,
@@ -253,25 +263,24 @@ fn by_code(server: &Server, client: &str, asked: &Asked, key: Option<&str>, sour
         let at = now().timestamp_millis();
         if spent.is_some() || rows.execute(claim, values![&parsed.id, at])? == 0 {
             // Somebody else has it, too: what was given for it ends (RFC 6749 section 4.1.2).
-            bearer::revoke_family(rows, &grant, now())?;
-            tell_reuse(rows, server, &grant, source)?;
+            told::stolen(rows, server, &grant, source)?;
             return Ok(bad());
         }
         let verifier =
             asked.code_verifier.as_ref().map(|verifier| URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose())));
         let proven = verifier.is_some_and(|made| made.as_bytes().ct_eq(challenge.as_bytes()).into());
-        let fits = grant.client == client && asked.redirect_uri.as_deref() == Some(redirect.as_str());
-        // A code that is meant for one key is given for no other (RFC 9449 section 10).
-        if !proven || !fits || at >= expires || !proof::has(key, bound.as_deref()) {
+        let wrong = [
+            (grant.client != client, "another program"),
+            (asked.redirect_uri.as_deref() != Some(redirect.as_str()), "another address"),
+            (!proven, "another verifier"),
+            (at >= expires, "too late"),
+            // A code that is meant for one key is given for no other (RFC 9449 section 10).
+            (!proof::has(key, bound.as_deref()), "without its key"),
+        ];
+        if let Some((_, why)) = wrong.into_iter().find(|(is_so, _)| *is_so) {
+            told::refused(rows, server, &grant, "program.sign-in", why, source)?;
             return Ok(bad());
         }
         settled(first_tokens(rows, server, &grant, &grant.client, about.as_ref(), source))
     })?
-}
-
-/// Tells that what is good once came a second time.
-pub(super) fn tell_reuse(rows: &mut dyn Rows, server: &Server, grant: &Grant, source: &Source) -> Given<()> {
-    let actor = Actor { person: grant.person.clone(), ..source.actor() };
-    let event = Event { outcome: Outcome::Denied, ..Event::done("token.reuse", &grant.family) };
-    Ok(audit::append(rows, &server.keys, &grant.scope, &actor, &event, now())?)
 }

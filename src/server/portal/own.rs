@@ -1,4 +1,4 @@
-//! What is a person's own: their sessions in the portal, and their passphrase.
+//! What is a person's own: their sessions in the portal, the programs that they have let in, and their passphrase.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::known::{self, Entry};
 use super::page::{Page, Text, sent_on};
 use super::session::end_cookie;
 use super::shell::{alert, time, word};
-use super::{passkeys, prove};
+use super::{passkeys, programs, prove};
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{Event, Outcome};
@@ -21,6 +21,7 @@ use crate::server::bridge::blocking;
 use crate::server::caller::Access;
 use crate::server::db::{DbError, Reach, Rows, values};
 use crate::server::problem::{Answer, Problem};
+use crate::server::programs::end_all;
 use crate::server::routes::Route;
 use crate::server::state::{Server, now};
 use crate::server::{passphrase, people};
@@ -70,9 +71,9 @@ async fn show(State(server): State<Arc<Server>>, myself: Myself) -> Answer<Respo
 fn page(server: &Server, myself: &Myself, notice: Option<&str>) -> Answer<Page> {
     let now = now();
     let signed_in = &myself.signed_in;
-    let (sessions, has_one) = server.db.read(Reach::Server, |rows| -> Answer<_> {
+    let (sessions, programs, has_one) = server.db.read(Reach::Server, |rows| -> Answer<_> {
         let person = &signed_in.person.id;
-        Ok((sessions(rows, person)?, people::has_passphrase(rows, person)?))
+        Ok((sessions(rows, person)?, programs::of(rows, signed_in)?, people::has_passphrase(rows, person)?))
     })?;
     let old = if has_one {
         "<label>The one you have<input name=\"old\" type=\"password\" required maxlength=\"1024\" \
@@ -84,8 +85,8 @@ fn page(server: &Server, myself: &Myself, notice: Option<&str>) -> Answer<Page> 
         format!(
             "<form method=\"post\" action=\"/account/passphrase\">\n{}\n\
              <input type=\"text\" name=\"login\" value=\"{}\" autocomplete=\"username\" hidden>\n\
-             {old}<label>A new one<small>12 characters at least; a few words are good. Every other session ends; API keys \
-             and programs stay signed in</small><input name=\"new\" type=\"password\" required minlength=\"12\" \
+             {old}<label>A new one<small>12 characters at least; a few words are good. Every other session ends, and \
+             every program that is signed in as you; API keys stay</small><input name=\"new\" type=\"password\" required minlength=\"12\" \
              maxlength=\"1024\" autocomplete=\"new-password\"></label>\n\
              <label>The same again<input name=\"again\" type=\"password\" required maxlength=\"1024\" \
              autocomplete=\"new-password\"></label>\n<button>Change it</button>\n</form>",
@@ -119,10 +120,10 @@ fn page(server: &Server, myself: &Myself, notice: Option<&str>) -> Answer<Page> 
         "{}<p>You are <strong>{}</strong>. <a href=\"/account/sign-in\">How you sign in</a>.</p>\n<h2>Sessions</h2>\n\
          <div class=\"table\"><table>\n<thead><tr><th scope=\"col\">Session</th><th scope=\"col\">From</th><th scope=\"col\">Signed in</th>\
          <th scope=\"col\">Last used</th><th scope=\"col\">Ends</th><th scope=\"col\"><span class=\"apart\">End</span></th>\
-         </tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n\
-         <h2>Passphrase</h2>\n{form}",
+         </tr></thead>\n<tbody>\n{rows}</tbody></table></div>\n{}<h2>Passphrase</h2>\n{form}",
         alert(notice),
         Text(&signed_in.person.login),
+        programs::section(signed_in, &programs, now),
     );
     Ok(myself.page("Your account", body))
 }
@@ -186,8 +187,8 @@ async fn change(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -
     .await
 }
 
-/// Puts a new passphrase in the place of the old one, where that is right, and ends every session of the person. Another
-/// one begins.
+/// Puts a new passphrase in the place of the old one, where that is right, and ends every session and program of the
+/// person: whoever knew the old one may have let one in. Another session begins.
 fn replace(server: &Server, myself: &Myself, old: &Secret, new: &Secret) -> Answer<Option<Entry>> {
     let person = &myself.signed_in.person;
     // Counted as guessing at a sign-in is, since it is the same that is guessed at.
@@ -218,7 +219,13 @@ fn replace(server: &Server, myself: &Myself, old: &Secret, new: &Secret) -> Answ
         for begun in ["DELETE FROM sessions WHERE person = $1", "DELETE FROM half_sessions WHERE person = $1"] {
             rows.execute(begun, values![&person.id])?;
         }
+        let mut ended = Vec::new();
+        for member in people::memberships(rows, &person.id)? {
+            ended.extend(end_all(rows, &member.scope, &person.id, false)?);
+        }
         tell(rows, server, myself, &Event::done("passphrase.change", &person.id))?;
+        let actor = myself.signed_in.actor(&myself.source);
+        ended.iter().try_for_each(|ended| ended.tell(rows, &server.keys, &actor))?;
         let session = people::sign_in_to(rows, &person.id, myself.signed_in.only.as_ref(), now())?;
         Ok(Some(Entry::known(rows, &server.keys, &person.id, session.token)?))
     })

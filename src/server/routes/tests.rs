@@ -36,6 +36,7 @@ mod narrow;
 mod once;
 mod paged;
 mod pages;
+mod programs;
 mod refused;
 mod registries;
 mod short;
@@ -55,6 +56,8 @@ struct Played {
     theirs: OrgScope,
     /// A credential of ours.
     id: String,
+    /// The API key of a member of ours.
+    key: String,
     /// A member, a project, an invitation, a workspace and a registry of ours.
     member: String,
     project: String,
@@ -109,6 +112,7 @@ impl Played {
             ours,
             theirs,
             id,
+            key: String::new(),
             rule: String::new(),
             upstream: String::new(),
             member: String::new(),
@@ -119,6 +123,7 @@ impl Played {
         };
         let reader = played.member(&played.ours, Role::Reader);
         played.member = played.person(&reader);
+        played.key = crate::server::token::parse(&reader).unwrap().id;
         played.projects(&["web"]);
         played.fill();
         let admin = played.member(&played.ours, Role::Admin);

@@ -45,6 +45,10 @@ fn a_token_that_is_bound_to_a_key_is_nothing_without_it() {
             .count()
     };
     assert!(stolen("access") >= 8 && stolen("token.renew") == 8, "{} {}", stolen("access"), stolen("token.renew"));
+    let replayed = |entry: &&serde_json::Value| entry["detail"] == "a proof that was used before";
+    let replayed: Vec<_> = entries.iter().filter(replayed).collect();
+    assert!(!replayed.is_empty(), "who shows a proof once more is told of");
+    assert!(replayed.iter().all(|entry| entry["action"] == "access" && entry["outcome"] == "denied"), "{replayed:?}");
     // The proofs are kept as hashes alone, and for no longer than they would be good.
     let kept = served.sql("SELECT count(*), min(length(hash)), max(expires) - min(expires) FROM proofs");
     assert!(kept.contains("|32|"), "{kept}");

@@ -141,7 +141,10 @@ fn a_person_is_shown_who_asks_for_what_from_where_and_since_when() {
     let given = near.poll(&served, &["X-Forwarded-For: 203.0.113.77"]);
     assert!(text(&given, "access_token").starts_with("lny_acc_"), "{given}");
     let done = |detail: &str| ("done".to_owned(), detail.to_owned());
-    assert_eq!(told(&served, "program.sign-in"), [done("lanyard, another network"), done("lanyard")]);
+    assert_eq!(
+        told(&served, "program.sign-in"),
+        [done("lanyard, another network: credentials.read secrets.read"), done("lanyard: credentials.read")]
+    );
 }
 
 #[test]

@@ -14,6 +14,7 @@ import sys
 import time
 
 import requests
+from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.jose import JsonWebKey, jwt
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
@@ -101,10 +102,33 @@ former = token["refresh_token"]
 renewed = client.refresh_token(metadata["token_endpoint"], refresh_token=former)
 assert renewed["refresh_token"] != former and renewed["access_token"] != token["access_token"]
 
+# A refresh that asks for less gets less, and the next one has all of it again.
+narrow = client.refresh_token(metadata["token_endpoint"], refresh_token=renewed["refresh_token"], scope="openid")
+assert "credentials.read" not in narrow["scope"].split(), narrow["scope"]
+assert client.get(f"{issuer}/credential-configs").status_code == 403
+assert client.get(metadata["userinfo_endpoint"]).status_code == 200
+scope = "openid credentials.read"
+wide = client.refresh_token(metadata["token_endpoint"], refresh_token=narrow["refresh_token"], scope=scope)
+assert "credentials.read" in wide["scope"].split(), wide["scope"]
+assert client.get(f"{issuer}/credential-configs").status_code == 200
+
+# A spent refresh token that comes back ends all of the sign-in.
+try:
+    client.refresh_token(metadata["token_endpoint"], refresh_token=former)
+    raise AssertionError("a spent refresh token was taken")
+except OAuthError as failure:
+    assert failure.error == "invalid_grant", failure.error
+assert introspected(wide["access_token"]) == {"active": False}
+
 # Revocation: of the refresh token, and with it of the sign-in.
-revoked = client.revoke_token(metadata["revocation_endpoint"], token=renewed["refresh_token"])
+client = session()
+address, state = client.create_authorization_url(metadata["authorization_endpoint"], code_verifier=verifier)
+landed = ask("visit", address)
+token = client.fetch_token(metadata["token_endpoint"], authorization_response=landed, code_verifier=verifier, state=state)
+assert introspected(token["access_token"])["active"] is True
+revoked = client.revoke_token(metadata["revocation_endpoint"], token=token["refresh_token"])
 assert revoked.status_code == 200
-assert introspected(renewed["access_token"]) == {"active": False}
+assert introspected(token["access_token"]) == {"active": False}
 
 # The device grant.
 device = requests.post(

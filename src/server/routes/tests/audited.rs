@@ -21,6 +21,7 @@ enum About {
 /// of the last of them, and what all are about. Where nothing is told, there is no action.
 const TOLD: &[(&str, &str, &str, &str, About)] = &[
     ("GET", "/userinfo", "", "", Nothing),
+    ("POST", "/userinfo", "", "", Nothing),
     ("GET", "/credential-configs", "credential.list", "done", Nothing),
     ("POST", "/credential-configs", "credential.create", "done", Made),
     ("GET", "/credential-configs/{id}", "credential.show", "done", Named),
@@ -42,6 +43,8 @@ const TOLD: &[(&str, &str, &str, &str, About)] = &[
     ("GET", "/api-keys", "key.list", "done", Nothing),
     ("POST", "/api-keys", "key.create", "done", Made),
     ("DELETE", "/api-keys/{id}", "key.revoke", "done", Named),
+    ("GET", "/programs", "program.list", "done", Nothing),
+    ("DELETE", "/programs/{id}", "program.end", "done", Named),
     ("POST", "/organizations", "organization.create", "done", Made),
     ("GET", "/organizations/{id}", "organization.show", "done", Named),
     ("PATCH", "/organizations/{id}", "organization.change", "done", Named),
@@ -52,6 +55,8 @@ const TOLD: &[(&str, &str, &str, &str, About)] = &[
     ("POST", "/members/leave", "member.leave", "denied", Asker),
     ("PATCH", "/members/{id}", "member.role", "done", Named),
     ("DELETE", "/members/{id}", "member.remove", "done", Named),
+    ("GET", "/members/api-keys", "key.list", "done", Nothing),
+    ("DELETE", "/members/api-keys/{id}", "key.revoke", "done", Named),
     ("GET", "/invitations", "invitation.list", "done", Nothing),
     ("POST", "/invitations", "invitation.create", "done", Made),
     ("DELETE", "/invitations/{id}", "invitation.withdraw", "done", Named),
@@ -164,6 +169,9 @@ fn every_route_tells_what_was_done_and_looking_changes_nothing() {
             let own = json!({ "name": "n", "permissions": ["keys.manage"] });
             path = format!("/api-keys/{}", played.ask("POST", "/api-keys", &token, &own).1["id"].as_str().unwrap());
         }
+        if path.starts_with("/programs/") {
+            path = played.path_of("/programs/{id}", &token);
+        }
         let before = played.everything();
         let mut body = played.wanted(&method.parse().unwrap(), &path);
         if body.get("name").is_some() && method == "POST" {
@@ -186,12 +194,8 @@ fn every_route_tells_what_was_done_and_looking_changes_nothing() {
             Made => answer["id"].as_str(),
             Asker => Some(asker.as_str()),
         };
-        let is_asker = matches!(about, Asker);
-        let object = if !is_asker && (path.starts_with("/members/") || path.starts_with("/api-keys/")) {
-            path.rsplit('/').next()
-        } else {
-            object
-        };
+        let is_last = ["/members/", "/api-keys/", "/programs/"].iter().any(|begin| path.starts_with(begin));
+        let object = if matches!(about, Named) && is_last { path.rsplit('/').next() } else { object };
         let actions: Vec<_> = action.split(' ').collect();
         assert_eq!(told.len(), actions.len(), "{method} {path}: {told:?}");
         for (number_of_it, (action, entry)) in actions.iter().zip(told.chunks(1)).enumerate() {

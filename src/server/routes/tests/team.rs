@@ -43,6 +43,7 @@ impl Played {
     /// A path with the identifier of what it is about: something of ours.
     pub(super) fn path(&self, path: &str) -> String {
         let id = match path.split('/').nth(1).unwrap() {
+            "members" if path.starts_with("/members/api-keys/") => &self.key,
             "members" => &self.member,
             "organizations" => return path.replace("{id}", self.ours.id()),
             "projects" => &self.project,
@@ -56,8 +57,11 @@ impl Played {
         path.replace("{id}", id)
     }
 
-    /// The same, but an API key is the one that is shown: nobody has to do with another's.
+    /// The same, but an API key is the one that is shown, and a program one of its owner's: nobody has to do with another's.
     pub(super) fn path_of(&self, path: &str, token: &str) -> String {
+        if path.starts_with("/programs/") {
+            return path.replace("{id}", &self.program(token));
+        }
         let is_key = path.starts_with("/api-keys/");
         if is_key { path.replace("{id}", &crate::server::token::parse(token).unwrap().id) } else { self.path(path) }
     }

@@ -63,7 +63,11 @@ fn no_route_does_what_it_cannot_tell() {
             continue;
         }
         let (what, method): (_, Method) = (format!("{method} {route}"), method.parse().unwrap());
-        let path = if route.starts_with("/api-keys/") { format!("/api-keys/{key}") } else { played.path(route) };
+        let path = match route {
+            "/api-keys/{id}" => format!("/api-keys/{key}"),
+            "/programs/{id}" => played.path_of(route, &token),
+            _ => played.path(route),
+        };
         for token in [&token, &lacking, &ended] {
             played.fails_untold(&what, || played.call(&method, &path, Some(token)).1);
         }
