@@ -20,7 +20,7 @@ use super::vault::sign_in::is_sign_in;
 use super::vault::{OrgVault, Stored};
 use crate::credential::Metadata;
 use crate::vault::wire::{Amendment, Incoming, Note, Page, Shown, Told, scope};
-use crate::vault::{Change, New, Unfinished, Vault, VaultError};
+use crate::vault::{Change, New, Unfinished, Vault, VaultError, goes_to};
 
 pub(crate) mod cursor;
 pub(super) mod secrets;
@@ -133,23 +133,28 @@ pub(super) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Pa
     let vault = server.vault(caller.scope.clone(), caller.actor.clone());
     let sees = |metadata: &Metadata| caller.sees(metadata.scope.project()).is_ok();
     let of = |metadata| Ok::<_, VaultError>(Shown::of(&metadata, &Unfinished::default()));
-    if let Some(host) = &asked.host {
-        let items = vault.for_host(host)?.into_iter().filter(sees).map(of).collect::<Result<_, _>>()?;
-        return Ok(Page { items, next: None });
-    }
     if let Some(name) = &asked.name {
         let found = vault.find(&scope(asked.project.as_deref()), name)?;
         let items = found.into_iter().filter(sees).map(of).collect::<Result<_, _>>()?;
         return Ok(Page { items, next: None });
     }
-    let after = asked.cursor.as_deref().map(|text| cursor::read(&server.keys, &caller.scope, text)).transpose()?;
-    let mut page = vault.page(caller.only(), &after.unwrap_or_default(), limit + 1)?;
+    let host = asked.host.as_deref();
+    let narrowed: Vec<&str> = host.map(|host| ["host", host]).into_iter().flatten().collect();
+    let after = asked.cursor.as_deref();
+    let after = after.map(|text| cursor::read(&server.keys, &caller.scope, &narrowed, text)).transpose()?;
+    let after = after.unwrap_or_default();
+    let mut page = match host {
+        Some(host) => vault.page_for(host, caller.only(), &after, limit + 1)?,
+        None => vault.page(caller.only(), &after, limit + 1)?,
+    };
     let is_last = page.len() <= usize::try_from(limit).unwrap_or_default();
     page.truncate(usize::try_from(limit).unwrap_or_default());
     let next = match page.last() {
-        Some(last) if !is_last => Some(cursor::write(&server.keys, &caller.scope, &last.metadata)?),
+        Some(last) if !is_last => Some(cursor::write(&server.keys, &caller.scope, &narrowed, &last.metadata)?),
         _ => None,
     };
+    // What another version of the program noted of hosts may be too much.
+    page.retain(|stored| host.is_none_or(|host| goes_to(&stored.metadata, host)));
     let items = page.iter().map(|stored| Shown::of(&stored.metadata, &stored.rotation)).collect();
     Ok(Page { items, next })
 }

@@ -149,6 +149,25 @@ impl<'a> Remote<'a> {
         Ok(clean(&offered.url))
     }
 
+    /// Each credential of a list that is narrowed to this, page after page.
+    fn each_of(&self, narrowed: &[(&str, &str)], see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError> {
+        let limit = PAGE.to_string();
+        let mut cursor: Option<String> = None;
+        loop {
+            let mut query = vec![("limit", limit.as_str())];
+            query.extend(narrowed);
+            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
+            let page = self.list_of(&query)?;
+            for shown in &page.items {
+                see(shown.metadata()?);
+            }
+            match page.next {
+                Some(next) if cursor.as_ref() != Some(&next) => cursor = Some(next),
+                _ => return Ok(()),
+            }
+        }
+    }
+
     fn list_of(&self, query: &[(&str, &str)]) -> Result<Page, VaultError> {
         let query: String = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
         let answer = self.ask(&Method::GET, &format!("/credential-configs?{query}"), &Body::None, "")?;
@@ -171,20 +190,7 @@ fn path_of(metadata: &Metadata, end: &str) -> String {
 
 impl Vault for Remote<'_> {
     fn each(&self, see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError> {
-        let limit = PAGE.to_string();
-        let mut cursor: Option<String> = None;
-        loop {
-            let mut query = vec![("limit", limit.as_str())];
-            query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
-            let page = self.list_of(&query)?;
-            for shown in &page.items {
-                see(shown.metadata()?);
-            }
-            match page.next {
-                Some(next) if !page.items.is_empty() => cursor = Some(next),
-                _ => return Ok(()),
-            }
-        }
+        self.each_of(&[], see)
     }
 
     fn find(&self, scope: &Scope, name: &str) -> Result<Option<Metadata>, VaultError> {
@@ -193,10 +199,11 @@ impl Vault for Remote<'_> {
     }
 
     fn for_host(&self, host: &str) -> Result<Vec<Metadata>, VaultError> {
-        let found =
-            self.list_of(&[("host", host)])?.items.iter().map(Shown::metadata).collect::<Result<Vec<_>, _>>()?;
+        let mut found = Vec::new();
+        self.each_of(&[("host", host)], &mut |metadata| found.push(metadata))?;
         // Where a credential may go is decided here, not there.
-        Ok(found.into_iter().filter(|metadata| super::goes_to(metadata, host)).collect())
+        found.retain(|metadata| super::goes_to(metadata, host));
+        Ok(found)
     }
 
     fn open(&self, metadata: &Metadata) -> Result<Credential, VaultError> {

@@ -40,6 +40,29 @@ impl OrgVault<'_> {
         found.into_iter().map(stored).collect()
     }
 
+    /// One page of those that are noted to go to a host, after a project and a name, by project and name; all, or those of
+    /// one project.
+    pub(crate) fn page_for(
+        &self,
+        host: &str,
+        only: Option<&str>,
+        after: &(String, String),
+        limit: i64,
+    ) -> Result<Vec<Stored>, VaultError> {
+        // In this order: few go to one host, however many there are.
+        let page = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM credential_hosts CROSS JOIN credentials \
+             WHERE credential_hosts.org = $1 AND credential_hosts.host = $6 AND credentials.org = $1 \
+             AND credentials.id = credential_hosts.credential AND (project, name) > ($2, $3) \
+             AND (project = $5 OR $5 IS NULL) ORDER BY project, name LIMIT $4"
+        );
+        let whose = values![self.scope.id(), &after.0, &after.1, limit, only, host];
+        let found = self.db.read(&self.scope, |rows| rows.query(page, whose))?;
+        found.into_iter().map(stored).collect()
+    }
+
     /// Those whose time ends before an instant, the earliest first. What is renewed by itself ends only where that did
     /// not work.
     pub(crate) fn ending(&self, before: DateTime<Utc>, limit: i64) -> Result<Vec<Stored>, VaultError> {
