@@ -257,14 +257,24 @@ pub(crate) fn shorten(rows: &mut dyn Rows, scope: &OrgScope, days: i64) -> Resul
     rows.execute(shorter, values![scope.id(), Kind::Key.word(), life]).map(|_| ())
 }
 
-/// How long the key still lives that somebody calls with: no key outlives the one that it was made with. A person who
-/// has signed in is bound by nothing of that kind.
+/// How long a key may live that is made now: none outlives the one that it was made with, and nothing that has ended since
+/// somebody came with it makes one. A person who has signed in is bound by no time.
 fn left(rows: &mut dyn Rows, caller: &Caller, now: DateTime<Utc>) -> Answer<TimeDelta> {
-    let own = "SELECT expires FROM tokens WHERE org = $1 AND id = $2 AND kind = $3";
-    let whose = values![caller.scope.id(), &caller.actor.token, Kind::Key.word()];
-    let ends = rows.first(own, whose)?.map(|mut row| row.int(0)).transpose()?;
-    let ends = ends.and_then(DateTime::from_timestamp_millis);
-    Ok(ends.map_or(TimeDelta::MAX, |ends| ends - now))
+    // Held: whoever ends it now waits until this is done.
+    let own = "UPDATE tokens SET created = created WHERE org = $1 AND id = $2 AND revoked IS NULL AND expires > $3 \
+               RETURNING kind, expires";
+    let whose = values![caller.scope.id(), &caller.actor.token, now.timestamp_millis()];
+    if let Some(mut row) = rows.first(own, whose)? {
+        let (kind, ends) = (row.text(0)?, DateTime::from_timestamp_millis(row.int(1)?));
+        let ends = ends.filter(|_| kind == Kind::Key.word());
+        return Ok(ends.map_or(TimeDelta::MAX, |ends| ends - now));
+    }
+    // In the portal it is the session of a browser.
+    let session = "UPDATE sessions SET created = created WHERE id = $1 AND person = $2 RETURNING id";
+    match rows.first(session, values![&caller.actor.token, &caller.person.id])? {
+        Some(_) => Ok(TimeDelta::MAX),
+        None => Err(Problem::unauthenticated()),
+    }
 }
 
 /// Ends a key of whoever asks; another's is not there.
