@@ -22,6 +22,7 @@ use super::error::ServeError;
 use super::keeper::KeeperError;
 use super::keys::{KeyError, Keys, WRAPPED, WRAPPED_NEXT, keep_setting, setting};
 use super::relocate;
+use super::running::running;
 use super::serve::{open_existing, place, unwrapped};
 use super::settings::Settings;
 use super::state::now;
@@ -170,9 +171,13 @@ pub fn restore(
     engine.outside().map_or(Ok(()), |kv| kv.check(&head.instance))?;
     files::create_private_dir(&settings.data)?;
     let db = Database::open(&settings.database)?;
-    let is_there = db.read(Reach::Server, |rows| setting(rows, "instance"))?.is_some();
-    if is_there && !replace {
+    let there = db.read(Reach::Server, |rows| setting(rows, "instance"))?;
+    if there.is_some() && !replace {
         return Err(ServeError::Occupied);
+    }
+    // It would go on with keys that open nothing of what it finds.
+    if there.is_some_and(|there| there != head.instance) && running(&settings.data)?.is_some() {
+        return Err(ServeError::Runs);
     }
     let engine = engine.clone().fit_for(&db)?;
     let (rows, keys) = db.write(Reach::Server, |rows| -> Result<(u64, Keys), ServeError> {

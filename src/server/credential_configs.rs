@@ -138,8 +138,9 @@ pub(super) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Pa
         let items = found.iter().filter(sees).map(|metadata| Shown::of(metadata, &Unfinished::default())).collect();
         return Ok(Page { items, next: None });
     }
-    let after =
-        asked.cursor.as_deref().map(|text| cursor::read(&server.keys, &caller.scope, host, text)).transpose()?;
+    let narrowed: Vec<&str> = host.map(|host| ["host", host]).into_iter().flatten().collect();
+    let after = asked.cursor.as_deref();
+    let after = after.map(|text| cursor::read(&server.keys, &caller.scope, &narrowed, text)).transpose()?;
     let after = after.unwrap_or_default();
     let mut page = match host {
         Some(host) => vault.page_for(host, caller.only(), &after, limit + 1)?,
@@ -148,7 +149,7 @@ pub(super) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Pa
     let is_last = page.len() <= usize::try_from(limit).unwrap_or_default();
     page.truncate(usize::try_from(limit).unwrap_or_default());
     let next = match page.last() {
-        Some(last) if !is_last => Some(cursor::write(&server.keys, &caller.scope, host, &last.metadata)?),
+        Some(last) if !is_last => Some(cursor::write(&server.keys, &caller.scope, &narrowed, &last.metadata)?),
         _ => None,
     };
     let items = page.iter().map(|stored| Shown::of(&stored.metadata, &stored.rotation)).collect();

@@ -71,6 +71,9 @@ pub enum ServeError {
     /// There is a server already where a backup is to be brought back.
     #[error("the database holds a server already")]
     Occupied,
+    /// The backup of one server is to be brought back under another one that runs.
+    #[error("a server runs on this data, and the backup is another's")]
+    Runs,
     /// A backup cannot be written.
     #[error("{file} cannot be written: {problem}")]
     Unwritten {
@@ -273,9 +276,12 @@ impl Failure for ServeError {
             | Self::NoPassphrase
             | Self::BadMasterKey { .. } => Code::Store,
             Self::Recipient { .. } | Self::NoChain { .. } | Self::NoEntry { .. } => Code::Usage,
-            Self::Unread { .. } | Self::Listen { .. } | Self::Occupied | Self::NoRandom | Self::System(_) => {
-                Code::Failed
-            }
+            Self::Unread { .. }
+            | Self::Listen { .. }
+            | Self::Occupied
+            | Self::Runs
+            | Self::NoRandom
+            | Self::System(_) => Code::Failed,
         }
     }
 
@@ -295,6 +301,7 @@ impl Failure for ServeError {
                 "name the folder of its data with `--data`, or its database with `--database`".into()
             }
             Self::Occupied => "give `--replace` to put the backup in its place, or another `--data`".into(),
+            Self::Runs => "stop it with `lanyard server stop`, then this again; nothing was changed".into(),
             Self::Unwritten { .. } => "name a new file, in a folder that is there and has room".into(),
             Self::Recipient { .. } => "give a public key as `age-keygen` prints it: `age1…`, no more than 20".into(),
             Self::NewerBackup { .. } => "install the newer lanyard; nothing was changed".into(),

@@ -15,7 +15,8 @@ use super::framing::Framing;
 /// A body may be waited for so long in all, and longer by a second for each of so many bytes that came.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PER_SECOND: u64 = 1024;
-/// An answer of which nothing is taken for so long is not waited for.
+/// It may be waited for so long until an answer is taken. As with a body, so many bytes that were taken make up for a second,
+/// but only for one that was waited before: who takes a byte from time to time is waited for no longer than who takes none.
 const STALLED: Duration = Duration::from_secs(30);
 
 /// A connection that is watched over.
@@ -54,6 +55,11 @@ impl Wait {
         if let Some(since) = self.since.take() {
             self.before += since.elapsed();
         }
+    }
+
+    /// So much of what was waited is forgiven.
+    fn forgive(&mut self, waited: Duration) {
+        self.before = self.before.saturating_sub(waited);
     }
 }
 
@@ -108,12 +114,24 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
 }
 
 impl<S: AsyncWrite + Unpin> Guard<S> {
-    /// What came of writing, with an end to waiting for it.
-    fn written<T>(&mut self, done: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if done.is_ready() {
-            self.answer = Wait::default();
-        } else if self.answer.is_over(STALLED, cx) {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+    /// What came of writing, with an end to waiting for it. `length` tells how much was taken.
+    fn written<T>(
+        &mut self,
+        done: Poll<io::Result<T>>,
+        length: impl Fn(&T) -> usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        match &done {
+            Poll::Ready(taken) => {
+                let taken = taken.as_ref().map_or(0, |taken| length(taken) as u64);
+                self.answer.came();
+                self.answer.forgive(Duration::from_millis(taken.saturating_mul(1000) / PER_SECOND));
+            }
+            Poll::Pending if self.answer.is_over(STALLED, cx) => {
+                tracing::debug!("an answer was taken too slowly");
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            Poll::Pending => {}
         }
         done
     }
@@ -123,7 +141,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let done = Pin::new(&mut this.stream).poll_write(cx, bytes);
-        this.written(done, cx)
+        this.written(done, |taken| *taken, cx)
     }
 
     fn poll_write_vectored(
@@ -133,7 +151,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let done = Pin::new(&mut this.stream).poll_write_vectored(cx, bytes);
-        this.written(done, cx)
+        this.written(done, |taken| *taken, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -143,13 +161,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let done = Pin::new(&mut this.stream).poll_flush(cx);
-        this.written(done, cx)
+        this.written(done, |()| 0, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let done = Pin::new(&mut this.stream).poll_shutdown(cx);
-        this.written(done, cx)
+        this.written(done, |()| 0, cx)
     }
 }
 
@@ -239,19 +257,53 @@ mod tests {
             let answer = vec![b'a'; 200 << 10];
             let failure = guard.write_all(&answer).await.unwrap_err();
             assert_eq!((failure.kind(), since.elapsed()), (ErrorKind::TimedOut, STALLED));
-            // Whoever takes a part of it from time to time gets it whole.
-            let mut guard = begun(0).await;
-            let (near, far) = (&mut guard.0, &mut guard.1);
-            let read = async {
-                let mut all = 0;
-                let mut part = [0; 16 << 10];
-                while all < answer.len() {
-                    sleep(STALLED.mul_f32(0.9)).await;
-                    all += far.read(&mut part).await.unwrap();
+        });
+    }
+
+    /// Has an answer of so many bytes taken in parts of so many, one each time that this has passed: how it ended, and
+    /// after how many seconds.
+    fn taken(length: usize, part: usize, each: Duration) -> (Result<(), ErrorKind>, u64) {
+        with_clock(async {
+            let (mut guard, mut far) = begun(0).await;
+            let since = Instant::now();
+            let read = tokio::spawn(async move {
+                let mut bytes = vec![0; part];
+                loop {
+                    sleep(each).await;
+                    if far.read_exact(&mut bytes).await.is_err() {
+                        return;
+                    }
                 }
-            };
-            let (written, ()) = tokio::join!(near.write_all(&answer), read);
-            written.unwrap();
+            });
+            let written = guard.write_all(&vec![b'a'; length]).await.map_err(|failure| failure.kind());
+            let took = since.elapsed().as_secs();
+            read.abort();
+            (written, took)
+        })
+    }
+
+    #[test]
+    fn an_answer_is_waited_for_as_long_as_it_is_taken_at_a_rate() {
+        let late = Err(ErrorKind::TimedOut);
+        let second = Duration::from_secs(1);
+        // What lies between the two is taken at once.
+        let length = (64 + 200) << 10;
+        assert_eq!(taken(length, 1024, second), (Ok(()), 200), "the rate");
+        assert_eq!(taken(length, 26 << 10, STALLED.mul_f32(0.8)).0, Ok(()), "the rate, in large parts");
+        assert_eq!(taken(length, 1, second), (late, STALLED.as_secs()), "a byte each second");
+        assert_eq!(taken(length, 1, STALLED - second).1, STALLED.as_secs(), "a byte from time to time");
+        let (ended, took) = taken(length, 512, second);
+        assert!(ended == late && took < 3 * STALLED.as_secs(), "half of the rate: {took} seconds");
+        // What was taken fast before is no reason to be waited for longer.
+        with_clock(async {
+            let (mut guard, mut far) = begun(0).await;
+            let much = vec![b'a'; 4 << 20];
+            let mut bytes = vec![0; much.len()];
+            let (written, read) = tokio::join!(guard.write_all(&much), far.read_exact(&mut bytes));
+            written.and(read).unwrap();
+            let since = Instant::now();
+            let failure = guard.write_all(&much).await.unwrap_err();
+            assert_eq!((failure.kind(), since.elapsed()), (ErrorKind::TimedOut, STALLED));
         });
     }
 }

@@ -212,7 +212,7 @@ fn is_used_through_others(vault: &dyn Vault) {
 }
 
 /// A key of an API at an address.
-fn api_key(endpoint: &str) -> Fields {
+pub(crate) fn api_key(endpoint: &str) -> Fields {
     let mut raw = Raw::new();
     raw.plain("service", "example").plain("api_key", "0123456789abcdef").plain("endpoint", endpoint);
     Fields::parse(provider::by_kind("api_key").unwrap().1, raw).unwrap()

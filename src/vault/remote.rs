@@ -167,7 +167,7 @@ impl<'a> Remote<'a> {
                 see(shown.metadata()?);
             }
             match page.next {
-                Some(next) if !page.items.is_empty() => cursor = Some(next),
+                Some(next) if cursor.as_ref() != Some(&next) => cursor = Some(next),
                 _ => return Ok(()),
             }
         }

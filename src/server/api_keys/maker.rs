@@ -27,8 +27,13 @@ impl Maker {
                     RETURNING kind, expires, family, made_in";
         let Some(mut row) = rows.first(held, values![scope.id(), id, now.timestamp_millis()])? else {
             let ended = rows.first("SELECT 1 FROM tokens WHERE org = $1 AND id = $2", values![scope.id(), id])?;
+            if ended.is_some() {
+                return Err(Problem::unauthenticated());
+            }
             // What is no token is the session of a browser.
-            return if ended.is_some() { Err(Problem::unauthenticated()) } else { Ok(Self::default()) };
+            let session = "UPDATE sessions SET created = created WHERE id = $1 AND person = $2 RETURNING id";
+            let stands = rows.first(session, values![id, &caller.person.id])?.is_some();
+            return if stands { Ok(Self::default()) } else { Err(Problem::unauthenticated()) };
         };
         let (kind, family, made_in) = (row.text(0)?, row.text(2)?, row.maybe_text(3)?);
         let ends = DateTime::from_timestamp_millis(row.int(1)?);

@@ -74,6 +74,13 @@ struct Asked {
     done: Option<String>,
 }
 
+impl Asked {
+    /// What the list is narrowed to.
+    fn narrowed(&self) -> [(&'static str, &str); 3] {
+        [("kind", self.kind.as_str()), ("q", self.q.trim()), ("project", self.project.as_str())]
+    }
+}
+
 const DONE: &[(&str, &str)] = &[("deleted", "The credential is deleted, and its secrets with it.")];
 
 fn vault<'s>(server: &'s Server, inside: &Inside) -> OrgVault<'s> {
@@ -89,11 +96,9 @@ async fn list(State(server): State<Arc<Server>>, inside: Inside, Query(asked): Q
     blocking(&server, move |server| {
         server.tell(&inside.caller.scope, &inside.caller.actor, &Event::done("credential.list", ""))?;
         let vault = vault(server, &inside);
-        let after = asked
-            .after
-            .as_deref()
-            .map(|text| cursor::read(&server.keys, &inside.caller.scope, None, text))
-            .transpose()?;
+        let narrowed = asked.narrowed().map(|(_, value)| value);
+        let after = asked.after.as_deref();
+        let after = after.map(|text| cursor::read(&server.keys, &inside.caller.scope, &narrowed, text)).transpose()?;
         let project = Some(asked.project.as_str()).filter(|project| !project.is_empty());
         let wanted = Narrowed { kind: &asked.kind, name: asked.q.trim(), project };
         let limit = i64::try_from(PAGE + 1).unwrap_or(i64::MAX);
@@ -101,7 +106,9 @@ async fn list(State(server): State<Arc<Server>>, inside: Inside, Query(asked): Q
         let is_last = page.len() <= PAGE;
         page.truncate(PAGE);
         let next = match page.last() {
-            Some(last) if !is_last => Some(cursor::write(&server.keys, &inside.caller.scope, None, &last.metadata)?),
+            Some(last) if !is_last => {
+                Some(cursor::write(&server.keys, &inside.caller.scope, &narrowed, &last.metadata)?)
+            }
             _ => None,
         };
         let above = said(DONE, asked.done.as_deref()) + &warnings(&inside, &vault, now())?;
@@ -125,7 +132,7 @@ fn page_of(
     } else {
         String::new()
     };
-    let narrowed = [("kind", asked.kind.as_str()), ("q", asked.q.trim()), ("project", asked.project.as_str())];
+    let narrowed = asked.narrowed();
     let content = if page.is_empty() {
         let is_narrowed = narrowed.iter().any(|(_, value)| !value.is_empty());
         match (is_narrowed, asked.after.is_some()) {

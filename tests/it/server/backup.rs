@@ -207,6 +207,27 @@ fn a_damaged_backup_or_another_key_changes_nothing() {
 }
 
 #[test]
+fn the_backup_of_another_server_is_not_brought_back_under_one_that_runs() {
+    let (served, mut other) = (Served::new(&[]), Served::new(&[]));
+    store_env(&served.client(), "db", "A", VALUE);
+    served.stage.run(&at(&["backup", "b"], &[])).ends(0);
+    std::fs::copy(served.stage.home().join("b"), other.stage.home().join("b")).unwrap();
+    let (theirs, own) = (served.data().join("master.key"), other.data().join("master.key"));
+    let kept = std::fs::read(&own).unwrap();
+    std::fs::copy(&theirs, &own).unwrap();
+    let refused = other.stage.run(&at(&["restore", "b", "--replace"], &[])).ends(1);
+    assert!(refused.stderr().contains("stop it with `lanyard server stop`"), "{refused}");
+    // It goes on with what it had.
+    std::fs::write(&own, kept).unwrap();
+    assert!(list(&other.client()).is_empty());
+    assert_eq!(other.end("TERM"), Some(0));
+    std::fs::copy(&theirs, &own).unwrap();
+    other.stage.run(&at(&["restore", "b", "--replace"], &[])).ends(0);
+    other.again();
+    assert_eq!(reveal(&other.client(), "db", "A"), VALUE);
+}
+
+#[test]
 fn a_drill_names_what_would_not_open() {
     let served = Served::new(&[]);
     let stage = served.client();

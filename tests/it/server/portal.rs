@@ -15,7 +15,7 @@ const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror=alert(1)>{
 pub struct Portal {
     pub browser: Browser,
     /// The address of the credentials.
-    base: String,
+    pub base: String,
 }
 
 impl Portal {

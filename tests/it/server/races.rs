@@ -14,21 +14,21 @@ const VALUE: &str = "LNYCANARYvalue0123456789";
 const ROLE: &str = "arn:aws:iam::123456789012:role/ci";
 
 /// A server on PostgreSQL, and whoever runs its organization.
-struct Place {
-    postgres: Postgres,
-    served: Served,
-    bearer: String,
+pub struct Place {
+    pub postgres: Postgres,
+    pub served: Served,
+    pub bearer: String,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let postgres = Postgres::start();
         let served = Served::new(&["--database", &postgres.url()]);
         let bearer = token(&served.manager());
         Self { postgres, served, bearer }
     }
 
-    fn ask(&self, method: &str, path: &str, body: &Value) -> Message {
+    pub fn ask(&self, method: &str, path: &str, body: &Value) -> Message {
         self.served.api(method, path, &self.bearer, &body.to_string())
     }
 
@@ -50,19 +50,19 @@ impl Place {
     }
 
     /// The address of the organization.
-    fn organization(&self) -> String {
+    pub fn organization(&self) -> String {
         let me = self.ask("GET", "/userinfo", &json!({})).json();
         format!("/organizations/{}", me["organization"]["id"].as_str().expect("an id"))
     }
 
-    fn held(&self, address: &str) -> Held {
+    pub fn held(&self, address: &str) -> Held {
         let (table, id) = address.rsplit_once('/').expect("an address");
         let table = table.trim_start_matches('/').replace("credential-configs", "credentials");
         Held::by(&self.postgres, &format!("SELECT id FROM {table} WHERE id = '{id}'"))
     }
 
     /// Waits until so many of the server wait for somebody's row.
-    fn waits(&self, count: usize) {
+    pub fn waits(&self, count: usize) {
         let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
         wait_until("it waits", || self.postgres.as_superuser(waiting) == count.to_string());
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::vault::contract::vault_contract;
 
 /// The vault of a server, as a command line has it, with the server that it stands on.
-struct Remotely(Played, String);
+pub(super) struct Remotely(pub(super) Played, pub(super) String);
 
 impl Remotely {
     fn send(&self, request: crate::http::Request) -> crate::http::Response {
@@ -21,7 +21,7 @@ impl Remotely {
         crate::http::Response { status, headers, body: body.into() }
     }
 
-    fn with<T>(&self, work: impl FnOnce(&dyn Vault) -> T) -> T {
+    pub(super) fn with<T>(&self, work: impl FnOnce(&dyn Vault) -> T) -> T {
         let http = |request| Ok(self.send(request));
         let bearer = |_| Ok(Secret::new(self.1.clone()));
         let base = self.0.server.public.clone();

@@ -1,6 +1,8 @@
 //! Lists in pages: all that is there, once, in one order.
 
+use super::contract::Remotely;
 use super::*;
+use crate::vault::contract::api_key;
 
 impl Played {
     /// At least two of each thing that there is a list of.
@@ -155,4 +157,48 @@ fn a_cursor_of_ones_own_keys_is_of_nobody_elses() {
     let next = format!("/api-keys?cursor={}", page["next"].as_str().unwrap());
     assert_eq!(played.ask("GET", &next, &one, &Value::Null).0, StatusCode::OK);
     assert_eq!(played.ask("GET", &next, &other, &Value::Null).0, StatusCode::BAD_REQUEST);
+}
+
+/// What a list is narrowed to is a part of where its pages end; and whoever wants all of it gets it page after page.
+#[test]
+fn what_goes_to_a_host_comes_in_pages_as_well() {
+    const MANY: usize = 203;
+    let played = Played::new();
+    let owner = played.member(&played.ours, Role::Owner);
+    let vault = played.server.vault(played.ours.clone(), Actor::default());
+    let names: Vec<String> = (0..MANY).map(|number| format!("n{number:03}")).collect();
+    for name in &names {
+        vault.put(New::named(name, api_key("https://api.example.com"))).unwrap();
+    }
+    let page = |query: &str| played.ask("GET", &format!("/credential-configs?{query}"), &owner, &Value::Null);
+    let (mut walked, mut next) = (Vec::new(), String::new());
+    loop {
+        let (status, one) = page(&format!("host=api.example.com&limit=70{next}"));
+        assert_eq!(status, StatusCode::OK, "{one}");
+        let items = one["items"].as_array().unwrap();
+        assert!(items.len() <= 70);
+        walked.extend(items.iter().map(|item| item["name"].as_str().unwrap().to_owned()));
+        let Some(cursor) = one["next"].as_str() else { break };
+        next = format!("&cursor={cursor}");
+    }
+    assert_eq!(walked, names);
+    assert_eq!(page("host=api.example.com").1["items"].as_array().unwrap().len(), 50, "unless it is said");
+    assert_eq!(page("host=api.example.com&limit=201").0, StatusCode::BAD_REQUEST);
+    let of_all = page("limit=1").1["next"].as_str().unwrap().to_owned();
+    for bad in [&next[1..], &format!("host=example.com{next}"), &format!("host=api.example.com&cursor={of_all}")] {
+        assert_eq!(page(bad).0, StatusCode::BAD_REQUEST, "{bad}");
+    }
+    let browser = played.browser(&played.ours, Role::Owner);
+    let seen = |query: &str| {
+        let path = format!("/portal/{}/credentials?{query}", played.ours.id());
+        played.page(&Method::GET, &path, Some(&browser), &[], "")
+    };
+    let first = played.body(seen("kind=api_key"));
+    let after = first.split("after=").nth(1).unwrap().split(['"', '&']).next().unwrap();
+    assert_eq!(seen(&format!("kind=api_key&after={after}")).status(), StatusCode::OK);
+    for other in ["kind=file", "kind=api_key&q=n", "q=", "kind=api_key&project=web"] {
+        assert_eq!(seen(&format!("{other}&after={after}")).status(), StatusCode::BAD_REQUEST, "{other}");
+    }
+    let found = Remotely(played, owner).with(|vault| vault.for_host("api.example.com")).unwrap();
+    assert_eq!(found.into_iter().map(|one| one.name).collect::<Vec<_>>(), names);
 }
