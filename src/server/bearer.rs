@@ -163,11 +163,7 @@ pub(crate) fn spend(rows: &mut dyn Rows, known: &Known, now: DateTime<Utc>) -> R
 
 /// Ends every token that came of one sign-in.
 pub(crate) fn revoke_family(rows: &mut dyn Rows, grant: &Grant, now: DateTime<Utc>) -> Result<(), DbError> {
-    rows.execute(
-        "UPDATE tokens SET revoked = $3 WHERE org = $1 AND family = $2 AND revoked IS NULL",
-        values![grant.scope.id(), &grant.family, now.timestamp_millis()],
-    )?;
-    Ok(())
+    revoke_all(rows, &grant.scope, "family = $2", &grant.family, now)
 }
 
 /// Ends every token that jobs got under a rule.
@@ -177,11 +173,7 @@ pub(crate) fn revoke_jobs(
     rule: &str,
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
-    rows.execute(
-        "UPDATE tokens SET revoked = $4 WHERE org = $1 AND family = $2 AND kind = $3 AND revoked IS NULL",
-        values![scope.id(), rule, Kind::Job.word(), now.timestamp_millis()],
-    )?;
-    Ok(())
+    revoke_all(rows, scope, &format!("family = $2 AND kind = '{}'", Kind::Job.word()), rule, now)
 }
 
 /// Ends every token that counts in one project alone.
@@ -191,11 +183,31 @@ pub(crate) fn revoke_project(
     project: &str,
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
-    rows.execute(
-        "UPDATE tokens SET revoked = $3 WHERE org = $1 AND project = $2 AND revoked IS NULL",
-        values![scope.id(), project, now.timestamp_millis()],
-    )?;
-    Ok(())
+    revoke_all(rows, scope, "project = $2", project, now)
+}
+
+/// Ends every token of a person in an organization.
+pub(crate) fn revoke_person(
+    rows: &mut dyn Rows,
+    scope: &OrgScope,
+    person: &str,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    revoke_all(rows, scope, "person = $2", person, now)
+}
+
+/// Ends every token of some. Whoever renews one holds it until what they get for it is there as well: it is waited for,
+/// and what came in the meantime is looked for until there is nothing more.
+fn revoke_all(rows: &mut dyn Rows, scope: &OrgScope, which: &str, of: &str, now: DateTime<Utc>) -> Result<(), DbError> {
+    let living = format!("WHERE org = $1 AND {which} AND revoked IS NULL");
+    let (hold, end) =
+        (format!("UPDATE tokens SET created = created {living}"), format!("UPDATE tokens SET revoked = $3 {living}"));
+    loop {
+        rows.execute(&hold, values![scope.id(), of])?;
+        if rows.execute(&end, values![scope.id(), of, now.timestamp_millis()])? == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// Ends one token.
