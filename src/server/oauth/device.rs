@@ -15,6 +15,7 @@ use super::token::{Tokens, first_tokens, known_client};
 use crate::secret::Secret;
 use crate::server::api::Json;
 use crate::server::attempts::network;
+use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bearer::Grant;
 use crate::server::bridge::blocking;
 use crate::server::caller::Asker;
@@ -128,8 +129,16 @@ pub(super) fn poll(
         let pace = if too_soon && polled > 0 { (pace + PACE).min(60) } else { pace };
         rows.execute("UPDATE devices SET polled = $2, pace = $3 WHERE id = $1", values![&parsed.id, at, pace])?;
         match (state.as_str(), org, person) {
-            ("approved", Some(org), _) if !organizations::lets_devices_in(rows, &OrgScope::of(org.as_str()))? => {
-                forbid(rows, &parsed.id)?;
+            ("approved", Some(org), person) if !organizations::lets_devices_in(rows, &OrgScope::of(org.as_str()))? => {
+                if forbid(rows, &parsed.id)? {
+                    let actor = Actor { person: person.unwrap_or_default(), ..source.actor() };
+                    let event = Event {
+                        outcome: Outcome::Denied,
+                        detail: "no devices",
+                        ..Event::done("program.sign-in", &known)
+                    };
+                    audit::append(rows, &server.keys, &OrgScope::of(org), &actor, &event, now())?;
+                }
                 Ok(forbidden())
             }
             ("approved", Some(org), Some(person)) => {
@@ -165,9 +174,10 @@ fn forbidden<T>() -> Given<T> {
     refused("unauthorized_client", "the organization lets nobody in by a code")
 }
 
-/// Ends what was asked for of an organization that lets no devices in.
-fn forbid(rows: &mut dyn Rows, id: &str) -> Result<(), DbError> {
-    rows.execute("UPDATE devices SET state = 'forbidden' WHERE id = $1", values![id]).map(|_| ())
+/// Ends what was asked for of an organization that lets no devices in; `false` where it has ended.
+fn forbid(rows: &mut dyn Rows, id: &str) -> Result<bool, DbError> {
+    let end = "UPDATE devices SET state = 'forbidden' WHERE id = $1 AND state = 'approved'";
+    Ok(rows.execute(end, values![id])? > 0)
 }
 
 /// A code that a person has typed, and that waits for a word.
