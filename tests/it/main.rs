@@ -163,6 +163,7 @@ mod server {
     mod pages;
     mod passkeys;
     mod passphrase;
+    mod people;
     mod places;
     mod portal;
     mod portal_places;
@@ -172,6 +173,7 @@ mod server {
     mod postgres_tls;
     mod proving;
     mod races;
+    mod races_people;
     mod reach;
     mod real_browser;
     mod registries;
