@@ -87,6 +87,12 @@ impl Attempt {
         Ok(())
     }
 
+    /// Has this attempt be looked at, unless it comes too early: of many who try at once, one after the other is.
+    pub(crate) fn take(&self, rows: &mut dyn Rows, now: DateTime<Utc>) -> Result<(), Problem> {
+        self.hold(rows, now)?;
+        self.refuse_early(rows, now)
+    }
+
     /// Refuses an attempt that comes too early.
     pub(crate) fn refuse_early(&self, rows: &mut dyn Rows, now: DateTime<Utc>) -> Result<(), Problem> {
         for Counted { subject, free, .. } in &self.counted {

@@ -128,6 +128,13 @@ pub(crate) fn server_scope() -> OrgScope {
     OrgScope::of(SERVER)
 }
 
+/// Where what happens to somebody's account is told: in each organization that they are in, or in none but the server's
+/// own chain, if there is no such organization.
+pub(crate) fn told_in(organizations: impl IntoIterator<Item = OrgScope>) -> Vec<OrgScope> {
+    let scopes: Vec<OrgScope> = organizations.into_iter().collect();
+    if scopes.is_empty() { vec![server_scope()] } else { scopes }
+}
+
 /// Appends an entry, in the transaction of what it tells.
 pub(crate) fn append(
     rows: &mut dyn Rows,

@@ -180,11 +180,7 @@ pub(crate) fn revoke_family(
     family: &str,
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
-    rows.execute(
-        "UPDATE tokens SET revoked = $3 WHERE org = $1 AND family = $2 AND revoked IS NULL",
-        values![scope.id(), family, now.timestamp_millis()],
-    )?;
-    Ok(())
+    revoke_all(rows, scope, "family = $2", family, now)
 }
 
 /// Ends every API key that was made with a program of one sign-in; which those were.
@@ -236,11 +232,7 @@ pub(crate) fn revoke_jobs(
     rule: &str,
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
-    rows.execute(
-        "UPDATE tokens SET revoked = $4 WHERE org = $1 AND family = $2 AND kind = $3 AND revoked IS NULL",
-        values![scope.id(), rule, Kind::Job.word(), now.timestamp_millis()],
-    )?;
-    Ok(())
+    revoke_all(rows, scope, &format!("family = $2 AND kind = '{}'", Kind::Job.word()), rule, now)
 }
 
 /// Ends every token that counts in one project alone.
@@ -250,11 +242,31 @@ pub(crate) fn revoke_project(
     project: &str,
     now: DateTime<Utc>,
 ) -> Result<(), DbError> {
-    rows.execute(
-        "UPDATE tokens SET revoked = $3 WHERE org = $1 AND project = $2 AND revoked IS NULL",
-        values![scope.id(), project, now.timestamp_millis()],
-    )?;
-    Ok(())
+    revoke_all(rows, scope, "project = $2", project, now)
+}
+
+/// Ends every token of a person in an organization.
+pub(crate) fn revoke_person(
+    rows: &mut dyn Rows,
+    scope: &OrgScope,
+    person: &str,
+    now: DateTime<Utc>,
+) -> Result<(), DbError> {
+    revoke_all(rows, scope, "person = $2", person, now)
+}
+
+/// Ends every token of some. Whoever renews one holds it until what they get for it is there as well: it is waited for,
+/// and what came in the meantime is looked for until there is nothing more.
+fn revoke_all(rows: &mut dyn Rows, scope: &OrgScope, which: &str, of: &str, now: DateTime<Utc>) -> Result<(), DbError> {
+    let living = format!("WHERE org = $1 AND {which} AND revoked IS NULL");
+    let (hold, end) =
+        (format!("UPDATE tokens SET created = created {living}"), format!("UPDATE tokens SET revoked = $3 {living}"));
+    loop {
+        rows.execute(&hold, values![scope.id(), of])?;
+        if rows.execute(&end, values![scope.id(), of, now.timestamp_millis()])? == 0 {
+            return Ok(());
+        }
+    }
 }
 
 /// Ends one token.

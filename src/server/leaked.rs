@@ -15,13 +15,13 @@ use serde_json::{Map, Value};
 
 use super::api::{Listed, Noted};
 use super::audit::{self, Actor, Event, server_scope};
-use super::bearer;
+use super::bearer::{self, Known};
 use super::bridge::blocking;
 use super::caller::{Access, Asker};
 use super::db::{DbError, OrgScope, Reach, Rows, values};
 use super::error::ServeError;
 use super::keys::{KeyError, Keys};
-use super::people;
+use super::people::{self, Session};
 use super::problem::{Answer, Problem};
 use super::programs::Ended;
 use super::routes::Route;
@@ -71,8 +71,15 @@ async fn report(
         return Err(Problem::invalid(format!("there are 1 to {MOST} tokens at a time")));
     }
     let ended = blocking(&server, move |server| {
-        // What has not even the form of a token costs nothing.
-        for Found { token, .. } in found.iter().filter(|found| token::parse(found.token.expose().trim()).is_some()) {
+        // What has not even the form of a token costs nothing, and what does not count has nobody else wait.
+        let counting = server.db.read(Reach::Server, |rows| -> Answer<Vec<&Secret>> {
+            let mut counting = Vec::new();
+            for Found { token, .. } in &found {
+                counting.extend(look(rows, token.expose().trim(), now())?.map(|_| token));
+            }
+            Ok(counting)
+        })?;
+        for token in counting {
             server.db.write(Reach::Server, |rows| end(rows, &server.keys, token, &source.actor(), now()))?;
         }
         Ok(())
@@ -88,16 +95,38 @@ pub fn revoke_token(settings: &Settings, store: &dyn SecretStore, token: &Secret
     Ok(db.write(Reach::Server, |rows| end(rows, &keys, token, &Actor::operator(), now()))?)
 }
 
+/// What a token is that counts.
+enum Counting {
+    Bearer(Known),
+    Session(Session),
+    /// The link that makes the first owner.
+    SetUp,
+    Invitation(OrgScope),
+}
+
+/// What a token is, if it counts.
+fn look(rows: &mut dyn Rows, token: &str, now: DateTime<Utc>) -> Result<Option<(Parsed, Counting)>, DbError> {
+    let Some(parsed) = token::parse(token) else { return Ok(None) };
+    let found = match parsed.kind {
+        Kind::Key | Kind::Job | Kind::Access | Kind::Refresh => {
+            bearer::find(rows, &parsed)?.filter(|known| known.is_alive(now)).map(Counting::Bearer)
+        }
+        Kind::Session => people::session(rows, token, now)?.map(Counting::Session),
+        Kind::Invitation if is_set_up(rows, &parsed, now)? => Some(Counting::SetUp),
+        Kind::Invitation => invited(rows, &parsed, now)?.map(Counting::Invitation),
+        // These end by themselves, in a minute or in ten.
+        Kind::Code | Kind::Device | Kind::Half | Kind::Errand | Kind::Question => None,
+    };
+    Ok(found.map(|found| (parsed, found)))
+}
+
 /// Ends a token, with all that came of the same sign-in and the API keys that were made with it, and tells it to the
 /// organization.
 fn end(rows: &mut dyn Rows, keys: &Keys, token: &Secret, actor: &Actor, now: DateTime<Utc>) -> Result<bool, KeyError> {
-    let Some(parsed) = token::parse(token.expose().trim()) else { return Ok(false) };
+    let Some((parsed, found)) = look(rows, token.expose().trim(), now)? else { return Ok(false) };
     let mut ended = None;
-    let scopes: Vec<OrgScope> = match parsed.kind {
-        Kind::Key | Kind::Job | Kind::Access | Kind::Refresh => {
-            let Some(known) = bearer::find(rows, &parsed)?.filter(|known| known.is_alive(now)) else {
-                return Ok(false);
-            };
+    let scopes: Vec<OrgScope> = match found {
+        Counting::Bearer(known) => {
             if matches!(parsed.kind, Kind::Key | Kind::Job) {
                 bearer::revoke(rows, &known.grant.scope, &known.id, now)?;
             } else {
@@ -105,25 +134,26 @@ fn end(rows: &mut dyn Rows, keys: &Keys, token: &Secret, actor: &Actor, now: Dat
             }
             vec![known.grant.scope]
         }
-        Kind::Session => {
-            let Some(session) = people::session(rows, token.expose().trim(), now)? else { return Ok(false) };
+        Counting::Session(session) => {
             people::sign_out(rows, &session.id)?;
-            people::memberships(rows, &session.person.id)?
-                .into_iter()
-                .map(|member| member.scope)
-                .filter(|scope| session.only.as_ref().is_none_or(|only| only == scope))
-                .collect()
+            let members = people::memberships(rows, &session.person.id)?.into_iter().map(|member| member.scope);
+            audit::told_in(members.filter(|scope| session.only.as_ref().is_none_or(|only| only == scope)))
         }
-        Kind::Invitation => {
-            if end_set_up(rows, &parsed, now)? {
-                vec![server_scope()]
-            } else {
-                let Some(scope) = end_invitation(rows, &parsed, now)? else { return Ok(false) };
-                vec![scope]
+        // The next start of the server makes another one.
+        Counting::SetUp => {
+            let gone = "DELETE FROM invitations WHERE id = $1 AND spent IS NULL";
+            if rows.execute(gone, values![&parsed.id])? == 0 {
+                return Ok(false);
             }
+            vec![server_scope()]
         }
-        // These end by themselves, in a minute or in ten.
-        Kind::Code | Kind::Device | Kind::Half | Kind::Errand | Kind::Question => return Ok(false),
+        Counting::Invitation(scope) => {
+            let gone = "DELETE FROM member_invitations WHERE org = $1 AND id = $2 AND spent IS NULL";
+            if rows.execute(gone, values![scope.id(), &parsed.id])? == 0 {
+                return Ok(false);
+            }
+            vec![scope]
+        }
     };
     let event = Event { detail: parsed.kind.word(), ..Event::done("token.leaked", &parsed.id) };
     for scope in &scopes {
@@ -133,22 +163,17 @@ fn end(rows: &mut dyn Rows, keys: &Keys, token: &Secret, actor: &Actor, now: Dat
     Ok(true)
 }
 
-/// Takes the link away that makes the first owner. The next start of the server makes another one.
-fn end_set_up(rows: &mut dyn Rows, parsed: &Parsed, now: DateTime<Utc>) -> Result<bool, DbError> {
+/// Whether it is the link that makes the first owner, and still good.
+fn is_set_up(rows: &mut dyn Rows, parsed: &Parsed, now: DateTime<Utc>) -> Result<bool, DbError> {
     let one = "SELECT hash FROM invitations WHERE id = $1 AND spent IS NULL AND expires > $2";
     let found = rows.first(one, values![&parsed.id, now.timestamp_millis()])?;
-    if !found.map(|mut row| row.bytes(0)).transpose()?.is_some_and(|hash| parsed.is(&hash)) {
-        return Ok(false);
-    }
-    Ok(rows.execute("DELETE FROM invitations WHERE id = $1 AND spent IS NULL", values![&parsed.id])? > 0)
+    Ok(found.map(|mut row| row.bytes(0)).transpose()?.is_some_and(|hash| parsed.is(&hash)))
 }
 
-/// Takes an invitation away that is still good; of which organization it was.
-fn end_invitation(rows: &mut dyn Rows, parsed: &Parsed, now: DateTime<Utc>) -> Result<Option<OrgScope>, DbError> {
+/// The organization of an invitation that is still good.
+fn invited(rows: &mut dyn Rows, parsed: &Parsed, now: DateTime<Utc>) -> Result<Option<OrgScope>, DbError> {
     let one = "SELECT org, hash FROM member_invitations WHERE id = $1 AND spent IS NULL AND expires > $2";
     let Some(mut row) = rows.first(one, values![&parsed.id, now.timestamp_millis()])? else { return Ok(None) };
     let (scope, hash) = (OrgScope::of(row.text(0)?), row.bytes(1)?);
-    let gone = "DELETE FROM member_invitations WHERE org = $1 AND id = $2 AND spent IS NULL";
-    let is_gone = parsed.is(&hash) && rows.execute(gone, values![scope.id(), &parsed.id])? > 0;
-    Ok(is_gone.then_some(scope))
+    Ok(parsed.is(&hash).then_some(scope))
 }

@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use super::api::{Done, Json, Seen, Tagged, version};
 use super::audit::Event;
+use super::bearer;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::db::{DbError, OrgScope, Row, Rows, values};
 use super::paging::{Asked, Part};
+use super::people;
 use super::permission::{Permission, Role};
 use super::problem::{Answer, Problem};
 use super::routes::Route;
@@ -203,10 +205,17 @@ async fn remove(
     blocking(&server, move |server| take_out(server, &caller, &id, seen).map(|()| Done)).await
 }
 
-/// Ends a membership with all that came of it: should the person be invited again, nothing of before is good.
+/// Ends a membership with all that came of it: should the person be invited again, nothing of before is good. The trust
+/// rules and the issuers that they stand for are the organization's, and stay: as long as they are gone, these let nobody
+/// in, and afterwards nobody with more than the person has then.
 fn end(rows: &mut dyn Rows, scope: &OrgScope, person: &str) -> Result<(), DbError> {
+    // Held, so that a session which begins now is seen.
+    people::hold(rows, person)?;
     let whose = values![scope.id(), person];
     for end in [
+        // What counts in other organizations as well is not this one's.
+        "DELETE FROM sessions WHERE only_in = $1 AND person = $2",
+        "DELETE FROM half_sessions WHERE only_in = $1 AND person = $2",
         "DELETE FROM project_roles WHERE org = $1 AND person = $2",
         "DELETE FROM member_invitations WHERE org = $1 AND inviter = $2 AND spent IS NULL",
         "DELETE FROM codes WHERE org = $1 AND person = $2",
@@ -215,9 +224,5 @@ fn end(rows: &mut dyn Rows, scope: &OrgScope, person: &str) -> Result<(), DbErro
     ] {
         rows.execute(end, whose)?;
     }
-    rows.execute(
-        "UPDATE tokens SET revoked = $3 WHERE org = $1 AND person = $2 AND revoked IS NULL",
-        values![scope.id(), person, now().timestamp_millis()],
-    )?;
-    Ok(())
+    bearer::revoke_person(rows, scope, person, now())
 }

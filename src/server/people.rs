@@ -219,12 +219,38 @@ pub(crate) fn sign_in_to(
     only: Option<&OrgScope>,
     now: DateTime<Utc>,
 ) -> Result<Minted, KeyError> {
+    let (ends, proved) = ((now + LONGEST).timestamp_millis(), now.timestamp_millis());
+    begin(rows, person, only.map(OrgScope::id), (ends, proved), now)
+}
+
+/// Begins another session in the place of one, which has shown nothing anew of whoever has it: it ends when that would
+/// have, and was shown who they are when that was. `None` where that has ended.
+pub(crate) fn carry_on(rows: &mut dyn Rows, former: &str, now: DateTime<Utc>) -> Result<Option<Minted>, KeyError> {
+    let own = "SELECT person FROM sessions WHERE id = $1";
+    let Some(mut row) = rows.first(own, values![former])? else { return Ok(None) };
+    let person = row.text(0)?;
+    hold(rows, &person)?;
+    let gone = "DELETE FROM sessions WHERE id = $1 RETURNING only_in, expires, proved";
+    let Some(mut row) = rows.first(gone, values![former])? else { return Ok(None) };
+    let (only, ends, proved) = (row.maybe_text(0)?, row.int(1)?, row.int(2)?);
+    begin(rows, &person, only.as_deref(), (ends, proved), now).map(Some)
+}
+
+/// Begins a session that ends at the one time, and whose owner has shown at the other who they are.
+fn begin(
+    rows: &mut dyn Rows,
+    person: &str,
+    only: Option<&str>,
+    (ends, proved): (i64, i64),
+    now: DateTime<Utc>,
+) -> Result<Minted, KeyError> {
+    // Whoever ends all sessions of a person holds them as well: this one is there before, or begins afterwards.
+    hold(rows, person)?;
     let minted = token::mint(Kind::Session).map_err(|_| KeyError::NoRandom)?;
-    let at = now.timestamp_millis();
     rows.execute(
         "INSERT INTO sessions (id, hash, person, created, used, expires, only_in, proved) \
-         VALUES ($1, $2, $3, $4, $4, $5, $6, $4)",
-        values![&minted.id, &minted.hash, person, at, (now + LONGEST).timestamp_millis(), only.map(OrgScope::id),],
+         VALUES ($1, $2, $3, $4, $4, $5, $6, $7)",
+        values![&minted.id, &minted.hash, person, now.timestamp_millis(), ends, only, proved],
     )?;
     Ok(minted)
 }

@@ -57,8 +57,9 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new(Method::POST, "/sign-in", Access::Page, sign_in::submit),
         Route::new(Method::POST, "/sign-in/code", Access::Page, half::submit),
         Route::new(Method::POST, "/sign-out", Access::Page, sign_in::sign_out),
-        Route::new(Method::GET, second_factor::PATH, Access::Page, second_factor::show),
-        Route::new(Method::POST, second_factor::PATH, Access::Page, second_factor::submit),
+        Route::new(Method::GET, second_factor::PATH, Access::Personal, second_factor::show),
+        Route::new(Method::POST, second_factor::PATH, Access::Personal, second_factor::submit)
+            .freshly(second_factor::PATH),
     ];
     [
         ways_in,

@@ -8,9 +8,9 @@ use chrono::TimeDelta;
 use tokio::task::block_in_place;
 use url::Url;
 
-use super::audit::Together;
+use super::audit::{self, Actor, Event, Together};
 use super::connector::Own;
-use super::db::{Address, Database, Reach, values};
+use super::db::{Address, Database, Reach, Rows, values};
 use super::error::ServeError;
 use super::gate::{self, Gate};
 use super::health;
@@ -298,11 +298,19 @@ fn set_up_link(server: &Server) -> Result<Option<Secret>, ServeError> {
         if !people::is_empty(rows)? {
             return Ok(false);
         }
-        rows.execute("DELETE FROM invitations WHERE purpose = 'setup'", &[])?;
+        let former = rows.query("DELETE FROM invitations WHERE purpose = 'setup' RETURNING id", &[])?;
         rows.execute(
             "INSERT INTO invitations (id, hash, purpose, created, expires) VALUES ($1, $2, 'setup', $3, $4)",
             values![&minted.id, &minted.hash, made, ends],
         )?;
+        let tell = |rows: &mut dyn Rows, action: &str, id: &str| {
+            let event = Event::done(action, id);
+            audit::append(rows, &server.keys, &audit::server_scope(), &Actor::operator(), &event, now())
+        };
+        for mut row in former {
+            tell(rows, "setup-link.end", &row.text(0)?)?;
+        }
+        tell(rows, "setup-link.create", &minted.id)?;
         Ok(true)
     })?;
     let link = || Secret::new([&server.address("/setup?token="), minted.token.expose()].concat());

@@ -23,6 +23,15 @@ pub(crate) fn hold(rows: &mut dyn Rows, scope: &OrgScope) -> Result<(), DbError>
     rows.execute("UPDATE organizations SET created = created WHERE id = $1", values![scope.id()]).map(|_| ())
 }
 
+/// Holds the sessions of a person until the transaction ends, or those that count in one organization alone: whoever ends
+/// all of them has seen what begins here, or has ended what it comes of.
+pub(crate) fn hold_sessions(rows: &mut dyn Rows, person: &str, only: Option<&OrgScope>) -> Result<(), DbError> {
+    if let Some(only) = only {
+        hold(rows, only)?;
+    }
+    people::hold(rows, person)
+}
+
 /// Runs a change while nobody else changes the organization; `work` is given the caller as they stand at that moment.
 /// What was done is told, and so is what was refused; what was made is kept for whoever asks for it once more.
 pub(crate) fn alone<T>(
@@ -43,6 +52,8 @@ pub(crate) fn alone<T>(
     });
     if let Err(problem) = &done
         && problem.status().is_client_error()
+        // Who asks twice at once is answered with what the first has made.
+        && !caller.once.is_made(server)
     {
         server.tell(&caller.scope, &caller.actor, &Event { outcome: Outcome::Denied, ..event.clone() })?;
     }

@@ -163,6 +163,7 @@ mod server {
     mod pages;
     mod passkeys;
     mod passphrase;
+    mod people;
     mod places;
     mod portal;
     mod portal_places;
@@ -173,6 +174,7 @@ mod server {
     mod programs;
     mod proving;
     mod races;
+    mod races_people;
     mod reach;
     mod real_browser;
     mod registries;

@@ -125,6 +125,11 @@ impl Once {
         })
     }
 
+    /// Whether what is asked was made by now. Where that cannot be found out, it was not.
+    pub(crate) fn is_made(&self, server: &Server) -> bool {
+        matches!(self.found(server), Ok(Some(_)))
+    }
+
     /// What was made by the key, if it was used.
     fn found(&self, server: &Server) -> Answer<Option<String>> {
         let Some(asked) = &self.0 else { return Ok(None) };

@@ -9,7 +9,7 @@ use crate::server::edge::Source;
 use crate::server::people;
 use crate::server::permission::{Permission, Role};
 use crate::server::portal::SignedIn;
-use crate::server::problem::Answer;
+use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 use crate::server::team::hold;
 use crate::server::token::{self, Kind};
@@ -186,11 +186,11 @@ pub(crate) fn accept_within(
         _ => known.unwrap_or_default().to_owned(),
     };
     people::join(rows, scope, &person, invited.role, now)?;
-    // With more rights comes another session.
-    if let Who::Known(known) = who {
-        people::sign_out(rows, &known.session)?;
-    }
-    let session = people::sign_in_to(rows, &person, only, now)?;
+    let session = match who {
+        // With more rights comes another session. A link is no proof of who somebody is: what was shown was shown before.
+        Who::Known(known) => people::carry_on(rows, &known.session, now)?.ok_or_else(Problem::unauthenticated)?,
+        _ => people::sign_in_to(rows, &person, only, now)?,
+    };
     let actor = Actor { person: person.clone(), token: session.id, ..source.actor() };
     for event in [
         Event::done("invitation.accept", &invited.id),

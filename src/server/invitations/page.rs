@@ -139,9 +139,12 @@ pub(super) async fn submit(
 fn decide(server: &Server, visitor: &Visitor, given: &Given) -> Answer<Response> {
     let id = parsed(&given.token).map_or_else(|| "?".into(), |parsed| parsed.id);
     let attempt = Attempt::at("invite", &id, visitor.source.address);
-    if server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now())).is_err() {
-        let why = "Too many attempts. Wait a little, then open the link again.";
-        return Ok(Page::refusal(StatusCode::TOO_MANY_REQUESTS, why).into_response());
+    match server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now())) {
+        Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => {
+            let why = "Too many attempts. Wait a little, then open the link again.";
+            return Ok(Page::refusal(problem.status(), why).into_response());
+        }
+        early => early?,
     }
     let refused = || -> Answer<Response> {
         let actor =
@@ -162,14 +165,18 @@ fn decide(server: &Server, visitor: &Visitor, given: &Given) -> Answer<Response>
     let not_so = |detail: &str| -> Answer<()> {
         let event = Event { outcome: Outcome::Denied, detail, ..Event::done("invitation.accept", &id) };
         // An organization learns nothing of those who are not in it.
+        let is_in = |known: &&SignedIn| known.members.iter().any(|member| member.scope == invited.scope);
+        let member = visitor.signed_in.as_ref().filter(is_in);
+        let actor = member.map_or_else(|| visitor.source.actor(), |known| known.actor(&visitor.source));
         server.db.write(Reach::Server, |rows| -> Answer<()> {
             attempt.failed(rows, now())?;
-            Ok(audit::append(rows, &server.keys, &invited.scope, &visitor.source.actor(), &event, now())?)
+            Ok(audit::append(rows, &server.keys, &invited.scope, &actor, &event, now())?)
         })
     };
     let accepted = match &visitor.signed_in {
         Some(known) => {
             if !given.word.as_deref().is_some_and(|word| known.has_sent(word)) {
+                not_so("form")?;
                 return Ok(again("Your session has changed meanwhile. Send the form once more."));
             }
             accept(server, &given.token, &Who::Known(known), &visitor.source)?
@@ -193,8 +200,12 @@ fn decide(server: &Server, visitor: &Visitor, given: &Given) -> Answer<Response>
             entry.sent_on(server, "/")
         }
         Accepted::Gone => return refused(),
-        Accepted::AlreadyIn => again("You are in this organization already. The link is still good for somebody else."),
+        Accepted::AlreadyIn => {
+            not_so("a member already")?;
+            again("You are in this organization already. The link is still good for the one whom it is for.")
+        }
         Accepted::Elsewhere => {
+            not_so("signed in to another organization alone")?;
             again("You are signed in to another organization alone. Sign in with your passphrase or a passkey first.")
         }
         Accepted::NotTheirs => {

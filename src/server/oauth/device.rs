@@ -16,6 +16,7 @@ use super::told;
 use crate::secret::Secret;
 use crate::server::api::Json;
 use crate::server::attempts::network;
+use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bearer::Grant;
 use crate::server::bridge::blocking;
 use crate::server::caller::Asker;
@@ -149,8 +150,9 @@ pub(super) fn poll(
         rows.execute("UPDATE devices SET polled = $2, pace = $3 WHERE id = $1", values![&parsed.id, at, pace])?;
         match (state.as_str(), &grant) {
             ("approved", Some(grant)) if !organizations::lets_devices_in(rows, &grant.scope)? => {
-                forbid(rows, &parsed.id)?;
-                refuse(rows, "no devices")?;
+                if forbid(rows, &parsed.id)? {
+                    refuse(rows, "no devices")?;
+                }
                 Ok(forbidden())
             }
             ("approved", Some(grant)) => {
@@ -181,9 +183,10 @@ fn forbidden<T>() -> Given<T> {
     refused("unauthorized_client", "the organization lets nobody in by a code")
 }
 
-/// Ends what was asked for of an organization that lets no devices in.
-fn forbid(rows: &mut dyn Rows, id: &str) -> Result<(), DbError> {
-    rows.execute("UPDATE devices SET state = 'forbidden' WHERE id = $1", values![id]).map(|_| ())
+/// Ends what was asked for of an organization that lets no devices in; `false` where it has ended.
+fn forbid(rows: &mut dyn Rows, id: &str) -> Result<bool, DbError> {
+    let end = "UPDATE devices SET state = 'forbidden' WHERE id = $1 AND state = 'approved'";
+    Ok(rows.execute(end, values![id])? > 0)
 }
 
 /// A code that a person has typed, and that waits for a word.

@@ -25,6 +25,7 @@ use crate::server::keys::KeyError;
 use crate::server::metrics;
 use crate::server::problem::Answer;
 use crate::server::state::{Server, now};
+use crate::server::team::hold_sessions;
 use crate::server::token::{self, Kind, Parsed};
 use crate::server::{factors, passkey, people, totp, upstream};
 
@@ -145,7 +146,7 @@ pub(super) fn complete(
         let person = known.person.as_str();
         let browser = known::browser(rows, &server.keys, source, person)?;
         let attempt = Attempt::at("second-factor", person, source.address).in_browser(browser.as_deref());
-        attempt.refuse_early(rows, now)?;
+        attempt.take(rows, now)?;
         if let Err(why) = accept(rows, person)? {
             attempt.failed(rows, now)?;
             let actor = Actor { person: person.to_owned(), ..source.actor() };
@@ -153,12 +154,14 @@ pub(super) fn complete(
             let mut scopes: Vec<OrgScope> = members.into_iter().map(|member| member.scope).collect();
             // Whoever is about to come back is no member yet.
             scopes.extend(known.only.filter(|only| known.invitation.is_some() && !scopes.contains(only)));
-            for scope in scopes {
+            for scope in audit::told_in(scopes) {
                 let event = Event { outcome: Outcome::Denied, detail: &why, ..Event::done("second-factor", person) };
                 audit::append(rows, &server.keys, &scope, &actor, &event, now)?;
             }
             return Ok(Tried::Wrong(half(rows, token.duplicate(), person)?));
         }
+        // Whoever changes the passphrase meanwhile ends this, or what comes of it.
+        hold_sessions(rows, person, known.only.as_ref())?;
         // Whoever is faster with the same page and another code is in; there is no second time.
         if rows.execute("DELETE FROM half_sessions WHERE id = $1", values![&known.id])? == 0 {
             return Ok(Tried::Nobody);

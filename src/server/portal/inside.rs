@@ -72,8 +72,7 @@ pub(crate) struct Myself {
 impl Myself {
     /// Where what they do to their own account is told: in every organization that they are in.
     pub(crate) fn scopes(&self) -> Vec<OrgScope> {
-        let scopes: Vec<OrgScope> = self.signed_in.members.iter().map(|member| member.scope.clone()).collect();
-        if scopes.is_empty() { vec![audit::server_scope()] } else { scopes }
+        audit::told_in(self.signed_in.members.iter().map(|member| member.scope.clone()))
     }
 
     /// Tells of what they did, wherever they are a member.

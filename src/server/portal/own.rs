@@ -24,6 +24,7 @@ use crate::server::problem::{Answer, Problem};
 use crate::server::programs::end_all;
 use crate::server::routes::Route;
 use crate::server::state::{Server, now};
+use crate::server::team::hold_sessions;
 use crate::server::{passphrase, people};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -202,6 +203,7 @@ fn replace(server: &Server, myself: &Myself, old: &Secret, new: &Secret) -> Answ
     let is_first = kept.as_deref() == Some(passphrase::NONE) && myself.signed_in.is_fresh(now());
     if !is_first && !passphrase::is_right(old, kept.as_deref()) {
         server.db.write(Reach::Server, |rows| -> Answer<()> {
+            attempt.take(rows, now())?;
             attempt.failed(rows, now())?;
             let event = Event { outcome: Outcome::Denied, ..Event::done("passphrase.change", &person.id) };
             tell(rows, server, myself, &event)
@@ -210,7 +212,11 @@ fn replace(server: &Server, myself: &Myself, old: &Secret, new: &Secret) -> Answ
     }
     let hash = passphrase::hash(new).ok_or_else(|| Problem::internal("no hash"))?;
     server.db.write(Reach::Server, |rows| {
+        attempt.take(rows, now())?;
         attempt.succeeded(rows)?;
+        // A sign-in that is going on is done before, and its session is seen.
+        let only = myself.signed_in.only.as_ref();
+        hold_sessions(rows, &person.id, only)?;
         // Whoever changed it meanwhile has won.
         let Some(kept) = &kept else { return Ok(None) };
         if !people::keep_passphrase(rows, &person.id, &hash, kept)? {
@@ -226,7 +232,7 @@ fn replace(server: &Server, myself: &Myself, old: &Secret, new: &Secret) -> Answ
         tell(rows, server, myself, &Event::done("passphrase.change", &person.id))?;
         let actor = myself.signed_in.actor(&myself.source);
         ended.iter().try_for_each(|ended| ended.tell(rows, &server.keys, &actor))?;
-        let session = people::sign_in_to(rows, &person.id, myself.signed_in.only.as_ref(), now())?;
+        let session = people::sign_in_to(rows, &person.id, only, now())?;
         Ok(Some(Entry::known(rows, &server.keys, &person.id, session.token)?))
     })
 }

@@ -295,6 +295,7 @@ fn sign_in_by(server: &Server, given: &Given, source: &Source, former: Option<&s
         Ok(match found {
             Ok(person) => {
                 at_the_account(&person).succeeded(rows)?;
+                people::hold(rows, &person)?;
                 if let Some(former) = former {
                     people::sign_out(rows, former)?;
                 }

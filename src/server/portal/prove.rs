@@ -27,6 +27,7 @@ use crate::server::passkey::{self, Purpose};
 use crate::server::problem::{Answer, Problem};
 use crate::server::routes::Route;
 use crate::server::state::{Server, now};
+use crate::server::team::hold_sessions;
 use crate::server::upstream::{self, Going};
 use crate::server::{factors, passphrase, people, totp};
 
@@ -177,6 +178,7 @@ fn prove(
 ) -> Answer<Option<Secret>> {
     let signed_in = &myself.signed_in;
     server.db.write(Reach::Server, |rows| -> Answer<_> {
+        attempt.take(rows, now())?;
         if let Err(why) = check(rows)? {
             attempt.failed(rows, now())?;
             let detail = if why.is_empty() { way } else { &why };
@@ -186,6 +188,7 @@ fn prove(
             return Ok(None);
         }
         attempt.succeeded(rows)?;
+        hold_sessions(rows, &signed_in.person.id, signed_in.only.as_ref())?;
         // One that was ended meanwhile is not carried on by another.
         if !people::sign_out(rows, &signed_in.session)? {
             return Err(Problem::unauthenticated());

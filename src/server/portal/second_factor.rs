@@ -5,18 +5,18 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use super::inside::{Myself, Sent};
 use super::page::{Page, Text};
-use super::session::{OwnForm, SignedIn, Visitor, sign_in_first};
+use super::passkeys::refuse_guests;
+use super::session::SignedIn;
 use super::{known, prove};
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
-use crate::server::audit::{self, Event, Outcome};
+use crate::server::audit::{Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::db::{Reach, Rows};
-use crate::server::edge::Source;
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 use crate::server::totp;
@@ -26,14 +26,6 @@ pub(super) const PATH: &str = "/second-factor";
 /// What somebody is told who has come by an issuer, and wants to change how they sign in without it.
 pub(super) const GUEST: &str = "You came by an issuer. Sign in with your passphrase or a passkey to change this.";
 const WRONG: &str = "This code is not right, or was used already.";
-
-#[derive(Deserialize)]
-pub(super) struct Given {
-    word: String,
-    /// begin, confirm, remove
-    step: String,
-    code: Option<Secret>,
-}
 
 /// What the page shows.
 enum Shown {
@@ -47,8 +39,8 @@ enum Shown {
     Wrong(Box<Shown>),
 }
 
-pub(super) async fn show(State(server): State<Arc<Server>>, visitor: Visitor) -> Answer<Response> {
-    let Some(signed_in) = visitor.signed_in else { return Ok(sign_in_first(PATH)) };
+pub(super) async fn show(State(server): State<Arc<Server>>, myself: Myself) -> Answer<Response> {
+    let signed_in = myself.signed_in;
     let person = signed_in.person.id.clone();
     let is_on =
         blocking(&server, move |server| Ok(server.db.read(Reach::Server, |rows| totp::is_on(rows, &person))?)).await?;
@@ -56,22 +48,10 @@ pub(super) async fn show(State(server): State<Arc<Server>>, visitor: Visitor) ->
     Ok(page(&signed_in, &shown).into_response())
 }
 
-pub(super) async fn submit(
-    State(server): State<Arc<Server>>,
-    visitor: Visitor,
-    OwnForm(given): OwnForm<Given>,
-) -> Answer<Response> {
-    let Some(signed_in) = visitor.signed_in.filter(|signed_in| signed_in.has_sent(&given.word)) else {
-        return Ok(sign_in_first(PATH));
-    };
-    if signed_in.is_guest {
-        return Ok(Page::refusal(StatusCode::FORBIDDEN, GUEST).into_response());
-    }
-    if !signed_in.is_fresh(now()) {
-        return Ok(prove::first(PATH));
-    }
-    let (source, of) = (visitor.source, signed_in.clone());
-    let done = blocking(&server, move |server| step(server, &of, &given, &source)).await;
+pub(super) async fn submit(State(server): State<Arc<Server>>, myself: Myself, sent: Sent) -> Answer<Response> {
+    refuse_guests(&myself)?;
+    let signed_in = myself.signed_in.clone();
+    let done = blocking(&server, move |server| step(server, &myself, &sent)).await;
     Ok(match done {
         Ok(shown) => {
             let status = if matches!(shown, Shown::Wrong(_)) { StatusCode::FORBIDDEN } else { StatusCode::OK };
@@ -84,23 +64,22 @@ pub(super) async fn submit(
     })
 }
 
-fn step(server: &Server, signed_in: &SignedIn, given: &Given, source: &Source) -> Answer<Shown> {
-    let (now, person) = (now(), signed_in.person.id.as_str());
-    let code = given.code.as_ref().map(Secret::expose).unwrap_or_default();
+fn step(server: &Server, myself: &Myself, sent: &Sent) -> Answer<Shown> {
+    let (now, person) = (now(), myself.signed_in.person.id.as_str());
+    let code = sent.filled("code").map(Secret::expose).unwrap_or_default();
     server.db.write(Reach::Server, |rows| -> Answer<Shown> {
-        let browser = known::browser(rows, &server.keys, source, person)?;
-        let attempt = Attempt::at("second-factor", person, source.address).in_browser(browser.as_deref());
-        attempt.refuse_early(rows, now)?;
+        let browser = known::browser(rows, &server.keys, &myself.source, person)?;
+        let attempt = Attempt::at("second-factor", person, myself.source.address).in_browser(browser.as_deref());
+        attempt.take(rows, now)?;
         let tell = |rows: &mut dyn Rows, action: &str, outcome| -> Answer<()> {
-            for member in &signed_in.members {
-                let event = Event { outcome, ..Event::done(action, person) };
-                audit::append(rows, &server.keys, &member.scope, &signed_in.actor(source), &event, now)?;
-            }
-            Ok(())
+            myself.tell(rows, server, &Event { outcome, ..Event::done(action, person) })
         };
-        match given.step.as_str() {
+        match sent.text("step") {
             "begin" => match totp::begin(rows, &server.keys, person, now)? {
-                Some(secret) => Ok(Shown::New(secret)),
+                Some(secret) => {
+                    tell(rows, "second-factor.begin", Outcome::Done)?;
+                    Ok(Shown::New(secret))
+                }
                 None => Ok(Shown::On),
             },
             "confirm" => {

@@ -11,6 +11,7 @@ use super::known::Entry;
 use super::page::{Page, Text};
 use super::session::{OwnForm, local_path};
 use crate::secret::Secret;
+use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bridge::blocking;
 use crate::server::caller::Asker;
@@ -102,9 +103,18 @@ pub(super) async fn submit(
     };
     let _turn = server.stretching.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     let made = blocking(&server, move |server| {
+        let id = token::parse(wanted.token.expose()).map_or_else(|| "?".into(), |parsed| parsed.id);
+        let attempt = Attempt::at("setup", &id, source.address);
+        // Before anything is looked at or told: whoever tries links fills no audit.
+        server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now()))?;
         let refused = || {
             let event = Event { outcome: Outcome::Denied, ..Event::done("organization.create", "") };
-            server.tell(&audit::server_scope(), &source.actor(), &event).map(|()| None)
+            server.db.write(Reach::Server, |rows| -> Answer<_> {
+                attempt.take(rows, now())?;
+                attempt.failed(rows, now())?;
+                audit::append(rows, &server.keys, &audit::server_scope(), &source.actor(), &event, now())?;
+                Ok(None)
+            })
         };
         if !server.db.read(Reach::Server, |rows| is_good(rows, &wanted.token))? {
             return refused();
@@ -125,7 +135,14 @@ pub(super) async fn submit(
         })?;
         made.map_or_else(refused, |entry| Ok(Some(entry)))
     });
-    Ok(match made.await? {
+    let made = match made.await {
+        Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => {
+            let why = "Too many attempts. Wait a little, then open the link again.";
+            return Ok(Page::refusal(problem.status(), why).into_response());
+        }
+        made => made?,
+    };
+    Ok(match made {
         Some(entry) => entry.sent_on(&server, &next),
         None => spent().into_response(),
     })

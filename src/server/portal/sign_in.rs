@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::inside::Myself;
 use super::known::{self, Entry};
 use super::page::{Page, Text, sent_on};
 use super::session::{OwnForm, Visitor, end_cookie, local_path};
@@ -167,7 +168,7 @@ fn sign_in(server: &Server, compared: Compared, source: &Source, former: Option<
     let (now, Compared { attempt, person, is_right, renewed }) = (now(), compared);
     server.db.write(Reach::Server, |rows| {
         // Of many who try at once, the first are counted by now.
-        attempt.refuse_early(rows, now)?;
+        attempt.take(rows, now)?;
         let Some((person, kept)) = person.as_ref().filter(|_| is_right) else {
             attempt.failed(rows, now)?;
             let person = person.as_ref().map(|(person, _)| person.id.as_str());
@@ -201,10 +202,10 @@ pub(super) fn begin(
 ) -> Answer<Entry> {
     let session = people::sign_in_to(rows, person, only, now())?;
     let actor = Actor { person: person.to_owned(), token: session.id, ..source.actor() };
-    let members = people::memberships(rows, person)?;
-    for member in members.iter().filter(|member| only.is_none_or(|only| *only == member.scope)) {
+    let members = people::memberships(rows, person)?.into_iter().map(|member| member.scope);
+    for scope in audit::told_in(members.filter(|scope| only.is_none_or(|only| only == scope))) {
         let event = Event { detail, ..Event::done("sign-in", person) };
-        audit::append(rows, &server.keys, &member.scope, &actor, &event, now())?;
+        audit::append(rows, &server.keys, &scope, &actor, &event, now())?;
     }
     match only {
         None => Entry::known(rows, &server.keys, person, session.token),
@@ -221,11 +222,7 @@ pub(super) async fn sign_out(
         blocking(&server, move |server| {
             server.db.write(Reach::Server, |rows| {
                 people::sign_out(rows, &signed_in.session)?;
-                for member in &signed_in.members {
-                    let (actor, event) = (signed_in.actor(&visitor.source), Event::done("sign-out", ""));
-                    audit::append(rows, &server.keys, &member.scope, &actor, &event, now())?;
-                }
-                Ok(())
+                Myself { signed_in, source: visitor.source }.tell(rows, server, &Event::done("sign-out", ""))
             })
         })
         .await?;

@@ -141,6 +141,7 @@ async fn unlink(State(server): State<Arc<Server>>, myself: Myself, Path(One { id
     blocking(&server, move |server| {
         let person = &myself.signed_in.person.id;
         server.db.write(Reach::Server, |rows| -> Answer<()> {
+            people::hold(rows, person)?;
             let scope =
                 upstream::unlink(rows, person, &id, myself.signed_in.only.as_ref())?.ok_or_else(Problem::not_found)?;
             keep_one(rows, person)?;

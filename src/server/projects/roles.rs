@@ -19,7 +19,7 @@ use crate::server::permission::{Permission, Role};
 use crate::server::problem::{Answer, Problem};
 use crate::server::routes::Route;
 use crate::server::state::{Server, now};
-use crate::server::team::{alone, member};
+use crate::server::team::alone;
 
 const ALL: &str = "/projects/{id}/members";
 
@@ -119,8 +119,9 @@ pub(crate) fn give(
         if seen.is_some_and(|seen| seen != version) {
             return Err(Problem::changed());
         }
-        member(rows, &caller.scope, person)
-            .map_err(|_| Problem::invalid("whoever is named is no member of the organization"))?;
+        if people::role(rows, &caller.scope, person)?.is_none() {
+            return Err(Problem::invalid("whoever is named is no member of the organization"));
+        }
         let whose = values![caller.scope.id(), id, person];
         match role {
             None => rows.execute("DELETE FROM project_roles WHERE org = $1 AND project = $2 AND person = $3", whose)?,

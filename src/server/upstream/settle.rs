@@ -120,6 +120,7 @@ impl Arrival<'_> {
 
     /// Begins a session, which counts in the organization of the issuer.
     fn begin(&self, rows: &mut dyn Rows, person: &str, now: DateTime<Utc>) -> Answer<Settled> {
+        people::hold(rows, person)?;
         if let Some(former) = self.signed_in {
             people::sign_out(rows, &former.session)?;
         }
@@ -134,7 +135,7 @@ impl Arrival<'_> {
     fn newcomer(&self, rows: &mut dyn Rows, now: DateTime<Utc>) -> Answer<Settled> {
         let scope = &self.upstream.scope;
         if let Some(invitation) = &self.errand.invitation {
-            let login = self.login(rows)?;
+            let login = self.login()?;
             let name = self.told.address();
             return self.accept(rows, invitation, &Who::New { login: &login, hash: passphrase::NONE, name });
         }
@@ -144,7 +145,7 @@ impl Arrival<'_> {
         if !people::role(rows, scope, &self.upstream.person)?.is_some_and(stands) {
             return Ok(Settled::Refused(NOT_INVITED));
         }
-        let login = self.login(rows)?;
+        let login = self.login()?;
         let person = people::new_person(rows, &login, passphrase::NONE, now)?;
         people::join(rows, scope, &person.id, role, now)?;
         self.linked(rows, &person.id, Admitted::Rule, now)?;
@@ -153,15 +154,12 @@ impl Arrival<'_> {
         self.begin(rows, &person.id, now)
     }
 
-    /// A login that nobody has: the one of the account, with more letters where somebody has it. Somebody who has a
-    /// login is not who the issuer calls so.
-    fn login(&self, rows: &mut dyn Rows) -> Answer<String> {
-        let wanted = self.told.login().unwrap_or_else(|| "member".into());
-        if self.told.login().is_some() && people::by_login(rows, &wanted)?.is_none() {
-            return Ok(wanted);
-        }
+    /// A login that nobody has: the one of the account, with letters by chance. Logins are names in every organization, and
+    /// the issuer is believed in one: what it calls somebody takes nobody's name elsewhere, and is none there.
+    fn login(&self) -> Answer<String> {
+        let called = self.told.login().unwrap_or_else(|| "member".into());
         let more = random::base62(8)?.to_lowercase();
-        Ok(format!("{}-{more}", wanted.chars().take(100).collect::<String>()))
+        Ok(format!("{}-{more}", called.chars().take(100).collect::<String>()))
     }
 
     fn accept(&self, rows: &mut dyn Rows, invitation: &str, who: &Who<'_>) -> Answer<Settled> {

@@ -228,7 +228,11 @@ fn an_organization_lets_no_devices_in() {
     assert_eq!(early.decide(&browser, "allow", None).status(), 200);
     let said = served.api("PATCH", &path, &bearer, "{\"device_flow\":false}");
     assert_eq!((said.status(), &said.json()["device_flow"]), (200, &Value::Bool(false)), "{}", said.text());
-    assert_eq!(early.error(&served), "unauthorized_client");
+    for _ in 0..2 {
+        assert_eq!(early.error(&served), "unauthorized_client");
+    }
+    let ended = ("denied".to_owned(), "no devices".to_owned());
+    assert_eq!(told(&served, "program.sign-in").iter().filter(|one| **one == ended).count(), 1, "what was let in ends");
     let device = Device::asking(&served, "credentials.read", &[]);
     assert_eq!(device.error(&served), "authorization_pending");
     let page = device.decide(&browser, "allow", None);

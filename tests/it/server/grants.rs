@@ -9,8 +9,8 @@ use super::served::{Browser, LOGIN, Served, token};
 use crate::stage::Stage;
 use crate::wire::{self, Message};
 
-const VERIFIER: &str = "a-verifier-that-is-long-enough-for-anybody-0123456789";
-const REDIRECT: &str = "http://127.0.0.1:9/callback";
+pub const VERIFIER: &str = "a-verifier-that-is-long-enough-for-anybody-0123456789";
+pub const REDIRECT: &str = "http://127.0.0.1:9/callback";
 
 fn challenge() -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(VERIFIER))

@@ -213,10 +213,19 @@ impl Scene {
         wire::send("GET", &format!("{}/", self.served.url), &[&format!("Cookie: {cookie}")], "").unwrap().text()
     }
 
-    pub fn role(&self, login: &str) -> Option<String> {
+    /// The member whom the issuer calls so: their login says that, and some letters by chance.
+    fn member(&self, called: &str) -> Option<Value> {
         let all = self.owner.run(&["members", "list", "--json"]).ends(0).json();
-        let one = all.as_array().unwrap().iter().find(|one| one["login"] == login)?;
-        one["role"].as_str().map(str::to_owned)
+        let chance = |one: &Value| one["login"].as_str()?.strip_prefix(called)?.strip_prefix('-').map(str::len);
+        all.as_array().unwrap().iter().find(|one| chance(one) == Some(8)).cloned()
+    }
+
+    pub fn role(&self, called: &str) -> Option<String> {
+        self.member(called)?["role"].as_str().map(str::to_owned)
+    }
+
+    pub fn login(&self, called: &str) -> String {
+        self.member(called).expect("a member")["login"].as_str().unwrap().to_owned()
     }
 
     pub fn invite(&self, whom: &str) -> String {

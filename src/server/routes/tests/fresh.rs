@@ -5,6 +5,7 @@ use super::*;
 
 /// The routes for whoever has just shown who they are, each with where others come back to.
 const FRESH: &[(&str, &str, &str)] = &[
+    ("POST", "/second-factor", "/second-factor"),
     ("POST", "/account/upstreams/{id}/link", "/account/sign-in"),
     ("POST", "/account/upstreams/{id}/unlink", "/account/sign-in"),
     ("POST", "/account/passkeys/new", "/account/sign-in"),

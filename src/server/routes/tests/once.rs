@@ -131,6 +131,10 @@ fn of_many_who_ask_at_once_one_makes_it() {
         let with_key = answers.iter().filter(|(_, told)| told.get("key").is_some()).count();
         assert_eq!(with_key, usize::from(path == "/api-keys"));
     }
+    // All of them were answered with what was made, and none of them was refused.
+    let denied: Vec<Value> =
+        played.entries(&played.ours).into_iter().filter(|entry| entry["outcome"] == "denied").collect();
+    assert_eq!(denied, Vec::<Value>::new());
     let keys = "SELECT COUNT(*) FROM tokens WHERE org = $1 AND name = 'ci'";
     let count =
         played.server.db.read(&played.ours, |rows| rows.first(keys, values![played.ours.id()])?.unwrap().int(0));

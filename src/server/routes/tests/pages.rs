@@ -125,7 +125,8 @@ fn every_path_of_the_portal_is_behind_a_sign_in() {
     let before = played.state();
     for (method, path, access) in table() {
         let is_inside = inside().iter().any(|(known, place, _)| known.as_str() == method && *place == path);
-        assert_eq!(path.starts_with("/portal/") || path.starts_with("/account"), is_inside, "{method} {path}");
+        let demands = ["/portal/", "/account", "/second-factor"].iter().any(|start| path.starts_with(start));
+        assert_eq!(demands, is_inside, "{method} {path}");
         let is_told = access == "session" || Permission::ALL.iter().any(|known| known.word() == access);
         assert!(!is_inside || is_told, "{method} {path}: {access}");
     }

@@ -2,6 +2,7 @@
 
 use super::pages::{Browser, filled, inside};
 use super::*;
+use crate::server::db::{Address, Database, DbError};
 use crate::server::passphrase;
 
 const SECRET: &str = "LNYCANARYvalue0123456789";
@@ -186,4 +187,33 @@ fn nobody_signs_in_and_nothing_ends_untold() {
     played.fails_untold("/leaked-tokens", ask);
     assert!(counts());
     assert_eq!((ask().status(), counts()), (StatusCode::ACCEPTED, false));
+}
+
+/// Whoever reports many tokens that are none takes no turn of those who have something to write.
+#[test]
+fn a_token_that_does_not_count_has_nobody_wait() {
+    let played = Played::new();
+    let never: Vec<Value> =
+        (0..100).map(|_| json!({ "token": crate::server::token::mint(Kind::Key).unwrap().token.expose() })).collect();
+    let body = Value::from(never).to_string();
+    let other = Address::Sqlite(played.dir.path().join("server.db"));
+    // Somebody else is writing for as long as it takes.
+    let other = Database::open(&other).unwrap();
+    let status = other.write(Reach::Server, |rows| -> Result<StatusCode, DbError> {
+        rows.execute("UPDATE organizations SET created = created", &[])?;
+        let headers = [("content-type", "application/json")];
+        Ok(played.page(&Method::POST, "/leaked-tokens", None, &headers, &body).status())
+    });
+    assert_eq!(status.unwrap(), StatusCode::ACCEPTED);
+}
+
+/// A database that does not answer is told as that, and not as too many attempts.
+#[test]
+fn what_cannot_be_counted_was_not_too_much() {
+    let played = Played::new();
+    played.batch("ALTER TABLE attempts RENAME TO away");
+    let token = crate::server::token::mint(Kind::Invitation).unwrap().token;
+    let body = format!("token={}&login=bob", token.expose());
+    let response = played.page(&Method::POST, "/invite", None, FORM, &body);
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
