@@ -93,7 +93,8 @@ pub(super) struct Args {
     /// Read settings from this file [default: server.toml in the configuration folder]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     settings: Option<PathBuf>,
-    /// Check every setting, the database, the master key and the audit, and serve nobody; a server that runs goes on
+    /// Check every setting, the database, the master key and the audit, change nothing and serve nobody; a server that
+    /// runs goes on
     #[arg(long)]
     check: bool,
 }
@@ -142,11 +143,15 @@ impl Args {
                     "All settings are good, the database answers, the master key opens it, and the audit is whole",
                 ),
                 Checked::Earlier => {
-                    doors.ui.done("All settings are good, and the database answers");
+                    doors.ui.done("All settings are good, the database answers, and the master key opens it");
                     doors.ui.note(
-                        "the database is of an earlier version, and the server runs on it: its next start brings it up to \
-                         date; the audit was not looked at",
+                        "the tables are of an earlier version: the next start brings them up to date; the audit was not \
+                         looked at",
                     );
+                }
+                Checked::Nothing { place } => {
+                    doors.ui.done("All settings are good");
+                    doors.ui.note(&format!("there is no server in {place} yet: the first start makes it"));
                 }
             }
             return Ok(());

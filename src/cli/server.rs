@@ -21,7 +21,8 @@ const NAMED: usize = 8;
 pub(super) enum Command {
     /// Write everything that the server keeps to a new file
     ///
-    /// The server goes on meanwhile. The file is an age file that opens with the master key of its time, which is not in
+    /// The server goes on meanwhile. Tables of an earlier version are written as they are and left so, for a backup before
+    /// the next version starts. The file is an age file that opens with the master key of its time, which is not in
     /// it, and for every --recipient: whoever has that identity reads with `age --decrypt` what stands in the database,
     /// names, members and the audit, but no secret, which stays sealed. It takes the master key to bring it back. Secrets
     /// that OpenBao or HashiCorp Vault has lost are left out, and it says whose. With --json: an object with path, rows and
@@ -184,7 +185,8 @@ impl Command {
                 let path = doors.env.working_dir().join(file);
                 let recipients = server::Recipients::parse(&recipients)?;
                 let settings = place.settings(doors)?;
-                let server::Backed { rows, missing } = server::backup(&settings, &*store, &path, &recipients)?;
+                let server::Backed { rows, missing, is_earlier } =
+                    server::backup(&settings, &*store, &path, &recipients)?;
                 if json {
                     let of = |one: &server::Missing| {
                         let server::Missing { organization, id } = one;
@@ -196,6 +198,12 @@ impl Command {
                 doors.ui.done(&format!("Wrote {rows} rows to {}", path.display()));
                 if !missing.is_empty() {
                     doors.ui.warn(&lost(&missing));
+                }
+                if is_earlier {
+                    doors.ui.note(
+                        "the tables are of an earlier version, and were left so: the server's audit tells of this backup \
+                         once a start has brought them up to date",
+                    );
                 }
                 doors.ui.note("it comes back with the master key alone: keep a copy of that apart from it");
             }

@@ -65,6 +65,12 @@ pub enum ServeError {
         /// The database.
         place: String,
     },
+    /// An earlier version of the program made the tables.
+    #[error("the tables in {place} are of an earlier version of lanyard")]
+    Earlier {
+        /// The database.
+        place: String,
+    },
     /// There is a server already where a backup is to be brought back.
     #[error("the database holds a server already")]
     Occupied,
@@ -253,6 +259,7 @@ impl Failure for ServeError {
     fn code(&self) -> Code {
         match self {
             Self::Nothing { .. }
+            | Self::Earlier { .. }
             | Self::Setting { .. }
             | Self::SettingsFile { .. }
             | Self::Readable { .. }
@@ -290,6 +297,11 @@ impl Failure for ServeError {
             Self::Database(_, _, mend) | Self::Keys(_, _, mend) | Self::Keeper { mend, .. } => return mend.clone(),
             Self::Nothing { .. } => {
                 "name the folder of its data with `--data`, or its database with `--database`".into()
+            }
+            Self::Earlier { .. } => {
+                "do it with the version that serves them; or make a backup, `lanyard server backup FILE`, and start this \
+                 one once, `lanyard serve`, which brings them up to date"
+                    .into()
             }
             Self::Occupied => "give `--replace` to put the backup in its place, or another `--data`".into(),
             Self::Unwritten { .. } => "name a new file, in a folder that is there and has room".into(),

@@ -13,7 +13,7 @@ use super::db::{Closed, Database, DbError, OrgScope, Reach, Rows, values};
 use super::engine::Engine;
 use super::error::ServeError;
 use super::keys::{self, KeyError, Keys, Master, Replacement, hold};
-use super::serve::{open_existing, place};
+use super::serve::{current, open_existing, place};
 use super::settings::Settings;
 use super::signing::SigningKey;
 use super::state::now;
@@ -73,6 +73,8 @@ pub fn rotate_signing_key(settings: &Settings, store: &dyn SecretStore) -> Resul
 
 /// Replaces the keys of a server, or ends what was begun before.
 pub fn rotate_key(settings: &Settings, store: &dyn SecretStore, wanted: Wanted) -> Result<Rotated, ServeError> {
+    // Nothing is made beside what is not there.
+    current(settings)?;
     files::create_private_dir(&settings.data).map_err(DbError::File)?;
     let _lock = Lock::acquire(&settings.data.join("rotate.lock"), WAIT, &mut |_| {}).map_err(DbError::File)?;
     let (db, keys) = open_existing(settings, store)?;

@@ -9,8 +9,9 @@ use tokio::task::block_in_place;
 use url::Url;
 
 use super::audit::Together;
+use super::backup;
 use super::connector::Own;
-use super::db::{Address, Database, DbError, Reach, values};
+use super::db::{Database, DbError, Reach, Version, values};
 use super::error::ServeError;
 use super::gate::{self, Gate};
 use super::health;
@@ -240,18 +241,29 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).map_err(|cause| ServeError::Listen { address, cause })
 }
 
-/// Opens the database and the keys of a server that is there: none is made where its place was misspelt.
-pub(super) fn open_existing(settings: &Settings, store: &dyn SecretStore) -> Result<(Database, Keys), ServeError> {
-    match &settings.database {
-        Address::Sqlite(file) if !file.exists() => Err(ServeError::Nothing { place: settings.database.in_words() }),
-        _ => open(settings, store),
+/// Opens the database of a server that is there, as it is, and tells the version of its tables: none is made where its
+/// place was misspelt.
+pub(super) fn existing(settings: &Settings) -> Result<(Database, Version), ServeError> {
+    let nothing = || ServeError::Nothing { place: settings.database.in_words() };
+    let db = Database::open_existing(&settings.database)?.ok_or_else(nothing)?;
+    match db.version()? {
+        Version::None => Err(nothing()),
+        version => Ok((db, version)),
     }
 }
 
-/// Opens the database and the keys of a server.
-pub(super) fn open(settings: &Settings, store: &dyn SecretStore) -> Result<(Database, Keys), ServeError> {
-    let db = open_database(settings)?;
-    let keys = open_keys(settings, store, &db)?;
+/// The same of this version alone: whatever changes something leaves the tables of an earlier one to the start.
+pub(super) fn current(settings: &Settings) -> Result<Database, ServeError> {
+    match existing(settings)? {
+        (db, Version::Newest) => Ok(db),
+        _ => Err(ServeError::Earlier { place: settings.database.in_words() }),
+    }
+}
+
+/// Opens the database and the keys of a server that is there.
+pub(super) fn open_existing(settings: &Settings, store: &dyn SecretStore) -> Result<(Database, Keys), ServeError> {
+    let db = current(settings)?;
+    let keys = Keys::existing_to_use(&db, &place(settings, store, &db))?;
     Ok((db, keys))
 }
 
@@ -262,6 +274,7 @@ fn open_database(settings: &Settings) -> Result<Database, ServeError> {
 
 fn open_keys(settings: &Settings, store: &dyn SecretStore, db: &Database) -> Result<Keys, ServeError> {
     let keys = Keys::open(db, &place(settings, store, db))?;
+    backup::tell_of_untold(db, &keys)?;
     // There is a key to sign with from the start, so that whoever asks for keys finds it.
     db.write(Reach::Server, |rows| SigningKey::in_force(rows, &keys, now())).map_err(|failure| {
         let (code, mend) = (failure.code(), failure.mend());

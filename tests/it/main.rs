@@ -187,6 +187,7 @@ mod server {
     mod team;
     mod this_machine;
     mod timing;
+    mod untouched;
     mod upstream;
     mod upstream_refused;
 }
