@@ -1,6 +1,7 @@
 //! `lanyard server …`: what whoever runs the team's server does at its own machine, while it goes on.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -10,9 +11,12 @@ use crate::error::Result;
 use crate::server::{self, Given, Settings, Wanted};
 
 mod audit;
+mod reset;
 #[cfg(unix)]
 mod stop;
 
+/// So often is told how far a long work is.
+const EVERY: Duration = Duration::from_secs(3);
 /// So many credentials are named in a sentence.
 const NAMED: usize = 8;
 
@@ -61,7 +65,8 @@ lanyard server restore lanyard-2026-01-31 --replace\n  lanyard server restore la
     },
     /// Replace the master key and the key of every organization
     ///
-    /// The server goes on meanwhile. If it breaks off, run it again: it goes on where it was. Backups of before open
+    /// The server goes on meanwhile. Every few seconds it tells how far it is. If it breaks off, run it again: it goes on
+    /// where it was. Backups of before open
     /// with the master key of before alone. One that is made of a passphrase is made of the new one that lies beside it, in
     /// the file with .next at the end of its name, which then takes its place. With --json: an object with resumed, organizations (each with id and
     /// key_version), rewrapped, closed and, with --secrets, server_key (version, sealed and closed).
@@ -100,6 +105,15 @@ lanyard server restore lanyard-2026-01-31 --replace\n  lanyard server restore la
         #[command(flatten)]
         place: Place,
     },
+    /// Make a link by which somebody who has forgotten their passphrase chooses another one
+    ///
+    /// It is good once, for an hour; one that was made before counts no more. Every session of theirs ends when it is used,
+    /// and nothing changes before; API keys and programs stay signed in. The link is shown at a terminal alone, and else
+    /// stands in the file passphrase-link in the data folder, its owner's alone. With --json: an object with login and
+    /// file.
+    #[command(after_help = "Examples:\n  lanyard server reset-passphrase alice@example.com\n  \
+lanyard server reset-passphrase alice@example.com --second-factor")]
+    ResetPassphrase(reset::Args),
     /// Move every secret to where the settings have new ones go
     ///
     /// From the database into OpenBao or HashiCorp Vault, or back. The server goes on meanwhile, if it knows the address
@@ -158,16 +172,22 @@ pub(super) struct Place {
 
 impl Place {
     fn settings(self, doors: &Doors<'_>) -> Result<Settings> {
-        self.settings_with(doors, None)
+        self.settings_and(doors, Given::default())
     }
 
     /// The same with new secrets going to another place than the settings say.
     fn settings_with(self, doors: &Doors<'_>, engine: Option<String>) -> Result<Settings> {
+        self.settings_and(doors, Given { secrets_engine: engine, ..Given::default() })
+    }
+
+    /// The same with what a command was given besides.
+    fn settings_and(self, doors: &Doors<'_>, more: Given) -> Result<Settings> {
+        let engine = more.secrets_engine.clone();
         let given = self.keeping.given(Given {
             data: self.data,
             database: self.database,
             master_key_file: self.master_key_file,
-            ..Given::default()
+            ..more
         });
         let given = Given { secrets_engine: engine.or(given.secrets_engine), ..given };
         Ok(Settings::read(&given, self.settings.as_deref(), doors.env)?)
@@ -222,7 +242,14 @@ impl Command {
             }
             Self::RotateKey { keep_master, secrets, place } => {
                 let wanted = Wanted { master: !keep_master, secrets };
-                let rotated = server::rotate_key(&place.settings(doors)?, &*store, wanted)?;
+                let mut last = Instant::now();
+                let mut tell = |server::Progress { done, of }: server::Progress| {
+                    if last.elapsed() >= EVERY {
+                        last = Instant::now();
+                        doors.ui.note(&format!("{done} of {of} secrets rest under their new key"));
+                    }
+                };
+                let rotated = server::rotate_key(&place.settings(doors)?, &*store, wanted, &mut tell)?;
                 return told(doors, json, &rotated, wanted);
             }
             Self::RotateSigningKey { place } => {
@@ -262,6 +289,7 @@ impl Command {
                 }
             }
             Self::Audit(args) => return args.run(doors, &*store, json),
+            Self::ResetPassphrase(args) => return args.run(doors, &*store, json),
             #[cfg(unix)]
             Self::Stop { place } => return stop::stop(doors, json, &place.settings(doors)?.data),
         }

@@ -296,6 +296,7 @@ fn end_sign_ins(rows: &mut dyn Rows) -> Result<(), DbError> {
         "codes",
         "devices",
         "invitations",
+        "passphrase_resets",
         "upstream_attempts",
         "passkey_challenges",
         "connect_attempts",

@@ -15,7 +15,16 @@ use crate::secret::SecretStore;
 
 /// What a check found.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Checked {
+pub struct Checked {
+    /// The server that there is.
+    pub found: Found,
+    /// The role in the database, where that is bound by no row-level security.
+    pub unbound: Option<String>,
+}
+
+/// The server that a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
     /// All of it was looked at.
     All,
     /// The database is of an earlier version, which the next start brings up to date. The audit in it was not looked at.
@@ -44,9 +53,11 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<Checked, Se
     }
     let db = Database::look(&settings.database)?;
     db.as_ref().map_or(Ok(()), Database::look_over)?;
-    let Some((db, version)) = with_version(db)? else { return nothing(settings, store) };
+    let unbound = db.as_ref().map(Database::unbound_role).transpose()?.flatten();
+    let told = |found| Ok(Checked { found, unbound: unbound.clone() });
+    let Some((db, version)) = with_version(db)? else { return told(nothing(settings, store)?) };
     if !keys::is_begun(&db)? {
-        return nothing(settings, store);
+        return told(nothing(settings, store)?);
     }
     let place = place(settings, store, &db);
     let is_earlier = version == Version::Earlier;
@@ -55,7 +66,7 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<Checked, Se
         kv.check(keys.instance())?;
     }
     if is_earlier {
-        return Ok(Checked::Earlier);
+        return told(Found::Earlier);
     }
     if let Some(Sink::File(file)) = &settings.checkpoints.sink {
         audit::hold_against(&db, &keys, file)?;
@@ -68,7 +79,7 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<Checked, Se
         }
         found => found,
     };
-    found?.map_or(Ok(Checked::All), Err)
+    found?.map_or_else(|| told(Found::All), Err)
 }
 
 /// Whether an address can be listened on, or is by the server that runs on the same data.
@@ -92,7 +103,7 @@ fn with_version(db: Option<Database>) -> Result<Option<(Database, Version)>, Ser
 }
 
 /// Whether a first start could have what it needs: it would make the rest.
-fn nothing(settings: &Settings, store: &dyn SecretStore) -> Result<Checked, ServeError> {
+fn nothing(settings: &Settings, store: &dyn SecretStore) -> Result<Found, ServeError> {
     match &settings.keeping.transit {
         Some(transit) => transit.try_out()?,
         None => unwrapped(settings, store).could_begin()?,
@@ -101,7 +112,7 @@ fn nothing(settings: &Settings, store: &dyn SecretStore) -> Result<Checked, Serv
         let instance = random::base62(20).map_err(|_| ServeError::NoRandom)?;
         kv.check(&instance)?;
     }
-    Ok(Checked::Nothing { place: settings.database.in_words() })
+    Ok(Found::Nothing { place: settings.database.in_words() })
 }
 
 /// Goes through every chain of the audit. The first entry that is not what was written is named.

@@ -186,6 +186,17 @@ pub enum ServeError {
         /// The number of the entry.
         sequence: i64,
     },
+    /// The file of what was signed of the audit is gone.
+    #[error("{count} statements about the audit were signed, and {file} is not there")]
+    NoCheckpoints {
+        /// The file.
+        file: String,
+        /// How many were signed.
+        count: i64,
+    },
+    /// Nobody has such a login.
+    #[error("nobody has this login here")]
+    NoLogin,
     /// There is no such chain in the audit.
     #[error("this server has no audit of {org}")]
     NoChain {
@@ -267,7 +278,11 @@ impl Failure for ServeError {
             | Self::NewerBackup { .. }
             | Self::Certificate { .. } => Code::Config,
             Self::Database(_, code, _) | Self::Keys(_, code, _) | Self::Keeper { code, .. } => *code,
-            Self::Unwritten { .. } | Self::Backup { .. } | Self::Closed { .. } | Self::Audit { .. } => Code::Invalid,
+            Self::Unwritten { .. }
+            | Self::Backup { .. }
+            | Self::Closed { .. }
+            | Self::NoCheckpoints { .. }
+            | Self::Audit { .. } => Code::Invalid,
             Self::Store(failure) | Self::Kept(failure) => failure.code(),
             Self::KeyFile(failure) => failure.code(),
             Self::NoMasterKey { .. }
@@ -276,7 +291,7 @@ impl Failure for ServeError {
             | Self::Passphrase
             | Self::NoPassphrase
             | Self::BadMasterKey { .. } => Code::Store,
-            Self::Recipient { .. } | Self::NoChain { .. } | Self::NoEntry { .. } => Code::Usage,
+            Self::Recipient { .. } | Self::NoLogin | Self::NoChain { .. } | Self::NoEntry { .. } => Code::Usage,
             Self::Unread { .. } | Self::Listen { .. } | Self::Occupied | Self::NoRandom | Self::System(_) => {
                 Code::Failed
             }
@@ -331,6 +346,11 @@ impl Failure for ServeError {
             }
             Self::BadMasterKey { .. } => "bring the key back whole".into(),
             Self::Audit { .. } => "somebody wrote to the database past the server; compare it with a backup".into(),
+            Self::NoCheckpoints { file, .. } => format!(
+                "name the file that the server appends to, or bring it back; where another one is to begin, make it: \
+                 `touch {file}`"
+            ),
+            Self::NoLogin => "write it as the members' list has it: `lanyard members list`".into(),
             Self::NoChain { known, .. } => format!("name one that there is: {}", known.join(", ")),
             Self::NoEntry { .. } => "begin with an entry that there is; the first is 1".into(),
             Self::NoRandom | Self::System(_) => "try again".into(),

@@ -21,13 +21,13 @@ use super::caller::{Access, Asker};
 use super::db::{DbError, OrgScope, Reach, Rows, values};
 use super::error::ServeError;
 use super::keys::{KeyError, Keys};
-use super::people;
 use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::serve::open_existing;
 use super::settings::Settings;
 use super::state::{Server, now};
 use super::token::{self, Kind, Parsed};
+use super::{people, reset};
 use crate::secret::{Secret, SecretStore};
 
 /// So many at a time.
@@ -114,6 +114,8 @@ fn end(rows: &mut dyn Rows, keys: &Keys, token: &Secret, actor: &Actor, now: Dat
         Kind::Invitation => {
             if end_set_up(rows, &parsed, now)? {
                 vec![server_scope()]
+            } else if let Some(scopes) = reset::end(rows, &parsed, now)? {
+                scopes
             } else {
                 let Some(scope) = end_invitation(rows, &parsed, now)? else { return Ok(false) };
                 vec![scope]

@@ -8,8 +8,7 @@ use chrono::TimeDelta;
 use tokio::task::block_in_place;
 use url::Url;
 
-use super::audit::Together;
-use super::backup;
+use super::audit::{self, Sink, Together};
 use super::connector::Own;
 use super::db::{Database, DbError, Reach, Version, values};
 use super::error::ServeError;
@@ -24,7 +23,7 @@ use super::reload::Certificate;
 use super::routes::router;
 use super::settings::{Keeping, Settings};
 use super::state::{Server, now, room};
-use super::{engine, listen, metrics, people, running, sweep};
+use super::{backup, behind, engine, listen, metrics, people, running, started, sweep};
 use crate::error::{Failure as _, with_causes};
 use crate::os::files;
 use crate::secret::{Secret, SecretStore};
@@ -58,6 +57,10 @@ pub enum Notice {
     Unsealed,
     /// So many credentials rest where new ones do not go.
     Elsewhere(i64),
+    /// The role in the database is bound by no row-level security.
+    Unbound(String),
+    /// What was signed of the audit before is not in the file where it should be.
+    NoCheckpoints(ServeError),
     /// Nobody can sign in yet: this link makes the first owner, once.
     SetUp(Secret),
 }
@@ -97,7 +100,16 @@ pub fn serve(
     let listens: Vec<SocketAddr> = [Some(address), counting].into_iter().flatten().collect();
     let _running = running::hold(&settings.data, &known_as, &listens)?;
     tell(Notice::Listening { address, metrics: counting, public: known_as, database })?;
+    if let Some(role) = db.unbound_role()? {
+        tell(Notice::Unbound(role))?;
+    }
+    if let Some(Sink::File(file)) = &settings.checkpoints.sink
+        && let Some(count) = audit::without_file(&db, file)?
+    {
+        tell(Notice::NoCheckpoints(ServeError::NoCheckpoints { file: file.display().to_string(), count }))?;
+    }
     let gate = Arc::new(Gate::default());
+    let known = metrics::Opened::default();
     let (routes, server) = match keys {
         Ok(keys) => {
             let server = opened(settings, public, db, keys, tell)?;
@@ -118,7 +130,13 @@ pub fn serve(
             tokio::spawn(certificate.keep());
         }
         // A task of its own: whoever reads the master key below keeps nobody waiting.
-        let mut listening = tokio::spawn(listen::listen(listener, main, routes, stop));
+        let mut listening = tokio::spawn(listen::listen(listener, main, behind::guarded(routes, settings), stop));
+        if let Some(metrics) = metrics {
+            metrics.set_nonblocking(true).map_err(ServeError::System)?;
+            let metrics = tokio::net::TcpListener::from_std(metrics).map_err(ServeError::System)?;
+            let pages = metrics::router(Arc::clone(&known));
+            tokio::spawn(listen::listen(metrics, door(None), pages, std::future::pending()));
+        }
         let server = match server {
             Ok(server) => server,
             Err((db, public)) => {
@@ -132,12 +150,8 @@ pub fn serve(
                 server
             }
         };
-        if let Some(metrics) = metrics {
-            metrics.set_nonblocking(true).map_err(ServeError::System)?;
-            let metrics = tokio::net::TcpListener::from_std(metrics).map_err(ServeError::System)?;
-            let pages = metrics::router(Arc::clone(&server));
-            tokio::spawn(listen::listen(metrics, door(None), pages, std::future::pending()));
-        }
+        // It is set once.
+        let _ = known.set(Arc::clone(&server));
         // The secret store is this thread's alone: here the master key is read again when it was replaced.
         let answering = answering(settings, store, &server);
         tokio::spawn(sweep::sweeping(Arc::clone(&server)));
@@ -215,6 +229,7 @@ fn opened(
         last_used: LastUsed::default(),
         keeper: health::Keeper::default(),
     };
+    started::tell(settings, &server)?;
     if elsewhere > 0 {
         tell(Notice::Elsewhere(elsewhere))?;
     }

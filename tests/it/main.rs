@@ -154,6 +154,7 @@ mod server {
     mod model;
     mod observed;
     mod openbao;
+    mod operated;
     mod orders;
     mod organizations;
     mod other_client;
@@ -177,6 +178,7 @@ mod server {
     mod registries;
     mod registries_seen;
     mod renewing;
+    mod reset;
     mod rotation;
     mod running;
     mod schemathesis;

@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0180_keys.sql"),
     include_str!("migrations/0210_people.sql"),
     include_str!("migrations/0215_levels.sql"),
+    include_str!("migrations/0250_reset.sql"),
 ];
 
 /// The version of the tables that this program has.

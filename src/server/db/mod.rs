@@ -202,6 +202,14 @@ impl Database {
         }
     }
 
+    /// The role that it is used by, where that is bound by no row-level security; `None` where there are no roles.
+    pub(crate) fn unbound_role(&self) -> Result<Option<String>, DbError> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(None),
+            Engine::Postgres(_) => self.read(Reach::Server, postgres::unbound_role),
+        }
+    }
+
     /// Whether it answers.
     pub(crate) fn answers(&self) -> Result<(), DbError> {
         self.read(Reach::Server, |rows| rows.first("SELECT version FROM schema_versions", &[]).map(|_| ()))

@@ -144,6 +144,12 @@ impl Drop for Postgres {
     }
 }
 
+/// The role of this connection, where no policy counts for it.
+pub(super) fn unbound_role(rows: &mut dyn Rows) -> Result<Option<String>, DbError> {
+    let one = "SELECT rolname::text FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolbypassrls)";
+    rows.first(one, &[])?.map(|mut row| row.text(0)).transpose()
+}
+
 /// Whether every machine that the settings name is this one.
 fn is_on_loopback(config: &Config) -> bool {
     let is_near = |host: &Host| match host {
