@@ -20,7 +20,7 @@ const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 
 /// These routes for the proxies and this machine alone, where the proxies have the certificate.
 pub(crate) fn guarded(routes: Router, settings: &Settings) -> Router {
-    if settings.tls.is_some() || settings.proxies.each().is_empty() {
+    if settings.tls.is_some() || settings.proxies.is_empty() {
         return routes;
     }
     routes.layer(from_fn_with_state(settings.proxies.clone(), admit))

@@ -78,7 +78,7 @@ pub(crate) async fn around(State(server): State<Arc<Server>>, mut request: Reque
     let token = dpop::shown(request.headers()).and_then(|shown| shown.token);
     let token = token.or_else(|| shown_session(&server, request.headers()));
     let mut counts = server.limits.count(source.address, token.as_ref().map(Parsed::mark), class);
-    let mut response = if let Some(problem) = unfit(&request) {
+    let mut response = if let Some(problem) = unfit(&server, &request) {
         problem.into_response()
     } else if counts.over().is_some() {
         too_often(&counts, class, request.headers())
@@ -138,9 +138,16 @@ async fn whole(request: Request) -> Result<Request, Problem> {
     Ok(Request::from_parts(parts, Body::from(bytes)))
 }
 
-/// Why a request is not answered whatever it asks: its path can be read in two ways, its address holds a token, or its body
-/// is not what it is.
-fn unfit(request: &Request) -> Option<Problem> {
+/// Why a request is not answered whatever it asks: it was meant for another host, its path can be read in two ways, its
+/// address holds a token, or its body is not what it is.
+fn unfit(server: &Server, request: &Request) -> Option<Problem> {
+    // A certificate says whose pages these are, and a proxy calls the server what it likes.
+    let is_bare = server.public.scheme() == "http" && server.proxies.is_empty();
+    let host = request.headers().get(header::HOST).map(HeaderValue::as_bytes);
+    if is_bare && host.is_some_and(|host| !is_own(host, server.public.host_str().unwrap_or_default())) {
+        let detail = "this is the server of another address: use the one that it was given";
+        return Some(Problem::new(StatusCode::MISDIRECTED_REQUEST, "misdirected", detail));
+    }
     if !is_plain(request.uri().path()) {
         return Some(Problem::bad("the path is not a plain one"));
     }
@@ -196,6 +203,20 @@ fn source(server: &Server, request: &Request) -> Source {
         agent: clean(text(header::USER_AGENT).unwrap_or_default()).chars().take(128).collect(),
         request: random::base62(16).map(|number| number.to_string()).unwrap_or_default(),
         refused: Refused::default(),
+    }
+}
+
+/// Whether a `Host` is this server's: the name that it was given, or one that nobody can make to point here. A page of
+/// another site whose name points to this machine would else count as a page of this server.
+fn is_own(host: &[u8], public: &str) -> bool {
+    let Some(host) = std::str::from_utf8(host).ok().and_then(|host| url::Url::parse(&format!("http://{host}/")).ok())
+    else {
+        return false;
+    };
+    match host.host() {
+        Some(url::Host::Domain(name)) => name == public || name == "localhost" || name.ends_with(".localhost"),
+        Some(_) => true,
+        None => false,
     }
 }
 
@@ -284,6 +305,20 @@ mod tests {
         }
         for other in ["//", "/a//b", "/a/", "/a/../b", "/a/.", "/%2e%2e/a", "/a%2fb", "/a;b", "/a\\b"] {
             assert!(!is_plain(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_was_made_to_point_here_is_not_ours() {
+        for own in
+            ["127.0.0.1:7447", "[::1]:1", "192.0.2.7", "localhost:80", "LOCALHOST", "a.localhost", "team.example:9"]
+        {
+            assert!(is_own(own.as_bytes(), "team.example"), "{own}");
+        }
+        for other in
+            ["evil.example", "127.0.0.1.evil.example", "localhost.evil", "evillocalhost", "", "a b", "\u{e9}\n"]
+        {
+            assert!(!is_own(other.as_bytes(), "team.example"), "{other}");
         }
     }
 

@@ -306,6 +306,10 @@ impl Vault for OrgVault<'_> {
     fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError> {
         self.remove_if(metadata, None, true)
     }
+
+    fn remove_unused(&self, metadata: &Metadata) -> Result<bool, VaultError> {
+        self.remove_if(metadata, None, false)
+    }
 }
 
 /// Reads a row of [`columns`].

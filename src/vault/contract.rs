@@ -201,6 +201,14 @@ fn is_used_through_others(vault: &dyn Vault) {
     for name in ["a_b", "A_B", "a-b", "a_b.c", "x@a_b+1:2"] {
         assert_eq!(users(vault, &found(vault, name)), [format!("credential of-{name}")]);
     }
+
+    // What is used goes only when it is to go all the same.
+    let (used, of) = (found(vault, "a_b"), found(vault, "of-a_b"));
+    let refused = vault.remove_unused(&used);
+    assert!(matches!(&refused, Err(VaultError::InUse { users, .. }) if users == &["credential of-a_b"]), "{refused:?}");
+    assert!(vault.remove_unused(&of).unwrap() && !vault.remove_unused(&of).unwrap());
+    assert!(vault.remove_unused(&used).unwrap());
+    assert!(vault.remove(&found(vault, "a-b")).unwrap());
 }
 
 /// A key of an API at an address.

@@ -128,6 +128,20 @@ pub trait Vault {
     /// Removes a credential with its secrets; `false` where it is gone already.
     fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError>;
 
+    /// The same, unless something uses it. Where others share the vault, none of them comes between the look and the
+    /// removal.
+    ///
+    /// # Errors
+    /// [`VaultError::InUse`] with what uses it.
+    fn remove_unused(&self, metadata: &Metadata) -> Result<bool, VaultError> {
+        let users = self.users(metadata)?;
+        if users.is_empty() {
+            self.remove(metadata)
+        } else {
+            Err(VaultError::InUse { name: metadata.name.clone(), users })
+        }
+    }
+
     /// Who uses it, in words: other credentials that are used through it.
     fn users(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {
         let all = self.list()?;

@@ -99,6 +99,15 @@ impl<'a> Remote<'a> {
         if (200..=299).contains(&answer.status) { Ok(answer) } else { Err(refusal(&answer, name)) }
     }
 
+    /// Has the server remove a credential; `false` where it is gone already.
+    fn removed(&self, metadata: &Metadata, how: &str) -> Result<bool, VaultError> {
+        match self.ask(&Method::DELETE, &path_of(metadata, how), &Body::None, &metadata.name) {
+            Ok(_) => Ok(true),
+            Err(VaultError::Changed { .. }) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// The answer of the server, whatever it is.
     fn send(&self, method: &Method, path: &str, body: &Body) -> Result<Response, VaultError> {
         self.send_within(method, path, body, TIMEOUT)
@@ -298,12 +307,11 @@ impl Vault for Remote<'_> {
     }
 
     fn remove(&self, metadata: &Metadata) -> Result<bool, VaultError> {
-        match self.ask(&Method::DELETE, &path_of(metadata, "?force=true"), &Body::None, &metadata.name) {
-            Ok(_) => Ok(true),
-            // It is gone already.
-            Err(VaultError::Changed { .. }) => Ok(false),
-            Err(failure) => Err(failure),
-        }
+        self.removed(metadata, "?force=true")
+    }
+
+    fn remove_unused(&self, metadata: &Metadata) -> Result<bool, VaultError> {
+        self.removed(metadata, "")
     }
 
     fn scopes(&self, metadata: &Metadata) -> Result<Vec<String>, VaultError> {

@@ -4,6 +4,7 @@ use super::named::{self, typed};
 use crate::cli::{Doors, active, vault_door};
 use crate::credential::Credential;
 use crate::error::{Code, Failure, Result};
+use crate::vault::VaultError;
 
 /// Delete a credential with its secrets
 ///
@@ -62,7 +63,12 @@ impl Args {
             doors.ui.say("Nothing was deleted");
             return Ok(());
         }
-        vault.remove(&metadata)?;
+        // Somebody may have begun to use it while the question stood there.
+        let removed = if self.force { vault.remove(&metadata) } else { vault.remove_unused(&metadata) };
+        if let Err(VaultError::InUse { users, .. }) = removed {
+            return Err(InUse { name, users }.into());
+        }
+        removed?;
         doors.ui.done(&format!("Deleted {name}"));
         Ok(())
     }

@@ -47,6 +47,7 @@ forward! {
     rotation(metadata: &Metadata) -> Result<Unfinished, VaultError>;
     note_rotation(metadata: &Metadata, unfinished: &Unfinished) -> Result<(), VaultError>;
     remove(metadata: &Metadata) -> Result<bool, VaultError>;
+    remove_unused(metadata: &Metadata) -> Result<bool, VaultError>;
     scopes(metadata: &Metadata) -> Result<Vec<String>, VaultError>;
     users(metadata: &Metadata) -> Result<Vec<String>, VaultError>;
 }

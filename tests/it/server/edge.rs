@@ -202,8 +202,30 @@ fn an_address_has_so_many_connections_and_no_more() {
 }
 
 #[test]
+fn a_name_that_was_made_to_point_to_this_machine_reaches_nothing() {
+    let served = Served::new(&[]);
+    let address = served.url.strip_prefix("http://").unwrap().to_owned();
+    let form = wire::form(&[("login", super::served::LOGIN), ("passphrase", super::served::PASSPHRASE)]);
+    let ask = |host: &str| {
+        let request = format!(
+            "POST /sign-in HTTP/1.1\r\nHost: {host}\r\nSec-Fetch-Site: same-origin\r\nOrigin: null\r\n\
+             Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{form}",
+            form.len()
+        );
+        wire::send_raw(&address, request.as_bytes()).unwrap()
+    };
+    let misdirected = ask("evil.example:7447");
+    assert_eq!((misdirected.status(), misdirected.header("set-cookie")), (421, None));
+    assert_eq!(misdirected.json()["type"], "urn:lanyard:problem:misdirected");
+    for own in [address.as_str(), "localhost:7447", "[::1]"] {
+        assert_eq!(ask(own).status(), 303, "{own}");
+    }
+}
+
+#[test]
 fn no_link_is_made_of_what_a_request_calls_the_server() {
-    let served = Served::fresh(&[]);
+    // Whoever asks is a proxy, which may call the server what it likes.
+    let served = Served::fresh(&["--behind-proxy", "127.0.0.1"]);
     let address = served.url.strip_prefix("http://").unwrap().to_owned();
     let ask = |method: &str, path: &str, headers: &[&str], body: &str| {
         let mut request = format!(
