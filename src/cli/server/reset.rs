@@ -37,8 +37,8 @@ impl Args {
         // What is written to a pipe may end in a collection of logs.
         let file = (json || !doors.env.stderr_is_terminal).then(|| settings.data.join(LINK));
         if let Some(file) = &file {
-            let line = zeroize::Zeroizing::new([link.expose(), "\n"].concat());
-            files::replace(file, line.as_bytes(), false)?;
+            let text = zeroize::Zeroizing::new([link.expose(), "\n"].concat());
+            files::replace(file, text.as_bytes(), false)?;
         }
         if json {
             return doors.ui.answer_json(&json!({ "login": login, "file": file }));

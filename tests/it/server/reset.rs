@@ -33,9 +33,9 @@ fn token(link: &str) -> &str {
     link.split("/reset?token=").nth(1).expect("a token")
 }
 
-fn choose(served: &Served, link: &str, passphrase: &str, again: &str) -> Message {
+fn choose(url: &str, link: &str, passphrase: &str, again: &str) -> Message {
     let fields = [("token", token(link)), ("passphrase", passphrase), ("again", again)];
-    Browser::new(&served.url).post("/reset", &fields)
+    Browser::new(url).post("/reset", &fields)
 }
 
 fn signs_in(served: &Served, passphrase: &str) -> u16 {
@@ -63,23 +63,24 @@ fn whoever_has_forgotten_their_passphrase_chooses_another_one_once() {
     // Another one takes the first away.
     let second = link(&served, &[]);
     assert_eq!(wire::get(&first).unwrap().status(), 409);
-    assert_eq!(choose(&served, &first, OTHER, OTHER).status(), 409);
+    assert_eq!(choose(&served.url, &first, OTHER, OTHER).status(), 409);
     let page = wire::get(&second).unwrap();
     assert!(page.status() == 200 && page.text().contains(LOGIN), "{}", page.text());
     // One that does not do, or differs, costs nothing.
     for (one, other) in [("too short", "too short"), (OTHER, PASSPHRASE)] {
-        assert_eq!(choose(&served, &second, one, other).status(), 422);
+        assert_eq!(choose(&served.url, &second, one, other).status(), 422);
     }
     let elsewhere = [("token", token(&second)), ("passphrase", OTHER), ("again", OTHER)];
     let strange = Browser::new(&served.url).post_with("/reset", &elsewhere, &["Origin: https://evil.example"]);
     assert_eq!(strange.status(), 403);
+    let (url, link) = (&served.url, &second);
     let done: Vec<u16> = std::thread::scope(|scope| {
-        let all: Vec<_> = (0..4).map(|_| scope.spawn(|| choose(&served, &second, OTHER, OTHER).status())).collect();
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(move || choose(url, link, OTHER, OTHER).status())).collect();
         all.into_iter().map(|one| one.join().unwrap()).collect()
     });
     assert_eq!(done.iter().filter(|status| **status == 303).count(), 1, "{done:?}");
     assert!(done.iter().all(|status| [303, 409].contains(status)), "{done:?}");
-    assert_eq!((wire::get(&second).unwrap().status(), choose(&served, &second, OTHER, OTHER).status()), (409, 409));
+    assert_eq!((wire::get(&second).unwrap().status(), choose(&served.url, &second, OTHER, OTHER).status()), (409, 409));
     // Sessions have ended; programs go on, as with any new passphrase.
     assert_eq!(browser.get("/").status(), 303);
     assert_eq!((signs_in(&served, PASSPHRASE), signs_in(&served, OTHER)), (403, 303));
@@ -101,7 +102,7 @@ fn a_link_ends_in_time_by_hand_and_with_a_backup_and_guessing_is_slow() {
     let served = Served::new(&[]);
     let late = link(&served, &[]);
     served.sql("UPDATE passphrase_resets SET expires = created");
-    assert_eq!((wire::get(&late).unwrap().status(), choose(&served, &late, OTHER, OTHER).status()), (409, 409));
+    assert_eq!((wire::get(&late).unwrap().status(), choose(&served.url, &late, OTHER, OTHER).status()), (409, 409));
     let leaked = link(&served, &[]);
     let file = served.stage.home().join("leaked");
     std::fs::write(&file, token(&leaked)).unwrap();
@@ -113,7 +114,7 @@ fn a_link_ends_in_time_by_hand_and_with_a_backup_and_guessing_is_slow() {
     served.stage.run(&at(&["restore", "b", "--replace"], &[])).ends(0);
     assert_eq!(wire::get(&kept).unwrap().status(), 409);
     let guess = format!("{}x", &kept[..kept.len() - 1]);
-    let tried: Vec<u16> = (0..8).map(|_| choose(&served, &guess, OTHER, OTHER).status()).collect();
+    let tried: Vec<u16> = (0..8).map(|_| choose(&served.url, &guess, OTHER, OTHER).status()).collect();
     assert!(tried[0] == 409 && tried[7] == 429, "{tried:?}");
     assert_eq!(signs_in(&served, PASSPHRASE), 303);
     let nobody = served.stage.run(&at(&["reset-passphrase", "nobody@example.com"], &[])).ends(2);
@@ -125,7 +126,7 @@ fn the_second_factor_stays_unless_it_is_taken_away() {
     let served = Served::new(&[]);
     let (_, codes) = set_up(&served.browser());
     let kept = link(&served, &[]);
-    assert_eq!(choose(&served, &kept, OTHER, OTHER).status(), 303);
+    assert_eq!(choose(&served.url, &kept, OTHER, OTHER).status(), 303);
     let half = Browser::new(&served.url).post("/sign-in", &[("login", LOGIN), ("passphrase", OTHER)]);
     assert_eq!(half.status(), 200, "{}", half.text());
     let fields = hidden(&half.text());
@@ -133,7 +134,7 @@ fn the_second_factor_stays_unless_it_is_taken_away() {
     Browser::new(&served.url).enter(half, &codes[0]);
     let lost = link(&served, &["--second-factor"]);
     assert!(wire::get(&lost).unwrap().text().contains("Your second factor goes"));
-    assert_eq!(choose(&served, &lost, PASSPHRASE, PASSPHRASE).status(), 303);
+    assert_eq!(choose(&served.url, &lost, PASSPHRASE, PASSPHRASE).status(), 303);
     assert_eq!(signs_in(&served, PASSPHRASE), 303);
     for table in ["second_factors", "passkeys", "recovery_codes"] {
         assert_eq!(served.sql(&format!("SELECT COUNT(*) FROM {table}")).trim(), "0", "{table}");
