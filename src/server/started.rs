@@ -7,7 +7,7 @@ use super::settings::Settings;
 use super::state::{Server, now};
 
 /// So many letters of settings go into one entry; more go into further ones.
-const ROOM: usize = 240;
+const ROOM: usize = 180;
 
 /// Tells that the server starts.
 pub(super) fn tell(settings: &Settings, server: &Server) -> Result<(), KeyError> {
