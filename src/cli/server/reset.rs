@@ -43,14 +43,11 @@ impl Args {
         if json {
             return doors.ui.answer_json(&json!({ "login": login, "file": file }));
         }
-        match file {
-            Some(file) => {
-                doors.ui.done(&format!("The link for {login}, good once and for an hour, is in {}", file.display()))
-            }
-            None => {
-                doors.ui.done(&format!("The link for {login}, good once and for an hour:"));
-                doors.ui.say(link.expose());
-            }
+        if let Some(file) = file {
+            doors.ui.done(&format!("The link for {login}, good once and for an hour, is in {}", file.display()));
+        } else {
+            doors.ui.done(&format!("The link for {login}, good once and for an hour:"));
+            doors.ui.say(link.expose());
         }
         doors.ui.note("hand it to them alone: whoever opens it chooses their passphrase");
         Ok(())
