@@ -10,7 +10,7 @@ use crate::cli::{Doors, active, store};
 use crate::error::{Result, with_causes};
 use crate::os::files;
 use crate::secret::Secret;
-use crate::server::{self, Checked, Given, Notice, ServeError, Settings};
+use crate::server::{self, Checked, Found, Given, Notice, ServeError, Settings};
 
 /// Run the team's server
 ///
@@ -93,7 +93,8 @@ pub(super) struct Args {
     /// Read settings from this file [default: server.toml in the configuration folder]
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     settings: Option<PathBuf>,
-    /// Check every setting, the database, the master key and the audit, and serve nobody; a server that runs goes on
+    /// Check every setting, the database, the master key and the audit, change nothing and serve nobody; a server that
+    /// runs goes on
     #[arg(long)]
     check: bool,
 }
@@ -137,17 +138,25 @@ impl Args {
         let settings = Settings::read(&self.given(), file.as_deref(), doors.env)?;
         let store = store::open(doors, profile.storage.value)?;
         if check {
-            match server::check(&settings, &*store)? {
-                Checked::All => doors.ui.done(
+            let Checked { found, unbound } = server::check(&settings, &*store)?;
+            match found {
+                Found::All => doors.ui.done(
                     "All settings are good, the database answers, the master key opens it, and the audit is whole",
                 ),
-                Checked::Earlier => {
-                    doors.ui.done("All settings are good, and the database answers");
+                Found::Earlier => {
+                    doors.ui.done("All settings are good, the database answers, and the master key opens it");
                     doors.ui.note(
-                        "the database is of an earlier version, and the server runs on it: its next start brings it up to \
-                         date; the audit was not looked at",
+                        "the tables are of an earlier version: the next start brings them up to date; the audit was not \
+                         looked at",
                     );
                 }
+                Found::Nothing { place } => {
+                    doors.ui.done("All settings are good");
+                    doors.ui.note(&format!("there is no server in {place} yet: the first start makes it"));
+                }
+            }
+            if let Some(role) = unbound {
+                doors.ui.warn(&unbound_role(&role));
             }
             return Ok(());
         }
@@ -186,6 +195,14 @@ impl Args {
                     .note(&format!("{count} credentials rest where new ones do not go: `lanyard server move-secrets`"));
                 Ok(())
             }
+            Notice::Unbound(role) => {
+                doors.ui.warn(&unbound_role(&role));
+                Ok(())
+            }
+            Notice::NoCheckpoints(failure) => {
+                doors.ui.warn(&format!("{failure}: another one begins"));
+                Ok(())
+            }
             // What is written to a pipe may end in a collection of logs.
             Notice::SetUp(address) if !doors.env.stderr_is_terminal => keep(doors, &link, &address),
             Notice::SetUp(address) => {
@@ -222,6 +239,15 @@ impl Args {
         };
         self.keeping.given(given)
     }
+}
+
+/// That the database holds nobody of this role to the organization that they work in, and what to do.
+fn unbound_role(role: &str) -> String {
+    format!(
+        "the role {role} is a superuser of the database, or bypasses row-level security: the database keeps organizations \
+         apart for neither; give the server a role of its own, which owns the database and is neither (`CREATE ROLE \
+         lanyard LOGIN`, `CREATE DATABASE lanyard OWNER lanyard`), and bring a backup back there"
+    )
 }
 
 fn keep(doors: &Doors<'_>, file: &std::path::Path, address: &Secret) -> std::result::Result<(), ServeError> {

@@ -1,6 +1,7 @@
 //! `lanyard server …`: what whoever runs the team's server does at its own machine, while it goes on.
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -10,9 +11,12 @@ use crate::error::Result;
 use crate::server::{self, Given, Settings, Wanted};
 
 mod audit;
+mod reset;
 #[cfg(unix)]
 mod stop;
 
+/// So often is told how far a long work is.
+const EVERY: Duration = Duration::from_secs(3);
 /// So many credentials are named in a sentence.
 const NAMED: usize = 8;
 
@@ -21,7 +25,8 @@ const NAMED: usize = 8;
 pub(super) enum Command {
     /// Write everything that the server keeps to a new file
     ///
-    /// The server goes on meanwhile. The file is an age file that opens with the master key of its time, which is not in
+    /// The server goes on meanwhile. Tables of an earlier version are written as they are and left so, for a backup before
+    /// the next version starts. The file is an age file that opens with the master key of its time, which is not in
     /// it, and for every --recipient: whoever has that identity reads with `age --decrypt` what stands in the database,
     /// names, members and the audit, but no secret, which stays sealed. It takes the master key to bring it back. Secrets
     /// that OpenBao or HashiCorp Vault has lost are left out, and it says whose. With --json: an object with path, rows and
@@ -61,11 +66,11 @@ lanyard server restore lanyard-2026-01-31 --replace\n  lanyard server restore la
     },
     /// Replace the master key and the key of every organization
     ///
-    /// The server goes on meanwhile. If it breaks off, run it again: it goes on where it was. Backups of before open
-    /// with the master key of before alone. One that is made of a passphrase is made of the new one that lies beside
-    /// it, in the file with .next at the end of its name, which then takes its place. With --json: an object with
-    /// resumed, organizations (each with id and key_version), rewrapped, closed and, with --secrets, server_key
-    /// (version, sealed and closed).
+    /// The server goes on meanwhile. Every few seconds it tells how far it is. If it breaks off, run it again: it goes
+    /// on where it was. Backups of before open with the master key of before alone. One that is made of a passphrase is
+    /// made of the new one that lies beside it, in the file with .next at the end of its name, which then takes its
+    /// place. With --json: an object with resumed, organizations (each with id and key_version), rewrapped, closed and,
+    /// with --secrets, server_key (version, sealed and closed).
     #[command(after_help = "Examples:\n  lanyard server rotate-key\n  lanyard server rotate-key --secrets")]
     RotateKey {
         /// Leave the master key: where several servers share a database, each has it in a place of its own
@@ -101,6 +106,15 @@ lanyard server restore lanyard-2026-01-31 --replace\n  lanyard server restore la
         #[command(flatten)]
         place: Place,
     },
+    /// Make a link by which somebody who has forgotten their passphrase chooses another one
+    ///
+    /// It is good once, for an hour; one that was made before counts no more. Every session of theirs ends when it is used,
+    /// and nothing changes before; API keys and programs stay signed in. The link is shown at a terminal alone, and else
+    /// stands in the file passphrase-link in the data folder, its owner's alone. With --json: an object with login and
+    /// file.
+    #[command(after_help = "Examples:\n  lanyard server reset-passphrase alice@example.com\n  \
+lanyard server reset-passphrase alice@example.com --second-factor")]
+    ResetPassphrase(reset::Args),
     /// Move every secret to where the settings have new ones go
     ///
     /// From the database into OpenBao or HashiCorp Vault, or back. The server goes on meanwhile, if it knows the address
@@ -159,16 +173,22 @@ pub(super) struct Place {
 
 impl Place {
     fn settings(self, doors: &Doors<'_>) -> Result<Settings> {
-        self.settings_with(doors, None)
+        self.settings_and(doors, Given::default())
     }
 
     /// The same with new secrets going to another place than the settings say.
     fn settings_with(self, doors: &Doors<'_>, engine: Option<String>) -> Result<Settings> {
+        self.settings_and(doors, Given { secrets_engine: engine, ..Given::default() })
+    }
+
+    /// The same with what a command was given besides.
+    fn settings_and(self, doors: &Doors<'_>, more: Given) -> Result<Settings> {
+        let engine = more.secrets_engine.clone();
         let given = self.keeping.given(Given {
             data: self.data,
             database: self.database,
             master_key_file: self.master_key_file,
-            ..Given::default()
+            ..more
         });
         let given = Given { secrets_engine: engine.or(given.secrets_engine), ..given };
         Ok(Settings::read(&given, self.settings.as_deref(), doors.env)?)
@@ -186,7 +206,8 @@ impl Command {
                 let path = doors.env.working_dir().join(file);
                 let recipients = server::Recipients::parse(&recipients)?;
                 let settings = place.settings(doors)?;
-                let server::Backed { rows, missing } = server::backup(&settings, &*store, &path, &recipients)?;
+                let server::Backed { rows, missing, is_earlier } =
+                    server::backup(&settings, &*store, &path, &recipients)?;
                 if json {
                     let of = |one: &server::Missing| {
                         let server::Missing { organization, id } = one;
@@ -198,6 +219,12 @@ impl Command {
                 doors.ui.done(&format!("Wrote {rows} rows to {}", path.display()));
                 if !missing.is_empty() {
                     doors.ui.warn(&lost(&missing));
+                }
+                if is_earlier {
+                    doors.ui.note(
+                        "the tables are of an earlier version, and were left so: the server's audit tells of this backup \
+                         once a start has brought them up to date",
+                    );
                 }
                 doors.ui.note("it comes back with the master key alone: keep a copy of that apart from it");
             }
@@ -219,7 +246,14 @@ impl Command {
             }
             Self::RotateKey { keep_master, secrets, place } => {
                 let wanted = Wanted { master: !keep_master, secrets };
-                let rotated = server::rotate_key(&place.settings(doors)?, &*store, wanted)?;
+                let mut last = Instant::now();
+                let mut tell = |server::Progress { done, of }: server::Progress| {
+                    if last.elapsed() >= EVERY {
+                        last = Instant::now();
+                        doors.ui.note(&format!("{done} of {of} secrets rest under their new key"));
+                    }
+                };
+                let rotated = server::rotate_key(&place.settings(doors)?, &*store, wanted, &mut tell)?;
                 return told(doors, json, &rotated, wanted);
             }
             Self::RotateSigningKey { place } => {
@@ -259,6 +293,7 @@ impl Command {
                 }
             }
             Self::Audit(args) => return args.run(doors, &*store, json),
+            Self::ResetPassphrase(args) => return args.run(doors, &*store, json),
             #[cfg(unix)]
             Self::Stop { place } => return stop::stop(doors, json, &place.settings(doors)?.data),
         }

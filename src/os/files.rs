@@ -321,13 +321,15 @@ pub fn remove(path: &Path) -> Result<bool, FileError> {
     }
 }
 
+/// Has the names of the files in a folder be on the disk.
 #[cfg(unix)]
-fn sync_folder(folder: &Path) -> io::Result<()> {
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
+/// Has the names of the files in a folder be on the disk.
 #[cfg(not(unix))]
-fn sync_folder(_: &Path) -> io::Result<()> {
+pub fn sync_folder(_: &Path) -> io::Result<()> {
     Ok(())
 }
 

@@ -30,7 +30,7 @@ mod together;
 mod verify;
 
 pub(crate) use api::routes;
-pub(crate) use checkpoint::{Checkpoints, hold_against};
+pub(crate) use checkpoint::{Checkpoints, hold_against, without_file};
 pub use here::Trail;
 pub(crate) use sink::Sink;
 pub(crate) use together::Together;

@@ -16,14 +16,14 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value as Json, json};
 
 use super::audit::{self, Actor, Event, server_scope};
-use super::db::{Closed, Database, DbError, OrgScope, Reach, Rows, Table, in_order, newest, values};
+use super::db::{Closed, Database, DbError, OrgScope, Reach, Rows, Table, Version, in_order, newest, values};
 use super::engine::Engine;
 use super::error::ServeError;
 use super::keeper::KeeperError;
 use super::keys::{KeyError, Keys, WRAPPED, WRAPPED_NEXT, keep_setting, setting};
 use super::relocate;
 use super::running::running;
-use super::serve::{open_existing, place, unwrapped};
+use super::serve::{existing, place, unwrapped};
 use super::settings::Settings;
 use super::state::now;
 use super::token::Kind;
@@ -36,10 +36,12 @@ mod file;
 mod head;
 mod kept;
 mod rows;
+mod untold;
 
 pub use drill::{Drilled, drill};
 pub use head::Recipients;
 pub use kept::Missing;
+pub(crate) use untold::tell as tell_of_untold;
 
 use file::{Facts, Reader, Writer};
 use head::{Head, Opener};
@@ -55,6 +57,8 @@ pub struct Backed {
     pub rows: u64,
     /// Whose secrets are not in the keeper any more. They stand in the backup without.
     pub missing: Vec<Missing>,
+    /// The tables are of an earlier version: the audit tells of this backup once they were brought up to date.
+    pub is_earlier: bool,
 }
 
 /// What was brought back.
@@ -79,15 +83,19 @@ fn heading(table: &Table) -> Json {
     json!(Heading { table: table.name.clone(), columns: table.columns.clone() })
 }
 
-/// Writes a backup to a new file. The server goes on meanwhile.
+/// Writes a backup to a new file. The server goes on meanwhile. The tables are written as they are, also those of an
+/// earlier version, and left so.
 pub fn backup(
     settings: &Settings,
     store: &dyn SecretStore,
     file: &Path,
     recipients: &Recipients,
 ) -> Result<Backed, ServeError> {
-    let (db, keys) = open_existing(settings, store)?;
-    let engine = settings.keeping.engine.clone().fit_for(&db)?;
+    let (db, version) = existing(settings)?;
+    let is_earlier = version == Version::Earlier;
+    let rests = place(settings, store, &db);
+    let keys = if is_earlier { Keys::of_master(&db, &rests)? } else { Keys::existing_to_use(&db, &rests)? };
+    let engine = &settings.keeping.engine;
     let told = |cause: std::io::Error| unwritten(file, &cause);
     // Made beside, so that half of one never has the name of a whole one.
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -96,24 +104,25 @@ pub fn backup(
     let mut written = None;
     for _ in 0..TRIES {
         // Somebody may have replaced the master key since it was read.
-        keys.catch_up(&db, &place(settings, store, &db))?;
+        keys.catch_up(&db, &rests)?;
         let mut made = fresh()?;
-        if let Some(backed) = write((&db, &keys, recipients), (&engine, &mut fetched), made.as_file_mut(), file)? {
-            written = Some((made, backed));
+        if let Some(backed) = write((&db, &keys, recipients), (engine, &mut fetched), made.as_file_mut(), file)? {
+            written = Some((made, Backed { is_earlier, ..backed }));
             break;
         }
     }
     let (made, backed) = written.ok_or(KeeperError::Restless)?;
     made.as_file().sync_all().map_err(told)?;
     made.persist_noclobber(file).map_err(|failed| told(failed.error))?;
+    files::sync_folder(folder).map_err(told)?;
     let lost = match backed.missing.len() {
         0 => String::new(),
         lost => format!(", {lost} without their secrets"),
     };
     let detail = format!("{} rows{lost}{}", backed.rows, recipients.in_words());
-    let actor = Actor::operator();
-    let event = Event { detail: &detail, ..Event::done("server.backup", "") };
-    db.write(Reach::Server, |rows| audit::append(rows, &keys, &server_scope(), &actor, &event, now()))?;
+    db.write(Reach::Server, |rows| -> Result<(), KeyError> {
+        if is_earlier { Ok(untold::note(rows, &detail, now())?) } else { untold::done(rows, &keys, &detail, now()) }
+    })?;
     Ok(backed)
 }
 
@@ -154,7 +163,7 @@ fn write(
     let put = kept.write(db, engine.kv(), fetched, &mut put)?;
     let Some((more, missing)) = put else { return Ok(None) };
     out.end().map_err(told)?;
-    Ok(Some(Backed { rows: count + more, missing }))
+    Ok(Some(Backed { rows: count + more, missing, is_earlier: false }))
 }
 
 /// Brings a backup back. Nothing is written before the whole of it was found to be good and of this master key.
@@ -170,8 +179,11 @@ pub fn restore(
     let engine = &settings.keeping.engine;
     engine.outside().map_or(Ok(()), |kv| kv.check(&head.instance))?;
     files::create_private_dir(&settings.data)?;
-    let db = Database::open(&settings.database)?;
-    let there = db.read(Reach::Server, |rows| setting(rows, "instance"))?;
+    let db = Database::open_as_it_is(&settings.database)?;
+    let there = match db.version()? {
+        Version::None => None,
+        _ => db.read(Reach::Server, |rows| setting(rows, "instance"))?,
+    };
     if there.is_some() && !replace {
         return Err(ServeError::Occupied);
     }
@@ -179,8 +191,9 @@ pub fn restore(
     if there.is_some_and(|there| there != head.instance) && running(&settings.data)?.is_some() {
         return Err(ServeError::Runs);
     }
-    let engine = engine.clone().fit_for(&db)?;
     let (rows, keys) = db.write(Reach::Server, |rows| -> Result<(u64, Keys), ServeError> {
+        rows.migrate_to(None)?;
+        engine.fits(rows)?;
         let abandoned = kept::places(rows)?;
         let count = put_back(rows, &facts, &opener, file)?;
         kept::abandon(rows, &abandoned)?;
@@ -191,7 +204,7 @@ pub fn restore(
         Ok((count, keys))
     })?;
     if engine.outside().is_some() {
-        relocate::all(&db, &keys, &engine)?;
+        relocate::all(&db, &keys, engine)?;
     }
     Ok(Restored { made: facts.made, rows })
 }
@@ -290,6 +303,7 @@ fn end_sign_ins(rows: &mut dyn Rows) -> Result<(), DbError> {
         "codes",
         "devices",
         "invitations",
+        "passphrase_resets",
         "upstream_attempts",
         "passkey_challenges",
         "connect_attempts",

@@ -3,26 +3,41 @@
 use std::net::SocketAddr;
 
 use super::audit::{self, Broken, Sink};
-use super::db::{Address, Database, OrgScope, Reach, Version};
+use super::db::{Database, OrgScope, Reach, Version};
 use super::error::ServeError;
-use super::keys::{KeyError, Keys};
+use super::keys::{self, KeyError, Keys};
+use super::random;
 use super::running::{Running, running};
-use super::serve::{bind, open, place};
+use super::serve::{bind, place, unwrapped};
 use super::settings::Settings;
 use super::tls;
 use crate::secret::SecretStore;
 
 /// What a check found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Checked {
-    /// All of it was looked at.
-    All,
-    /// A server runs on a database of an earlier version, which was left as it is. The audit in it was not looked at.
-    Earlier,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checked {
+    /// The server that there is.
+    pub found: Found,
+    /// The role in the database, where that is bound by no row-level security.
+    pub unbound: Option<String>,
 }
 
-/// Opens all that a server needs, goes through its audit, and tells what is wrong, without serving anybody. Where a server
-/// runs on the same data, it is left alone: nothing is made, and nothing is brought up to date.
+/// The server that a check found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// All of it was looked at.
+    All,
+    /// The database is of an earlier version, which the next start brings up to date. The audit in it was not looked at.
+    Earlier,
+    /// There is no server in this database: the first start makes it.
+    Nothing {
+        /// The database.
+        place: String,
+    },
+}
+
+/// Looks at all that a server needs, goes through its audit, and tells what is wrong, without serving anybody. Nothing is
+/// made, and nothing is brought up to date: that is the start's to do.
 pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<Checked, ServeError> {
     if let Some((certificate, key)) = &settings.tls {
         tls::config(certificate, key)?;
@@ -32,35 +47,39 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<Checked, Se
     for address in [Some(settings.listen), settings.metrics].into_iter().flatten() {
         could_bind(address, running.as_ref())?;
     }
-    let (db, keys) = match running {
-        Some(_) => match open_in_use(settings, store)? {
-            Ok(open) => open,
-            Err(Version::Earlier) => return Ok(Checked::Earlier),
-            // Nobody uses it yet.
-            Err(_) => open(settings, store)?,
-        },
-        None => open(settings, store)?,
-    };
-    db.look_over()?;
-    if let Some(kv) = settings.keeping.engine.kv() {
-        kv.check(keys.instance())?;
-    }
     if let Some(sink) = &settings.checkpoints.sink {
         let deaf = |problem| ServeError::Setting { place: "--audit-checkpoints".into(), problem };
         sink.listens().map_err(deaf)?;
-        if let Sink::File(file) = sink {
-            audit::hold_against(&db, &keys, file)?;
-        }
+    }
+    let db = Database::look(&settings.database)?;
+    db.as_ref().map_or(Ok(()), Database::look_over)?;
+    let unbound = db.as_ref().map(Database::unbound_role).transpose()?.flatten();
+    let told = |found| Ok(Checked { found, unbound: unbound.clone() });
+    let Some((db, version)) = with_version(db)? else { return told(nothing(settings, store)?) };
+    if !keys::is_begun(&db)? {
+        return told(nothing(settings, store)?);
+    }
+    let place = place(settings, store, &db);
+    let is_earlier = version == Version::Earlier;
+    let keys = if is_earlier { Keys::of_master(&db, &place)? } else { Keys::existing(&db, &place)? };
+    if let Some(kv) = settings.keeping.engine.kv() {
+        kv.check(keys.instance())?;
+    }
+    if is_earlier {
+        return told(Found::Earlier);
+    }
+    if let Some(Sink::File(file)) = &settings.checkpoints.sink {
+        audit::hold_against(&db, &keys, file)?;
     }
     let found = match broken(&db, &keys) {
         // Somebody has replaced it since it was read.
         Err(KeyError::Replaced) => {
-            keys.catch_up(&db, &place(settings, store, &db))?;
+            keys.catch_up(&db, &place)?;
             broken(&db, &keys)
         }
         found => found,
     };
-    found?.map_or(Ok(Checked::All), Err)
+    found?.map_or_else(|| told(Found::All), Err)
 }
 
 /// Whether an address can be listened on, or is by the server that runs on the same data.
@@ -76,20 +95,24 @@ fn could_bind(address: SocketAddr, running: Option<&Running>) -> Result<(), Serv
     }
 }
 
-/// Opens the database and the keys of a server that runs, and makes neither tables nor keys. Where the tables are none, or
-/// of an earlier version of the program, it gives that instead.
-fn open_in_use(settings: &Settings, store: &dyn SecretStore) -> Result<Result<(Database, Keys), Version>, ServeError> {
-    if matches!(&settings.database, Address::Sqlite(file) if !file.exists()) {
-        return Ok(Err(Version::None));
+/// The version of the tables in a database; `None` where there are none.
+fn with_version(db: Option<Database>) -> Result<Option<(Database, Version)>, ServeError> {
+    let Some(db) = db else { return Ok(None) };
+    let version = db.version()?;
+    Ok((version != Version::None).then_some((db, version)))
+}
+
+/// Whether a first start could have what it needs: it would make the rest.
+fn nothing(settings: &Settings, store: &dyn SecretStore) -> Result<Found, ServeError> {
+    match &settings.keeping.transit {
+        Some(transit) => transit.try_out()?,
+        None => unwrapped(settings, store).could_begin()?,
     }
-    let db = Database::open_as_it_is(&settings.database)?;
-    Ok(match db.version()? {
-        Version::Newest => {
-            let keys = Keys::existing(&db, &place(settings, store, &db))?;
-            Ok((db, keys))
-        }
-        other => Err(other),
-    })
+    if let Some(kv) = settings.keeping.engine.kv() {
+        let instance = random::base62(20).map_err(|_| ServeError::NoRandom)?;
+        kv.check(&instance)?;
+    }
+    Ok(Found::Nothing { place: settings.database.in_words() })
 }
 
 /// Goes through every chain of the audit. The first entry that is not what was written is named.

@@ -35,7 +35,7 @@ const AHEAD: usize = 128 << 10;
 /// 6750 section 2.3).
 const TOKENS: [&str; 5] = ["access_token", "refresh_token", "id_token", "api_key", "token"];
 /// The pages whose address is a link that is good once, which is their `token`.
-const LINKS: [&str; 2] = ["/setup", "/invite"];
+const LINKS: [&str; 3] = ["/setup", "/invite", "/reset"];
 
 /// The other end of the connection.
 #[derive(Debug, Clone, Copy)]
@@ -344,7 +344,15 @@ mod tests {
             assert!(holds(bad), "{bad}");
         }
         assert!(holds(&format!("/x?q={key}")) && holds(&format!("/x?{key}")) && holds(&format!("/invite?token={key}")));
-        for good in ["/x", "/x?", "/x?q=token", "/setup?token=a", "/invite?token=a", "/x?tokens=a&token_type=b"] {
+        for good in [
+            "/x",
+            "/x?",
+            "/x?q=token",
+            "/setup?token=a",
+            "/invite?token=a",
+            "/reset?token=a",
+            "/x?tokens=a&token_type=b",
+        ] {
             assert!(!holds(good), "{good}");
         }
         assert!(!holds(&format!("/invite?token={link}")));

@@ -57,12 +57,18 @@ impl Engine {
 
     /// The same, refused where secrets rest that it does not reach.
     pub(crate) fn fit_for(self, db: &Database) -> Result<Self, ServeError> {
+        db.read(Reach::Server, |rows| self.fits(rows))?;
+        Ok(self)
+    }
+
+    /// Refuses where secrets rest that it does not reach.
+    pub(crate) fn fits(&self, rows: &mut dyn Rows) -> Result<(), ServeError> {
         let one = "SELECT 1 FROM kept_secrets UNION ALL SELECT 1 FROM kept_upstream_secrets \
                    UNION ALL SELECT 1 FROM kept_leftovers LIMIT 1";
-        if self.kv.is_none() && db.read(Reach::Server, |rows| rows.first(one, &[]))?.is_some() {
+        if self.kv.is_none() && rows.first(one, &[])?.is_some() {
             return Err(KeeperError::None.into());
         }
-        Ok(self)
+        Ok(())
     }
 
     /// How many credentials rest where new secrets do not go, the server's own at issuers among them.

@@ -68,6 +68,12 @@ pub enum ServeError {
         /// The database.
         place: String,
     },
+    /// An earlier version of the program made the tables.
+    #[error("the tables in {place} are of an earlier version of lanyard")]
+    Earlier {
+        /// The database.
+        place: String,
+    },
     /// There is a server already where a backup is to be brought back.
     #[error("the database holds a server already")]
     Occupied,
@@ -186,6 +192,17 @@ pub enum ServeError {
         /// The number of the entry.
         sequence: i64,
     },
+    /// The file of what was signed of the audit is gone.
+    #[error("{count} statements about the audit were signed, and {file} is not there")]
+    NoCheckpoints {
+        /// The file.
+        file: String,
+        /// How many were signed.
+        count: i64,
+    },
+    /// Nobody has such a login.
+    #[error("nobody has this login here")]
+    NoLogin,
     /// There is no such chain in the audit.
     #[error("this server has no audit of {org}")]
     NoChain {
@@ -259,6 +276,7 @@ impl Failure for ServeError {
     fn code(&self) -> Code {
         match self {
             Self::Nothing { .. }
+            | Self::Earlier { .. }
             | Self::Setting { .. }
             | Self::SettingsFile { .. }
             | Self::Readable { .. }
@@ -266,7 +284,11 @@ impl Failure for ServeError {
             | Self::NewerBackup { .. }
             | Self::Certificate { .. } => Code::Config,
             Self::Database(_, code, _) | Self::Keys(_, code, _) | Self::Keeper { code, .. } => *code,
-            Self::Unwritten { .. } | Self::Backup { .. } | Self::Closed { .. } | Self::Audit { .. } => Code::Invalid,
+            Self::Unwritten { .. }
+            | Self::Backup { .. }
+            | Self::Closed { .. }
+            | Self::NoCheckpoints { .. }
+            | Self::Audit { .. } => Code::Invalid,
             Self::Store(failure) | Self::Kept(failure) => failure.code(),
             Self::KeyFile(failure) | Self::File(failure) => failure.code(),
             Self::NoMasterKey { .. }
@@ -275,7 +297,7 @@ impl Failure for ServeError {
             | Self::Passphrase
             | Self::NoPassphrase
             | Self::BadMasterKey { .. } => Code::Store,
-            Self::Recipient { .. } | Self::NoChain { .. } | Self::NoEntry { .. } => Code::Usage,
+            Self::Recipient { .. } | Self::NoLogin | Self::NoChain { .. } | Self::NoEntry { .. } => Code::Usage,
             Self::Unread { .. }
             | Self::Listen { .. }
             | Self::Occupied
@@ -299,6 +321,11 @@ impl Failure for ServeError {
             Self::Database(_, _, mend) | Self::Keys(_, _, mend) | Self::Keeper { mend, .. } => return mend.clone(),
             Self::Nothing { .. } => {
                 "name the folder of its data with `--data`, or its database with `--database`".into()
+            }
+            Self::Earlier { .. } => {
+                "do it with the version that serves them; or make a backup, `lanyard server backup FILE`, and start this \
+                 one once, `lanyard serve`, which brings them up to date"
+                    .into()
             }
             Self::Occupied => "give `--replace` to put the backup in its place, or another `--data`".into(),
             Self::Runs => "stop it with `lanyard server stop`, then this again; nothing was changed".into(),
@@ -329,6 +356,11 @@ impl Failure for ServeError {
             }
             Self::BadMasterKey { .. } => "bring the key back whole".into(),
             Self::Audit { .. } => "somebody wrote to the database past the server; compare it with a backup".into(),
+            Self::NoCheckpoints { file, .. } => format!(
+                "name the file that the server appends to, or bring it back; where another one is to begin, make it: \
+                 `touch {file}`"
+            ),
+            Self::NoLogin => "write it as the members' list has it: `lanyard members list`".into(),
             Self::NoChain { known, .. } => format!("name one that there is: {}", known.join(", ")),
             Self::NoEntry { .. } => "begin with an entry that there is; the first is 1".into(),
             Self::NoRandom | Self::System(_) => "try again".into(),

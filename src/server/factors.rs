@@ -34,8 +34,13 @@ pub(crate) fn new_recovery_codes(rows: &mut dyn Rows, person: &str) -> Result<Ve
 
 /// Whether a person has recovery codes.
 pub(crate) fn has_recovery_codes(rows: &mut dyn Rows, person: &str) -> Result<bool, DbError> {
-    let one = "SELECT 1 FROM recovery_codes WHERE person = $1 AND spent IS NULL LIMIT 1";
-    Ok(rows.first(one, values![person])?.is_some())
+    Ok(recovery_codes_left(rows, person)? > 0)
+}
+
+/// How many recovery codes a person has.
+pub(crate) fn recovery_codes_left(rows: &mut dyn Rows, person: &str) -> Result<i64, DbError> {
+    let count = "SELECT COUNT(*) FROM recovery_codes WHERE person = $1 AND spent IS NULL";
+    rows.first(count, values![person])?.ok_or(DbError::Shape)?.int(0)
 }
 
 /// Whether this is a recovery code of the person. It is none any more after this.

@@ -89,6 +89,22 @@ impl Keys {
         })
     }
 
+    /// The same for whoever works with them: what an earlier version has left is wrapped anew first.
+    pub(crate) fn existing_to_use(database: &Database, place: &Master<'_>) -> Result<Self, ServeError> {
+        let keys = Self::existing(database, place)?;
+        keys.convert(database).map_err(|failure| unopened(failure, place))?;
+        Ok(keys)
+    }
+
+    /// The master key alone, for a database of whichever version, as far as a backup of it needs keys.
+    pub(crate) fn of_master(database: &Database, place: &Master<'_>) -> Result<Self, ServeError> {
+        current(database, |proof| {
+            let proof = proof.ok_or_else(|| ServeError::NoMasterKey { place: place.in_words() })?;
+            let instance = database.read(Reach::Server, |rows| setting(rows, "instance"))?.ok_or(DbError::Shape)?;
+            Ok(Self::holding(place.proven(&instance, proof)?, Vec::new(), &instance))
+        })
+    }
+
     fn open_with(
         database: &Database,
         place: &Master<'_>,
@@ -295,6 +311,11 @@ impl Failure for KeyError {
             Self::NoRandom => "try again".into(),
         })
     }
+}
+
+/// Whether a master key was made for a database, of whichever version.
+pub(crate) fn is_begun(database: &Database) -> Result<bool, DbError> {
+    Ok(database.read(Reach::Server, |rows| setting(rows, PROOF))?.is_some())
 }
 
 /// Does something with the proof of the master key in force; once more where that was replaced meanwhile.

@@ -21,7 +21,7 @@ use super::caller::{Access, Asker};
 use super::db::{DbError, OrgScope, Reach, Rows, values};
 use super::error::ServeError;
 use super::keys::{KeyError, Keys};
-use super::people::{self, Session};
+use super::people::Session;
 use super::problem::{Answer, Problem};
 use super::programs::Ended;
 use super::routes::Route;
@@ -29,6 +29,7 @@ use super::serve::open_existing;
 use super::settings::Settings;
 use super::state::{Server, now};
 use super::token::{self, Kind, Parsed};
+use super::{people, reset};
 use crate::secret::{Secret, SecretStore};
 
 /// So many at a time.
@@ -101,6 +102,8 @@ enum Counting {
     Session(Session),
     /// The link that makes the first owner.
     SetUp,
+    /// One by which somebody chooses another passphrase.
+    Reset,
     Invitation(OrgScope),
 }
 
@@ -113,6 +116,7 @@ fn look(rows: &mut dyn Rows, token: &str, now: DateTime<Utc>) -> Result<Option<(
         }
         Kind::Session => people::session(rows, token, now)?.map(Counting::Session),
         Kind::Invitation if is_set_up(rows, &parsed, now)? => Some(Counting::SetUp),
+        Kind::Invitation if reset::find(rows, &parsed, now)?.is_some() => Some(Counting::Reset),
         Kind::Invitation => invited(rows, &parsed, now)?.map(Counting::Invitation),
         // These end by themselves, in a minute or in ten.
         Kind::Code | Kind::Device | Kind::Half | Kind::Errand | Kind::Question => None,
@@ -146,6 +150,10 @@ fn end(rows: &mut dyn Rows, keys: &Keys, token: &Secret, actor: &Actor, now: Dat
                 return Ok(false);
             }
             vec![server_scope()]
+        }
+        Counting::Reset => {
+            let Some(scopes) = reset::end(rows, &parsed, now)? else { return Ok(false) };
+            scopes
         }
         Counting::Invitation(scope) => {
             let gone = "DELETE FROM member_invitations WHERE org = $1 AND id = $2 AND spent IS NULL";

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, RwLock};
+use std::sync::{Arc, LazyLock, OnceLock, RwLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -14,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::bridge::blocking;
-use super::db::{DbError, Reach, TRANSACTIONS};
+use super::db::{Closed, DbError, Reach, TRANSACTIONS};
 use super::problem::Problem;
 use super::state::Server;
 
@@ -130,14 +130,28 @@ pub(crate) fn answered(path: Option<&str>, asked: &Method, status: StatusCode, t
     }
 }
 
+/// The server, once it has its keys.
+pub(crate) type Opened = Arc<OnceLock<Arc<Server>>>;
+
 /// The pages of the second listener.
-pub(crate) fn router(server: Arc<Server>) -> Router {
+pub(crate) fn router(server: Opened) -> Router {
     Router::new().route("/metrics", get(show)).fallback(|| async { Problem::not_found() }).with_state(server)
 }
 
-async fn show(State(server): State<Arc<Server>>) -> Response {
-    let rows = blocking(&server, |server| Ok(rows(server).ok())).await.ok().flatten();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page(rows)).into_response()
+async fn show(State(server): State<Opened>) -> Response {
+    let known = match server.get() {
+        None => Known::Sealed,
+        Some(server) => Known::Open(blocking(server, |server| Ok(rows(server).ok())).await.ok().flatten()),
+    };
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], page(&known)).into_response()
+}
+
+/// What is known of the server.
+enum Known {
+    /// It has no keys yet, and looks at nothing.
+    Sealed,
+    /// How much there is, where the database answers.
+    Open(Option<Rows>),
 }
 
 /// How much there is. Counted when it is asked for.
@@ -146,12 +160,27 @@ struct Rows {
     organizations: i64,
     people: i64,
     credentials: i64,
+    own_key: i64,
+    unfinished: i64,
+    /// Counted where a rotation is not over: there is nothing else that it could be.
+    under_older: i64,
 }
+
+const UNDER_OLDER: &str = "SELECT COUNT(*) FROM data_keys d JOIN key_rotations r ON r.org = d.org \
+                           WHERE d.key_version < r.version";
 
 fn rows(server: &Server) -> Result<Rows, DbError> {
     server.db.read(Reach::Server, |rows| {
+        rows.open(Closed::Secrets)?;
         let mut count = |all| rows.first(all, &[])?.ok_or(DbError::Shape)?.int(0);
+        let unfinished = count(
+            "SELECT (SELECT COUNT(*) FROM key_rotations) \
+             + (SELECT COUNT(*) FROM settings WHERE name = 'server-key-rotation')",
+        )?;
         Ok(Rows {
+            own_key: count("SELECT MAX(version) FROM server_keys")?,
+            unfinished,
+            under_older: if unfinished > 0 { count(UNDER_OLDER)? } else { 0 },
             organizations: count("SELECT COUNT(*) FROM organizations WHERE deleted IS NULL")?,
             people: count("SELECT COUNT(*) FROM people")?,
             credentials: count("SELECT COUNT(*) FROM credentials")?,
@@ -159,10 +188,12 @@ fn rows(server: &Server) -> Result<Rows, DbError> {
     })
 }
 
-fn page(rows: Option<Rows>) -> String {
+fn page(known: &Known) -> String {
     let mut text = Text::default();
     text.family("lanyard_build_info", "gauge", "The program that runs.");
     text.line("lanyard_build_info", &[("version", env!("CARGO_PKG_VERSION"))], 1);
+    let is_sealed = matches!(known, Known::Sealed);
+    text.one("lanyard_sealed", "gauge", "Whether it lacks its master key, and serves nobody.", u8::from(is_sealed));
     text.family("lanyard_http_requests_total", "counter", "Requests, by route, method and class of the status.");
     for ([route, method, status], number) in REQUESTS.all() {
         text.line("lanyard_http_requests_total", &[("route", route), ("method", method), ("status", status)], number);
@@ -187,11 +218,18 @@ fn page(rows: Option<Rows>) -> String {
     text.one("lanyard_database_failures_total", "counter", "What the database did not do.", failures);
     let failures = AUDIT_FAILURES.load(Ordering::Relaxed);
     text.one("lanyard_audit_failures_total", "counter", "Entries that could not be written to the audit.", failures);
-    text.one("lanyard_database_up", "gauge", "Whether the database answers.", u8::from(rows.is_some()));
-    if let Some(rows) = rows {
+    if let Known::Open(rows) = known {
+        text.one("lanyard_database_up", "gauge", "Whether the database answers.", u8::from(rows.is_some()));
+    }
+    if let Known::Open(Some(rows)) = known {
         text.one("lanyard_organizations", "gauge", "Organizations.", rows.organizations);
         text.one("lanyard_people", "gauge", "People who can sign in.", rows.people);
         text.one("lanyard_credentials", "gauge", "Credentials, of all organizations.", rows.credentials);
+        text.one("lanyard_server_key_version", "gauge", "The server's own key in force.", rows.own_key);
+        let name = "lanyard_key_rotations_unfinished";
+        text.one(name, "gauge", "Keys in force under which not everything rests yet.", rows.unfinished);
+        let name = "lanyard_data_keys_under_older";
+        text.one(name, "gauge", "Data keys that rest under a key which was replaced.", rows.under_older);
     }
     process::tell(&mut text);
     text.done()
@@ -226,7 +264,7 @@ mod tests {
         assert_eq!(method(&"LNYCANARY".parse().unwrap()), "other");
         answered(Some("/healthz"), &Method::GET, StatusCode::OK, Duration::from_millis(3));
         answered(Some("/healthz"), &Method::GET, StatusCode::OK, Duration::from_mins(1));
-        let page = page(None);
+        let page = page(&Known::Open(None));
         for line in [
             "lanyard_http_requests_total{route=\"/healthz\",method=\"GET\",status=\"2xx\"} 2\n",
             "lanyard_http_request_duration_seconds_bucket{route=\"/healthz\",method=\"GET\",le=\"0.0025\"} 0\n",
@@ -234,8 +272,11 @@ mod tests {
             "lanyard_http_request_duration_seconds_bucket{route=\"/healthz\",method=\"GET\",le=\"+Inf\"} 2\n",
             "lanyard_http_request_duration_seconds_sum{route=\"/healthz\",method=\"GET\"} 60.003\n",
             "lanyard_database_up 0\n",
+            "lanyard_sealed 0\n",
         ] {
             assert!(page.contains(line), "{line}{page}");
         }
+        let sealed = self::page(&Known::Sealed);
+        assert!(sealed.contains("lanyard_sealed 1\n") && !sealed.contains("lanyard_database_up"), "{sealed}");
     }
 }

@@ -29,7 +29,9 @@ mod programs;
 mod projects;
 mod prove;
 mod question;
+mod recovery;
 mod registries;
+mod reset;
 mod second_factor;
 mod session;
 mod set_up;
@@ -53,6 +55,8 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::new(Method::GET, "/", Access::Page, home::show),
         Route::new(Method::GET, "/setup", Access::Page, set_up::show),
         Route::new(Method::POST, "/setup", Access::Page, set_up::submit),
+        Route::new(Method::GET, "/reset", Access::Page, reset::show),
+        Route::new(Method::POST, "/reset", Access::Page, reset::submit),
         Route::new(Method::GET, "/sign-in", Access::Page, sign_in::show),
         Route::new(Method::POST, "/sign-in", Access::Page, sign_in::submit),
         Route::new(Method::POST, "/sign-in/code", Access::Page, half::submit),
@@ -67,6 +71,7 @@ pub(crate) fn routes() -> Vec<Route> {
         programs::routes(),
         ways::routes(),
         passkeys::routes(),
+        recovery::routes(),
         prove::routes(),
         credentials::routes(),
         projects::routes(),

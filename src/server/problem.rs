@@ -38,6 +38,7 @@ pub(crate) const KINDS: &[Known] = &[
     known("too-complex", 400, "the body is nested too deep, or has too many or too large parts"),
     known("unauthenticated", 401, "there is no token, or it does not count any more"),
     known("forbidden", 403, "the token may not do this"),
+    known("past-the-proxy", 403, "the server is reached through its proxy alone"),
     known("guest", 403, "who came by an issuer changes no passphrase and no factor of somebody who has their own"),
     known("not-found", 404, "there is nothing at this address, or it is another organization's"),
     known("method", 405, "this address is not asked in this way"),

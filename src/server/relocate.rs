@@ -12,7 +12,7 @@ use super::db::{Database, OrgScope, Reach, values};
 use super::engine::Engine;
 use super::error::ServeError;
 use super::keys::Keys;
-use super::serve::open_existing;
+use super::serve::{current, open_existing};
 use super::settings::Settings;
 use super::state::now;
 use super::upstream::Shelf;
@@ -38,6 +38,8 @@ pub struct Moved {
 
 /// Moves every secret to where the settings have new ones go.
 pub fn move_secrets(settings: &Settings, store: &dyn SecretStore) -> Result<Moved, ServeError> {
+    // Nothing is made beside what is not there.
+    current(settings)?;
     files::create_private_dir(&settings.data)?;
     let _lock = Lock::acquire(&settings.data.join("rotate.lock"), WAIT, &mut |_| {})?;
     let (db, keys) = open_existing(settings, store)?;

@@ -13,7 +13,7 @@ use super::db::{Closed, Database, DbError, OrgScope, Reach, Rows, values};
 use super::engine::Engine;
 use super::error::ServeError;
 use super::keys::{self, KeyError, Keys, Master, Replacement, hold};
-use super::serve::{open_existing, place};
+use super::serve::{current, open_existing, place};
 use super::settings::Settings;
 use super::signing::SigningKey;
 use super::state::now;
@@ -71,8 +71,24 @@ pub fn rotate_signing_key(settings: &Settings, store: &dyn SecretStore) -> Resul
     })?)
 }
 
-/// Replaces the keys of a server, or ends what was begun before.
-pub fn rotate_key(settings: &Settings, store: &dyn SecretStore, wanted: Wanted) -> Result<Rotated, ServeError> {
+/// How far it is: so many data keys rest under the new ones, of so many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Done so far.
+    pub done: u64,
+    /// To be done in all, as was counted at the beginning.
+    pub of: u64,
+}
+
+/// Replaces the keys of a server, or ends what was begun before. After each part of the work it tells how far it is.
+pub fn rotate_key(
+    settings: &Settings,
+    store: &dyn SecretStore,
+    wanted: Wanted,
+    tell: &mut dyn FnMut(Progress),
+) -> Result<Rotated, ServeError> {
+    // Nothing is made beside what is not there.
+    current(settings)?;
     files::create_private_dir(&settings.data)?;
     let _lock = Lock::acquire(&settings.data.join("rotate.lock"), WAIT, &mut |_| {})?;
     let (db, keys) = open_existing(settings, store)?;
@@ -89,11 +105,16 @@ pub fn rotate_key(settings: &Settings, store: &dyn SecretStore, wanted: Wanted) 
     // Somebody else may have begun it, from another machine.
     keys.catch_up(&db, &place)?;
     let mut rotated = Rotated { resumed, ..Rotated::default() };
+    let mut progress = Progress { done: 0, of: left(&db, &unfinished)? };
+    let mut more = |done: u64| {
+        progress.done += done;
+        tell(progress);
+    };
     for one in unfinished {
         let version = one.version;
         let org = one.scope.id().to_owned();
         let work = Work { db: &db, keys: &keys, engine: &engine, together: Together::default(), one };
-        let (done, closed) = work.finish()?;
+        let (done, closed) = work.finish(&mut more)?;
         rotated.organizations.push((org, version));
         rotated.rewrapped += done;
         rotated.closed += closed;
@@ -128,6 +149,18 @@ fn unfinished(db: &Database) -> Result<Vec<Unfinished>, DbError> {
         }
         Ok(found)
     })
+}
+
+/// How many data keys rest under an older key.
+fn left(db: &Database, unfinished: &[Unfinished]) -> Result<u64, DbError> {
+    let count = "SELECT COUNT(*) FROM data_keys WHERE org = $1 AND key_version < $2";
+    let mut left = 0;
+    for one in unfinished {
+        let row =
+            db.read(Reach::Secrets(&one.scope), |rows| rows.first(count, values![one.scope.id(), one.version]))?;
+        left += u64::try_from(row.ok_or(DbError::Shape)?.int(0)?).unwrap_or_default();
+    }
+    Ok(left)
 }
 
 /// How it was begun.
@@ -213,14 +246,14 @@ impl Work<'_> {
     }
 
     /// Does what is left. Gives how many data keys were wrapped anew, and how many credentials do not open.
-    fn finish(&self) -> Result<(u64, u64), ServeError> {
-        let sealed = if self.one.anew { self.seal_anew()? } else { 0 };
-        let (done, closed) = self.rewrap()?;
+    fn finish(&self, more: &mut dyn FnMut(u64)) -> Result<(u64, u64), ServeError> {
+        let sealed = if self.one.anew { self.seal_anew(more)? } else { 0 };
+        let (done, closed) = self.rewrap(more)?;
         self.retire()?;
         Ok((done + sealed, closed))
     }
 
-    fn seal_anew(&self) -> Result<u64, ServeError> {
+    fn seal_anew(&self, more: &mut dyn FnMut(u64)) -> Result<u64, ServeError> {
         let (vault, scope) = (self.vault(), &self.one.scope);
         let (mut reached, mut done) = (self.one.reached.clone(), 0);
         loop {
@@ -234,12 +267,14 @@ impl Work<'_> {
             // Nothing is done where others have ended it, and they wait while it is done here.
             let note = "UPDATE key_rotations SET reached = $3 WHERE org = $1 AND version = $2";
             let noted = |rows: &mut dyn Rows| Ok(rows.execute(note, values![scope.id(), self.one.version, last])? > 0);
-            done += vault.seal_anew(&ids, noted)?.done;
+            let sealed = vault.seal_anew(&ids, noted)?.done;
+            done += sealed;
+            more(sealed);
             reached.clone_from(last);
         }
     }
 
-    fn rewrap(&self) -> Result<(u64, u64), ServeError> {
+    fn rewrap(&self, more: &mut dyn FnMut(u64)) -> Result<(u64, u64), ServeError> {
         let vault = self.vault();
         let (mut after, mut done, mut closed) = (String::new(), 0, 0);
         while let Some(page) = self.db.write(&self.one.scope, |rows| -> Result<_, VaultError> {
@@ -247,6 +282,7 @@ impl Work<'_> {
         })? {
             after = page.last;
             done += page.done;
+            more(page.done);
             closed += page.closed;
         }
         Ok((done, closed))

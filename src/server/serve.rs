@@ -8,9 +8,9 @@ use chrono::TimeDelta;
 use tokio::task::block_in_place;
 use url::Url;
 
-use super::audit::{self, Actor, Event, Together};
+use super::audit::{self, Actor, Event, Sink, Together};
 use super::connector::Own;
-use super::db::{Address, Database, Reach, Rows, values};
+use super::db::{Database, Reach, Rows, Version, values};
 use super::error::ServeError;
 use super::gate::{self, Gate};
 use super::health;
@@ -23,7 +23,7 @@ use super::reload::Certificate;
 use super::routes::router;
 use super::settings::{Keeping, Settings};
 use super::state::{Server, now, room};
-use super::{engine, listen, metrics, people, running, sweep};
+use super::{backup, behind, engine, listen, metrics, people, running, started, sweep};
 use crate::error::{Failure as _, with_causes};
 use crate::os::files;
 use crate::secret::{Secret, SecretStore};
@@ -57,6 +57,10 @@ pub enum Notice {
     Unsealed,
     /// So many credentials rest where new ones do not go.
     Elsewhere(i64),
+    /// The role in the database is bound by no row-level security.
+    Unbound(String),
+    /// What was signed of the audit before is not in the file where it should be.
+    NoCheckpoints(ServeError),
     /// Nobody can sign in yet: this link makes the first owner, once.
     SetUp(Secret),
 }
@@ -96,7 +100,16 @@ pub fn serve(
     let listens: Vec<SocketAddr> = [Some(address), counting].into_iter().flatten().collect();
     let _running = running::hold(&settings.data, &known_as, &listens)?;
     tell(Notice::Listening { address, metrics: counting, public: known_as, database })?;
+    if let Some(role) = db.unbound_role()? {
+        tell(Notice::Unbound(role))?;
+    }
+    if let Some(Sink::File(file)) = &settings.checkpoints.sink
+        && let Some(count) = audit::without_file(&db, file)?
+    {
+        tell(Notice::NoCheckpoints(ServeError::NoCheckpoints { file: file.display().to_string(), count }))?;
+    }
     let gate = Arc::new(Gate::default());
+    let known = metrics::Opened::default();
     let (routes, server) = match keys {
         Ok(keys) => {
             let server = opened(settings, public, db, keys, tell)?;
@@ -117,7 +130,13 @@ pub fn serve(
             tokio::spawn(certificate.keep());
         }
         // A task of its own: whoever reads the master key below keeps nobody waiting.
-        let mut listening = tokio::spawn(listen::listen(listener, main, routes, stop));
+        let mut listening = tokio::spawn(listen::listen(listener, main, behind::guarded(routes, settings), stop));
+        if let Some(metrics) = metrics {
+            metrics.set_nonblocking(true).map_err(ServeError::System)?;
+            let metrics = tokio::net::TcpListener::from_std(metrics).map_err(ServeError::System)?;
+            let pages = metrics::router(Arc::clone(&known));
+            tokio::spawn(listen::listen(metrics, door(None), pages, std::future::pending()));
+        }
         let server = match server {
             Ok(server) => server,
             Err((db, public)) => {
@@ -131,12 +150,8 @@ pub fn serve(
                 server
             }
         };
-        if let Some(metrics) = metrics {
-            metrics.set_nonblocking(true).map_err(ServeError::System)?;
-            let metrics = tokio::net::TcpListener::from_std(metrics).map_err(ServeError::System)?;
-            let pages = metrics::router(Arc::clone(&server));
-            tokio::spawn(listen::listen(metrics, door(None), pages, std::future::pending()));
-        }
+        // It is set once.
+        let _ = known.set(Arc::clone(&server));
         // The secret store is this thread's alone: here the master key is read again when it was replaced.
         let answering = answering(settings, store, &server);
         tokio::spawn(sweep::sweeping(Arc::clone(&server)));
@@ -214,6 +229,7 @@ fn opened(
         last_used: LastUsed::default(),
         keeper: health::Keeper::default(),
     };
+    started::tell(settings, &server)?;
     if elsewhere > 0 {
         tell(Notice::Elsewhere(elsewhere))?;
     }
@@ -240,18 +256,29 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).map_err(|cause| ServeError::Listen { address, cause })
 }
 
-/// Opens the database and the keys of a server that is there: none is made where its place was misspelt.
-pub(super) fn open_existing(settings: &Settings, store: &dyn SecretStore) -> Result<(Database, Keys), ServeError> {
-    match &settings.database {
-        Address::Sqlite(file) if !file.exists() => Err(ServeError::Nothing { place: settings.database.in_words() }),
-        _ => open(settings, store),
+/// Opens the database of a server that is there, as it is, and tells the version of its tables: none is made where its
+/// place was misspelt.
+pub(super) fn existing(settings: &Settings) -> Result<(Database, Version), ServeError> {
+    let nothing = || ServeError::Nothing { place: settings.database.in_words() };
+    let db = Database::open_existing(&settings.database)?.ok_or_else(nothing)?;
+    match db.version()? {
+        Version::None => Err(nothing()),
+        version => Ok((db, version)),
     }
 }
 
-/// Opens the database and the keys of a server.
-pub(super) fn open(settings: &Settings, store: &dyn SecretStore) -> Result<(Database, Keys), ServeError> {
-    let db = open_database(settings)?;
-    let keys = open_keys(settings, store, &db)?;
+/// The same of this version alone: whatever changes something leaves the tables of an earlier one to the start.
+pub(super) fn current(settings: &Settings) -> Result<Database, ServeError> {
+    match existing(settings)? {
+        (db, Version::Newest) => Ok(db),
+        _ => Err(ServeError::Earlier { place: settings.database.in_words() }),
+    }
+}
+
+/// Opens the database and the keys of a server that is there.
+pub(super) fn open_existing(settings: &Settings, store: &dyn SecretStore) -> Result<(Database, Keys), ServeError> {
+    let db = current(settings)?;
+    let keys = Keys::existing_to_use(&db, &place(settings, store, &db))?;
     Ok((db, keys))
 }
 
@@ -262,6 +289,7 @@ fn open_database(settings: &Settings) -> Result<Database, ServeError> {
 
 fn open_keys(settings: &Settings, store: &dyn SecretStore, db: &Database) -> Result<Keys, ServeError> {
     let keys = Keys::open(db, &place(settings, store, db))?;
+    backup::tell_of_untold(db, &keys)?;
     // There is a key to sign with from the start, so that whoever asks for keys finds it.
     db.write(Reach::Server, |rows| SigningKey::in_force(rows, &keys, now())).map_err(|failure| {
         let (code, mend) = (failure.code(), failure.mend());

@@ -23,6 +23,7 @@ fn sweep(db: &Database, now: DateTime<Utc>) -> Result<(), DbError> {
         rows.execute("DELETE FROM devices WHERE expires < $1", values![at])?;
         rows.execute("DELETE FROM invitations WHERE expires < $1", values![at])?;
         rows.execute("DELETE FROM member_invitations WHERE expires < $1", values![at])?;
+        rows.execute("DELETE FROM passphrase_resets WHERE expires < $1", values![at])?;
         rows.execute("DELETE FROM sessions WHERE expires < $1", values![at])?;
         rows.execute("DELETE FROM proofs WHERE expires < $1", values![at])?;
         rows.execute("DELETE FROM half_sessions WHERE expires < $1", values![at])?;

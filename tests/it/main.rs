@@ -154,6 +154,7 @@ mod server {
     mod model;
     mod observed;
     mod openbao;
+    mod operated;
     mod orders;
     mod organizations;
     mod other_client;
@@ -180,6 +181,7 @@ mod server {
     mod registries;
     mod registries_seen;
     mod renewing;
+    mod reset;
     mod rotation;
     mod running;
     mod schemathesis;
@@ -190,6 +192,7 @@ mod server {
     mod team;
     mod this_machine;
     mod timing;
+    mod untouched;
     mod upstream;
     mod upstream_refused;
 }

@@ -200,6 +200,16 @@ fn waiting(rows: &mut dyn Rows) -> Result<Vec<(OrgScope, i64)>, DbError> {
     rows.query(all, &[])?.into_iter().map(of).collect()
 }
 
+/// How many statements were signed where the file that they go to as well is not there.
+pub(crate) fn without_file(db: &Database, file: &Path) -> Result<Option<i64>, DbError> {
+    if std::fs::exists(file).unwrap_or(true) {
+        return Ok(None);
+    }
+    let count = "SELECT COUNT(*) FROM audit_checkpoints";
+    let count = db.read(Reach::Server, |rows| rows.first(count, &[])?.ok_or(DbError::Shape)?.int(0))?;
+    Ok((count > 0).then_some(count))
+}
+
 /// Holds the chains against the statements in a file, which whoever wrote to the database could not change.
 pub(crate) fn hold_against(db: &Database, keys: &Keys, file: &Path) -> Result<(), ServeError> {
     let broken = |org: &str, sequence, problem: &str| ServeError::Audit {
@@ -208,6 +218,9 @@ pub(crate) fn hold_against(db: &Database, keys: &Keys, file: &Path) -> Result<()
         sequence,
     };
     let place = file.display().to_string();
+    if let Some(count) = without_file(db, file)? {
+        return Err(ServeError::NoCheckpoints { file: place, count });
+    }
     let unread = |cause: std::io::Error| broken(&place, 0, &cause.to_string());
     let opened = match File::open(file) {
         Ok(opened) => opened,

@@ -26,6 +26,15 @@ impl Sink {
         }
     }
 
+    /// What it is, and where.
+    pub(crate) fn in_words(&self) -> String {
+        match self {
+            Self::File(file) => file.display().to_string(),
+            #[cfg(unix)]
+            Self::Syslog(socket) => format!("{SYSLOG}{}", socket.display()),
+        }
+    }
+
     /// Whether the machine's log listens; why not, in words. A file is made when there is a line for it.
     pub(crate) fn listens(&self) -> Result<(), String> {
         match self {

@@ -43,11 +43,16 @@ struct Place {
 /// What rested in the keeper at the instant of a backup, with the tables that its rows are for in a backup.
 pub(super) struct Kept(Vec<(Table, Vec<Place>)>);
 
-/// Tables of sealed secrets, and what gives the places of those that rest in the keeper instead.
-const KEPT: [(&str, &str); 2] = [
-    ("secrets", "SELECT org, credential, version, address, NULL FROM kept_secrets ORDER BY org, credential"),
+/// Tables of sealed secrets, those of the places of what rests in the keeper instead, and what gives these.
+const KEPT: [(&str, &str, &str); 2] = [
+    (
+        "secrets",
+        "kept_secrets",
+        "SELECT org, credential, version, address, NULL FROM kept_secrets ORDER BY org, credential",
+    ),
     (
         "upstream_secrets",
+        "kept_upstream_secrets",
         "SELECT org, upstream, 0, address, key_version FROM kept_upstream_secrets ORDER BY org, upstream",
     ),
 ];
@@ -111,8 +116,10 @@ impl Kept {
             Ok(Place { org, id, version, address, own_key: row.maybe_int(4)? })
         };
         let (tables, mut kept) = (rows.tables()?, Vec::new());
-        for (name, all) in KEPT {
-            let table = tables.iter().find(|table| table.name == name).cloned().ok_or(DbError::Shape)?;
+        for (name, places, all) in KEPT {
+            let named = |name: &str| tables.iter().find(|table| table.name == name).cloned();
+            // An earlier version had neither, or kept nothing elsewhere.
+            let (Some(table), Some(_)) = (named(name), named(places)) else { continue };
             kept.push((table, rows.query(all, &[])?.into_iter().map(place).collect::<Result<_, _>>()?));
         }
         Ok(Self(kept))

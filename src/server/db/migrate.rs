@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0215_levels.sql"),
     include_str!("migrations/0220_taken.sql"),
     include_str!("migrations/0240_signing.sql"),
+    include_str!("migrations/0250_reset.sql"),
 ];
 
 /// The version of the tables that this program has.

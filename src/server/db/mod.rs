@@ -137,6 +137,24 @@ impl Database {
         Ok(Self { engine })
     }
 
+    /// The same where there is a file of it; none is made.
+    pub(crate) fn open_existing(address: &Address) -> Result<Option<Self>, DbError> {
+        if matches!(address, Address::Sqlite(path) if !path.exists()) {
+            return Ok(None);
+        }
+        Self::open_as_it_is(address).map(Some)
+    }
+
+    /// Opens the database to look at it, by which nothing in it can be changed; `None` where there is no file of it.
+    pub(crate) fn look(address: &Address) -> Result<Option<Self>, DbError> {
+        let engine = match address {
+            Address::Sqlite(path) if !path.exists() => return Ok(None),
+            Address::Sqlite(path) => Engine::Sqlite(sqlite::Sqlite::look(path)?),
+            Address::Postgres(url) => Engine::Postgres(postgres::Postgres::look(url)?),
+        };
+        Ok(Some(Self { engine }))
+    }
+
     /// What its tables are, as against what this program has.
     pub(crate) fn version(&self) -> Result<Version, DbError> {
         self.read(Reach::Server, |rows| migrate::version(rows))
@@ -181,6 +199,14 @@ impl Database {
         match &self.engine {
             Engine::Sqlite(engine) => engine.look_over(),
             Engine::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// The role that it is used by, where that is bound by no row-level security; `None` where there are no roles.
+    pub(crate) fn unbound_role(&self) -> Result<Option<String>, DbError> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(None),
+            Engine::Postgres(_) => self.read(Reach::Server, postgres::unbound_role),
         }
     }
 

@@ -43,6 +43,8 @@ pub(super) struct Postgres {
     config: Config,
     /// On loopback, none unless the URL asks for it.
     tls: Option<Tls>,
+    /// Nothing is written.
+    looks: bool,
     pool: Pool<Connection>,
 }
 
@@ -55,6 +57,15 @@ struct Connection {
 impl Postgres {
     /// Connects once, to see that it answers. Over a network, nothing goes without TLS.
     pub(super) fn open(url: &Url) -> Result<Self, DbError> {
+        Self::connected(url, false)
+    }
+
+    /// The same, and nothing is written there.
+    pub(super) fn look(url: &Url) -> Result<Self, DbError> {
+        Self::connected(url, true)
+    }
+
+    fn connected(url: &Url, looks: bool) -> Result<Self, DbError> {
         let Address { mut config, asks, authorities } = Address::read(url)?;
         config.connect_timeout(CONNECT).application_name("lanyard");
         config
@@ -65,7 +76,7 @@ impl Postgres {
         let is_plain = is_on_loopback(&config) && !asks;
         config.ssl_mode(if is_plain { SslMode::Disable } else { SslMode::Require });
         let tls = if is_plain { None } else { Some(Tls::new(authorities.as_deref())?) };
-        let made = Self { config, tls, pool: Pool::new(MOST) };
+        let made = Self { config, tls, looks, pool: Pool::new(MOST) };
         made.transaction(true, Reach::Server, |_| Ok::<_, DbError>(()))?;
         Ok(made)
     }
@@ -77,6 +88,9 @@ impl Postgres {
         };
         let mut client = connected.map_err(|cause| told(&cause))?;
         client.batch_execute(PATIENCE).map_err(|cause| told(&cause))?;
+        if self.looks {
+            client.batch_execute("SET default_transaction_read_only = on").map_err(|cause| told(&cause))?;
+        }
         Ok(Connection { client, ready: HashMap::new() })
     }
 
@@ -128,6 +142,12 @@ impl Drop for Postgres {
         // Where there was no thread, the end of the process closes them.
         std::mem::forget(idle);
     }
+}
+
+/// The role of this connection, where no policy counts for it.
+pub(super) fn unbound_role(rows: &mut dyn Rows) -> Result<Option<String>, DbError> {
+    let one = "SELECT rolname::text FROM pg_roles WHERE rolname = current_user AND (rolsuper OR rolbypassrls)";
+    rows.first(one, &[])?.map(|mut row| row.text(0)).transpose()
 }
 
 /// Whether every machine that the settings name is this one.

@@ -26,6 +26,8 @@ const APPLICATION: i32 = 0x4c4e_5953;
 /// A database in a file.
 pub(super) struct Sqlite {
     path: PathBuf,
+    /// Nothing is written.
+    looks: bool,
     writer: Mutex<Connection>,
     readers: Pool<Connection>,
 }
@@ -39,6 +41,19 @@ impl Sqlite {
         let folder = path.parent().unwrap_or(Path::new("."));
         files::create_private_dir(folder)?;
         files::ensure_private(path)?;
+        let made = Self::connected(path, false)?;
+        mark(&made.writer.lock().unwrap_or_else(PoisonError::into_inner))?;
+        Ok(made)
+    }
+
+    /// Opens a file that is there, and writes nothing to it.
+    pub(super) fn look(path: &Path) -> Result<Self, DbError> {
+        files::refuse_unsafe(path)?;
+        Self::connected(path, true)
+    }
+
+    fn connected(path: &Path, looks: bool) -> Result<Self, DbError> {
+        let folder = path.parent().unwrap_or(Path::new("."));
         for end in ["-wal", "-shm", "-journal"] {
             let mut name = path.file_name().unwrap_or_default().to_owned();
             name.push(end);
@@ -48,9 +63,9 @@ impl Sqlite {
         let real = folder
             .canonicalize()
             .map_or_else(|_| path.to_owned(), |real| real.join(path.file_name().unwrap_or_default()));
-        let writer = connect(&real).map_err(|cause| told(&cause))?;
-        claim(&writer)?;
-        Ok(Self { path: real, writer: Mutex::new(writer), readers: Pool::new(MOST) })
+        let writer = connect(&real, looks).map_err(|cause| told(&cause))?;
+        refuse_strange(&writer)?;
+        Ok(Self { path: real, looks, writer: Mutex::new(writer), readers: Pool::new(MOST) })
     }
 
     pub(super) fn write<T, E: From<DbError>>(&self, work: impl FnOnce(&mut dyn Rows) -> Result<T, E>) -> Result<T, E> {
@@ -83,7 +98,7 @@ impl Sqlite {
         let (mut place, idle) = self.readers.place()?;
         let mut connection = match idle {
             Some(connection) => connection,
-            None => connect(&self.path).map_err(|cause| told(&cause))?,
+            None => connect(&self.path, self.looks).map_err(|cause| told(&cause))?,
         };
         let done = connection
             .transaction()
@@ -94,7 +109,7 @@ impl Sqlite {
     }
 }
 
-fn connect(path: &Path) -> rusqlite::Result<Connection> {
+fn connect(path: &Path, looks: bool) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(
         path,
         OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -108,19 +123,24 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF; \
          PRAGMA temp_store = MEMORY;",
     )?;
+    if looks {
+        connection.execute_batch("PRAGMA query_only = ON")?;
+    }
     Ok(connection)
 }
 
-/// Marks a fresh file as the server's, and refuses one of another program.
-fn claim(connection: &Connection) -> Result<(), DbError> {
+/// Refuses a file of another program.
+fn refuse_strange(connection: &Connection) -> Result<(), DbError> {
     let look = || -> rusqlite::Result<(i32, u32)> {
         let tables = connection.query_row("SELECT COUNT(*) FROM sqlite_master", [], |row| row.get(0))?;
         Ok((connection.pragma_query_value(None, "application_id", |row| row.get(0))?, tables))
     };
     let (application, tables) = look().map_err(|cause| told(&cause))?;
-    if application != APPLICATION && tables > 0 {
-        return Err(DbError::Strange);
-    }
+    if application != APPLICATION && tables > 0 { Err(DbError::Strange) } else { Ok(()) }
+}
+
+/// Marks a file as the server's.
+fn mark(connection: &Connection) -> Result<(), DbError> {
     let mark = || {
         connection.execute_batch("PRAGMA journal_mode = WAL")?;
         connection.pragma_update(None, "application_id", APPLICATION)

@@ -49,6 +49,12 @@ impl Transit {
         Key::from_secret(&answer.map_err(|_| strange())?.data.plaintext).ok_or_else(strange)
     }
 
+    /// Whether it wraps and unwraps for this server.
+    pub(crate) fn try_out(&self) -> Result<(), KeeperError> {
+        let made = Key::random().map_err(|_| KeeperError::Strange("there is nothing to wrap"))?;
+        self.unwrap(&self.wrap(&made)?).map(drop)
+    }
+
     fn call(&self, what: &str, body: &impl Serialize) -> Result<Response, KeeperError> {
         let path = below_mount(&self.mount, &format!("{what}/{}", segment(&self.name)));
         self.keeper.call(&Method::POST, &path, Some(&written(body)))

@@ -133,6 +133,16 @@ impl Master<'_> {
         key.ok_or_else(|| ServeError::NoMasterKey { place: self.in_words() })
     }
 
+    /// Whether a first key could be had there, as far as that is told without making one.
+    pub(crate) fn could_begin(&self) -> Result<(), ServeError> {
+        match self {
+            Self::Passphrase(_) => self.made_anew(true).map(drop),
+            Self::Transit(transit, _) => Ok(transit.try_out()?),
+            // One is made where there is none, under the identifier of the server, which no server has.
+            Self::Store(_) | Self::File(_) => self.read("none", Which::Present, None).map(drop),
+        }
+    }
+
     /// Puts the next key in the place of the present one.
     pub(super) fn promote(&self, instance: &str, next: &Key) -> Result<(), ServeError> {
         match self {

@@ -29,7 +29,7 @@ impl Class {
             "/connect/callback" => Self::SignIn,
             _ if path.starts_with("/sign-in/back/") => Self::SignIn,
             _ if *method == Method::GET || *method == Method::HEAD => Self::Read,
-            "/sign-in" | "/setup" | "/invite" | "/account/passphrase" | "/account/prove" => Self::Passphrase,
+            "/sign-in" | "/setup" | "/invite" | "/reset" | "/account/passphrase" | "/account/prove" => Self::Passphrase,
             // They ask an issuer, or the service that is to be connected.
             _ if path.starts_with("/account/prove/with/") || ["link", "connect"].contains(&last) => Self::Costly,
             "/token"

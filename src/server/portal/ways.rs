@@ -10,8 +10,8 @@ use serde::Deserialize;
 use super::inside::Myself;
 use super::own::tell;
 use super::page::{Page, Text, sent_on};
-use super::passkeys;
 use super::shell::{time, word};
+use super::{passkeys, recovery};
 use crate::server::audit::{self, Event};
 use crate::server::bridge::blocking;
 use crate::server::caller::Access;
@@ -45,9 +45,10 @@ async fn show(State(server): State<Arc<Server>>, myself: Myself) -> Answer<Respo
 fn page(server: &Server, myself: &Myself) -> Answer<Page> {
     let body = format!(
         "<p>You sign in with <strong>{}</strong> and your <a href=\"/account\">passphrase</a>, or in one of these ways. \
-         Codes of an app stand on the page <a href=\"/second-factor\">Second factor</a>.</p>\n{}\n{}",
+         Codes of an app stand on the page <a href=\"/second-factor\">Second factor</a>.</p>\n{}\n{}\n{}",
         Text(&myself.signed_in.person.login),
         passkeys::list(server, myself)?,
+        recovery::section(server, myself)?,
         accounts(server, myself)?,
     );
     Ok(myself.page("How you sign in", body))

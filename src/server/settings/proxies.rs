@@ -7,6 +7,11 @@ use std::net::IpAddr;
 pub(crate) struct Proxies(pub(super) Vec<IpAddr>);
 
 impl Proxies {
+    #[cfg(test)]
+    pub(crate) fn of(all: &[IpAddr]) -> Self {
+        Self(all.to_vec())
+    }
+
     /// The address of whoever asks: the last one that no proxy of ours has. `forwarded` is what every `X-Forwarded-For`
     /// of the request says, in order, with commas between: a proxy adds to the last one, or one of its own.
     pub(crate) fn client(&self, peer: IpAddr, forwarded: &str) -> IpAddr {
@@ -24,6 +29,11 @@ impl Proxies {
     /// Whether it is the address of one.
     pub(crate) fn has(&self, peer: IpAddr) -> bool {
         self.0.contains(&peer.to_canonical())
+    }
+
+    /// All of them.
+    pub(crate) fn each(&self) -> &[IpAddr] {
+        &self.0
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -23,10 +23,8 @@ fn two(postgres: &Postgres) -> (Served, Served) {
 fn of_many_who_start_at_once_all_serve() {
     let postgres = Postgres::start();
     // The key is there before the database: each of them finds it in a place of its own.
-    let made = Stage::new();
-    made.run(&["serve", "--check", "--listen", "127.0.0.1:0", "--data", "d", "--master-key-file", "server/master.key"])
-        .ends(0);
-    let key = std::fs::read(made.home().join("server/master.key")).unwrap();
+    let made = Served::fresh(&[]);
+    let key = std::fs::read(made.data().join("master.key")).unwrap();
     let all: Vec<Served> = std::thread::scope(|scope| {
         let starts: Vec<_> = (0..4)
             .map(|_| {

@@ -89,7 +89,8 @@ fn whoever_dies_while_keys_are_wrapped_anew_at_the_start_leaves_all_that_there_w
     let on_file = served.data().join("server.db").exists();
     let left = |served: &Served| served.sql("SELECT COUNT(*) FROM organization_keys WHERE own_version IS NULL");
     assert_eq!(served.end("TERM"), Some(0));
-    let check = ["--check", "--listen", "127.0.0.1:0"];
+    // Whatever opens the keys to work with them does so first, as a start does.
+    let opens = ["server", "audit", "--key", "--data", "server", "--master-key-file", "server/master.key"];
     let mut blows = 0;
     for call in if on_file { &["pwrite64", "fsync"][..] } else { &["sendto"] } {
         blows += at_every(
@@ -98,10 +99,10 @@ fn whoever_dies_while_keys_are_wrapped_anew_at_the_start_leaves_all_that_there_w
             || {
                 put_under_the_master_key(&served.data(), on_file, &|statement| served.sql(statement));
                 assert_eq!(left(&served).trim(), "1");
-                served.stage.command(&served.words(&check))
+                served.stage.command(&opens)
             },
             |time| {
-                served.stage.run(&served.words(&check)).ends(0);
+                served.stage.run(&opens).ends(0);
                 assert_eq!(left(&served).trim(), "0", "{call} {time}");
             },
         );

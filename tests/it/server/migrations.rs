@@ -3,6 +3,8 @@
 
 use std::path::Path;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::levels::put_under_the_master_key;
@@ -42,7 +44,7 @@ impl Kept {
         }
     }
 
-    fn version(&self) -> usize {
+    pub fn version(&self) -> usize {
         self.sql("SELECT version FROM schema_versions WHERE program = 'lanyard-server'").trim().parse().unwrap()
     }
 
@@ -150,9 +152,15 @@ fn once_and_never_back(postgres: Option<Postgres>) {
     assert_eq!(kept.served.end("TERM"), Some(0));
     for round in 0..3 {
         kept.back_to(3 + round);
-        let (stage, words) = (&kept.served.stage, kept.served.words(CHECK));
+        let (stage, words) = (&kept.served.stage, kept.served.words(&CHECK[1..]));
+        let start = || {
+            let mut running = stage.start(&words);
+            running.wait_for("its address", |line| line.contains("Serving ").then_some(()));
+            running.signal("TERM");
+            running.finish()
+        };
         let done: Vec<_> = std::thread::scope(|scope| {
-            let all: Vec<_> = (0..4).map(|_| scope.spawn(|| stage.run(&words))).collect();
+            let all: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
             all.into_iter().map(|one| one.join().unwrap()).collect()
         });
         for one in done {
@@ -181,35 +189,45 @@ fn tables_are_brought_up_to_date_once_and_never_back_on_postgresql_as_well() {
     once_and_never_back(Some(Postgres::start()));
 }
 
-/// Whoever only looks brings nothing up to date under a server that runs.
-fn left_to_the_server_that_runs(postgres: Option<Postgres>) {
+/// Whoever only looks brings nothing up to date, whether a server runs or not.
+fn left_to_the_next_start(postgres: Option<Postgres>) {
     let mut kept = Kept::on(postgres);
     let newest = kept.version();
     let address = kept.served.url.split("://").nth(1).unwrap().to_owned();
     kept.back_to(newest - 1);
     let check = |kept: &Kept| kept.served.stage.run(&kept.served.words(&["--check", "--listen", &address]));
-    let told = check(&kept).ends(0);
-    assert!(told.stderr().contains("its next start brings it up to date"), "{told}");
-    assert!(!told.stderr().contains("the audit is whole"), "{told}");
-    assert_eq!(kept.version(), newest - 1);
+    let is_left = |kept: &Kept| {
+        let told = check(kept).ends(0);
+        assert!(told.stderr().contains("the next start brings them up to date"), "{told}");
+        assert!(!told.stderr().contains("the audit is whole"), "{told}");
+        assert_eq!(kept.version(), newest - 1);
+    };
+    is_left(&kept);
     kept.sql(&format!("UPDATE schema_versions SET version = {}", newest + 1));
     let newer = check(&kept).ends(3);
     assert!(newer.stderr().contains("written by a newer lanyard"), "{newer}");
     kept.sql(&format!("UPDATE schema_versions SET version = {}", newest - 1));
     assert_eq!(kept.served.end("TERM"), Some(0));
-    // Nobody is disturbed any more.
-    assert!(check(&kept).ends(0).stderr().contains("the audit is whole"));
+    is_left(&kept);
+    // Its master key is looked at all the same.
+    let key = kept.served.data().join("master.key");
+    let (good, bad) = (std::fs::read(&key).unwrap(), STANDARD.encode([7; 32]));
+    std::fs::write(&key, bad).unwrap();
+    assert!(check(&kept).ends(7).stderr().contains("is of another server"));
+    std::fs::write(&key, good).unwrap();
+    kept.served.again();
     assert_eq!(kept.version(), newest);
+    assert!(check(&kept).ends(0).stderr().contains("the audit is whole"));
 }
 
 #[test]
-fn tables_that_a_server_uses_are_left_as_they_are() {
-    left_to_the_server_that_runs(None);
+fn tables_of_an_earlier_version_are_left_to_the_next_start() {
+    left_to_the_next_start(None);
 }
 
 #[test]
-fn tables_that_a_server_uses_are_left_as_they_are_on_postgresql_as_well() {
-    left_to_the_server_that_runs(Some(Postgres::start()));
+fn tables_of_an_earlier_version_are_left_to_the_next_start_on_postgresql_as_well() {
+    left_to_the_next_start(Some(Postgres::start()));
 }
 
 /// A server of before goes on beside the tables of a later version, which add to those that it knows.

@@ -59,6 +59,7 @@ fn what_is_dangerous_is_asked_about_once_more() {
         ("/account/passkeys/new", "/account/sign-in"),
         ("/account/passkeys", "/account/sign-in"),
         ("/account/passkeys/x/remove", "/account/sign-in"),
+        ("/account/recovery-codes", "/account/sign-in"),
         ("/account/upstreams/x/link", "/account/sign-in"),
         ("/account/upstreams/x/unlink", "/account/sign-in"),
         ("/second-factor", "/second-factor"),

@@ -143,14 +143,16 @@ fn whoever_dies_on_the_way_leaves_a_server_that_goes_on() {
 
 #[test]
 fn a_master_key_in_the_secret_store_is_replaced_as_well() {
-    let stage = crate::vaulted::stage();
-    let check = ["serve", "--check", "--listen", "127.0.0.1:0"];
+    let mut served = Served::with_a_store(crate::vaulted::stage());
+    assert_eq!(served.end("TERM"), Some(0));
+    let stage = &served.stage;
+    let check = ["serve", "--check", "--listen", "127.0.0.1:0", "--data", "server"];
     stage.run(&check).ends(0);
     let store = stage.config_dir().join("sessions.plain.json");
     let before = std::fs::read(&store).unwrap();
-    stage.run(&["server", "rotate-key", "--keep-master"]).ends(0);
+    stage.run(&["server", "rotate-key", "--keep-master", "--data", "server"]).ends(0);
     assert!(std::fs::read(&store).unwrap() == before);
-    let told = stage.run(&["server", "rotate-key"]).ends(0);
+    let told = stage.run(&["server", "rotate-key", "--data", "server"]).ends(0);
     assert!(told.stderr().contains("Replaced the master key"), "{told}");
     let after = std::fs::read_to_string(&store).unwrap();
     assert!(after.as_bytes() != before && !after.contains(":next"));

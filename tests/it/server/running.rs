@@ -116,6 +116,13 @@ fn what_cannot_work_is_said_before_anybody_is_served() {
     assert!(address.stderr().contains("--public-url cannot be used"), "{address}");
     let database = stage.run(&["serve", "--database", "mysql://root:LNYCANARYpassword@db"]).ends(3);
     assert!(database.stderr().contains("--database") && !database.stderr().contains("LNYCANARY"), "{database}");
+    let start = |stage: &Stage, words: &[&str]| {
+        let mut running = stage.start(&[&["serve", "--listen", "127.0.0.1:0"], words].concat());
+        running.wait_for("address", |line| line.contains("Serving ").then_some(()));
+        running.signal("TERM");
+        running.finish().ends(0);
+    };
+    start(&stage, &[]);
     stage.run(&["serve", "--check"]).ends(0);
     // Another master key is refused, and no key is made in the place of one that is gone.
     let stores = stage.config_dir().join("sessions.plain.json");
@@ -123,7 +130,9 @@ fn what_cannot_work_is_said_before_anybody_is_served() {
     std::fs::remove_file(&stores).unwrap();
     let gone = stage.run(&["serve", "--check"]).ends(7);
     assert!(gone.stderr().contains("the master key of this server is not in the plain file"), "{gone}");
-    let other = stage.run(&["serve", "--check", "--master-key-file", "other.key", "--data", "other"]).ends(0);
+    let other = ["--master-key-file", "other.key", "--data", "other"];
+    start(&stage, &other);
+    let other = stage.run(&[&["serve", "--check"], &other[..]].concat()).ends(0);
     assert!(other.stderr().contains("All settings are good"), "{other}");
     let data = stage.home().join(".local/share/lanyard/server");
     let foreign = stage.run(&["serve", "--check", "--master-key-file", "other.key", "--data", data.to_str().unwrap()]);
@@ -140,8 +149,9 @@ fn settings_come_from_variables_and_a_file_as_well() {
     std::fs::write(stage.config_dir().join("server.toml"), "listen = \"0.0.0.0:0\"\ndata = \"d\"\n").unwrap();
     stage.run(&["serve", "--check"]).ends(3);
     stage.set("LANYARD_SERVE_LISTEN", "127.0.0.1:0");
-    stage.run(&["serve", "--check"]).ends(0);
-    assert!(stage.config_dir().join("d/server.db").exists());
+    let told = stage.run(&["serve", "--check"]).ends(0);
+    let place = stage.config_dir().join("d/server.db");
+    assert!(told.stderr().contains(&format!("there is no server in {} yet", place.display())), "{told}");
     std::fs::write(stage.config_dir().join("server.toml"), "listne = \"x\"\n").unwrap();
     assert!(stage.run(&["serve", "--check"]).ends(3).stderr().contains("unknown field"));
     let json = stage.run(&["serve", "routes", "--json"]).ends(0).json();

@@ -11,6 +11,7 @@ const FRESH: &[(&str, &str, &str)] = &[
     ("POST", "/account/passkeys/new", "/account/sign-in"),
     ("POST", "/account/passkeys", "/account/sign-in"),
     ("POST", "/account/passkeys/{id}/remove", "/account/sign-in"),
+    ("POST", "/account/recovery-codes", "/account/sign-in"),
     ("GET", "/portal/{org}/projects/{id}/members", "/portal/{org}/projects/{id}/members"),
     ("POST", "/portal/{org}/projects/{id}/members", "/portal/{org}/projects/{id}/members"),
     ("GET", "/portal/{org}/members/leave", "/portal/{org}/members/leave"),

@@ -155,11 +155,14 @@ fn nobody_signs_in_and_nothing_ends_untold() {
         "a".repeat(43)
     );
     let passphrase = "LNYCANARYcorrect+horse+battery";
+    let reset = format!("token={invitation}&passphrase={passphrase}&again={passphrase}");
     let newcomer = format!("token={invitation}&login=bob&passphrase={passphrase}&again={passphrase}");
     let forms = [
         ("/sign-in", format!("login=alice&passphrase={passphrase}"), None, StatusCode::SEE_OTHER),
         ("/sign-in", "login=alice&passphrase=wrong".into(), None, StatusCode::FORBIDDEN),
         ("/sign-in", "login=nobody&passphrase=wrong".into(), None, StatusCode::FORBIDDEN),
+        // An invitation chooses nobody's passphrase.
+        ("/reset", reset, None, StatusCode::CONFLICT),
         ("/invite", newcomer, None, StatusCode::SEE_OTHER),
         ("/authorize", admit, Some(&browser), StatusCode::SEE_OTHER),
         ("/sign-out", format!("word={}", browser.word()), Some(&browser), StatusCode::SEE_OTHER),
