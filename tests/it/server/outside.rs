@@ -13,13 +13,13 @@ use super::served::{Served, token};
 use crate::wire;
 
 /// Somebody who listens, answers each who comes in one way, and counts them.
-struct Listener {
-    port: u16,
+pub struct Listener {
+    pub port: u16,
     seen: Arc<AtomicUsize>,
 }
 
 impl Listener {
-    fn on(listener: TcpListener, answer: impl Fn(TcpStream, &str) + Send + 'static) -> Self {
+    pub fn on(listener: TcpListener, answer: impl Fn(TcpStream, &str) + Send + 'static) -> Self {
         let (port, seen) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
         let count = Arc::clone(&seen);
         std::thread::spawn(move || {
@@ -33,7 +33,7 @@ impl Listener {
         Self { port, seen }
     }
 
-    fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.seen.load(Ordering::SeqCst)
     }
 }
@@ -105,15 +105,26 @@ fn this_machine_is_not_asked_however_it_is_written() {
         "172.16.0.1",
         "192.168.0.1",
         "[fe80::1]",
+        "[fe80::1%25eth0]",
         "[fc00::1]",
+        "0x7f.1",
+        "①②⑦.0.0.1",
+        "１２７.0.0.1",
+        "127。0。0。1",
+        "good@169.254.169.254",
+        "8.8.8.8@127.0.0.1",
+        "[::ffff:169.254.169.254]",
     ]
     .into_iter()
     .enumerate()
     {
         let started = Instant::now();
-        let told = synced(&served, &bearer, &format!("r{number}"), &format!("https://{host}:{port}/charts"));
-        let outcome = told.as_ref().map_or("refused at once", |told| told["outcome"].as_str().unwrap());
-        assert!(["unreachable", "refused at once"].contains(&outcome), "{host}: {told:?}");
+        for scheme in ["https", "http"] {
+            let url = format!("{scheme}://{host}:{port}/charts");
+            let told = synced(&served, &bearer, &format!("r{number}-{scheme}"), &url);
+            let outcome = told.as_ref().map_or("refused at once", |told| told["outcome"].as_str().unwrap());
+            assert!(["unreachable", "refused at once"].contains(&outcome), "{url}: {told:?}");
+        }
         assert!(started.elapsed() < Duration::from_secs(8), "{host} was tried");
     }
     // The same by every other way to have the server ask.
