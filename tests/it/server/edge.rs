@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::served::{Served, token};
+use crate::peers::free_port;
+use crate::stage::Stage;
 use crate::wire;
 
 /// Sends bytes and reads until the other side closes: the first line of the answer, where there is one.
@@ -225,7 +227,9 @@ fn a_name_that_was_made_to_point_to_this_machine_reaches_nothing() {
 #[test]
 fn no_link_is_made_of_what_a_request_calls_the_server() {
     // Whoever asks is a proxy, which may call the server what it likes.
-    let served = Served::fresh(&["--behind-proxy", "127.0.0.1"]);
+    let port = free_port();
+    let own = format!("http://127.0.0.1:{port}");
+    let served = Served::listening(Stage::new(), &["--behind-proxy", "127.0.0.1", "--public-url", &own], port);
     let address = served.url.strip_prefix("http://").unwrap().to_owned();
     let ask = |method: &str, path: &str, headers: &[&str], body: &str| {
         let mut request = format!(
