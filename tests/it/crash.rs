@@ -34,16 +34,27 @@ pub enum Blow {
 /// it ends untouched; after each time, `look` is told how often it was and finds out whether all is well.
 ///
 /// `command` makes the command anew each time. Returns how many blows were struck.
-pub fn at_every(call: &str, blow: Blow, mut command: impl FnMut() -> Command, mut look: impl FnMut(usize)) -> usize {
+pub fn at_every(call: &str, blow: Blow, command: impl FnMut() -> Command, look: impl FnMut(usize)) -> usize {
+    at_every_nth(call, 1, blow, command, look)
+}
+
+/// The same at the first call and then at every so many further ones, where there are many.
+pub fn at_every_nth(
+    call: &str,
+    step: usize,
+    blow: Blow,
+    mut command: impl FnMut() -> Command,
+    mut look: impl FnMut(usize),
+) -> usize {
     const MOST: usize = 400;
-    for time in 1..MOST {
-        let struck = strike(call, blow, time, &mut command);
+    for (struck, time) in (1..).step_by(step).take(MOST).enumerate() {
+        let is_struck = strike(call, blow, time, &mut command);
         look(time);
-        if !struck {
-            return time - 1;
+        if !is_struck {
+            return struck;
         }
     }
-    panic!("more than {MOST} calls of {call}");
+    panic!("more than {MOST} blows at {call}");
 }
 
 /// Whether the blow was struck.

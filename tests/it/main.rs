@@ -122,6 +122,7 @@ mod server {
     mod connect_refused;
     mod connect_seen;
     mod connect_waits;
+    mod costly;
     mod crashes;
     mod credentials;
     mod denied;
@@ -144,12 +145,14 @@ mod server {
     mod introspecting;
     mod issuer;
     mod kept;
+    mod key_races;
     mod keychain;
     mod leaked;
     mod levels;
     mod limits;
     mod listener;
     mod load;
+    mod long_lists;
     mod migrations;
     mod model;
     mod observed;
@@ -182,11 +185,13 @@ mod server {
     mod registries_seen;
     mod renewing;
     mod reset;
+    mod resolving;
     mod rotation;
     mod running;
     mod schemathesis;
     mod sealed;
     mod served;
+    mod strange;
     mod syslog;
     mod tampered;
     mod team;

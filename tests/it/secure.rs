@@ -127,12 +127,22 @@ pub struct Tls {
 impl Tls {
     /// Puts TLS before the server on this port; `newest` is the newest version that it speaks.
     pub fn before(port: u16, certificate: &Certificate, newest: Option<&str>) -> Self {
+        Self::start(None, port, certificate, newest)
+    }
+
+    /// The same at an address of its own.
+    pub fn at(address: &str, port: u16, certificate: &Certificate) -> Self {
+        Self::start(Some(address), port, certificate, None)
+    }
+
+    fn start(address: Option<&str>, port: u16, certificate: &Certificate, newest: Option<&str>) -> Self {
         let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/tls/serve.py");
         let mut child = Command::new("python3")
             .arg(program)
             .args([&certificate.pem, &certificate.key])
             .arg(port.to_string())
             .args(newest)
+            .envs(address.map(|address| ("AT", address)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

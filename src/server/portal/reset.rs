@@ -16,10 +16,11 @@ use crate::server::bridge::blocking;
 use crate::server::caller::Asker;
 use crate::server::db::Reach;
 use crate::server::edge::Source;
-use crate::server::passphrase;
 use crate::server::problem::{Answer, Problem};
+use crate::server::programs::end_all;
 use crate::server::reset::{self, Wanted};
 use crate::server::state::{Server, now};
+use crate::server::{passphrase, people};
 
 #[derive(Deserialize)]
 pub(super) struct Link {

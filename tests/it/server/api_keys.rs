@@ -159,7 +159,7 @@ pub struct Held(Child);
 
 impl Held {
     pub fn by(postgres: &Postgres, select: &str) -> Self {
-        let url = postgres.url().replace("lanyard:lanyard-pw", "postgres:postgres-pw");
+        let url = postgres.as_root();
         let mut psql = Command::new("psql")
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &url])
             .stdin(Stdio::piped())

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::served::{Served, token};
+use crate::peers::free_port;
+use crate::stage::Stage;
 use crate::wire;
 
 /// Sends bytes and reads until the other side closes: the first line of the answer, where there is one.
@@ -36,8 +38,8 @@ fn refused(address: &str, bytes: &[u8], said: &str) {
 fn what_could_be_read_in_two_ways_is_refused_and_the_connection_ends() {
     let served = Served::fresh(&[]);
     let address = served.url.strip_prefix("http://").unwrap();
-    let head = "POST /token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n";
-    let smuggled = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n";
+    let head = "POST /token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n";
+    let smuggled = "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     for lines in [
         "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
         "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
@@ -70,8 +72,8 @@ fn what_could_be_read_in_two_ways_is_refused_and_the_connection_ends() {
             assert!(!answer.contains("HTTP/1.1 200"), "{lines:?}: {answer}");
         }
     }
-    refused(address, b"GET /healthz HTTP/1.1\nHost: x\n\n", "line feeds alone");
-    refused(address, b"GET /healthz\0 HTTP/1.1\r\nHost: x\r\n\r\n", "a zero");
+    refused(address, b"GET /healthz HTTP/1.1\nHost: localhost\n\n", "line feeds alone");
+    refused(address, b"GET /healthz\0 HTTP/1.1\r\nHost: localhost\r\n\r\n", "a zero");
     refused(address, format!("GET /healthz HTTP/1.1\r\nA: {}\r\n\r\n", "b".repeat(40_000)).as_bytes(), "a long head");
     let many = "a: b\r\n".repeat(101);
     refused(address, format!("GET /healthz HTTP/1.1\r\n{many}\r\n").as_bytes(), "many headers");
@@ -81,7 +83,7 @@ fn what_could_be_read_in_two_ways_is_refused_and_the_connection_ends() {
     // What is as it should be is answered, one after the other.
     let good = format!(
         "{head}Transfer-Encoding: chunked\r\n\r\n10\r\ngrant_type=none&\r\n11;x=y\r\nclient_id=lanyard\r\n0\r\n\r\n\
-         GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+         GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     );
     let mut stream = TcpStream::connect(address).unwrap();
     stream.write_all(good.as_bytes()).unwrap();
@@ -106,7 +108,7 @@ fn a_path_or_a_body_that_is_not_plain_is_refused() {
         "/credential-configs\\x",
     ] {
         let address = served.url.strip_prefix("http://").unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         let answer = wire::send_raw(address, request.as_bytes()).unwrap();
         assert_eq!(answer.status(), 400, "{path}");
     }
@@ -144,14 +146,14 @@ fn is_ended(address: &str, first: &str, more: Option<u8>) -> bool {
 fn who_is_slow_goes_and_who_is_not_is_answered_meanwhile() {
     let served = Served::fresh(&[]);
     let address = served.url.strip_prefix("http://").unwrap();
-    let form = "POST /token HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-www-form-urlencoded\r\n";
+    let form = "POST /token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n";
     let cases = [
         ("says nothing", String::new(), None),
         ("sends a head slowly", "GET /healthz HTTP/1.1\r\nA: ".into(), Some(b'a')),
         ("sends a body slowly", format!("{form}Content-Length: 10000\r\n\r\n"), Some(b'a')),
         ("sends chunks slowly", format!("{form}Transfer-Encoding: chunked\r\n\r\n3e8\r\n"), Some(b'a')),
         ("sends no body", format!("{form}Content-Length: 10000\r\n\r\n"), None),
-        ("keeps a connection", "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".into(), None),
+        ("keeps a connection", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".into(), None),
     ];
     let (gone, all) = (AtomicUsize::new(0), cases.len() * 30);
     std::thread::scope(|scope| {
@@ -187,7 +189,7 @@ fn an_address_has_so_many_connections_and_no_more() {
     let address = served.url.strip_prefix("http://").unwrap();
     let mut there: Vec<TcpStream> = (0..6).map(|_| TcpStream::connect(address).unwrap()).collect();
     let is_answered = |stream: &mut TcpStream| {
-        let asked = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+        let asked = stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let mut part = [0; 512];
         asked.is_ok() && stream.read(&mut part).is_ok_and(|length| part[..length].starts_with(b"HTTP/1.1 200"))
     };
@@ -225,7 +227,9 @@ fn a_name_that_was_made_to_point_to_this_machine_reaches_nothing() {
 #[test]
 fn no_link_is_made_of_what_a_request_calls_the_server() {
     // Whoever asks is a proxy, which may call the server what it likes.
-    let served = Served::fresh(&["--behind-proxy", "127.0.0.1"]);
+    let port = free_port();
+    let own = format!("http://127.0.0.1:{port}");
+    let served = Served::listening(Stage::new(), &["--behind-proxy", "127.0.0.1", "--public-url", &own], port);
     let address = served.url.strip_prefix("http://").unwrap().to_owned();
     let ask = |method: &str, path: &str, headers: &[&str], body: &str| {
         let mut request = format!(

@@ -12,8 +12,8 @@ use crate::stage::Stage;
 use crate::wire::{self, Message};
 
 const MAIN: &str = "repo:acme/web:ref:refs/heads/main";
-const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+pub const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+pub const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 
 /// An issuer, as GitHub's is one: its document, its keys, and the place where a job asks for its token.
 pub fn issuer() -> Double {

@@ -90,7 +90,7 @@ fn the_link_that_makes_the_first_owner_is_written_to_no_pipe() {
 }
 
 /// What somebody may write who means harm, or has a strange name.
-fn texts() -> Vec<String> {
+pub fn texts() -> Vec<String> {
     let mut all: Vec<String> = [
         "a'b",
         "';--",
@@ -170,7 +170,7 @@ fn no_text_in_any_field_of_what_is_made_has_the_server_fail() {
 }
 
 /// A body with a text in the place of each of its texts, one at a time, and of each name of an open part.
-fn with_text(body: &Value, text: &str) -> Vec<Value> {
+pub fn with_text(body: &Value, text: &str) -> Vec<Value> {
     let mut all = Vec::new();
     match body {
         Value::String(_) => all.push(json!(text)),

@@ -222,7 +222,7 @@ fn the_log_has_the_form_that_is_asked_for() {
     assert!(!served.ended("TERM").stderr().contains("healthz"));
     let mut served = Served::fresh(&["-v"]);
     let address = served.url.strip_prefix("http://").unwrap();
-    wire::send_raw(address, b"GET / HTTP/1.1\nHost: x\n\n");
+    wire::send_raw(address, b"GET / HTTP/1.1\nHost: localhost\n\n");
     let more = served.ended("TERM").stderr();
     assert!(more.contains("\"level\":\"debug\""), "{more}");
 }

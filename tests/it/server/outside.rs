@@ -13,13 +13,13 @@ use super::served::{Served, token};
 use crate::wire;
 
 /// Somebody who listens, answers each who comes in one way, and counts them.
-struct Listener {
-    port: u16,
+pub struct Listener {
+    pub port: u16,
     seen: Arc<AtomicUsize>,
 }
 
 impl Listener {
-    fn on(listener: TcpListener, answer: impl Fn(TcpStream, &str) + Send + 'static) -> Self {
+    pub fn on(listener: TcpListener, answer: impl Fn(TcpStream, &str) + Send + 'static) -> Self {
         let (port, seen) = (listener.local_addr().unwrap().port(), Arc::new(AtomicUsize::new(0)));
         let count = Arc::clone(&seen);
         std::thread::spawn(move || {
@@ -33,7 +33,7 @@ impl Listener {
         Self { port, seen }
     }
 
-    fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.seen.load(Ordering::SeqCst)
     }
 }
@@ -105,15 +105,26 @@ fn this_machine_is_not_asked_however_it_is_written() {
         "172.16.0.1",
         "192.168.0.1",
         "[fe80::1]",
+        "[fe80::1%25eth0]",
         "[fc00::1]",
+        "0x7f.1",
+        "①②⑦.0.0.1",
+        "１２７.0.0.1",
+        "127。0。0。1",
+        "good@169.254.169.254",
+        "8.8.8.8@127.0.0.1",
+        "[::ffff:169.254.169.254]",
     ]
     .into_iter()
     .enumerate()
     {
         let started = Instant::now();
-        let told = synced(&served, &bearer, &format!("r{number}"), &format!("https://{host}:{port}/charts"));
-        let outcome = told.as_ref().map_or("refused at once", |told| told["outcome"].as_str().unwrap());
-        assert!(["unreachable", "refused at once"].contains(&outcome), "{host}: {told:?}");
+        for scheme in ["https", "http"] {
+            let url = format!("{scheme}://{host}:{port}/charts");
+            let told = synced(&served, &bearer, &format!("r{number}-{scheme}"), &url);
+            let outcome = told.as_ref().map_or("refused at once", |told| told["outcome"].as_str().unwrap());
+            assert!(["unreachable", "refused at once"].contains(&outcome), "{url}: {told:?}");
+        }
         assert!(started.elapsed() < Duration::from_secs(8), "{host} was tried");
     }
     // The same by every other way to have the server ask.
@@ -257,4 +268,105 @@ fn whatever_answers_takes_neither_time_nor_room() {
     let status = std::fs::read_to_string(format!("/proc/{}/status", served.pid())).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap().trim().split(' ').next().unwrap();
     assert!(peak.parse::<usize>().unwrap() < 300_000, "{peak} kB at most");
+}
+
+/// Whatever stands at an address that somebody named: they learn which of a few things it is, and not a word of it.
+#[test]
+fn not_a_word_is_told_of_what_stands_at_an_address() {
+    const WORD: &str = "LNYCANARYbanner";
+    let page = |status: &str, more: &str, body: &str| {
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status}\r\nServer: {WORD}\r\nSet-Cookie: a={WORD}\r\n{more}Content-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    let said = json!({
+        "message": WORD, "detail": WORD, "title": WORD, "description": WORD, "error_description": WORD,
+        "errors": [{ "message": WORD, "detail": WORD }],
+    });
+    let (html, said) = (format!("<html><title>{WORD}</title>{WORD}</html>"), said.to_string());
+    let json = "Content-Type: application/json\r\n";
+    let answers = vec![
+        format!("SSH-2.0-{WORD}\r\n"),
+        format!("220 {WORD} ESMTP\r\n"),
+        format!("-ERR unknown command {WORD}\r\n"),
+        page(&format!("200 {WORD}"), "Content-Type: text/html\r\n", &html),
+        page("200 OK", json, &said),
+        page("201 Created", json, &said),
+        page("400 Bad Request", json, &said),
+        page("401 Unauthorized", &format!("WWW-Authenticate: Basic realm=\"{WORD}\"\r\n{json}"), &said),
+        page("403 Forbidden", json, &said),
+        page("404 Not Found", "Content-Type: text/html\r\n", &html),
+        page("429 Too Many Requests", json, &said),
+        page(&format!("500 {WORD}"), json, &said),
+        page("302 Found", &format!("Location: http://127.0.0.1/{WORD}\r\n"), ""),
+        page(&format!("799 {WORD}"), json, &said),
+    ];
+    let served = Served::new(&["--allow-host", "127.0.0.1"]);
+    let bearer = bearer(&served);
+    let (turn, all) = (Arc::new(AtomicUsize::new(0)), answers.clone());
+    let now = Arc::clone(&turn);
+    let listener = Listener::on(TcpListener::bind("127.0.0.1:0").unwrap(), move |mut stream, _| {
+        let _ = stream.write_all(all[now.load(Ordering::SeqCst)].as_bytes());
+    });
+    let here = format!("http://127.0.0.1:{}", listener.port);
+    let kubeconfig = format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: a\nclusters: [{{name: a, cluster: {{server: \"{here}\"}}}}]\n\
+         contexts: [{{name: a, context: {{cluster: a, user: a}}}}]\nusers: [{{name: a, user: {{token: x}}}}]\n"
+    );
+    let mut asked = Vec::new();
+    for (name, fields, data) in [
+        ("registry", json!({ "url": here, "username": "a" }), json!({ "password": "x" })),
+        ("kubeconfig", json!({}), json!({ "kubeconfig": kubeconfig })),
+        ("hetzner_api_token", json!({ "endpoint": here }), json!({ "token": "a".repeat(64) })),
+        ("cloudflare_api_token", json!({ "endpoint": here }), json!({ "token": "a".repeat(40) })),
+        ("vercel_api_token", json!({ "endpoint": here }), json!({ "token": "a".repeat(24) })),
+        ("api_key", json!({ "service": "github", "endpoint": here }), json!({ "api_key": "a".repeat(40) })),
+        ("api_key", json!({ "service": "openai", "endpoint": here }), json!({ "api_key": "a".repeat(40) })),
+        ("git", json!({ "url": here, "username": "a" }), json!({ "token": "x" })),
+    ] {
+        let title = format!("{name}-{}", asked.len());
+        let body = json!({ "name": title, "kind": name, "fields": fields, "data": data }).to_string();
+        let made = served.api("POST", "/credential-configs", &bearer, &body);
+        if made.status() == 201 {
+            asked.push(format!("{}/verify", made.header("location").unwrap()));
+        } else {
+            assert_eq!(made.status(), 422, "{name}: {}", made.text());
+        }
+    }
+    assert!(asked.len() >= 3, "{asked:?}");
+    for kind in ["helm-http", "oci"] {
+        let body = json!({ "name": kind, "kind": kind, "url": here }).to_string();
+        let made = served.api("POST", "/registries", &bearer, &body);
+        assert_eq!(made.status(), 201, "{}", made.text());
+        asked.push(format!("/registries/{}/sync", made.json()["id"].as_str().unwrap()));
+    }
+    let few = [
+        "valid",
+        "insufficient",
+        "invalid",
+        "expired",
+        "rate_limited",
+        "unreachable",
+        "unexpected",
+        "refused",
+        "synced",
+        "cannot-be-asked",
+    ];
+    for (number, answer) in answers.iter().enumerate() {
+        turn.store(number, Ordering::SeqCst);
+        for path in &asked {
+            let told = served.api("POST", path, &bearer, "");
+            assert!(told.status() < 500 && !told.text().contains(WORD), "{path} {answer}: {}", told.text());
+            // Whether somebody can be asked about it is a matter of what it is.
+            let outcome = told.json()["outcome"].clone();
+            let word = outcome.as_str().unwrap_or("cannot-be-asked");
+            assert!(few.contains(&word), "{path} {answer}: {}", told.text());
+        }
+    }
+    assert!(listener.count() > answers.len() * 4, "{}", listener.count());
+    for list in ["/credential-configs", "/registries", "/audit?limit=200"] {
+        assert!(!served.api("GET", list, &bearer, "").text().contains(WORD), "{list}");
+    }
+    assert!(!served.entries().iter().any(|entry| entry.to_string().contains(WORD)));
 }

@@ -25,7 +25,7 @@ fn a_passkey_signs_in_and_nothing_that_only_looks_like_one() {
     let output = Command::new("node")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers/browser/passkey.mjs"))
         .args([&served.url, LOGIN, PASSPHRASE])
-        .arg(served.data().join("server.db"))
+        .arg(served.database())
         .stdin(Stdio::null())
         .output()
         .expect("node is there");

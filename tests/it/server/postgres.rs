@@ -60,7 +60,7 @@ impl Postgres {
 
     /// The same as the superuser, whom nothing binds.
     pub fn as_superuser(&self, statements: &str) -> String {
-        psql(&self.url().replace("lanyard:lanyard-pw", "postgres:postgres-pw"), statements).expect("it is done")
+        psql(&self.as_root(), statements).expect("it is done")
     }
 
     /// What it has written into its log.
@@ -71,6 +71,11 @@ impl Postgres {
     /// Where its files are.
     pub fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Its address for the superuser.
+    pub fn as_root(&self) -> String {
+        self.url().replace("lanyard:lanyard-pw", "postgres:postgres-pw")
     }
 
     fn script(&self, name: &str, more: &[&str]) {

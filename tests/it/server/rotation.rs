@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use rusqlite::Connection;
 use serde_json::json;
 
+use super::organizations::Sql;
+use super::postgres::Postgres;
 use super::served::{Served, api, token};
-use crate::crash::{Blow, at_every};
+use crate::crash::{Blow, at_every_nth};
 use crate::vaulted::{reveal, store_env};
 
 const ROTATE: [&str; 6] = ["server", "rotate-key", "--data", "server", "--master-key-file", "server/master.key"];
@@ -110,35 +112,56 @@ fn readers_and_writers_go_on_while_keys_are_replaced() {
     assert_eq!(told.as_array().unwrap().len(), 2);
 }
 
-#[test]
-fn whoever_dies_on_the_way_leaves_a_server_that_goes_on() {
-    let served = Served::new(&[]);
+/// Replaces all keys again and again, and dies at one call of a kind after the other; whatever was stored opens each time, and
+/// others are stored meanwhile. Tells how often it died.
+fn dies_on_the_way(served: &Served, rotate: &[&str], stored: usize, blows: &[(&str, usize)], sql: Sql<'_>) -> usize {
     let stage = served.client();
     let bearer = token(&stage);
-    let ids: Vec<String> = (0..60).map(|number| store(&served.url, &bearer, &format!("n{number}"))).collect();
-    let mut blows = 0;
-    for call in ["renameat", "fsync", "unlink", "pwrite64"] {
-        blows += at_every(
+    let ids: Vec<String> = (0..stored).map(|number| store(&served.url, &bearer, &format!("n{number}"))).collect();
+    let mut struck = 0;
+    for (call, step) in blows {
+        struck += at_every_nth(
             call,
+            *step,
             Blow::Kill,
-            || served.stage.command(&[&ROTATE[..], &["--secrets"]].concat()),
+            || served.stage.command(&[rotate, &["--secrets"]].concat()),
             |time| {
                 // The server that was there before, and one that starts now.
-                opens(&served.url, &bearer, &ids[time % 60], &format!("n{}", time % 60));
+                opens(&served.url, &bearer, &ids[time % stored], &format!("n{}", time % stored));
                 let id = store(&served.url, &bearer, &format!("{call}{time}"));
                 opens(&served.url, &bearer, &id, &format!("{call}{time}"));
                 served.stage.run(&served.words(&["--check", "--listen", "127.0.0.1:0"])).ends(0);
             },
         );
     }
-    assert!(blows >= 12, "{blows}");
-    served.stage.run(&ROTATE).ends(0);
-    assert_eq!(number(&served, "SELECT COUNT(*) FROM key_rotations"), 0);
-    assert_eq!(number(&served, "SELECT COUNT(*) FROM organization_keys"), 1);
+    served.stage.run(rotate).ends(0);
+    assert_eq!(sql("SELECT COUNT(*) FROM key_rotations").trim(), "0");
+    assert_eq!(sql("SELECT COUNT(*) FROM organization_keys").trim(), "1");
     for (number, id) in ids.iter().enumerate() {
         opens(&served.url, &bearer, id, &format!("n{number}"));
     }
     stage.run(&["audit", "verify"]).ends(0);
+    struck
+}
+
+#[test]
+fn whoever_dies_on_the_way_leaves_a_server_that_goes_on() {
+    let served = Served::new(&[]);
+    let blows = ["renameat", "fsync", "unlink", "pwrite64"].map(|call| (call, 1));
+    let struck = dies_on_the_way(&served, &ROTATE, 60, &blows, &|statement| served.sql(statement));
+    assert!(struck >= 12, "{struck}");
+}
+
+/// On PostgreSQL, whatever is written goes through a socket.
+#[test]
+fn whoever_dies_on_the_way_leaves_a_server_on_postgresql_that_goes_on() {
+    let postgres = Postgres::start();
+    let url = postgres.url();
+    let served = Served::new(&["--database", &url]);
+    let rotate = [&ROTATE[..], &["--database", &url]].concat();
+    let blows = [("renameat", 1), ("unlink", 1), ("sendto", 17)];
+    let struck = dies_on_the_way(&served, &rotate, 6, &blows, &|statement| postgres.as_superuser(statement));
+    assert!(struck >= 6, "{struck}");
 }
 
 #[test]

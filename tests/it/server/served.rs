@@ -176,6 +176,11 @@ impl Served {
         wire::send(method, &format!("{}{path}", self.url), &headers, body).expect("an answer")
     }
 
+    /// Where its database is: a file, or the address for whom nothing binds.
+    pub fn database(&self) -> String {
+        self.postgres.as_ref().map_or_else(|| self.data().join("server.db").display().to_string(), Postgres::as_root)
+    }
+
     /// Has a statement carried out on the database, behind the server's back; what it gives, a line for each row.
     pub fn sql(&self, statement: &str) -> String {
         if let Some(postgres) = &self.postgres {

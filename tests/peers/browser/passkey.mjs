@@ -4,6 +4,8 @@
 //
 //   node passkey.mjs BASE LOGIN PASSPHRASE DATABASE
 //
+// The database is a file of SQLite, or the address of a PostgreSQL.
+//
 // Prints one JSON line: what was seen on the way, which rules a page broke, and what each answer got.
 import { createHash, createPrivateKey, sign } from 'node:crypto';
 import { execFileSync } from 'node:child_process';
@@ -12,7 +14,12 @@ import { createRequire } from 'node:module';
 const { chromium } = createRequire(new URL('../oidc-provider/', import.meta.url))('playwright-core');
 const [, , base, login, passphrase, database] = process.argv;
 const sha256 = (data) => createHash('sha256').update(data).digest();
-const sql = (statement) => execFileSync('sqlite3', ['-cmd', '.timeout 5000', database, statement]).toString();
+const sql = (statement) => {
+  const [program, ...words] = database.startsWith('postgresql:')
+    ? ['psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', database, '-c', statement]
+    : ['sqlite3', '-cmd', '.timeout 5000', database, statement];
+  return execFileSync(program, words).toString();
+};
 
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',

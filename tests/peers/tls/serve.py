@@ -1,9 +1,10 @@
 """Puts TLS before a server on loopback: `serve.py CERTIFICATE KEY BACKEND_PORT [NEWEST]`.
 
 Prints `ready PORT`, then one line for every handshake: `TLSv1.3` or the reason why there was none. NEWEST, such as
-`1.1`, is the newest version that it speaks; without it, Python's own choice.
+`1.1`, is the newest version that it speaks; without it, Python's own choice. `AT=ADDRESS:PORT` names another place to be at.
 """
 
+import os
 import re
 import socket
 import ssl
@@ -62,7 +63,8 @@ def main():
         context.set_ciphers("DEFAULT:@SECLEVEL=0")
         context.minimum_version = ssl.TLSVersion.TLSv1
         context.maximum_version = {"1.1": ssl.TLSVersion.TLSv1_1, "1.2": ssl.TLSVersion.TLSv1_2}[newest[0]]
-    listener = socket.create_server(("127.0.0.1", 0))
+    address, port = os.environ.get("AT", "127.0.0.1:0").split(":")
+    listener = socket.create_server((address, int(port)))
     print(f"ready {listener.getsockname()[1]}", flush=True)
     while True:
         raw, _ = listener.accept()
