@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::auth::grant::{self, Client, GrantError};
 use crate::auth::service::{Metadata, Service};
+use crate::auth::session::is_of_a_clock;
 use crate::config::ApiTable;
 use crate::error::{Code, Failure};
 use crate::http::{self, BadUrl, Http, Malformed, Request, Response, Unreachable, Url};
@@ -338,14 +339,14 @@ fn string_list(value: &Value) -> Option<Vec<String>> {
 
 fn date(value: &Value) -> Option<DateTime<Utc>> {
     match value {
-        Value::String(text) => DateTime::parse_from_rfc3339(text).ok().map(|date| date.to_utc()),
+        Value::String(text) => DateTime::parse_from_rfc3339(text).ok().map(|date| date.to_utc()).filter(is_of_a_clock),
         Value::Number(number) => instant(number.as_f64()?),
         _ => None,
     }
 }
 
-/// Seconds since 1970 as a date; `None` for what no calendar holds.
+/// Seconds since 1970 as a date; `None` for what no clock shows.
 pub fn instant(seconds: f64) -> Option<DateTime<Utc>> {
-    #[expect(clippy::cast_possible_truncation, reason = "the cast saturates, and the calendar refuses the extremes")]
-    DateTime::from_timestamp(seconds as i64, 0)
+    #[expect(clippy::cast_possible_truncation, reason = "the cast saturates, and the extremes are refused")]
+    DateTime::from_timestamp(seconds as i64, 0).filter(is_of_a_clock)
 }

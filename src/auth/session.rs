@@ -4,7 +4,7 @@
 //! sign-in: a discovery document that changes later cannot move a refresh token to another host (RFC 9700 section
 //! 4.4.2), and renewing asks nobody where to go.
 
-use chrono::{DateTime, Duration, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, Duration, SecondsFormat, Utc};
 use serde::Deserialize;
 
 use crate::auth::grant::{Client, TokenAnswer};
@@ -162,7 +162,7 @@ impl Session {
         // A service that stopped naming the life meant the one it named before.
         let life = answer.expires_in.or_else(|| self.expires_at.map(|at| at - self.issued_at));
         self.issued_at = now;
-        self.expires_at = life.map(|life| now + life);
+        self.expires_at = life.map(|life| now + life).filter(is_of_a_clock);
         self.login_needed = false;
         self.refused = false;
     }
@@ -183,6 +183,11 @@ impl Grant {
 /// A date as JSON output and items carry it: RFC 3339 in UTC, to the second.
 pub fn timestamp(at: DateTime<Utc>) -> String {
     at.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+/// Whether a date is of the years that clocks show. The calendar goes on for longer, up to where adding a second fails.
+pub(crate) fn is_of_a_clock(at: &DateTime<Utc>) -> bool {
+    (1970..=9999).contains(&at.year())
 }
 
 #[cfg(test)]

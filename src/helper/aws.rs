@@ -93,7 +93,7 @@ impl Helper for Aws {
 
 /// The end that a tool is told; `None` where it has come.
 fn end(known: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let end = known.map_or(now + UNKNOWN, |at| at - AHEAD);
+    let end = known.map_or(now + UNKNOWN, |at| at.checked_sub_signed(AHEAD).unwrap_or(at));
     (end > now).then_some(end)
 }
 

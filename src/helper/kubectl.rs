@@ -168,7 +168,7 @@ impl InQuestion {
 
 /// The answer; why there is none, where there is none.
 fn found(question: &Question, issued: &Issued, now: DateTime<Utc>) -> Result<Reply, &'static str> {
-    let end = issued.expires.map_or(now + HORIZON, |at| (at - AHEAD).min(now + HORIZON));
+    let end = issued.expires.map_or(now + HORIZON, |at| at.checked_sub_signed(AHEAD).unwrap_or(at).min(now + HORIZON));
     if end <= now {
         return Err("its time is over; get a fresh kubeconfig and store it with `--replace`");
     }

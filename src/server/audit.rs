@@ -34,6 +34,7 @@ pub(crate) use checkpoint::{Checkpoints, hold_against, without_file};
 pub use here::Trail;
 pub(crate) use sink::Sink;
 pub(crate) use together::Together;
+use verify::in_parts;
 pub(crate) use verify::{Broken, verify};
 
 /// The version of the form of an entry.
@@ -365,6 +366,35 @@ mod tests {
             scratch.db.write(Reach::Server, |rows| rows.batch(change)).unwrap();
             assert_eq!(checked(&scratch), expected, "{change}");
         }
+    }
+
+    /// As long as whoever else writes to it: nobody waits for a connection until it is gone through.
+    #[test]
+    fn a_long_chain_is_gone_through_in_parts_that_tell_the_same() {
+        let scratch = Scratch::new();
+        let actors: Vec<Actor> =
+            (0..1001).map(|one| Actor { person: format!("person-{one}"), ..Actor::default() }).collect();
+        let event = Event::done("test.done", "object");
+        let in_parts = || in_parts(&scratch.db, &scratch.keys, &scratch.org).unwrap();
+        assert_eq!(in_parts(), Ok(0));
+        for (part, expected) in [(&actors[..500], 500), (&actors[500..], 1001)] {
+            let all: Vec<New<'_>> = part.iter().map(|actor| (actor, &event, DateTime::UNIX_EPOCH)).collect();
+            scratch.db.write(&scratch.org, |rows| append_all(rows, &scratch.keys, &scratch.org, &all)).unwrap();
+            checkpoint::sign(&scratch.db, &scratch.keys, &scratch.org, DateTime::UNIX_EPOCH).unwrap().unwrap();
+            assert_eq!((in_parts(), checked(&scratch)), (Ok(expected), Ok(expected)));
+        }
+        let before = crate::server::db::TRANSACTIONS.load(Ordering::Relaxed);
+        in_parts().unwrap();
+        assert!(crate::server::db::TRANSACTIONS.load(Ordering::Relaxed) >= before + 4);
+        let change = |change: &str| scratch.db.write(Reach::Server, |rows| rows.batch(change)).unwrap();
+        for sequence in [1001, 1000, 501, 500, 1] {
+            change(&format!("UPDATE audit_events SET actor = 'x' WHERE sequence = {sequence}"));
+            let broken = Err(Broken { sequence, problem: "the entry is listed as another" });
+            assert_eq!((in_parts(), checked(&scratch)), (broken, checked(&scratch)));
+        }
+        change("DELETE FROM audit_events WHERE sequence > 500");
+        change("UPDATE audit_events SET actor = 'person-' || (sequence - 1)");
+        assert_eq!(in_parts(), Err(Broken { sequence: 501, problem: "the end of the chain is missing" }));
     }
 
     #[test]

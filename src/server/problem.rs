@@ -274,6 +274,11 @@ impl From<DbError> for Problem {
             DbError::Zero => Self::invalid("a text with a zero byte in it is not kept"),
             DbError::Shape => Self::internal(&failure),
             DbError::Full => Self::no_room(),
+            // Whoever tries again finds what is there by now.
+            DbError::Twice(_) => {
+                tracing::warn!(%failure, "the same at the same moment");
+                Self::unavailable().header(header::RETRY_AFTER, "1")
+            }
             _ => {
                 metrics::DATABASE_FAILURES.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(%failure, "the database");

@@ -247,10 +247,16 @@ impl Work<'_> {
 
     /// Does what is left. Gives how many data keys were wrapped anew, and how many credentials do not open.
     fn finish(&self, more: &mut dyn FnMut(u64)) -> Result<(u64, u64), ServeError> {
-        let sealed = if self.one.anew { self.seal_anew(more)? } else { 0 };
-        let (done, closed) = self.rewrap(more)?;
-        self.retire()?;
-        Ok((done + sealed, closed))
+        let mut done = if self.one.anew { self.seal_anew(more)? } else { 0 };
+        for _ in 0..TRIES {
+            let (rewrapped, closed) = self.rewrap(more)?;
+            done += rewrapped;
+            if self.retire(closed)? {
+                return Ok((done, closed));
+            }
+        }
+        // The note stays, so that whoever runs this again ends it.
+        Err(DbError::Busy.into())
     }
 
     fn seal_anew(&self, more: &mut dyn FnMut(u64)) -> Result<u64, ServeError> {
@@ -295,21 +301,24 @@ impl Work<'_> {
         Ok(rows.execute(hold, values![self.one.scope.id(), self.one.version])? > 0)
     }
 
-    /// Takes those of the older keys away under which nothing rests, and notes that it is done.
-    fn retire(&self) -> Result<(), ServeError> {
+    /// Takes those of the older keys away under which nothing rests, and notes that it is done. `false` where more than
+    /// the `closed` that do not open rests under them: somebody has stored it since, who had the older key in hand.
+    fn retire(&self, closed: u64) -> Result<bool, ServeError> {
         let scope = &self.one.scope;
         let (now, actor) = (now(), Actor::operator());
-        Ok(self.db.write(scope, |rows| -> Result<(), KeyError> {
+        Ok(self.db.write(scope, |rows| -> Result<bool, KeyError> {
             // Held before the note, as whoever deletes the organization does.
             hold(rows)?;
             if !self.hold(rows)? {
-                return Ok(());
+                return Ok(true);
             }
             rows.open(Closed::Secrets)?;
             let older = "SELECT k.version, (SELECT COUNT(*) FROM data_keys d WHERE d.org = k.org \
                          AND d.key_version = k.version) FROM organization_keys k WHERE k.org = $1 AND k.version < $2";
+            let mut left = 0;
             for mut row in rows.query(older, values![scope.id(), self.one.version])? {
                 let (version, count) = (row.int(0)?, row.int(1)?);
+                left += u64::try_from(count).unwrap_or_default();
                 if count > 0 {
                     continue;
                 }
@@ -317,8 +326,14 @@ impl Work<'_> {
                 let event = Event { detail: &format!("version {version}"), ..Event::done("key.retire", scope.id()) };
                 audit::append(rows, self.keys, scope, &actor, &event, now)?;
             }
+            if left > closed {
+                return Ok(false);
+            }
             rows.execute("DELETE FROM key_rotations WHERE org = $1", values![scope.id()])?;
-            Ok(())
+            Ok(true)
         })?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::{Endpoints, Grant, Session, timestamp};
+use super::{Endpoints, Grant, Session, is_of_a_clock, timestamp};
 use crate::auth::grant::{AuthMethod, Client};
 use crate::auth::identity::Identity;
 use crate::http::{self, Url};
@@ -45,6 +45,13 @@ struct Stored {
 }
 
 impl Stored {
+    /// Whether one can reckon with its times: of years that clocks show, and of a life where the tokens are renewed for
+    /// as long again.
+    fn has_good_times(&self) -> bool {
+        let lives = self.refresh_token.is_none() || self.expires_at.is_none_or(|at| at > self.issued_at);
+        is_of_a_clock(&self.issued_at) && self.expires_at.as_ref().is_none_or(is_of_a_clock) && lives
+    }
+
     fn into_session(self) -> Session {
         let method = AuthMethod::from_word(self.client_auth.as_deref().unwrap_or_default());
         Session {
@@ -75,7 +82,7 @@ impl Stored {
 /// The session in an item; `None` for an item that is none of ours.
 pub(super) fn read(item: &Secret) -> Option<Session> {
     let stored: Stored = http::parse_json(item.expose().as_bytes()).ok()?;
-    (stored.version == VERSION).then(|| stored.into_session())
+    (stored.version == VERSION && stored.has_good_times()).then(|| stored.into_session())
 }
 
 /// The item as it is written: built by hand, since [`Secret`] cannot be serialized, into a buffer that is wiped.

@@ -34,6 +34,37 @@ fn an_item_reads_as_it_was_written() {
     assert_eq!(read.identity.account.as_deref(), Some("user@example.com"));
 }
 
+/// Whoever stores an item has not always written it here.
+#[test]
+fn an_item_with_times_that_nobody_can_reckon_with_is_none() {
+    let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+    let written = |issued: DateTime<Utc>, expires: Option<DateTime<Utc>>, renews: bool| {
+        let refresh_token = renews.then(|| Secret::new("refresh".into()));
+        item::write(&Session { issued_at: issued, expires_at: expires, refresh_token, ..session(now, None) })
+    };
+    let reads = |issued, expires, renews| item::read(&written(issued, expires, renews)).is_some();
+    let (early, late) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
+    assert!(written(early, Some(late), true).expose().contains("+262142"), "the calendar has such years");
+    for far in [early, late, "1969-12-31T23:59:59Z".parse().unwrap(), "+10000-01-01T00:00:00Z".parse().unwrap()] {
+        assert!(!reads(far, None, true) && !reads(now, Some(far), false), "{far}");
+    }
+    // Tokens that are over when they come would be renewed for ever; what nothing renews is over, and no more.
+    assert!(!reads(now, Some(now), true) && !reads(now, Some(now - Duration::hours(1)), true));
+    assert!(reads(now, Some(now + Duration::seconds(1)), true) && reads(now, Some(now), false));
+}
+
+#[test]
+fn a_life_that_ends_after_all_clocks_has_no_end() {
+    let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+    let mut kept = session(at("2000-01-01T00:00:00Z"), None);
+    kept.expires_at = Some(at("9999-01-01T00:00:00Z"));
+    let (refresh_token, id_token, expires_in, scopes, date) = Default::default();
+    let access_token = Secret::new("t0k".into());
+    let answer = TokenAnswer { access_token, refresh_token, id_token, expires_in, scopes, date };
+    kept.renew(answer, at("2027-01-01T00:00:00Z"));
+    assert_eq!(kept.expires_at, None);
+}
+
 #[test]
 fn freshness_follows_the_margin() {
     let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();

@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde_json::Value as Json;
 
 use super::SERVER;
-use crate::server::db::{DbError, OrgScope, Row, Rows, values};
+use crate::server::db::{Database, DbError, OrgScope, Row, Rows, values};
 use crate::server::keys::{KeyError, Keys};
 use crate::vault::seal::Key;
 use crate::vault::trail::{Statement, hex};
@@ -38,6 +38,29 @@ impl End {
     }
 }
 
+/// Goes through a chain from its beginning, a part at a time: however long it is, it keeps no connection to the database
+/// from others, and only the last part sees where the chain ends. `Ok` tells how many entries hold.
+pub(crate) fn in_parts(db: &Database, keys: &Keys, scope: &OrgScope) -> Result<Result<i64, Broken>, KeyError> {
+    let mut end = End::nothing();
+    loop {
+        let before = end.sequence;
+        match db.read(scope, |rows| part(rows, keys, scope, end))? {
+            Ok(next) => end = next,
+            Err(broken) => return Ok(Err(broken)),
+        }
+        if end.sequence - before < PAGE {
+            return Ok(db.read(scope, |rows| go_through(rows, keys, scope, end))?.map(|end| end.sequence));
+        }
+    }
+}
+
+/// Goes through the next page of a chain.
+fn part(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope, from: End) -> Result<Result<End, Broken>, KeyError> {
+    let signed = signed(rows, keys, scope, (from.sequence, from.sequence + PAGE))?;
+    let mut walk = Walk { scope, keys, signed, known: None, end: from };
+    Ok(walk.page(rows)?.map(|_| walk.end))
+}
+
 /// Goes through a chain from its beginning. `Ok` tells how many entries hold.
 pub(crate) fn verify(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope) -> Result<Result<i64, Broken>, KeyError> {
     Ok(go_through(rows, keys, scope, End::nothing())?.map(|end| end.sequence))
@@ -51,21 +74,13 @@ pub(super) fn go_through(
     from: End,
 ) -> Result<Result<End, Broken>, KeyError> {
     let head = rows.first("SELECT sequence, hash FROM audit_heads WHERE org = $1", values![scope.id()])?;
-    let signed = signed(rows, keys, scope, from.sequence)?;
+    let signed = signed(rows, keys, scope, (from.sequence, i64::MAX))?;
     let mut walk = Walk { scope, keys, signed, known: None, end: from };
     loop {
-        let page = rows.query(
-            "SELECT sequence, entry, hash, mac, at, actor, action, object FROM audit_events \
-             WHERE org = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
-            values![scope.id(), walk.end.sequence, PAGE],
-        )?;
-        if page.is_empty() {
-            break;
-        }
-        for row in page {
-            if let Some(problem) = walk.step(rows, row)? {
-                return Ok(Err(Broken { sequence: walk.end.sequence + 1, problem }));
-            }
+        match walk.page(rows)? {
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(broken) => return Ok(Err(broken)),
         }
     }
     let Walk { signed, end, .. } = walk;
@@ -80,13 +95,19 @@ pub(super) fn go_through(
     Ok(Ok(end))
 }
 
-/// What was signed of the entries after a number: the hash of each, in hex. What no key of this server's has signed is
+/// What was signed of the entries after a number and up to another: the hash of each, in hex. What no key of this server's has signed is
 /// none of its statements.
-fn signed(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope, after: i64) -> Result<BTreeMap<i64, String>, KeyError> {
+fn signed(
+    rows: &mut dyn Rows,
+    keys: &Keys,
+    scope: &OrgScope,
+    (after, last): (i64, i64),
+) -> Result<BTreeMap<i64, String>, KeyError> {
     let signers = keys.statement_keys(rows)?;
-    let all = "SELECT statement FROM audit_checkpoints WHERE org = $1 AND sequence > $2 ORDER BY sequence";
+    let all = "SELECT statement FROM audit_checkpoints WHERE org = $1 AND sequence > $2 AND sequence <= $3 \
+               ORDER BY sequence";
     let mut found = BTreeMap::new();
-    for mut row in rows.query(all, values![scope.id(), after])? {
+    for mut row in rows.query(all, values![scope.id(), after, last])? {
         let statement = Statement::read(&row.text(0)?).filter(|statement| statement.is_signed_by(&signers));
         if let Some(statement) = statement.filter(|statement| statement.organization() == scope.id()) {
             found.insert(statement.sequence(), statement.hash().to_owned());
@@ -105,6 +126,22 @@ struct Walk<'w> {
 }
 
 impl Walk<'_> {
+    /// Looks at the next page; how many entries it has.
+    fn page(&mut self, rows: &mut dyn Rows) -> Result<Result<usize, Broken>, KeyError> {
+        let page = rows.query(
+            "SELECT sequence, entry, hash, mac, at, actor, action, object FROM audit_events \
+             WHERE org = $1 AND sequence > $2 ORDER BY sequence LIMIT $3",
+            values![self.scope.id(), self.end.sequence, PAGE],
+        )?;
+        let count = page.len();
+        for row in page {
+            if let Some(problem) = self.step(rows, row)? {
+                return Ok(Err(Broken { sequence: self.end.sequence + 1, problem }));
+            }
+        }
+        Ok(Ok(count))
+    }
+
     /// Looks at the next entry; what is wrong with it.
     fn step(&mut self, rows: &mut dyn Rows, mut row: Row) -> Result<Option<&'static str>, KeyError> {
         let (sequence, entry) = (row.int(0)?, row.text(1)?);

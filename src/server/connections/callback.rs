@@ -230,21 +230,14 @@ fn is_same_account(whole: &Credential, session: &Session) -> bool {
     same_account(whole.field("account"), whole.field("account_id"), &session.identity)
 }
 
-/// What a service that gave no tokens meant, for the audit and for a person.
+/// What a service that gave no tokens meant, for the audit and for a person. Why is for the log alone: whoever named the
+/// address of the service is not told what answers there.
 fn said(failure: &(dyn Failure + 'static)) -> (&'static str, Refusal) {
-    let words = with_causes(failure);
-    tracing::debug!(reason = words, "a sign-in");
-    let because = |sentence: &str| format!("{sentence} {}.", first_upper(&words));
-    match failure.code() {
-        Code::Forbidden => ("denied", Refusal::new(StatusCode::FORBIDDEN, because("The service was not allowed to."))),
-        Code::Unreachable => {
-            ("unreachable", Refusal::new(StatusCode::BAD_GATEWAY, because("The service could not be asked.")))
-        }
-        _ => ("refused", Refusal::new(StatusCode::BAD_REQUEST, because("The service gave nothing to sign in with."))),
-    }
-}
-
-fn first_upper(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().into_iter().flat_map(char::to_uppercase).chain(letters).collect()
+    tracing::warn!(reason = with_causes(failure), "a service gave no tokens");
+    let (word, status, sentence) = match failure.code() {
+        Code::Forbidden => ("denied", StatusCode::FORBIDDEN, "The service was not allowed to."),
+        Code::Unreachable => ("unreachable", StatusCode::BAD_GATEWAY, "The service could not be asked."),
+        _ => ("refused", StatusCode::BAD_REQUEST, "The service gave nothing to sign in with."),
+    };
+    (word, Refusal::new(status, sentence))
 }

@@ -75,6 +75,7 @@ pub(crate) enum Want {
 }
 
 /// How a sign-in stands before anybody is asked.
+#[derive(Debug, PartialEq, Eq)]
 enum Step {
     /// There is nothing to do.
     Done,
@@ -82,6 +83,25 @@ enum Step {
     Wait,
     /// It is to be renewed.
     Renew,
+}
+
+impl Step {
+    /// The step, as long as it may bring anything.
+    fn bounded(self, asked: Asked, waited: Duration) -> Answer<Self> {
+        match self {
+            // As good as its service makes it: asking for yet another token would bring no better one.
+            Self::Renew if asked == Asked::Yes => Ok(Self::Done),
+            Self::Wait | Self::Renew if waited >= WAIT => Err(busy()),
+            step => Ok(step),
+        }
+    }
+}
+
+/// Whether its service was asked for whoever needs it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    Yes,
+    No,
 }
 
 /// What is to be done about a sign-in.
@@ -104,16 +124,17 @@ struct Looked {
 /// Sees to it that the sign-in of a credential is as wanted. Other kinds, and what is not connected, stay as they are.
 pub(crate) async fn fresh(server: &Arc<Server>, by: &By, id: &str, want: Want) -> Answer<()> {
     let began = Instant::now();
+    let mut asked = Asked::No;
     loop {
         let (who, which) = (by.clone(), id.to_owned());
-        match blocking(server, move |server| look(server, &who, &which, want)).await? {
+        let step = blocking(server, move |server| look(server, &who, &which, want)).await?;
+        match step.bounded(asked, began.elapsed())? {
             Step::Done => return Ok(()),
-            Step::Wait if began.elapsed() < WAIT => tokio::time::sleep(LOOK).await,
-            Step::Wait => return Err(busy()),
+            Step::Wait => tokio::time::sleep(LOOK).await,
             Step::Renew => {
                 let renewing = renewed(Arc::clone(server), by.clone(), id.to_owned(), want);
                 // A task of its own: what was renewed is stored although whoever asked went away.
-                tokio::spawn(renewing).await.map_err(|broken_off| Problem::internal(&broken_off))??;
+                asked = tokio::spawn(renewing).await.map_err(|broken_off| Problem::internal(&broken_off))??;
             }
         }
     }
@@ -194,6 +215,8 @@ struct Renewing {
 
 /// How it goes on with it.
 enum Next {
+    /// Others were faster, and nobody was asked here.
+    Elsewhere,
     /// It has come to its end.
     Over,
     /// The service is asked again after a pause; this is what came of the first question.
@@ -202,11 +225,14 @@ enum Next {
     Store(Renewing),
 }
 
-/// Has a sign-in renewed, if nobody else does. Through pauses, others ask their services.
-async fn renewed(server: Arc<Server>, by: By, id: String, want: Want) -> Answer<()> {
+/// Has a sign-in renewed, if nobody else does; whether its service was asked. Through pauses, others ask their services.
+async fn renewed(server: Arc<Server>, by: By, id: String, want: Want) -> Answer<Asked> {
     let turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     let mut next = blocking(&server, move |server| renew(server, by, id, want)).await?;
     drop(turn);
+    if let Next::Elsewhere = next {
+        return Ok(Asked::No);
+    }
     if let Next::Ask(renewing, first, pause) = next {
         tokio::time::sleep(pause).await;
         let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
@@ -218,7 +244,7 @@ async fn renewed(server: Arc<Server>, by: By, id: String, want: Want) -> Answer<
         let is_last = number + 1 == STORE_PAUSES.len();
         next = blocking(&server, move |server| store(server, renewing, is_last)).await?;
     }
-    Ok(())
+    Ok(Asked::Yes)
 }
 
 /// Asks the service, if nobody else does.
@@ -236,7 +262,7 @@ fn renew(server: &Server, by: By, id: String, want: Want) -> Answer<Next> {
             }
         }
     })?;
-    let Some((lease, mut looked)) = taken else { return Ok(Next::Over) };
+    let Some((lease, mut looked)) = taken else { return Ok(Next::Elsewhere) };
     let Looked { whole, session, .. } = &mut *looked;
     if let (Some(client), Some(secret)) = (&mut session.client, whole.secret(Credential::CLIENT_SECRET)) {
         client.secret = Some(secret.duplicate());
@@ -360,4 +386,22 @@ fn busy() -> Problem {
     let why = "another server is renewing the sign-in; come back later";
     let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "renewing", why);
     problem.header(header::RETRY_AFTER, "5")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_needs_a_token_has_its_service_asked_once_and_waits_so_long_at_most() {
+        let (soon, late) = (Duration::ZERO, WAIT);
+        let is = |step: Step, asked, waited| step.bounded(asked, waited).ok();
+        assert_eq!(is(Step::Renew, Asked::No, soon), Some(Step::Renew));
+        assert_eq!(is(Step::Renew, Asked::Yes, soon), Some(Step::Done));
+        assert_eq!(is(Step::Renew, Asked::Yes, late), Some(Step::Done));
+        // Others who are faster again and again are not run after for ever.
+        assert_eq!((is(Step::Renew, Asked::No, late), is(Step::Wait, Asked::No, late)), (None, None));
+        assert_eq!(is(Step::Wait, Asked::Yes, soon), Some(Step::Wait));
+        assert_eq!(is(Step::Done, Asked::No, late), Some(Step::Done));
+    }
 }

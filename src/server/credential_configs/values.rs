@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::credential::{Class, Fields, Kind, Metadata, Raw};
+use crate::auth::session::Session;
+use crate::credential::{Class, Credential, Fields, Kind, Metadata, Raw};
 use crate::provider;
 use crate::secret::Secret;
 use crate::server::problem::{Answer, Problem};
+use crate::server::vault::sign_in::is_sign_in;
 
 /// The kind of that identifier.
 pub(super) fn kind(id: &str) -> Answer<&'static Kind> {
@@ -20,6 +22,7 @@ pub(super) fn first(
 ) -> Answer<Fields> {
     refuse_secrets(kind, &plain)?;
     if let Some(data) = data {
+        refuse_sessions(kind, &data)?;
         // Before anything else looks into it, so that it is told by its name.
         provider::refuse_orders(kind, &plain, &data)?;
         return Ok(Fields::parse(kind, raw(plain, data)?)?);
@@ -41,6 +44,7 @@ pub(super) fn next(
 ) -> Answer<Fields> {
     let plain = plain.unwrap_or_else(|| old.fields.clone());
     refuse_secrets(kind, &plain)?;
+    refuse_sessions(kind, &data)?;
     provider::refuse_orders(kind, &plain, &data)?;
     Ok(Fields::parse(kind, raw(plain, data)?)?)
 }
@@ -51,6 +55,15 @@ fn refuse_secrets(kind: &Kind, plain: &BTreeMap<String, String>) -> Answer<()> {
         Some(_) => Err(Problem::invalid("a secret belongs under `data`, not under `fields`")),
         None => Ok(()),
     }
+}
+
+/// A session that could not be read again is none.
+fn refuse_sessions(kind: &Kind, data: &BTreeMap<String, Secret>) -> Answer<()> {
+    let item = data.get(Credential::SESSION).filter(|_| is_sign_in(kind));
+    if item.is_none_or(|item| Session::from_item(item).is_some()) {
+        return Ok(());
+    }
+    Err(Problem::invalid("the session is none that can be read, or one that is over before it begins"))
 }
 
 fn raw(plain: BTreeMap<String, String>, data: BTreeMap<String, Secret>) -> Answer<Raw> {

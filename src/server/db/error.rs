@@ -13,6 +13,9 @@ pub(crate) enum DbError {
     /// A name that must be unique is taken.
     #[error("the name is taken")]
     Taken,
+    /// Something that is there once came a second time: somebody else did the same at the same moment.
+    #[error("the database has this already")]
+    Twice(#[source] Reason),
     /// Somebody else wrote for too long.
     #[error("the database is being written by another process")]
     Busy,
@@ -51,9 +54,14 @@ impl Failure for DbError {
             Self::File(failure) => failure.code(),
             Self::Unreachable(_) => Code::Unreachable,
             Self::Address(_) | Self::Newer | Self::Strange => Code::Config,
-            Self::Taken | Self::Busy | Self::Full | Self::Zero | Self::Shape | Self::Damaged(_) | Self::Refused(_) => {
-                Code::Failed
-            }
+            Self::Taken
+            | Self::Twice(_)
+            | Self::Busy
+            | Self::Full
+            | Self::Zero
+            | Self::Shape
+            | Self::Damaged(_)
+            | Self::Refused(_) => Code::Failed,
         }
     }
 
@@ -61,6 +69,7 @@ impl Failure for DbError {
         Some(match self {
             Self::File(failure) => return failure.mend(),
             Self::Taken => "choose another name".into(),
+            Self::Twice(_) => "try again".into(),
             Self::Busy => "wait for the other process, then try again".into(),
             Self::Full => "free some disk space; what was stored before is still there".into(),
             Self::Zero => "leave the zero byte out".into(),

@@ -102,12 +102,15 @@ impl Postgres {
         work: impl FnOnce(&mut dyn Rows) -> Result<T, E>,
     ) -> Result<T, E> {
         let (mut place, mut connection) = self.begun(reads, reach)?;
-        let done = work(&mut Within(&mut connection));
-        let end = if done.is_ok() { "COMMIT" } else { "ROLLBACK" };
+        let mut within = Within { connection: &mut connection, is_aborted: false };
+        let done = work(&mut within);
+        let is_aborted = within.is_aborted;
+        let end = end(done.is_ok(), is_aborted);
         // A connection that did not end its transaction is not used again: it is closed here, with all that it holds.
         let ended = connection.client.batch_execute(end).map_err(|cause| told(&cause));
         place.back = ended.is_ok().then_some(connection);
         match done {
+            Ok(_) if is_aborted => Err(aborted().into()),
             Ok(done) => Ok(ended.map(|()| done)?),
             Err(failure) => Err(failure),
         }
@@ -166,7 +169,34 @@ fn read(row: &postgres::Row) -> Result<Row, postgres::Error> {
 }
 
 /// A transaction that is open.
-struct Within<'t>(&'t mut Connection);
+struct Within<'t> {
+    connection: &'t mut Connection,
+    /// Whether a statement failed. Nothing counts any more then, and the database says no word of it at the end: it takes
+    /// the order to keep everything as one to undo everything.
+    is_aborted: bool,
+}
+
+impl Within<'_> {
+    fn done<T>(&mut self, done: Result<T, DbError>) -> Result<T, DbError> {
+        self.is_aborted |= done.is_err();
+        done
+    }
+
+    fn run(&mut self, sql: &str) -> Result<(), DbError> {
+        let done = self.connection.client.batch_execute(sql).map_err(|cause| told(&cause));
+        self.done(done)
+    }
+}
+
+/// How a transaction ends that is to be kept.
+fn end(is_wanted: bool, is_aborted: bool) -> &'static str {
+    if is_wanted && !is_aborted { "COMMIT" } else { "ROLLBACK" }
+}
+
+/// Nothing was done, though whoever wanted it went on after a statement that failed.
+fn aborted() -> DbError {
+    DbError::Refused(Reason("a statement of the transaction had failed".into()))
+}
 
 impl Connection {
     /// A statement, made ready where it is not yet.
@@ -194,40 +224,47 @@ impl Connection {
 impl Rows for Within<'_> {
     fn query(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Vec<Row>, DbError> {
         let bound: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
-        let found = self.0.statement(sql).and_then(|ready| self.0.client.query(&ready, &bound));
-        let found = self.0.told(sql, found)?;
+        let found = self.connection.statement(sql).and_then(|ready| self.connection.client.query(&ready, &bound));
+        let found = self.connection.told(sql, found);
+        let found = self.done(found)?;
         found.iter().map(read).collect::<Result<_, _>>().map_err(|cause| told(&cause))
     }
 
     fn execute(&mut self, sql: &str, values: &[Value<'_>]) -> Result<u64, DbError> {
         let bound: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
-        let done = self.0.statement(sql).and_then(|ready| self.0.client.execute(&ready, &bound));
-        self.0.told(sql, done)
+        let done = self.connection.statement(sql).and_then(|ready| self.connection.client.execute(&ready, &bound));
+        let done = self.connection.told(sql, done);
+        self.done(done)
     }
 
     fn batch(&mut self, sql: &str) -> Result<(), DbError> {
         // Only tables are made this way. Whoever else makes them at the same time waits here.
-        self.0.client.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]).map_err(|cause| told(&cause))?;
+        let locked = self.connection.client.execute("SELECT pg_advisory_xact_lock($1)", &[&LOCK]);
+        self.done(locked.map_err(|cause| told(&cause)))?;
         // SQLite sorts by bytes; so shall this, whatever the database's own language is.
         let sql = sql.replace(" TEXT", " TEXT COLLATE \"C\"");
-        self.0.client.batch_execute(&sql).map_err(|cause| told(&cause))
+        self.run(&sql)
     }
 
     fn enter(&mut self, reach: Reach<'_>) -> Result<(), DbError> {
-        self.0.client.batch_execute(&wall::enter(reach)).map_err(|cause| told(&cause))
+        self.run(&wall::enter(reach))
     }
 
     fn open(&mut self, closed: Closed) -> Result<(), DbError> {
-        self.0.client.batch_execute(wall::open(closed)).map_err(|cause| told(&cause))
+        self.run(wall::open(closed))
     }
 
     fn each(&mut self, sql: &str, see: &mut dyn FnMut(&Row)) -> Result<(), DbError> {
         let none: [&(dyn ToSql + Sync); 0] = [];
-        let mut found = self.0.client.query_raw(sql, none).map_err(|cause| told(&cause))?;
-        while let Some(row) = found.next().map_err(|cause| told(&cause))? {
-            see(&read(&row).map_err(|cause| told(&cause))?);
-        }
-        Ok(())
+        let mut each = || {
+            let mut found = self.connection.client.query_raw(sql, none)?;
+            while let Some(row) = found.next()? {
+                see(&read(&row)?);
+            }
+            Ok(())
+        };
+        let done = each().map_err(|cause: postgres::Error| told(&cause));
+        self.done(done)
     }
 
     fn tables(&mut self) -> Result<Vec<Table>, DbError> {
@@ -299,6 +336,11 @@ impl<'r> FromSql<'r> for Cell {
     }
 }
 
+/// Whether an index, as the tables name it, keeps a name that somebody chose from being given twice.
+fn is_of_a_name(index: &str) -> bool {
+    ["_name", "_folded", "_login_key"].iter().any(|end| index.ends_with(end))
+}
+
 /// What the library says, with what it says of the cause. It quotes neither the address nor a value.
 fn in_words(cause: &postgres::Error) -> Reason {
     let why = std::error::Error::source(cause).map(|why| format!(": {why}")).unwrap_or_default();
@@ -312,7 +354,8 @@ fn told(cause: &postgres::Error) -> DbError {
     };
     let message = Reason(clean(said.message()));
     match said.code().code() {
-        "23505" => DbError::Taken,
+        "23505" if said.constraint().is_some_and(is_of_a_name) => DbError::Taken,
+        "23505" => DbError::Twice(message),
         "22021" => DbError::Zero,
         "53100" => DbError::Full,
         "40001" | "40P01" | "55P03" => DbError::Busy,
@@ -320,5 +363,28 @@ fn told(cause: &postgres::Error) -> DbError {
         "25P03" => DbError::Unreachable(message),
         class if ["08", "28", "53", "57"].iter().any(|known| class.starts_with(known)) => DbError::Unreachable(message),
         _ => DbError::Refused(message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_half_way_is_not_kept_whatever_is_wanted() {
+        assert_eq!(end(true, false), "COMMIT");
+        for (is_wanted, is_aborted) in [(true, true), (false, true), (false, false)] {
+            assert_eq!(end(is_wanted, is_aborted), "ROLLBACK");
+        }
+    }
+
+    #[test]
+    fn an_index_is_of_a_name_by_its_own() {
+        for index in ["projects_name", "trust_rules_folded", "people_login_key", "credentials_name"] {
+            assert!(is_of_a_name(index), "{index}");
+        }
+        for index in ["members_pkey", "settings_pkey", "tokens_id", "devices_user_code_key", "connect_attempts_hash"] {
+            assert!(!is_of_a_name(index), "{index}");
+        }
     }
 }

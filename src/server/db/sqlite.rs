@@ -248,13 +248,13 @@ fn told(cause: &rusqlite::Error) -> DbError {
     let rusqlite::Error::SqliteFailure(code, message) = cause else { return DbError::Shape };
     let said = Reason(clean(message.as_deref().unwrap_or("no reason was given")));
     match code.code {
-        ErrorCode::ConstraintViolation
-            if matches!(
-                code.extended_code,
-                rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE | rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY
-            ) =>
-        {
-            DbError::Taken
+        ErrorCode::ConstraintViolation if code.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_PRIMARYKEY => {
+            DbError::Twice(said)
+        }
+        ErrorCode::ConstraintViolation if code.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE => {
+            // It names the columns, and not the index.
+            let is_of_a_name = [".name", ".folded", ".login"].iter().any(|column| said.0.ends_with(column));
+            if is_of_a_name { DbError::Taken } else { DbError::Twice(said) }
         }
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => DbError::Busy,
         ErrorCode::DiskFull => DbError::Full,

@@ -63,7 +63,21 @@ fn what_fails_half_way_leaves_nothing() {
         rows.execute("INSERT INTO settings (name, value) VALUES ('a', 'b')", &[])?;
         rows.execute("INSERT INTO settings (name, value) VALUES ('a', 'c')", &[])
     });
-    assert!(matches!(twice, Err(DbError::Taken)));
+    assert!(matches!(twice, Err(DbError::Twice(_))), "what nobody chose is no name");
+    let project = |id: &'static str, folded: &'static str| {
+        let make = "INSERT INTO projects (org, id, name, folded, created, revision) VALUES ($1, $2, 'Shop', $3, 0, 1)";
+        let org = scratch.org.id();
+        scratch.db.write(Reach::Server, |rows| rows.execute(make, values![org, id, folded]))
+    };
+    project("proj_1", "shop").unwrap();
+    assert!(matches!(project("proj_2", "shop"), Err(DbError::Taken)));
+    assert!(matches!(project("proj_1", "other"), Err(DbError::Twice(_))));
+    let person = |id: &'static str| {
+        let make = "INSERT INTO people (id, login, passphrase, created) VALUES ($1, 'alice', '-', 0)";
+        scratch.db.write(Reach::Server, |rows| rows.execute(make, values![id]))
+    };
+    person("person_1").unwrap();
+    assert!(matches!(person("person_2"), Err(DbError::Taken)));
 }
 
 #[test]

@@ -88,12 +88,15 @@ pub(super) fn exchange(
     };
     let Some(wanted) = wanted else { return refused("invalid_scope", "a scope is unknown") };
     let from = source.address.map(|address| address.to_string()).unwrap_or_default();
-    let attempt = Attempt::at("exchange", &from, source.address);
     let org = OrgScope::of(organization.as_str());
-    let is_there = server.db.read(Reach::Server, |rows| -> Answer<bool> {
-        attempt.refuse_early(rows, now())?;
+    let (is_there, attempt) = server.db.read(Reach::Server, |rows| -> Answer<_> {
         let one = "SELECT 1 FROM organizations WHERE id = $1 AND deleted IS NULL";
-        Ok(rows.first(one, values![org.id()])?.is_some())
+        let is_there = rows.first(one, values![org.id()])?.is_some();
+        // The jobs of many share an address: those of one organization keep no others waiting.
+        let whose = if is_there { org.id() } else { "none" };
+        let attempt = Attempt::at(&format!("exchange {whose}"), &from, source.address);
+        attempt.refuse_early(rows, now())?;
+        Ok((is_there, attempt))
     })?;
     let judged = if is_there { trust::judge(server, &org, token)? } else { Vec::new() };
     // What does not belong to an organization that there is belongs to the server.
@@ -109,7 +112,7 @@ pub(super) fn exchange(
             }
             Ok(())
         };
-        for Judged { rule, told, why } in &judged {
+        for Judged { rule, told, why, .. } in &judged {
             let Some(told) = told else { continue };
             near = near.or(Some((rule, told)));
             if why.is_some() {
@@ -152,7 +155,10 @@ pub(super) fn exchange(
             audit::append(rows, &server.keys, &org, &actor, &event, now())?;
             return Ok(Ok(Exchanged { minted, life: rule.life, permissions, is_bound: bound.is_some() }));
         }
-        attempt.failed(rows, now())?;
+        // Nobody guesses at what an issuer signs: a job of theirs that no rule lets in is no attempt.
+        if judged.iter().all(|one| one.is_forged) {
+            attempt.failed(rows, now())?;
+        }
         tell(rows, &watching)?;
         let (object, name) = near.map_or(("", String::new()), |(rule, told)| (rule.id.as_str(), trust::job(told)));
         let event = Event { detail: &name, outcome: Outcome::Denied, ..Event::done("job.sign-in", object) };

@@ -116,9 +116,6 @@ pub(super) async fn give(
             return Err(refusal);
         }
     };
-    // A job's own service may have to be asked for its keys.
-    let is_exchange = asked.grant_type == exchange::EXCHANGE;
-    let turn = if is_exchange { server.asking.acquire().await.ok() } else { None };
     let way = match asked.grant_type.as_str() {
         "authorization_code" => "code",
         "refresh_token" => "refresh",
@@ -148,7 +145,6 @@ pub(super) async fn give(
         Ok(tokens.map(IntoResponse::into_response))
     });
     let given = given.await;
-    drop(turn);
     let is_waiting = matches!(&given, Ok(Err(OauthError::Refused("authorization_pending" | "slow_down", _))));
     if !is_waiting {
         metrics::signed_in(way, given.as_ref().map(std::result::Result::is_ok));

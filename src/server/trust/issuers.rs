@@ -2,7 +2,8 @@
 //! administrator named are ever asked.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -19,24 +20,84 @@ const AGAIN: TimeDelta = TimeDelta::seconds(30);
 const ANEW: TimeDelta = TimeDelta::seconds(60);
 /// So many issuers are remembered.
 const MOST: usize = 256;
+/// So many issuers are asked at a time for the jobs of one organization.
+const AT_ONCE: usize = 4;
+/// So long is waited for somebody else's question. Whoever waits longer comes back: an issuer that is slow is to keep
+/// nobody busy but the one that asks it.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is remembered of each issuer.
 #[derive(Default)]
 pub(crate) struct Issuers {
     keys: Remembered<Keys>,
     documents: Remembered<Metadata>,
+    /// How many are asked for each organization now.
+    asking: Mutex<HashMap<String, usize>>,
+    less: Condvar,
+}
+
+/// What is not known is being asked, and that takes long.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Busy;
+
+/// The place of a question of an organization.
+struct Place<'i>(&'i Issuers, &'i str);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut asking = held(&self.0.asking);
+        if let Some(count) = asking.get_mut(self.1) {
+            *count -= 1;
+            if *count == 0 {
+                asking.remove(self.1);
+            }
+        }
+        self.0.less.notify_all();
+    }
 }
 
 impl Issuers {
     /// The keys of an issuer; `None` where it does not give them. With `anew`, those that are remembered lack the one
     /// that is looked for.
     pub(crate) fn keys(&self, issuer: &str, http: &dyn Http, anew: bool, now: DateTime<Utc>) -> Option<Arc<Keys>> {
-        self.keys.get(issuer, anew, now, || keys_of(issuer, http))
+        self.keys.get(issuer, anew, now, || keys_of(issuer, http)).unwrap_or_default()
+    }
+
+    /// The same for the jobs of an organization. Anybody can say that they are one: what they have asked keeps nobody of
+    /// another organization waiting.
+    ///
+    /// # Errors
+    /// [`Busy`] where the issuer, or too many others of the organization, are being asked and do not answer.
+    pub(crate) fn keys_for(
+        &self,
+        whose: &str,
+        issuer: &str,
+        http: &dyn Http,
+        anew: bool,
+        now: DateTime<Utc>,
+    ) -> std::result::Result<Option<Arc<Keys>>, Busy> {
+        self.keys.get_or(issuer, anew, now, || {
+            let _place = self.place(whose)?;
+            Ok(keys_of(issuer, http))
+        })
+    }
+
+    /// A place among those of the organization that ask.
+    fn place<'i>(&'i self, whose: &'i str) -> std::result::Result<Place<'i>, Busy> {
+        let is_full = |asking: &mut HashMap<String, usize>| asking.get(whose).is_some_and(|count| *count >= AT_ONCE);
+        let waited = self.less.wait_timeout_while(held(&self.asking), PATIENCE, is_full);
+        let (mut asking, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if is_full(&mut asking) {
+            return Err(Busy);
+        }
+        *asking.entry(whose.to_owned()).or_default() += 1;
+        drop(asking);
+        Ok(Place(self, whose))
     }
 
     /// The document of an issuer; `None` where it does not give one that is its own.
     pub(crate) fn document(&self, issuer: &str, http: &dyn Http, now: DateTime<Utc>) -> Option<Arc<Metadata>> {
-        self.documents.get(issuer, false, now, || document_of(issuer, http))
+        self.documents.get(issuer, false, now, || document_of(issuer, http)).unwrap_or_default()
     }
 }
 
@@ -45,12 +106,14 @@ struct Remembered<T>(Mutex<HashMap<String, Arc<Slot<T>>>>);
 
 /// One issuer.
 struct Slot<T> {
-    /// Held by the one that asks it: the others wait, and take what it got.
-    asking: Mutex<()>,
     known: Mutex<Known<T>>,
+    /// Whoever asks it has an answer.
+    answered: Condvar,
 }
 
 struct Known<T> {
+    /// Whether somebody asks it: the others wait, and take what they get.
+    is_asked: bool,
     /// What it told last, and when.
     told: Option<(Arc<T>, DateTime<Utc>)>,
     /// When it was last asked at all, and when for what it had not listed.
@@ -66,7 +129,8 @@ impl<T> Default for Remembered<T> {
 
 impl<T> Default for Slot<T> {
     fn default() -> Self {
-        Self { asking: Mutex::default(), known: Mutex::new(Known { told: None, asked: None, anew: None }) }
+        let known = Known { is_asked: false, told: None, asked: None, anew: None };
+        Self { known: Mutex::new(known), answered: Condvar::new() }
     }
 }
 
@@ -83,19 +147,60 @@ impl<T> Known<T> {
     }
 }
 
+/// The one that asks an issuer. However that ends, it is over.
+struct Asking<'s, T>(&'s Slot<T>);
+
+impl<T> Drop for Asking<'_, T> {
+    fn drop(&mut self) {
+        held(&self.0.known).is_asked = false;
+        self.0.answered.notify_all();
+    }
+}
+
+impl<T> Slot<T> {
+    /// What is known, where that is enough or somebody else finds it out; otherwise it is to be asked.
+    fn wait(&self, anew: bool, now: DateTime<Utc>) -> std::result::Result<Option<Arc<T>>, Option<Asking<'_, T>>> {
+        let began = Instant::now();
+        let mut known = held(&self.known);
+        while known.is_due(anew, now) {
+            if !known.is_asked {
+                known.is_asked = true;
+                return Err(Some(Asking(self)));
+            }
+            let Some(left) = PATIENCE.checked_sub(began.elapsed()) else { return Err(None) };
+            known = self.answered.wait_timeout(known, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        Ok(known.good(now))
+    }
+}
+
 impl<T> Remembered<T> {
-    fn get(&self, issuer: &str, anew: bool, now: DateTime<Utc>, fetch: impl FnOnce() -> Result<T>) -> Option<Arc<T>> {
+    fn get(
+        &self,
+        issuer: &str,
+        anew: bool,
+        now: DateTime<Utc>,
+        fetch: impl FnOnce() -> Result<T>,
+    ) -> std::result::Result<Option<Arc<T>>, Busy> {
+        self.get_or(issuer, anew, now, || Ok(fetch()))
+    }
+
+    /// What an issuer told; where it is to be asked, and `fetch` has no place for that, nothing is noted of it.
+    fn get_or(
+        &self,
+        issuer: &str,
+        anew: bool,
+        now: DateTime<Utc>,
+        fetch: impl FnOnce() -> std::result::Result<Result<T>, Busy>,
+    ) -> std::result::Result<Option<Arc<T>>, Busy> {
         let slot = self.slot(issuer);
-        let is_due = || held(&slot.known).is_due(anew, now);
-        if !is_due() {
-            return held(&slot.known).good(now);
-        }
         // One asks for all who want the same; one issuer that is slow keeps nobody from another, nor from what is known.
-        let _asking = held(&slot.asking);
-        if !is_due() {
-            return held(&slot.known).good(now);
-        }
-        let fetched = fetch();
+        let _asking = match slot.wait(anew, now) {
+            Ok(known) => return Ok(known),
+            Err(Some(asking)) => asking,
+            Err(None) => return Err(Busy),
+        };
+        let fetched = fetch()?;
         if let Err(failure) = &fetched {
             tracing::warn!(issuer, %failure, "an issuer that an administrator named does not answer as it should");
         }
@@ -108,7 +213,7 @@ impl<T> Remembered<T> {
         if let Ok(fetched) = fetched {
             known.told = Some((Arc::new(fetched), now));
         }
-        known.good(now)
+        Ok(known.good(now))
     }
 
     fn slot(&self, issuer: &str) -> Arc<Slot<T>> {
@@ -120,7 +225,7 @@ impl<T> Remembered<T> {
     }
 }
 
-fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -177,7 +282,7 @@ mod tests {
                     std::thread::sleep(std::time::Duration::from_millis(50));
                     Ok(count.fetch_add(1, Ordering::SeqCst) + 1)
                 };
-                remembered.get("https://id.example", anew, at(seconds), fetch).map(|told| *told)
+                remembered.get("https://id.example", anew, at(seconds), fetch).unwrap().map(|told| *told)
             };
             std::thread::scope(|scope| {
                 let asking: Vec<_> = (0..32).map(|_| scope.spawn(ask)).collect();
@@ -192,9 +297,50 @@ mod tests {
         // One that fails takes back nothing that still counts, and gives nothing that does not.
         let fails = |anew, seconds| {
             let fetch = || Err(ServiceError::Unknown { name: String::new(), nearest: None }.into());
-            remembered.get("https://id.example", anew, at(seconds), fetch).map(|told| *told)
+            remembered.get("https://id.example", anew, at(seconds), fetch).unwrap().map(|told| *told)
         };
         assert_eq!((fails(true, 200), fails(false, 201), fails(true, 260)), (Some(3), Some(3), Some(3)));
         assert_eq!((fails(true, 661), fails(false, 700)), (None, None));
+    }
+
+    /// What anybody has asked for one organization, and takes long, keeps nobody else waiting for long.
+    #[test]
+    fn a_slow_issuer_keeps_others_busy_for_a_moment() {
+        let issuers = Issuers::default();
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let (open, closed) = (Mutex::new(()), Condvar::new());
+        let slow = AtomicUsize::new(0);
+        let http = |request: Request| -> std::result::Result<Response, Unreachable> {
+            if request.url.host_str().is_some_and(|host| host.starts_with("slow")) {
+                slow.fetch_add(1, Ordering::SeqCst);
+                let _ = closed.wait_timeout(held(&open), Duration::from_secs(8)).unwrap();
+            }
+            Ok(Response { status: 500, headers: HeaderMap::new(), body: Vec::new().into() })
+        };
+        let asked = |whose: &str, issuer: &str| {
+            let began = Instant::now();
+            let found = issuers.keys_for(whose, issuer, &http, false, now).map(|keys| keys.is_some());
+            (found, began.elapsed())
+        };
+        let asked = &asked;
+        std::thread::scope(|scope| {
+            for number in 0..AT_ONCE {
+                scope.spawn(move || asked("org_a", &format!("https://slow{number}.example")));
+            }
+            while slow.load(Ordering::SeqCst) < AT_ONCE {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            // The same issuer, and one more of theirs, are not waited for until they answer.
+            for issuer in ["https://slow0.example", "https://id.example"] {
+                let (found, took) = asked("org_a", issuer);
+                assert_eq!(found, Err(Busy), "{issuer}");
+                assert!(took >= PATIENCE && took < 3 * PATIENCE, "{took:?}");
+            }
+            // Others ask theirs at once.
+            let (found, took) = asked("org_b", "https://id.example");
+            assert!(found == Ok(false) && took < PATIENCE, "{took:?}");
+            closed.notify_all();
+        });
+        assert!(held(&issuers.asking).is_empty());
     }
 }

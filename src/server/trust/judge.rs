@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use axum::http::{StatusCode, header};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::issuers::Busy;
 use super::{Mode, Rule};
 use crate::auth::id_token::{self, Expected, IdTokenError};
 use crate::secret::Secret;
@@ -28,6 +30,14 @@ pub(crate) struct Judged {
     pub(crate) told: Option<Told>,
     /// Why it is not let in; nothing where it is.
     pub(crate) why: Option<String>,
+    /// Whether the issuer has not signed it.
+    pub(crate) is_forged: bool,
+}
+
+/// What is wrong with a token itself.
+struct Wrong {
+    why: String,
+    is_forged: bool,
 }
 
 /// What the rules of an organization say to a token, for each rule of its issuer. Empty where no rule names the issuer, or where it is no token at all.
@@ -41,19 +51,19 @@ pub(crate) fn judge(server: &Server, scope: &OrgScope, token: &Secret) -> Answer
         return Ok(Vec::new());
     }
     let judged = |rule: Rule| {
-        if let Err(why) = verified(server, token, &rule) {
-            return Judged { rule, told: None, why: Some(why) };
+        if let Err(Wrong { why, is_forged }) = verified(server, scope, token, &rule)? {
+            return Ok(Judged { rule, told: None, why: Some(why), is_forged });
         }
         // The signature over just this text was found to hold.
         let told = unverified.as_ref().and_then(Value::as_object).cloned().unwrap_or_default();
         let why = rule.admits(&told).err();
-        Judged { rule, told: Some(told), why }
+        Ok(Judged { rule, told: Some(told), why, is_forged: false })
     };
-    Ok(rules.into_iter().map(judged).collect())
+    rules.into_iter().map(judged).collect()
 }
 
 /// Whether a token is of the rule's issuer, for the rule's audience, and valid now.
-fn verified(server: &Server, token: &Secret, rule: &Rule) -> Result<(), String> {
+fn verified(server: &Server, scope: &OrgScope, token: &Secret, rule: &Rule) -> Answer<Result<(), Wrong>> {
     let http = server.connector();
     let expected = Expected {
         issuer: &rule.issuer,
@@ -63,17 +73,27 @@ fn verified(server: &Server, token: &Secret, rule: &Rule) -> Result<(), String> 
         max_age: None,
         subject: None,
     };
-    let check = |anew| -> Result<_, String> {
-        let keys = server.issuers.keys(&rule.issuer, &http, anew, now());
-        let keys = keys.ok_or_else(|| "the issuer gives no keys".to_owned())?;
-        Ok(id_token::verify(token, &keys, &expected, now()))
+    let check = |anew| -> Answer<Option<_>> {
+        let keys = server.issuers.keys_for(scope.id(), &rule.issuer, &http, anew, now());
+        let keys = keys.map_err(|Busy| busy())?;
+        Ok(keys.map(|keys| id_token::verify(token, &keys, &expected, now()).map(|_| ())))
     };
     let checked = match check(false)? {
         // Its keys may have changed since.
-        Err(IdTokenError::UnknownKey) => check(true)?,
+        Some(Err(IdTokenError::UnknownKey)) => check(true)?,
         checked => checked,
     };
-    checked.map(|_| ()).map_err(|failure| failure.to_string())
+    let none = || Err(Wrong { why: "the issuer gives no keys".into(), is_forged: false });
+    Ok(checked.map_or_else(none, |checked| {
+        // Its claims are looked at where the signature holds.
+        let is_forged = |failure| !matches!(failure, IdTokenError::Claim { .. });
+        checked.map_err(|failure| Wrong { why: failure.to_string(), is_forged: is_forged(failure) })
+    }))
+}
+
+fn busy() -> Problem {
+    let why = "an issuer is being asked for its keys; come back later";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", why).header(header::RETRY_AFTER, "1")
 }
 
 /// A job by its subject and its run, for the audit.
@@ -134,7 +154,6 @@ pub(super) async fn attempt(
     caller: Caller,
     Json(shown): Json<Tried>,
 ) -> Answer<Json<Said>> {
-    let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     blocking(&server, move |server| {
         let (subject, judged) = tried(server, &caller, &shown.token)?;
         let said = |Judged { rule, why, .. }: Judged| SaidBy {

@@ -2,6 +2,8 @@
 
 /// The longest pattern.
 const LONGEST: usize = 512;
+/// The longest text that can fit one: trying takes as long as both together are long, once for each.
+const LONGEST_TEXT: usize = 4096;
 
 /// A pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,15 +22,18 @@ impl Pattern {
     }
 
     /// Reads the pattern for a subject. What comes first in a subject is whose job it is, and has no wildcard: at an
-    /// issuer that works for everybody, such a rule would let everybody in.
+    /// issuer that works for everybody, such a rule would let everybody in. It stands before the first slash; where there
+    /// is none, in the first two parts between colons, as in `organization:acme:project:web`.
     pub(crate) fn of_subject(text: &str) -> Result<Self, &'static str> {
         let pattern = Self::read(text)?;
-        let owner = text.split_once('/').map_or(text, |(owner, _)| owner);
-        let fixed = if text.contains('/') { !owner.contains('*') } else { !text.starts_with('*') };
-        if fixed {
-            Ok(pattern)
-        } else {
+        let is_open = match text.split_once('/') {
+            Some((owner, _)) => owner.contains('*'),
+            None => text.split(':').take(2).any(|part| part.contains('*')),
+        };
+        if is_open {
             Err("a subject begins with whose job it is, and a wildcard cannot stand for that")
+        } else {
+            Ok(pattern)
         }
     }
 
@@ -37,8 +42,11 @@ impl Pattern {
         &self.0
     }
 
-    /// Whether the whole of a text fits.
+    /// Whether the whole of a text fits. One that is too long fits nothing.
     pub(crate) fn fits(&self, text: &str) -> bool {
+        if text.len() > LONGEST_TEXT {
+            return false;
+        }
         let (pattern, text) = (self.0.as_bytes(), text.as_bytes());
         let (mut at, mut seen) = (0, 0);
         // Where the last wildcard stands, and how far it reaches. An earlier one never has to be tried again.
@@ -105,12 +113,29 @@ mod tests {
 
     #[test]
     fn a_subject_says_whose_job_it_is() {
-        for good in
-            ["repo:acme/*:ref:refs/heads/main", "project_path:acme/web:*", "system:serviceaccount:ci:*", "alice"]
-        {
+        for good in [
+            "repo:acme/*:ref:refs/heads/main",
+            "project_path:acme/web:*",
+            "system:serviceaccount:ci:*",
+            "organization:acme:project:*:workspace:prod:run_phase:apply",
+            "organization:acme:pipeline:*",
+            "alice",
+        ] {
             assert!(Pattern::of_subject(good).is_ok(), "{good}");
         }
-        for bad in ["*", "repo:*/web:ref:refs/heads/main", "repo:acme*/web", "*:acme", "", "a\u{202e}b", "a\nb"] {
+        for bad in [
+            "*",
+            "repo:*/web:ref:refs/heads/main",
+            "repo:acme*/web",
+            "*:acme",
+            "organization:*:project:*:workspace:prod:run_phase:apply",
+            "organization:*:pipeline:web",
+            "organization:acme*",
+            "alice*",
+            "",
+            "a\u{202e}b",
+            "a\nb",
+        ] {
             assert!(Pattern::of_subject(bad).is_err(), "{bad}");
         }
         assert!(Pattern::read(&"a".repeat(513)).is_err());
@@ -123,6 +148,11 @@ mod tests {
             let expression = format!("\\A{}\\z", pattern.replace('*', "[^/]*"));
             let expected = regex::Regex::new(&expression).unwrap().is_match(&text);
             prop_assert_eq!(fits(&pattern, &text), expected);
+        }
+
+        #[test]
+        fn what_is_too_long_fits_nothing(count in 4090_usize..4100) {
+            prop_assert_eq!(fits("a*", &"a".repeat(count)), count <= LONGEST_TEXT);
         }
 
         #[test]

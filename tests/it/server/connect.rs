@@ -313,6 +313,10 @@ fn what_comes_back_counts_once_for_the_session_that_began_it() {
     let code = callback.split("code=").nth(1).unwrap().split('&').next().unwrap();
     let wrong = alice.come_back(&callback.replace(code, "nonsense"));
     assert_eq!(wrong.status(), 400, "{}", wrong.text());
+    // What the service says is not for whoever named it.
+    let sentence = "The service gave nothing to sign in with.<";
+    assert!(wrong.text().contains(sentence), "{}", wrong.text());
+    assert!(denied.text().contains("The service was not allowed to.<"), "{}", denied.text());
     refused(&alice, &callback, "spent");
 
     // Too late, and for a client that is another one by now.

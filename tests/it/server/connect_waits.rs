@@ -71,3 +71,42 @@ fn while_services_are_left_alone_others_are_asked() {
     // Each of them was asked once more after its pause.
     assert_eq!(service.requests().len(), 2 * slow.len() + 1);
 }
+
+/// A session that is over before it begins would be renewed without end; one of a year that no clock shows, reckoned with.
+#[test]
+fn a_session_that_nobody_can_reckon_with_is_not_taken() {
+    let service = Double::start(|_| Answer::json(200, r#"{"access_token":"LNYCANARYnew01234","token_type":"Bearer"}"#));
+    let served = serve(&[]);
+    let bearer = token(&served.client());
+    let endpoint = format!("{}/token", service.url());
+    let ask = |issued: &str, expires: &str| {
+        let session = json!({
+            "version": 1, "service": "corp", "grant": "web", "client_id": "lanyard", "client_auth": "none",
+            "token_endpoint": endpoint, "access_token": "LNYCANARYspent0123456789", "refresh_token": "good",
+            "issued_at": issued, "expires_at": expires,
+        });
+        let fields = json!({
+            "service": "corp", "authorization_endpoint": format!("{}/authorize", service.url()),
+            "token_endpoint": endpoint, "client_id": "lanyard",
+        });
+        let name = format!("at{}", issued.trim_start_matches(['-', '+']).replace([':', '-'], ""));
+        let data = json!({ "session": session.to_string() });
+        let body = json!({ "name": name, "kind": "oauth", "fields": fields, "data": data }).to_string();
+        served.api("POST", "/credential-configs", &bearer, &body)
+    };
+    for (issued, expires) in [
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+        ("-262143-01-01T00:00:00Z", "2026-01-01T01:00:00Z"),
+        ("2026-01-01T00:00:00Z", "+262142-12-31T23:59:59Z"),
+    ] {
+        let refused = ask(issued, expires);
+        assert_eq!(refused.status(), 422, "{issued} {expires} {}", refused.text());
+        assert!(!refused.text().contains("LNYCANARY"), "{}", refused.text());
+    }
+    // The shortest life there is: whoever reads it has its service asked once or, amid a second, twice, and no more.
+    let made = ask("2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z");
+    assert_eq!(made.status(), 201, "{}", made.text());
+    let path = format!("/credential-configs/{}/secrets", made.json()["id"].as_str().unwrap());
+    assert_eq!(served.api("GET", &path, &bearer, "").status(), 200);
+    assert_eq!(service.requests().len(), 1, "asked once");
+}

@@ -240,6 +240,89 @@ fn what_does_not_fit_is_not_let_in_and_is_told() {
     assert!(statuses.contains(&429), "{statuses:?}");
 }
 
+/// Many jobs share an address. What one service has signed is no guess, whatever becomes of it; what it has not signed is
+/// one, and only at the organization that it is shown to.
+#[test]
+fn a_job_that_no_rule_lets_in_keeps_no_other_waiting() {
+    let scene = Scene::new();
+    scene.rule(&json!({}));
+    let watching = json!({ "name": "watched", "subject": "repo:acme/watched:*", "mode": "audit" });
+    assert_eq!(scene.rule(&watching).status(), 201);
+    let now = chrono::Utc::now().timestamp();
+    for changes in [
+        json!({ "sub": "repo:acme/web2:ref:refs/heads/main" }),
+        json!({ "sub": "repo:acme/watched:ref" }),
+        json!({ "exp": now - 120 }),
+        json!({ "aud": "https://other.example" }),
+    ] {
+        let token = scene.token(&changes);
+        let statuses: Vec<u16> = (0..7).map(|_| scene.exchange(&token, &[]).status()).collect();
+        assert_eq!(statuses, [400; 7], "{changes}");
+    }
+    assert_eq!(scene.exchange(&scene.token(&json!({})), &[]).status(), 200);
+    let denied = |entry: &Value| entry["action"] == "job.sign-in" && entry["outcome"] == "denied";
+    assert_eq!(scene.served.entries().iter().filter(|entry| denied(entry)).count(), 28, "each of them is told");
+
+    // Whoever guesses at an organization that is not there, or at this one, waits there and nowhere else.
+    let guess = |organization: &str| -> Vec<u16> {
+        (0..8).map(|_| scene.exchange("nonsense", &[("audience", organization)]).status()).collect()
+    };
+    assert!(guess("org_other").contains(&429));
+    assert_eq!(scene.exchange(&scene.token(&json!({})), &[]).status(), 200);
+    assert!(guess(&scene.organization).contains(&429));
+    assert_eq!(scene.exchange(&scene.token(&json!({})), &[]).status(), 429);
+}
+
+/// Anybody can say that they are a job of an organization, and have its issuer asked.
+#[test]
+fn a_slow_issuer_keeps_nobody_else_waiting() {
+    let mut scene = Scene::new();
+    let open = Arc::new((Mutex::new(false), std::sync::Condvar::new()));
+    let held = Arc::clone(&open);
+    scene.issuer = issuer_that(move || {
+        let (open, opened) = &*held;
+        let wait = std::time::Duration::from_secs(9);
+        drop(opened.wait_timeout_while(open.lock().unwrap(), wait, |open| !*open).unwrap());
+    });
+    assert_eq!(scene.rule(&json!({})).status(), 201);
+    let good = issuer();
+    let other = json!({ "name": "other", "issuer": good.url().trim_end_matches('/') });
+    assert_eq!(scene.rule(&other).status(), 201);
+    let token = scene.token(&json!({}));
+    let claims = claims(good.url().trim_end_matches('/'), &scene.served.url, &json!({}));
+    let quick = keys::sign(&json!({}), &claims, &Signing::Rs256);
+    let (told, statuses) = std::sync::mpsc::channel();
+    let token = &token;
+    let (url, organization) = (format!("{}/token", scene.served.url), scene.organization.clone());
+    let exchange = |token: &str| {
+        let fields = [
+            ("grant_type", EXCHANGE),
+            ("client_id", "lanyard"),
+            ("subject_token", token),
+            ("subject_token_type", JWT),
+            ("audience", organization.as_str()),
+        ];
+        wire::post_form(&url, &fields).unwrap().status()
+    };
+    let exchange = &exchange;
+    std::thread::scope(|scope| {
+        for _ in 0..12 {
+            let told = told.clone();
+            scope.spawn(move || told.send(exchange(token)));
+        }
+        while scene.issuer.requests().iter().all(|seen| seen.path() != "/jwks") {
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        assert_eq!(scene.exchange(&quick, &[]).status(), 200);
+        // Those who wait for somebody else's question are sent away before it is answered.
+        let early: Vec<u16> = (0..8).map(|_| statuses.recv().unwrap()).collect();
+        assert_eq!(early, [503; 8]);
+        *open.0.lock().unwrap() = true;
+        open.1.notify_all();
+    });
+    assert_eq!(scene.exchange(token, &[]).status(), 200, "its keys are known by now");
+}
+
 #[test]
 fn only_issuers_of_rules_are_asked_and_no_private_ones() {
     let scene = Scene::on(Served::new(&[]));

@@ -13,7 +13,7 @@ use crate::server::portal::inside::{Inside, Sent, sentence};
 use crate::server::portal::page::{Page, Text};
 use crate::server::portal::shell::Place;
 use crate::server::portal::table::{Table, nothing};
-use crate::server::problem::{Answer, Problem};
+use crate::server::problem::Answer;
 use crate::server::state::Server;
 use crate::server::trust::{self, Judged, Mode};
 
@@ -43,7 +43,6 @@ pub(super) async fn submit(State(server): State<Arc<Server>>, inside: Inside, se
         let slip = Slip::plain("There is no token to try.");
         return Ok(page(&inside, "", Some(&slip)).status(StatusCode::UNPROCESSABLE_ENTITY).into_response());
     };
-    let _turn = server.asking.acquire().await.map_err(|closed| Problem::internal(&closed))?;
     blocking(&server, move |server| {
         let (job, judged) = trust::tried(server, &inside.caller, &token)?;
         Ok(page(&inside, &said(job.as_deref(), &judged), None).into_response())
