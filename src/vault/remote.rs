@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::wire::{Amendment, Note, Opened, Page, Rotation, Shown, Told, with_data};
-use super::{Change, New, Unfinished, Vault, VaultError, check_name};
+use super::{Change, New, Unfinished, Vault, VaultError, check_name, measure};
 use crate::credential::{Credential, Fields, Metadata, Scope};
 use crate::error::{Code, Failure};
 use crate::http::{self, Http, Method, Request, Response, TIMEOUT, Url};
@@ -164,6 +164,7 @@ impl Vault for Remote<'_> {
     fn each(&self, see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError> {
         let limit = PAGE.to_string();
         let mut cursor: Option<String> = None;
+        let mut last = None;
         loop {
             let mut query = vec![("limit", limit.as_str())];
             query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
@@ -171,8 +172,11 @@ impl Vault for Remote<'_> {
             for shown in &page.items {
                 see(shown.metadata()?);
             }
+            // Pages go on by project and name. A server that begins anew would have it go on for ever.
+            let end = page.items.last().map(|shown| (shown.project.clone().unwrap_or_default(), shown.name.clone()));
             match page.next {
-                Some(next) if !page.items.is_empty() => cursor = Some(next),
+                Some(next) if end > last => (cursor, last) = (Some(next), end),
+                Some(_) if end.is_some() => return Err(RemoteError::Malformed(None).into()),
                 _ => return Ok(()),
             }
         }
@@ -205,6 +209,7 @@ impl Vault for Remote<'_> {
     fn put(&self, new: New) -> Result<Metadata, VaultError> {
         let New { name, scope, fields, expires, tags, note, verdict, replaces, retiring } = new;
         let Fields { kind, plain, secrets } = fields;
+        measure::new(replaces.as_ref(), &tags, &note, expires)?;
         let mut rest = json!({
             "kind": kind.id,
             "fields": plain,
@@ -244,6 +249,7 @@ impl Vault for Remote<'_> {
         if let Some(name) = &change.name {
             check_name(name)?;
         }
+        measure::change(change)?;
         let current = self.shown(metadata)?;
         if (current.name.as_str(), current.project.as_deref()) != (metadata.name.as_str(), metadata.scope.project()) {
             return Err(VaultError::Changed { name: metadata.name.clone() });
@@ -314,3 +320,6 @@ impl Vault for Remote<'_> {
         Ok(self.shown(metadata)?.used_by.unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests;
