@@ -165,6 +165,7 @@ mod server {
     mod passphrase;
     mod places;
     mod portal;
+    mod portal_kept;
     mod portal_places;
     mod portal_registries;
     mod portal_seen;
