@@ -373,6 +373,7 @@ impl From<VaultError> for Problem {
                 let detail = "this cannot be the name of a credential";
                 Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-name", detail).about("name")
             }
+            VaultError::TooMuch(excess) => Self::invalid(excess.to_string()).about(excess.input()),
             VaultError::Order(order) => order.clone().into(),
             VaultError::DoesNotOpen { .. } => {
                 tracing::error!(%failure, "integrity");

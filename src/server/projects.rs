@@ -25,6 +25,9 @@ use crate::vault::id;
 
 pub(crate) mod roles;
 
+/// So many are offered in a choice.
+pub(crate) const OFFERED: i64 = 200;
+
 const ALL: &str = "/projects";
 const ONE: &str = "/projects/{id}";
 
@@ -120,10 +123,15 @@ pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Project>
     Ok(project)
 }
 
-/// The names of the first two hundred, for a choice.
-pub(crate) fn names(rows: &mut dyn Rows, scope: &OrgScope) -> Result<Vec<String>, DbError> {
-    let names = "SELECT name FROM projects WHERE org = $1 ORDER BY name LIMIT 200";
-    rows.query(names, values![scope.id()])?.into_iter().map(|mut row| row.text(0)).collect()
+/// The names of the first ones, for a choice, and whether there are more.
+pub(crate) fn names(rows: &mut dyn Rows, scope: &OrgScope) -> Result<(Vec<String>, bool), DbError> {
+    let names = "SELECT name FROM projects WHERE org = $1 ORDER BY name LIMIT $2";
+    let found = rows.query(names, values![scope.id(), OFFERED + 1])?;
+    let mut names = found.into_iter().map(|mut row| row.text(0)).collect::<Result<Vec<_>, _>>()?;
+    let offered = usize::try_from(OFFERED).unwrap_or_default();
+    let is_cut = names.len() > offered;
+    names.truncate(offered);
+    Ok((names, is_cut))
 }
 
 /// Makes a project.

@@ -14,7 +14,7 @@ use super::keys::{KeyError, Keys};
 use crate::credential::{Credential, Metadata, Scope};
 use crate::provider::Verdict;
 use crate::store::CredentialRow;
-use crate::vault::{Change, New, Unfinished, Vault, VaultError, in_words, is_through, rows as metadata};
+use crate::vault::{Change, New, Unfinished, Vault, VaultError, in_words, is_through, measure, rows as metadata};
 
 /// So many rows are read at a time.
 const PAGE: i64 = 500;
@@ -254,9 +254,11 @@ impl Vault for OrgVault<'_> {
 
     fn note_verdict(&self, metadata: &Metadata, verdict: &Verdict, at: DateTime<Utc>) -> Result<(), VaultError> {
         let event = Event { detail: verdict.outcome.word(), ..Event::done("credential.verify", &metadata.id) };
-        self.change(&event, |rows| {
-            let Some(check) = verdict.outcome.check() else { return Ok(()) };
-            rows.execute(
+        measure::scopes(&verdict.scopes)?;
+        let now = (self.now)();
+        self.db.write(&self.scope, |rows| {
+            let Some(check) = verdict.outcome.check() else { return self.tell(rows, &event) };
+            let changed = rows.execute(
                 "UPDATE credentials SET checked = $4, verified = $5, expires = COALESCE($6, expires), scopes = $7 \
                  WHERE org = $1 AND id = $2 AND updated = $3",
                 values![
@@ -264,12 +266,13 @@ impl Vault for OrgVault<'_> {
                     &metadata.id,
                     metadata.updated.timestamp_millis(),
                     check.word(),
-                    at.timestamp_millis(),
-                    verdict.expires.map(|at| at.timestamp_millis()),
+                    at.min(now).timestamp_millis(),
+                    verdict.expires.and_then(change::on_a_clock).map(|at| at.timestamp_millis()),
                     &metadata::scopes(&verdict.scopes),
                 ],
             )?;
-            Ok(())
+            // Of other values than those that it holds now, nothing is noted.
+            if changed > 0 { self.tell(rows, &event) } else { Ok(()) }
         })
     }
 
@@ -278,10 +281,12 @@ impl Vault for OrgVault<'_> {
     }
 
     fn note_use(&self, metadata: &Metadata, at: DateTime<Utc>) -> Result<(), VaultError> {
+        // Whoever notes it may have a clock that goes ahead, and no later use would count.
+        let now = (self.now)();
         self.change(&Event::done("credential.use", &metadata.id), |rows| {
             rows.execute(
                 "UPDATE credentials SET used = $3 WHERE org = $1 AND id = $2 AND (used IS NULL OR used < $3)",
-                values![self.scope.id(), &metadata.id, at.timestamp_millis()],
+                values![self.scope.id(), &metadata.id, at.min(now).timestamp_millis()],
             )?;
             Ok(())
         })
@@ -292,6 +297,8 @@ impl Vault for OrgVault<'_> {
     }
 
     fn note_rotation(&self, metadata: &Metadata, unfinished: &Unfinished) -> Result<(), VaultError> {
+        measure::time(unfinished.since)?;
+        measure::handle(unfinished.retiring.as_deref())?;
         self.change(&Event::done("credential.rotation", &metadata.id), |rows| {
             rows.execute(
                 "UPDATE credentials SET rotating = $3, retiring = $4 WHERE org = $1 AND id = $2",

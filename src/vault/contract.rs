@@ -40,7 +40,7 @@ fn words(words: &[&str]) -> BTreeSet<String> {
 }
 
 fn at(seconds: i64) -> DateTime<Utc> {
-    DateTime::from_timestamp(1_800_000_000 + seconds, 0).unwrap()
+    DateTime::from_timestamp(1_700_000_000 + seconds, 0).unwrap()
 }
 
 fn found(vault: &dyn Vault, name: &str) -> Metadata {
@@ -51,6 +51,7 @@ fn found(vault: &dyn Vault, name: &str) -> Metadata {
 pub(crate) fn vault_contract<V: Vault>(make: impl Fn() -> V) {
     for part in [
         keeps_and_tells,
+        bounds,
         replaces,
         renews,
         amends,
@@ -90,6 +91,26 @@ fn keeps_and_tells(vault: &dyn Vault) {
         assert!(matches!(vault.put(New::named(bad, variables(&[("A", "5")]))), Err(VaultError::BadName)), "{bad}");
     }
     assert_eq!(vault.list().unwrap().len(), 3);
+}
+
+fn bounds(vault: &dyn Vault) {
+    let named = || New::named("db", variables(&[("A", "1")]));
+    let many: BTreeSet<String> = (0..33).map(|one| one.to_string()).collect();
+    let far = DateTime::<Utc>::MAX_UTC;
+    for long in [
+        New { tags: many.clone(), ..named() },
+        New { note: "x".repeat(1001), ..named() },
+        New { expires: Some(far), ..named() },
+    ] {
+        assert!(matches!(vault.put(long), Err(VaultError::TooMuch(_))));
+    }
+    let old = vault.put(New { tags: many.iter().skip(1).cloned().collect(), ..named() }).unwrap();
+    let late = Change { tag: words(&["late"]), ..Change::default() };
+    assert!(vault.amend(&old, &late).is_err(), "what is there already counts as well");
+    let note = Change { note: Some("x".repeat(1001)), ..Change::default() };
+    assert!(matches!(vault.amend(&old, &note), Err(VaultError::TooMuch(_))));
+    vault.amend(&old, &Change { untag: words(&["5"]), ..late }).unwrap();
+    assert_eq!(found(vault, "db").tags.len(), 32);
 }
 
 fn replaces(vault: &dyn Vault) {

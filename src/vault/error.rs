@@ -9,6 +9,7 @@ use crate::provider::{Order, ProviderError};
 use crate::secret::{Reason, StoreError};
 use crate::store::RowError;
 use crate::text::clean;
+use crate::vault::measure::Excess;
 
 /// Why a vault did not do what was asked. No variant holds a secret.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +77,9 @@ pub enum VaultError {
     /// The name cannot be used.
     #[error("this cannot be the name of a credential")]
     BadName,
+    /// More is said of a credential than a vault keeps.
+    #[error(transparent)]
+    TooMuch(#[from] Excess),
     /// A stored row is none that this program understands.
     #[error("the stored credential {} is of a form that this lanyard does not know", clean(.name))]
     Foreign {
@@ -201,6 +205,7 @@ impl Failure for VaultError {
             Self::Session { cause, .. } => cause.code(),
             Self::NoRoot { .. } | Self::WrongKey | Self::BackupClosed { .. } => Code::Store,
             Self::BadName
+            | Self::TooMuch(_)
             | Self::NoProject
             | Self::Unknown { .. }
             | Self::Taken { .. }
@@ -254,6 +259,7 @@ impl Failure for VaultError {
             Self::InUse { .. } => "change or delete those first".into(),
             Self::NoProject => "make it: `lanyard projects create NAME`; `lanyard projects list` shows all".into(),
             Self::BadName => "use letters, digits and . _ @ + : - in names of up to 128 characters".into(),
+            Self::TooMuch(_) => "say less there".into(),
             Self::Foreign { .. } => "install the lanyard that stored it, or delete it".into(),
             Self::NoVault => "store a first credential: `lanyard credentials store --help`".into(),
             Self::NotEmpty { .. } => "replace it with `--replace`; it is kept beside as a backup".into(),

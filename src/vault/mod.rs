@@ -17,6 +17,7 @@ mod error;
 pub(crate) mod id;
 mod kept;
 mod local;
+pub mod measure;
 pub mod remote;
 pub mod rotate;
 pub(crate) mod rows;

@@ -3,6 +3,7 @@
 //! Whoever calls gives the server's address and a way to a bearer token; a token that the server refuses is asked for
 //! anew once. Secrets travel under TLS to that address and no other.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::wire::{Amendment, Note, Opened, Page, Rotation, Shown, Told, with_data};
-use super::{Change, New, Unfinished, Vault, VaultError, check_name};
+use super::{Change, New, Unfinished, Vault, VaultError, check_name, measure};
 use crate::credential::{Credential, Fields, Metadata, Scope};
 use crate::error::{Code, Failure};
 use crate::http::{self, Http, Method, Request, Response, TIMEOUT, Url};
@@ -159,6 +160,7 @@ impl<'a> Remote<'a> {
     fn pages(&self, of: Option<(&str, &str)>, see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError> {
         let limit = PAGE.to_string();
         let mut cursor: Option<String> = None;
+        let mut seen = HashSet::new();
         loop {
             let mut query = vec![("limit", limit.as_str())];
             query.extend(of.into_iter().chain(cursor.as_deref().map(|cursor| ("cursor", cursor))));
@@ -167,8 +169,10 @@ impl<'a> Remote<'a> {
                 see(shown.metadata()?);
             }
             match page.next {
-                Some(next) if cursor.as_ref() != Some(&next) => cursor = Some(next),
-                _ => return Ok(()),
+                // A server that begins anew would have it go on for ever.
+                Some(next) if !seen.insert(next.clone()) => return Err(RemoteError::Malformed(None).into()),
+                Some(next) => cursor = Some(next),
+                None => return Ok(()),
             }
         }
     }
@@ -220,6 +224,7 @@ impl Vault for Remote<'_> {
     fn put(&self, new: New) -> Result<Metadata, VaultError> {
         let New { name, scope, fields, expires, tags, note, verdict, replaces, retiring } = new;
         let Fields { kind, plain, secrets } = fields;
+        measure::new(replaces.as_ref(), &tags, &note, expires)?;
         let mut rest = json!({
             "kind": kind.id,
             "fields": plain,
@@ -259,6 +264,7 @@ impl Vault for Remote<'_> {
         if let Some(name) = &change.name {
             check_name(name)?;
         }
+        measure::change(change)?;
         let current = self.shown(metadata)?;
         if (current.name.as_str(), current.project.as_deref()) != (metadata.name.as_str(), metadata.scope.project()) {
             return Err(VaultError::Changed { name: metadata.name.clone() });
@@ -328,3 +334,6 @@ impl Vault for Remote<'_> {
         Ok(self.shown(metadata)?.used_by.unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests;

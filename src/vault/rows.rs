@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use chrono::{DateTime, Utc};
 
 use super::VaultError;
+use crate::auth::session::is_of_a_clock;
 use crate::credential::{Check, Kind, Metadata, Scope};
 use crate::provider;
 use crate::store::CredentialRow;
@@ -89,9 +90,9 @@ fn unknown(id: &str) -> &'static Kind {
     })
 }
 
-/// A row's time.
+/// A row's time; none where no clock shows it.
 pub(crate) fn time(milliseconds: i64) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp_millis(milliseconds)
+    DateTime::from_timestamp_millis(milliseconds).filter(is_of_a_clock)
 }
 
 fn map(json: &str) -> Option<BTreeMap<String, String>> {

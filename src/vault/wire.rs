@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+#[cfg(feature = "server")]
+use super::measure::{HANDLE, NOTE, TAG, TAGS};
 use super::{Unfinished, VaultError, rows};
+use crate::auth::session::is_of_a_clock;
 use crate::credential::{Metadata, Scope};
 use crate::provider::{Outcome, Verdict};
 use crate::secret::Secret;
@@ -77,12 +80,15 @@ pub struct Incoming {
     pub fields: Option<BTreeMap<String, String>>,
     /// The secrets.
     pub data: Option<BTreeMap<String, Secret>>,
+    #[cfg_attr(feature = "server", schemars(length(max = TAGS), inner(length(max = TAG))))]
     pub tags: Option<BTreeSet<String>>,
+    #[cfg_attr(feature = "server", schemars(length(max = NOTE)))]
     pub note: Option<String>,
     pub expires: Option<DateTime<Utc>>,
     /// What the provider just said of these values.
     pub verdict: Option<Told>,
     /// The handle of the old one that is to be revoked at its provider.
+    #[cfg_attr(feature = "server", schemars(length(max = HANDLE)))]
     pub retiring: Option<String>,
     /// The version that these values replace.
     pub version: Option<i64>,
@@ -104,12 +110,15 @@ pub struct Amendment {
     pub project: Option<String>,
     /// All of its tags.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schemars(length(max = TAGS), inner(length(max = TAG))))]
     pub tags: Option<BTreeSet<String>>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    #[cfg_attr(feature = "server", schemars(length(max = TAGS), inner(length(max = TAG))))]
     pub add_tags: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub remove_tags: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "server", schemars(length(max = NOTE)))]
     pub note: Option<String>,
 }
 
@@ -210,7 +219,7 @@ impl Rotation {
 
     /// Where it stands.
     pub fn unfinished(&self) -> Unfinished {
-        Unfinished { since: self.since, retiring: self.retiring.clone() }
+        Unfinished { since: self.since.filter(is_of_a_clock), retiring: self.retiring.clone() }
     }
 }
 

@@ -170,6 +170,7 @@ mod server {
     mod people;
     mod places;
     mod portal;
+    mod portal_kept;
     mod portal_places;
     mod portal_registries;
     mod portal_seen;

@@ -26,6 +26,7 @@ use crate::server::projects;
 use crate::server::routes::Route;
 use crate::server::state::{Server, now};
 use crate::server::vault::{Narrowed, OrgVault, Stored};
+use crate::vault::{VaultError, measure};
 
 mod change;
 mod create;
@@ -112,7 +113,7 @@ async fn list(State(server): State<Arc<Server>>, inside: Inside, Query(asked): Q
             _ => None,
         };
         let above = said(DONE, asked.done.as_deref()) + &warnings(&inside, &vault, now())?;
-        let projects = server.db.read(&inside.caller.scope, |rows| projects::names(rows, &inside.caller.scope))?;
+        let (projects, _) = server.db.read(&inside.caller.scope, |rows| projects::names(rows, &inside.caller.scope))?;
         Ok(page_of(&inside, &asked, &page, next.as_deref(), &(above, projects)).into_response())
     })
     .await
@@ -237,17 +238,18 @@ fn warnings(inside: &Inside, vault: &OrgVault<'_>, now: DateTime<Utc>) -> Answer
 fn tags(text: &str) -> Answer<BTreeSet<String>> {
     let tags: BTreeSet<String> =
         text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
-    let fits = |tag: &String| tag.chars().count() <= 64 && !tag.chars().any(char::is_control);
-    if tags.len() <= 32 && tags.iter().all(fits) {
-        Ok(tags)
-    } else {
-        Err(Problem::invalid("there are at most 32 tags, of at most 64 characters each").about("tags"))
+    if tags.iter().any(|tag| tag.chars().any(char::is_control)) {
+        return Err(Problem::invalid("a tag is of letters that can be seen").about("tags"));
     }
+    measure::tags(&tags).map_err(VaultError::from)?;
+    Ok(tags)
 }
 
 /// A line for people, as a form has it.
 fn note(text: &str) -> Answer<String> {
-    let fits = text.chars().count() <= 1000 && !text.chars().any(char::is_control);
-    let problem = || Problem::invalid("a note is one line of at most 1000 characters").about("note");
-    if fits { Ok(text.to_owned()) } else { Err(problem()) }
+    if text.chars().any(char::is_control) {
+        return Err(Problem::invalid("a note is one line").about("note"));
+    }
+    measure::note(text).map_err(VaultError::from)?;
+    Ok(text.to_owned())
 }

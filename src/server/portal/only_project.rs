@@ -10,7 +10,7 @@ use crate::server::state::Server;
 /// The input, with the names of projects to choose from; nothing in an organization that has none.
 pub(super) fn input(server: &Server, inside: &Inside, typed: &str, slip: Option<&Slip>) -> Answer<String> {
     let scope = &inside.caller.scope;
-    let names = server.db.read(scope, |rows| projects::names(rows, scope))?;
+    let (names, _) = server.db.read(scope, |rows| projects::names(rows, scope))?;
     if names.is_empty() && typed.is_empty() {
         return Ok(String::new());
     }

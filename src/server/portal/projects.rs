@@ -1,5 +1,6 @@
 //! The projects of an organization: a list, one of them with what is in it and who works in it, and what changes them.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
@@ -18,7 +19,7 @@ use crate::server::caller::Access;
 use crate::server::paging::{Asked, Part};
 use crate::server::permission::Permission;
 use crate::server::problem::Answer;
-use crate::server::projects::{self, Project};
+use crate::server::projects::{self, OFFERED, Project};
 use crate::server::routes::Route;
 use crate::server::state::{Server, now};
 
@@ -219,10 +220,10 @@ async fn delete(
     .await
 }
 
-/// The names of the projects into which somebody may put something, the first two hundred.
-pub(super) fn open_to(server: &Server, inside: &Inside, permission: Permission) -> Answer<Vec<String>> {
-    let names = server.db.read(&inside.caller.scope, |rows| projects::names(rows, &inside.caller.scope))?;
-    Ok(names.into_iter().filter(|name| inside.caller.may(permission, Some(name))).collect())
+/// The names of the projects into which somebody may put something, of the first ones, and whether there are more.
+pub(super) fn open_to(server: &Server, inside: &Inside, permission: Permission) -> Answer<(Vec<String>, bool)> {
+    let (names, is_cut) = server.db.read(&inside.caller.scope, |rows| projects::names(rows, &inside.caller.scope))?;
+    Ok((names.into_iter().filter(|name| inside.caller.may(permission, Some(name))).collect(), is_cut))
 }
 
 /// The choice of where something belongs, for whoever has one; `chosen` is the name of a project or empty.
@@ -233,7 +234,7 @@ pub(super) fn choice(
     chosen: &str,
     slip: Option<&Slip>,
 ) -> Answer<String> {
-    let mut names = open_to(server, inside, permission)?;
+    let (mut names, is_cut) = open_to(server, inside, permission)?;
     // What was chosen is offered, however many projects come before it: nothing is put elsewhere by saving a form.
     if !chosen.is_empty() && !names.iter().any(|name| name == chosen) && inside.caller.may(permission, Some(chosen)) {
         names.push(chosen.to_owned());
@@ -246,6 +247,10 @@ pub(super) fn choice(
     if options.len() < 2 && chosen.is_empty() && inside.may(permission) {
         return Ok(String::new());
     }
-    let hint = "Who has a role in a project may use what is in it; what is the organization's, members of it";
-    Ok(super::fields::choice("project", "Belongs to", hint, &options, chosen, slip))
+    let mut hint =
+        "Who has a role in a project may use what is in it; what is the organization's, members of it".to_owned();
+    if is_cut {
+        let _ = write!(hint, ". Only the first {OFFERED} projects are here; the command line takes any");
+    }
+    Ok(super::fields::choice("project", "Belongs to", &hint, &options, chosen, slip))
 }

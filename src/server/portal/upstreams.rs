@@ -18,7 +18,7 @@ use crate::secret::Secret;
 use crate::server::bridge::blocking;
 use crate::server::caller::Access;
 use crate::server::permission::{Permission, Role};
-use crate::server::problem::Answer;
+use crate::server::problem::{Answer, Problem};
 use crate::server::routes::Route;
 use crate::server::state::{Server, now};
 use crate::server::upstream::{self, Upstream, Written};
@@ -134,17 +134,29 @@ async fn create(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -
 async fn show(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
     blocking(&server, move |server| {
         let one = upstream::one(server, &inside.caller, &id)?;
-        Ok(form(server, &inside, &one, &one.written(), None).into_response())
+        let written = one.written();
+        let lines = lines(&written);
+        Ok(form(server, &inside, &one, (&written, &lines), None).into_response())
     })
     .await
 }
 
-/// The form of one, with what is kept or what was sent.
-fn form(server: &Server, inside: &Inside, one: &Upstream, written: &Written, slip: Option<&Slip>) -> Page {
+/// The values of a claim with their roles, as the form has them.
+fn lines(written: &Written) -> String {
+    written.roles.iter().map(|(value, role)| format!("{value} = {role}\n")).collect()
+}
+
+/// The form of one, with what is kept or what was sent: the lines of roles as they were typed.
+fn form(
+    server: &Server,
+    inside: &Inside,
+    one: &Upstream,
+    (written, lines): (&Written, &str),
+    slip: Option<&Slip>,
+) -> Page {
     let here = inside.path(&format!("upstreams/{}", one.id));
     let roles = Role::ALL.into_iter().filter(|role| *role != Role::Owner);
     let options: Vec<_> = roles.map(|role| (role.word(), role.word().to_owned())).collect();
-    let values: String = written.roles.iter().map(|(value, role)| format!("{value} = {role}\n")).collect();
     let secret = if one.has_secret() { "One is kept. Leave it empty to keep it" } else { "Where the issuer gave one" };
     let (free, needed) = ("maxlength=\"512\" spellcheck=\"false\"", "maxlength=\"512\" spellcheck=\"false\" required");
     let line = |name: &str, title: &str, hint: &str, value: &str, more: &str| {
@@ -159,7 +171,7 @@ fn form(server: &Server, inside: &Inside, one: &Upstream, written: &Written, sli
             + &choice("domain_role", "as", "", &options, &written.domain_role, slip),
         line("claim", "Claim", "Such as groups", &written.claim, free),
         marked(slip, "roles"),
-        Text(&values),
+        lines.lines().map(|line| Text(line).to_string()).collect::<Vec<_>>().join("\n"),
     );
     let body = format!(
         "{}<p>At the issuer, register this server as an application of the web with this redirect address:</p>\n\
@@ -184,8 +196,9 @@ fn form(server: &Server, inside: &Inside, one: &Upstream, written: &Written, sli
     inside.page(Place::Upstreams, "Sign-in by an issuer", body)
 }
 
-/// What a form holds. A line that is none has a role that there is not, and is refused with it.
-fn sent_as(sent: &Sent) -> Written {
+/// What a form holds, and whether a value is in two lines: then one of them would be lost. A line that is none has a role
+/// that there is not, and is refused with it.
+fn sent_as(sent: &Sent) -> (Written, bool) {
     let text = |name: &str| sent.text(name).to_owned();
     let words = |text: &str| -> Vec<String> {
         text.split([',', '\n']).map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
@@ -195,7 +208,9 @@ fn sent_as(sent: &Sent) -> Written {
         (value.trim().to_owned(), role.trim().to_owned())
     };
     let lines = text("roles");
-    Written {
+    let lines: Vec<_> = lines.lines().filter(|one| !one.trim().is_empty()).map(line).collect();
+    let count = lines.len();
+    let written = Written {
         name: text("name"),
         issuer: text("issuer"),
         client_id: text("client_id"),
@@ -204,10 +219,12 @@ fn sent_as(sent: &Sent) -> Written {
         domains: words(&text("domains")),
         domain_role: text("domain_role"),
         claim: text("claim"),
-        roles: lines.lines().filter(|one| !one.trim().is_empty()).map(line).collect(),
+        roles: lines.into_iter().collect(),
         second_factor: sent.filled("second_factor").is_some(),
         listed: sent.filled("listed").is_some(),
-    }
+    };
+    let is_double = written.roles.len() < count;
+    (written, is_double)
 }
 
 async fn change(
@@ -218,10 +235,15 @@ async fn change(
 ) -> Answer<Response> {
     blocking(&server, move |server| {
         let was_seen = |revision: i64| sent.text("revision") == revision.to_string();
-        let changed = upstream::change(server, &inside.caller, &id, was_seen, |_| sent_as(&sent));
+        let (written, is_double) = sent_as(&sent);
+        let changed = if is_double {
+            Err(Problem::invalid("a value of the claim is there twice").about("roles"))
+        } else {
+            upstream::change(server, &inside.caller, &id, was_seen, |_| sent_as(&sent).0)
+        };
         let again = |slip: &Slip| {
             let one = upstream::one(server, &inside.caller, &id)?;
-            Ok(form(server, &inside, &one, &sent_as(&sent), Some(slip)))
+            Ok(form(server, &inside, &one, (&written, sent.text("roles")), Some(slip)))
         };
         Ok(match fixable(changed, again)? {
             Ok(_) => sent_on(&inside.path("upstreams"), None),

@@ -53,6 +53,11 @@ async fn list(
     .await
 }
 
+/// The version of all roles in a project, as they are seen.
+pub(crate) fn seen(server: &Server, caller: &Caller, id: &str) -> Answer<i64> {
+    Ok(server.db.read(&caller.scope, |rows| version_of(rows, &caller.scope, id))?)
+}
+
 /// The version of all roles in a project together, whichever page of them one sees.
 fn version_of(rows: &mut dyn Rows, scope: &OrgScope, id: &str) -> Result<i64, DbError> {
     let all = "SELECT person, role FROM project_roles WHERE org = $1 AND project = $2 ORDER BY person";

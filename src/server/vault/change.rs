@@ -8,7 +8,7 @@ use crate::credential::{Check, Credential, Fields, Metadata};
 use crate::provider;
 use crate::server::audit::Event;
 use crate::server::db::{DbError, Rows, values};
-use crate::vault::{Change, New, VaultError, check_name, id};
+use crate::vault::{Change, New, VaultError, check_name, id, measure};
 
 impl OrgVault<'_> {
     /// Stores a new credential, or new values for one that is there.
@@ -25,10 +25,14 @@ impl OrgVault<'_> {
         provider::refuse_orders(kind, &plain, &secrets)?;
         let check = verdict.as_ref().and_then(|verdict| verdict.outcome.check());
         let scopes = verdict.as_ref().filter(|_| check.is_some()).map_or(&[][..], |verdict| &verdict.scopes[..]);
-        let scopes = written::scopes(scopes);
         if replaces.is_none() {
             check_name(&name)?;
         }
+        measure::new(replaces.as_ref(), &tags, &note, expires)?;
+        measure::fields(&plain, secrets.keys())?;
+        measure::handle(retiring.as_deref())?;
+        measure::scopes(scopes)?;
+        let scopes = written::scopes(scopes);
         let mut metadata = Metadata {
             id: match &replaces {
                 Some(old) => old.id.clone(),
@@ -43,7 +47,8 @@ impl OrgVault<'_> {
             updated: now,
             used: replaces.as_ref().and_then(|old| old.used),
             verified: check.map(|_| now),
-            expires: expires.or(verdict.and_then(|verdict| verdict.expires)).map(kept),
+            // What a provider says may be of a year that no clock shows.
+            expires: expires.or(verdict.and_then(|verdict| verdict.expires)).and_then(on_a_clock),
             check: check.unwrap_or(Check::Never),
             tags,
             note,
@@ -181,6 +186,8 @@ impl OrgVault<'_> {
     ) -> Result<Metadata, VaultError> {
         let old = &credential.metadata;
         provider::refuse_orders(old.kind, &old.fields, &credential.secrets)?;
+        measure::time(expires)?;
+        measure::fields(&old.fields, credential.secrets.keys())?;
         let secret_names = credential.secrets.keys().cloned().collect();
         let renewed = Metadata { version: old.version + 1, expires: expires.map(kept), secret_names, ..old.clone() };
         let parcel = self.sealed(&renewed, &credential.secrets)?;
@@ -209,6 +216,7 @@ impl OrgVault<'_> {
         if let Some(name) = &change.name {
             check_name(name)?;
         }
+        measure::change(change)?;
         let wanted = change.name.clone().unwrap_or_else(|| metadata.name.clone());
         // What is sealed is bound to the project.
         let parcel = match &change.scope {
@@ -231,6 +239,9 @@ impl OrgVault<'_> {
             let mut amended = stored.metadata.clone();
             amended.tags.extend(change.tag.iter().cloned());
             amended.tags.retain(|tag| !change.untag.contains(tag));
+            if !change.tag.is_empty() {
+                measure::tags(&amended.tags)?;
+            }
             amended.name.clone_from(&wanted);
             amended.scope = change.scope.clone().unwrap_or(amended.scope);
             amended.note = change.note.clone().unwrap_or(amended.note);
@@ -328,6 +339,11 @@ impl OrgVault<'_> {
 /// A time as the database keeps it, so that what is returned is what will be read.
 fn kept(at: DateTime<Utc>) -> DateTime<Utc> {
     written::time(at.timestamp_millis()).unwrap_or(at)
+}
+
+/// The same of a time that somebody else told; none where no clock shows it.
+pub(super) fn on_a_clock(at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    written::time(at.timestamp_millis())
 }
 
 fn taken(failure: VaultError, name: &str) -> VaultError {

@@ -1,6 +1,7 @@
 //! An organization's vault keeps the contract of every vault, and gives nothing away to another.
 
 use super::*;
+use crate::credential::Fields;
 use crate::server::db::Reach;
 use crate::server::db::tests::Scratch;
 use crate::vault::contract::{map, plain, variables, vault_contract};
@@ -163,6 +164,78 @@ fn what_cannot_be_audited_is_not_done() {
     assert_eq!(mine.list().unwrap().len(), 1);
     scratch.db.write(Reach::Server, |rows| rows.batch("DROP TRIGGER closed")).unwrap();
     assert_eq!(plain(&mine, &stored), map(&[("A", "1")]));
+}
+
+/// Lists show all of it, many at a time.
+#[test]
+fn what_is_said_beside_the_secrets_has_an_end() {
+    use crate::vault::measure::{Excess, FIELDS, HANDLE, NOTE, SCOPES, TAG, TAGS};
+    let scratch = Scratch::new();
+    let mine = Whole::of(&scratch);
+    let named = |name: &str| New::named(name, variables(&[("A", "1")]));
+    let stored = mine.put(named("db")).unwrap();
+    let tags = |count: usize| (0..count).map(|one| format!("tag-{one}")).collect::<std::collections::BTreeSet<_>>();
+    let far = DateTime::<Utc>::MAX_UTC;
+    let mut wide = variables(&[("A", "1")]);
+    wide.secrets.insert("N".repeat(FIELDS), crate::secret::Secret::new("x".into()));
+    let scoped = |length: usize| Verdict { scopes: vec!["s".repeat(length)], ..Verdict::valid("me") };
+    let refused = |done: Result<Metadata, VaultError>, expected: Excess| {
+        assert!(matches!(done, Err(VaultError::TooMuch(excess)) if excess == expected), "{expected:?}");
+    };
+    for replaces in [None, Some(&stored)] {
+        let new = || New { replaces: replaces.cloned(), ..named("other") };
+        refused(mine.put(New { tags: tags(TAGS + 1), ..new() }), Excess::Tags);
+        refused(mine.put(New { tags: [("t".repeat(TAG + 1))].into(), ..new() }), Excess::Tags);
+        refused(mine.put(New { note: "n".repeat(NOTE + 1), ..new() }), Excess::Note);
+        refused(mine.put(New { retiring: Some("r".repeat(HANDLE + 1)), ..new() }), Excess::Handle);
+        refused(mine.put(New { verdict: Some(scoped(SCOPES)), ..new() }), Excess::Scopes);
+        refused(mine.put(New { expires: Some(far), ..new() }), Excess::Time);
+        let secrets = wide.secrets.iter().map(|(name, secret)| (name.clone(), secret.duplicate())).collect();
+        let fields = Fields { kind: wide.kind, plain: wide.plain.clone(), secrets };
+        refused(mine.put(New { fields, ..new() }), Excess::Fields);
+    }
+    let mut opened = mine.open(&stored).unwrap();
+    refused(mine.renew(&opened, Some(far)), Excess::Time);
+    opened.secrets.extend(wide.secrets);
+    refused(mine.renew(&opened, None), Excess::Fields);
+    let full = mine.amend(&stored, &Change { tag: tags(TAGS), ..Change::default() }).unwrap();
+    let one_more = Change { tag: ["more".into()].into(), ..Change::default() };
+    refused(mine.amend(&full, &one_more), Excess::Tags);
+    refused(mine.amend(&full, &Change { note: Some("n".repeat(NOTE + 1)), ..Change::default() }), Excess::Note);
+    let verdict = mine.note_verdict(&full, &scoped(SCOPES), now());
+    assert!(matches!(verdict, Err(VaultError::TooMuch(Excess::Scopes))));
+    let begun = |since, length: usize| Unfinished { since, retiring: Some("r".repeat(length)) };
+    let rotation = |unfinished| mine.note_rotation(&full, &unfinished);
+    assert!(matches!(rotation(begun(None, HANDLE + 1)), Err(VaultError::TooMuch(Excess::Handle))));
+    assert!(matches!(rotation(begun(Some(far), 1)), Err(VaultError::TooMuch(Excess::Time))));
+    rotation(begun(Some(now()), HANDLE)).unwrap();
+    assert_eq!(mine.list().unwrap().len(), 1);
+}
+
+/// Whoever notes something may have a clock that goes ahead, or say what they like.
+#[test]
+fn nothing_is_noted_of_a_time_that_is_not_yet_and_only_what_changes_is_told() {
+    let scratch = Scratch::new();
+    let mine = Whole::of(&scratch);
+    let stored = mine.put(New::named("db", variables(&[("A", "1")]))).unwrap();
+    let late = DateTime::<Utc>::MAX_UTC;
+    let found = || mine.by_id(&stored.id).unwrap().unwrap().metadata;
+    mine.note_use(&stored, late).unwrap();
+    assert!(found().used.unwrap() <= now());
+    mine.note_verdict(&stored, &Verdict::valid("me"), late).unwrap();
+    assert!(found().verified.unwrap() <= now());
+    let told = || {
+        let count = "SELECT COUNT(*) FROM audit_events WHERE action = 'credential.verify'";
+        scratch.db.read(&scratch.org, |rows| rows.first(count, &[])?.unwrap().int(0)).unwrap()
+    };
+    assert_eq!(told(), 1);
+    // Of values that are not there any more, a verdict changes nothing.
+    let other = Metadata { updated: DateTime::UNIX_EPOCH, ..stored.clone() };
+    mine.note_verdict(&other, &Verdict::failed(crate::provider::Outcome::Invalid, "why", "next"), now()).unwrap();
+    assert_eq!((told(), found().check.word()), (1, "valid"));
+    // That nobody could be asked is told, although it changes nothing.
+    mine.note_verdict(&stored, &Verdict::failed(crate::provider::Outcome::Unreachable, "why", "next"), now()).unwrap();
+    assert_eq!((told(), found().check.word()), (2, "valid"));
 }
 
 mod outside;

@@ -11,7 +11,7 @@ use crate::provider::{self, Verdict};
 use crate::secret::Secret;
 use crate::store::{Amendment, Checked, CredentialRow, RowError, SealedRows};
 use crate::vault::seal::DoesNotOpen;
-use crate::vault::{Change, Form, Kept, New, Unfinished, Vault, VaultError, check_name, id, in_words, rows};
+use crate::vault::{Change, Form, Kept, New, Unfinished, Vault, VaultError, check_name, id, in_words, measure, rows};
 
 impl Vault for Local<'_> {
     fn each(&self, see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError> {
@@ -65,6 +65,7 @@ impl Vault for Local<'_> {
         if replaces.is_none() {
             check_name(&name)?;
         }
+        measure::new(replaces.as_ref(), &tags, &note, expires)?;
         let mut metadata = Metadata {
             id: match &replaces {
                 Some(old) => old.id.clone(),
@@ -125,6 +126,7 @@ impl Vault for Local<'_> {
         if let Some(name) = &change.name {
             check_name(name)?;
         }
+        measure::change(change)?;
         for _ in 0..MOST_CHANGES {
             if let Some(amended) = self.amend_once(metadata, change)? {
                 return Ok(amended);
@@ -232,6 +234,9 @@ impl Local<'_> {
         let mut amended = rows::read(&row.ok_or_else(gone)?)?;
         let (old_tags, old_name) = (rows::words(&amended.tags), amended.name.clone());
         amended.tags = change.tags(&amended.tags);
+        if !change.tag.is_empty() {
+            measure::tags(&amended.tags)?;
+        }
         amended.name = change.name.clone().unwrap_or(amended.name);
         amended.scope = change.scope.clone().unwrap_or(amended.scope);
         amended.note = change.note.clone().unwrap_or(amended.note);

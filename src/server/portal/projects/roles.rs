@@ -14,7 +14,7 @@ use crate::server::paging::Asked;
 use crate::server::portal::fields::{Input, Slip, buttons, choice, summary};
 use crate::server::portal::inside::{Inside, Sent};
 use crate::server::portal::page::{Page, Text, sent_on};
-use crate::server::portal::shell::{One, Place, fixable};
+use crate::server::portal::shell::{One, Place, fixable, hidden};
 use crate::server::problem::Answer;
 use crate::server::projects::{Project, roles};
 use crate::server::state::Server;
@@ -34,19 +34,23 @@ pub(super) async fn show(
 ) -> Answer<Response> {
     blocking(&server, move |server| {
         let project = permitted(server, &inside, &id)?;
-        Ok(form(server, &inside, &project, &login, "member", None)?.into_response())
+        let seen = roles::seen(server, &inside.caller, &id)?.to_string();
+        let typed = Typed { login: &login, role: "member", revision: &seen };
+        Ok(form(server, &inside, &project, &typed, None)?.into_response())
     })
     .await
 }
 
-fn form(
-    server: &Server,
-    inside: &Inside,
-    project: &Project,
-    login: &str,
-    role: &str,
-    slip: Option<&Slip>,
-) -> Answer<Page> {
+/// What stands in the form.
+struct Typed<'t> {
+    login: &'t str,
+    role: &'t str,
+    /// The version of the roles that are seen with it.
+    revision: &'t str,
+}
+
+fn form(server: &Server, inside: &Inside, project: &Project, typed: &Typed<'_>, slip: Option<&Slip>) -> Answer<Page> {
+    let Typed { login, role, revision } = *typed;
     let one = inside.path(&format!("projects/{}", project.id));
     let known = members::some(server, &inside.caller, &Asked::after(None))?;
     let mut logins = String::new();
@@ -67,11 +71,12 @@ fn form(
     ];
     let body = format!(
         "{}<p>A role in <strong>{}</strong> adds to what somebody is in the organization.</p>\n\
-         <form method=\"post\" action=\"{}/members\">\n{}\n{}<datalist id=\"logins\">{logins}</datalist>\n{}{}</form>",
+         <form method=\"post\" action=\"{}/members\">\n{}{}\n{}<datalist id=\"logins\">{logins}</datalist>\n{}{}</form>",
         summary(slip),
         Text(&project.name),
         Text(&one),
         inside.word(),
+        hidden("revision", revision),
         whose.html(slip),
         choice("role", "Role in the project", "", &options, role, slip),
         buttons("Give it", &one),
@@ -87,10 +92,9 @@ pub(super) async fn submit(
 ) -> Answer<Response> {
     blocking(&server, move |server| {
         let project = permitted(server, &inside, &id)?;
-        let (login, role) = (sent.text("login"), sent.text("role"));
-        match fixable(give(server, &inside, &id, login, role), |slip| {
-            form(server, &inside, &project, login, role, Some(slip))
-        })? {
+        let typed = Typed { login: sent.text("login"), role: sent.text("role"), revision: sent.text("revision") };
+        let given = give(server, &inside, &id, &typed, sent.revision()?);
+        match fixable(given, |slip| form(server, &inside, &project, &typed, Some(slip)))? {
             Ok(_) => Ok(sent_on(&inside.path(&format!("projects/{id}?done=given")), None)),
             Err(again) => Ok(again),
         }
@@ -98,14 +102,15 @@ pub(super) async fn submit(
     .await
 }
 
-fn give(server: &Server, inside: &Inside, id: &str, login: &str, role: &str) -> Answer<i64> {
-    let role = match role {
+fn give(server: &Server, inside: &Inside, id: &str, typed: &Typed<'_>, seen: i64) -> Answer<i64> {
+    let login = typed.login;
+    let role = match typed.role {
         "none" => None,
         word => Some(roles::project_role(word)?),
     };
     let person = server.db.read(&inside.caller.scope, |rows| members::of_login(rows, &inside.caller.scope, login))?;
     // Somebody who is none is refused by whoever gives the role, and that is told.
     let person = person.unwrap_or_default();
-    let given = roles::give(server, &inside.caller, id, &person, role, None);
+    let given = roles::give(server, &inside.caller, id, &person, role, Some(seen));
     given.map_err(|problem| if person.is_empty() { problem.about("login") } else { problem })
 }

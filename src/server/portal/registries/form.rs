@@ -1,5 +1,6 @@
 //! The form of a registry, for a new one and for one that is there.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -18,7 +19,7 @@ use crate::server::portal::shell::{One, Place, fixable, hidden};
 use crate::server::problem::Answer;
 use crate::server::registries::{self, Amendment, Login, Registry, Sort, Wanted, make};
 use crate::server::state::Server;
-use crate::server::vault::Narrowed;
+use crate::server::vault::{Narrowed, Stored};
 
 /// So many credentials can be chosen from.
 const CHOICE: i64 = 500;
@@ -80,22 +81,28 @@ impl Typed {
 }
 
 /// What it may have of: the organization's credentials and those of its project, where it has one already, as far as
-/// somebody may use them; and the one that it has.
-fn near(server: &Server, inside: &Inside, typed: &Typed) -> Answer<Vec<Metadata>> {
+/// somebody may use them; and the one that it has. Tells as well whether there are more.
+fn near(server: &Server, inside: &Inside, typed: &Typed) -> Answer<(Vec<Metadata>, bool)> {
     let vault = server.vault(inside.caller.scope.clone(), inside.caller.actor.clone());
     let is_open = inside.may(Permission::RegistriesWrite);
+    let (most, mut is_cut) = (usize::try_from(CHOICE).unwrap_or_default(), false);
+    let mut cut = |mut found: Vec<Stored>| {
+        is_cut |= found.len() > most;
+        found.truncate(most);
+        found
+    };
     let mut found = match &typed.id {
-        None if is_open => vault.page(None, &Default::default(), CHOICE)?,
+        None if is_open => cut(vault.page(None, &Default::default(), CHOICE + 1)?),
         known => {
             let mut places = Vec::from_iter(is_open.then(String::new));
             match known {
-                None => places.extend(projects::open_to(server, inside, Permission::RegistriesWrite)?),
+                None => places.extend(projects::open_to(server, inside, Permission::RegistriesWrite)?.0),
                 Some(_) => places.extend(Some(typed.project.clone()).filter(|project| !project.is_empty())),
             }
             let mut found = Vec::new();
             for project in &places {
                 let wanted = Narrowed { project: Some(project), ..Narrowed::default() };
-                found.extend(vault.narrowed(&Default::default(), &wanted, CHOICE)?);
+                found.extend(cut(vault.narrowed(&Default::default(), &wanted, CHOICE + 1)?));
             }
             found
         }
@@ -105,13 +112,14 @@ fn near(server: &Server, inside: &Inside, typed: &Typed) -> Answer<Vec<Metadata>
     {
         found.extend(vault.by_id(has)?);
     }
-    Ok(found.into_iter().map(|stored| stored.metadata).collect())
+    Ok((found.into_iter().map(|stored| stored.metadata).collect(), is_cut))
 }
 
-/// The credentials that it may be asked with.
-fn logins(server: &Server, inside: &Inside, typed: &Typed) -> Answer<Vec<(String, String)>> {
+/// The credentials that it may be asked with, and whether there may be more.
+fn logins(server: &Server, inside: &Inside, typed: &Typed) -> Answer<(Vec<(String, String)>, bool)> {
     let mut logins = vec![(String::new(), "None".to_owned())];
-    for metadata in near(server, inside, typed)? {
+    let (near, is_cut) = near(server, inside, typed)?;
+    for metadata in near {
         if provider::hosts(&metadata).is_empty() {
             continue;
         }
@@ -119,7 +127,7 @@ fn logins(server: &Server, inside: &Inside, typed: &Typed) -> Answer<Vec<(String
         let title = format!("{} ({}{})", metadata.name, metadata.kind.title, project.unwrap_or_default());
         logins.push((metadata.id, title));
     }
-    Ok(logins)
+    Ok((logins, is_cut))
 }
 
 fn kinds(typed: &Typed, slip: Option<&Slip>) -> String {
@@ -152,9 +160,13 @@ fn page(server: &Server, inside: &Inside, typed: &Typed, slip: Option<&Slip>) ->
         line("repositories", "Repositories", hint, &typed.repositories, plain)
     };
     let such = "Such as https://charts.example.com/stable or oci://registry.example.com/charts";
-    let logins = logins(server, inside, typed)?;
+    let (logins, is_cut) = logins(server, inside, typed)?;
     let logins: Vec<(&str, String)> = logins.iter().map(|(id, title)| (id.as_str(), title.clone())).collect();
-    let sent_to = "It is sent to the hosts that it is for, and to no other";
+    let mut sent_to = "It is sent to the hosts that it is for, and to no other".to_owned();
+    if is_cut {
+        let _ =
+            write!(sent_to, ". Only the first {CHOICE} credentials were looked through; the command line takes any");
+    }
     let body = format!(
         "{}<form method=\"post\" action=\"{}\" autocomplete=\"off\">\n{}{}\n{}{first}{}{}{repositories}{}</form>",
         summary(slip),
@@ -163,7 +175,7 @@ fn page(server: &Server, inside: &Inside, typed: &Typed, slip: Option<&Slip>) ->
         hidden("revision", &typed.revision),
         line("name", "Name", NAME_HINT, &typed.name, NAME),
         line("url", "Address", such, &typed.url, &format!("required {plain}")),
-        choice("credential", "Credential", sent_to, &logins, &typed.credential, slip),
+        choice("credential", "Credential", &sent_to, &logins, &typed.credential, slip),
         buttons(does, &inside.path(&back)),
     );
     Ok(inside.page(Place::Registries, title, body))

@@ -54,14 +54,27 @@ pub(super) async fn show(
     .await
 }
 
-/// Those that it does not have and may have: the organization's and its project's, as far as they are looked for.
-fn offered(server: &Server, inside: &Inside, workspace: &Workspace, q: &str) -> Answer<Vec<Stored>> {
+/// Those that it does not have and may have: the organization's and its project's, as far as they are looked for, and
+/// those that are ticked.
+fn offered(server: &Server, inside: &Inside, workspace: &Workspace, typed: &Typed<'_>) -> Answer<Vec<Stored>> {
     let vault = server.vault(inside.caller.scope.clone(), inside.caller.actor.clone());
     let mut offered = Vec::new();
     let places = [Some(""), Some(workspace.project.as_str()).filter(|project| !project.is_empty())];
     for project in places.into_iter().flatten() {
-        let wanted = Narrowed { project: Some(project), name: q, ..Narrowed::default() };
+        let wanted = Narrowed { project: Some(project), name: typed.q, ..Narrowed::default() };
         offered.extend(vault.narrowed(&Default::default(), &wanted, OFFERED)?);
+    }
+    // What was ticked in another search stays, so that a form that is shown again holds what was sent.
+    for id in typed.ticked {
+        let is_there = |stored: &Stored| stored.metadata.id == *id;
+        if offered.iter().any(is_there) || workspace.credentials.contains(id) {
+            continue;
+        }
+        let is_near = |stored: &Stored| {
+            let project = stored.metadata.scope.project().unwrap_or_default();
+            project.is_empty() || project == workspace.project
+        };
+        offered.extend(vault.by_id(id)?.filter(is_near));
     }
     offered.retain(|stored| !workspace.credentials.contains(&stored.metadata.id));
     Ok(offered)
@@ -75,15 +88,16 @@ fn form(
     slip: Option<&Slip>,
 ) -> Answer<Page> {
     let one = inside.path(&format!("workspaces/{}", workspace.id));
-    let (has, offered) = (credentials(server, inside, workspace)?, offered(server, inside, workspace, typed.q)?);
+    let (has, offered) = (credentials(server, inside, workspace)?, offered(server, inside, workspace, typed)?);
     let name = Input { name: "name", title: "Name", hint: NAME_HINT, value: typed.name, more: NAME };
     let body = format!(
-        "{}{}<form method=\"post\" action=\"{}/edit\">\n{}{}\n{}{}{}{}</form>",
+        "{}{}<form method=\"post\" action=\"{}/edit\">\n{}{}{}\n{}{}{}{}</form>",
         summary(slip),
         search(&one, typed.q),
         Text(&one),
         inside.word(),
         hidden("revision", typed.revision),
+        hidden("q", typed.q),
         name.html(slip),
         group("In it", &has, typed.ticked),
         group("To choose from", &offered, typed.ticked),
@@ -143,7 +157,8 @@ pub(super) async fn submit(
         let wanted =
             Amendment { name: Some(sent.text("name").to_owned()), credential_config_ids: Some(ticked.clone()) };
         let changed = workspaces::change(server, &inside.caller, &id, &wanted, Some(sent.revision()?));
-        let typed = Typed { name: sent.text("name"), revision: sent.text("revision"), ticked: &ticked, q: "" };
+        let (name, revision) = (sent.text("name"), sent.text("revision"));
+        let typed = Typed { name, revision, ticked: &ticked, q: sent.text("q") };
         match fixable(changed, |slip| form(server, &inside, &workspace, &typed, Some(slip)))? {
             Ok(_) => Ok(sent_on(&inside.path(&format!("workspaces/{id}?done=changed")), None)),
             Err(again) => Ok(again),
