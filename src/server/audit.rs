@@ -380,7 +380,7 @@ mod tests {
         for (part, expected) in [(&actors[..500], 500), (&actors[500..], 1001)] {
             let all: Vec<New<'_>> = part.iter().map(|actor| (actor, &event, DateTime::UNIX_EPOCH)).collect();
             scratch.db.write(&scratch.org, |rows| append_all(rows, &scratch.keys, &scratch.org, &all)).unwrap();
-            checkpoint::sign(&scratch.db, &scratch.keys, &scratch.org, DateTime::UNIX_EPOCH).unwrap().unwrap();
+            checkpoint::sign(&scratch.db, &scratch.keys, &scratch.org, false, DateTime::UNIX_EPOCH).unwrap().unwrap();
             assert_eq!((in_parts(), checked(&scratch)), (Ok(expected), Ok(expected)));
         }
         let before = crate::server::db::TRANSACTIONS.load(Ordering::Relaxed);

@@ -291,7 +291,7 @@ mod tests {
         assert_eq!(taken(length, 1024, second), (Ok(()), 200), "the rate");
         assert_eq!(taken(length, 26 << 10, STALLED.mul_f32(0.8)).0, Ok(()), "the rate, in large parts");
         assert_eq!(taken(length, 1, second), (late, STALLED.as_secs()), "a byte each second");
-        assert_eq!(taken(length, 1, STALLED - second).1, STALLED.as_secs(), "a byte from time to time");
+        assert_eq!(taken(length, 1, STALLED.saturating_sub(second)).1, STALLED.as_secs(), "a byte from time to time");
         let (ended, took) = taken(length, 512, second);
         assert!(ended == late && took < 3 * STALLED.as_secs(), "half of the rate: {took} seconds");
         // What was taken fast before is no reason to be waited for longer.

@@ -53,6 +53,7 @@ pub(crate) const KINDS: &[Known] = &[
     known("changed", 412, "it was changed by somebody else meanwhile"),
     known("too-long", 413, "the body is too long"),
     known("media-type", 415, "the body is of another type than this takes"),
+    known("misdirected", 421, "the request was sent to a name that is not the server's"),
     known("invalid", 422, "the request is understood, and cannot be carried out"),
     known("bad-name", 422, "this cannot be a name"),
     known("no-project", 422, "there is no project of that name"),

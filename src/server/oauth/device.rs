@@ -16,7 +16,6 @@ use super::told;
 use crate::secret::Secret;
 use crate::server::api::Json;
 use crate::server::attempts::network;
-use crate::server::audit::{self, Actor, Event, Outcome};
 use crate::server::bearer::Grant;
 use crate::server::bridge::blocking;
 use crate::server::caller::Asker;

@@ -8,10 +8,10 @@ use axum::response::{IntoResponse, Response};
 use zeroize::Zeroizing;
 
 use super::inside::{Myself, Sent};
+use super::known;
 use super::page::{Page, Text};
 use super::passkeys::refuse_guests;
 use super::session::SignedIn;
-use super::{known, prove};
 use crate::secret::Secret;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{Event, Outcome};

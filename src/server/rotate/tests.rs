@@ -32,7 +32,7 @@ fn it_is_not_done_while_something_rests_under_an_old_key() {
     let work = begun(&scratch);
     assert!(!work.retire(0).unwrap(), "a credential rests under the old one");
     assert_eq!((count(&scratch, "organization_keys"), count(&scratch, "key_rotations")), (2, 1));
-    assert_eq!(work.finish().unwrap(), (1, 0));
+    assert_eq!(work.finish(&mut |_| {}).unwrap(), (1, 0));
     assert_eq!((count(&scratch, "organization_keys"), count(&scratch, "key_rotations")), (1, 0));
     let vault = work.vault();
     let stored = vault.list().unwrap().remove(0);
@@ -45,6 +45,6 @@ fn what_does_not_open_keeps_its_key_and_holds_nothing_up() {
     let work = begun(&scratch);
     let damage = "UPDATE data_keys SET wrapped = substr(wrapped, 1, length(wrapped) - 1)";
     scratch.db.write(Reach::Server, |rows| rows.batch(damage)).unwrap();
-    assert_eq!(work.finish().unwrap(), (0, 1));
+    assert_eq!(work.finish(&mut |_| {}).unwrap(), (0, 1));
     assert_eq!((count(&scratch, "organization_keys"), count(&scratch, "key_rotations")), (2, 0));
 }

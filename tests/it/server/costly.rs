@@ -140,7 +140,7 @@ fn a_document_costs_no_more_than_its_length() {
     let refused = |what: &str, ask: &dyn Fn() -> u16| {
         let before = cost.work();
         let status = ask();
-        let (work, room) = (cost.work() - before, cost.room());
+        let (work, room) = (cost.work().saturating_sub(before), cost.room());
         assert!((400..500).contains(&status), "{what}: {status}");
         assert!(work < WORK, "{what} took {work:?}");
         assert!(room < ROOM, "{what} took {room} KiB");
@@ -155,11 +155,11 @@ fn a_document_costs_no_more_than_its_length() {
     }
     for (what, text) in configs() {
         let content = STANDARD.encode(&text);
-        let file = json!({ "file_name": "config", "variable": "KUBECONFIG" });
+        let named = json!({ "file_name": "config", "variable": "KUBECONFIG" });
         for body in [
             json!({ "kind": "kubeconfig", "name": "x", "data": { "kubeconfig": text } }),
             json!({ "kind": "kubeconfig_gke", "name": "x", "fields": { "source": "y" }, "data": { "kubeconfig": text } }),
-            json!({ "kind": "file", "name": "x", "fields": file, "data": { "content": content } }),
+            json!({ "kind": "file", "name": "x", "fields": named, "data": { "content": content } }),
         ] {
             refused(what, &|| post("/credential-configs", &body.to_string()));
         }
@@ -222,7 +222,7 @@ fn a_document_of_somebody_who_is_asked_costs_no_more_either() {
         let claims = claims(&own, &served.url, &json!({ "sub": "a" }));
         let refused = exchange(&served, &keys::sign(&json!({}), &claims, &Signing::Rs256));
         assert!((400..500).contains(&refused.status()), "{what}: {}", refused.text());
-        let (work, room) = (cost.work() - before, cost.room());
+        let (work, room) = (cost.work().saturating_sub(before), cost.room());
         assert!(work < WORK && room < ROOM, "{what} took {work:?} and {room} KiB");
     }
     let asked = issuer.requests().len();
@@ -322,8 +322,9 @@ fn a_body_without_an_end_is_not_read_to_its_end() {
         ("DELETE /credential-configs/none", JSON, "404"),
         ("POST /nowhere", JSON, "404"),
     ] {
+        let spaces = vec![b' '; 1 << 16];
         for (framed, piece) in
-            [("Transfer-Encoding: chunked", chunk.as_bytes()), ("Content-Length: 1099511627776", &[b' '; 1 << 16])]
+            [("Transfer-Encoding: chunked", chunk.as_bytes()), ("Content-Length: 1099511627776", &spaces[..])]
         {
             let head = format!(
                 "{ask} HTTP/1.1\r\nHost: localhost\r\n{bearer}\r\nOrigin: {}\r\n{more}\r\n{framed}\r\n\r\n",

@@ -46,7 +46,7 @@ fn admin(served: &Served) -> String {
 }
 
 /// Has one be asked and then the other, while both wait for the organization; what they answer.
-fn one_after_the_other(place: &Place, asked: [(&str, &str, &str, Value); 2]) -> [Message; 2] {
+fn one_after_the_other(place: &Place, asked: &[(&str, &str, &str, Value); 2]) -> [Message; 2] {
     let (held, url) = (place.held(&place.organization()), &place.served.url);
     std::thread::scope(|scope| {
         let mut all = Vec::new();
@@ -70,7 +70,7 @@ fn no_key_is_made_with_what_was_taken_away_before() {
     // First the role, then the key: there is none.
     let (by, role) = less("reader");
     let [shrunk, refused] =
-        one_after_the_other(&place, [(&by, "PATCH", &path, role), (&bob, "POST", "/api-keys", wanted())]);
+        one_after_the_other(&place, &[(&by, "PATCH", &path, role), (&bob, "POST", "/api-keys", wanted())]);
     assert_eq!((shrunk.status(), refused.status()), (200, 403), "{}", refused.text());
     assert_eq!(place.postgres.as_superuser("SELECT COUNT(*) FROM tokens WHERE kind = 'pat'"), "0");
     // First the key, then the role: it has what a reader has.
@@ -78,7 +78,7 @@ fn no_key_is_made_with_what_was_taken_away_before() {
     assert_eq!(api(url, "PATCH", &path, &by, &role.to_string()).status(), 200);
     let (by, role) = less("reader");
     let [made, shrunk] =
-        one_after_the_other(&place, [(&bob, "POST", "/api-keys", wanted()), (&by, "PATCH", &path, role)]);
+        one_after_the_other(&place, &[(&bob, "POST", "/api-keys", wanted()), (&by, "PATCH", &path, role)]);
     assert_eq!((made.status(), shrunk.status()), (201, 200), "{}", made.text());
     let key = made.json()["key"].as_str().unwrap().to_owned();
     assert_eq!(may(url, &key), Ok(NARROW.map(str::to_owned).to_vec()));
@@ -97,10 +97,10 @@ fn no_key_of_somebody_who_was_removed_is_good_when_they_come_again() {
         let path = format!("/members/{}", person(url, alice, login));
         let (key, gone) = ((&bearer[..], "POST", "/api-keys", wanted()), (&alice[..], "DELETE", &path[..], json!({})));
         let (made, removed) = if key_is_first {
-            let [made, removed] = one_after_the_other(&place, [key, gone]);
+            let [made, removed] = one_after_the_other(&place, &[key, gone]);
             (made, removed)
         } else {
-            let [removed, made] = one_after_the_other(&place, [gone, key]);
+            let [removed, made] = one_after_the_other(&place, &[gone, key]);
             (made, removed)
         };
         assert_eq!((made.status(), removed.status()), (if key_is_first { 201 } else { 401 }, 204), "{}", made.text());
@@ -114,10 +114,13 @@ fn no_key_of_somebody_who_was_removed_is_good_when_they_come_again() {
         assert_eq!(api(url, "GET", "/userinfo", &token(&place.served.client_of(&browser, None)), "").status(), 200);
         assert_eq!(made.json()["key"].as_str().map(|key| may(url, key)), key_is_first.then_some(Err(401)));
         assert_eq!(may(url, &bearer), Err(401));
-        let alive = "SELECT COUNT(*) FROM tokens WHERE kind = 'pat' AND revoked IS NULL";
-        assert_eq!(place.postgres.as_superuser(alive), "0");
+        let good = "SELECT COUNT(*) FROM tokens WHERE kind = 'pat' AND revoked IS NULL";
+        assert_eq!(place.postgres.as_superuser(good), "0");
     }
 }
+
+/// A token, how a key is made with it, and what may be answered.
+type Way<'a> = (&'a str, &'a (dyn Fn() -> u16 + Sync), &'a [u16]);
 
 /// What has ended makes nothing that outlives it.
 #[test]
@@ -139,7 +142,7 @@ fn what_was_revoked_makes_no_key() {
         portal.browser.post(&format!("{}/keys", portal.base), &fields).status()
     };
     let by = |token: &str| api(url, "POST", "/api-keys", token, &wanted().to_string()).status();
-    let ways: [(&str, &(dyn Fn() -> u16 + Sync), &[u16]); 3] =
+    let ways: [Way<'_>; 3] =
         [(&key, &|| by(&key), &[401]), (&signed_in, &|| by(&signed_in), &[401]), (&session, &by_browser, &[303, 401])];
     for (token, make, expected) in ways {
         let before: usize = count().parse().unwrap();

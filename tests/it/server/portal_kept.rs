@@ -157,9 +157,9 @@ fn what_is_said_of_a_credential_has_an_end_over_the_api() {
         let told: String = long.to_string().chars().take(40).collect();
         assert_eq!((refused.status(), refused.json()["code"].as_str()), (422, Some("invalid")), "{told}");
     }
-    let made = make(json!({ "tags": many[..32], "note": "é".repeat(1000) }));
-    assert_eq!(made.status(), 201, "{}", made.text());
-    let one = format!("/credential-configs/{}", made.json()["id"].as_str().unwrap());
+    let stored = make(json!({ "tags": many[..32], "note": "é".repeat(1000) }));
+    assert_eq!(stored.status(), 201, "{}", stored.text());
+    let one = format!("/credential-configs/{}", stored.json()["id"].as_str().unwrap());
     let amend = |change: serde_json::Value| served.api("PATCH", &one, &bearer, &change.to_string()).status();
     assert_eq!(amend(json!({ "add_tags": ["more"] })), 422);
     assert_eq!(amend(json!({ "note": "x".repeat(1001) })), 422);

@@ -173,10 +173,10 @@ fn new_recovery_codes_take_the_place_of_those_before() {
     assert_eq!(make(&alice).status(), 422);
     let (app_key, before) = set_up(&alice);
     assert!(page(&alice).contains("10 recovery codes are left"));
-    let made = make(&alice);
-    assert_eq!(made.status(), 200, "{}", made.text());
+    let shown = make(&alice);
+    assert_eq!(shown.status(), 200, "{}", shown.text());
     let codes = regex::Regex::new("<li><code>([^<]+)</code></li>").unwrap();
-    let after: Vec<String> = codes.captures_iter(&made.text()).map(|found| found[1].to_owned()).collect();
+    let after: Vec<String> = codes.captures_iter(&shown.text()).map(|found| found[1].to_owned()).collect();
     assert_eq!(after.len(), 10);
     assert!(after.iter().all(|code| !before.contains(code)));
     let enter = |code: &str| {

@@ -59,7 +59,7 @@ enum Said {
 fn known(name: &str, is_first: bool) -> Option<Vec<Said>> {
     use Said::{Address, Other};
     let said = match name {
-        "good" => vec![Address(OUTSIDE)],
+        "good" | "away" => vec![Address(OUTSIDE)],
         "rebind" => vec![Address(if is_first { OUTSIDE } else { "127.0.0.1" })],
         "both" => vec![Address(OUTSIDE), Address("127.0.0.1")],
         "others" => vec![Address("10.0.0.1"), Address(OUTSIDE)],
@@ -71,7 +71,6 @@ fn known(name: &str, is_first: bool) -> Option<Vec<Said>> {
         "own" => vec![Address("8.8.8.1")],
         "chain" => vec![Other("link"), Other("inside"), Address("127.0.0.1")],
         "way" => vec![Other("link"), Other("good"), Address(OUTSIDE)],
-        "away" => vec![Address(OUTSIDE)],
         _ => return None,
     };
     Some(said)
