@@ -20,7 +20,7 @@ use super::vault::sign_in::is_sign_in;
 use super::vault::{OrgVault, Stored};
 use crate::credential::Metadata;
 use crate::vault::wire::{Amendment, Incoming, Note, Page, Shown, Told, scope};
-use crate::vault::{Change, New, Unfinished, Vault, VaultError};
+use crate::vault::{Change, New, Unfinished, Vault, VaultError, measure};
 
 pub(crate) mod cursor;
 pub(super) mod secrets;
@@ -294,7 +294,10 @@ async fn note(
         let mut metadata = stored.metadata;
         match note {
             Note::Used { at } => vault.note_use(&metadata, at)?,
-            Note::Rotation(rotation) => vault.note_rotation(&metadata, &rotation.unfinished())?,
+            Note::Rotation(rotation) => {
+                measure::time(rotation.since).map_err(VaultError::from)?;
+                vault.note_rotation(&metadata, &rotation.unfinished())?;
+            }
             Note::Verdict { told, updated, at } => {
                 let verdict = told.verdict().ok_or_else(|| Problem::invalid("the outcome is unknown"))?;
                 metadata.updated = updated;

@@ -159,6 +159,15 @@ pub struct Held(Child);
 
 impl Held {
     pub fn by(postgres: &Postgres, select: &str) -> Self {
+        Self::so(postgres, &format!("{select} FOR UPDATE"))
+    }
+
+    /// The same as a server holds what it changes: whatever refers to it goes on.
+    pub fn changed(postgres: &Postgres, select: &str) -> Self {
+        Self::so(postgres, &format!("{select} FOR NO KEY UPDATE"))
+    }
+
+    fn so(postgres: &Postgres, select: &str) -> Self {
         let url = postgres.as_root();
         let mut psql = Command::new("psql")
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &url])
@@ -166,7 +175,7 @@ impl Held {
             .stdout(Stdio::piped())
             .spawn()
             .expect("psql is installed; tests/run does that");
-        writeln!(psql.stdin.as_mut().unwrap(), "BEGIN; {select} FOR UPDATE;").unwrap();
+        writeln!(psql.stdin.as_mut().unwrap(), "BEGIN; {select};").unwrap();
         let mut found = String::new();
         BufReader::new(psql.stdout.as_mut().unwrap()).read_line(&mut found).unwrap();
         assert!(!found.trim().is_empty(), "there is such a row");

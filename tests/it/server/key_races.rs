@@ -5,6 +5,7 @@ use std::sync::Barrier;
 
 use serde_json::{Value, json};
 
+use super::api_keys::Held;
 use super::portal::Portal;
 use super::races::Place;
 use super::served::{PASSPHRASE, Served, api, hidden, token};
@@ -146,7 +147,9 @@ fn what_was_revoked_makes_no_key() {
         [(&key, &|| by(&key), &[401]), (&signed_in, &|| by(&signed_in), &[401]), (&session, &by_browser, &[303, 401])];
     for (token, make, expected) in ways {
         let before: usize = count().parse().unwrap();
-        let held = place.held(&place.organization());
+        let organization = place.organization();
+        let id = organization.trim_start_matches("/organizations/");
+        let held = Held::changed(&place.postgres, &format!("SELECT id FROM organizations WHERE id = '{id}'"));
         let status = std::thread::scope(|scope| {
             let made = scope.spawn(make);
             place.waits(1);

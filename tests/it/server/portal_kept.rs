@@ -173,7 +173,8 @@ fn what_is_said_of_a_credential_has_an_end_over_the_api() {
     let used = served.api("GET", &one, &bearer, "").json()["used"].as_str().unwrap().to_owned();
     assert!(used.as_str() < "2999", "{used}");
     let document = wire::get(&format!("{}/openapi.json", served.url)).unwrap().json();
-    let incoming = &document["components"]["schemas"]["Incoming"]["properties"];
+    let body = &document["paths"]["/credential-configs"]["post"]["requestBody"]["content"]["application/json"];
+    let incoming = &body["schema"]["properties"];
     assert_eq!((&incoming["note"]["maxLength"], &incoming["tags"]["maxItems"]), (&json!(1000), &json!(32)));
     assert_eq!(incoming["tags"]["items"]["maxLength"], 64, "{incoming}");
 }
