@@ -58,13 +58,14 @@ impl Known {
         (is_given && is_in_time).then_some(Self { person, id, passphrase })
     }
 
-    /// What the cookie of a browser says in which somebody has just signed in.
-    fn made(rows: &mut dyn Rows, keys: &Keys, person: &str, now: DateTime<Utc>) -> Answer<Secret> {
-        let key = key(keys).ok_or_else(|| Problem::internal("no key for browsers"))?;
+    /// What the cookie of a browser says in which somebody has just signed in; nothing for the moment after the server's own
+    /// key was replaced in which this server does not have it yet: nobody is kept out for want of a cookie.
+    fn made(rows: &mut dyn Rows, keys: &Keys, person: &str, now: DateTime<Utc>) -> Answer<Option<Secret>> {
+        let Some(key) = key(keys) else { return Ok(None) };
         let kept = people::passphrase(rows, person)?.ok_or_else(Problem::unauthenticated)?;
         let (id, until) = (random::base62(ID)?, (now + LIFE).timestamp().to_string());
         let parts = [person, &id, &until, &passphrase_of(&key, person, &kept)];
-        Ok(Secret::new([&parts.join("."), &code_of(&key, parts)].map(String::as_str).join(".")))
+        Ok(Some(Secret::new([&parts.join("."), &code_of(&key, parts)].map(String::as_str).join("."))))
     }
 }
 
@@ -127,7 +128,7 @@ impl Entry {
 
     /// A session of a person in a browser that is known as theirs from now on.
     pub(crate) fn known(rows: &mut dyn Rows, keys: &Keys, person: &str, session: Secret) -> Answer<Self> {
-        Ok(Self { session, known: Some(Known::made(rows, keys, person, now())?) })
+        Ok(Self { session, known: Known::made(rows, keys, person, now())? })
     }
 
     /// Sends the browser on.
@@ -167,7 +168,7 @@ mod tests {
         let at = |days: i64| DateTime::from_timestamp(1_800_000_000, 0).unwrap() + TimeDelta::days(days);
         let made = |person: &str| {
             let made = scratch.db.read(Reach::Server, |rows| Known::made(rows, &scratch.keys, person, at(0)));
-            made.unwrap().expose().to_owned()
+            made.unwrap().expect("a key").expose().to_owned()
         };
         let counted = |text: &str, person: &str, now: DateTime<Utc>| {
             let from = Source { known: Known::read(&scratch.keys, text, now), ..Source::default() };
