@@ -6,7 +6,8 @@ use std::time::Instant;
 use super::replaced::READING;
 use super::*;
 use crate::secret::Secret;
-use crate::server::db::Address;
+use crate::server::db::tests::Scratch;
+use crate::server::db::{Address, Reach};
 use crate::server::keeper::tests::{Inside, double};
 use crate::server::keeper::{Login, Transit};
 
@@ -175,4 +176,16 @@ fn of_several_first_starts_with_one_passphrase_one_makes_the_key() {
     assert!(matches!(elsewhere, Err(ServeError::WrongPassphrase { .. })));
     assert!(matches!(Keys::open(&db, &Master::File(&mine)), Err(ServeError::Passphrase)));
     assert!(Keys::open(&db, &Master::Passphrase(&same)).is_ok());
+}
+
+#[test]
+fn a_look_that_finds_no_key_forgets_none() {
+    let scratch = Scratch::new();
+    let before = scratch.keys.derived("test").map(|key| key.code(&[b"a"]));
+    assert!(before.is_some());
+    // What a table looks like while somebody brings a backup back.
+    let none = "UPDATE organization_keys SET own_version = NULL; DELETE FROM server_keys";
+    scratch.db.write(Reach::Server, |rows| rows.batch(none)).unwrap();
+    scratch.keys.follow(&scratch.db).unwrap();
+    assert_eq!(scratch.keys.derived("test").map(|key| key.code(&[b"a"])), before);
 }

@@ -99,25 +99,30 @@ impl Scene {
     }
 
     fn exchange(&self, token: &str, changes: &[(&str, &str)]) -> Message {
-        let mut fields = vec![
-            ("grant_type", EXCHANGE),
-            ("client_id", "lanyard"),
-            ("subject_token", token),
-            ("subject_token_type", JWT),
-            ("audience", self.organization.as_str()),
-        ];
-        for (name, value) in changes {
-            fields.retain(|(known, _)| known != name);
-            if !value.is_empty() {
-                fields.push((name, value));
-            }
-        }
-        wire::post_form(&format!("{}/token", self.served.url), &fields).unwrap()
+        exchange(&self.served.url, &self.organization, token, changes)
     }
 
     fn forget_failures(&self) {
         self.served.sql("DELETE FROM attempts");
     }
+}
+
+/// Has the server at an address exchange the token of a job; a change to an empty value leaves a field out.
+fn exchange(url: &str, organization: &str, token: &str, changes: &[(&str, &str)]) -> Message {
+    let mut fields = vec![
+        ("grant_type", EXCHANGE),
+        ("client_id", "lanyard"),
+        ("subject_token", token),
+        ("subject_token_type", JWT),
+        ("audience", organization),
+    ];
+    for (name, value) in changes {
+        fields.retain(|(known, _)| known != name);
+        if !value.is_empty() {
+            fields.push((name, value));
+        }
+    }
+    wire::post_form(&format!("{url}/token"), &fields).unwrap()
 }
 
 #[test]
@@ -293,17 +298,8 @@ fn a_slow_issuer_keeps_nobody_else_waiting() {
     let quick = keys::sign(&json!({}), &claims, &Signing::Rs256);
     let (told, statuses) = std::sync::mpsc::channel();
     let token = &token;
-    let (url, organization) = (format!("{}/token", scene.served.url), scene.organization.clone());
-    let exchange = |token: &str| {
-        let fields = [
-            ("grant_type", EXCHANGE),
-            ("client_id", "lanyard"),
-            ("subject_token", token),
-            ("subject_token_type", JWT),
-            ("audience", organization.as_str()),
-        ];
-        wire::post_form(&url, &fields).unwrap().status()
-    };
+    let (url, organization) = (scene.served.url.clone(), scene.organization.clone());
+    let exchange = |token: &str| exchange(&url, &organization, token, &[]).status();
     let exchange = &exchange;
     std::thread::scope(|scope| {
         for _ in 0..12 {
@@ -522,17 +518,8 @@ fn keys_that_nobody_lists_are_looked_for_once() {
     for round in 0..4 {
         scene.forget_failures();
         let tokens: Vec<String> = (0..12).map(|number| of_key(&format!("{round}-{number}"))).collect();
-        let (url, organization) = (format!("{}/token", scene.served.url), scene.organization.as_str());
-        let exchange = |token: &str| {
-            let fields = [
-                ("grant_type", EXCHANGE),
-                ("client_id", "lanyard"),
-                ("subject_token", token),
-                ("subject_token_type", JWT),
-                ("audience", organization),
-            ];
-            wire::post_form(&url, &fields).unwrap().status()
-        };
+        let (url, organization) = (scene.served.url.as_str(), scene.organization.as_str());
+        let exchange = |token: &str| exchange(url, organization, token, &[]).status();
         let statuses: Vec<u16> = std::thread::scope(|scope| {
             let all: Vec<_> = tokens.iter().map(|token| scope.spawn(|| exchange(token))).collect();
             all.into_iter().map(|one| one.join().unwrap()).collect()
