@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -71,10 +72,10 @@ impl Given {
         self.0.path()
     }
 
-    /// A new file with this text.
+    /// A new file with this text, whoever makes others at the same time.
     pub fn file(&self, text: &str) -> PathBuf {
-        let number = std::fs::read_dir(self.path()).expect("the folder").count();
-        let path = self.path().join(format!("value-{number}"));
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let path = self.path().join(format!("value-{}", MADE.fetch_add(1, Ordering::Relaxed)));
         std::fs::write(&path, text).expect("a file");
         path
     }

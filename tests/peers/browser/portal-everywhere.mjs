@@ -157,7 +157,7 @@ try {
   const page = await watch(context);
   await page.goto(link);
   await send(page, { organization: hostile, login: 'alice@example.com', passphrase, again: passphrase }, 'Set up');
-  await page.click('main a[href$="/credentials"]');
+  await Promise.all([page.waitForURL(/\/credentials$/), page.click('main a[href$="/credentials"]')]);
   const home = page.url().replace(/\/credentials$/, '');
   const go = (rest) => page.goto(`${home}/${rest}`);
 

@@ -30,7 +30,7 @@ try {
   await page.goto(link);
   for (const [name, value] of [['organization', 'Acme'], ['login', 'alice@example.com'], ['passphrase', passphrase], ['again', passphrase]]) await page.fill(`[name=${name}]`, value);
   await submit(page, 'Set up');
-  await page.click('main a[href$="/credentials"]');
+  await Promise.all([page.waitForURL(/\/credentials$/), page.click('main a[href$="/credentials"]')]);
   const home = page.url().replace(/\/credentials$/, '');
   await page.goto(`${home}/keys`);
   await page.fill('[name=name]', 'picture');

@@ -163,7 +163,7 @@ try {
   await Promise.all([page.waitForNavigation(), page.click('main form button')]);
   await look('key made');
   seen.key = (await page.textContent('code.once')).slice(0, 8);
-  await page.click('main a');
+  await Promise.all([page.waitForNavigation(), page.click('main a')]);
   await look('key listed');
   await press('main td a', 'Revoke');
   await look('key revoke');
