@@ -200,6 +200,12 @@ enum Command {
     /// Decide which CI jobs sign in to the lanyard server without a secret
     #[command(subcommand, after_help = "Example:\n  lanyard trust-rules list")]
     TrustRules(trust_rules::Command),
+    /// Register programs that members may let into the organization on a lanyard server
+    #[command(
+        subcommand,
+        after_help = "Example:\n  lanyard clients add 'Deploy CLI' --redirect http://127.0.0.1/callback"
+    )]
+    Clients(team::clients::Command),
     Run(run::Args),
     Inject(inject::Args),
     Api(api::Args),
@@ -288,6 +294,7 @@ impl Command {
             Self::Workspaces(command) => command.run(doors),
             Self::Registries(command) => command.run(doors),
             Self::TrustRules(command) => command.run(doors),
+            Self::Clients(command) => command.run(doors),
             Self::Run(args) => args.run(doors),
             Self::Inject(args) => args.run(doors),
             Self::Api(args) => args.run(doors),

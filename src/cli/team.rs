@@ -1,4 +1,4 @@
-//! What a team's server keeps besides credentials: members, projects, workspaces, registries. Each command asks its API.
+//! What a team's server keeps besides credentials: members, projects, workspaces, registries, programs. Each command asks its API.
 
 use serde_json::Value;
 
@@ -9,6 +9,7 @@ use crate::http::{self, Method};
 use crate::text::{clean, nearest};
 use crate::vault::remote::Remote;
 
+pub(super) mod clients;
 pub(super) mod members;
 pub(super) mod organizations;
 pub(super) mod projects;

@@ -235,6 +235,23 @@ pub(crate) fn revoke_jobs(
     revoke_all(rows, scope, &format!("family = $2 AND kind = '{}'", Kind::Job.word()), rule, now)
 }
 
+/// Ends every token that a program was given, and every API key that was made with it; those keys, each after the sign-in
+/// that it was made in.
+pub(crate) fn revoke_client(
+    rows: &mut dyn Rows,
+    scope: &OrgScope,
+    client: &str,
+    now: DateTime<Utc>,
+) -> Result<Vec<(String, String)>, DbError> {
+    revoke_all(rows, scope, "client = $2", client, now)?;
+    let ended = rows.query(
+        "UPDATE tokens SET revoked = $3 WHERE org = $1 AND revoked IS NULL AND made_in IN \
+         (SELECT t.family FROM tokens t WHERE t.org = $1 AND t.client = $2) RETURNING made_in, id",
+        values![scope.id(), client, now.timestamp_millis()],
+    )?;
+    ended.into_iter().map(|mut row| Ok((row.text(0)?, row.text(1)?))).collect()
+}
+
 /// Ends every token that counts in one project alone.
 pub(crate) fn revoke_project(
     rows: &mut dyn Rows,

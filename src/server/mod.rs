@@ -14,6 +14,7 @@ mod behind;
 mod bridge;
 mod caller;
 mod check;
+mod clients;
 mod connections;
 mod connector;
 mod credential_configs;

@@ -29,7 +29,7 @@ pub(crate) enum Permission {
     RegistriesWrite,
     /// Make further organizations on this server.
     OrganizationsCreate,
-    /// Decide which jobs of outside services are let in.
+    /// Decide which jobs of outside services are let in, and register programs.
     TrustManage,
     /// See what happened in the organization.
     AuditRead,
@@ -94,7 +94,7 @@ impl Permission {
             Self::WorkspacesWrite => "Make, change and delete workspaces",
             Self::RegistriesWrite => "Make, change and delete registries, and ask them for their charts",
             Self::OrganizationsCreate => "Make further organizations",
-            Self::TrustManage => "Decide which jobs of outside services are let in",
+            Self::TrustManage => "Decide which jobs of outside services are let in, and register programs",
             Self::AuditRead => "See what happened in the organization, and who did it",
             Self::UpstreamsManage => "Decide by which outside issuers people sign in",
             Self::OrganizationsManage => "Rename and delete the organization",

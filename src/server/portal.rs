@@ -9,6 +9,7 @@ use super::caller::Access;
 use super::routes::Route;
 
 mod audit;
+mod clients;
 mod connect;
 mod credentials;
 mod denied;
@@ -83,6 +84,7 @@ pub(crate) fn routes() -> Vec<Route> {
         connect::routes(),
         upstreams::routes(),
         trust::routes(),
+        clients::routes(),
         organization::routes(),
         audit::routes(),
     ]

@@ -54,6 +54,8 @@ pub(crate) struct Program {
     pub(crate) id: String,
     /// The program, as it calls itself.
     pub(crate) client_id: String,
+    /// Its name, where the organization has registered it.
+    pub(crate) name: Option<String>,
     /// What it may do at most.
     pub(crate) permissions: Vec<String>,
     pub(crate) signed_in: Option<DateTime<Utc>>,
@@ -67,9 +69,10 @@ pub(crate) struct Program {
 
 /// The sign-ins of a person that count, each with its access token that was used last.
 const OWN: &str = "SELECT r.family, r.client, r.permissions, COALESCE(r.family_began, r.created), r.expires, a.used, \
-                   a.used_from FROM tokens r LEFT JOIN tokens a ON a.org = r.org AND a.id = \
+                   a.used_from, c.name FROM tokens r LEFT JOIN tokens a ON a.org = r.org AND a.id = \
                    (SELECT b.id FROM tokens b WHERE b.org = r.org AND b.family = r.family AND b.kind = $4 \
                    AND b.used IS NOT NULL ORDER BY b.used DESC, b.id DESC LIMIT 1) \
+                   LEFT JOIN oauth_clients c ON c.org = r.org AND c.id = r.client \
                    WHERE r.org = $1 AND r.person = $2 AND r.kind = $3 AND r.revoked IS NULL AND r.expires > $5";
 
 impl Program {
@@ -79,6 +82,7 @@ impl Program {
         let (id, began) = (row.text(0)?, row.int(3)?);
         let program = Self {
             client_id: row.text(1)?,
+            name: row.maybe_text(7)?,
             permissions: row.text(2)?.split_ascii_whitespace().map(str::to_owned).collect(),
             signed_in: time(began),
             used: row.maybe_int(5)?.and_then(time),
@@ -180,6 +184,13 @@ pub(crate) fn end_all(
         });
     }
     Ok(ended)
+}
+
+/// Ends all that a program was given in an organization, whoever let it in, with the API keys that were made with it; which
+/// of the sign-ins had some.
+pub(crate) fn end_client(rows: &mut dyn Rows, scope: &OrgScope, client: &str) -> Result<Vec<Ended>, DbError> {
+    let made = bearer::revoke_client(rows, scope, client, now())?;
+    Ok(made.into_iter().map(|(family, key)| Ended { scope: scope.clone(), family, keys: vec![key] }).collect())
 }
 
 async fn list(

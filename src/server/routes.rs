@@ -13,8 +13,8 @@ use super::api::{self, Operation, Told};
 use super::caller::{Access, admit};
 use super::state::Server;
 use super::{
-    api_keys, audit, connections, credential_configs, credentials, edge, health, invitations, leaked, member_keys,
-    members, oauth, organizations, portal, programs, projects, registries, trust, upstream, workspaces,
+    api_keys, audit, clients, connections, credential_configs, credentials, edge, health, invitations, leaked,
+    member_keys, members, oauth, organizations, portal, programs, projects, registries, trust, upstream, workspaces,
 };
 
 /// The longest body: the largest secrets there are.
@@ -103,6 +103,7 @@ pub(crate) fn all() -> Vec<Route> {
         workspaces::routes(),
         registries::routes(),
         trust::routes(),
+        clients::routes(),
         upstream::routes(),
         audit::routes(),
         leaked::routes(),

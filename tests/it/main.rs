@@ -117,6 +117,8 @@ mod server {
     mod bound_tokens;
     mod certificates;
     mod checked;
+    mod clients;
+    mod clients_registered;
     mod connect;
     mod connect_faults;
     mod connect_refused;

@@ -23,6 +23,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0210_people.sql"),
     include_str!("migrations/0215_levels.sql"),
     include_str!("migrations/0220_taken.sql"),
+    include_str!("migrations/0230_clients.sql"),
     include_str!("migrations/0240_signing.sql"),
     include_str!("migrations/0250_reset.sql"),
 ];

@@ -67,7 +67,7 @@ pub(super) struct Decided {
 
 /// A question that may be put to a person.
 struct Question {
-    client: &'static Client,
+    client: Client,
     redirect: Url,
     permissions: Permissions,
     challenge: String,
@@ -77,13 +77,12 @@ struct Question {
 
 impl Asked {
     /// What may be put to a person; else what the browser is shown, or where it is sent with an error.
-    fn check(&self, server: &Server) -> Result<Question, Box<Response>> {
+    fn check(&self, server: &Server, client: Option<Client>) -> Result<Question, Box<Response>> {
         let page = |why| Box::new(Page::refusal(StatusCode::BAD_REQUEST, why).into_response());
         // Until it is clear where an answer may go, none goes anywhere.
-        let client = self.client_id.as_deref().and_then(client::find);
         let client = client.ok_or_else(|| page("The program that sent you here is not known to this server."))?;
         let given = self.redirect_uri.as_deref().unwrap_or_default();
-        let redirect = client::loopback(given);
+        let redirect = client.redirect(given);
         let redirect =
             redirect.ok_or_else(|| page("The program that sent you here names an address that is not its own."))?;
         let state = self.state.clone().filter(|state| state.len() <= STATE);
@@ -147,6 +146,12 @@ impl Asked {
     }
 }
 
+/// Where a browser lets the form of a page end: the origin of an address, or its scheme where that has none.
+fn source(redirect: &Url) -> String {
+    let origin = redirect.origin();
+    if origin.is_tuple() { origin.ascii_serialization() } else { format!("{}:", redirect.scheme()) }
+}
+
 /// The program's address with an answer in it, and who it comes from (RFC 9207).
 fn answer(server: &Server, redirect: &Url, pairs: &[(&str, &str)], state: Option<&str>) -> Url {
     let mut url = redirect.clone();
@@ -158,7 +163,11 @@ fn answer(server: &Server, redirect: &Url, pairs: &[(&str, &str)], state: Option
 }
 
 pub(super) async fn show(State(server): State<Arc<Server>>, visitor: Visitor, Query(asked): Query<Asked>) -> Response {
-    let question = match asked.check(&server) {
+    let client = match client::find(&server, asked.client_id.as_deref()).await {
+        Ok(client) => client,
+        Err(problem) => return problem.into_response(),
+    };
+    let question = match asked.check(&server, client) {
         Ok(question) => question,
         Err(response) => return *response,
     };
@@ -174,16 +183,20 @@ pub(super) async fn show(State(server): State<Arc<Server>>, visitor: Visitor, Qu
     if signed_in.members.is_empty() {
         return Page::refusal(StatusCode::FORBIDDEN, "You are in no organization of this server.").into_response();
     }
+    let members = question.client.choice(&signed_in.members);
+    if members.is_empty() {
+        return Page::refusal(StatusCode::FORBIDDEN, consent::ELSEWHERE).into_response();
+    }
+    let end = source(&question.redirect);
     let body = format!(
         "<form method=\"post\" action=\"/authorize\">\n<input type=\"hidden\" name=\"word\" value=\"{}\">\n{}{}\n</form>\n\
          <p class=\"hint\">Signed in as {}.</p>",
         Text(&signed_in.form_word),
         asked.fields(),
-        consent::question(question.client, &question.permissions, &signed_in.members),
+        consent::question(&question.client, Some(&end), &question.permissions, &members),
         Text(&signed_in.person.login),
     );
-    let origin = question.redirect.origin().ascii_serialization();
-    Page::new("Let a program in?", body).may_end_at(&origin).into_response()
+    Page::new("Let a program in?", body).may_end_at(&end).into_response()
 }
 
 pub(super) async fn submit(
@@ -191,7 +204,8 @@ pub(super) async fn submit(
     visitor: Visitor,
     OwnForm(decided): OwnForm<Decided>,
 ) -> Answer<Response> {
-    let question = match decided.asked.check(&server) {
+    let client = client::find(&server, decided.asked.client_id.as_deref()).await?;
+    let question = match decided.asked.check(&server, client) {
         Ok(question) => question,
         Err(response) => return Ok(*response),
     };
@@ -199,16 +213,18 @@ pub(super) async fn submit(
         .signed_in
         .as_ref()
         .filter(|signed_in| signed_in.has_sent(&decided.word))
-        .and_then(|signed_in| signed_in.members.iter().find(|member| member.scope.id() == decided.organization));
+        .map(|signed_in| question.client.choice(&signed_in.members))
+        .and_then(|members| members.into_iter().find(|member| member.scope.id() == decided.organization));
     let member = member.cloned();
     let (member, signed_in) = match (member, visitor.signed_in) {
         (Some(member), Some(signed_in)) => (member, signed_in),
         (_, known) => {
             if let Some(signed_in) = known {
                 let myself = Myself { signed_in, source: visitor.source };
-                let client = question.client.id;
+                let client = question.client;
                 let told = blocking(&server, move |server| {
-                    let event = Event { outcome: Outcome::Denied, ..Event::done("program.admit", client) };
+                    let detail = client.told();
+                    let event = Event { outcome: Outcome::Denied, detail, ..Event::done("program.admit", &client.id) };
                     server.db.write(Reach::Server, |rows| myself.tell(rows, server, &event))
                 });
                 told.await?;
@@ -224,13 +240,14 @@ pub(super) async fn submit(
     }
     let (redirect, state) = (question.redirect.clone(), question.state.clone());
     let code = blocking(&server, move |server| {
+        let client = &question.client;
         server.db.write(&member.scope, |rows| -> Answer<Option<Secret>> {
-            let admit = Event::done("program.admit", question.client.id);
+            let admit = Event::done("program.admit", &client.id);
             let tell = |rows: &mut dyn Rows, event: &Event<'_>| {
                 audit::append(rows, &server.keys, &member.scope, &actor, event, now())
             };
             if !allowed {
-                tell(rows, &Event { outcome: Outcome::Denied, ..admit })?;
+                tell(rows, &Event { outcome: Outcome::Denied, detail: client.told(), ..admit })?;
                 return Ok(None);
             }
             let minted = token::mint(Kind::Code)?;
@@ -246,7 +263,7 @@ pub(super) async fn submit(
                     &minted.hash,
                     member.scope.id(),
                     &signed_in.person.id,
-                    question.client.id,
+                    &client.id,
                     decided.asked.redirect_uri.as_deref(),
                     &question.challenge,
                     &permissions.words(),
@@ -258,7 +275,7 @@ pub(super) async fn submit(
                     decided.asked.dpop_jkt.as_deref(),
                 ],
             )?;
-            tell(rows, &Event { detail: &told::granted(&permissions), ..admit })?;
+            tell(rows, &Event { detail: &client.told_with(&told::granted(&permissions)), ..admit })?;
             Ok(Some(minted.token))
         })
     });

@@ -1,122 +1,127 @@
-//! The programs that may ask to be let in. There is one so far: the command line, which can keep no secret.
+//! The programs that may ask to be let in: the command line, which is everybody's, and those that an organization has
+//! registered (`clients.rs`), which are for its members. None of them can keep a secret.
 
+use std::sync::Arc;
+
+use super::error::{Given, refused};
 use crate::http::Url;
+use crate::server::bridge::blocking;
+use crate::server::clients::{self, Known, redirect};
+use crate::server::db::{DbError, OrgScope, Reach, Rows};
+use crate::server::people::Member;
+use crate::server::problem::Answer;
+use crate::server::state::Server;
+
+/// The identifier of the command line.
+const OWN: &str = "lanyard";
+/// What a person calls it.
+const TITLE: &str = "Lanyard on a command line";
 
 /// A program.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Client {
     /// Its identifier.
-    pub(super) id: &'static str,
+    pub(super) id: String,
     /// What a person calls it.
-    pub(super) title: &'static str,
+    pub(super) title: String,
+    /// What was registered of it; nothing of the command line.
+    registered: Option<Known>,
 }
 
-static CLIENTS: [Client; 1] = [Client { id: "lanyard", title: "Lanyard on a command line" }];
-
-/// The program of that identifier.
-pub(super) fn find(id: &str) -> Option<&'static Client> {
-    CLIENTS.iter().find(|client| client.id == id)
-}
-
-/// The addresses of a machine itself, in the only spelling that is taken. A name is none of them: whoever answers for names
-/// could send it elsewhere (RFC 8252 section 8.3).
-const LOOPBACK: [&str; 2] = ["http://127.0.0.1", "http://[::1]"];
-
-/// The address that a program without a secret may have its answer sent to: on the machine of whoever signs in, at any
-/// port (RFC 8252 section 7.3). It is taken as it is written, in letters that nobody reads in two ways.
-pub(super) fn loopback(redirect: &str) -> Option<Url> {
-    let rest = LOOPBACK.into_iter().find_map(|host| redirect.strip_prefix(host))?;
-    let (port, path) = rest.split_at(rest.find('/')?);
-    (is_port(port) && is_path(path)).then(|| Url::parse(redirect).ok())?
-}
-
-/// Whether it is a port behind its colon, or none.
-fn is_port(text: &str) -> bool {
-    let is_number = |digits: &str| {
-        !digits.starts_with('0')
-            && digits.bytes().all(|byte| byte.is_ascii_digit())
-            && digits.parse::<u16>().is_ok_and(|port| port > 0)
-    };
-    text.is_empty() || text.strip_prefix(':').is_some_and(is_number)
-}
-
-/// Whether it is a path of plain segments, which goes down alone, with nothing behind it.
-fn is_path(path: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._~-".contains(&byte);
-    let is_segment = |segment: &str| !matches!(segment, "" | "." | "..") && segment.bytes().all(is_plain);
-    path == "/" || path.split('/').skip(1).all(is_segment)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_answer_goes_to_the_machine_of_whoever_signs_in() {
-        for good in [
-            "http://127.0.0.1:1234/callback",
-            "http://[::1]:9/x",
-            "http://127.0.0.1/",
-            "http://127.0.0.1:80/a/B-c_d~e.f",
-            "http://[::1]:65535/callback/0aZ",
-            "http://127.0.0.1:1/.well-known/...",
-        ] {
-            assert!(loopback(good).is_some(), "{good}");
-        }
-        for bad in [
-            "https://evil.example/",
-            "https://127.0.0.1:9/callback",
-            "http://127.0.0.1.evil.example/",
-            "http://127.0.0.1.evil/",
-            "http://127.0.0.1:80@evil.example/",
-            "http://127.0.0.1:1@evil/",
-            "http://a@127.0.0.1/",
-            "http://evil.example\\@127.0.0.1/",
-            "http://127.0.0.1\\evil.example/",
-            "http://127.0.0.1/#fragment",
-            "http://127.0.0.1/callback?a=b",
-            "http://127.0.0.1/callback?",
-            "http://127.0.0.1/callback/../x",
-            "http://127.0.0.1/callback/./x",
-            "http://127.0.0.1/callback/..",
-            "http://127.0.0.1//evil.example",
-            "http://127.0.0.1/callback/",
-            "http://127.0.0.1/callback%2e%2e",
-            "http://127.0.0.1/%2e%2e/x",
-            "http://127.0.0.1/callback;x",
-            "http://127.0.0.1/cällback",
-            "http://127.0.0.1/call\tback",
-            "http://127.0.0.1:9/callback ",
-            " http://127.0.0.1:9/callback",
-            "HTTP://127.0.0.1:9/callback",
-            "http:127.0.0.1/",
-            "http:/127.0.0.1/",
-            "http://127.0.0.1",
-            "http://127.0.0.1:/",
-            "http://127.0.0.1:0/",
-            "http://127.0.0.1:080/",
-            "http://127.0.0.1:+80/",
-            "http://127.0.0.1:65536/",
-            "http://127.1/",
-            "http://127.0.1/",
-            "http://127.0.0.2/",
-            "http://2130706433/",
-            "http://0x7f000001/",
-            "http://0177.0.0.1/",
-            "http://127.0.0.1./",
-            "http://[::ffff:127.0.0.1]/",
-            "http://[0:0:0:0:0:0:0:1]/",
-            "http://[::0001]/",
-            "http://[::1%25lo]/",
-            "http://localhost/callback",
-            "http://LOCALHOST:9/callback",
-            "http://0.0.0.0/",
-            "lanyard://callback",
-            "javascript:alert(1)",
-            "",
-        ] {
-            assert!(loopback(bad).is_none(), "{bad}");
-        }
-        assert!(find("lanyard").is_some() && find("other").is_none());
+impl Client {
+    fn own() -> Self {
+        Self { id: OWN.into(), title: TITLE.into(), registered: None }
     }
+
+    fn of(known: Known) -> Self {
+        Self { id: known.program.id.clone(), title: known.program.name.clone(), registered: Some(known) }
+    }
+
+    /// The organization that has registered it, by its name.
+    pub(super) fn vouched_for_by(&self) -> Option<&str> {
+        self.registered.as_ref().map(|known| known.organization.as_str())
+    }
+
+    /// What the audit tells of it besides its identifier: its name, where that can be another one day.
+    pub(super) fn told(&self) -> &str {
+        if self.registered.is_some() { &self.title } else { "" }
+    }
+
+    /// The same, with what else there is to tell.
+    pub(super) fn told_with(&self, what: &str) -> String {
+        match self.told() {
+            "" => what.to_owned(),
+            name => format!("{name}: {what}"),
+        }
+    }
+
+    /// Whether it may be let into an organization.
+    fn is_for(&self, scope: &OrgScope) -> bool {
+        self.registered.as_ref().is_none_or(|known| known.scope == *scope)
+    }
+
+    /// Those of the organizations that somebody is in which it may be let into.
+    pub(super) fn choice<'m>(&self, members: &'m [Member]) -> Vec<&'m Member> {
+        members.iter().filter(|member| self.is_for(&member.scope)).collect()
+    }
+
+    /// The address that its answer may be sent to, where it asks for that one.
+    pub(super) fn redirect(&self, asked: &str) -> Option<Url> {
+        match &self.registered {
+            None => redirect::loopback(asked),
+            Some(known) => known.program.redirects.iter().find_map(|address| redirect::fits(address, asked)),
+        }
+    }
+
+    /// Whether it may be let in by a code that a person types.
+    pub(super) fn is_a_device(&self) -> bool {
+        self.registered.as_ref().is_none_or(|known| known.program.device)
+    }
+
+    /// Whether a job may sign in by it. A program that was registered is let in by a person.
+    pub(super) fn is_for_jobs(&self) -> bool {
+        self.registered.is_none()
+    }
+
+    /// Holds it until the transaction ends, so that whatever it is given ends with it; `false` where it was deleted
+    /// meanwhile. It comes before its codes and tokens, as it does where it is deleted.
+    pub(super) fn hold(&self, rows: &mut dyn Rows) -> Result<bool, DbError> {
+        self.registered.as_ref().map_or(Ok(true), |known| clients::hold(rows, &known.scope, &self.id))
+    }
+}
+
+/// The program of an identifier, within a transaction.
+pub(super) fn read(rows: &mut dyn Rows, id: &str) -> Result<Option<Client>, DbError> {
+    if id == OWN {
+        return Ok(Some(Client::own()));
+    }
+    // No database is asked about what cannot be one.
+    if !clients::is_id(id) {
+        return Ok(None);
+    }
+    Ok(clients::known(rows, id)?.map(Client::of))
+}
+
+/// The program of an identifier.
+pub(super) async fn find(server: &Arc<Server>, id: Option<&str>) -> Answer<Option<Client>> {
+    match id {
+        Some(id) if clients::is_id(id) => {
+            let id = id.to_owned();
+            blocking(server, move |server| Ok(server.db.read(Reach::Server, |rows| read(rows, &id))?)).await
+        }
+        id => Ok((id == Some(OWN)).then(Client::own)),
+    }
+}
+
+/// The same for whoever is told that there is none.
+pub(super) async fn known(server: &Arc<Server>, id: Option<&str>) -> Given<Client> {
+    match find(server, id).await? {
+        Some(client) => Ok(client),
+        None => unknown(),
+    }
+}
+
+/// What a program is told that nobody knows.
+pub(super) fn unknown<T>() -> Given<T> {
+    refused("invalid_client", "this client is not known")
 }

@@ -32,8 +32,17 @@ pub(super) fn is_weighty(permissions: &Permissions) -> bool {
     permissions.iter().any(|permission| permission != Permission::CredentialsRead)
 }
 
-/// What is asked, with the organizations to choose from. Only what the person has there is ever given.
-pub(super) fn question(client: &Client, permissions: &Permissions, members: &[Member]) -> String {
+/// What whoever is in no organization of a program is told.
+pub(super) const ELSEWHERE: &str = "The program is of an organization that you are not in.";
+
+/// What is asked, with the organizations to choose from, and where the answer goes if it goes anywhere. Only what the person
+/// has there is ever given.
+pub(super) fn question(client: &Client, to: Option<&str>, permissions: &Permissions, members: &[&Member]) -> String {
+    // Whoever has registered it vouches for its name; nobody else does.
+    let vouched = client.vouched_for_by().map(|organization| {
+        let to = to.map(|to| format!(" The answer goes to <strong>{}</strong>.", Text(to))).unwrap_or_default();
+        format!("<p>It was registered by an administrator of <strong>{}</strong>.{to}</p>\n", Text(organization))
+    });
     let mut list: String =
         permissions.iter().map(|permission| format!("<li>{}</li>", Text(permission.title()))).collect();
     if permissions.is_empty() {
@@ -56,11 +65,12 @@ pub(super) fn question(client: &Client, permissions: &Permissions, members: &[Me
         }
     };
     format!(
-        "<p><strong>{}</strong> asks to be let in. If you did not just start this yourself, say no.</p>\n{choice}\n\
+        "<p><strong>{}</strong> asks to be let in. If you did not just start this yourself, say no.</p>\n{}{choice}\n\
          <ul>{list}</ul>\n\
          <button name=\"decision\" value=\"allow\">Allow</button>\
          <button class=\"quiet\" name=\"decision\" value=\"deny\">No</button>",
-        Text(client.title)
+        Text(&client.title),
+        vouched.unwrap_or_default(),
     )
 }
 

@@ -8,10 +8,11 @@ use chrono::TimeDelta;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::client::{self, Client};
 use super::consent;
 use super::error::{Given, refused, settled};
 use super::id_token::{self, About};
-use super::token::{Tokens, first_tokens, known_client};
+use super::token::{Tokens, first_tokens};
 use super::told;
 use crate::secret::Secret;
 use crate::server::api::Json;
@@ -55,11 +56,19 @@ pub(super) async fn begin(
     Asker(source): Asker,
     Form(asked): Form<Asked>,
 ) -> Given<Json<Begun>> {
-    blocking(&server, move |server| Ok(make(server, &asked, &source))).await?
+    let client = client::known(&server, asked.client_id.as_deref()).await?;
+    if !client.is_a_device() {
+        return no_device();
+    }
+    blocking(&server, move |server| Ok(make(server, &client, &asked, &source))).await?
 }
 
-fn make(server: &Server, asked: &Asked, source: &Source) -> Given<Json<Begun>> {
-    let client = known_client(asked.client_id.as_deref())?;
+/// What a program is told that was not registered for this.
+fn no_device<T>() -> Given<T> {
+    refused("unauthorized_client", "this client is not let in by a code")
+}
+
+fn make(server: &Server, client: &Client, asked: &Asked, source: &Source) -> Given<Json<Begun>> {
     let permissions = consent::wanted(asked.scope.as_deref())?;
     let minted = token::mint(Kind::Device)?;
     let user_code = random::typed()?;
@@ -75,7 +84,7 @@ fn make(server: &Server, asked: &Asked, source: &Source) -> Given<Json<Begun>> {
                 &minted.id,
                 &minted.hash,
                 &user_code,
-                client,
+                &client.id,
                 &permissions.words(),
                 at + LIFE.num_milliseconds(),
                 PACE,
@@ -100,7 +109,7 @@ fn make(server: &Server, asked: &Asked, source: &Source) -> Given<Json<Begun>> {
 /// What a program is told that asks whether its code was typed.
 pub(super) fn poll(
     server: &Server,
-    client: &str,
+    client: &Client,
     code: Option<&Secret>,
     key: Option<&str>,
     source: &Source,
@@ -110,6 +119,9 @@ pub(super) fn poll(
     let Some(parsed) = parsed.filter(|parsed| parsed.kind == Kind::Device) else { return bad() };
     // How often it asked is kept, though the answer is a refusal.
     server.db.write(Reach::Server, |rows| -> Given<Given<Tokens>> {
+        if !client.hold(rows)? {
+            return Ok(client::unknown());
+        }
         let one = "SELECT hash, client, permissions, state, org, person, expires, polled, pace, openid, address \
                    FROM devices WHERE id = $1";
         let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(bad()) };
@@ -135,9 +147,13 @@ pub(super) fn poll(
             Some(grant) => told::refused(rows, server, grant, "program.sign-in", why, source),
             None => Ok(()),
         };
-        if known != client {
+        if known != client.id {
             refuse(rows, "another program")?;
             return Ok(bad());
+        }
+        if !client.is_a_device() {
+            refuse(rows, "not by a code")?;
+            return Ok(no_device());
         }
         let at = now().timestamp_millis();
         if at >= expires {

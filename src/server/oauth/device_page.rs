@@ -7,8 +7,10 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
+use super::client::{self, Client};
+use super::consent;
 use super::device::{Waiting, Word, as_kept, decide, waiting};
-use super::{client, consent, told};
+use super::told;
 use crate::server::attempts::Attempt;
 use crate::server::audit::{self, Event, Outcome};
 use crate::server::bridge::blocking;
@@ -88,6 +90,17 @@ fn look(server: &Server, myself: &Myself, attempt: &Attempt, user_code: Option<&
     })
 }
 
+/// What whoever types the code of a program is told that was registered for something else since.
+const NO_DEVICE: &str = "The program is not let in by a code any more.";
+
+/// Lets a program in nowhere, and tells it.
+fn turned_away(server: &Server, myself: &Myself, client: &Client, why: &str) -> Answer<Response> {
+    let (outcome, detail) = (Outcome::Denied, client.told());
+    let event = Event { outcome, detail, ..Event::done("program.admit", &client.id) };
+    server.db.write(Reach::Server, |rows| myself.tell(rows, server, &event))?;
+    Ok(Page::refusal(StatusCode::FORBIDDEN, why).into_response())
+}
+
 pub(super) async fn submit(
     State(server): State<Arc<Server>>,
     visitor: Visitor,
@@ -121,15 +134,20 @@ pub(super) async fn submit(
                 return Ok(page.status(StatusCode::TOO_MANY_REQUESTS).into_response());
             }
         };
-        let Some(client) = client::find(&found.client) else {
+        let Some(client) = server.db.read(Reach::Server, |rows| client::read(rows, &found.client))? else {
             return Ok(Page::refusal(StatusCode::NOT_FOUND, "The program is not known any more.").into_response());
         };
+        let members = client.choice(&signed_in.members);
+        if members.is_empty() || !client.is_a_device() {
+            let why = if members.is_empty() { consent::ELSEWHERE } else { NO_DEVICE };
+            return turned_away(server, &myself, &client, why);
+        }
         let is_denial = decided.decision.as_deref().is_some_and(|decision| decision != "allow");
         if consent::is_weighty(&found.permissions) && !is_denial && !signed_in.is_fresh(now()) {
             return Ok(prove_first(&format!("/device?user_code={user_code}")));
         }
         let organization = decided.organization.as_deref().unwrap_or_default();
-        let member = signed_in.members.iter().find(|member| member.scope.id() == organization);
+        let member = members.iter().find(|member| member.scope.id() == organization);
         let (Some(decision), Some(member)) = (decided.decision.as_deref(), member) else {
             let body = format!(
                 "<p>Compare: your terminal shows <strong>{}</strong>. That was asked for from <strong>{}</strong>, {}.</p>\n\
@@ -142,7 +160,7 @@ pub(super) async fn submit(
                 found.ago(),
                 Text(&signed_in.form_word),
                 Text(&user_code),
-                consent::question(client, &found.permissions, &signed_in.members),
+                consent::question(&client, None, &found.permissions, &members),
             );
             return Ok(Page::new("Let a program in?", body).into_response());
         };
@@ -158,11 +176,11 @@ pub(super) async fn submit(
             };
             let done = decide(rows, &user_code, scope, person, &word)?;
             let (outcome, detail) = match word {
-                Word::Allowed(given) if done => (Outcome::Done, told::granted(given)),
-                Word::Forbidden => (Outcome::Denied, "no devices".into()),
-                _ => (Outcome::Denied, String::new()),
+                Word::Allowed(given) if done => (Outcome::Done, client.told_with(&told::granted(given))),
+                Word::Forbidden => (Outcome::Denied, client.told_with("no devices")),
+                _ => (Outcome::Denied, client.told().to_owned()),
             };
-            let event = Event { outcome, detail: &detail, ..Event::done("program.admit", client.id) };
+            let event = Event { outcome, detail: &detail, ..Event::done("program.admit", &client.id) };
             audit::append(rows, &server.keys, scope, &signed_in.actor(source), &event, now())?;
             Ok((done, word))
         })?;

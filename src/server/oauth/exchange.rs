@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::client::Client;
 use super::error::{Given, refused};
 use super::proof::token_type;
 use crate::secret::Secret;
@@ -66,12 +67,15 @@ impl IntoResponse for Exchanged {
 
 pub(super) fn exchange(
     server: &Server,
-    client: &str,
+    client: &Client,
     asked: &Asked,
     scope: Option<&str>,
     bound: Option<&str>,
     source: &Source,
 ) -> Given<Exchanged> {
+    if !client.is_for_jobs() {
+        return refused("unauthorized_client", "this client is let in by a person");
+    }
     let Some(token) = &asked.subject_token else { return refused("invalid_request", "subject_token is missing") };
     if !asked.subject_token_type.as_deref().is_some_and(|kind| SHOWN.contains(&kind)) {
         return refused("invalid_request", "the subject token is shown as a JWT");
@@ -140,7 +144,7 @@ pub(super) fn exchange(
             let grant = Grant {
                 scope: org.clone(),
                 person: rule.person.clone(),
-                client: client.to_owned(),
+                client: client.id.clone(),
                 permissions: permissions.clone(),
                 family: rule.id.clone(),
                 project: rule.project.as_ref().map(|home| home.id.clone()),

@@ -7,9 +7,9 @@ use axum::extract::State;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::client;
 use super::error::Given;
 use super::proof::token_type;
-use super::token::known_client;
 use crate::secret::Secret;
 use crate::server::api::Json;
 use crate::server::audit::Event;
@@ -72,7 +72,7 @@ struct Confirmation {
 /// Whoever asks what a token is.
 enum Asking {
     /// A program, of the tokens that were given to it.
-    Program(&'static str),
+    Program(String),
     /// Whoever has a token that counts, of those of the same organization.
     Member(Box<Caller>),
 }
@@ -96,7 +96,7 @@ pub(super) async fn introspect(
 ) -> Given<Json<Told>> {
     let asking = match caller {
         Some(caller) => Asking::Member(Box::new(caller)),
-        None => Asking::Program(known_client(asked.client_id.as_deref())?),
+        None => Asking::Program(client::known(&server, asked.client_id.as_deref()).await?.id),
     };
     let about = blocking(&server, move |server| {
         let parsed = token::parse(asked.token.expose());

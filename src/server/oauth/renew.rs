@@ -7,10 +7,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::client::{self, Client};
 use super::consent;
 use super::error::{Given, refused};
 use super::proof;
-use super::token::{Asked, Tokens};
+use super::token::{Asked, Sent, Tokens};
 use super::told;
 use crate::secret::Secret;
 use crate::server::attempts::network;
@@ -40,7 +41,7 @@ struct Shown<'s> {
 
 pub(super) fn by_refresh(
     server: &Server,
-    client: &str,
+    client: &Client,
     asked: &Asked,
     key: Option<&str>,
     source: &Source,
@@ -49,15 +50,13 @@ pub(super) fn by_refresh(
     let Some((text, parsed)) = parsed.filter(|(_, parsed)| parsed.kind == Kind::Refresh) else { return bad() };
     let shown = Shown { text, parsed, key, source };
     server.db.write(Reach::Server, |rows| -> Given<Given<Tokens>> {
+        if !client.hold(rows)? {
+            return Ok(bad());
+        }
         let Some(known) = bearer::find(rows, &shown.parsed)? else { return Ok(bad()) };
         let mut grant = known.grant.clone();
-        if grant.client != client {
-            rows.enter(Reach::Of(&grant.scope))?;
-            if known.used.is_some() {
-                told::stolen(rows, server, &grant, source)?;
-            } else {
-                refuse(rows, server, &grant, "another program", source)?;
-            }
+        if grant.client != client.id {
+            not_its_own(rows, server, &known, source)?;
             return Ok(bad());
         }
         // Who has it without its key spends nothing.
@@ -110,6 +109,34 @@ pub(super) fn by_refresh(
             is_bound: key.is_some(),
         }))
     })?
+}
+
+/// What a program is answered that is not known, and shows a refresh token all the same: it was deleted since, or the token
+/// was stolen.
+pub(super) fn by_nobody(server: &Server, asked: &Asked, source: &Source) -> Given<Sent> {
+    let parsed = asked.refresh_token.as_ref().and_then(|text| token::parse(text.expose()));
+    let Some(parsed) = parsed.filter(|parsed| parsed.kind == Kind::Refresh) else { return client::unknown() };
+    server.db.write(Reach::Server, |rows| -> Given<Given<Sent>> {
+        let Some(known) = bearer::find(rows, &parsed)? else { return Ok(client::unknown()) };
+        if asked.client_id.as_ref() == Some(&known.grant.client) {
+            // With the program, its sign-ins have ended.
+            rows.enter(Reach::Of(&known.grant.scope))?;
+            refuse(rows, server, &known.grant, "it has ended", source)?;
+            return Ok(bad());
+        }
+        not_its_own(rows, server, &known, source)?;
+        Ok(client::unknown())
+    })?
+}
+
+/// What becomes of a refresh token that another than its own program shows. One that was spent besides was stolen.
+fn not_its_own(rows: &mut dyn Rows, server: &Server, known: &Known, source: &Source) -> Given<()> {
+    rows.enter(Reach::Of(&known.grant.scope))?;
+    if known.used.is_some() {
+        told::stolen(rows, server, &known.grant, source)
+    } else {
+        refuse(rows, server, &known.grant, "another program", source)
+    }
 }
 
 fn bad<T>() -> Given<T> {

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::client;
+use super::client::{self, Client};
 use super::device;
 use super::error::{Given, OauthError, refused, settled};
 use super::exchange;
@@ -41,7 +41,7 @@ use crate::server::token::{self, Kind};
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct Asked {
     grant_type: String,
-    client_id: Option<String>,
+    pub(super) client_id: Option<String>,
     code: Option<Secret>,
     redirect_uri: Option<String>,
     code_verifier: Option<Secret>,
@@ -106,15 +106,12 @@ pub(super) async fn give(
         // The programs known here keep no secret: one that is sent is for another server.
         return refused("invalid_client", "this client has no secret");
     }
-    let client = match known_client(asked.client_id.as_deref()) {
-        Ok(client) => client,
-        Err(refusal) => {
-            // A refresh token that nobody but a known program was given, and that was spent besides, was stolen.
-            if asked.grant_type == "refresh_token" {
-                blocking(&server, move |server| Ok(renew::by_refresh(server, "", &asked, None, &source))).await?.ok();
-            }
-            return Err(refusal);
+    let client = match client::find(&server, asked.client_id.as_deref()).await? {
+        Some(client) => client,
+        None if asked.grant_type == "refresh_token" => {
+            return blocking(&server, move |server| Ok(renew::by_nobody(server, &asked, &source))).await?;
         }
+        None => return client::unknown(),
     };
     let way = match asked.grant_type.as_str() {
         "authorization_code" => "code",
@@ -131,13 +128,13 @@ pub(super) async fn give(
         };
         let key = key.as_deref();
         let tokens = match asked.grant_type.as_str() {
-            "authorization_code" => by_code(server, client, &asked, key, &source),
-            "refresh_token" => renew::by_refresh(server, client, &asked, key, &source),
+            "authorization_code" => by_code(server, &client, &asked, key, &source),
+            "refresh_token" => renew::by_refresh(server, &client, &asked, key, &source),
             "urn:ietf:params:oauth:grant-type:device_code" => {
-                device::poll(server, client, asked.device_code.as_ref(), key, &source)
+                device::poll(server, &client, asked.device_code.as_ref(), key, &source)
             }
             exchange::EXCHANGE => {
-                return Ok(exchange::exchange(server, client, &asked.exchange, asked.scope.as_deref(), key, &source)
+                return Ok(exchange::exchange(server, &client, &asked.exchange, asked.scope.as_deref(), key, &source)
                     .map(IntoResponse::into_response));
             }
             _ => refused("unsupported_grant_type", "this server does not know the grant"),
@@ -150,14 +147,6 @@ pub(super) async fn give(
         metrics::signed_in(way, given.as_ref().map(std::result::Result::is_ok));
     }
     given?.map(Sent)
-}
-
-/// The program that asks, by its identifier.
-pub(super) fn known_client(id: Option<&str>) -> Given<&'static str> {
-    match id.and_then(client::find) {
-        Some(client) => Ok(client.id),
-        None => refused("invalid_client", "this client is not known"),
-    }
 }
 
 impl IntoResponse for Tokens {
@@ -227,12 +216,15 @@ pub(super) fn first_tokens(
     Ok(Tokens { access, refresh, life, permissions: grant.permissions.clone(), id_token, is_bound })
 }
 
-fn by_code(server: &Server, client: &str, asked: &Asked, key: Option<&str>, source: &Source) -> Given<Tokens> {
+fn by_code(server: &Server, client: &Client, asked: &Asked, key: Option<&str>, source: &Source) -> Given<Tokens> {
     let bad = || refused("invalid_grant", "the code is none, or not for this request");
     let parsed = asked.code.as_ref().and_then(|code| token::parse(code.expose()));
     let Some(parsed) = parsed.filter(|parsed| parsed.kind == Kind::Code) else { return bad() };
     // What is found out about a code that was stolen is kept, though the answer is a refusal.
     server.db.write(Reach::Server, |rows| -> Given<Given<Tokens>> {
+        if !client.hold(rows)? {
+            return Ok(client::unknown());
+        }
         let one = "SELECT hash, org, person, client, redirect, challenge, permissions, family, expires, spent, \
                    openid, nonce, signed_in, bound FROM codes WHERE id = $1";
         let Some(mut row) = rows.first(one, values![&parsed.id])? else { return Ok(bad()) };
@@ -265,9 +257,11 @@ fn by_code(server: &Server, client: &str, asked: &Asked, key: Option<&str>, sour
         let verifier =
             asked.code_verifier.as_ref().map(|verifier| URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.expose())));
         let proven = verifier.is_some_and(|made| made.as_bytes().ct_eq(challenge.as_bytes()).into());
+        // An address that was taken away meanwhile is the program's no more.
+        let is_there = asked.redirect_uri.as_deref() == Some(redirect.as_str()) && client.redirect(&redirect).is_some();
         let wrong = [
-            (grant.client != client, "another program"),
-            (asked.redirect_uri.as_deref() != Some(redirect.as_str()), "another address"),
+            (grant.client != client.id, "another program"),
+            (!is_there, "another address"),
             (!proven, "another verifier"),
             (at >= expires, "too late"),
             // A code that is meant for one key is given for no other (RFC 9449 section 10).

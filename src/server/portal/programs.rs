@@ -56,7 +56,7 @@ pub(super) fn section(signed_in: &SignedIn, programs: &[(String, Program)], now:
         let from =
             program.used_from.as_ref().map(|from| format!("<small>from {}</small>", Text(from))).unwrap_or_default();
         table.row(&[
-            format!("{}<small><code>{id}</code></small>", Text(&program.client_id)),
+            format!("{}<small><code>{id}</code></small>", Text(program.name.as_ref().unwrap_or(&program.client_id))),
             Text(&may).to_string(),
             Text(organization).to_string(),
             time(program.signed_in, now, ""),

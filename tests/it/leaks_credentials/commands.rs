@@ -92,7 +92,7 @@ const WITH_ALL: [&str; 46] = [
 ];
 
 /// Commands that have a test of their own: what they print is a secret, or they ask a person, or go on for long.
-const ELSEWHERE: [&str; 14] = [
+const ELSEWHERE: [&str; 15] = [
     "vault recovery-key",
     "credentials store",
     "auth login",
@@ -107,6 +107,7 @@ const ELSEWHERE: [&str; 14] = [
     "projects",
     "workspaces",
     "registries",
+    "clients",
 ];
 
 const FORMATS: [&[&str]; 2] = [&["-vvv"], &["--output", "json", "-v"]];

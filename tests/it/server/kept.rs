@@ -140,6 +140,7 @@ fn no_text_in_any_field_of_what_is_made_has_the_server_fail() {
             json!({ "name": "u", "issuer": "https://issuer.example", "client_id": "c", "client_secret": "s",
                     "scopes": "openid", "domains": ["corp.example"], "claim": "groups", "roles": { "ops": "member" } }),
         ),
+        ("/oauth-clients", json!({ "name": "p", "redirect_uris": ["https://app.example.com/callback"] })),
         ("/organizations", json!({ "name": "o" })),
     ];
     let mut refused = 0;

@@ -235,6 +235,7 @@ fn fill(served: &Served) -> Full {
     let rule =
         json!({ "name": "n", "issuer": "https://id.example", "subject": "a", "permissions": ["credentials.read"] });
     post("/trust-rules", &rule);
+    post("/oauth-clients", &json!({ "name": "Deploy" }));
     let bob = join(served, &invite(&owner, "member"), BOB);
     invite(&owner, "reader");
     owner.run(&["projects", "role", "web", BOB, "member"]).ends(0);
@@ -259,8 +260,16 @@ fn delete(served: &Served, sql: Sql<'_>, tables: &[&str]) -> Full {
     let Full { alice, owner, bearer, id, bob, key } = &full;
     let path = format!("/organizations/{id}");
     let filled: Vec<String> = left(sql, tables, id).into_iter().map(|(table, _)| table).collect();
-    for table in ["credentials", "data_keys", "tokens", "registries", "upstreams", "trust_rules", "member_invitations"]
-    {
+    for table in [
+        "credentials",
+        "data_keys",
+        "tokens",
+        "registries",
+        "upstreams",
+        "trust_rules",
+        "oauth_clients",
+        "member_invitations",
+    ] {
         assert!(filled.iter().any(|known| known == table), "{table}: {filled:?}");
     }
     // Not without its name, not by another tag, not by another organization's owner, not by a member.

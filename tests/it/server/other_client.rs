@@ -4,17 +4,29 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::served::{LOGIN, Served, hidden};
+use super::served::{LOGIN, Served, hidden, token};
 
 #[test]
 fn a_client_that_is_not_ours_goes_through_every_grant() {
+    every_grant(&Served::new(&[]), "lanyard");
+}
+
+#[test]
+fn a_client_that_is_not_ours_goes_through_every_grant_under_a_name_of_its_own() {
     let served = Served::new(&[]);
+    let body = r#"{"name":"Authlib","redirect_uris":["http://127.0.0.1/callback"]}"#;
+    let made = served.api("POST", "/oauth-clients", &token(&served.manager()), body);
+    assert_eq!(made.status(), 201, "{}", made.text());
+    every_grant(&served, made.json()["id"].as_str().expect("an id"));
+}
+
+fn every_grant(served: &Served, client: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join("target/test-peers/authlib/bin/python");
     assert!(python.exists(), "Authlib is missing; tests/run installs it");
     let mut child = Command::new(python)
         .arg(root.join("tests/peers/authlib/client.py"))
-        .args([served.url.as_str(), "lanyard"])
+        .args([served.url.as_str(), client])
         // The server is on loopback.
         .env("AUTHLIB_INSECURE_TRANSPORT", "1")
         .stdin(Stdio::piped())

@@ -74,6 +74,14 @@ impl Served {
         served
     }
 
+    /// The same on a PostgreSQL of its own.
+    pub fn on_postgresql() -> Self {
+        let postgres = Postgres::start();
+        let mut served = Self::new(&["--database", &postgres.url()]);
+        served.postgres = Some(postgres);
+        served
+    }
+
     pub fn data(&self) -> PathBuf {
         self.stage.home().join("server")
     }

@@ -28,8 +28,17 @@ fn encoded(text: &str) -> String {
 
 /// How much there is of everything.
 fn counts(served: &Served) -> String {
-    let tables =
-        ["people", "organizations", "members", "credentials", "projects", "workspaces", "registries", "trust_rules"];
+    let tables = [
+        "people",
+        "organizations",
+        "members",
+        "credentials",
+        "projects",
+        "workspaces",
+        "registries",
+        "trust_rules",
+        "oauth_clients",
+    ];
     served.sql(&tables.map(|table| format!("SELECT COUNT(*) FROM {table};")).concat())
 }
 
@@ -54,6 +63,8 @@ fn things(served: &Served, bearer: &str) -> Vec<(&'static str, String, Value)> {
         "claims": { "ref": "main" }, "permissions": ["credentials.read"],
     });
     let rule_path = make("/trust-rules", &rule);
+    let client = json!({ "name": "p", "redirect_uris": ["https://app.example.com/callback"] });
+    let client_path = make("/oauth-clients", &client);
     let upstream = json!({
         "name": "u", "issuer": "https://issuer.example", "client_id": "c", "client_secret": "s", "scopes": "openid",
         "domains": ["corp.example"], "claim": "groups", "roles": { "ops": "member" },
@@ -88,6 +99,7 @@ fn things(served: &Served, bearer: &str) -> Vec<(&'static str, String, Value)> {
             json!({ "name": "r", "url": "https://charts.example.com", "repositories": ["a/b"], "credential_config_id": "x" }),
         ),
         ("PATCH", rule_path, rule),
+        ("PATCH", client_path, client),
         ("PATCH", upstream_path, upstream),
         ("PATCH", format!("/organizations/{org}"), json!({ "name": "Acme" })),
         ("PATCH", format!("/members/{person}"), json!({ "role": "owner" })),
@@ -182,6 +194,11 @@ fn no_text_in_a_form_of_the_browser_has_the_server_fail() {
             ],
         ),
         (
+            "/programs/new",
+            "/programs/new",
+            &[("name", "x"), ("redirect_uris", "https://app.example.com/callback"), ("device", "yes")],
+        ),
+        (
             file,
             "/credentials/new",
             &[
@@ -231,6 +248,7 @@ fn no_text_in_a_form_of_the_browser_has_the_server_fail() {
             "/members?after=",
             "/keys?after=",
             "/trust-rules?after=",
+            "/programs?done=",
         ] {
             is_no_failure(&portal.get(&format!("{rest}{text}")), &format!("{rest}{text}"));
         }

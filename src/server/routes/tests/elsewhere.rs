@@ -18,8 +18,16 @@ const NAMES: [&str; 6] = ["org", "org_id", "organization", "organization_id", "t
 impl Played {
     /// What an answer tells of ours. One's own audit has what one has asked for.
     fn ours_in(&self, route: &str, text: &str) -> Option<&str> {
-        let ours =
-            [self.ours.id(), &self.id, &self.member, &self.workspace, &self.registry, &self.rule, &self.upstream];
+        let ours = [
+            self.ours.id(),
+            &self.id,
+            &self.member,
+            &self.workspace,
+            &self.registry,
+            &self.rule,
+            &self.client,
+            &self.upstream,
+        ];
         if route.contains("/audit") {
             // Also the organization that one has asked for in vain; an entry of ours says whose it is.
             return text.contains(&format!("\"organization\":\"{}\"", self.ours.id())).then(|| self.ours.id());

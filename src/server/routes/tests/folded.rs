@@ -9,12 +9,14 @@ fn a_name_is_there_once_however_it_is_written() {
     let rule = |name: &str| json!({ "name": name, "issuer": "https://id.example", "subject": "a", "permissions": ["credentials.read"] });
     let named = |name: &str| json!({ "name": name });
     let registry = |name: &str| json!({ "name": name, "kind": "oci", "url": "https://127.0.0.1" });
+    let program = |name: &str| json!({ "name": name });
     let issuer = |name: &str| json!({ "name": name, "issuer": "https://id.example" });
     let ask = |path: &str, body: &Value| played.ask("POST", path, &owner, body);
-    for path in ["/trust-rules", "/upstreams", "/projects", "/workspaces", "/registries"] {
+    for path in ["/trust-rules", "/oauth-clients", "/upstreams", "/projects", "/workspaces", "/registries"] {
         let body = |name: &str| match path {
             "/trust-rules" => rule(name),
             "/upstreams" => issuer(name),
+            "/oauth-clients" => program(name),
             "/registries" => registry(name),
             _ => named(name),
         };
@@ -37,8 +39,11 @@ fn a_name_is_there_once_however_it_is_written() {
         assert_eq!(ask(path, &body("aDMIN")).0, StatusCode::CREATED, "{path}");
     }
     // Where any letter can be in a name, one of another script is another one.
-    for path in ["/trust-rules", "/upstreams"] {
-        let body = if path == "/upstreams" { issuer("\u{430}dmin") } else { rule("\u{430}dmin") };
+    for (path, body) in [
+        ("/trust-rules", rule("\u{430}dmin")),
+        ("/oauth-clients", program("\u{430}dmin")),
+        ("/upstreams", issuer("\u{430}dmin")),
+    ] {
         assert_eq!(ask(path, &body).0, StatusCode::CREATED, "{path}");
     }
 }

@@ -19,6 +19,7 @@ impl Played {
             ("/workspaces", json!({ "name": "second" })),
             ("/registries", json!({ "name": "second", "kind": "oci", "url": "https://127.0.0.1" })),
             ("/trust-rules", rule),
+            ("/oauth-clients", json!({ "name": "second" })),
             ("/upstreams", json!({ "name": "ÄNother", "issuer": "https://id.example" })),
             ("/upstreams", json!({ "name": "a third", "issuer": "https://id.example" })),
         ] {
@@ -83,7 +84,7 @@ fn a_list_in_pages_of_one_is_the_whole_list() {
         foreign = next;
         lists += 1;
     }
-    assert_eq!(lists, 14);
+    assert_eq!(lists, 15);
 }
 
 /// What may be sent to a host comes in pages as well, whose ends are of that host alone.

@@ -111,6 +111,7 @@ pub(super) fn filled(path: &str, org: &OrgScope, played: &Played) -> String {
         Some("invitations") => &played.invitation,
         Some("workspaces") => &played.workspace,
         Some("trust-rules") => &played.rule,
+        Some("programs") => &played.client,
         Some("registries") => &played.registry,
         Some("upstreams") => &played.upstream,
         _ => &played.id,

@@ -51,6 +51,7 @@ impl Played {
             "workspaces" => &self.workspace,
             "registries" => &self.registry,
             "trust-rules" => &self.rule,
+            "oauth-clients" => &self.client,
             "upstreams" => &self.upstream,
             _ => &self.id,
         };

@@ -121,16 +121,19 @@ fn the_roles_in_a_project_are_changed_as_they_were_seen() {
 }
 
 #[test]
-fn an_issuer_is_taken_away_as_it_was_seen() {
+fn an_issuer_and_a_program_are_taken_away_as_they_were_seen() {
     let played = Played::new();
     let owner = played.member(&played.ours, Role::Owner);
-    let path = format!("/upstreams/{}", played.upstream);
-    let first = played.tag(&path, &owner);
-    let (status, second, _) = played.with("PATCH", &path, &owner, &first, &json!({ "name": "changed" }));
-    assert_eq!(status, 200);
-    let before = played.state();
-    assert_eq!(played.with("DELETE", &path, &owner, &first, &Value::Null).0, 412);
-    assert_eq!(played.told()["outcome"], "denied");
-    assert_eq!(played.state(), before);
-    assert_eq!(played.with("DELETE", &path, &owner, &second, &Value::Null).0, 204);
+    for path in [format!("/upstreams/{}", played.upstream), format!("/oauth-clients/{}", played.client)] {
+        let first = played.tag(&path, &owner);
+        let (status, second, _) = played.with("PATCH", &path, &owner, &first, &json!({ "name": "changed" }));
+        assert_eq!(status, 200);
+        let before = played.state();
+        for (method, body) in [("PATCH", json!({ "name": "again" })), ("DELETE", Value::Null)] {
+            assert_eq!(played.with(method, &path, &owner, &first, &body).0, 412, "{method} {path}");
+        }
+        assert_eq!(played.told()["outcome"], "denied");
+        assert_eq!(played.state(), before);
+        assert_eq!(played.with("DELETE", &path, &owner, &second, &Value::Null).0, 204);
+    }
 }

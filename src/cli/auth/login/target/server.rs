@@ -36,7 +36,13 @@ pub(super) fn find(
 ) -> Result<(String, Option<ServiceTable>)> {
     let issuer = address.trim_end_matches('/');
     let url = http::parse_url(issuer).map_err(TargetError::BadIssuer)?;
-    let known = |table: &ServiceTable| table.issuer.as_deref().is_some_and(|known| known == issuer || known == address);
+    // Signed in as another program, it is another service.
+    let asks_as = |table: &ServiceTable| {
+        args.client_id.is_none() || table.client_id.is_none() || args.client_id == table.client_id
+    };
+    let known = |table: &ServiceTable| {
+        table.issuer.as_deref().is_some_and(|known| known == issuer || known == address) && asks_as(table)
+    };
     if let Some((name, _)) = config.services.iter().find(|(_, table)| known(table)) {
         return Ok((name.clone(), None));
     }
