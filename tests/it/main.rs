@@ -173,6 +173,7 @@ mod server {
     mod places;
     mod portal;
     mod portal_kept;
+    mod portal_keys;
     mod portal_places;
     mod portal_registries;
     mod portal_seen;
@@ -200,6 +201,7 @@ mod server {
     mod team;
     mod this_machine;
     mod timing;
+    mod told_changes;
     mod untouched;
     mod upstream;
     mod upstream_refused;
