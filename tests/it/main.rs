@@ -114,6 +114,7 @@ mod server {
     mod backup;
     mod backup_age;
     mod backup_earlier;
+    mod backup_told;
     mod bound_tokens;
     mod certificates;
     mod checked;
