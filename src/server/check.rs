@@ -68,6 +68,7 @@ pub fn check(settings: &Settings, store: &dyn SecretStore) -> Result<Checked, Se
     if is_earlier {
         return told(Found::Earlier);
     }
+    db.read(Reach::Server, |rows| settings.keeping.engine.fits(rows))?;
     if let Some(Sink::File(file)) = &settings.checkpoints.sink {
         audit::hold_against(&db, &keys, file)?;
     }

@@ -140,6 +140,7 @@ mod server {
     mod engine_moves;
     mod faults;
     mod federated;
+    mod federated_issuers;
     mod floods;
     mod grants;
     mod guessing;

@@ -67,6 +67,8 @@ fn move_on(more: &[&str]) {
     let place = ["--data", "server", "--master-key-file", "server/master.key"];
     let lacks = served.stage.run(&[&["serve", "--listen", "127.0.0.1:0"], &place[..], &words(&database)].concat());
     assert!(lacks.ends(3).stderr().contains("lanyard server move-secrets"));
+    let lacks = served.stage.run(&[&check[..], &place[..], &words(&database)].concat());
+    assert!(lacks.ends(3).stderr().contains("lanyard server move-secrets"));
     served.stage.run(&[&check[..], &place[..], &words(&flags)].concat()).ends(0);
     served.again();
     let moved = run(&served.stage, &["move-secrets", "--to", "envelope"], &flags).ends(0);
