@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Created, Creation, Done, Json, Query, Seen, Tagged};
-use super::audit::Event;
+use super::audit::{Event, changed};
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::db::values;
@@ -164,7 +164,14 @@ pub(crate) fn change(
         device: change.device.unwrap_or(was.device),
     };
     let program = written.program(id, "", now())?.following(&before);
-    let event = Event { detail: &program.name, ..Event::done("client.change", id) };
+    let (was, is) = (before.written(), program.written());
+    let told = changed(&[
+        ("name", is.name != was.name),
+        ("redirect_uris", is.redirect_uris != was.redirect_uris),
+        ("device", is.device != was.device),
+    ]);
+    let words = format!("{told} of {}", program.name);
+    let event = Event { detail: &words, ..Event::done("client.change", id) };
     alone(server, caller, &event, |rows, caller| {
         caller.needs(Permission::TrustManage)?;
         if program.keep(rows, &caller.scope)? { Ok(()) } else { Err(Problem::changed()) }

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Created, Creation, Done, Json, Query, Seen, Tagged};
-use super::audit::Event;
+use super::audit::{Event, changed};
 use super::bearer;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
@@ -203,7 +203,7 @@ pub(crate) fn change(server: &Server, caller: &Caller, id: &str, change: Amendme
     let mut rule = written.rule(&before.id, server.issuer(), &caller.person.id, now())?;
     rule.created = before.created;
     rule.revision = before.revision + 1;
-    let words = given(&rule, project.as_deref());
+    let words = format!("{}; {}", told(&before, &rule, project.as_deref()), given(&rule, project.as_deref()));
     let event = Event { detail: &words, ..Event::done("trust-rule.change", id) };
     alone(server, caller, &event, |rows, caller| {
         rule.project = home(rows, &caller.scope, project.as_deref())?;
@@ -214,6 +214,22 @@ pub(crate) fn change(server: &Server, caller: &Caller, id: &str, change: Amendme
         Ok(bearer::revoke_jobs(rows, &caller.scope, &rule.id, now())?)
     })?;
     Ok(rule)
+}
+
+/// What of a rule is another, which is to be of that project.
+fn told(before: &Rule, after: &Rule, project: Option<&str>) -> String {
+    let (was, is) = (before.written(), after.written());
+    changed(&[
+        ("name", is.name != was.name),
+        ("issuer", is.issuer != was.issuer),
+        ("audience", is.audience != was.audience),
+        ("subject", is.subject != was.subject),
+        ("claims", is.claims != was.claims),
+        ("permissions", is.permissions != was.permissions),
+        ("lifetime", is.lifetime != was.lifetime),
+        ("mode", is.mode != was.mode),
+        ("project", project.unwrap_or_default() != was.project.unwrap_or_default()),
+    ])
 }
 
 /// Takes a rule away, with every job that came in by it.

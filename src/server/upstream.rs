@@ -13,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::api::{Created, Creation, Done, Json, Query, Seen, Tagged};
-use super::audit::Event;
+use super::audit::{Event, changed};
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::db::{DbError, OrgScope, Row, Rows, values};
@@ -222,7 +222,8 @@ pub(crate) fn change(
     (changed.created, changed.revision) = (before.created, before.revision + 1);
     let next = server.shelf().next(&changed, written.client_secret.as_ref(), Some(&before))?;
     changed.has_secret = next.is_one(Some(&before));
-    let event = Event { detail: &changed.issuer, ..Event::done("upstream.change", id) };
+    let words = format!("{} of {}", told(&before, &changed, written.client_secret.is_some()), changed.issuer);
+    let event = Event { detail: &words, ..Event::done("upstream.change", id) };
     alone(server, caller, &event, |rows, caller| {
         caller.needs(NEEDS)?;
         if !was_seen(before.revision) || !changed.keep(rows)? {
@@ -233,6 +234,24 @@ pub(crate) fn change(
     })?;
     server.engine.clear(&server.db, &caller.scope, id);
     Ok(changed)
+}
+
+/// What of an issuer is another; of its secret, that somebody gave one.
+fn told(before: &Upstream, after: &Upstream, has_secret: bool) -> String {
+    let (was, is) = (before.written(), after.written());
+    changed(&[
+        ("name", is.name != was.name),
+        ("issuer", is.issuer != was.issuer),
+        ("client_id", is.client_id != was.client_id),
+        ("client_secret", has_secret),
+        ("scopes", is.scopes != was.scopes),
+        ("domains", is.domains != was.domains),
+        ("domain_role", is.domain_role != was.domain_role),
+        ("claim", is.claim != was.claim),
+        ("roles", is.roles != was.roles),
+        ("second_factor", is.second_factor != was.second_factor),
+        ("listed", is.listed != was.listed),
+    ])
 }
 
 /// Takes one away, with what links people to it, if it is still as it was seen.

@@ -88,6 +88,28 @@ fn a_change_is_told_with_the_names_of_what_it_changed() {
     let all = ["none → member", "member → admin", "admin → none"].map(|told| format!("done {person} {told}"));
     assert_eq!(told("project.role", &project), all);
 
+    let client = json!({ "name": "Deploy", "redirect_uris": ["http://127.0.0.1/callback"] });
+    let client = made("/oauth-clients", &client);
+    let at = format!("/oauth-clients/{client}");
+    ask("PATCH", &at, &json!({ "redirect_uris": ["http://[::1]/back"], "device": false, "name": "Deploy" }));
+    ask("PATCH", &at, &json!({ "name": "Other" }));
+    assert_eq!(told("client.change", &client), ["done redirect_uris, device of Deploy", "done name of Other"]);
+    let issuer = made("/upstreams", &json!({ "name": "work", "issuer": "https://id.example" }));
+    let at = format!("/upstreams/{issuer}");
+    ask("PATCH", &at, &json!({ "client_id": "x", "client_secret": "LNYCANARYsecret0123456789" }));
+    ask("PATCH", &at, &json!({ "domains": ["example.com"], "client_id": "x" }));
+    let all = ["client_id, client_secret", "domains"].map(|told| format!("done {told} of https://id.example"));
+    assert_eq!(told("upstream.change", &issuer), all);
+    let rule =
+        json!({ "name": "ci", "issuer": "https://id.example", "subject": "a", "permissions": ["credentials.read"] });
+    let rule = made("/trust-rules", &rule);
+    let at = format!("/trust-rules/{rule}");
+    ask("PATCH", &at, &json!({ "subject": "b", "claims": { "ref": "main" }, "permissions": ["credentials.read"] }));
+    ask("PATCH", &at, &json!({ "project": "shop" }));
+    let all =
+        ["subject, claims; credentials.read", "project; credentials.read in shop"].map(|told| format!("done {told}"));
+    assert_eq!(told("trust-rule.change", &rule), all);
+
     let own = organization(&served, &bearer);
     let form = [("name", "Acme"), ("key_days", "30"), ("keys_each", ""), ("device_flow", "yes")];
     for _ in 0..2 {
