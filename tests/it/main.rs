@@ -181,6 +181,7 @@ mod server {
     mod programs;
     mod proving;
     mod races;
+    mod races_guesses;
     mod races_people;
     mod reach;
     mod real_browser;
