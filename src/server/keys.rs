@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 
-use super::db::{Database, DbError, OrgScope, Reach, Rows, values};
+use super::db::{Database, DbError, OrgScope, Reach, Row, Rows, values};
 use super::error::ServeError;
 use super::random;
 use crate::error::{Code, Failure};
@@ -49,6 +49,11 @@ const PROOF: &str = "master-key-proof";
 const REPLACED: usize = 4;
 /// So many master keys are held: the one in force, and the one before, under which a reader may still see rows.
 const HELD: usize = 2;
+
+/// The newest key of an organization.
+const NEWEST: &str = "SELECT o.version, o.wrapped, o.own_version, s.wrapped FROM organization_keys o \
+                      LEFT JOIN server_keys s ON s.version = o.own_version \
+                      WHERE o.org = $1 ORDER BY o.version DESC LIMIT 1";
 
 /// An organization, and the version of its key.
 type Version = (String, i64);
@@ -174,10 +179,28 @@ impl Keys {
 
     /// The key under which an organization's new secrets are sealed, and its version.
     pub(crate) fn newest(&self, rows: &mut dyn Rows, scope: &OrgScope) -> Result<(i64, Arc<Key>), KeyError> {
-        let newest = "SELECT o.version, o.wrapped, o.own_version, s.wrapped FROM organization_keys o \
-                      LEFT JOIN server_keys s ON s.version = o.own_version \
-                      WHERE o.org = $1 ORDER BY o.version DESC LIMIT 1";
-        let Some(mut row) = rows.first(newest, values![scope.id()])? else { return Err(missing(rows, scope)?) };
+        let found = rows.first(NEWEST, values![scope.id()])?;
+        self.newest_of(rows, scope, found)
+    }
+
+    /// The same for what is to rest under it: nobody takes it away before this transaction ends.
+    pub(crate) fn newest_to_seal(&self, rows: &mut dyn Rows, scope: &OrgScope) -> Result<(i64, Arc<Key>), KeyError> {
+        let newest = [NEWEST, &rows.lasting("o")].concat();
+        let mut found = rows.first(&newest, values![scope.id()])?;
+        if found.is_none() {
+            // It may have been replaced and taken away between the look and the hold. There is another one then.
+            found = rows.first(&newest, values![scope.id()])?;
+        }
+        self.newest_of(rows, scope, found)
+    }
+
+    fn newest_of(
+        &self,
+        rows: &mut dyn Rows,
+        scope: &OrgScope,
+        found: Option<Row>,
+    ) -> Result<(i64, Arc<Key>), KeyError> {
+        let Some(mut row) = found else { return Err(missing(rows, scope)?) };
         let (version, wrapped) = (row.int(0)?, Wrapped::of(&mut row, 1)?);
         Ok((version, self.opened(rows, scope, version, wrapped)?))
     }

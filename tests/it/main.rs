@@ -182,6 +182,7 @@ mod server {
     mod proving;
     mod races;
     mod races_guesses;
+    mod races_kept;
     mod races_people;
     mod reach;
     mod real_browser;

@@ -87,6 +87,10 @@ pub(crate) trait Rows {
     /// From here on, the transaction reaches what is closed else. Its organization stays what it is.
     fn open(&mut self, closed: Closed) -> Result<(), DbError>;
 
+    /// The end of a statement that reads rows of a table which nobody is to take away before this transaction ends. Others
+    /// read them so at the same time, and change what is not their key.
+    fn lasting(&self, table: &str) -> String;
+
     /// Sees every row that a statement without values gives, one after the other.
     fn each(&mut self, sql: &str, see: &mut dyn FnMut(&Row)) -> Result<(), DbError>;
     /// The tables of the server that there are.

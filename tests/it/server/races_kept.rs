@@ -1,0 +1,150 @@
+//! What is being stored on PostgreSQL while the key goes that it is sealed under: it opens afterwards, or was refused.
+
+use serde_json::{Value, json};
+
+use super::api_keys::Held;
+use super::engine_issuers::shown;
+use super::identity::{app, step};
+use super::issuer::{SECRET, Scene};
+use super::postgres::Postgres;
+use super::races::{Place, waits};
+use super::served::{Served, api, token};
+use crate::stage::{Outcome, Stage};
+use crate::wire::Message;
+
+const BEFORE: &str = "LNYCANARYbefore0123456789";
+const AFTER: &str = "LNYCANARYafter0123456789";
+/// The lock at which whoever writes stands still.
+const LOCK: u32 = 4711;
+
+/// Puts other keys in the place of those in force.
+fn rotate(stage: &Stage, postgres: &Postgres, more: &[&str]) -> Outcome {
+    let words = ["server", "rotate-key", "--keep-master", "--data", "server", "--master-key-file", "server/master.key"];
+    stage.run(&[&words[..], &["--database", &postgres.url()], more].concat())
+}
+
+/// Has somebody stand still before they add a row to a table, and keys be replaced meanwhile, which waits for them; what
+/// they were answered.
+fn meet(place: (&Postgres, &Stage), table: &str, more: &[&str], ask: impl FnOnce() -> Message + Send) -> Message {
+    let (postgres, stage) = place;
+    postgres.as_superuser(&format!(
+        "CREATE OR REPLACE FUNCTION stands_still() RETURNS trigger LANGUAGE plpgsql AS \
+         $$ BEGIN PERFORM pg_advisory_xact_lock({LOCK}); RETURN NEW; END $$; \
+         CREATE TRIGGER stands_still BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION stands_still();"
+    ));
+    let held = Held::number(postgres, LOCK);
+    let (answer, rotated) = std::thread::scope(|scope| {
+        let asked = scope.spawn(ask);
+        waits(postgres, 1);
+        let rotating = scope.spawn(|| rotate(stage, postgres, more));
+        waits(postgres, 2);
+        held.let_go();
+        (asked.join().expect("an answer"), rotating.join().expect("it ends"))
+    });
+    postgres.as_superuser(&format!("DROP TRIGGER stands_still ON {table}"));
+    rotated.ends(0);
+    answer
+}
+
+fn created(name: &str, value: &str) -> Value {
+    json!({ "name": name, "kind": "generic_env", "data": { "A": value } })
+}
+
+/// The value of a credential as the server gives it.
+fn value(url: &str, bearer: &str, made: &Message) -> Value {
+    let made = made.json();
+    let address = format!("/credential-configs/{}/secrets", made["id"].as_str().expect("an id"));
+    let opened = api(url, "GET", &address, bearer, "");
+    assert_eq!(opened.status(), 200, "{}", opened.text());
+    opened.json()["data"]["A"].clone()
+}
+
+/// Of each kind of key there is one, and nothing is left to be done.
+fn is_done(postgres: &Postgres, organizations: usize) {
+    let left = "SELECT (SELECT COUNT(*) FROM organization_keys) || ' ' || (SELECT COUNT(*) FROM server_keys) || ' ' \
+                || (SELECT COUNT(*) FROM key_rotations) || ' ' \
+                || (SELECT COUNT(*) FROM settings WHERE name = 'server-key-rotation')";
+    assert_eq!(postgres.as_superuser(left), format!("{organizations} 1 0 0"), "the older ones are gone");
+}
+
+/// Whoever stores a secret has picked the key that it is to rest under, and then that goes: once before what rests under
+/// it is in the database, and once before others see that it is.
+#[test]
+fn what_is_stored_while_the_key_of_the_organization_goes_opens() {
+    let place = Place::new();
+    let (postgres, bearer, url) = (&place.postgres, &place.bearer, &place.served.url);
+    let old = place.ask("POST", "/credential-configs", &created("old", BEFORE));
+    let replaced = format!("/credential-configs/{}/secrets", old.json()["id"].as_str().expect("an id"));
+    for table in ["data_keys", "secrets"] {
+        for (path, body) in [
+            ("/credential-configs", created(&format!("new-{}", table.replace('_', "-")), AFTER)),
+            (&replaced, json!({ "data": { "A": table } })),
+        ] {
+            let store = || api(url, "POST", path, bearer, &body.to_string());
+            let stored = meet((postgres, &place.served.stage), table, &[], store);
+            assert!([200, 201].contains(&stored.status()), "{table} {path}: {}", stored.text());
+            assert_eq!(value(url, bearer, &stored), body["data"]["A"], "{table} {path}");
+        }
+    }
+    is_done(postgres, 1);
+    assert_eq!(value(url, bearer, &old), json!("secrets"));
+}
+
+/// What the server seals under its own key: a second factor, the secret of its client at an issuer, and the key of an
+/// organization that is being made.
+#[test]
+fn what_is_stored_while_the_servers_own_key_goes_opens() {
+    let postgres = Postgres::start();
+    let served = Served::new(&["--allow-host", "127.0.0.1", "--database", &postgres.url()]);
+    let scene = Scene::on(served, &json!({ "domains": ["corp.example"] }));
+    let (url, admin, browser) = (&scene.served.url, &scene.admin, scene.served.browser());
+    let meet = |table: &str, ask: &(dyn Fn() -> Message + Sync)| {
+        meet((&postgres, &scene.served.stage), table, &["--secrets"], ask)
+    };
+
+    let issuer = format!("/upstreams/{}", scene.id);
+    let changed = json!({ "client_secret": AFTER }).to_string();
+    let stored = meet("upstream_secrets", &|| api(url, "PATCH", &issuer, admin, &changed));
+    assert_eq!(stored.status(), 200, "{}", stored.text());
+    assert_eq!(shown(&scene), AFTER);
+
+    let made = meet("organization_keys", &|| api(url, "POST", "/organizations", admin, "{\"name\":\"Other\"}"));
+    assert_eq!(made.status(), 201, "{}", made.text());
+    let other = token(&scene.served.client_of(&browser, made.json()["id"].as_str()));
+    let stored = api(url, "POST", "/credential-configs", &other, &created("db", AFTER).to_string());
+    assert_eq!(stored.status(), 201, "{}", stored.text());
+    assert_eq!(value(url, &other, &stored), json!(AFTER));
+
+    let begun = meet("second_factors", &|| step(&browser, "begin", "")).text();
+    let key = begun.split("<code>").nth(1).unwrap_or_else(|| panic!("{begun}")).split('<').next().expect("a key");
+    let confirmed = step(&browser, "confirm", &app(key, 0));
+    assert_eq!(confirmed.status(), 200, "{}", confirmed.text());
+    is_done(&postgres, 2);
+    let check = ["--check", "--listen", "127.0.0.1:0"];
+    scene.served.stage.run(&scene.served.words(&check)).ends(0);
+}
+
+/// A secret that was sealed, and waits for its turn to count while the key goes, is refused; the one of before stays.
+#[test]
+fn a_secret_that_comes_too_late_for_its_key_is_refused() {
+    let postgres = Postgres::start();
+    let served = Served::new(&["--allow-host", "127.0.0.1", "--database", &postgres.url()]);
+    let scene = Scene::on(served, &json!({ "domains": ["corp.example"] }));
+    let change = |secret: &str| {
+        let changed = json!({ "client_secret": secret }).to_string();
+        api(&scene.served.url, "PATCH", &format!("/upstreams/{}", scene.id), &scene.admin, &changed)
+    };
+    let held = Held::changed(&postgres, "SELECT id FROM organizations");
+    let refused = std::thread::scope(|scope| {
+        let asked = scope.spawn(|| change(AFTER));
+        waits(&postgres, 1);
+        rotate(&scene.served.stage, &postgres, &["--secrets"]).ends(0);
+        held.let_go();
+        asked.join().expect("an answer")
+    });
+    assert_eq!(refused.status(), 503, "{}", refused.text());
+    is_done(&postgres, 1);
+    assert_eq!(shown(&scene), SECRET);
+    assert_eq!(change(AFTER).status(), 200);
+    assert_eq!(shown(&scene), AFTER);
+}
