@@ -181,6 +181,7 @@ mod server {
     mod programs;
     mod proving;
     mod races;
+    mod races_commits;
     mod races_guesses;
     mod races_kept;
     mod races_people;
