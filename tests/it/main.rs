@@ -183,6 +183,7 @@ mod server {
     mod races;
     mod races_commits;
     mod races_guesses;
+    mod races_invited;
     mod races_kept;
     mod races_people;
     mod reach;
