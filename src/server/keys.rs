@@ -13,13 +13,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use chrono::{DateTime, Utc};
 
-use super::db::{Database, DbError, OrgScope, Reach, Row, Rows, values};
+use super::db::{Database, DbError, OrgScope, Reach, Rows, values};
 use super::error::ServeError;
 use super::random;
 use crate::error::{Code, Failure};
 use crate::vault::seal::{DoesNotOpen, Key};
 
 mod levels;
+mod newest;
 mod own;
 mod place;
 mod recipe;
@@ -49,11 +50,6 @@ const PROOF: &str = "master-key-proof";
 const REPLACED: usize = 4;
 /// So many master keys are held: the one in force, and the one before, under which a reader may still see rows.
 const HELD: usize = 2;
-
-/// The newest key of an organization.
-const NEWEST: &str = "SELECT o.version, o.wrapped, o.own_version, s.wrapped FROM organization_keys o \
-                      LEFT JOIN server_keys s ON s.version = o.own_version \
-                      WHERE o.org = $1 ORDER BY o.version DESC LIMIT 1";
 
 /// An organization, and the version of its key.
 type Version = (String, i64);
@@ -175,34 +171,6 @@ impl Keys {
             values![scope.id(), version, &wrapped, now.timestamp_millis(), own],
         )?;
         Ok(())
-    }
-
-    /// The key under which an organization's new secrets are sealed, and its version.
-    pub(crate) fn newest(&self, rows: &mut dyn Rows, scope: &OrgScope) -> Result<(i64, Arc<Key>), KeyError> {
-        let found = rows.first(NEWEST, values![scope.id()])?;
-        self.newest_of(rows, scope, found)
-    }
-
-    /// The same for what is to rest under it: nobody takes it away before this transaction ends.
-    pub(crate) fn newest_to_seal(&self, rows: &mut dyn Rows, scope: &OrgScope) -> Result<(i64, Arc<Key>), KeyError> {
-        let newest = [NEWEST, &rows.lasting("o")].concat();
-        let mut found = rows.first(&newest, values![scope.id()])?;
-        if found.is_none() {
-            // It may have been replaced and taken away between the look and the hold. There is another one then.
-            found = rows.first(&newest, values![scope.id()])?;
-        }
-        self.newest_of(rows, scope, found)
-    }
-
-    fn newest_of(
-        &self,
-        rows: &mut dyn Rows,
-        scope: &OrgScope,
-        found: Option<Row>,
-    ) -> Result<(i64, Arc<Key>), KeyError> {
-        let Some(mut row) = found else { return Err(missing(rows, scope)?) };
-        let (version, wrapped) = (row.int(0)?, Wrapped::of(&mut row, 1)?);
-        Ok((version, self.opened(rows, scope, version, wrapped)?))
     }
 
     /// A key of an organization.
@@ -406,12 +374,6 @@ fn first(database: &Database, name: &str, made: &str) -> Result<String, ServeErr
 pub(crate) fn hold(rows: &mut dyn Rows) -> Result<String, KeyError> {
     let hold = "UPDATE settings SET value = value WHERE name = $1 RETURNING value";
     Ok(rows.first(hold, values![PROOF])?.ok_or(KeyError::None)?.text(0)?)
-}
-
-/// Why an organization has no key.
-fn missing(rows: &mut dyn Rows, scope: &OrgScope) -> Result<KeyError, DbError> {
-    let deleted = "SELECT 1 FROM organizations WHERE id = $1 AND deleted IS NOT NULL";
-    Ok(if rows.first(deleted, values![scope.id()])?.is_some() { KeyError::Gone } else { KeyError::None })
 }
 
 pub(crate) fn setting(rows: &mut dyn Rows, name: &str) -> Result<Option<String>, DbError> {
