@@ -30,6 +30,7 @@ mod replaced;
 mod tests;
 
 pub(crate) use levels::Wrapped;
+pub(crate) use newest::wait_for_sealing;
 pub(crate) use own::following;
 pub(crate) use place::{Master, WRAPPED, WRAPPED_NEXT};
 pub(crate) use recipe::in_force as recipe_in_force;

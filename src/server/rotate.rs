@@ -313,6 +313,7 @@ impl Work<'_> {
             if !self.hold(rows)? {
                 return Ok(true);
             }
+            keys::wait_for_sealing(rows, scope, self.one.version)?;
             rows.open(Closed::Secrets)?;
             let older = "SELECT k.version, (SELECT COUNT(*) FROM data_keys d WHERE d.org = k.org \
                          AND d.key_version = k.version) FROM organization_keys k WHERE k.org = $1 AND k.version < $2";

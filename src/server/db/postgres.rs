@@ -258,6 +258,10 @@ impl Rows for Within<'_> {
         format!(" FOR KEY SHARE OF {table}")
     }
 
+    fn going(&self, table: &str) -> String {
+        format!(" FOR UPDATE OF {table}")
+    }
+
     fn each(&mut self, sql: &str, see: &mut dyn FnMut(&Row)) -> Result<(), DbError> {
         let none: [&(dyn ToSql + Sync); 0] = [];
         let mut each = || {

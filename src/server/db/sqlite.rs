@@ -189,6 +189,10 @@ impl Rows for Within<'_> {
         String::new()
     }
 
+    fn going(&self, _: &str) -> String {
+        String::new()
+    }
+
     fn each(&mut self, sql: &str, see: &mut dyn FnMut(&Row)) -> Result<(), DbError> {
         let mut ask = || -> rusqlite::Result<()> {
             let mut statement = self.0.prepare(sql)?;

@@ -1,7 +1,7 @@
 //! The key of an organization under which everything new is sealed.
 //!
-//! Whoever seals under it keeps it from being taken away until they are done: who takes it away waits, and then finds what
-//! has come to rest under it.
+//! Whoever seals under it keeps it from being taken away until they are done: who takes it away waits for them before they
+//! hold the end of the audit, for which those may wait, and then finds what has come to rest under it.
 
 use std::sync::Arc;
 
@@ -41,6 +41,14 @@ impl Keys {
         let (version, wrapped) = (row.int(0)?, Wrapped::of(&mut row, 1)?);
         Ok((version, self.opened(rows, scope, version, wrapped)?))
     }
+}
+
+/// Waits for whoever is sealing under a key of an organization that is older than a version, and lets nobody else do so
+/// until this transaction ends. What they have put under it is seen from then on.
+pub(crate) fn wait_for_sealing(rows: &mut dyn Rows, scope: &OrgScope, below: i64) -> Result<(), DbError> {
+    let older = "SELECT o.version FROM organization_keys o WHERE o.org = $1 AND o.version < $2 ORDER BY o.version";
+    let older = [older, &rows.going("o")].concat();
+    rows.query(&older, values![scope.id(), below]).map(|_| ())
 }
 
 /// Why an organization has no key.

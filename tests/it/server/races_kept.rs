@@ -23,27 +23,30 @@ fn rotate(stage: &Stage, postgres: &Postgres, more: &[&str]) -> Outcome {
     stage.run(&[&words[..], &["--database", &postgres.url()], more].concat())
 }
 
-/// Has somebody stand still before they add a row to a table, and keys be replaced meanwhile, which waits for them; what
-/// they were answered.
-fn meet(place: (&Postgres, &Stage), table: &str, more: &[&str], ask: impl FnOnce() -> Message + Send) -> Message {
-    let (postgres, stage) = place;
+/// Has somebody stand still before they add a row to a table, and then somebody else come, who waits for them; what came
+/// of both.
+fn meet<T: Send>(
+    postgres: &Postgres,
+    table: &str,
+    first: impl FnOnce() -> Message + Send,
+    second: impl FnOnce() -> T + Send,
+) -> (Message, T) {
     postgres.as_superuser(&format!(
         "CREATE OR REPLACE FUNCTION stands_still() RETURNS trigger LANGUAGE plpgsql AS \
          $$ BEGIN PERFORM pg_advisory_xact_lock({LOCK}); RETURN NEW; END $$; \
          CREATE TRIGGER stands_still BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION stands_still();"
     ));
     let held = Held::number(postgres, LOCK);
-    let (answer, rotated) = std::thread::scope(|scope| {
-        let asked = scope.spawn(ask);
+    let done = std::thread::scope(|scope| {
+        let first = scope.spawn(first);
         waits(postgres, 1);
-        let rotating = scope.spawn(|| rotate(stage, postgres, more));
+        let second = scope.spawn(second);
         waits(postgres, 2);
         held.let_go();
-        (asked.join().expect("an answer"), rotating.join().expect("it ends"))
+        (first.join().expect("an answer"), second.join().expect("it ends"))
     });
     postgres.as_superuser(&format!("DROP TRIGGER stands_still ON {table}"));
-    rotated.ends(0);
-    answer
+    done
 }
 
 fn created(name: &str, value: &str) -> Value {
@@ -81,7 +84,8 @@ fn what_is_stored_while_the_key_of_the_organization_goes_opens() {
             (&replaced, json!({ "data": { "A": table } })),
         ] {
             let store = || api(url, "POST", path, bearer, &body.to_string());
-            let stored = meet((postgres, &place.served.stage), table, &[], store);
+            let (stored, rotated) = meet(postgres, table, store, || rotate(&place.served.stage, postgres, &[]));
+            rotated.ends(0);
             assert!([200, 201].contains(&stored.status()), "{table} {path}: {}", stored.text());
             assert_eq!(value(url, bearer, &stored), body["data"]["A"], "{table} {path}");
         }
@@ -99,7 +103,9 @@ fn what_is_stored_while_the_servers_own_key_goes_opens() {
     let scene = Scene::on(served, &json!({ "domains": ["corp.example"] }));
     let (url, admin, browser) = (&scene.served.url, &scene.admin, scene.served.browser());
     let meet = |table: &str, ask: &(dyn Fn() -> Message + Sync)| {
-        meet((&postgres, &scene.served.stage), table, &["--secrets"], ask)
+        let (answer, rotated) = meet(&postgres, table, ask, || rotate(&scene.served.stage, &postgres, &["--secrets"]));
+        rotated.ends(0);
+        answer
     };
 
     let issuer = format!("/upstreams/{}", scene.id);
@@ -147,4 +153,27 @@ fn a_secret_that_comes_too_late_for_its_key_is_refused() {
     assert_eq!(shown(&scene), SECRET);
     assert_eq!(change(AFTER).status(), 200);
     assert_eq!(shown(&scene), AFTER);
+}
+
+/// Whoever deletes an organization waits for those who are storing in it, and takes what they have stored away as well;
+/// whoever comes after that finds it gone. Nobody waits for somebody who waits for them.
+#[test]
+fn what_is_stored_while_the_organization_goes_goes_with_it() {
+    let place = Place::new();
+    let (postgres, url) = (&place.postgres, &place.served.url);
+    for table in ["data_keys", "secrets"] {
+        let made = place.ask("POST", "/organizations", &json!({ "name": "Other" })).json();
+        let org = made["id"].as_str().expect("an id");
+        let bearer = &token(&place.served.client_of(&place.served.browser(), Some(org)));
+        let store = || api(url, "POST", "/credential-configs", bearer, &created("db", AFTER).to_string());
+        let delete = || api(url, "DELETE", &format!("/organizations/{org}?name=Other"), bearer, "");
+        let (stored, deleted) = meet(postgres, table, store, delete);
+        assert_eq!((stored.status(), deleted.status()), (201, 204), "{table}: {} {}", stored.text(), deleted.text());
+        for table in ["credentials", "data_keys", "secrets", "organization_keys"] {
+            let left = format!("SELECT COUNT(*) FROM {table} WHERE org = '{org}'");
+            assert_eq!(postgres.as_superuser(&left), "0", "{table}");
+        }
+        assert_eq!(store().status(), 401);
+    }
+    assert!(!postgres.log().contains("deadlock"), "{}", postgres.log());
 }
