@@ -23,18 +23,18 @@ fn rotate(stage: &Stage, postgres: &Postgres, more: &[&str]) -> Outcome {
     stage.run(&[&words[..], &["--database", &postgres.url()], more].concat())
 }
 
-/// Has somebody stand still before they add a row to a table, and then somebody else come, who waits for them; what came
-/// of both.
+/// Has somebody stand still before they do something to a row of a table, such as `INSERT`, and then somebody else come, who
+/// waits for them; what came of both.
 fn meet<T: Send>(
     postgres: &Postgres,
-    table: &str,
+    (what, table): (&str, &str),
     first: impl FnOnce() -> Message + Send,
     second: impl FnOnce() -> T + Send,
 ) -> (Message, T) {
     postgres.as_superuser(&format!(
         "CREATE OR REPLACE FUNCTION stands_still() RETURNS trigger LANGUAGE plpgsql AS \
-         $$ BEGIN PERFORM pg_advisory_xact_lock({LOCK}); RETURN NEW; END $$; \
-         CREATE TRIGGER stands_still BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION stands_still();"
+         $$ BEGIN PERFORM pg_advisory_xact_lock({LOCK}); RETURN COALESCE(NEW, OLD); END $$; \
+         CREATE TRIGGER stands_still BEFORE {what} ON {table} FOR EACH ROW EXECUTE FUNCTION stands_still();"
     ));
     let held = Held::number(postgres, LOCK);
     let done = std::thread::scope(|scope| {
@@ -84,7 +84,8 @@ fn what_is_stored_while_the_key_of_the_organization_goes_opens() {
             (&replaced, json!({ "data": { "A": table } })),
         ] {
             let store = || api(url, "POST", path, bearer, &body.to_string());
-            let (stored, rotated) = meet(postgres, table, store, || rotate(&place.served.stage, postgres, &[]));
+            let (stored, rotated) =
+                meet(postgres, ("INSERT", table), store, || rotate(&place.served.stage, postgres, &[]));
             rotated.ends(0);
             assert!([200, 201].contains(&stored.status()), "{table} {path}: {}", stored.text());
             assert_eq!(value(url, bearer, &stored), body["data"]["A"], "{table} {path}");
@@ -103,7 +104,8 @@ fn what_is_stored_while_the_servers_own_key_goes_opens() {
     let scene = Scene::on(served, &json!({ "domains": ["corp.example"] }));
     let (url, admin, browser) = (&scene.served.url, &scene.admin, scene.served.browser());
     let meet = |table: &str, ask: &(dyn Fn() -> Message + Sync)| {
-        let (answer, rotated) = meet(&postgres, table, ask, || rotate(&scene.served.stage, &postgres, &["--secrets"]));
+        let (answer, rotated) =
+            meet(&postgres, ("INSERT", table), ask, || rotate(&scene.served.stage, &postgres, &["--secrets"]));
         rotated.ends(0);
         answer
     };
@@ -167,7 +169,7 @@ fn what_is_stored_while_the_organization_goes_goes_with_it() {
         let bearer = &token(&place.served.client_of(&place.served.browser(), Some(org)));
         let store = || api(url, "POST", "/credential-configs", bearer, &created("db", AFTER).to_string());
         let delete = || api(url, "DELETE", &format!("/organizations/{org}?name=Other"), bearer, "");
-        let (stored, deleted) = meet(postgres, table, store, delete);
+        let (stored, deleted) = meet(postgres, ("INSERT", table), store, delete);
         assert_eq!((stored.status(), deleted.status()), (201, 204), "{table}: {} {}", stored.text(), deleted.text());
         for table in ["credentials", "data_keys", "secrets", "organization_keys"] {
             let left = format!("SELECT COUNT(*) FROM {table} WHERE org = '{org}'");
@@ -175,5 +177,29 @@ fn what_is_stored_while_the_organization_goes_goes_with_it() {
         }
         assert_eq!(store().status(), 401);
     }
+    assert!(!postgres.log().contains("deadlock"), "{}", postgres.log());
+}
+
+/// Whoever replaces keys, and is not done yet, waits for an organization that is being deleted as well.
+#[test]
+fn an_organization_goes_while_its_keys_are_replaced() {
+    let place = Place::new();
+    let (postgres, url, stage) = (&place.postgres, &place.served.url, &place.served.stage);
+    let made = place.ask("POST", "/organizations", &json!({ "name": "Other" })).json();
+    let org = made["id"].as_str().expect("an id");
+    let bearer = &token(&place.served.client_of(&place.served.browser(), Some(org)));
+    let stored = api(url, "POST", "/credential-configs", bearer, &created("db", AFTER).to_string());
+    assert_eq!(stored.status(), 201, "{}", stored.text());
+    // It breaks off once it has begun.
+    postgres.as_superuser("ALTER TABLE data_keys ADD CONSTRAINT closed CHECK (key_version < 2)");
+    assert_ne!(rotate(stage, postgres, &["--secrets"]).code, Some(0));
+    postgres.as_superuser("ALTER TABLE data_keys DROP CONSTRAINT closed");
+    assert_eq!(postgres.as_superuser(&format!("SELECT COUNT(*) FROM key_rotations WHERE org = '{org}'")), "1");
+    let delete = || api(url, "DELETE", &format!("/organizations/{org}?name=Other"), bearer, "");
+    let (deleted, rotated) =
+        meet(postgres, ("DELETE", "data_keys"), delete, || rotate(stage, postgres, &["--secrets"]));
+    assert_eq!(deleted.status(), 204, "{}", deleted.text());
+    rotated.ends(0);
+    is_done(postgres, 1);
     assert!(!postgres.log().contains("deadlock"), "{}", postgres.log());
 }
