@@ -294,7 +294,7 @@ fn key(rows: &mut dyn Rows, keys: &Keys, scope: &OrgScope) -> Result<(i64, Key),
 mod tests {
     use super::*;
     use crate::server::db::Reach;
-    use crate::server::db::tests::Scratch;
+    use crate::server::db::tests::{Scratch, tamper};
 
     fn chain(scratch: &Scratch, count: usize) {
         for number in 0..count {
@@ -363,7 +363,7 @@ mod tests {
             chain(&scratch, 5);
             checkpoint::sign(&scratch.db, &scratch.keys, &scratch.org, false, DateTime::UNIX_EPOCH).unwrap().unwrap();
             assert_eq!(checked(&scratch), Ok(5));
-            scratch.db.write(Reach::Server, |rows| rows.batch(change)).unwrap();
+            tamper(&scratch.db, change);
             assert_eq!(checked(&scratch), expected, "{change}");
         }
     }
@@ -386,7 +386,7 @@ mod tests {
         let before = crate::server::db::TRANSACTIONS.load(Ordering::Relaxed);
         in_parts().unwrap();
         assert!(crate::server::db::TRANSACTIONS.load(Ordering::Relaxed) >= before + 4);
-        let change = |change: &str| scratch.db.write(Reach::Server, |rows| rows.batch(change)).unwrap();
+        let change = |change: &str| tamper(&scratch.db, change);
         for sequence in [1001, 1000, 501, 500, 1] {
             change(&format!("UPDATE audit_events SET actor = 'x' WHERE sequence = {sequence}"));
             let broken = Err(Broken { sequence, problem: "the entry is listed as another" });

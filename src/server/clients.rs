@@ -87,7 +87,7 @@ pub(crate) fn is_id(text: &str) -> bool {
 
 /// Every program of the organization, the oldest first.
 pub(crate) fn all(server: &Server, caller: &Caller) -> Answer<Vec<Registered>> {
-    server.tell(&caller.scope, &caller.actor, &Event::done("program.list", ""))?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("client.list", ""))?;
     Ok(server.db.read(&caller.scope, |rows| Registered::all(rows, &caller.scope))?)
 }
 
@@ -109,7 +109,7 @@ pub(crate) fn find(server: &Server, caller: &Caller, id: &str) -> Answer<Registe
 /// One program, as it is looked at.
 pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Registered> {
     let program = find(server, caller, id)?;
-    server.tell(&caller.scope, &caller.actor, &Event::done("program.show", &program.id))?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("client.show", &program.id))?;
     Ok(program)
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Register
 pub(crate) fn make(server: &Server, caller: &Caller, written: Written) -> Answer<Registered> {
     let id = id::new(PREFIX, now())?;
     let program = written.program(&id, &caller.person.id, now())?;
-    let event = Event { detail: &program.name, ..Event::done("program.create", &id) };
+    let event = Event { detail: &program.name, ..Event::done("client.create", &id) };
     alone(server, caller, &event, |rows, caller| {
         caller.needs(Permission::TrustManage)?;
         if Registered::all(rows, &caller.scope)?.len() >= MOST {
@@ -164,7 +164,7 @@ pub(crate) fn change(
         device: change.device.unwrap_or(was.device),
     };
     let program = written.program(id, "", now())?.following(&before);
-    let event = Event { detail: &program.name, ..Event::done("program.change", id) };
+    let event = Event { detail: &program.name, ..Event::done("client.change", id) };
     alone(server, caller, &event, |rows, caller| {
         caller.needs(Permission::TrustManage)?;
         if program.keep(rows, &caller.scope)? { Ok(()) } else { Err(Problem::changed()) }
@@ -177,7 +177,7 @@ pub(crate) fn change(
 pub(crate) fn end(server: &Server, caller: &Caller, id: &str, seen: Option<i64>) -> Answer<()> {
     let name = server.db.read(&caller.scope, |rows| Registered::one(rows, &caller.scope, id))?;
     let name = name.map(|program| program.name).unwrap_or_default();
-    let event = Event { detail: &name, ..Event::done("program.delete", id) };
+    let event = Event { detail: &name, ..Event::done("client.delete", id) };
     alone(server, caller, &event, |rows, caller| {
         caller.needs(Permission::TrustManage)?;
         let program = Registered::one(rows, &caller.scope, id)?.ok_or_else(Problem::not_found)?;

@@ -136,25 +136,34 @@ mod tests {
 
     fn made() -> Scratch {
         let scratch = Scratch::new();
-        let make = |sql: &str| scratch.db.write(Reach::Server, |rows| rows.execute(sql, &[])).unwrap();
-        make("INSERT INTO people (id, login, passphrase, created) VALUES ('p', 'p', '-', 0)");
+        let make = |sql: &str, id: &str| {
+            scratch.db.write(Reach::Server, |rows| rows.execute(sql, values![id, &[0][..]])).unwrap()
+        };
+        scratch
+            .db
+            .write(Reach::Server, |rows| {
+                rows.execute("INSERT INTO people (id, login, passphrase, created) VALUES ('p', 'p', '-', 0)", &[])
+            })
+            .unwrap();
         for id in ["a", "b"] {
-            make(&format!(
+            make(
                 "INSERT INTO tokens (org, id, kind, hash, person, client, name, permissions, family, created, expires) \
-                 VALUES ('org_test', '{id}', 'pat', X'00', 'p', '', '', '', '', 0, 0)"
-            ));
-            make(&format!(
-                "INSERT INTO sessions (id, hash, person, created, used, expires) VALUES ('{id}', X'00', 'p', 0, 0, 0)"
-            ));
+                 VALUES ('org_test', $1, 'pat', $2, 'p', '', '', '', '', 0, 0)",
+                id,
+            );
+            make("INSERT INTO sessions (id, hash, person, created, used, expires) VALUES ($1, $2, 'p', 0, 0, 0)", id);
         }
         scratch
     }
 
     fn seen(scratch: &Scratch) -> Vec<String> {
-        let all = "SELECT id || ' ' || COALESCE(used, 'never') || ' ' || COALESCE(used_from, '') FROM tokens \
-                   UNION ALL SELECT id || ' ' || used || ' ' || address || ' ' || agent FROM sessions";
-        let found = scratch.db.read(Reach::Server, |rows| rows.query(all, &[])).unwrap();
-        found.into_iter().map(|mut row| row.text(0).unwrap()).collect()
+        let all = [
+            "SELECT id || ' ' || COALESCE(CAST(used AS TEXT), 'never') || ' ' || COALESCE(used_from, '') FROM tokens \
+             ORDER BY id",
+            "SELECT id || ' ' || used || ' ' || address || ' ' || agent FROM sessions ORDER BY id",
+        ];
+        let found = |sql| scratch.db.read(Reach::Server, |rows| rows.query(sql, &[])).unwrap();
+        all.into_iter().flat_map(found).map(|mut row| row.text(0).unwrap()).collect()
     }
 
     #[test]

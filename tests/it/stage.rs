@@ -19,6 +19,14 @@ use crate::template;
 
 /// The binary under test.
 pub const LANYARD: &str = env!("CARGO_BIN_EXE_lanyard");
+/// The variable with another program for all that is not the server: the slim one, so that each is tried with the other.
+const CLIENT: &str = "LANYARD_TESTS_CLIENT";
+
+/// The program that these arguments go to.
+fn program(arguments: &[&str]) -> String {
+    let is_server = matches!(arguments, ["serve" | "server", ..]);
+    std::env::var(CLIENT).ok().filter(|_| !is_server).unwrap_or_else(|| LANYARD.to_owned())
+}
 /// A command that takes longer is stuck.
 const LIMIT: Duration = Duration::from_secs(90);
 
@@ -134,7 +142,9 @@ impl Stage {
 
     /// The command, ready to start, for a test that needs more than [`Stage::run`].
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut words = self.wrapper.iter().map(String::as_str).chain([LANYARD]).chain(arguments.iter().copied());
+        let program = program(arguments);
+        let before = self.wrapper.iter().map(String::as_str).chain([program.as_str()]);
+        let mut words = before.chain(arguments.iter().copied());
         let mut command = Command::new(words.next().expect("at least the binary"));
         command.args(words).env_clear().envs(&self.variables).current_dir(&self.working_dir);
         command

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
     use crate::server::audit::verify;
     use crate::server::db::Reach;
-    use crate::server::db::tests::Scratch;
+    use crate::server::db::tests::{Scratch, close};
 
     fn count(scratch: &Scratch) -> i64 {
         let count = "SELECT COUNT(*) FROM audit_events";
@@ -182,9 +182,7 @@ mod tests {
     #[test]
     fn one_that_cannot_be_told_fails_for_whoever_tells_it_alone() {
         let scratch = Scratch::new();
-        let block = "CREATE TRIGGER closed BEFORE INSERT ON audit_events WHEN NEW.object = 'bad' \
-                     BEGIN SELECT RAISE(ABORT, 'closed'); END";
-        scratch.db.write(Reach::Server, |rows| rows.batch(block)).unwrap();
+        close(&scratch.db, "audit_events", "NEW.object = 'bad'");
         let together = Together::default();
         let failed: usize = std::thread::scope(|scope| {
             let all: Vec<_> = (0..16)

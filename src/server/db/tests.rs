@@ -7,9 +7,78 @@ use super::*;
 use crate::server::engine::Engine;
 use crate::server::keys::{Keys, Master};
 
+/// The variable with the URL of a PostgreSQL on which the databases of these tests are made, by a role that may. Without
+/// it, each is a file.
+const ON: &str = "LANYARD_TESTS_DATABASE";
+
+/// Where a new database is.
+pub(crate) fn fresh(folder: &Path) -> Address {
+    let Ok(server) = std::env::var(ON) else { return Address::Sqlite(folder.join("server.db")) };
+    let name = format!("scratch_{}", crate::server::random::base62(12).unwrap().to_lowercase());
+    let mut client = ::postgres::Client::connect(&server, ::postgres::NoTls).unwrap();
+    client.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+    let mut url = Url::parse(&server).unwrap();
+    url.set_path(&name);
+    Address::Postgres(url)
+}
+
+fn is_a_file(db: &Database) -> bool {
+    matches!(db.engine, super::Engine::Sqlite(_))
+}
+
+/// Does to the tables what nobody but their owner can, who has opened what is closed else.
+pub(crate) fn tamper(db: &Database, statements: &str) {
+    let late = if is_a_file(db) { "PRAGMA defer_foreign_keys = ON; " } else { "" };
+    db.write(Reach::Server, |rows| {
+        rows.open(Closed::History)?;
+        rows.batch(&format!("{late}{statements}"))
+    })
+    .unwrap();
+}
+
+/// Has a table take no row any more for which this holds, of `NEW`.
+pub(crate) fn close(db: &Database, table: &str, condition: &str) {
+    let statements = if is_a_file(db) {
+        format!(
+            "CREATE TRIGGER closed BEFORE INSERT ON {table} WHEN {condition} BEGIN SELECT RAISE(ABORT, 'closed'); END"
+        )
+    } else {
+        format!(
+            "CREATE FUNCTION closed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'closed'; END $$; \
+             CREATE TRIGGER closed BEFORE INSERT ON {table} FOR EACH ROW WHEN ({condition}) EXECUTE FUNCTION closed()"
+        )
+    };
+    db.write(Reach::Server, |rows| rows.batch(&statements)).unwrap();
+}
+
+/// Has a statement be carried out whenever a row of a table is changed, right before.
+pub(crate) fn meanwhile(db: &Database, table: &str, statement: &str) {
+    let begin = format!("CREATE TRIGGER meanwhile BEFORE UPDATE ON {table}");
+    let statements = if is_a_file(db) {
+        format!("{begin} BEGIN {statement}; END")
+    } else {
+        format!(
+            "CREATE FUNCTION meanwhile() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {statement}; RETURN NEW; END $$; \
+             {begin} FOR EACH ROW EXECUTE FUNCTION meanwhile()"
+        )
+    };
+    db.write(Reach::Server, |rows| rows.batch(&statements)).unwrap();
+}
+
+/// Has it take them again.
+pub(crate) fn reopen(db: &Database, table: &str) {
+    let statements = if is_a_file(db) {
+        "DROP TRIGGER closed".to_owned()
+    } else {
+        format!("DROP TRIGGER closed ON {table}; DROP FUNCTION closed")
+    };
+    db.write(Reach::Server, |rows| rows.batch(&statements)).unwrap();
+}
+
 /// A database with one organization, in a folder that goes with it.
 pub(crate) struct Scratch {
     pub(crate) dir: TempDir,
+    pub(crate) address: Address,
     pub(crate) db: Database,
     pub(crate) keys: Keys,
     pub(crate) engine: Engine,
@@ -19,9 +88,10 @@ pub(crate) struct Scratch {
 impl Scratch {
     pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let db = Database::open(&Address::Sqlite(dir.path().join("server.db"))).unwrap();
+        let address = fresh(dir.path());
+        let db = Database::open(&address).unwrap();
         let keys = Keys::open(&db, &Master::File(&dir.path().join("master.key"))).unwrap();
-        let scratch = Self { dir, db, keys, engine: Engine::default(), org: OrgScope::of("org_test") };
+        let scratch = Self { dir, address, db, keys, engine: Engine::default(), org: OrgScope::of("org_test") };
         scratch.organization(&scratch.org);
         scratch
     }
@@ -80,12 +150,31 @@ fn what_fails_half_way_leaves_nothing() {
     assert!(matches!(person("person_2"), Err(DbError::Taken)));
 }
 
+/// PostgreSQL takes the order to keep everything as one to undo everything, once a statement has failed, and says no word.
+#[test]
+fn who_goes_on_after_a_failed_statement_is_told_what_became_of_it() {
+    let scratch = Scratch::new();
+    let keep = "INSERT INTO settings (name, value) VALUES ($1, 'b')";
+    let done: Result<(), DbError> = scratch.db.write(Reach::Server, |rows| {
+        rows.execute(keep, values!["a"])?;
+        assert!(matches!(rows.execute(keep, values!["a"]), Err(DbError::Twice(_))));
+        // Whether this is taken is not looked at.
+        let _ = rows.execute(keep, values!["b"]);
+        Ok(())
+    });
+    let kept = "SELECT COUNT(*) FROM settings WHERE name IN ('a', 'b')";
+    let kept = scratch.db.read(Reach::Server, |rows| rows.first(kept, &[])?.ok_or(DbError::Shape)?.int(0)).unwrap();
+    assert_eq!((done.is_ok(), kept), if is_a_file(&scratch.db) { (true, 2) } else { (false, 0) });
+    let referring = "INSERT INTO second_factors (person, sealed, created, step) VALUES ('nobody', $1, 0, 0)";
+    let refused = scratch.db.write(Reach::Server, |rows| rows.execute(referring, values![&vec![0_u8]]));
+    assert!(matches!(refused, Err(DbError::Linked(_))), "there is no such person");
+}
+
 #[test]
 fn a_newer_or_a_foreign_database_is_refused() {
     let scratch = Scratch::new();
-    let path = scratch.dir.path().join("server.db");
     scratch.db.write(Reach::Server, |rows| rows.batch("UPDATE schema_versions SET version = 99")).unwrap();
-    let again = || Database::open(&Address::Sqlite(path.clone())).map(|_| ());
+    let again = || Database::open(&scratch.address).map(|_| ());
     assert!(matches!(again(), Err(DbError::Newer)));
     let foreign = scratch.dir.path().join("vault.db");
     drop(crate::store::Store::open(&foreign).unwrap());

@@ -203,7 +203,7 @@ mod tests {
 
     use super::super::{Master, own};
     use super::*;
-    use crate::server::db::tests::Scratch;
+    use crate::server::db::tests::{Scratch, tamper};
 
     fn count(db: &Database, sql: &str) -> i64 {
         db.read(Reach::Server, |rows| rows.first(sql, &[])?.ok_or(DbError::Shape)?.int(0)).unwrap()
@@ -321,8 +321,7 @@ mod tests {
     fn one_that_does_not_open_holds_up_no_start() {
         let earlier = Earlier::new();
         let db = &earlier.scratch.db;
-        db.write(Reach::Server, |rows| rows.batch("UPDATE audit_keys SET wrapped = zeroblob(length(wrapped))"))
-            .unwrap();
+        tamper(db, "UPDATE audit_keys SET wrapped = substr(wrapped, 1, length(wrapped) - 1)");
         let keys = earlier.open();
         assert_eq!(left(db), 1);
         assert!(db.read(Reach::Server, |rows| keys.newest(rows, &earlier.org)).is_ok());

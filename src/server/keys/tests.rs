@@ -6,8 +6,8 @@ use std::time::Instant;
 use super::replaced::READING;
 use super::*;
 use crate::secret::Secret;
-use crate::server::db::tests::Scratch;
-use crate::server::db::{Address, Reach};
+use crate::server::db::Reach;
+use crate::server::db::tests::{Scratch, fresh};
 use crate::server::keeper::tests::{Inside, double};
 use crate::server::keeper::{Login, Transit};
 
@@ -23,7 +23,7 @@ struct Far {
 impl Far {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let db = Database::open(&Address::Sqlite(dir.path().join("server.db"))).unwrap();
+        let db = Database::open(&fresh(dir.path())).unwrap();
         let (keeper, inside) = double(Login::Token(Secret::new("given".into())));
         let transit = Transit { keeper, mount: "transit".into(), name: "lanyard".into() };
         let far = Self { _dir: dir, db, transit, inside, org: OrgScope::of("org_test") };
@@ -139,7 +139,7 @@ fn what_was_announced_and_is_no_key_gives_way() {
 #[test]
 fn of_several_first_starts_one_makes_the_key() {
     let dir = tempfile::tempdir().unwrap();
-    let db = Database::open(&Address::Sqlite(dir.path().join("server.db"))).unwrap();
+    let db = Database::open(&fresh(dir.path())).unwrap();
     let id = instance(&db).unwrap();
     let (mine, other) = (dir.path().join("mine"), dir.path().join("other"));
     let first = Keys::open_with(&db, &Master::File(&mine), &id, None).unwrap();
@@ -159,7 +159,7 @@ fn of_several_first_starts_one_makes_the_key() {
 #[test]
 fn of_several_first_starts_with_one_passphrase_one_makes_the_key() {
     let dir = tempfile::tempdir().unwrap();
-    let db = Database::open(&Address::Sqlite(dir.path().join("server.db"))).unwrap();
+    let db = Database::open(&fresh(dir.path())).unwrap();
     let id = instance(&db).unwrap();
     let file = |name: &str, text: &str| {
         let path = dir.path().join(name);

@@ -1,7 +1,7 @@
 //! Keys of an organization that are replaced while others store.
 
 use super::*;
-use crate::server::db::tests::Scratch;
+use crate::server::db::tests::{Scratch, tamper};
 use crate::server::totp;
 use crate::vault::contract::{map, plain, variables};
 use crate::vault::{New, Vault};
@@ -45,7 +45,7 @@ fn what_does_not_open_keeps_its_key_and_holds_nothing_up() {
     let scratch = Scratch::new();
     let work = begun(&scratch);
     let damage = "UPDATE data_keys SET wrapped = substr(wrapped, 1, length(wrapped) - 1)";
-    scratch.db.write(Reach::Server, |rows| rows.batch(damage)).unwrap();
+    tamper(&scratch.db, damage);
     assert_eq!(work.finish(&mut |_| {}).unwrap(), (0, 1));
     assert_eq!((count(&scratch, "organization_keys"), count(&scratch, "key_rotations")), (2, 0));
 }
@@ -57,7 +57,7 @@ fn the_own_key_is_not_done_while_something_rests_under_an_old_one() {
     let (db, keys, engine) = (&scratch.db, &scratch.keys, &scratch.engine);
     let person = "INSERT INTO people (id, login, passphrase, created) VALUES ('alice', 'alice', '-', 0)";
     db.write(Reach::Server, |rows| -> Result<(), KeyError> {
-        rows.batch(person)?;
+        rows.execute(person, &[])?;
         totp::begin(rows, keys, "alice", now())?;
         own::begin(rows, keys)
     })

@@ -3,7 +3,7 @@
 use super::*;
 use crate::credential::Fields;
 use crate::server::db::Reach;
-use crate::server::db::tests::Scratch;
+use crate::server::db::tests::{Scratch, close, reopen, tamper};
 use crate::vault::contract::{map, plain, variables, vault_contract};
 
 pub(super) fn now() -> DateTime<Utc> {
@@ -105,8 +105,8 @@ fn what_is_moved_in_the_database_does_not_open() {
         // Damage, and what was taken away.
         "UPDATE secrets SET sealed = substr(sealed, 1, length(sealed) - 1)",
         "DELETE FROM secrets WHERE field = 'A'",
-        "UPDATE data_keys SET key_version = 2; INSERT INTO organization_keys SELECT org, 2, wrapped, created, \
-         own_version FROM organization_keys",
+        "INSERT INTO organization_keys SELECT org, 2, wrapped, created, own_version FROM organization_keys; \
+         UPDATE data_keys SET key_version = 2",
     ] {
         let scratch = Scratch::new();
         let mine = Whole::of(&scratch);
@@ -115,10 +115,7 @@ fn what_is_moved_in_the_database_does_not_open() {
         let other = OrgScope::of("org_other");
         scratch.organization(&other);
         OrgVault { scope: other, ..Whole::of(&scratch) }.put(New::named("db", variables(&[("A", "4")]))).unwrap();
-        scratch
-            .db
-            .write(Reach::Server, |rows| rows.batch(&format!("PRAGMA defer_foreign_keys = ON; {change}")))
-            .unwrap();
+        tamper(&scratch.db, change);
         let now = mine.by_id(&stored.id).unwrap().unwrap().metadata;
         let opened = mine.open(&now);
         assert!(opened.is_err(), "{change}");
@@ -157,12 +154,11 @@ fn what_cannot_be_audited_is_not_done() {
     let scratch = Scratch::new();
     let mine = Whole::of(&scratch);
     let stored = mine.put(New::named("db", variables(&[("A", "1")]))).unwrap();
-    let block = "CREATE TRIGGER closed BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'closed'); END";
-    scratch.db.write(Reach::Server, |rows| rows.batch(block)).unwrap();
+    close(&scratch.db, "audit_events", "1 = 1");
     assert!(mine.open(&stored).is_err() && mine.remove(&stored).is_err());
     assert!(mine.put(New::named("late", variables(&[("A", "2")]))).is_err());
     assert_eq!(mine.list().unwrap().len(), 1);
-    scratch.db.write(Reach::Server, |rows| rows.batch("DROP TRIGGER closed")).unwrap();
+    reopen(&scratch.db, "audit_events");
     assert_eq!(plain(&mine, &stored), map(&[("A", "1")]));
 }
 

@@ -151,7 +151,7 @@ fn goes_by_its_name(served: &Served) {
     let details: Vec<String> = entries(served, "program.sign-in").into_iter().map(|(.., detail)| detail).collect();
     let own = format!("{id}: credentials.read");
     assert!(details[0].starts_with("lanyard: ") && details[1..] == [own.clone(), own], "{details:?}");
-    assert_eq!(entries(served, "program.create"), [entry("done", &id, NAME)]);
+    assert_eq!(entries(served, "client.create"), [entry("done", &id, NAME)]);
 }
 
 #[test]
@@ -356,7 +356,7 @@ fn ends_with_all_of_it(served: &Served) {
     assert_eq!(served.api("GET", "/userinfo", text(&kept, "access_token"), "").status(), 200);
     assert_eq!(refresh(served, &other, text(&kept, "refresh_token")).status(), 200);
     let ends = [entry("denied", &id, "One"), entry("done", &id, "One"), entry("denied", &id, "")];
-    assert_eq!(entries(served, "program.delete"), ends);
+    assert_eq!(entries(served, "client.delete"), ends);
 }
 
 #[test]

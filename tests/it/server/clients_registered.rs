@@ -357,7 +357,7 @@ fn programs_come_and_go_by_the_pages() {
     assert_eq!(bob.get("/programs").status(), 403);
     assert_eq!(bob.send("/keys", "/programs/new", &good).status(), 403);
     assert!(!bob.get("/keys").text().contains("/programs\""), "no way to it is shown");
-    let words: Vec<String> = ["program.create", "program.change", "program.delete"]
+    let words: Vec<String> = ["client.create", "client.change", "client.delete"]
         .iter()
         .map(|action| entries(&served, action).iter().filter(|(outcome, ..)| outcome == "done").count().to_string())
         .collect();

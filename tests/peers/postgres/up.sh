@@ -1,7 +1,7 @@
 #!/bin/bash
 # A private PostgreSQL 15 cluster (Debian) on a temp dir and a loopback port, SCRAM passwords, TLS optional.
 # usage: up.sh DIR [PORT]      then: psql "$(cat DIR/url)" -c 'select 1'      stop: down.sh DIR
-# As root it runs as user 'postgres' (the server refuses root).
+# As root it runs as user 'postgres' (the server refuses root). MAY is what its role may besides, such as createdb.
 set -eu
 dir=$1; port=${2:-55432}; bin=$(ls -d /usr/lib/postgresql/*/bin | tail -n 1)
 mkdir -p "$dir"; dir=$(cd "$dir" && pwd)
@@ -31,4 +31,4 @@ else
   fi
 fi
 echo "postgresql://lanyard:lanyard-pw@127.0.0.1:$port/lanyard" > "$dir/url"
-PGPASSWORD=postgres-pw "$bin/psql" -qh 127.0.0.1 -p "$port" -U postgres -c "create role lanyard login password 'lanyard-pw'" -c "create database lanyard owner lanyard" 2>/dev/null || true
+PGPASSWORD=postgres-pw "$bin/psql" -qh 127.0.0.1 -p "$port" -U postgres -c "create role lanyard login ${MAY:-} password 'lanyard-pw'" -c "create database lanyard owner lanyard" 2>/dev/null || true

@@ -5,6 +5,7 @@ use super::*;
 /// A server with two organizations of one shape.
 pub(super) struct Played {
     pub(super) dir: tempfile::TempDir,
+    pub(super) address: crate::server::db::Address,
     pub(super) server: Arc<Server>,
     pub(super) runtime: tokio::runtime::Runtime,
     pub(super) ours: OrgScope,
@@ -33,7 +34,7 @@ impl Played {
         let (ours, theirs) = (scratch.org.clone(), OrgScope::of("org_other"));
         scratch.organization(&theirs);
         let (stretching, asking) = room();
-        let Scratch { dir, db, keys, .. } = scratch;
+        let Scratch { dir, address, db, keys, .. } = scratch;
         let server = Arc::new(Server {
             db,
             keys,
@@ -64,6 +65,7 @@ impl Played {
         let text = |text: &str| text.to_owned();
         let mut played = Self {
             dir,
+            address,
             server,
             runtime,
             ours,

@@ -2,6 +2,7 @@
 
 use super::pages::Browser;
 use super::*;
+use crate::server::db::tests::meanwhile;
 
 const FORM: &[(&str, &str)] =
     &[("content-type", "application/x-www-form-urlencoded"), ("origin", "http://127.0.0.1:7447")];
@@ -249,10 +250,7 @@ fn a_token_that_has_ended_makes_nothing() {
     let wanted = json!({ "name": "n", "permissions": ["keys.manage"] });
     assert_eq!(played.ask("POST", "/api-keys", &program.access, &wanted).0, StatusCode::CREATED);
     // Ended between the door and the table: what the handler is given still stands.
-    played.change(
-        "CREATE TRIGGER meanwhile BEFORE UPDATE OF created ON organizations BEGIN \
-         UPDATE tokens SET revoked = 1 WHERE kind = 'acc'; END",
-    );
+    meanwhile(&played.server.db, "organizations", "UPDATE tokens SET revoked = 1 WHERE kind = 'acc'");
     assert_eq!(played.ask("POST", "/api-keys", &program.access, &wanted).0, StatusCode::UNAUTHORIZED);
 }
 

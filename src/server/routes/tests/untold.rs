@@ -2,7 +2,8 @@
 
 use super::pages::{Browser, filled, inside};
 use super::*;
-use crate::server::db::{Address, Database, DbError};
+use crate::server::db::tests::{close, reopen, tamper};
+use crate::server::db::{Database, DbError};
 use crate::server::passphrase;
 
 const SECRET: &str = "LNYCANARYvalue0123456789";
@@ -11,12 +12,12 @@ const FORM: &[(&str, &str)] =
     &[("content-type", "application/x-www-form-urlencoded"), ("origin", "http://127.0.0.1:7447")];
 
 /// Ways in which the audit takes no entry any more, and how each ends.
-const CLOSED: [(&str, &str); 2] = [
-    (
-        "CREATE TRIGGER closed BEFORE INSERT ON audit_events BEGIN SELECT RAISE(ABORT, 'closed'); END",
-        "DROP TRIGGER closed",
-    ),
-    ("ALTER TABLE audit_events RENAME TO away", "ALTER TABLE away RENAME TO audit_events"),
+const CLOSED: [[fn(&Database); 2]; 2] = [
+    [|db| close(db, "audit_events", "1 = 1"), |db| reopen(db, "audit_events")],
+    [
+        |db| tamper(db, "ALTER TABLE audit_events RENAME TO away"),
+        |db| tamper(db, "ALTER TABLE away RENAME TO audit_events"),
+    ],
 ];
 
 impl Played {
@@ -26,9 +27,9 @@ impl Played {
 
     /// Holds that a request fails and has done nothing, however the audit is closed.
     fn fails_untold(&self, what: &str, ask: impl Fn() -> Response) {
-        for (close, open) in CLOSED {
+        for [close, open] in CLOSED {
             let before = self.everything();
-            self.batch(close);
+            close(&self.server.db);
             let response = ask();
             let (status, headers) = (response.status(), response.headers().clone());
             let body = self.body(response);
@@ -36,7 +37,7 @@ impl Played {
             assert!(!headers.contains_key(header::SET_COOKIE) && !headers.contains_key(header::LOCATION), "{what}");
             assert!(!body.contains("LNYCANARY") && !body.contains("lny_"), "{what}: {body}");
             assert!(before == self.everything_but_the_trail(), "{what} has done something");
-            self.batch(open);
+            open(&self.server.db);
         }
     }
 
@@ -199,9 +200,8 @@ fn a_token_that_does_not_count_has_nobody_wait() {
     let never: Vec<Value> =
         (0..100).map(|_| json!({ "token": crate::server::token::mint(Kind::Key).unwrap().token.expose() })).collect();
     let body = Value::from(never).to_string();
-    let other = Address::Sqlite(played.dir.path().join("server.db"));
     // Somebody else is writing for as long as it takes.
-    let other = Database::open(&other).unwrap();
+    let other = Database::open(&played.address).unwrap();
     let status = other.write(Reach::Server, |rows| -> Result<StatusCode, DbError> {
         rows.execute("UPDATE organizations SET created = created", &[])?;
         let headers = [("content-type", "application/json")];

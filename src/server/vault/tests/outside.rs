@@ -107,7 +107,7 @@ fn what_is_changed_or_moved_in_the_keeper_does_not_open() {
         let mine = Whole::of(&scratch);
         let stored = mine.put(New::named("db", variables(&[("A", "1")]))).unwrap();
         mine.put(New::named("other", variables(&[("A", "3")]))).unwrap();
-        scratch.db.write(&scratch.org, |rows| rows.batch(change)).unwrap();
+        tamper(&scratch.db, change);
         let now = mine.by_id(&stored.id).unwrap().unwrap().metadata;
         assert!(matches!(mine.open(&now), Err(VaultError::DoesNotOpen { .. })), "{change}");
     }
