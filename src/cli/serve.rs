@@ -10,7 +10,7 @@ use crate::cli::{Doors, active, store};
 use crate::error::{Result, with_causes};
 use crate::os::files;
 use crate::secret::Secret;
-use crate::server::{self, Checked, Found, Given, Notice, ServeError, Settings};
+use crate::server::{self, Checked, Found, Given, Named, Notice, ServeError, Settings};
 
 /// Run the team's server
 ///
@@ -40,7 +40,7 @@ pub(super) struct Args {
     public_url: Option<String>,
     /// The database: `sqlite:FILE` or `postgres://…` [default: sqlite:server.db in the data folder]
     #[arg(long, value_name = "URL")]
-    database: Option<String>,
+    database: Option<Named>,
     /// Keep the master key in this file instead of the secret store; it is made if need be
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     master_key_file: Option<String>,

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::cli::keeping::Keeping;
 use crate::cli::{Doors, active, given, store};
 use crate::error::Result;
-use crate::server::{self, Given, Settings, Wanted};
+use crate::server::{self, Given, Named, Settings, Wanted};
 
 mod audit;
 mod reset;
@@ -160,7 +160,7 @@ pub(super) struct Place {
     data: Option<String>,
     /// The database: `sqlite:FILE` or `postgres://…` [default: sqlite:server.db in the data folder]
     #[arg(long, value_name = "URL")]
-    database: Option<String>,
+    database: Option<Named>,
     /// The file of the master key, where it is not in the secret store
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     master_key_file: Option<String>,

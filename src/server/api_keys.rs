@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::api::{Created, Creation, Done, Json};
+use super::api::{Created, Creation, Done, Json, Query};
 use super::audit::{self, Event};
 use super::bearer::{self, Grant};
 use super::bridge::blocking;

@@ -22,6 +22,7 @@ use crate::vault::seal::Key;
 use crate::vault::trail::hex;
 
 pub(crate) mod api;
+mod changed;
 mod checkpoint;
 mod export;
 mod here;
@@ -30,6 +31,7 @@ mod together;
 mod verify;
 
 pub(crate) use api::routes;
+pub(crate) use changed::changed;
 pub(crate) use checkpoint::{Checkpoints, hold_against, without_file};
 pub use here::Trail;
 pub(crate) use sink::Sink;

@@ -113,17 +113,29 @@ pub fn backup(
     }
     let (made, backed) = written.ok_or(KeeperError::Restless)?;
     made.as_file().sync_all().map_err(told)?;
-    made.persist_noclobber(file).map_err(|failed| told(failed.error))?;
-    files::sync_folder(folder).map_err(told)?;
     let lost = match backed.missing.len() {
         0 => String::new(),
         lost => format!(", {lost} without their secrets"),
     };
     let detail = format!("{} rows{lost}{}", backed.rows, recipients.in_words());
-    db.write(Reach::Server, |rows| -> Result<(), KeyError> {
-        if is_earlier { Ok(untold::note(rows, &detail, now())?) } else { untold::done(rows, &keys, &detail, now()) }
-    })?;
-    Ok(backed)
+    // It is told where it is there, and there where it is told: it gets its name before the entry counts, and loses it
+    // again where the entry cannot be kept.
+    let mut is_there = false;
+    let done = db.write(Reach::Server, |rows| -> Result<(), ServeError> {
+        if is_earlier {
+            untold::note(rows, &detail, now())?;
+        } else {
+            untold::done(rows, &keys, &detail, now())?;
+        }
+        made.persist_noclobber(file).map_err(|failed| told(failed.error))?;
+        is_there = true;
+        files::sync_folder(folder).map_err(told)
+    });
+    if done.is_err() && is_there {
+        std::fs::remove_file(file).map_err(told)?;
+        files::sync_folder(folder).map_err(told)?;
+    }
+    done.map(|()| backed)
 }
 
 /// Writes everything as it is at one instant. `None` where secrets were put elsewhere before they were fetched.

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::api::{Created, Creation, Done, Json, Seen, Tagged};
+use super::api::{Created, Creation, Done, Json, Query, Seen, Tagged, refused};
 use super::audit::{Event, Outcome};
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
@@ -88,10 +88,22 @@ pub(super) struct Asked {
     cursor: Option<String>,
     /// The credential of this name alone, in `project` or in the organization.
     name: Option<String>,
-    /// The project that the name is looked for in.
+    /// The project that the name is looked for in; it is asked for with a name alone.
     project: Option<String>,
-    /// Those that may be sent to this host alone, with its port where that is not 443; also in pages.
+    /// Those that may be sent to this host alone, with its port where that is not 443; also in pages, and without a name.
     host: Option<String>,
+}
+
+impl Asked {
+    /// Refuses what would be passed over beside the rest.
+    fn is_whole(&self) -> Answer<()> {
+        match self {
+            Self { name: None, project: Some(_), .. } => Err(refused("project", "is asked for with a name alone")),
+            Self { name: Some(_), host: Some(_), .. } => Err(refused("host", "is asked for without a name")),
+            Self { name: Some(_), cursor: Some(_), .. } => Err(refused("cursor", "is of no list of one name")),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The credential of an identifier, of the caller's organization; another's is not there.
@@ -129,11 +141,12 @@ pub(super) fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Pa
     if !(1..=MOST).contains(&limit) {
         return Err(Problem::bad(format!("a limit is a number from 1 to {MOST}")));
     }
+    asked.is_whole()?;
     server.tell(&caller.scope, &caller.actor, &Event::done("credential.list", ""))?;
     let vault = server.vault(caller.scope.clone(), caller.actor.clone());
     let sees = |metadata: &&Metadata| caller.sees(metadata.scope.project()).is_ok();
     let host = asked.host.as_deref();
-    if let (None, Some(name)) = (host, &asked.name) {
+    if let Some(name) = &asked.name {
         let found = vault.find(&scope(asked.project.as_deref()), name)?;
         let items = found.iter().filter(sees).map(|metadata| Shown::of(metadata, &Unfinished::default())).collect();
         return Ok(Page { items, next: None });

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::Method;
 use chrono::{DateTime, TimeDelta, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::api::{Created, Creation, Done, Json};
+use super::api::{Created, Creation, Done, Json, Query};
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::Method;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::api::{Done, Json};
+use super::api::{Done, Json, Query};
 use super::api_keys;
 use super::audit::Event;
 use super::bearer;
@@ -48,19 +48,18 @@ pub(crate) fn routes() -> Vec<Route> {
 /// A key, and whose it is.
 #[derive(Serialize, JsonSchema)]
 #[schemars(rename = "MemberApiKey")]
-struct Shown {
+pub(crate) struct Shown {
     /// The member who made it.
-    person: String,
-    login: String,
+    pub(crate) person: String,
+    pub(crate) login: String,
     #[serde(flatten)]
-    key: api_keys::Shown,
+    pub(crate) key: api_keys::Shown,
 }
 
 const ALL: &str = "SELECT t.id, t.name, t.permissions, t.created, t.expires, t.used, t.used_from, p.name, t.person, \
                    l.login FROM tokens t JOIN people l ON l.id = t.person \
                    LEFT JOIN projects p ON p.org = t.org AND p.id = t.project \
-                   WHERE t.org = $1 AND t.kind = $2 AND t.revoked IS NULL \
-                   AND (t.created > $3 OR t.created = $3 AND t.id > $4) ORDER BY t.created, t.id LIMIT $5";
+                   WHERE t.org = $1 AND t.kind = $2 AND t.revoked IS NULL";
 
 impl Shown {
     /// A key, and its place among the others.
@@ -71,16 +70,42 @@ impl Shown {
     }
 }
 
-/// One page of the keys of everybody, the oldest first.
-fn some(server: &Server, caller: &Caller, asked: &Asked) -> Answer<Part<Shown>> {
-    let page = asked.page(&server.keys, &caller.scope, "keys of everybody")?;
-    server.tell(&caller.scope, &caller.actor, &Event { detail: "of everybody", ..Event::done("key.list", "") })?;
+/// One page of the keys of everybody, or of one member alone; the oldest first.
+pub(crate) fn some(server: &Server, caller: &Caller, member: Option<&str>, asked: &Asked) -> Answer<Part<Shown>> {
+    let of = member.unwrap_or_default();
+    let list = member.map_or_else(|| "keys of everybody".to_owned(), |of| format!("keys of the member {of}"));
+    let page = asked.page(&server.keys, &caller.scope, &list)?;
+    let detail = if member.is_some() { "of a member" } else { "of everybody" };
+    server.tell(&caller.scope, &caller.actor, &Event { detail, ..Event::done("key.list", of) })?;
     let (created, id) = page.after.split_once(' ').unwrap_or(("0", ""));
     let created: i64 = created.parse().unwrap_or_default();
-    let which = values![caller.scope.id(), Kind::Key.word(), created, id, page.limit()];
-    let found = server.db.read(&caller.scope, |rows| rows.query(ALL, which))?;
+    let after = format!(
+        "{ALL} AND (t.created > $3 OR t.created = $3 AND t.id > $4) AND ($5 = '' OR t.person = $5) \
+         ORDER BY t.created, t.id LIMIT $6"
+    );
+    let which = values![caller.scope.id(), Kind::Key.word(), created, id, of, page.limit()];
+    let found = server.db.read(&caller.scope, |rows| rows.query(&after, which))?;
     let read = found.into_iter().map(Shown::read).collect::<Result<Vec<_>, _>>()?;
     Ok(page.cut(read, |(place, _)| place)?.map(|(_, key)| key))
+}
+
+/// A key of any member; another organization's is not there.
+pub(crate) fn one(server: &Server, caller: &Caller, id: &str) -> Answer<Shown> {
+    let one = format!("{ALL} AND t.id = $3");
+    let which = values![caller.scope.id(), Kind::Key.word(), id];
+    let found = server.db.read(&caller.scope, |rows| rows.first(&one, which))?.ok_or_else(Problem::not_found)?;
+    server.tell(&caller.scope, &caller.actor, &Event::done("key.show", id))?;
+    Ok(Shown::read(found)?.1)
+}
+
+/// Ends a key of any member.
+pub(crate) fn end(server: &Server, caller: &Caller, id: &str) -> Answer<()> {
+    alone(server, caller, &Event::done("key.revoke", id), |rows, caller| {
+        caller.needs(Permission::MembersManage)?;
+        let one = "SELECT 1 FROM tokens WHERE org = $1 AND id = $2 AND kind = $3";
+        let is_key = rows.first(one, values![caller.scope.id(), id, Kind::Key.word()])?.is_some();
+        if is_key && bearer::revoke(rows, &caller.scope, id, now())? { Ok(()) } else { Err(Problem::not_found()) }
+    })
 }
 
 async fn list(
@@ -88,18 +113,9 @@ async fn list(
     caller: Caller,
     Query(asked): Query<Asked>,
 ) -> Answer<Json<Part<Shown>>> {
-    blocking(&server, move |server| Ok(Json(some(server, &caller, &asked)?))).await
+    blocking(&server, move |server| Ok(Json(some(server, &caller, None, &asked)?))).await
 }
 
 async fn revoke(State(server): State<Arc<Server>>, caller: Caller, Path(id): Path<String>) -> Answer<Done> {
-    blocking(&server, move |server| {
-        alone(server, &caller, &Event::done("key.revoke", &id), |rows, caller| {
-            caller.needs(Permission::MembersManage)?;
-            let one = "SELECT 1 FROM tokens WHERE org = $1 AND id = $2 AND kind = $3";
-            let is_key = rows.first(one, values![caller.scope.id(), &id, Kind::Key.word()])?.is_some();
-            if is_key && bearer::revoke(rows, &caller.scope, &id, now())? { Ok(()) } else { Err(Problem::not_found()) }
-        })?;
-        Ok(Done)
-    })
-    .await
+    blocking(&server, move |server| end(server, &caller, &id).map(|()| Done)).await
 }

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{Method, StatusCode};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::api::{Done, Json, Seen, Tagged, version};
+use super::api::{Done, Json, Query, Seen, Tagged, version};
 use super::audit::Event;
 use super::bearer;
 use super::bridge::blocking;
@@ -20,7 +20,7 @@ use super::permission::{Permission, Role};
 use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::state::{Server, now};
-use super::team::{self, alone, keep_an_owner, member, role};
+use super::team::{self, alone, alone_telling, keep_an_owner, member, role};
 use super::token::Kind;
 
 const ONE: &str = "/members/{id}";
@@ -103,7 +103,7 @@ pub(crate) fn of_login(rows: &mut dyn Rows, scope: &OrgScope, login: &str) -> Re
 /// Makes a member what they are to be, if they still are what was seen.
 pub(crate) fn make(server: &Server, caller: &Caller, id: &str, role: Role, seen: Option<i64>) -> Answer<Shown> {
     let event = Event { detail: role.word(), ..Event::done("member.role", id) };
-    alone(server, caller, &event, |rows, caller| {
+    alone_telling(server, caller, &event, |rows, caller| {
         let former = member(rows, &caller.scope, id)?;
         caller.needs(Permission::MembersManage)?;
         caller.may_touch(former)?;
@@ -116,7 +116,7 @@ pub(crate) fn make(server: &Server, caller: &Caller, id: &str, role: Role, seen:
             "UPDATE members SET role = $3 WHERE org = $1 AND person = $2",
             values![caller.scope.id(), id, role.word()],
         )?;
-        one(rows, &caller.scope, id)
+        Ok((one(rows, &caller.scope, id)?, format!("{} → {}", former.word(), role.word())))
     })
 }
 

@@ -88,4 +88,4 @@ pub use rotate::{OwnRotated, Progress, Rotated, Wanted, rotate_key, rotate_signi
 pub use routes::table;
 pub use running::{Running, running};
 pub use serve::{Notice, serve};
-pub use settings::{Given, LogForm, Settings};
+pub use settings::{Given, LogForm, Named, Settings};

@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::Method;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::api::{Created, Creation, Done, Json, Seen, Tagged};
+use super::api::{Created, Creation, Done, Json, Query, Seen, Tagged};
 use super::api_keys;
 use super::audit::{self, Event};
 use super::bridge::blocking;
@@ -20,7 +20,7 @@ use super::permission::{Permission, Role};
 use super::problem::{Answer, Problem};
 use super::routes::Route;
 use super::state::{Server, now};
-use super::team::{NAME, alone};
+use super::team::{NAME, alone, alone_telling};
 
 mod end;
 
@@ -211,13 +211,21 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    /// What is changed, for the audit, which has no names in it.
-    fn in_words(&self) -> String {
-        let number = |name: &str, value: Option<i64>| value.map(|value| format!("{name} {value}"));
-        let named = self.name.as_ref().map(|_| "name".to_owned());
-        let devices = self.device_flow.map(|is| format!("device_flow {}", if is { "yes" } else { "no" }));
-        let all = [named, number("key_days", self.key_days), number("keys_each", self.keys_each), devices];
-        all.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    /// What is to be another than it is, for the audit, which has no names in it. Of what is not known, all.
+    fn in_words(&self, known: Option<&Organization>) -> String {
+        let number = |name: &str, wanted: Option<i64>, known: Option<i64>| {
+            wanted.filter(|_| wanted != known).map(|wanted| format!("{name} {wanted}"))
+        };
+        let named = self.name.as_deref().filter(|name| known.is_none_or(|known| known.name != name.trim()));
+        let devices = self.device_flow.filter(|is| known.is_none_or(|known| known.device_flow != *is));
+        let all = [
+            named.map(|_| "name".to_owned()),
+            number("key_days", self.key_days, known.map(|known| known.key_days)),
+            number("keys_each", self.keys_each, known.map(|known| known.keys_each)),
+            devices.map(|is| format!("device_flow {}", if is { "yes" } else { "no" })),
+        ];
+        let all: Vec<String> = all.into_iter().flatten().collect();
+        if all.is_empty() { "nothing".into() } else { all.join(", ") }
     }
 
     fn checked(&self) -> Answer<Option<String>> {
@@ -241,9 +249,9 @@ pub(crate) fn change(
     wanted: &Change,
     seen: Option<i64>,
 ) -> Answer<Organization> {
-    let (name, words) = (wanted.checked()?, wanted.in_words());
+    let (name, words) = (wanted.checked()?, wanted.in_words(None));
     let event = Event { detail: &words, ..Event::done("organization.change", id) };
-    alone(server, caller, &event, |rows, caller| {
+    alone_telling(server, caller, &event, |rows, caller| {
         let known = find(rows, &caller.scope, id)?;
         caller.needs(Permission::OrganizationsManage)?;
         known.is_as_seen(seen)?;
@@ -261,7 +269,7 @@ pub(crate) fn change(
             ],
         )?;
         api_keys::shorten(rows, &caller.scope, days)?;
-        find(rows, &caller.scope, id)
+        Ok((find(rows, &caller.scope, id)?, wanted.in_words(Some(&known))))
     })
 }
 

@@ -20,6 +20,7 @@ pub(crate) mod inside;
 mod invitations;
 mod keys;
 mod known;
+mod member_keys;
 mod members;
 mod only_project;
 mod organization;
@@ -79,6 +80,7 @@ pub(crate) fn routes() -> Vec<Route> {
         workspaces::routes(),
         registries::routes(),
         members::routes(),
+        member_keys::routes(),
         invitations::routes(),
         keys::routes(),
         connect::routes(),

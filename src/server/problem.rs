@@ -12,6 +12,7 @@ use super::keeper::KeeperError;
 use super::keys::KeyError;
 use super::limits::seconds;
 use super::metrics;
+use super::vault::of_the_database;
 use crate::credential::FieldError;
 use crate::error::{Code, Failure, with_causes};
 use crate::provider::Order;
@@ -55,6 +56,7 @@ pub(crate) const KINDS: &[Known] = &[
     known("media-type", 415, "the body is of another type than this takes"),
     known("misdirected", 421, "the request was sent to a name that is not the server's"),
     known("invalid", 422, "the request is understood, and cannot be carried out"),
+    known("bad-parameter", 422, "a parameter of the query is empty, or is not asked so; `parameter` says which"),
     known("bad-name", 422, "this cannot be a name"),
     known("no-project", 422, "there is no project of that name"),
     known("no-credential", 422, "a credential is not there, or is of another project"),
@@ -387,13 +389,36 @@ impl From<VaultError> for Problem {
                 of_the_keeper(&**inner).map_or_else(Self::unavailable, Self::from)
             }
             VaultError::Elsewhere(inner) if inner.code() == Code::Store => Self::internal(&failure),
-            VaultError::Elsewhere(inner) if inner.to_string() == DbError::Full.to_string() => Self::no_room(),
-            VaultError::Elsewhere(inner) if inner.to_string() == DbError::Zero.to_string() => DbError::Zero.into(),
-            VaultError::Elsewhere(_) => {
-                tracing::error!(%failure, "the vault");
-                Self::unavailable()
-            }
+            VaultError::Elsewhere(_) => match of_the_database(&failure) {
+                Some(DbError::Full) => Self::no_room(),
+                Some(DbError::Zero) => DbError::Zero.into(),
+                _ => {
+                    tracing::error!(%failure, "the vault");
+                    Self::unavailable()
+                }
+            },
             _ => Self::internal(&failure),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// By what a failure is, and not by what it says: the database's own, also where it comes through the keys.
+    #[test]
+    fn what_the_database_said_is_told_wherever_it_comes_from() {
+        let through = |failure: DbError| Problem::from(VaultError::from(KeyError::Db(failure)));
+        for (problem, kind) in [
+            (Problem::from(VaultError::from(DbError::Full)), "no-room"),
+            (Problem::from(VaultError::from(DbError::Zero)), "invalid"),
+            (through(DbError::Full), "no-room"),
+            (through(DbError::Zero), "invalid"),
+            (through(DbError::Busy), "unavailable"),
+            (Problem::from(VaultError::from(KeyError::DoesNotOpen)), "internal"),
+        ] {
+            assert_eq!(problem.kind(), kind, "{problem:?}");
         }
     }
 }

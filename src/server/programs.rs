@@ -4,13 +4,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::Method;
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::api::{Done, Json};
+use super::api::{Done, Json, Query};
 use super::audit::{self, Actor, Event};
 use super::bearer;
 use super::bridge::blocking;

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{Method, StatusCode};
 use chrono::{DateTime, Utc};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::api::{Created, Creation, Done, Json, Seen, Tagged};
+use super::api::{Created, Creation, Done, Json, Query, Seen, Tagged};
 use super::audit::{Event, Outcome};
 use super::bearer;
 use super::bridge::blocking;

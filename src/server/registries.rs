@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::Method;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::api::{Created, Creation, Done, Json, Seen, Tagged};
+use super::api::{Created, Creation, Done, Json, Query, Seen, Tagged};
 use super::audit::Event;
 use super::bridge::blocking;
 use super::caller::{Access, Caller};

@@ -19,6 +19,7 @@ mod database;
 mod keeping;
 mod proxies;
 
+pub use database::Named;
 pub(crate) use keeping::Keeping;
 pub(crate) use proxies::Proxies;
 
@@ -41,7 +42,7 @@ pub struct Given {
     pub listen: Option<String>,
     pub data: Option<String>,
     pub public_url: Option<String>,
-    pub database: Option<String>,
+    pub database: Option<Named>,
     pub database_password_file: Option<String>,
     pub master_key_file: Option<String>,
     pub master_passphrase_file: Option<String>,

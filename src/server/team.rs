@@ -40,14 +40,25 @@ pub(crate) fn alone<T>(
     event: &Event<'_>,
     work: impl FnOnce(&mut dyn Rows, &Caller) -> Answer<T>,
 ) -> Answer<T> {
+    alone_telling(server, caller, event, |rows, caller| Ok((work(rows, caller)?, event.detail.to_owned())))
+}
+
+/// The same for a change that finds out only while it is made what there is to tell of it.
+pub(crate) fn alone_telling<T>(
+    server: &Server,
+    caller: &Caller,
+    event: &Event<'_>,
+    work: impl FnOnce(&mut dyn Rows, &Caller) -> Answer<(T, String)>,
+) -> Answer<T> {
     let done = server.db.write(&caller.scope, |rows| -> Answer<T> {
         hold(rows, &caller.scope)?;
         let standing = caller.standing(rows)?;
-        let done = work(rows, &standing)?;
+        let (done, detail) = work(rows, &standing)?;
         if !event.object.is_empty() {
             caller.once.keep(rows, event.object)?;
         }
-        audit::append(rows, &server.keys, &caller.scope, &caller.actor, event, now())?;
+        let told = Event { detail: &detail, ..event.clone() };
+        audit::append(rows, &server.keys, &caller.scope, &caller.actor, &told, now())?;
         Ok(done)
     });
     if let Err(problem) = &done

@@ -80,6 +80,16 @@ impl From<KeyError> for VaultError {
     }
 }
 
+/// What the database said, where a failure is that it did not do something.
+pub(crate) fn of_the_database(failure: &VaultError) -> Option<&DbError> {
+    let VaultError::Elsewhere(inner) = failure else { return None };
+    let inner: &(dyn std::error::Error + 'static) = &**inner;
+    match inner.downcast_ref() {
+        Some(KeyError::Db(failure)) => Some(failure),
+        _ => inner.downcast_ref(),
+    }
+}
+
 impl OrgVault<'_> {
     /// The same, which makes something once.
     pub(crate) fn once(self, once: Once) -> Self {

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::api::{Created, Creation, Done, Json, Seen, Tagged};
-use super::audit::Event;
+use super::api::{Created, Creation, Done, Json, Query, Seen, Tagged};
+use super::audit::{Event, changed};
 use super::bridge::blocking;
 use super::caller::{Access, Caller};
 use super::db::values;
@@ -19,7 +19,7 @@ use super::problem::{Answer, Problem};
 use super::projects;
 use super::routes::Route;
 use super::state::{Server, now};
-use super::team::{self, alone};
+use super::team::{self, alone, alone_telling};
 use crate::vault::id;
 
 mod rows;
@@ -166,7 +166,7 @@ pub(crate) fn change(
     seen: Option<i64>,
 ) -> Answer<Workspace> {
     let name = wanted.name.as_deref().map(team::name).transpose()?;
-    alone(server, caller, &Event::done("workspace.amend", id), |rows, caller| {
+    alone_telling(server, caller, &Event::done("workspace.amend", id), |rows, caller| {
         let found = find(rows, &caller.scope, id)?;
         caller.sees(Some(&found.project))?;
         needs(caller, &found.project)?;
@@ -182,7 +182,10 @@ pub(crate) fn change(
         if let Some(credentials) = &wanted.credential_config_ids {
             attach(rows, &caller.scope, id, credentials)?;
         }
-        find(rows, &caller.scope, id)
+        let now = find(rows, &caller.scope, id)?;
+        let lists = [&now, &workspace].map(|one| &one.credentials);
+        let told = changed(&[("name", now.name != workspace.name), ("credential_config_ids", lists[0] != lists[1])]);
+        Ok((now, told))
     })
 }
 

@@ -197,12 +197,20 @@ impl Vault for Remote<'_> {
     }
 
     fn find(&self, scope: &Scope, name: &str) -> Result<Option<Metadata>, VaultError> {
-        let page = self.list_of(&[("name", name), ("project", scope.project().unwrap_or_default())])?;
+        // What is empty is nothing's, and is not asked: a server takes it for a mistake.
+        if name.is_empty() {
+            return Ok(None);
+        }
+        let query: Vec<_> = [("name", name)].into_iter().chain(scope.project().map(|name| ("project", name))).collect();
+        let page = self.list_of(&query)?;
         page.items.first().map(Shown::metadata).transpose()
     }
 
     fn for_host(&self, host: &str) -> Result<Vec<Metadata>, VaultError> {
         let mut found = Vec::new();
+        if host.is_empty() {
+            return Ok(found);
+        }
         self.pages(Some(("host", host)), &mut |metadata| found.push(metadata))?;
         // Where a credential may go is decided here, not there.
         found.retain(|metadata| super::goes_to(metadata, host));

@@ -114,6 +114,7 @@ mod server {
     mod backup;
     mod backup_age;
     mod backup_earlier;
+    mod backup_told;
     mod bound_tokens;
     mod certificates;
     mod checked;
@@ -174,6 +175,7 @@ mod server {
     mod places;
     mod portal;
     mod portal_kept;
+    mod portal_keys;
     mod portal_places;
     mod portal_registries;
     mod portal_seen;
@@ -205,6 +207,7 @@ mod server {
     mod team;
     mod this_machine;
     mod timing;
+    mod told_changes;
     mod untouched;
     mod upstream;
     mod upstream_refused;

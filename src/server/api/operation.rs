@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::Arc;
 
-use axum::extract::{Form, Path, Query, State};
+use axum::extract::{Form, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ impl<'g> Operation<'g> {
     }
 
     /// Adds a parameter of the query for each member of a type.
-    fn query<T: JsonSchema>(&mut self) {
+    pub(super) fn query<T: JsonSchema>(&mut self) {
         let schema = self.taken.subschema_for::<T>().to_value();
         let required = |name: &str| schema["required"].as_array().is_some_and(|all| all.iter().any(|one| one == name));
         for (name, property) in schema["properties"].as_object().into_iter().flatten() {
@@ -63,10 +63,14 @@ impl<'g> Operation<'g> {
             let about = property["description"].take();
             property.as_object_mut().map(|members| members.remove("description"));
             only_there(&mut property);
+            if property["type"] == "string" {
+                property["minLength"] = 1.into();
+            }
             let about = about.as_str().unwrap_or_default().to_owned();
             self.parameter("query", name, required(name), &about, &property);
         }
         self.refuses("bad-request");
+        self.refuses("bad-parameter");
     }
 
     /// Says what the body is.
@@ -183,12 +187,6 @@ impl Takes for MaybeCaller {
 /// What the path of a route says.
 impl<T> Takes for Path<T> {
     fn tell(_: &mut Operation<'_>) {}
-}
-
-impl<T: JsonSchema> Takes for Query<T> {
-    fn tell(told: &mut Operation<'_>) {
-        told.query::<T>();
-    }
 }
 
 impl<T: JsonSchema> Takes for Form<T> {

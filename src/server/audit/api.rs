@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
@@ -15,7 +15,7 @@ use serde_json::{Map, Value as Json, json};
 use subtle::ConstantTimeEq;
 
 use super::{Broken, Event, Outcome, export, in_parts};
-use crate::server::api::{Gives, Json as Body, Operation};
+use crate::server::api::{Gives, Json as Body, Operation, Query};
 use crate::server::bridge::blocking;
 use crate::server::caller::{Access, Caller};
 use crate::server::db::{DbError, OrgScope, Rows, Value, values};

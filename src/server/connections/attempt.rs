@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
@@ -172,5 +172,5 @@ fn told(failure: &(dyn Failure + 'static)) -> Problem {
     }
     tracing::warn!(reason = with_causes(failure), "a sign-in did not begin");
     let why = format!("the service could not be asked: {failure}");
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "service-unreachable", why)
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "service-unreachable", why).header(header::RETRY_AFTER, "5")
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::{StatusCode, Uri};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 
 use super::attempt::{self, Known};
@@ -37,19 +37,22 @@ const ACTION: &str = "credential.connect";
 struct Refusal {
     status: StatusCode,
     why: String,
+    /// When to come back, in seconds, where it says that.
+    retry_after: Option<HeaderValue>,
     /// The page of the credential, where whoever came back may know of it.
     back: Option<String>,
 }
 
 impl Refusal {
     fn new(status: StatusCode, why: impl Into<String>) -> Self {
-        Self { status, why: why.into(), back: None }
+        Self { status, why: why.into(), retry_after: None, back: None }
     }
 }
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self::new(problem.status(), crate::server::portal::inside::sentence(problem.detail()))
+        let why = crate::server::portal::inside::sentence(problem.detail());
+        Self { retry_after: problem.retry_after(), ..Self::new(problem.status(), why) }
     }
 }
 
@@ -69,7 +72,9 @@ impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let back = self.back.map(|to| format!("<p><a href=\"{}\">Back to the credential</a></p>", Text(&to)));
         let body = format!("<p role=\"alert\">{}</p>\n{}", Text(&self.why), back.unwrap_or_default());
-        Page::new("Not connected", body).status(self.status).into_response()
+        let mut page = Page::new("Not connected", body).status(self.status).into_response();
+        page.headers_mut().extend(self.retry_after.map(|after| (header::RETRY_AFTER, after)));
+        page
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use schemars::JsonSchema;
@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{permitted, shown, values};
 use crate::credential::{Credential, Metadata};
-use crate::server::api::{Gives, Json, Operation, Seen, Tagged};
+use crate::server::api::{Gives, Json, Operation, Query, Seen, Tagged};
 use crate::server::bridge::blocking;
 use crate::server::caller::Caller;
 use crate::server::connections::{By, Want, fresh};

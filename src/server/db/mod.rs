@@ -10,6 +10,7 @@
 //! identifiers, what uses those (workspaces and registries), the key that secrets are sealed under, and last the end of the
 //! audit, after which nothing else is taken. What was read before its row was held may be another by then: it is read again.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -33,7 +34,7 @@ pub(crate) use table::{Table, in_order};
 pub(crate) use value::{Row, Value, values};
 
 /// Where the database is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Address {
     /// A file of its owner's alone.
     Sqlite(PathBuf),
@@ -71,6 +72,13 @@ impl Address {
                 url.path()
             ),
         }
+    }
+}
+
+/// Without the password, and without what else stands in a URL.
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Address").field(&self.in_words()).finish()
     }
 }
 

@@ -142,7 +142,7 @@ fn decide(server: &Server, visitor: &Visitor, given: &Given) -> Answer<Response>
     match server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now())) {
         Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => {
             let why = "Too many attempts. Wait a little, then open the link again.";
-            return Ok(Page::refusal(problem.status(), why).into_response());
+            return Ok(Page::put_off(&problem, why).into_response());
         }
         early => early?,
     }

@@ -20,7 +20,7 @@ use crate::server::people;
 use crate::server::portal::inside::Myself;
 use crate::server::portal::page::{Page, Text};
 use crate::server::portal::{OwnForm, Visitor, prove_first, sign_in_first};
-use crate::server::problem::Answer;
+use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
 
 /// What is guessed at who types codes.
@@ -67,7 +67,7 @@ fn ask(word: &str, user_code: &str, problem: Option<&str>) -> Page {
 enum Looked {
     Found(Waiting),
     Nothing,
-    TooOften,
+    TooOften(Problem),
 }
 
 /// Looks what waits under a code. Looking and counting that there is nothing are one: nobody who types many at a time
@@ -76,7 +76,7 @@ fn look(server: &Server, myself: &Myself, attempt: &Attempt, user_code: Option<&
     server.db.write(Reach::Server, |rows| {
         attempt.hold(rows, now())?;
         match attempt.refuse_early(rows, now()) {
-            Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => return Ok(Looked::TooOften),
+            Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => return Ok(Looked::TooOften(problem)),
             other => other?,
         }
         let found = user_code.map(|user_code| waiting(rows, user_code)).transpose()?.flatten();
@@ -129,9 +129,9 @@ pub(super) async fn submit(
                 let page = ask(&signed_in.form_word, "", Some("No device waits under this code."));
                 return Ok(page.status(StatusCode::NOT_FOUND).into_response());
             }
-            Looked::TooOften => {
+            Looked::TooOften(problem) => {
                 let page = ask(&signed_in.form_word, "", Some("Too many attempts. Wait a little, then try again."));
-                return Ok(page.status(StatusCode::TOO_MANY_REQUESTS).into_response());
+                return Ok(page.after(&problem).into_response());
             }
         };
         let Some(client) = server.db.read(Reach::Server, |rows| client::read(rows, &found.client))? else {

@@ -120,7 +120,7 @@ async fn submit(
             blocking(&server, move |server| {
                 let metadata = sign_in(server, &inside, &id)?;
                 let why = sentence(problem.detail());
-                Ok(question(&inside, &metadata, Some(&why)).status(problem.status()).into_response())
+                Ok(question(&inside, &metadata, Some(&why)).after(&problem).into_response())
             })
             .await
         }

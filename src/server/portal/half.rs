@@ -225,7 +225,7 @@ pub(super) async fn submit(
         Ok(tried) => Ok(answer(&server, tried, &next, WRONG)),
         Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => {
             let why = "Too many attempts. Wait a little, then sign in again.";
-            Ok(Page::refusal(problem.status(), why).into_response())
+            Ok(Page::put_off(&problem, why).into_response())
         }
         Err(problem) => Err(problem),
     }

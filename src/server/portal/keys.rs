@@ -68,23 +68,39 @@ fn table(inside: &Inside, keys: &[Shown]) -> String {
     let now = now();
     let mut table = Table::new("Your keys", &["Name", "Permissions", "Created", "Last used", "Expires", ACTIONS]);
     for key in keys {
-        let is_over = key.expires.is_some_and(|at| at <= now);
-        let over = if is_over { "<span class=\"status bad\">expired</span> " } else { "" };
         let revoke = inside.path(&format!("keys/{}/revoke", key.id));
         table.row(&[
-            format!("{}<small><code>{}</code></small>", Text(&key.name), Text(&key.id)),
-            format!("{}{}", Text(&key.permissions.join(", ")), only_project::shown(key.project.as_deref())),
+            named(key),
+            may(key),
             time(key.created, now, ""),
             used(key),
-            format!("{over}{}", time(key.expires, now, "")),
+            ends(key),
             action(&revoke, "Revoke", &key.name),
         ]);
     }
     table.html()
 }
 
+/// What a key is called, and what it is known by.
+pub(super) fn named(key: &Shown) -> String {
+    format!("{}<small><code>{}</code></small>", Text(&key.name), Text(&key.id))
+}
+
+/// What a key may do, and where.
+pub(super) fn may(key: &Shown) -> String {
+    format!("{}{}", Text(&key.permissions.join(", ")), only_project::shown(key.project.as_deref()))
+}
+
+/// When a key ends, or that it has.
+pub(super) fn ends(key: &Shown) -> String {
+    let now = now();
+    let is_over = key.expires.is_some_and(|at| at <= now);
+    let over = if is_over { "<span class=\"status bad\">expired</span> " } else { "" };
+    format!("{over}{}", time(key.expires, now, ""))
+}
+
 /// When a key was last used, and from which network.
-fn used(key: &Shown) -> String {
+pub(super) fn used(key: &Shown) -> String {
     let from = key.used_from.as_ref().map(|from| format!("<small>from {}</small>", Text(from))).unwrap_or_default();
     let idle = if key.idle { "<span class=\"status soon\">unused</span> " } else { "" };
     format!("{idle}{}{from}", time(key.used, now(), "never"))

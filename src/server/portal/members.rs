@@ -60,25 +60,30 @@ fn page(inside: &Inside, part: &Part<Shown>, listed: &Listed) -> Page {
         let this = if is_self { " <span class=\"status open\">you</span>" } else { "" };
         let at = |rest: &str| inside.path(&format!("members/{}/{rest}", member.id));
         let reachable = Role::from_word(&member.role).is_some_and(|role| inside.caller.role.covers(role));
-        let actions = if manages && reachable {
-            let role = action(&at("role"), "Change role", &format!("of {}", member.login));
-            format!("{role} {}", action(&at("remove"), "Remove", &member.login))
-        } else {
-            String::new()
-        };
+        let of = format!("of {}", member.login);
+        let mut actions = Vec::new();
+        if manages && reachable {
+            actions.push(action(&at("role"), "Change role", &of));
+            actions.push(action(&at("remove"), "Remove", &member.login));
+        }
+        if manages {
+            actions.push(action(&at("keys"), "API keys", &of));
+        }
         table.row(&[
             format!("{}{this}", Text(&member.login)),
             Text(&member.role).to_string(),
             time(member.since, now, "not known"),
-            actions,
+            actions.join(" "),
         ]);
     }
     let invite = if manages {
         format!(
             "<p class=\"actions\"><a class=\"button\" href=\"{}\">Invite somebody</a>\
-             <a class=\"button quiet\" href=\"{}\">Open invitations</a></p>\n",
+             <a class=\"button quiet\" href=\"{}\">Open invitations</a>\
+             <a class=\"button quiet\" href=\"{}\">API keys of everybody</a></p>\n",
             Text(&inside.path("invitations/new")),
             Text(&inside.path("invitations")),
+            Text(&inside.path("members/keys")),
         )
     } else {
         String::new()

@@ -13,6 +13,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
+use crate::server::problem::Problem;
+
 /// A text as a page shows it, in a tag or in a quoted attribute.
 pub(crate) struct Text<'t>(pub(crate) &'t str);
 
@@ -41,6 +43,8 @@ pub(crate) struct Page {
     navigation: Option<String>,
     /// Whether the one script that there is may run on it.
     has_script: bool,
+    /// When to come back, in seconds, where it says that.
+    retry_after: Option<Box<HeaderValue>>,
 }
 
 impl Page {
@@ -53,12 +57,20 @@ impl Page {
             form_action: "'self'".into(),
             navigation: None,
             has_script: false,
+            retry_after: None,
         }
     }
 
     /// The same with another status.
     pub(crate) fn status(mut self, status: StatusCode) -> Self {
         self.status = status;
+        self
+    }
+
+    /// The same with the status of a problem, and with when to come back where that says so.
+    pub(crate) fn after(mut self, problem: &Problem) -> Self {
+        self.status = problem.status();
+        self.retry_after = problem.retry_after().map(Box::new);
         self
     }
 
@@ -84,6 +96,11 @@ impl Page {
     pub(crate) fn with_script(mut self) -> Self {
         self.has_script = true;
         self
+    }
+
+    /// A page that says why something was not done, and when it may be.
+    pub(crate) fn put_off(problem: &Problem, why: &str) -> Self {
+        Self::refusal(problem.status(), why).after(problem)
     }
 
     /// A page that says why something was not done.
@@ -138,6 +155,7 @@ impl IntoResponse for Page {
         );
         let mut response = (self.status, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], html).into_response();
         let headers = response.headers_mut();
+        headers.extend(self.retry_after.map(|after| (header::RETRY_AFTER, *after)));
         if let Ok(policy) = HeaderValue::from_str(&policy) {
             headers.insert(header::CONTENT_SECURITY_POLICY, policy);
         }
@@ -231,6 +249,11 @@ mod tests {
                 "default-src 'none'; style-src 'sha256-{hash}'; frame-ancestors 'none'; base-uri 'none'; \
                  form-action 'self'"
             )
+        );
+        let slow = Page::new("Title", String::new()).after(&Problem::slow_down(17)).into_response();
+        assert_eq!(
+            (slow.status(), &slow.headers()[header::RETRY_AFTER]),
+            (StatusCode::TOO_MANY_REQUESTS, &"17".parse().unwrap())
         );
         let inside = Page::new("<i>", String::new()).within("<nav></nav>".into()).into_response();
         let policy = inside.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();

@@ -91,9 +91,12 @@ pub(super) async fn submit(
 fn decide(server: &Server, source: &Source, given: &Given) -> Answer<Response> {
     let id = reset::parsed(&given.token).map_or_else(|| "?".into(), |parsed| parsed.id);
     let attempt = Attempt::at("reset", &id, source.address);
-    if server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now())).is_err() {
-        let why = "Too many attempts. Wait a little, then open the link again.";
-        return Ok(Page::refusal(StatusCode::TOO_MANY_REQUESTS, why).into_response());
+    match server.db.read(Reach::Server, |rows| attempt.refuse_early(rows, now())) {
+        Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => {
+            let why = "Too many attempts. Wait a little, then open the link again.";
+            return Ok(Page::put_off(&problem, why).into_response());
+        }
+        early => early?,
     }
     let refused = || -> Answer<Response> {
         let event = Event { outcome: Outcome::Denied, ..Event::done("passphrase.reset", &id) };

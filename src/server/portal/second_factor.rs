@@ -58,7 +58,7 @@ pub(super) async fn submit(State(server): State<Arc<Server>>, myself: Myself, se
             page(&signed_in, &shown).status(status).into_response()
         }
         Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => {
-            Page::refusal(problem.status(), "Too many attempts. Wait a little, then try again.").into_response()
+            Page::put_off(&problem, "Too many attempts. Wait a little, then try again.").into_response()
         }
         Err(problem) => return Err(problem),
     })

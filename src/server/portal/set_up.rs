@@ -138,7 +138,7 @@ pub(super) async fn submit(
     let made = match made.await {
         Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => {
             let why = "Too many attempts. Wait a little, then open the link again.";
-            return Ok(Page::refusal(problem.status(), why).into_response());
+            return Ok(Page::put_off(&problem, why).into_response());
         }
         made => made?,
     };

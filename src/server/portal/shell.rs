@@ -132,7 +132,7 @@ pub(super) fn fixable<T>(done: Answer<T>, form: impl FnOnce(&Slip) -> Answer<Pag
         Ok(done) => Ok(Ok(done)),
         Err(problem) if FIXABLE.contains(&problem.status()) => {
             let page = form(&Slip::of(&problem))?;
-            Ok(Err(page.status(problem.status()).into_response()))
+            Ok(Err(page.after(&problem).into_response()))
         }
         Err(problem) => Err(problem),
     }

@@ -121,7 +121,7 @@ pub(super) async fn submit(
         Err(problem) if problem.status() == StatusCode::TOO_MANY_REQUESTS => {
             let why = "Too many attempts. Wait a little, then try again.";
             let page = form(&shown, &next, Some(why), &ways(&server).await?);
-            page.status(problem.status()).into_response()
+            page.after(&problem).into_response()
         }
         Err(problem) => return Err(problem),
     })

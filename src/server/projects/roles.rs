@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::Method;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{find, named};
-use crate::server::api::{Json, Seen, Tagged, version};
+use crate::server::api::{Json, Query, Seen, Tagged, version};
 use crate::server::audit::Event;
 use crate::server::bridge::blocking;
 use crate::server::caller::{Access, Caller};
@@ -19,7 +19,7 @@ use crate::server::permission::{Permission, Role};
 use crate::server::problem::{Answer, Problem};
 use crate::server::routes::Route;
 use crate::server::state::{Server, now};
-use crate::server::team::alone;
+use crate::server::team::alone_telling;
 
 const ALL: &str = "/projects/{id}/members";
 
@@ -108,7 +108,7 @@ pub(crate) fn give(
 ) -> Answer<i64> {
     let detail = format!("{person} {}", role.map_or("none", Role::word));
     let event = Event { detail: &detail, ..Event::done("project.role", id) };
-    alone(server, caller, &event, |rows, caller| {
+    alone_telling(server, caller, &event, |rows, caller| {
         let project = find(rows, &caller.scope, id)?;
         let project = named(rows, &caller.scope, &project.name)?;
         let may = |permission| caller.may(permission, Some(&project.name));
@@ -128,6 +128,8 @@ pub(crate) fn give(
             return Err(Problem::invalid("whoever is named is no member of the organization"));
         }
         let whose = values![caller.scope.id(), id, person];
+        let former = "SELECT role FROM project_roles WHERE org = $1 AND project = $2 AND person = $3";
+        let former = rows.first(former, whose)?.map(|mut row| row.text(0)).transpose()?;
         match role {
             None => rows.execute("DELETE FROM project_roles WHERE org = $1 AND project = $2 AND person = $3", whose)?,
             Some(role) => rows.execute(
@@ -136,7 +138,9 @@ pub(crate) fn give(
                 values![caller.scope.id(), id, person, role.word(), now().timestamp_millis()],
             )?,
         };
-        Ok(version_of(rows, &caller.scope, id)?)
+        let former = former.as_deref().unwrap_or("none");
+        let told = format!("{person} {former} → {}", role.map_or("none", Role::word));
+        Ok((version_of(rows, &caller.scope, id)?, told))
     })
 }
 

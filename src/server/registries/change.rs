@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use super::rows::{Registry, find, forget_charts, kept};
 use super::{Place, Sort, is_repository};
 use crate::provider;
-use crate::server::audit::Event;
+use crate::server::audit::{Event, changed};
 use crate::server::caller::Caller;
 use crate::server::db::{Rows, values};
 use crate::server::fold::folded;
@@ -15,7 +15,7 @@ use crate::server::permission::Permission;
 use crate::server::problem::{Answer, Problem};
 use crate::server::projects;
 use crate::server::state::{Server, now};
-use crate::server::team::{self, alone};
+use crate::server::team::{self, alone, alone_telling};
 use crate::vault::id;
 
 /// So many repositories may be named.
@@ -165,7 +165,7 @@ pub(crate) fn change(
     seen: Option<i64>,
 ) -> Answer<Registry> {
     let name = wanted.name.as_deref().map(team::name).transpose()?;
-    alone(server, caller, &Event::done("registry.amend", id), |rows, caller| {
+    alone_telling(server, caller, &Event::done("registry.amend", id), |rows, caller| {
         let found = standing(rows, caller, id, seen)?;
         let wants = match &wanted.credential_config_id {
             Login::With(credential) => Some(credential.as_str()),
@@ -211,7 +211,13 @@ pub(crate) fn change(
                 values![caller.scope.id(), id],
             )?;
         }
-        find(rows, &caller.scope, id)
+        let told = changed(&[
+            ("name", *name != registry.name),
+            ("url", place.text() != registry.url),
+            ("credential_config_id", credential != registry.credential),
+            ("repositories", *repositories != registry.repositories),
+        ]);
+        Ok((find(rows, &caller.scope, id)?, told))
     })
 }
 

@@ -25,6 +25,7 @@ use crate::server::token::Kind;
 use crate::vault::contract::variables;
 use crate::vault::{Change, New, Unfinished, Vault, VaultError};
 
+mod asked;
 mod audited;
 mod contract;
 mod elsewhere;

@@ -1,6 +1,9 @@
 //! Which database it is, and the password for it.
 
+use std::fmt;
 use std::path::Path;
+
+use serde::Deserialize;
 
 use super::Found;
 use super::keeping::Find;
@@ -8,12 +11,35 @@ use crate::os::files;
 use crate::server::db::Address;
 use crate::server::error::ServeError;
 
+/// A database as it was named: an address that may hold a password, which no `Debug` shows.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub struct Named(String);
+
+impl Named {
+    pub(super) fn text(&self) -> &String {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Named {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Named(…)")
+    }
+}
+
+impl<T: Into<String>> From<T> for Named {
+    fn from(text: T) -> Self {
+        Self(text.into())
+    }
+}
+
 /// The database of a server that is told nothing, in the data folder.
 const DATABASE: &str = "sqlite:server.db";
 
 /// Reads what was given.
 pub(super) fn read(find: &Find<'_>, data: &Path) -> Result<Address, ServeError> {
-    let database = match find("database", |given| given.database.as_ref()) {
+    let database = match find("database", |given| given.database.as_ref().map(Named::text)) {
         Some(found) => Address::parse(&found.value, data)
             .ok_or_else(|| found.bad("it is neither `sqlite:FILE` nor `postgres://…`"))?,
         None => Address::parse(DATABASE, data).ok_or(ServeError::NoRandom)?,
@@ -44,6 +70,25 @@ mod tests {
     use super::*;
     use crate::os::Env;
     use crate::server::settings::{Given, Settings};
+
+    #[test]
+    fn no_debug_form_of_settings_shows_the_password_of_the_database() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Env::invented(dir.path(), Path::new("/work"), &[]);
+        for url in ["postgres://u:LNYCANARYp%40ss@db:5433/d", "postgresql://db/d?user=u&password=LNYCANARYp%40ss"] {
+            let given = Given { database: Some(url.into()), ..Given::default() };
+            let settings = Settings::read(&given, None, &env).unwrap();
+            let address = &settings.database;
+            for shown in [format!("{given:?}"), format!("{given:#?}"), format!("{settings:?}"), format!("{address:#?}")]
+            {
+                assert!(!shown.contains("LNYCANARY"), "{shown}");
+            }
+            assert!(format!("{settings:?}").contains("postgres://db"), "{settings:?}");
+            // In a file as well.
+            let file: Given = toml::from_str(&format!("database = {url:?}")).unwrap();
+            assert!(!format!("{file:?}").contains("LNYCANARY") && file.database.unwrap().text() == url);
+        }
+    }
 
     #[test]
     fn the_password_of_the_database_comes_from_a_file_of_its_owners_alone() {

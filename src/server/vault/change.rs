@@ -3,10 +3,10 @@
 use chrono::{DateTime, Utc};
 
 use super::place::SOURCE;
-use super::{OrgVault, metadata as written};
+use super::{OrgVault, metadata as written, of_the_database};
 use crate::credential::{Check, Credential, Fields, Metadata};
 use crate::provider;
-use crate::server::audit::Event;
+use crate::server::audit::{Event, changed};
 use crate::server::db::{DbError, Rows, values};
 use crate::vault::{Change, New, VaultError, check_name, id, measure};
 
@@ -226,7 +226,7 @@ impl OrgVault<'_> {
             }
             _ => None,
         };
-        let amended = self.change(&Event::done("credential.amend", &metadata.id), |rows| {
+        let amended = self.db.write(&self.scope, |rows| {
             if let Some(scope) = change.scope.as_ref().filter(|scope| **scope != metadata.scope) {
                 self.hold_project(rows, scope)?;
             }
@@ -263,6 +263,8 @@ impl OrgVault<'_> {
             if let Some(parcel) = parcel {
                 self.put_in(rows, &amended, parcel)?;
             }
+            let told = told_of(&stored.metadata, &amended);
+            self.tell(rows, &Event { detail: &told, ..Event::done("credential.amend", &metadata.id) })?;
             Ok(amended)
         });
         let amended = amended.map_err(|failure| taken(failure, &wanted))?;
@@ -336,6 +338,16 @@ impl OrgVault<'_> {
     }
 }
 
+/// What of a credential is another after it was changed.
+fn told_of(was: &Metadata, is: &Metadata) -> String {
+    changed(&[
+        ("name", is.name != was.name),
+        ("project", is.scope != was.scope),
+        ("tags", is.tags != was.tags),
+        ("note", is.note != was.note),
+    ])
+}
+
 /// A time as the database keeps it, so that what is returned is what will be read.
 fn kept(at: DateTime<Utc>) -> DateTime<Utc> {
     written::time(at.timestamp_millis()).unwrap_or(at)
@@ -347,10 +359,8 @@ pub(super) fn on_a_clock(at: DateTime<Utc>) -> Option<DateTime<Utc>> {
 }
 
 fn taken(failure: VaultError, name: &str) -> VaultError {
-    match failure {
-        VaultError::Elsewhere(failure) if failure.to_string() == DbError::Taken.to_string() => {
-            VaultError::Taken { name: name.to_owned() }
-        }
-        other => other,
+    match of_the_database(&failure) {
+        Some(DbError::Taken) => VaultError::Taken { name: name.to_owned() },
+        _ => failure,
     }
 }

@@ -396,7 +396,7 @@ fn the_way_back_is_the_configured_one_and_readers_connect_nothing() {
         assert_eq!(made.status(), 303, "{}", made.text());
         let to = made.header("location").unwrap().strip_prefix(&alice.base).unwrap().to_owned();
         let page = alice.send(&to, &to, &[]);
-        assert_eq!(page.status(), status, "{}", page.text());
+        assert_eq!((page.status(), page.header("retry-after")), (status, Some("5")), "{}", page.text());
         assert!(page.text().contains("role=\"alert\""), "{}", page.text());
     }
     for fields in [

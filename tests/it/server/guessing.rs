@@ -212,25 +212,40 @@ fn who_asks_for_much_and_goes_has_no_more_of_it_done_at_a_time() {
 #[test]
 fn who_has_to_wait_is_told_so_on_a_page() {
     let served = Served::new(&[]);
+    let alice = served.browser();
     let browser = Browser::new(&served.url);
     let passkey = [("question", "x"), ("answer", "{}")];
     let asked = |path: &str, fields: &[(&str, &str)]| {
         let all = (0..8).map(|_| browser.post(path, fields));
         all.into_iter().find(|answer| answer.status() == 429).unwrap_or_else(|| panic!("{path} has nobody wait"))
     };
-    for (path, fields) in
-        [("/sign-in/passkey/answer", &passkey[..]), ("/sign-in", &[("login", LOGIN), ("passphrase", WRONG)])]
-    {
-        let slow = asked(path, fields);
+    let told = |path: &str, slow: &Message| {
         assert_eq!(slow.header("content-type"), Some("text/html; charset=utf-8"), "{path}: {}", slow.text());
         assert!(slow.text().contains("oo many attempts") && !slow.text().contains("urn:"), "{}", slow.text());
-        // The form to sign in is shown again; the page that has no form says when to come back.
-        assert!(path == "/sign-in" || slow.header("retry-after").is_some(), "{path}: {:?}", slow.headers);
+        let seconds: u32 = slow.header("retry-after").unwrap_or_else(|| panic!("{path} says when")).parse().unwrap();
+        assert!((1..=300).contains(&seconds), "{path}: {seconds}");
+    };
+    let link = [("token", "x"), ("passphrase", WRONG), ("again", WRONG)];
+    for (path, fields) in [
+        ("/sign-in/passkey/answer", &passkey[..]),
+        ("/sign-in", &[("login", LOGIN), ("passphrase", WRONG)]),
+        ("/reset", &link),
+        ("/invite", &link),
+    ] {
+        told(path, &asked(path, fields));
     }
     let back =
         (0..8).map(|_| browser.get("/sign-in/back/up_none?state=x&code=y")).find(|answer| answer.status() == 429);
     let back = back.expect("it has somebody wait");
     assert_eq!(back.header("content-type"), Some("text/html; charset=utf-8"), "{}", back.text());
+    // So are those who are signed in, at the code of a device and at their own second factor.
+    for (path, fields) in [("/device", [("user_code", "BCDF-GHJK")]), ("/second-factor", [("step", "remove")])] {
+        let word = alice.form(path).into_iter().find(|(name, _)| name == "word").expect("a word").1;
+        let fields = [&[("word", word.as_str()), ("code", "123456")], &fields[..]].concat();
+        let all = (0..8).map(|_| alice.post(path, &fields));
+        let slow = all.into_iter().find(|answer| answer.status() == 429);
+        told(path, &slow.unwrap_or_else(|| panic!("{path} has nobody wait")));
+    }
     // A form that is none is told of on a page as well.
     let none = browser.post("/sign-in", &[("login", LOGIN)]);
     assert_eq!(

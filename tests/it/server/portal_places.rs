@@ -14,7 +14,7 @@ const BOB: &str = "bob@example.com";
 const HOSTILE: &str = "\"><script>alert(1)</script>";
 
 /// The addresses of a page that end so, without the organization.
-fn links(page: &str, end: &str) -> Vec<String> {
+pub fn links(page: &str, end: &str) -> Vec<String> {
     let all = page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap().replace("&amp;", "&"));
     let inside =
         all.filter_map(|link| link.strip_prefix("/portal/")?.split_once('/').map(|(_, rest)| format!("/{rest}")));
@@ -22,7 +22,7 @@ fn links(page: &str, end: &str) -> Vec<String> {
 }
 
 /// Invites somebody through the page, who joins; their portal.
-fn invited(served: &Served, owner: &Portal, role: &str, login: &str) -> Portal {
+pub fn invited(served: &Served, owner: &Portal, role: &str, login: &str) -> Portal {
     let made = owner.send("/invitations/new", "/invitations/new", &[("role", role), ("for", login), ("note", "")]);
     assert_eq!(made.status(), 201, "{}", made.text());
     Portal::with(super::team::join(served, &link(&made.text()), login))

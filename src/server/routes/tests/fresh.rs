@@ -20,6 +20,8 @@ const FRESH: &[(&str, &str, &str)] = &[
     ("POST", "/portal/{org}/members/{id}/role", "/portal/{org}/members/{id}/role"),
     ("GET", "/portal/{org}/members/{id}/remove", "/portal/{org}/members/{id}/remove"),
     ("POST", "/portal/{org}/members/{id}/remove", "/portal/{org}/members/{id}/remove"),
+    ("GET", "/portal/{org}/members/keys/{id}/revoke", "/portal/{org}/members/keys/{id}/revoke"),
+    ("POST", "/portal/{org}/members/keys/{id}/revoke", "/portal/{org}/members/keys"),
     ("GET", "/portal/{org}/invitations/new", "/portal/{org}/invitations/new"),
     ("POST", "/portal/{org}/invitations/new", "/portal/{org}/invitations/new"),
     ("POST", "/portal/{org}/keys", "/portal/{org}/keys"),

