@@ -20,6 +20,7 @@ use crate::error::{Code, Failure};
 use crate::vault::seal::{DoesNotOpen, Key};
 
 mod levels;
+mod newest;
 mod own;
 mod place;
 mod recipe;
@@ -29,6 +30,7 @@ mod replaced;
 mod tests;
 
 pub(crate) use levels::Wrapped;
+pub(crate) use newest::wait_for_sealing;
 pub(crate) use own::following;
 pub(crate) use place::{Master, WRAPPED, WRAPPED_NEXT};
 pub(crate) use recipe::in_force as recipe_in_force;
@@ -170,16 +172,6 @@ impl Keys {
             values![scope.id(), version, &wrapped, now.timestamp_millis(), own],
         )?;
         Ok(())
-    }
-
-    /// The key under which an organization's new secrets are sealed, and its version.
-    pub(crate) fn newest(&self, rows: &mut dyn Rows, scope: &OrgScope) -> Result<(i64, Arc<Key>), KeyError> {
-        let newest = "SELECT o.version, o.wrapped, o.own_version, s.wrapped FROM organization_keys o \
-                      LEFT JOIN server_keys s ON s.version = o.own_version \
-                      WHERE o.org = $1 ORDER BY o.version DESC LIMIT 1";
-        let Some(mut row) = rows.first(newest, values![scope.id()])? else { return Err(missing(rows, scope)?) };
-        let (version, wrapped) = (row.int(0)?, Wrapped::of(&mut row, 1)?);
-        Ok((version, self.opened(rows, scope, version, wrapped)?))
     }
 
     /// A key of an organization.
@@ -383,12 +375,6 @@ fn first(database: &Database, name: &str, made: &str) -> Result<String, ServeErr
 pub(crate) fn hold(rows: &mut dyn Rows) -> Result<String, KeyError> {
     let hold = "UPDATE settings SET value = value WHERE name = $1 RETURNING value";
     Ok(rows.first(hold, values![PROOF])?.ok_or(KeyError::None)?.text(0)?)
-}
-
-/// Why an organization has no key.
-fn missing(rows: &mut dyn Rows, scope: &OrgScope) -> Result<KeyError, DbError> {
-    let deleted = "SELECT 1 FROM organizations WHERE id = $1 AND deleted IS NOT NULL";
-    Ok(if rows.first(deleted, values![scope.id()])?.is_some() { KeyError::Gone } else { KeyError::None })
 }
 
 pub(crate) fn setting(rows: &mut dyn Rows, name: &str) -> Result<Option<String>, DbError> {

@@ -310,6 +310,15 @@ pub(crate) fn sign_out(rows: &mut dyn Rows, id: &str) -> Result<bool, DbError> {
     Ok(rows.execute("DELETE FROM sessions WHERE id = $1", values![id])? > 0)
 }
 
+/// The same with what [carries it on](carry_on), which was shown who has it at the same moment: `false` where there is none
+/// of them any more.
+pub(crate) fn sign_out_of_all(rows: &mut dyn Rows, person: &str, id: &str, proved: i64) -> Result<bool, DbError> {
+    // Whoever is carrying it on right now is done before, and what they have made is seen.
+    hold(rows, person)?;
+    let gone = "DELETE FROM sessions WHERE person = $1 AND (id = $2 OR proved = $3)";
+    Ok(rows.execute(gone, values![person, id, proved])? > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -278,7 +278,7 @@ impl From<DbError> for Problem {
             DbError::Shape => Self::internal(&failure),
             DbError::Full => Self::no_room(),
             // Whoever tries again finds what is there by now.
-            DbError::Twice(_) => {
+            DbError::Twice(_) | DbError::Linked(_) => {
                 tracing::warn!(%failure, "the same at the same moment");
                 Self::unavailable().header(header::RETRY_AFTER, "1")
             }

@@ -302,16 +302,18 @@ impl Work<'_> {
     }
 
     /// Takes those of the older keys away under which nothing rests, and notes that it is done. `false` where more than
-    /// the `closed` that do not open rests under them: somebody has stored it since, who had the older key in hand.
+    /// the `closed` that do not open rests under them: somebody has stored it since, who had the older key in hand. Whoever
+    /// is still about to is waited for.
     fn retire(&self, closed: u64) -> Result<bool, ServeError> {
         let scope = &self.one.scope;
         let (now, actor) = (now(), Actor::operator());
-        Ok(self.db.write(scope, |rows| -> Result<bool, KeyError> {
+        let done = self.db.write(scope, |rows| -> Result<bool, KeyError> {
             // Held before the note, as whoever deletes the organization does.
             hold(rows)?;
             if !self.hold(rows)? {
                 return Ok(true);
             }
+            keys::wait_for_sealing(rows, scope, self.one.version)?;
             rows.open(Closed::Secrets)?;
             let older = "SELECT k.version, (SELECT COUNT(*) FROM data_keys d WHERE d.org = k.org \
                          AND d.key_version = k.version) FROM organization_keys k WHERE k.org = $1 AND k.version < $2";
@@ -331,7 +333,16 @@ impl Work<'_> {
             }
             rows.execute("DELETE FROM key_rotations WHERE org = $1", values![scope.id()])?;
             Ok(true)
-        })?)
+        });
+        is_retired(done)
+    }
+}
+
+/// Whether the older keys have gone; not where something has come to rest under one while it was to go.
+fn is_retired(done: Result<bool, KeyError>) -> Result<bool, ServeError> {
+    match done {
+        Err(KeyError::Db(DbError::Linked(_))) => Ok(false),
+        done => Ok(done?),
     }
 }
 

@@ -184,6 +184,10 @@ mod server {
     mod programs;
     mod proving;
     mod races;
+    mod races_commits;
+    mod races_guesses;
+    mod races_invited;
+    mod races_kept;
     mod races_people;
     mod reach;
     mod real_browser;

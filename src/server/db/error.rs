@@ -16,6 +16,9 @@ pub(crate) enum DbError {
     /// Something that is there once came a second time: somebody else did the same at the same moment.
     #[error("the database has this already")]
     Twice(#[source] Reason),
+    /// What is to go is referred to by something, or what is referred to has gone: somebody else was faster.
+    #[error("something in the database refers to what is gone")]
+    Linked(#[source] Reason),
     /// Somebody else wrote for too long.
     #[error("the database is being written by another process")]
     Busy,
@@ -56,6 +59,7 @@ impl Failure for DbError {
             Self::Address(_) | Self::Newer | Self::Strange => Code::Config,
             Self::Taken
             | Self::Twice(_)
+            | Self::Linked(_)
             | Self::Busy
             | Self::Full
             | Self::Zero
@@ -69,7 +73,7 @@ impl Failure for DbError {
         Some(match self {
             Self::File(failure) => return failure.mend(),
             Self::Taken => "choose another name".into(),
-            Self::Twice(_) => "try again".into(),
+            Self::Twice(_) | Self::Linked(_) => "try again".into(),
             Self::Busy => "wait for the other process, then try again".into(),
             Self::Full => "free some disk space; what was stored before is still there".into(),
             Self::Zero => "leave the zero byte out".into(),

@@ -7,8 +7,8 @@
 //!
 //! On PostgreSQL several write at once, and whoever changes a row holds it until their transaction ends. So that no two
 //! wait for one another, all take what they change in one order: the organization, its projects, its credentials by their
-//! identifiers, what uses those (workspaces and registries), and last the end of the audit, after which nothing else is
-//! taken. What was read before its row was held may be another by then: it is read again.
+//! identifiers, what uses those (workspaces and registries), the key that secrets are sealed under, and last the end of the
+//! audit, after which nothing else is taken. What was read before its row was held may be another by then: it is read again.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -94,6 +94,12 @@ pub(crate) trait Rows {
     fn enter(&mut self, reach: Reach<'_>) -> Result<(), DbError>;
     /// From here on, the transaction reaches what is closed else. Its organization stays what it is.
     fn open(&mut self, closed: Closed) -> Result<(), DbError>;
+
+    /// The end of a statement that reads rows of a table which nobody is to take away before this transaction ends. Others
+    /// read them so at the same time, and change what is not their key.
+    fn lasting(&self, table: &str) -> String;
+    /// The same of rows that are to be taken away: whoever reads them as lasting is waited for, and nobody does from then on.
+    fn going(&self, table: &str) -> String;
 
     /// Sees every row that a statement without values gives, one after the other.
     fn each(&mut self, sql: &str, see: &mut dyn FnMut(&Row)) -> Result<(), DbError>;

@@ -254,6 +254,14 @@ impl Rows for Within<'_> {
         self.run(wall::open(closed))
     }
 
+    fn lasting(&self, table: &str) -> String {
+        format!(" FOR KEY SHARE OF {table}")
+    }
+
+    fn going(&self, table: &str) -> String {
+        format!(" FOR UPDATE OF {table}")
+    }
+
     fn each(&mut self, sql: &str, see: &mut dyn FnMut(&Row)) -> Result<(), DbError> {
         let none: [&(dyn ToSql + Sync); 0] = [];
         let mut each = || {
@@ -356,6 +364,7 @@ fn told(cause: &postgres::Error) -> DbError {
     match said.code().code() {
         "23505" if said.constraint().is_some_and(is_of_a_name) => DbError::Taken,
         "23505" => DbError::Twice(message),
+        "23503" => DbError::Linked(message),
         "22021" => DbError::Zero,
         "53100" => DbError::Full,
         "40001" | "40P01" | "55P03" => DbError::Busy,

@@ -184,6 +184,15 @@ impl Rows for Within<'_> {
         Ok(())
     }
 
+    /// Here nobody else writes meanwhile.
+    fn lasting(&self, _: &str) -> String {
+        String::new()
+    }
+
+    fn going(&self, _: &str) -> String {
+        String::new()
+    }
+
     fn each(&mut self, sql: &str, see: &mut dyn FnMut(&Row)) -> Result<(), DbError> {
         let mut ask = || -> rusqlite::Result<()> {
             let mut statement = self.0.prepare(sql)?;
@@ -255,6 +264,9 @@ fn told(cause: &rusqlite::Error) -> DbError {
             // It names the columns, and not the index.
             let is_of_a_name = [".name", ".folded", ".login"].iter().any(|column| said.0.ends_with(column));
             if is_of_a_name { DbError::Taken } else { DbError::Twice(said) }
+        }
+        ErrorCode::ConstraintViolation if code.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY => {
+            DbError::Linked(said)
         }
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => DbError::Busy,
         ErrorCode::DiskFull => DbError::Full,

@@ -150,6 +150,26 @@ fn what_fails_half_way_leaves_nothing() {
     assert!(matches!(person("person_2"), Err(DbError::Taken)));
 }
 
+/// PostgreSQL takes the order to keep everything as one to undo everything, once a statement has failed, and says no word.
+#[test]
+fn who_goes_on_after_a_failed_statement_is_told_what_became_of_it() {
+    let scratch = Scratch::new();
+    let keep = "INSERT INTO settings (name, value) VALUES ($1, 'b')";
+    let done: Result<(), DbError> = scratch.db.write(Reach::Server, |rows| {
+        rows.execute(keep, values!["a"])?;
+        assert!(matches!(rows.execute(keep, values!["a"]), Err(DbError::Twice(_))));
+        // Whether this is taken is not looked at.
+        let _ = rows.execute(keep, values!["b"]);
+        Ok(())
+    });
+    let kept = "SELECT COUNT(*) FROM settings WHERE name IN ('a', 'b')";
+    let kept = scratch.db.read(Reach::Server, |rows| rows.first(kept, &[])?.ok_or(DbError::Shape)?.int(0)).unwrap();
+    assert_eq!((done.is_ok(), kept), if is_a_file(&scratch.db) { (true, 2) } else { (false, 0) });
+    let referring = "INSERT INTO second_factors (person, sealed, created, step) VALUES ('nobody', $1, 0, 0)";
+    let refused = scratch.db.write(Reach::Server, |rows| rows.execute(referring, values![&vec![0_u8]]));
+    assert!(matches!(refused, Err(DbError::Linked(_))), "there is no such person");
+}
+
 #[test]
 fn a_newer_or_a_foreign_database_is_refused() {
     let scratch = Scratch::new();

@@ -37,7 +37,10 @@ pub(crate) fn end(server: &Server, caller: &Caller, id: &str, typed: &str, seen:
         }
         rows.enter(Reach::Server)?;
         keep_one(rows, scope)?;
+        // Before its credentials, as whoever replaces its keys does, who finds it gone afterwards.
+        rows.execute("UPDATE key_rotations SET reached = reached WHERE org = $1", values![scope.id()])?;
         hold_credentials(rows, scope)?;
+        keys::wait_for_sealing(rows, scope, i64::MAX)?;
         clear(rows, scope)?;
         // Holds the chain: who is adding to the organization now is done before, or finds it gone.
         for chain in [&audit::server_scope(), scope] {

@@ -142,8 +142,10 @@ struct One {
 async fn end(State(server): State<Arc<Server>>, myself: Myself, Path(One { id }): Path<One>) -> Answer<Response> {
     blocking(&server, move |server| {
         server.db.write(Reach::Server, |rows| -> Answer<()> {
-            let own = "DELETE FROM sessions WHERE id = $1 AND person = $2";
-            if rows.execute(own, values![&id, &myself.signed_in.person.id])? == 0 {
+            let person = &myself.signed_in.person.id;
+            let own = "SELECT proved FROM sessions WHERE id = $1 AND person = $2";
+            let proved = rows.first(own, values![&id, person])?.ok_or_else(Problem::not_found)?.int(0)?;
+            if !people::sign_out_of_all(rows, person, &id, proved)? {
                 return Err(Problem::not_found());
             }
             tell(rows, server, &myself, &Event::done("session.end", &id))

@@ -74,9 +74,15 @@ impl Page {
         self
     }
 
-    /// Lets its form end at another origin, too: browsers hold a form to that through every redirect.
+    /// Lets its form end at another origin, too: browsers hold a form to that through every redirect. A policy has no word
+    /// for a host that is an IPv6 address (CSP level 3 section 2.3.1), so that it names the port alone of such a one.
     pub(crate) fn may_end_at(mut self, origin: &str) -> Self {
-        self.form_action = format!("'self' {origin}");
+        let (scheme, rest) = origin.split_once("://[").unwrap_or_default();
+        let end = match rest.split_once(']') {
+            Some((_, port)) => format!("{scheme}://*{port}"),
+            None => origin.to_owned(),
+        };
+        self.form_action = format!("'self' {end}");
         self
     }
 
@@ -252,6 +258,16 @@ mod tests {
         let inside = Page::new("<i>", String::new()).within("<nav></nav>".into()).into_response();
         let policy = inside.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
         assert!(policy.contains(&format!("style-src 'sha256-{hash}' 'sha256-{}';", super::hash(INSIDE))), "{policy}");
+        for (origin, end) in [
+            ("http://127.0.0.1:7", "http://127.0.0.1:7"),
+            ("http://[::1]:7", "http://*:7"),
+            ("http://[::1]", "http://*"),
+            ("com.example.app:", "com.example.app:"),
+        ] {
+            let response = Page::new("Title", String::new()).may_end_at(origin).into_response();
+            let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
+            assert!(policy.ends_with(&format!("form-action 'self' {end}")), "{policy}");
+        }
         for style in [STYLE, INSIDE] {
             assert!(!style.contains("url(") && !style.contains("@import") && !style.contains("</"));
         }

@@ -218,14 +218,20 @@ pub(super) async fn sign_out(
     visitor: Visitor,
     OwnForm(Word { word }): OwnForm<Word>,
 ) -> Answer<Response> {
-    if let Some(signed_in) = visitor.signed_in.filter(|signed_in| signed_in.has_sent(&word)) {
-        blocking(&server, move |server| {
-            server.db.write(Reach::Server, |rows| {
-                people::sign_out(rows, &signed_in.session)?;
-                Myself { signed_in, source: visitor.source }.tell(rows, server, &Event::done("sign-out", ""))
-            })
-        })
-        .await?;
-    }
-    Ok(sent_on("/sign-in", Some(end_cookie(&server))))
+    let Some(signed_in) = visitor.signed_in.filter(|signed_in| signed_in.has_sent(&word)) else {
+        return Ok(sent_on("/sign-in", Some(end_cookie(&server))));
+    };
+    blocking(&server, move |server| {
+        let is_out = server.db.write(Reach::Server, |rows| -> Answer<bool> {
+            let person = &signed_in.person.id;
+            if !people::sign_out_of_all(rows, person, &signed_in.session, signed_in.proved)? {
+                return Ok(false);
+            }
+            Myself { signed_in, source: visitor.source }.tell(rows, server, &Event::done("sign-out", ""))?;
+            Ok(true)
+        })?;
+        // It ended meanwhile. Where another one took its place, this browser has that by now, and sees so.
+        Ok(if is_out { sent_on("/sign-in", Some(end_cookie(server))) } else { sent_on("/", None) })
+    })
+    .await
 }

@@ -3,7 +3,7 @@
 //!
 //! The note that it is not done yet is a setting, with the version of the new key.
 
-use super::PAGE;
+use super::{PAGE, TRIES, is_retired};
 use crate::server::audit::{self, Actor, Event, server_scope};
 use crate::server::db::{Closed, Database, DbError, Reach, Rows, values};
 use crate::server::engine::Engine;
@@ -51,6 +51,20 @@ pub(super) struct Work<'w> {
 
 impl Work<'_> {
     pub(super) fn finish(&self) -> Result<OwnRotated, ServeError> {
+        let mut sealed = 0;
+        for _ in 0..TRIES {
+            let once = self.seal_anew()?;
+            sealed += once.sealed;
+            if self.retire(once.closed)? {
+                return Ok(OwnRotated { sealed, ..once });
+            }
+        }
+        // The note stays, so that whoever runs this again ends it.
+        Err(DbError::Busy.into())
+    }
+
+    /// Seals all of it anew that rests under an older key.
+    fn seal_anew(&self) -> Result<OwnRotated, ServeError> {
         let mut done = OwnRotated { version: self.version, sealed: 0, closed: 0 };
         self.second_factors(&mut done)?;
         let at_issuers = Shelf { db: self.db, keys: self.keys, engine: self.engine };
@@ -58,7 +72,6 @@ impl Work<'_> {
         (done.sealed, done.closed) = (done.sealed + sealed, done.closed + closed);
         self.signing_key()?;
         done.closed += self.keys_below()?;
-        self.retire()?;
         Ok(done)
     }
 
@@ -96,7 +109,8 @@ impl Work<'_> {
     /// Puts another key in the place of the one that signs: whoever has the older one of the server may have it as well.
     fn signing_key(&self) -> Result<(), ServeError> {
         Ok(self.db.write(Reach::Server, |rows| -> Result<(), KeyError> {
-            let older = "SELECT 1 FROM signing_keys WHERE retired IS NULL AND COALESCE(key_version, 0) < $1";
+            let older = "SELECT 1 FROM signing_keys WHERE COALESCE(key_version, 0) < $1 \
+                         AND (retired IS NULL OR LENGTH(sealed) > 0)";
             if !self.hold(rows)? || rows.first(older, values![self.version])?.is_none() {
                 return Ok(());
             }
@@ -106,31 +120,38 @@ impl Work<'_> {
         })?)
     }
 
-    /// Takes those of the older keys away under which nothing rests, and notes that it is done.
-    fn retire(&self) -> Result<(), ServeError> {
-        Ok(self.db.write(Reach::Server, |rows| -> Result<(), KeyError> {
+    /// Takes those of the older keys away under which nothing rests, and notes that it is done. `false` where more than
+    /// the `closed` that do not open rests under them: somebody has put it there since.
+    pub(super) fn retire(&self, closed: u64) -> Result<bool, ServeError> {
+        is_retired(self.db.write(Reach::Server, |rows| -> Result<bool, KeyError> {
             if !self.hold(rows)? {
-                return Ok(());
+                return Ok(true);
             }
             rows.open(Closed::Secrets)?;
             let older = "SELECT version FROM server_keys WHERE version < $1 ORDER BY version";
+            let mut left = 0;
             for mut row in rows.query(older, values![self.version])? {
                 let version = row.int(0)?;
-                if rests_under(rows, version)? {
+                let count = resting_under(rows, version)?;
+                left += u64::try_from(count).unwrap_or_default();
+                if count > 0 {
                     continue;
                 }
                 self.keys.retire_own(rows, version, now())?;
                 let event = Event { detail: &format!("version {version}"), ..Event::done("server-key.retire", "") };
                 audit::append(rows, self.keys, &server_scope(), &Actor::operator(), &event, now())?;
             }
+            if left > closed {
+                return Ok(false);
+            }
             rows.execute("DELETE FROM settings WHERE name = $1", values![NOTE])?;
-            Ok(())
-        })?)
+            Ok(true)
+        }))
     }
 }
 
-/// Whether something rests under a version. What signs no more rests under none.
-fn rests_under(rows: &mut dyn Rows, version: i64) -> Result<bool, DbError> {
+/// How much rests under a version. What signs no more rests under none.
+fn resting_under(rows: &mut dyn Rows, version: i64) -> Result<i64, DbError> {
     let count = "SELECT (SELECT COUNT(*) FROM second_factors WHERE COALESCE(key_version, 0) = $1) \
                  + (SELECT COUNT(*) FROM upstream_secrets WHERE COALESCE(key_version, 0) = $1) \
                  + (SELECT COUNT(*) FROM kept_upstream_secrets WHERE COALESCE(key_version, 0) = $1) \
@@ -138,5 +159,5 @@ fn rests_under(rows: &mut dyn Rows, version: i64) -> Result<bool, DbError> {
                  + (SELECT COUNT(*) FROM audit_keys WHERE own_version = $1) \
                  + (SELECT COUNT(*) FROM server_key_remains WHERE own_version = $1) \
                  + (SELECT COUNT(*) FROM signing_keys WHERE COALESCE(key_version, 0) = $1 AND LENGTH(sealed) > 0)";
-    Ok(rows.first(count, values![version])?.ok_or(DbError::Shape)?.int(0)? > 0)
+    rows.first(count, values![version])?.ok_or(DbError::Shape)?.int(0)
 }

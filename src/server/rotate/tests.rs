@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::server::db::tests::{Scratch, tamper};
+use crate::server::totp;
 use crate::vault::contract::{map, plain, variables};
 use crate::vault::{New, Vault};
 
@@ -47,4 +48,30 @@ fn what_does_not_open_keeps_its_key_and_holds_nothing_up() {
     tamper(&scratch.db, damage);
     assert_eq!(work.finish(&mut |_| {}).unwrap(), (0, 1));
     assert_eq!((count(&scratch, "organization_keys"), count(&scratch, "key_rotations")), (2, 0));
+}
+
+/// The same of the server's own key: what has come to rest under the older one while it was to go is sealed anew as well.
+#[test]
+fn the_own_key_is_not_done_while_something_rests_under_an_old_one() {
+    let scratch = Scratch::new();
+    let (db, keys, engine) = (&scratch.db, &scratch.keys, &scratch.engine);
+    let person = "INSERT INTO people (id, login, passphrase, created) VALUES ('alice', 'alice', '-', 0)";
+    db.write(Reach::Server, |rows| -> Result<(), KeyError> {
+        rows.execute(person, &[])?;
+        totp::begin(rows, keys, "alice", now())?;
+        own::begin(rows, keys)
+    })
+    .unwrap();
+    let work = own::Work { db, keys, engine, version: 1 };
+    let versions = || {
+        let one = "SELECT (SELECT COUNT(*) FROM server_keys), (SELECT MIN(key_version) FROM second_factors), \
+                   (SELECT COUNT(*) FROM settings WHERE name = 'server-key-rotation')";
+        let mut row = db.read(Reach::Server, |rows| rows.first(one, &[])).unwrap().unwrap();
+        (row.int(0).unwrap(), row.int(1).unwrap(), row.int(2).unwrap())
+    };
+    assert!(!work.retire(0).unwrap(), "a second factor rests under the old one");
+    assert_eq!(versions(), (2, 0, 1));
+    assert_eq!(work.finish().unwrap(), OwnRotated { version: 1, sealed: 1, closed: 0 });
+    assert_eq!(versions(), (1, 1, 0));
+    assert!(db.read(Reach::Server, |rows| totp::unconfirmed(rows, keys, "alice")).unwrap().is_some(), "it opens");
 }

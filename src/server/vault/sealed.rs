@@ -109,7 +109,7 @@ impl OrgVault<'_> {
         if parcel.place != Place::of(&self.scope, metadata) {
             return Err(VaultError::Changed { name: metadata.name.clone() });
         }
-        let (key_version, key) = self.keys.newest(rows, &self.scope)?;
+        let (key_version, key) = self.keys.newest_to_seal(rows, &self.scope)?;
         let wrapped = key.wrap(&parcel.key, &parcel.place.of_key(&key_version.to_string()))?;
         self.take_out(rows, &metadata.id)?;
         rows.execute(

@@ -167,6 +167,11 @@ impl Held {
         Self::so(postgres, &format!("{select} FOR NO KEY UPDATE"))
     }
 
+    /// A lock of the database's own of this number, at which a trigger has others wait.
+    pub fn number(postgres: &Postgres, number: u32) -> Self {
+        Self::so(postgres, &format!("SELECT 1 FROM (SELECT pg_advisory_xact_lock({number})) AS held"))
+    }
+
     fn so(postgres: &Postgres, select: &str) -> Self {
         let url = postgres.as_root();
         let mut psql = Command::new("psql")

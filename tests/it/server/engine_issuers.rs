@@ -30,15 +30,8 @@ impl Kept<'_> {
         self.scene.served.stage.run(&[&["server"], what, &place, &words(&self.flags)[..]].concat())
     }
 
-    /// The secret by which the server is known to the issuer, as it says when somebody comes in.
     fn shown(&self) -> String {
-        let came = self.scene.come(&bob(), &[]);
-        assert_eq!(came.status(), 303, "{}", came.text());
-        let asked = self.scene.issuer.double.requests().into_iter().rfind(|seen| seen.path() == "/token").unwrap();
-        let basic = asked.header("authorization").unwrap().strip_prefix("Basic ").unwrap().to_owned();
-        let pair = String::from_utf8(STANDARD.decode(basic).unwrap()).unwrap();
-        let secret = pair.split_once(':').unwrap().1.to_owned();
-        wire::fields(format!("s={secret}").as_bytes()).into_iter().next().unwrap().1
+        shown(&self.scene)
     }
 
     fn rows(&self, table: &str) -> String {
@@ -49,6 +42,17 @@ impl Kept<'_> {
     fn counts(&self) -> [String; 3] {
         ["upstream_secrets", "kept_upstream_secrets", "kept_leftovers"].map(|table| self.rows(table))
     }
+}
+
+/// The secret by which the server is known to the issuer, as it says when somebody comes in.
+pub fn shown(scene: &Scene) -> String {
+    let came = scene.come(&bob(), &[]);
+    assert_eq!(came.status(), 303, "{}", came.text());
+    let asked = scene.issuer.double.requests().into_iter().rfind(|seen| seen.path() == "/token").unwrap();
+    let basic = asked.header("authorization").unwrap().strip_prefix("Basic ").unwrap().to_owned();
+    let pair = String::from_utf8(STANDARD.decode(basic).unwrap()).unwrap();
+    let secret = pair.split_once(':').unwrap().1.to_owned();
+    wire::fields(format!("s={secret}").as_bytes()).into_iter().next().unwrap().1
 }
 
 fn live(kept: &Kept<'_>) {

@@ -63,8 +63,7 @@ impl Place {
 
     /// Waits until so many of the server wait for somebody's row.
     pub fn waits(&self, count: usize) {
-        let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
-        wait_until("it waits", || self.postgres.as_superuser(waiting) == count.to_string());
+        waits(&self.postgres, count);
     }
 
     /// Has several be asked one after the other, while all of them wait for a row of somebody else; what they answer.
@@ -87,6 +86,12 @@ impl Place {
         assert_eq!(opened.status(), 200, "{}", opened.text());
         opened.json()["data"]["A"].clone()
     }
+}
+
+/// Waits until so many of a database wait for somebody.
+pub fn waits(postgres: &Postgres, count: usize) {
+    let waiting = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    wait_until("it waits", || postgres.as_superuser(waiting) == count.to_string());
 }
 
 /// What AWS shows in its own examples.

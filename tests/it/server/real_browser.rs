@@ -1,10 +1,13 @@
 //! Chromium, with the keyboard alone and no script: sets the server up, signs in, lets a command line in, signs out.
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
+use super::grants::asked;
 use super::served::{LOGIN, PASSPHRASE, Served, token};
 use crate::stage::Stage;
 
@@ -58,4 +61,31 @@ fn a_person_with_a_keyboard_sets_it_up_and_lets_a_command_line_in() {
     // A refused sign-in is an answer with a status of its own, which the browser notes.
     assert!(blocked.iter().all(|line| line.contains("403")), "{blocked:?}");
     assert_eq!(served.api("GET", "/credential-configs", &token(&stage), "").status(), 200);
+}
+
+/// A policy of a page has no word for such an address, and the browser holds the form to it.
+#[test]
+fn an_answer_goes_to_a_program_that_listens_on_ipv6() {
+    let served = Served::new(&[]);
+    // Where there is no IPv6, it is as with every other program.
+    let listener = TcpListener::bind("[::1]:0").or_else(|_| TcpListener::bind("127.0.0.1:0")).unwrap();
+    let at = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\narrived");
+        }
+    });
+    let redirect = format!("http://{at}/callback");
+    let port: u16 = served.url.rsplit(':').next().unwrap().parse().unwrap();
+    let told = browse(&json!([
+        { "go": format!("{}{}", served.url, asked(&[("redirect_uri", &redirect)])) },
+        { "fill": { "login": LOGIN, "passphrase": PASSPHRASE }, "press": "Sign in" },
+        { "press": "Allow", "leave": port },
+    ]));
+    let end = &told["seen"][2];
+    assert_eq!(end["text"], "arrived", "{told}");
+    assert!(end["address"].as_str().unwrap().starts_with(&format!("{redirect}?code=")), "{told}");
+    assert_eq!(told["blocked"], json!([]), "{told}");
 }
