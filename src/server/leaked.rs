@@ -139,7 +139,7 @@ fn end(rows: &mut dyn Rows, keys: &Keys, token: &Secret, actor: &Actor, now: Dat
             vec![known.grant.scope]
         }
         Counting::Session(session) => {
-            people::sign_out(rows, &session.id)?;
+            people::sign_out_of_all(rows, &session.person.id, &session.id, session.proved)?;
             let members = people::memberships(rows, &session.person.id)?.into_iter().map(|member| member.scope);
             audit::told_in(members.filter(|scope| session.only.as_ref().is_none_or(|only| only == scope)))
         }
