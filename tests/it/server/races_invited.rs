@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::api_keys::Held;
 use super::races::Place;
-use super::served::{Browser, PASSPHRASE, token};
+use super::served::{Browser, PASSPHRASE, api, token};
 use super::team::{invite, join};
 use crate::stage::Stage;
 use crate::wire::Message;
@@ -143,6 +143,28 @@ fn whose_session_ends_while_another_carries_it_on_is_out() {
         carried.keep(accepted.header("set-cookie").expect("a session").split(';').next().expect("a cookie"));
         assert_eq!(carried.get("/account").status(), 303, "{way}: nobody is in with it");
     }
+}
+
+/// The same where somebody has found the session's token, and reports it.
+#[test]
+fn whose_session_is_reported_while_another_carries_it_on_is_out() {
+    let invited = Invited::new();
+    let (org, link) = invited.invited("Other");
+    invited.number("DELETE FROM sessions");
+    let (own, url) = (&invited.signed_in(PASSPHRASE), &invited.place.served.url);
+    let found = own.cookie().and_then(|cookie| cookie.split_once('=')).expect("a session").1;
+    let (accepts, report) = (form(own, &link), json!([{ "token": found }]).to_string());
+    let held = Held::by(&invited.place.postgres, "SELECT org FROM audit_heads");
+    let (accepted, reported) = std::thread::scope(|scope| {
+        let accepted = scope.spawn(|| send(own, "/invite", &accepts));
+        invited.place.waits(1);
+        let reported = scope.spawn(|| api(url, "POST", "/leaked-tokens", "", &report));
+        invited.place.waits(2);
+        held.let_go();
+        (accepted.join().expect("an answer"), reported.join().expect("an answer"))
+    });
+    assert_eq!((accepted.status(), reported.status()), (303, 202), "{} {}", accepted.text(), reported.text());
+    assert_eq!(invited.stands(&org), ["0", "1", "0"], "what carries it on has ended with it");
 }
 
 /// Whoever shows who they are once more has a session of its own by that. A sign-out from the one of before is told what
