@@ -1,9 +1,15 @@
 //! The shape of a document: its keys, and which of them have a value. What the values are is not kept.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+/// So many parts a document may have in all: what is kept of one is many times as long as it is.
+const MOST: usize = 100_000;
+/// So deep it may be nested.
+const DEEPEST: usize = 32;
 
 /// A part of a document.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,6 +20,16 @@ pub(super) enum Part {
     Value,
     List(Vec<Part>),
     Map(BTreeMap<String, Part>),
+}
+
+/// Why nothing is told of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unread {
+    /// It is of another form.
+    Other,
+    /// It is of this form, and a tool may read it; this reader does not: it has one key twice, which each tool reads in
+    /// its own way, or is larger or deeper than any such document.
+    Strange,
 }
 
 impl Part {
@@ -46,9 +62,16 @@ impl Part {
         }
     }
 
-    /// Reads JSON. One key twice is read by each tool in its own way, and by this one not at all.
-    pub(super) fn of_json(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok()
+    /// Reads JSON.
+    pub(super) fn of_json(text: &str) -> Result<Self, Unread> {
+        let (part, mut reader) = json(text)?;
+        reader.end().map_err(|_| Unread::Other)?;
+        Ok(part)
+    }
+
+    /// Reads the JSON that a text begins with: some tools look no further.
+    pub(super) fn of_leading_json(text: &str) -> Result<Self, Unread> {
+        json(text).map(|(part, _)| part)
     }
 
     /// Reads YAML within narrow limits.
@@ -59,8 +82,8 @@ impl Part {
         }
         let limits = serde_saphyr::options! {
             budget: serde_saphyr::budget! {
-                max_depth: 32,
-                flow_nesting_limit: 32,
+                max_depth: DEEPEST,
+                flow_nesting_limit: DEEPEST,
                 max_documents: 1,
                 max_events: 30_000,
                 max_nodes: 10_000,
@@ -84,15 +107,47 @@ impl Part {
     }
 }
 
+/// The JSON that a text begins with, and what reads on.
+fn json(text: &str) -> Result<(Part, serde_json::Deserializer<serde_json::de::StrRead<'_>>), Unread> {
+    let mut reader = serde_json::Deserializer::from_str(text);
+    let part = Part::deserialize(&mut reader).map_err(|failure| match failure.classify() {
+        // Only what `Reader` refuses is of this sort: any value is a part.
+        serde_json::error::Category::Data => Unread::Strange,
+        _ => Unread::Other,
+    })?;
+    Ok((part, reader))
+}
+
 impl<'de> Deserialize<'de> for Part {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(Reader)
+        from.deserialize_any(Reader { left: &Cell::new(MOST), depth: 0 })
     }
 }
 
-struct Reader;
+/// Reads one part.
+#[derive(Clone, Copy)]
+struct Reader<'l> {
+    /// So many there may still be in all of the document.
+    left: &'l Cell<usize>,
+    depth: usize,
+}
 
-impl<'de> Visitor<'de> for Reader {
+impl Reader<'_> {
+    fn deeper<E: Error>(self) -> Result<Self, E> {
+        if self.depth == DEEPEST { Err(E::custom("too deep")) } else { Ok(Self { depth: self.depth + 1, ..self }) }
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Reader<'_> {
+    type Value = Part;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Part, D::Error> {
+        self.left.set(self.left.get().checked_sub(1).ok_or_else(|| D::Error::custom("too many parts"))?);
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Reader<'_> {
     type Value = Part;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -108,7 +163,7 @@ impl<'de> Visitor<'de> for Reader {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, from: D) -> Result<Part, D::Error> {
-        Part::deserialize(from)
+        from.deserialize_any(self)
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Part, E> {
@@ -144,17 +199,19 @@ impl<'de> Visitor<'de> for Reader {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut from: A) -> Result<Part, A::Error> {
+        let inside = self.deeper()?;
         let mut items = Vec::new();
-        while let Some(item) = from.next_element()? {
+        while let Some(item) = from.next_element_seed(inside)? {
             items.push(item);
         }
         Ok(Part::List(items))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut from: A) -> Result<Part, A::Error> {
+        let inside = self.deeper()?;
         let mut parts = BTreeMap::new();
-        while let Some((key, part)) = from.next_entry::<String, Part>()? {
-            if parts.insert(key, part).is_some() {
+        while let Some(key) = from.next_key::<String>()? {
+            if parts.insert(key, from.next_value_seed(inside)?).is_some() {
                 return Err(A::Error::custom("one key twice"));
             }
         }

@@ -4,7 +4,7 @@
 //! configuration, docker's `config.json`.
 
 use super::Wrong;
-use super::document::Part;
+use super::document::{Part, Unread};
 use super::git;
 
 pub(super) const RUNS: &str = "would run a program on the machine that uses it";
@@ -14,6 +14,8 @@ const TRUSTS: &str = "would send the secret to anybody who answers";
 const ACTS: &str = "would act as somebody else";
 const STRANGE: &str = "it has a key that such a document does not have";
 const UNREADABLE: &str = "it is no document of this form, or a larger one than is read";
+const UNJUDGED: &str =
+    "it has one key twice, or more keys or levels than are read, so that nobody can tell what a tool makes of it";
 
 /// The keys of a part that are taken, and those that are refused by name. Names are held against it in any case, as
 /// some readers do.
@@ -124,7 +126,7 @@ pub(in crate::provider) fn google(text: &str, is_official: fn(&str) -> bool) -> 
         universe_domain: Option<String>,
     }
     let unreadable = || (None, UNREADABLE);
-    let whole = Part::of_json(text).ok_or_else(unreadable)?;
+    let whole = Part::of_json(text).map_err(|_| unreadable())?;
     GOOGLE.hold(&whole)?;
     let key: Key = serde_json::from_str(text).map_err(|_| unreadable())?;
     if key.r#type.as_deref() != Some("service_account") {
@@ -153,7 +155,7 @@ const AWS: [(&str, &str); 5] = [
 ];
 
 fn docker(text: &str) -> Result<(), Wrong> {
-    DOCKER.refuse(&Part::of_json(text).ok_or((None, UNREADABLE))?)
+    DOCKER.refuse(&Part::of_json(text).map_err(|_| (None, UNREADABLE))?)
 }
 
 fn aws(text: &str) -> Result<(), Wrong> {
@@ -225,7 +227,12 @@ const NPM: [(&str, &str); 2] = [("script-shell", RUNS), ("onload-script", RUNS)]
 /// which the tools above, git, npm and what reads a `.netrc` run programs.
 pub(in crate::provider) fn any(bytes: &[u8]) -> Result<(), Wrong> {
     let Ok(text) = std::str::from_utf8(bytes) else { return Ok(()) };
-    if let Some(whole @ Part::Map(_)) = Part::of_json(text).or_else(|| Part::of_yaml(text)) {
+    let whole = match Part::of_leading_json(text) {
+        Ok(whole @ Part::Map(_)) => Some(whole),
+        Ok(_) | Err(Unread::Other) => Part::of_yaml(text),
+        Err(Unread::Strange) => return Err((None, UNJUDGED)),
+    };
+    if let Some(whole @ Part::Map(_)) = whole {
         let is_list = |list: &&&str| matches!(whole.at(list), Part::List(_));
         if ["clusters", "contexts", "users"].iter().filter(is_list).count() > 1 {
             return kubeconfig(text);

@@ -161,6 +161,9 @@ fn a_file_is_held_against_what_reads_it() {
         (r#"{"auths":{"ghcr.io":{"auth":"eA=="}}}"#, Some("REGISTRY_AUTH_FILE"), None),
         (r#"{"type":"external_account","credential_source":{"executable":{}}}"#, None, Some("credential_source")),
         (r#"{"type":"authorized_user"}"#, Some("GOOGLE_APPLICATION_CREDENTIALS"), Some("type")),
+        ("{\"credsStore\":\"evil\"}\nand more", None, Some("credsStore")),
+        ("{\"line\":1}\n{\"line\":2}\n", None, None),
+        ("\"credsStore\": evil\n", None, Some("credsStore")),
         ("licence: LNYCANARY\nproxies: [a]\n", None, None),
         ("-----BEGIN KEY-----\nx\n", None, None),
         ("[core]\n\tsshCommand = evil\n", None, Some("core.sshCommand")),
@@ -187,6 +190,29 @@ fn a_file_is_held_against_what_reads_it() {
     let strange = told("file", "content", "/////w==", &[("variable", "KUBECONFIG")]);
     assert!(strange.is_some(), "what is no text is no kubeconfig");
     assert_eq!(told("file", "content", "/////w==", &[]), None);
+}
+
+/// Tools read more than this does, and take from it what they know.
+#[test]
+fn a_file_that_nobody_can_judge_is_refused() {
+    use base64::Engine;
+    let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    let items = |count: usize| vec!["0"; count].join(",");
+    for (text, is_refused) in [
+        (r#"{"a":{"b":1,"b":2}}"#.to_owned(), true),
+        (r#"{"a":{"b":1,"c":[{"b":2}]}}"#.to_owned(), false),
+        (format!("{{\"a\":{}}}", nested(31)), false),
+        (format!("{{\"a\":{}}}", nested(32)), true),
+        (format!("{{\"a\":{}}}", nested(100_000)), true),
+        (format!("{{\"a\":[{}]}}", items(99_999)), false),
+        (format!("{{\"a\":[{}]}}", items(100_000)), true),
+        (format!("[{}]", items(1_000_000)), true),
+    ] {
+        let content = base64::engine::general_purpose::STANDARD.encode(&text);
+        let shown = told("file", "content", &content, &[]);
+        let is_told = shown.as_deref().is_some_and(|shown| shown.contains("nobody can tell"));
+        assert_eq!(is_told, is_refused, "{}: {shown:?}", &text[..text.len().min(40)]);
+    }
 }
 
 #[test]

@@ -150,8 +150,14 @@ fn a_document_costs_no_more_than_its_length() {
             refused(what, &|| post(path, &text));
         }
         // The key of a service account is a document within one.
-        let body = json!({ "kind": "gcp_service_account", "name": "x", "data": { "key_file": text } }).to_string();
-        refused(what, &|| post("/credential-configs", &body));
+        let named = json!({ "file_name": "key.json", "variable": "GOOGLE_APPLICATION_CREDENTIALS" });
+        let content = STANDARD.encode(&text);
+        for body in [
+            json!({ "kind": "gcp_service_account", "name": "x", "data": { "key_file": text } }),
+            json!({ "kind": "file", "name": "x", "fields": named, "data": { "content": content } }),
+        ] {
+            refused(what, &|| post("/credential-configs", &body.to_string()));
+        }
     }
     for (what, text) in configs() {
         let content = STANDARD.encode(&text);
