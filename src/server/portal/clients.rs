@@ -9,7 +9,7 @@ use chrono::DateTime;
 
 use super::fields::{Input, Slip, buttons, hint, marked, summary, tick};
 use super::inside::{Inside, Sent};
-use super::page::{Page, Text, sent_on};
+use super::page::{Page, Text};
 use super::question::Question;
 use super::shell::{Listed, One, Place, fixable, hidden, said, time};
 use super::table::{ACTIONS, Table, action, nothing};
@@ -170,10 +170,7 @@ async fn make(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -> 
     blocking(&server, move |server| {
         let typed = Typed::of(&sent);
         let made = clients::make(server, &inside.caller, typed.written());
-        Ok(match fixable(made, |slip: &Slip| Ok(new_form(&inside, &typed, Some(slip))))? {
-            Ok(_) => sent_on(&inside.path("programs?done=made"), None),
-            Err(again) => again,
-        })
+        fixable(made, |_| inside.on("programs?done=made"), |slip: &Slip| Ok(new_form(&inside, &typed, Some(slip))))
     })
     .await
 }
@@ -199,10 +196,7 @@ async fn change(
         let changed = clients::change(server, &inside.caller, &id, typed.written().into(), Some(revision));
         let shown = revision.to_string();
         let again = |slip: &Slip| Ok(edit_form(&inside, (&id, &shown), &typed, Some(slip)));
-        Ok(match fixable(changed, again)? {
-            Ok(_) => sent_on(&inside.path("programs?done=changed"), None),
-            Err(again) => again,
-        })
+        fixable(changed, |_| inside.on("programs?done=changed"), again)
     })
     .await
 }
@@ -235,10 +229,8 @@ async fn delete(
     sent: Sent,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        // What is no revision is none that there ever was.
-        let seen = sent.revision().unwrap_or(-1);
-        clients::end(server, &inside.caller, &id, Some(seen))?;
-        Ok(sent_on(&inside.path("programs?done=deleted"), None))
+        clients::end(server, &inside.caller, &id, Some(sent.seen()))?;
+        Ok(inside.on("programs?done=deleted"))
     })
     .await
 }

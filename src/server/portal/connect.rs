@@ -9,7 +9,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::inside::{Inside, Sent, sentence};
-use super::page::{Page, Text, sent_on};
+use super::page::{Page, Text};
 use super::shell::{Place, alert};
 use crate::credential::{Credential, Metadata};
 use crate::server::bridge::blocking;
@@ -162,5 +162,5 @@ async fn disconnect(
         Ended::AtTheService => "disconnected",
         _ => "ended-here",
     };
-    Ok(sent_on(&inside.path(&format!("credentials/{id}?done={done}")), None))
+    Ok(inside.on(&format!("credentials/{id}?done={done}")))
 }

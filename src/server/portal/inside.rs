@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::page::Page;
+use super::page::{Page, sent_on};
 use super::prove;
 use super::session::{SignedIn, Visitor, same_origin, sign_in_first};
 use crate::secret::Secret;
@@ -47,6 +47,11 @@ impl Inside {
     /// The address of a page of this organization.
     pub(crate) fn path(&self, rest: &str) -> String {
         format!("/portal/{}/{rest}", self.caller.scope.id())
+    }
+
+    /// Has them go on to such a page.
+    pub(crate) fn on(&self, rest: &str) -> Response {
+        sent_on(&self.path(rest), None)
     }
 
     /// Whether their role lets them, in the whole organization.
@@ -108,6 +113,11 @@ impl Sent {
     /// The revision of what was seen when the form was made.
     pub(crate) fn revision(&self) -> Answer<i64> {
         self.text("revision").parse().map_err(|_| Problem::changed())
+    }
+
+    /// The same for what is deleted: what is no revision is none that there ever was.
+    pub(crate) fn seen(&self) -> i64 {
+        self.revision().unwrap_or(-1)
     }
 
     /// Each value under a name.

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::fields::{Input, Slip, buttons, choice, summary};
 use super::inside::{Inside, Sent};
 use super::members::{options, roles};
-use super::page::{Page, Text, sent_on};
+use super::page::{Page, Text};
 use super::question::Question;
 use super::shell::{Listed, One, Place, fixable, said, time};
 use super::table::{ACTIONS, Table, action, nothing, pages};
@@ -115,10 +115,11 @@ async fn submit(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -
     blocking(&server, move |server| {
         let (role, whom, note) = (sent.text("role"), sent.text("for"), sent.text("note"));
         let made = team::role(role).and_then(|role| invitations::invite(server, &inside.caller, role, whom, note));
-        Ok(match fixable(made, |slip| Ok(form(&inside, (role, whom, note), Some(slip))))? {
-            Ok(made) => once(&inside, &made).into_response(),
-            Err(again) => again,
-        })
+        fixable(
+            made,
+            |made| once(&inside, &made).into_response(),
+            |slip| Ok(form(&inside, (role, whom, note), Some(slip))),
+        )
     })
     .await
 }
@@ -164,7 +165,7 @@ async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id })
 async fn withdraw(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
     blocking(&server, move |server| {
         invitations::take_back(server, &inside.caller, &id)?;
-        Ok(sent_on(&inside.path("invitations?done=withdrawn"), None))
+        Ok(inside.on("invitations?done=withdrawn"))
     })
     .await
 }

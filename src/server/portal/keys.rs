@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::fields::{Input, Slip, choice, summary, tick, ticks};
 use super::inside::{Inside, Sent};
 use super::only_project;
-use super::page::{Page, Text, sent_on};
+use super::page::{Page, Text};
 use super::prove;
 use super::question::Question;
 use super::shell::{Listed, One, Place, count, fixable, said, time};
@@ -159,10 +159,7 @@ async fn create(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -
     blocking(&server, move |server| {
         let made = api_keys::make(server, &inside.caller, &wanted);
         let again = |slip: &Slip| page(server, &inside, &Listed::default(), Some(&sent), Some(slip));
-        Ok(match fixable(made, again)? {
-            Ok(made) => once(&inside, &made).into_response(),
-            Err(again) => again,
-        })
+        fixable(made, |made| once(&inside, &made).into_response(), again)
     })
     .await
 }
@@ -203,7 +200,7 @@ async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id })
 async fn revoke(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
     blocking(&server, move |server| {
         api_keys::end(server, &inside.caller, &id)?;
-        Ok(sent_on(&inside.path("keys?done=revoked"), None))
+        Ok(inside.on("keys?done=revoked"))
     })
     .await
 }

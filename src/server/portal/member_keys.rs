@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::inside::Inside;
 use super::keys;
-use super::page::{Page, Text, sent_on};
+use super::page::{Page, Text};
 use super::question::Question;
 use super::shell::{Listed, One, Place, said, time};
 use super::table::{ACTIONS, Table, action, nothing, pages};
@@ -132,7 +132,7 @@ async fn ask(State(server): State<Arc<Server>>, inside: Inside, Path(One { id })
 async fn revoke(State(server): State<Arc<Server>>, inside: Inside, Path(One { id }): Path<One>) -> Answer<Response> {
     blocking(&server, move |server| {
         member_keys::end(server, &inside.caller, &id)?;
-        Ok(sent_on(&inside.path("members/keys?done=revoked"), None))
+        Ok(inside.on("members/keys?done=revoked"))
     })
     .await
 }

@@ -158,10 +158,11 @@ async fn submit(
         let member = found(server, &inside, &id)?;
         let (wanted, seen) = (sent.text("role"), sent.revision()?);
         let done = team::role(wanted).and_then(|role| members::make(server, &inside.caller, &id, role, Some(seen)));
-        Ok(match fixable(done, |slip| Ok(form(&inside, &member, &seen.to_string(), wanted, Some(slip))))? {
-            Ok(_) => sent_on(&inside.path("members?done=changed"), None),
-            Err(again) => again,
-        })
+        fixable(
+            done,
+            |_| inside.on("members?done=changed"),
+            |slip| Ok(form(&inside, &member, &seen.to_string(), wanted, Some(slip))),
+        )
     })
     .await
 }

@@ -154,10 +154,7 @@ async fn change(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -
     blocking(&server, move |server| {
         let (id, filled) = (inside.caller.scope.id(), Filled::sent(&sent));
         let changed = organizations::change(server, &inside.caller, id, &filled.change(), Some(sent.revision()?));
-        Ok(match fixable(changed, |slip| Ok(page(&inside, "", &filled, Some(slip))))? {
-            Ok(_) => sent_on(&inside.path("organization?done=changed"), None),
-            Err(again) => again,
-        })
+        fixable(changed, |_| inside.on("organization?done=changed"), |slip| Ok(page(&inside, "", &filled, Some(slip))))
     })
     .await
 }
@@ -201,11 +198,8 @@ async fn delete(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -
     blocking(&server, move |server| {
         let (typed, revision) = (sent.text("name"), sent.text("revision"));
         let ended = organizations::end(server, &inside.caller, inside.caller.scope.id(), typed, Some(sent.revision()?));
-        Ok(match fixable(ended, |slip| Ok(question(&inside, revision, typed, Some(slip))))? {
-            // Nothing of it is there to go on to.
-            Ok(()) => sent_on("/", None),
-            Err(again) => again,
-        })
+        // Nothing of it is there to go on to.
+        fixable(ended, |()| sent_on("/", None), |slip| Ok(question(&inside, revision, typed, Some(slip))))
     })
     .await
 }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::fields::{Input, NAME, NAME_HINT, Slip, buttons, summary};
 use super::inside::{Inside, Sent};
-use super::page::{Page, Text, sent_on};
+use super::page::{Page, Text};
 use super::question::{Question, in_use};
 use super::shell::{Listed, One, Place, fixable, hidden, said, time};
 use super::table::{Table, nothing, pages};
@@ -120,10 +120,11 @@ async fn make(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -> 
     blocking(&server, move |server| {
         let name = sent.text("name");
         let made = projects::make(server, &inside.caller, name);
-        Ok(match fixable(made, |slip| Ok(new_form(&inside, name, Some(slip))))? {
-            Ok(project) => sent_on(&inside.path(&format!("projects/{}?done=made", project.id)), None),
-            Err(again) => again,
-        })
+        fixable(
+            made,
+            |project| inside.on(&format!("projects/{}?done=made", project.id)),
+            |slip| Ok(new_form(&inside, name, Some(slip))),
+        )
     })
     .await
 }
@@ -158,10 +159,11 @@ async fn rename(
         permitted(server, &inside, &id)?;
         let (name, revision) = (sent.text("name"), sent.text("revision"));
         let renamed = projects::call(server, &inside.caller, &id, name, Some(sent.revision()?));
-        Ok(match fixable(renamed, |slip| Ok(edit_form(&inside, &id, revision, name, Some(slip))))? {
-            Ok(_) => sent_on(&inside.path(&format!("projects/{id}?done=renamed")), None),
-            Err(again) => again,
-        })
+        fixable(
+            renamed,
+            |_| inside.on(&format!("projects/{id}?done=renamed")),
+            |slip| Ok(edit_form(&inside, &id, revision, name, Some(slip))),
+        )
     })
     .await
 }
@@ -215,7 +217,7 @@ async fn delete(
             return Ok(full(&inside, &project, &content).into_response());
         }
         projects::end(server, &inside.caller, &id, Some(sent.revision()?))?;
-        Ok(sent_on(&inside.path("projects?done=deleted"), None))
+        Ok(inside.on("projects?done=deleted"))
     })
     .await
 }

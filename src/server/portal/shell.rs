@@ -125,14 +125,18 @@ pub(super) fn said(known: &[(&str, &str)], done: Option<&str>) -> String {
     told.map(|(_, text)| format!("<p class=\"notice good\" role=\"status\">{}</p>\n", Text(text))).unwrap_or_default()
 }
 
-/// What was done; or the form again, with what is wrong with it where that can be put right there.
-pub(super) fn fixable<T>(done: Answer<T>, form: impl FnOnce(&Slip) -> Answer<Page>) -> Answer<Result<T, Response>> {
+/// What comes after what was done; or the form again, with what is wrong with it where that can be put right there.
+pub(super) fn fixable<T>(
+    done: Answer<T>,
+    then: impl FnOnce(T) -> Response,
+    form: impl FnOnce(&Slip) -> Answer<Page>,
+) -> Answer<Response> {
     const FIXABLE: [StatusCode; 3] = [StatusCode::UNPROCESSABLE_ENTITY, StatusCode::CONFLICT, StatusCode::FORBIDDEN];
     match done {
-        Ok(done) => Ok(Ok(done)),
+        Ok(done) => Ok(then(done)),
         Err(problem) if FIXABLE.contains(&problem.status()) => {
             let page = form(&Slip::of(&problem))?;
-            Ok(Err(page.after(&problem).into_response()))
+            Ok(page.after(&problem).into_response())
         }
         Err(problem) => Err(problem),
     }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use super::fields::Slip;
 use super::inside::{Inside, Sent};
 use super::only_project;
-use super::page::{Page, Text, sent_on};
+use super::page::{Page, Text};
 use super::question::Question;
 use super::shell::{Listed, One, Place, fixable, hidden, said};
 use super::table::{ACTIONS, Table, action, nothing};
@@ -117,10 +117,7 @@ async fn make(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -> 
         let typed = form::Typed::of(&sent);
         let made = typed.written().and_then(|written| trust::make(server, &inside.caller, written));
         let again = |slip: &Slip| form::new(server, &inside, &typed, Some(slip));
-        Ok(match fixable(made, again)? {
-            Ok(_) => sent_on(&inside.path("trust-rules?done=made"), None),
-            Err(again) => again,
-        })
+        fixable(made, |_| inside.on("trust-rules?done=made"), again)
     })
     .await
 }
@@ -148,10 +145,7 @@ async fn change(
             .and_then(|written| trust::change(server, &inside.caller, &id, written.into(), Some(revision)));
         let shown = revision.to_string();
         let again = |slip: &Slip| form::edit(server, &inside, (&id, &shown), &typed, Some(slip));
-        Ok(match fixable(changed, again)? {
-            Ok(_) => sent_on(&inside.path("trust-rules?done=changed"), None),
-            Err(again) => again,
-        })
+        fixable(changed, |_| inside.on("trust-rules?done=changed"), again)
     })
     .await
 }
@@ -183,10 +177,8 @@ async fn delete(
     sent: Sent,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        // What is no revision is none that there ever was.
-        let seen = sent.revision().unwrap_or(-1);
-        trust::end(server, &inside.caller, &id, Some(seen))?;
-        Ok(sent_on(&inside.path("trust-rules?done=deleted"), None))
+        trust::end(server, &inside.caller, &id, Some(sent.seen()))?;
+        Ok(inside.on("trust-rules?done=deleted"))
     })
     .await
 }

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::fields::{Input, Slip, buttons, choice, marked, summary, tick, ticks};
 use super::inside::{Inside, Sent};
-use super::page::{Page, Text, sent_on};
+use super::page::{Page, Text};
 use super::prove;
 use super::question::Question;
 use super::shell::{One, Place, fixable, hidden};
@@ -123,10 +123,7 @@ async fn create(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -
             let all = upstream::all(server, &inside.caller)?;
             Ok(all_of(&inside, &all, Some(&sent), Some(slip)))
         };
-        Ok(match fixable(made, again)? {
-            Ok(made) => sent_on(&inside.path(&format!("upstreams/{}", made.id)), None),
-            Err(again) => again,
-        })
+        fixable(made, |made| inside.on(&format!("upstreams/{}", made.id)), again)
     })
     .await
 }
@@ -245,10 +242,7 @@ async fn change(
             let one = upstream::one(server, &inside.caller, &id)?;
             Ok(form(server, &inside, &one, (&written, sent.text("roles")), Some(slip)))
         };
-        Ok(match fixable(changed, again)? {
-            Ok(_) => sent_on(&inside.path("upstreams"), None),
-            Err(again) => again,
-        })
+        fixable(changed, |_| inside.on("upstreams"), again)
     })
     .await
 }
@@ -281,10 +275,8 @@ async fn delete(
     sent: Sent,
 ) -> Answer<Response> {
     blocking(&server, move |server| {
-        // What is no revision is none that there ever was.
-        let seen = sent.revision().unwrap_or(-1);
-        upstream::end(server, &inside.caller, &id, Some(seen))?;
-        Ok(sent_on(&inside.path("upstreams"), None))
+        upstream::end(server, &inside.caller, &id, Some(sent.seen()))?;
+        Ok(inside.on("upstreams"))
     })
     .await
 }

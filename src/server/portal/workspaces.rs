@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::fields::{Input, NAME, NAME_HINT, Slip, buttons, summary};
 use super::inside::{Inside, Sent};
-use super::page::{Page, Text, sent_on};
+use super::page::{Page, Text};
 use super::question::Question;
 use super::shell::{Listed, One, Place, fixable, hidden, mark, said, status, time};
 use super::table::{Table, nothing, pages};
@@ -192,10 +192,11 @@ async fn make(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -> 
         let wanted =
             Wanted { name: name.to_owned(), project: Some(project.to_owned()), credential_config_ids: Vec::new() };
         let made = workspaces::make(server, &inside.caller, &wanted);
-        match fixable(made, |slip| new_form(server, &inside, name, project, Some(slip)))? {
-            Ok(made) => Ok(sent_on(&inside.path(&format!("workspaces/{}/edit", made.id)), None)),
-            Err(again) => Ok(again),
-        }
+        fixable(
+            made,
+            |made| inside.on(&format!("workspaces/{}/edit", made.id)),
+            |slip| new_form(server, &inside, name, project, Some(slip)),
+        )
     })
     .await
 }
@@ -230,7 +231,7 @@ async fn delete(
     blocking(&server, move |server| {
         permitted(server, &inside, &id)?;
         workspaces::end(server, &inside.caller, &id, Some(sent.revision()?))?;
-        Ok(sent_on(&inside.path("workspaces?done=deleted"), None))
+        Ok(inside.on("workspaces?done=deleted"))
     })
     .await
 }

@@ -18,7 +18,7 @@ use crate::server::permission::Permission;
 use crate::server::portal::credentials::form;
 use crate::server::portal::fields::{Input, Slip, buttons, choice, summary};
 use crate::server::portal::inside::{Inside, Sent};
-use crate::server::portal::page::{Page, Text, sent_on};
+use crate::server::portal::page::{Page, Text};
 use crate::server::portal::projects;
 use crate::server::portal::shell::{Place, fixable, hidden};
 use crate::server::problem::{Answer, Problem};
@@ -156,10 +156,11 @@ fn read(sent: &Sent) -> Answer<Fields> {
 pub(super) async fn submit_new(State(server): State<Arc<Server>>, inside: Inside, sent: Sent) -> Answer<Response> {
     blocking(&server, move |server| {
         let made = store(server, &inside, &sent);
-        Ok(match fixable(made, |slip| new(server, &inside, &Filled::sent(&sent, false), Some(slip)))? {
-            Ok(id) => sent_on(&inside.path(&format!("credentials/{id}/connect")), None),
-            Err(again) => again,
-        })
+        fixable(
+            made,
+            |id| inside.on(&format!("credentials/{id}/connect")),
+            |slip| new(server, &inside, &Filled::sent(&sent, false), Some(slip)),
+        )
     })
     .await
 }
@@ -213,10 +214,7 @@ pub(super) async fn submit(
         let metadata = sign_in(server, &inside, &id)?;
         let has_secret = metadata.secret_names.contains(Credential::CLIENT_SECRET);
         let again = |slip: &Slip| Ok(fill_in(server, &inside, &metadata, &Filled::sent(&sent, has_secret), Some(slip)));
-        Ok(match fixable(change(server, &inside, &metadata, &sent), again)? {
-            Ok(()) => sent_on(&inside.path(&format!("credentials/{id}/connect")), None),
-            Err(again) => again,
-        })
+        fixable(change(server, &inside, &metadata, &sent), |()| inside.on(&format!("credentials/{id}/connect")), again)
     })
     .await
 }

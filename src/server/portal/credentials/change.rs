@@ -11,7 +11,7 @@ use crate::server::credential_configs::permitted;
 use crate::server::permission::Permission;
 use crate::server::portal::fields::{Slip, buttons, summary};
 use crate::server::portal::inside::{Inside, Sent};
-use crate::server::portal::page::{Page, Text, sent_on};
+use crate::server::portal::page::{Page, Text};
 use crate::server::portal::shell::{Place, fixable, hidden};
 use crate::server::problem::Answer;
 use crate::server::state::Server;
@@ -71,10 +71,11 @@ pub(super) async fn submit(
             revision: sent.text("revision"),
         };
         let changed = change(server, &inside, &id, &sent);
-        Ok(match fixable(changed, |slip| Ok(page(&inside, &id, &typed, Some(slip))))? {
-            Ok(()) => sent_on(&inside.path(&format!("credentials/{id}?done=changed")), None),
-            Err(again) => again,
-        })
+        fixable(
+            changed,
+            |()| inside.on(&format!("credentials/{id}?done=changed")),
+            |slip| Ok(page(&inside, &id, &typed, Some(slip))),
+        )
     })
     .await
 }

@@ -16,7 +16,7 @@ use crate::server::bridge::blocking;
 use crate::server::permission::Permission;
 use crate::server::portal::fields::{Slip, buttons, summary};
 use crate::server::portal::inside::{Inside, Sent};
-use crate::server::portal::page::{Page, Text, sent_on};
+use crate::server::portal::page::{Page, Text};
 use crate::server::portal::projects;
 use crate::server::portal::shell::{Place, fixable, hidden, mark};
 use crate::server::portal::table::address;
@@ -124,10 +124,11 @@ pub(super) async fn submit(State(server): State<Arc<Server>>, inside: Inside, se
     let kind = kind(sent.text("kind")).ok_or_else(Problem::not_found)?;
     blocking(&server, move |server| {
         let stored = store(server, &inside, kind, &sent);
-        match fixable(stored, |slip| fill_in(server, &inside, kind, &Typed::Sent(&sent, slip)))? {
-            Ok(id) => Ok(sent_on(&inside.path(&format!("credentials/{id}?done=stored")), None)),
-            Err(again) => Ok(again),
-        }
+        fixable(
+            stored,
+            |id| inside.on(&format!("credentials/{id}?done=stored")),
+            |slip| fill_in(server, &inside, kind, &Typed::Sent(&sent, slip)),
+        )
     })
     .await
 }

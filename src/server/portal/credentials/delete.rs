@@ -12,7 +12,7 @@ use crate::server::bridge::blocking;
 use crate::server::credential_configs::permitted;
 use crate::server::permission::Permission;
 use crate::server::portal::inside::{Inside, Sent};
-use crate::server::portal::page::{Page, Text, sent_on};
+use crate::server::portal::page::{Page, Text};
 use crate::server::portal::question::{Question, in_use};
 use crate::server::portal::shell::{Place, hidden};
 use crate::server::problem::Answer;
@@ -76,7 +76,7 @@ pub(super) async fn submit(
             return Ok(used(&inside, &stored, &users).into_response());
         }
         vault.remove_if(&stored.metadata, Some(sent.revision()?), false)?;
-        Ok(sent_on(&inside.path("credentials?done=deleted"), None))
+        Ok(inside.on("credentials?done=deleted"))
     })
     .await
 }

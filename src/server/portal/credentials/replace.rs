@@ -15,7 +15,7 @@ use crate::server::credential_configs::permitted;
 use crate::server::permission::Permission;
 use crate::server::portal::fields::{Slip, buttons, summary};
 use crate::server::portal::inside::{Inside, Sent};
-use crate::server::portal::page::{Page, Text, sent_on};
+use crate::server::portal::page::{Page, Text};
 use crate::server::portal::shell::{Place, fixable, hidden};
 use crate::server::problem::{Answer, Problem};
 use crate::server::state::{Server, now};
@@ -81,10 +81,11 @@ pub(super) async fn submit(
             let known = Known::of(metadata.kind, &sent, metadata.secret_names.clone());
             Ok(fill_in(&inside, &metadata, &known, &form::named(&sent), sent.text("expires"), Some(slip)))
         };
-        Ok(match fixable(replace(server, &inside, &metadata, &sent), again)? {
-            Ok(()) => sent_on(&inside.path(&format!("credentials/{id}?done=replaced")), None),
-            Err(again) => again,
-        })
+        fixable(
+            replace(server, &inside, &metadata, &sent),
+            |()| inside.on(&format!("credentials/{id}?done=replaced")),
+            again,
+        )
     })
     .await
 }

@@ -13,7 +13,7 @@ use crate::server::members;
 use crate::server::paging::Asked;
 use crate::server::portal::fields::{Input, Slip, buttons, choice, summary};
 use crate::server::portal::inside::{Inside, Sent};
-use crate::server::portal::page::{Page, Text, sent_on};
+use crate::server::portal::page::{Page, Text};
 use crate::server::portal::shell::{One, Place, fixable, hidden};
 use crate::server::problem::Answer;
 use crate::server::projects::{Project, roles};
@@ -94,10 +94,11 @@ pub(super) async fn submit(
         let project = permitted(server, &inside, &id)?;
         let typed = Typed { login: sent.text("login"), role: sent.text("role"), revision: sent.text("revision") };
         let given = give(server, &inside, &id, &typed, sent.revision()?);
-        match fixable(given, |slip| form(server, &inside, &project, &typed, Some(slip)))? {
-            Ok(_) => Ok(sent_on(&inside.path(&format!("projects/{id}?done=given")), None)),
-            Err(again) => Ok(again),
-        }
+        fixable(
+            given,
+            |_| inside.on(&format!("projects/{id}?done=given")),
+            |slip| form(server, &inside, &project, &typed, Some(slip)),
+        )
     })
     .await
 }

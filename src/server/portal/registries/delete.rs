@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use super::permitted;
 use crate::server::bridge::blocking;
 use crate::server::portal::inside::{Inside, Sent};
-use crate::server::portal::page::{Text, sent_on};
+use crate::server::portal::page::Text;
 use crate::server::portal::question::Question;
 use crate::server::portal::shell::{One, Place, hidden};
 use crate::server::problem::Answer;
@@ -49,7 +49,7 @@ pub(super) async fn submit(
     blocking(&server, move |server| {
         permitted(server, &inside, &id)?;
         remove(server, &inside.caller, &id, Some(sent.revision()?))?;
-        Ok(sent_on(&inside.path("registries?done=deleted"), None))
+        Ok(inside.on("registries?done=deleted"))
     })
     .await
 }

@@ -13,7 +13,7 @@ use crate::server::bridge::blocking;
 use crate::server::permission::Permission;
 use crate::server::portal::fields::{Input, NAME, NAME_HINT, Slip, buttons, choice, summary};
 use crate::server::portal::inside::{Inside, Sent};
-use crate::server::portal::page::{Page, Text, sent_on};
+use crate::server::portal::page::{Page, Text};
 use crate::server::portal::projects;
 use crate::server::portal::shell::{One, Place, fixable, hidden};
 use crate::server::problem::Answer;
@@ -197,10 +197,11 @@ pub(super) async fn create(State(server): State<Arc<Server>>, inside: Inside, se
             repositories: typed.named(),
         };
         let made = make(server, &inside.caller, &wanted);
-        Ok(match fixable(made, |slip| page(server, &inside, &typed, Some(slip)))? {
-            Ok(registry) => sent_on(&inside.path(&format!("registries/{}?done=added", registry.id)), None),
-            Err(again) => again,
-        })
+        fixable(
+            made,
+            |registry| inside.on(&format!("registries/{}?done=added", registry.id)),
+            |slip| page(server, &inside, &typed, Some(slip)),
+        )
     })
     .await
 }
@@ -236,10 +237,11 @@ pub(super) async fn change(
             repositories: Some(typed.named()),
         };
         let changed = registries::change(server, &inside.caller, &id, &wanted, Some(sent.revision()?));
-        Ok(match fixable(changed, |slip| page(server, &inside, &typed, Some(slip)))? {
-            Ok(_) => sent_on(&inside.path(&format!("registries/{id}?done=changed")), None),
-            Err(again) => again,
-        })
+        fixable(
+            changed,
+            |_| inside.on(&format!("registries/{id}?done=changed")),
+            |slip| page(server, &inside, &typed, Some(slip)),
+        )
     })
     .await
 }

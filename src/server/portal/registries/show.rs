@@ -11,7 +11,7 @@ use super::{last_listed, may, status};
 use crate::server::bridge::blocking;
 use crate::server::paging::{Asked, Part};
 use crate::server::portal::inside::{Inside, sentence};
-use crate::server::portal::page::{Page, Text, sent_on};
+use crate::server::portal::page::{Page, Text};
 use crate::server::portal::shell::{Listed, One, Place, time};
 use crate::server::portal::table::{Table, nothing, pages};
 use crate::server::problem::Answer;
@@ -54,7 +54,7 @@ pub(super) async fn sync(
     Path(One { id }): Path<One>,
 ) -> Answer<Response> {
     let registry = synced(&server, inside.caller.clone(), id).await?;
-    Ok(sent_on(&inside.path(&format!("registries/{}?done=asked", registry.id)), None))
+    Ok(inside.on(&format!("registries/{}?done=asked", registry.id)))
 }
 
 /// What was just done, or what came of asking.

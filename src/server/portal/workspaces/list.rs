@@ -10,7 +10,7 @@ use super::{credentials, permitted};
 use crate::server::bridge::blocking;
 use crate::server::portal::fields::{Input, NAME, NAME_HINT, Slip, buttons, summary, tick};
 use crate::server::portal::inside::{Inside, Sent};
-use crate::server::portal::page::{Page, Text, sent_on};
+use crate::server::portal::page::{Page, Text};
 use crate::server::portal::shell::{One, Place, fixable, hidden, mark};
 use crate::server::portal::table::nothing;
 use crate::server::problem::Answer;
@@ -159,10 +159,11 @@ pub(super) async fn submit(
         let changed = workspaces::change(server, &inside.caller, &id, &wanted, Some(sent.revision()?));
         let (name, revision) = (sent.text("name"), sent.text("revision"));
         let typed = Typed { name, revision, ticked: &ticked, q: sent.text("q") };
-        match fixable(changed, |slip| form(server, &inside, &workspace, &typed, Some(slip)))? {
-            Ok(_) => Ok(sent_on(&inside.path(&format!("workspaces/{id}?done=changed")), None)),
-            Err(again) => Ok(again),
-        }
+        fixable(
+            changed,
+            |_| inside.on(&format!("workspaces/{id}?done=changed")),
+            |slip| form(server, &inside, &workspace, &typed, Some(slip)),
+        )
     })
     .await
 }
