@@ -150,7 +150,7 @@ fn a_second_factor_is_not_waited_for_in_the_owners_own_browser() {
     let code = |half: &str, cookie: &str, code: &str| {
         send(&served.url, "", cookie, "/sign-in/code", &[("half", half), ("code", code)])
     };
-    assert_eq!(code(&half(""), "", &codes[0]).status(), 429);
+    told("/sign-in/code", &code(&half(""), "", &codes[0]));
     let whole = half(&cookie);
     assert_eq!(code(&whole, "", &codes[0]).status(), 429, "it is the browser that counts");
     let entered = code(&whole, &cookie, &codes[0]);
@@ -208,6 +208,15 @@ fn who_asks_for_much_and_goes_has_no_more_of_it_done_at_a_time() {
     assert!(peak.parse::<usize>().unwrap() < 400_000, "{peak} kB at most, where each takes 64 MB");
 }
 
+/// Holds an answer for a page that says that somebody has to wait, and how long.
+fn told(path: &str, slow: &Message) {
+    assert_eq!(slow.status(), 429, "{path}: {}", slow.text());
+    assert_eq!(slow.header("content-type"), Some("text/html; charset=utf-8"), "{path}: {}", slow.text());
+    assert!(slow.text().contains("oo many attempts") && !slow.text().contains("urn:"), "{}", slow.text());
+    let seconds: u32 = slow.header("retry-after").unwrap_or_else(|| panic!("{path} says when")).parse().unwrap();
+    assert!((1..=300).contains(&seconds), "{path}: {seconds}");
+}
+
 /// Whoever goes on guessing in a browser reads that on a page, wherever it is that they guess.
 #[test]
 fn who_has_to_wait_is_told_so_on_a_page() {
@@ -218,12 +227,6 @@ fn who_has_to_wait_is_told_so_on_a_page() {
     let asked = |path: &str, fields: &[(&str, &str)]| {
         let all = (0..8).map(|_| browser.post(path, fields));
         all.into_iter().find(|answer| answer.status() == 429).unwrap_or_else(|| panic!("{path} has nobody wait"))
-    };
-    let told = |path: &str, slow: &Message| {
-        assert_eq!(slow.header("content-type"), Some("text/html; charset=utf-8"), "{path}: {}", slow.text());
-        assert!(slow.text().contains("oo many attempts") && !slow.text().contains("urn:"), "{}", slow.text());
-        let seconds: u32 = slow.header("retry-after").unwrap_or_else(|| panic!("{path} says when")).parse().unwrap();
-        assert!((1..=300).contains(&seconds), "{path}: {seconds}");
     };
     let link = [("token", "x"), ("passphrase", WRONG), ("again", WRONG)];
     for (path, fields) in [
@@ -254,6 +257,17 @@ fn who_has_to_wait_is_told_so_on_a_page() {
         "{}",
         none.text()
     );
+}
+
+#[test]
+fn who_guesses_at_the_link_of_a_new_server_has_to_wait() {
+    let served = Served::fresh(&[]);
+    let fields =
+        [("token", "x"), ("organization", "Acme"), ("login", LOGIN), ("passphrase", PASSPHRASE), ("again", PASSPHRASE)];
+    let browser = Browser::new(&served.url);
+    let slow = (0..8).map(|_| browser.post("/setup", &fields)).find(|answer| answer.status() == 429);
+    told("/setup", &slow.expect("it has somebody wait"));
+    assert_eq!(served.sql("SELECT COUNT(*) FROM people").trim(), "0");
 }
 
 #[test]
