@@ -277,7 +277,7 @@ impl Vault for OrgVault<'_> {
                     metadata.updated.timestamp_millis(),
                     check.word(),
                     at.min(now).timestamp_millis(),
-                    verdict.expires.and_then(change::on_a_clock).map(|at| at.timestamp_millis()),
+                    verdict.expires.and_then(metadata::told).map(|at| at.timestamp_millis()),
                     &metadata::scopes(&verdict.scopes),
                 ],
             )?;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Duration, Utc};
 
 use super::*;
-use crate::credential::{Check, Raw};
+use crate::credential::{Check, Fields, Raw};
 use crate::provider::Outcome;
 use crate::secret::Secret;
 

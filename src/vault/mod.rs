@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use crate::credential::{Credential, Fields, Issued, Metadata, Scope};
+use crate::credential::{Credential, Issued, Metadata, Scope};
 use crate::provider::{self, Verdict};
 
 pub mod bound;
@@ -18,6 +18,7 @@ pub(crate) mod id;
 mod kept;
 mod local;
 pub mod measure;
+mod new;
 pub mod remote;
 pub mod rotate;
 pub(crate) mod rows;
@@ -31,6 +32,8 @@ pub mod wire;
 pub use error::VaultError;
 pub use kept::{Form, Kept};
 pub use local::{About, Local, Opener, Restored, Unlocked};
+pub(crate) use new::Made;
+pub use new::New;
 
 /// Where credentials live.
 pub trait Vault {
@@ -177,46 +180,6 @@ pub(crate) fn is_through(
 /// A user of a credential, as a person is told of it.
 pub(crate) fn in_words(user: &Metadata) -> String {
     format!("credential {}", user.name)
-}
-
-/// A credential to be stored.
-#[derive(Debug)]
-pub struct New {
-    /// The name; ignored when an existing one is replaced.
-    pub name: String,
-    /// Whose it is; ignored when an existing one is replaced.
-    pub scope: Scope,
-    /// The values.
-    pub fields: Fields,
-    /// When it expires, where that is known.
-    pub expires: Option<DateTime<Utc>>,
-    /// Words to find it by.
-    pub tags: BTreeSet<String>,
-    /// A line for people.
-    pub note: String,
-    /// What its provider just said of these values.
-    pub verdict: Option<Verdict>,
-    /// The one whose values these replace.
-    pub replaces: Option<Metadata>,
-    /// The handle of the old one that is to be revoked at its provider, when a rotation replaces it.
-    pub retiring: Option<String>,
-}
-
-impl New {
-    /// A new credential with nothing but a name and values.
-    pub fn named(name: &str, fields: Fields) -> Self {
-        Self {
-            name: name.to_owned(),
-            scope: Scope::Organization,
-            fields,
-            expires: None,
-            tags: BTreeSet::new(),
-            note: String::new(),
-            verdict: None,
-            replaces: None,
-            retiring: None,
-        }
-    }
 }
 
 /// A change that touches no field.

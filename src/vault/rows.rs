@@ -95,6 +95,16 @@ pub(crate) fn time(milliseconds: i64) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp_millis(milliseconds).filter(is_of_a_clock)
 }
 
+/// A time of this machine's clock as rows keep it, so that what is returned is what will be read.
+pub(crate) fn kept(at: DateTime<Utc>) -> DateTime<Utc> {
+    told(at).unwrap_or(at)
+}
+
+/// The same of a time that somebody else told; none where no clock shows it.
+pub(crate) fn told(at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    time(at.timestamp_millis())
+}
+
 fn map(json: &str) -> Option<BTreeMap<String, String>> {
     serde_json::from_str(json).ok()
 }

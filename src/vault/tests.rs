@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::contract::{map, plain, variables, vault_contract};
 use super::*;
-use crate::credential::Raw;
+use crate::credential::{Fields, Raw};
 use crate::error::{Failure, with_causes};
 use crate::secret::memory::Memory;
 use crate::secret::{Choice, Secret, SecretStore, Slot, StoreError};

@@ -4,11 +4,11 @@ use chrono::{DateTime, Utc};
 
 use super::place::SOURCE;
 use super::{OrgVault, metadata as written, of_the_database};
-use crate::credential::{Check, Credential, Fields, Metadata};
+use crate::credential::{Credential, Metadata};
 use crate::provider;
 use crate::server::audit::{Event, changed};
 use crate::server::db::{DbError, Rows, values};
-use crate::vault::{Change, New, VaultError, check_name, id, measure};
+use crate::vault::{Change, Made, New, VaultError, check_name, measure};
 
 impl OrgVault<'_> {
     /// Stores a new credential, or new values for one that is there.
@@ -19,43 +19,15 @@ impl OrgVault<'_> {
 
     /// The same, told as `event`, of which it says the rest.
     pub(super) fn store_as(&self, new: New, event: &Event<'_>) -> Result<Metadata, VaultError> {
-        let now = kept((self.now)());
-        let New { name, scope, fields, expires, tags, note, verdict, replaces, retiring } = new;
-        let Fields { kind, plain, secrets } = fields;
-        provider::refuse_orders(kind, &plain, &secrets)?;
-        let check = verdict.as_ref().and_then(|verdict| verdict.outcome.check());
-        let scopes = verdict.as_ref().filter(|_| check.is_some()).map_or(&[][..], |verdict| &verdict.scopes[..]);
-        if replaces.is_none() {
-            check_name(&name)?;
-        }
-        measure::new(replaces.as_ref(), &tags, &note, expires)?;
-        measure::fields(&plain, secrets.keys())?;
+        let Made { mut metadata, secrets, scopes, replaces, retiring } = new.made((self.now)())?;
+        provider::refuse_orders(metadata.kind, &metadata.fields, &secrets)?;
+        measure::fields(&metadata.fields, secrets.keys())?;
         measure::handle(retiring.as_deref())?;
-        measure::scopes(scopes)?;
-        let scopes = written::scopes(scopes);
-        let mut metadata = Metadata {
-            id: match &replaces {
-                Some(old) => old.id.clone(),
-                None => id::new("cred", now)?,
-            },
-            name: replaces.as_ref().map_or(name, |old| old.name.clone()),
-            scope: replaces.as_ref().map_or(scope, |old| old.scope.clone()),
-            kind,
-            fields: plain,
-            secret_names: secrets.keys().cloned().collect(),
-            created: replaces.as_ref().map_or(now, |old| old.created),
-            updated: now,
-            used: replaces.as_ref().and_then(|old| old.used),
-            verified: check.map(|_| now),
-            // What a provider says may be of a year that no clock shows.
-            expires: expires.or(verdict.and_then(|verdict| verdict.expires)).and_then(on_a_clock),
-            check: check.unwrap_or(Check::Never),
-            tags,
-            note,
-            version: replaces.as_ref().map_or(1, |old| old.version + 1),
-        };
+        let scopes = scopes.unwrap_or_default();
+        measure::scopes(&scopes)?;
+        let scopes = written::scopes(&scopes);
         let id = metadata.id.clone();
-        let event = Event { detail: kind.id, object: &id, ..event.clone() };
+        let event = Event { detail: metadata.kind.id, object: &id, ..event.clone() };
         let parcel = self.sealed(&metadata, &secrets)?;
         self.change(&event, |rows| {
             if replaces.is_none() {
@@ -189,7 +161,8 @@ impl OrgVault<'_> {
         measure::time(expires)?;
         measure::fields(&old.fields, credential.secrets.keys())?;
         let secret_names = credential.secrets.keys().cloned().collect();
-        let renewed = Metadata { version: old.version + 1, expires: expires.map(kept), secret_names, ..old.clone() };
+        let renewed =
+            Metadata { version: old.version + 1, expires: expires.map(written::kept), secret_names, ..old.clone() };
         let parcel = self.sealed(&renewed, &credential.secrets)?;
         self.change(&Event::done("credential.renew", &old.id), |rows| {
             let row = written::write(&renewed);
@@ -346,16 +319,6 @@ fn told_of(was: &Metadata, is: &Metadata) -> String {
         ("tags", is.tags != was.tags),
         ("note", is.note != was.note),
     ])
-}
-
-/// A time as the database keeps it, so that what is returned is what will be read.
-fn kept(at: DateTime<Utc>) -> DateTime<Utc> {
-    written::time(at.timestamp_millis()).unwrap_or(at)
-}
-
-/// The same of a time that somebody else told; none where no clock shows it.
-pub(super) fn on_a_clock(at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    written::time(at.timestamp_millis())
 }
 
 fn taken(failure: VaultError, name: &str) -> VaultError {

@@ -6,12 +6,12 @@ use std::ops::ControlFlow;
 use chrono::{DateTime, Utc};
 
 use super::{Local, MOST_CHANGES, Place, SOURCE, data_key_place, seal};
-use crate::credential::{Check, Credential, Fields, Issued, Metadata, Scope};
+use crate::credential::{Credential, Issued, Metadata, Scope};
 use crate::provider::{self, Verdict};
 use crate::secret::Secret;
 use crate::store::{Amendment, Checked, CredentialRow, RowError, SealedRows};
 use crate::vault::seal::DoesNotOpen;
-use crate::vault::{Change, Form, Kept, New, Unfinished, Vault, VaultError, check_name, id, in_words, measure, rows};
+use crate::vault::{Change, Form, Kept, Made, New, Unfinished, Vault, VaultError, check_name, in_words, measure, rows};
 
 impl Vault for Local<'_> {
     fn each(&self, see: &mut dyn FnMut(Metadata)) -> Result<(), VaultError> {
@@ -57,41 +57,8 @@ impl Vault for Local<'_> {
     }
 
     fn put(&self, new: New) -> Result<Metadata, VaultError> {
-        let now = (self.now)();
-        let New { name, scope, fields, expires, tags, note, verdict, replaces, retiring } = new;
-        let Fields { kind, plain, secrets } = fields;
-        let check = verdict.as_ref().and_then(|verdict| verdict.outcome.check());
-        let scopes = verdict.as_ref().filter(|_| check.is_some()).map(|verdict| rows::scopes(&verdict.scopes));
-        if replaces.is_none() {
-            check_name(&name)?;
-        }
-        measure::new(replaces.as_ref(), &tags, &note, expires)?;
-        let mut metadata = Metadata {
-            id: match &replaces {
-                Some(old) => old.id.clone(),
-                None => id::new("cred", now)?,
-            },
-            name: replaces.as_ref().map_or(name, |old| old.name.clone()),
-            scope: replaces.as_ref().map_or(scope, |old| old.scope.clone()),
-            kind,
-            fields: plain,
-            secret_names: secrets.keys().cloned().collect(),
-            created: replaces.as_ref().map_or(now, |old| old.created),
-            updated: now,
-            used: replaces.as_ref().and_then(|old| old.used),
-            verified: check.map(|_| now),
-            expires: expires.or(verdict.and_then(|verdict| verdict.expires)),
-            check: check.unwrap_or(Check::Never),
-            tags,
-            note,
-            version: replaces.as_ref().map_or(1, |old| old.version + 1),
-        };
-        for time in [&mut metadata.created, &mut metadata.updated] {
-            *time = kept(*time);
-        }
-        for time in [&mut metadata.verified, &mut metadata.expires] {
-            *time = time.map(kept);
-        }
+        let Made { metadata, secrets, scopes, replaces, retiring } = new.made((self.now)())?;
+        let scopes = scopes.map(|scopes| rows::scopes(&scopes));
         let row = CredentialRow { retiring, scopes, ..rows::write(&metadata) };
         let hosts = provider::hosts(&metadata);
         self.sealing(&metadata.name, |store, open| {
@@ -112,7 +79,7 @@ impl Vault for Local<'_> {
     fn renew(&self, credential: &Credential, expires: Option<DateTime<Utc>>) -> Result<Metadata, VaultError> {
         let old = &credential.metadata;
         let secret_names = credential.secrets.keys().cloned().collect();
-        let expires = expires.map(kept);
+        let expires = expires.map(rows::kept);
         let metadata = Metadata { version: old.version + 1, expires, secret_names, ..old.clone() };
         let row = rows::write(&metadata);
         self.sealing(&old.name, |store, open| {
@@ -260,11 +227,6 @@ impl Local<'_> {
         });
         Ok(done.map_err(|failure| taken(failure, &amended.name))?.then_some(amended))
     }
-}
-
-/// A time as the database keeps it, so that what is returned is what will be read.
-fn kept(at: DateTime<Utc>) -> DateTime<Utc> {
-    rows::time(at.timestamp_millis()).unwrap_or(at)
 }
 
 fn taken(failure: RowError, name: &str) -> VaultError {
