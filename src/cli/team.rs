@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::cli::ui::Table;
 use crate::cli::{Doors, active, vault_door};
 use crate::config::{Config, Profile};
 use crate::error::{Code, Failure, Result};
@@ -99,6 +100,42 @@ impl<'t> Team<'t> {
         }
         let nearest = nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
         Err(Unknown { what: what.word, name: name.to_owned(), nearest, list: what.list }.into())
+    }
+
+    /// Shows a list: as JSON where that is wanted, as a table where there is something, else what is said of none, and what
+    /// one may do then.
+    fn show<const N: usize>(
+        &self,
+        all: &[Value],
+        (none, next): (&str, &str),
+        heading: [&str; N],
+        row: impl Fn(&Value) -> [String; N],
+    ) -> Result<()> {
+        let ui = self.doors.ui;
+        if self.wants_json() {
+            return ui.answer_json(&all);
+        }
+        if all.is_empty() {
+            ui.say(none);
+            if !next.is_empty() {
+                ui.note(next);
+            }
+            return Ok(());
+        }
+        let mut table = Table::new(&heading);
+        for item in all {
+            table.row(row(item).iter().map(String::as_str));
+        }
+        ui.answer_table(&table)
+    }
+
+    /// Deletes an item, if a person or `yes` wants it.
+    fn delete(&self, what: What, item: &Value, yes: bool, (question, done): (&str, &str)) -> Result<()> {
+        if self.is_wanted(question, yes)? {
+            self.call(&Method::DELETE, &path_of(what, item), None)?;
+            self.doors.ui.done(done);
+        }
+        Ok(())
     }
 
     /// Whether a person, or `yes`, wants what cannot be undone.

@@ -2,8 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Team, What, day, path_of, text};
-use crate::cli::ui::Table;
+use super::{Team, What, day, text};
 use crate::cli::{Doors, active};
 use crate::error::Result;
 use crate::http::Method;
@@ -73,35 +72,28 @@ impl Command {
                 Ok(())
             }
             Self::Delete { name, yes } => {
-                let program = team.find(if name.starts_with("client_") { BY_ID } else { CLIENTS }, &name)?;
+                let what = if name.starts_with("client_") { BY_ID } else { CLIENTS };
+                let program = team.find(what, &name)?;
                 let called = text(&program, "name");
                 let asked = format!("Delete {called}, and end every token that it was given and API key made with it?");
-                if team.is_wanted(&asked, yes)? {
-                    team.call(&Method::DELETE, &path_of(CLIENTS, &program), None)?;
-                    doors.ui.done(&format!("Deleted {called}; the tokens that it was given have ended"));
-                }
-                Ok(())
+                let done = format!("Deleted {called}; the tokens that it was given have ended");
+                team.delete(CLIENTS, &program, yes, (&asked, &done))
             }
         }
     }
 }
 
 fn list(team: &Team<'_>) -> Result<()> {
-    let all = team.all(CLIENTS.path)?;
-    if team.wants_json() {
-        return team.doors.ui.answer_json(&all);
-    }
-    if all.is_empty() {
-        team.doors.ui.say("No programs yet");
-        team.doors.ui.note("Register one: lanyard clients add NAME --redirect URI");
-        return Ok(());
-    }
-    let mut table = Table::new(&["name", "client id", "redirects", "by a code", "created"]);
-    for program in &all {
+    let none = ("No programs yet", "Register one: lanyard clients add NAME --redirect URI");
+    team.show(&team.all(CLIENTS.path)?, none, ["name", "client id", "redirects", "by a code", "created"], |program| {
         let redirects = program["redirect_uris"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let redirects = redirects.map(clean).collect::<Vec<_>>().join(" ");
         let device = if program["device"] == true { "yes" } else { "no" };
-        table.row([text(program, "name").as_str(), &text(program, "id"), &redirects, device, &day(program, "created")]);
-    }
-    team.doors.ui.answer_table(&table)
+        [
+            text(program, "name"),
+            text(program, "id"),
+            redirects.map(clean).collect::<Vec<_>>().join(" "),
+            device.into(),
+            day(program, "created"),
+        ]
+    })
 }

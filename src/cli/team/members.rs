@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use super::{Team, What, day, path_of, text};
-use crate::cli::ui::Table;
 use crate::cli::{Doors, active};
 use crate::error::Result;
 use crate::http::Method;
@@ -114,26 +113,18 @@ impl Command {
             Self::Leave { yes } => leave(&team, yes),
             Self::Remove { login, yes } => {
                 let member = team.find(MEMBERS, &login)?;
-                if team.is_wanted(&format!("Remove {login} from the organization?"), yes)? {
-                    team.call(&Method::DELETE, &path_of(MEMBERS, &member), None)?;
-                    doors.ui.done(&format!("Removed {login}"));
-                }
-                Ok(())
+                let asked = format!("Remove {login} from the organization?");
+                team.delete(MEMBERS, &member, yes, (&asked, &format!("Removed {login}")))
             }
         }
     }
 }
 
 fn list(team: &Team<'_>) -> Result<()> {
-    let all = team.all(MEMBERS.path)?;
-    if team.wants_json() {
-        return team.doors.ui.answer_json(&all);
-    }
-    let mut table = Table::new(&["login", "role", "since"]);
-    for member in &all {
-        table.row([text(member, "login").as_str(), &text(member, "role"), &day(member, "since")]);
-    }
-    team.doors.ui.answer_table(&table)
+    let none = ("No members", "");
+    team.show(&team.all(MEMBERS.path)?, none, ["login", "role", "since"], |member| {
+        [text(member, "login"), text(member, "role"), day(member, "since")]
+    })
 }
 
 fn leave(team: &Team<'_>, yes: bool) -> Result<()> {
@@ -165,24 +156,15 @@ fn invite(team: &Team<'_>, whom: &str, role: &str, note: &str) -> Result<()> {
 }
 
 fn invitations(team: &Team<'_>) -> Result<()> {
-    let all = team.all(INVITATIONS.path)?;
-    if team.wants_json() {
-        return team.doors.ui.answer_json(&all);
-    }
-    if all.is_empty() {
-        team.doors.ui.say("No invitation is open");
-        return Ok(());
-    }
-    let mut table = Table::new(&["id", "for", "role", "note", "invited by", "expires"]);
-    for one in &all {
-        table.row([
-            text(one, "id").as_str(),
-            &text(one, "for"),
-            &text(one, "role"),
-            &text(one, "note"),
-            &text(one, "inviter"),
-            &day(one, "expires"),
-        ]);
-    }
-    team.doors.ui.answer_table(&table)
+    let heading = ["id", "for", "role", "note", "invited by", "expires"];
+    team.show(&team.all(INVITATIONS.path)?, ("No invitation is open", ""), heading, |one| {
+        [
+            text(one, "id"),
+            text(one, "for"),
+            text(one, "role"),
+            text(one, "note"),
+            text(one, "inviter"),
+            day(one, "expires"),
+        ]
+    })
 }

@@ -1,11 +1,10 @@
 //! `lanyard projects …`: the projects that a lanyard server keeps. Which of them commands work on is chosen with
 //! `lanyard project use`.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::members::MEMBERS;
 use super::{Team, What, day, path_of, text};
-use crate::cli::ui::Table;
 use crate::cli::{Doors, active};
 use crate::error::Result;
 use crate::http::Method;
@@ -96,11 +95,8 @@ impl Command {
             }
             Self::Delete { name, yes } => {
                 let project = team.find(PROJECTS, &name)?;
-                if team.is_wanted(&format!("Delete project {name}?"), yes)? {
-                    team.call(&Method::DELETE, &path_of(PROJECTS, &project), None)?;
-                    doors.ui.done(&format!("Deleted project {name}"));
-                }
-                Ok(())
+                let (asked, done) = (format!("Delete project {name}?"), format!("Deleted project {name}"));
+                team.delete(PROJECTS, &project, yes, (&asked, &done))
             }
             Self::Members { name } => members(&team, &name),
             Self::Role { name, login, role } => {
@@ -119,35 +115,14 @@ impl Command {
 }
 
 fn list(team: &Team<'_>) -> Result<()> {
-    let all = team.all(PROJECTS.path)?;
-    if team.wants_json() {
-        return team.doors.ui.answer_json(&all);
-    }
-    if all.is_empty() {
-        team.doors.ui.say("No projects yet");
-        team.doors.ui.note("Make one: lanyard projects create NAME");
-        return Ok(());
-    }
-    let mut table = Table::new(&["name", "created"]);
-    for project in &all {
-        table.row([text(project, "name").as_str(), &day(project, "created")]);
-    }
-    team.doors.ui.answer_table(&table)
+    let none = ("No projects yet", "Make one: lanyard projects create NAME");
+    let row = |project: &Value| [text(project, "name"), day(project, "created")];
+    team.show(&team.all(PROJECTS.path)?, none, ["name", "created"], row)
 }
 
 fn members(team: &Team<'_>, name: &str) -> Result<()> {
     let path = format!("{}/members", path_of(PROJECTS, &team.find(PROJECTS, name)?));
-    let all = team.all(&path)?;
-    if team.wants_json() {
-        return team.doors.ui.answer_json(&all);
-    }
-    if all.is_empty() {
-        team.doors.ui.say(&format!("Everybody is in {name} what they are in the organization"));
-        return Ok(());
-    }
-    let mut table = Table::new(&["login", "role"]);
-    for member in &all {
-        table.row([text(member, "login").as_str(), &text(member, "role")]);
-    }
-    team.doors.ui.answer_table(&table)
+    let none = format!("Everybody is in {name} what they are in the organization");
+    let row = |member: &Value| [text(member, "login"), text(member, "role")];
+    team.show(&team.all(&path)?, (&none, ""), ["login", "role"], row)
 }

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 
 use super::{Team, What, path_of, text};
 use crate::cli::credentials::named;
-use crate::cli::ui::Table;
 use crate::cli::{Doors, active, completions};
 use crate::error::{Code, Failure, Result};
 use crate::http::Method;
@@ -212,11 +211,8 @@ impl Command {
             }
             Self::Delete { name, yes } => {
                 let registry = team.find_near(REGISTRIES, &name)?;
-                if team.is_wanted(&format!("Delete registry {name}?"), yes)? {
-                    team.call(&Method::DELETE, &path_of(REGISTRIES, &registry), None)?;
-                    doors.ui.done(&format!("Deleted registry {name}"));
-                }
-                Ok(())
+                let (asked, done) = (format!("Delete registry {name}?"), format!("Deleted registry {name}"));
+                team.delete(REGISTRIES, &registry, yes, (&asked, &done))
             }
         }
     }
@@ -242,22 +238,11 @@ fn moment(time: &str) -> String {
 }
 
 fn list(team: &Team<'_>) -> Result<()> {
-    let all = team.all(REGISTRIES.path)?;
-    if team.wants_json() {
-        return team.doors.ui.answer_json(&all);
-    }
-    if all.is_empty() {
-        team.doors.ui.say("No registries yet");
-        team.doors.ui.note("Add one: lanyard registries add NAME URL");
-        return Ok(());
-    }
-    let mut table = Table::new(&["name", "kind", "address", "charts", "status"]);
-    for one in &all {
-        let charts = one.get("charts").and_then(Value::as_i64).unwrap_or_default().to_string();
-        let name = (REGISTRIES.named)(one);
-        table.row([name.as_str(), &text(one, "kind"), &text(one, "url"), &charts, &status(one)]);
-    }
-    team.doors.ui.answer_table(&table)
+    let none = ("No registries yet", "Add one: lanyard registries add NAME URL");
+    team.show(&team.all(REGISTRIES.path)?, none, ["name", "kind", "address", "charts", "status"], |one| {
+        let charts = one.get("charts").and_then(Value::as_i64).unwrap_or_default();
+        [(REGISTRIES.named)(one), text(one, "kind"), text(one, "url"), charts.to_string(), status(one)]
+    })
 }
 
 fn show(team: &Team<'_>, name: &str) -> Result<()> {
@@ -312,17 +297,9 @@ fn sync(team: &Team<'_>, name: &str) -> Result<()> {
 fn charts(team: &Team<'_>, name: &str) -> Result<()> {
     let registry = team.find_near(REGISTRIES, name)?;
     let all = team.all(&format!("{}/charts", path_of(REGISTRIES, &registry)))?;
-    if team.wants_json() {
-        return team.doors.ui.answer_json(&all);
-    }
-    if all.is_empty() {
-        team.doors.ui.say(&format!("{name} has no charts that are known ({})", status(&registry)));
-        return Ok(());
-    }
-    let mut table = Table::new(&["name", "newest", "versions", "description"]);
-    for chart in &all {
-        let versions = chart.get("versions").and_then(Value::as_array).map_or(0, Vec::len).to_string();
-        table.row([text(chart, "name").as_str(), &text(chart, "newest"), &versions, &text(chart, "description")]);
-    }
-    team.doors.ui.answer_table(&table)
+    let none = format!("{name} has no charts that are known ({})", status(&registry));
+    team.show(&all, (&none, ""), ["name", "newest", "versions", "description"], |chart| {
+        let versions = chart.get("versions").and_then(Value::as_array).map_or(0, Vec::len);
+        [text(chart, "name"), text(chart, "newest"), versions.to_string(), text(chart, "description")]
+    })
 }

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 
 use super::{Team, What, path_of, text};
 use crate::cli::credentials::named::{self, typed};
-use crate::cli::ui::Table;
 use crate::cli::{Doors, active};
 use crate::error::Result;
 use crate::http::Method;
@@ -112,11 +111,8 @@ impl Command {
             }
             Self::Delete { name, yes } => {
                 let workspace = team.find_near(WORKSPACES, &name)?;
-                if team.is_wanted(&format!("Delete workspace {name}?"), yes)? {
-                    team.call(&Method::DELETE, &path_of(WORKSPACES, &workspace), None)?;
-                    doors.ui.done(&format!("Deleted workspace {name}"));
-                }
-                Ok(())
+                let (asked, done) = (format!("Delete workspace {name}?"), format!("Deleted workspace {name}"));
+                team.delete(WORKSPACES, &workspace, yes, (&asked, &done))
             }
         }
     }
@@ -137,24 +133,18 @@ fn counted(credentials: usize) -> String {
 
 fn list(team: &Team<'_>) -> Result<()> {
     let all = team.all(WORKSPACES.path)?;
-    if team.wants_json() {
-        return team.doors.ui.answer_json(&all);
-    }
-    if all.is_empty() {
-        team.doors.ui.say("No workspaces yet");
-        team.doors.ui.note("Make one: lanyard workspaces create NAME CREDENTIAL …");
-        return Ok(());
-    }
     let mut names = BTreeMap::new();
-    team.remote.each(&mut |metadata| {
-        names.insert(metadata.id.clone(), typed(&metadata));
-    })?;
-    let mut table = Table::new(&["name", "credentials"]);
-    for workspace in &all {
+    // Nobody is asked for names that are not shown.
+    if !team.wants_json() && !all.is_empty() {
+        team.remote.each(&mut |metadata| {
+            names.insert(metadata.id.clone(), typed(&metadata));
+        })?;
+    }
+    let none = ("No workspaces yet", "Make one: lanyard workspaces create NAME CREDENTIAL …");
+    team.show(&all, none, ["name", "credentials"], |workspace| {
         let ids = workspace.get("credential_config_ids").and_then(Value::as_array);
         let known: Vec<&str> =
             ids.into_iter().flatten().filter_map(|id| names.get(id.as_str()?).map(String::as_str)).collect();
-        table.row([(WORKSPACES.named)(workspace).as_str(), known.join(", ").as_str()]);
-    }
-    team.doors.ui.answer_table(&table)
+        [(WORKSPACES.named)(workspace), known.join(", ")]
+    })
 }
