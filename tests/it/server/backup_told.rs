@@ -66,3 +66,38 @@ fn a_backup_that_cannot_be_told_of_leaves_no_file() {
     served.stage.run(&at(&["backup", "copies/second"], &[])).ends(0);
     assert_eq!(told(&served), 2);
 }
+
+/// Kills a backup at each call by which it puts something on the disk or gives it its name.
+#[test]
+fn a_backup_that_is_killed_is_never_told_of_without_its_file() {
+    let mut served = Served::new(&[]);
+    fs::create_dir(served.stage.home().join("copies")).unwrap();
+    let log = served.stage.root().join("calls");
+    let calls = ["fsync", "fdatasync", "renameat2", "linkat", "link"];
+    let trace = format!("trace={}", calls.join(","));
+    served.stage.wrap(&["strace", "-f", "-qq", "-e", &trace, "-o", log.to_str().unwrap(), "--"]);
+    served.stage.run(&at(&["backup", "copies/whole"], &[])).ends(0);
+    let seen = fs::read_to_string(&log).expect("strace is installed; tests/run does that");
+    let mut untold = 0;
+    for call in calls {
+        for nth in 1..=seen.matches(&format!(" {call}(")).count() {
+            let copy = format!("copies/{call}-{nth}");
+            let kill = format!("inject={call}:signal=SIGKILL:when={nth}");
+            let before = told(&served);
+            served.stage.wrap(&["strace", "-f", "-qq", "-e", &kill, "-o", "/dev/null", "--"]);
+            let outcome = served.stage.run(&at(&["backup", &copy], &[]));
+            served.stage.wrap(&[]);
+            assert_ne!(outcome.code, Some(0), "{copy}: {outcome}");
+            let (is_there, is_told) = (served.stage.home().join(&copy).exists(), told(&served) > before);
+            assert!(is_there || !is_told, "{copy} is told of and not there");
+            if is_there {
+                untold += usize::from(!is_told);
+                served.stage.run(&at(&["restore", &copy], &["--drill"])).ends(0);
+            }
+        }
+    }
+    assert!(untold > 0, "none was killed between its name and its entry: {seen}");
+    // Nor does what was left keep anybody from the next one.
+    served.stage.run(&at(&["backup", "copies/last"], &[])).ends(0);
+    served.stage.run(&at(&["restore", "copies/last"], &["--drill"])).ends(0);
+}
