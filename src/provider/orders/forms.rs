@@ -223,6 +223,16 @@ const UNMISTAKABLE: Rule = Rule {
 /// Keys of npm's settings by which a program is run, and which stand in no other form.
 const NPM: [(&str, &str); 2] = [("script-shell", RUNS), ("onload-script", RUNS)];
 
+/// The lists of a kubeconfig.
+const LISTS: [&str; 3] = ["clusters", "contexts", "users"];
+
+/// Whether a line of YAML begins with this key, bare or quoted.
+fn begins_with_key(line: &str, key: &str) -> bool {
+    const QUOTES: [char; 2] = ['"', '\''];
+    let rest = line.trim_start_matches(QUOTES).strip_prefix(key);
+    rest.is_some_and(|rest| rest.trim_start_matches(QUOTES).trim_start().starts_with(':'))
+}
+
 /// A file that may be anything: one that looks like a kubeconfig is held against that, any other against the keys by
 /// which the tools above, git, npm and what reads a `.netrc` run programs.
 pub(in crate::provider) fn any(bytes: &[u8]) -> Result<(), Wrong> {
@@ -232,11 +242,15 @@ pub(in crate::provider) fn any(bytes: &[u8]) -> Result<(), Wrong> {
         Ok(_) | Err(Unread::Other) => Part::of_yaml(text),
         Err(Unread::Strange) => return Err((None, UNJUDGED)),
     };
+    let looks_like_a_kubeconfig = match &whole {
+        Some(whole) => LISTS.iter().filter(|list| matches!(whole.at(list), Part::List(_))).count() > 1,
+        // YAML that this does not read may be read by others.
+        None => LISTS.iter().filter(|list| text.lines().any(|line| begins_with_key(line, list))).count() > 1,
+    };
+    if looks_like_a_kubeconfig {
+        return kubeconfig(text);
+    }
     if let Some(whole @ Part::Map(_)) = whole {
-        let is_list = |list: &&&str| matches!(whole.at(list), Part::List(_));
-        if ["clusters", "contexts", "users"].iter().filter(is_list).count() > 1 {
-            return kubeconfig(text);
-        }
         UNMISTAKABLE.refuse(&whole)?;
     }
     git::settings(text)?;

@@ -215,6 +215,23 @@ fn a_file_that_nobody_can_judge_is_refused() {
     }
 }
 
+/// kubectl reads longer ones, and ones with a key twice.
+#[test]
+fn what_looks_like_a_kubeconfig_is_one_also_where_it_is_not_read() {
+    use base64::Engine;
+    let of = |text: &str| {
+        told("file", "content", &base64::engine::general_purpose::STANDARD.encode(text), &[]).unwrap_or_default()
+    };
+    let exec = config("", "    exec: {command: sh}");
+    let long = format!("{exec}# {}\n", "a".repeat(256 << 10));
+    let twice = format!("{exec}kind: Config\n");
+    let quoted = twice.replace("clusters:", "\"clusters\" :").replace("users:", "'users':");
+    for text in [&long, &twice, &quoted] {
+        assert!(of(text).contains("no document of this form"), "{}", of(text));
+    }
+    assert_eq!(of("users: a\nusers: b\n  clusters: c\nclustersx: d\n"), "");
+}
+
 #[test]
 fn a_variable_that_a_team_shares_has_nothing_run() {
     let refused = |kind: &str, plain: &[(&str, &str)], secrets: &[(&str, &str)]| {
