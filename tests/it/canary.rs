@@ -272,10 +272,17 @@ fn watch(stop: &AtomicBool) -> BTreeMap<String, Vec<u8>> {
             if id == own || !id.bytes().all(|byte| byte.is_ascii_digit()) {
                 continue;
             }
-            let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default().trim().to_owned();
-            for what in ["cmdline", "environ"] {
-                let value = fs::read(entry.path().join(what)).unwrap_or_default();
-                let known = seen.entry((format!("{what} of {name}"), id.clone())).or_default();
+            let name = || fs::read_to_string(entry.path().join("comm")).unwrap_or_default().trim().to_owned();
+            let was = name();
+            let values =
+                ["cmdline", "environ"].map(|what| (what, fs::read(entry.path().join(what)).unwrap_or_default()));
+            let is = name();
+            // It has become another program meanwhile, and is looked at again as that. What has ended was what it was.
+            if !is.is_empty() && is != was {
+                continue;
+            }
+            for (what, value) in values {
+                let known = seen.entry((format!("{what} of {was}"), id.clone())).or_default();
                 if !contains(known, &value) {
                     known.extend(value);
                 }
