@@ -39,7 +39,7 @@ impl<'e> Caller<'e> {
             config_dir: self.env.config_dir().to_str()?.to_owned(),
             way_out: way_out(self.env),
         };
-        match said(line, &Request::Call(question)).ok()? {
+        match said(line, &Request::Call(question), SOON).ok()? {
             Response::Reply(reply) => Some(reply),
             _ => None,
         }
@@ -55,10 +55,10 @@ pub(super) fn line(env: &Env) -> Option<Line> {
     })
 }
 
-/// What the agent says to a request.
-pub(super) fn said(mut line: Line, request: &Request) -> Result<Response, Broken> {
+/// What the agent says to a request, or that it works on it, within this `patience`.
+pub(super) fn said(mut line: Line, request: &Request, patience: Duration) -> Result<Response, Broken> {
     let frame = request.encode().ok_or(Broken)?;
-    let mut deadline = Instant::now() + SOON;
+    let mut deadline = Instant::now() + patience;
     line.send(&frame, deadline)?;
     loop {
         let Frame::Whole(frame) = line.receive(deadline)? else { return Err(Broken) };

@@ -1,6 +1,7 @@
 //! What a person tells the agent: to lock, to use a key, to end; and how it stands.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -9,6 +10,9 @@ use super::caller::{line, said};
 use super::frame::{Request, Response};
 use crate::os::Env;
 use crate::vault::Unlocked;
+
+/// A tool's question is answered without the agent where that is slow. What a person tells it nobody else can do.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How an agent stands. The names are part of the interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,7 +40,7 @@ pub struct Status {
 /// How the agent stands; `None` where none runs.
 pub fn status(env: &Env) -> Result<Option<Status>, AgentError> {
     let Some(line) = line(env) else { return Ok(None) };
-    match said(line, &Request::Status) {
+    match said(line, &Request::Status, PATIENCE) {
         Ok(Response::Status(told)) => serde_json::from_str(&told).map(Some).map_err(|_| AgentError::Silent),
         _ => Err(AgentError::Silent),
     }
@@ -58,7 +62,7 @@ pub fn stop(env: &Env) -> Result<(), AgentError> {
 }
 
 fn tell(env: &Env, request: &Request) -> Result<(), AgentError> {
-    match said(line(env).ok_or(AgentError::None)?, request) {
+    match said(line(env).ok_or(AgentError::None)?, request, PATIENCE) {
         Ok(Response::Done) => Ok(()),
         _ => Err(AgentError::Silent),
     }

@@ -130,6 +130,7 @@ fn is_ended(address: &str, first: &str, more: Option<u8>) -> bool {
         match stream.read(&mut part) {
             Ok(0) => return true,
             Ok(_) => {}
+            Err(failure) if failure.kind() == std::io::ErrorKind::Interrupted => {}
             Err(failure) if failure.kind() == std::io::ErrorKind::WouldBlock => {
                 if more.is_some_and(|byte| stream.write_all(&[byte]).is_err()) {
                     return true;

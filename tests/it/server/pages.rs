@@ -1,5 +1,6 @@
 //! The pages: who may send a form, how often one may guess, and that a page does nothing but what it says.
 
+use super::guessing::guessed;
 use super::served::{Browser, LOGIN, PASSPHRASE, Served};
 use crate::wire;
 
@@ -47,6 +48,7 @@ fn guessing_is_slow_and_tells_nothing() {
         statuses.push(browser.sign_in(spellings[number % 4], "wrong wrong wrong").status());
     }
     assert!(statuses.contains(&429), "{statuses:?}");
+    guessed(&served, &format!("sign-in:{LOGIN}@127.0.0.0/24"));
     let spoofed = ["X-Forwarded-For: 198.51.100.7", &format!("Origin: {}", served.url)];
     let fields = [("login", LOGIN), ("passphrase", PASSPHRASE)];
     assert_eq!(browser.post_with("/sign-in", &fields, &spoofed).status(), 429);

@@ -115,7 +115,7 @@ fn a_link_ends_in_time_by_hand_and_with_a_backup_and_guessing_is_slow() {
     assert_eq!(wire::get(&kept).unwrap().status(), 409);
     let guess = format!("{}x", &kept[..kept.len() - 1]);
     let tried: Vec<u16> = (0..8).map(|_| choose(&served.url, &guess, OTHER, OTHER).status()).collect();
-    assert!(tried[0] == 409 && tried[7] == 429, "{tried:?}");
+    assert!(tried[0] == 409 && tried.contains(&429), "{tried:?}");
     assert_eq!(signs_in(&served, PASSPHRASE), 303);
     let nobody = served.stage.run(&at(&["reset-passphrase", "nobody@example.com"], &[])).ends(2);
     assert!(nobody.stderr().contains("nobody has this login here"), "{nobody}");
