@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixListener;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::agent::{by_agent, gives, store};
 use crate::agents::{self, Agent, status};
 use crate::double::{Answer, Double};
@@ -184,4 +186,25 @@ fn who_goes_another_way_to_the_network_does_it_itself() {
     assert!(by_agent(&stage, || gives(&stage, "token")));
     assert!(!by_agent(&stage, || asked(&stage, "two")));
     assert_eq!(double.requests().len(), 2, "nobody has asked in vain");
+}
+
+#[test]
+fn a_tool_does_not_wait_for_one_that_stands_still_and_a_person_does() {
+    let stage = agents::stage();
+    store(&stage, "token");
+    let agent = Agent::start(&stage, &[]);
+    agent.signal(Signal::STOP);
+    gives(&stage, "token");
+    std::thread::scope(|scope| {
+        let told = scope.spawn(|| status(&stage));
+        // Longer than a tool's question waits.
+        std::thread::sleep(Duration::from_secs(3));
+        agent.signal(Signal::CONT);
+        assert_eq!(told.join().unwrap()["pid"], agent.pid());
+    });
+    agent.signal(Signal::STOP);
+    let silent = stage.run(&["agent", "status"]).ends(1);
+    assert!(silent.stderr().contains("the agent does not answer"), "{silent}");
+    agent.signal(Signal::CONT);
+    assert!(by_agent(&stage, || gives(&stage, "token")));
 }
