@@ -231,7 +231,7 @@ fn it_ends_when_its_time_is_over() {
     let idle = status(&stage)["idle_ends_in"].as_u64().unwrap();
     std::thread::sleep(Duration::from_millis(1100));
     assert!(status(&stage)["idle_ends_in"].as_u64().unwrap() < idle.max(1));
-    agent.ends_within(Duration::from_secs(20));
+    agent.ends_within(Duration::from_secs(13));
     stage.run(&["agent", "start", "--timeout", "0"]).ends(2);
     stage.run(&["agent", "start", "--idle", "soon"]).ends(2);
 }
