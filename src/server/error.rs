@@ -336,11 +336,11 @@ impl Failure for ServeError {
             Self::Unread { .. } => "look at the path: name the file that `lanyard server backup` wrote".into(),
             Self::Closed { .. } => "store them anew on the server, or keep an older backup in which they open".into(),
             Self::Store(failure) => {
-                let own = failure.mend().unwrap_or_default();
+                let own = mend_of_store(failure).unwrap_or_default();
                 format!("{own}; or keep the key in a file: `--master-key-file FILE`")
             }
             // A file would open nothing of what is there.
-            Self::Kept(failure) => return failure.mend(),
+            Self::Kept(failure) => return mend_of_store(failure),
             Self::KeyFile(failure) | Self::File(failure) => return failure.mend(),
             Self::NoMasterKey { .. } => {
                 "bring it back from where it was kept; without it nothing that was stored can be opened".into()
@@ -365,5 +365,13 @@ impl Failure for ServeError {
             Self::NoEntry { .. } => "begin with an entry that there is; the first is 1".into(),
             Self::NoRandom | Self::System(_) => "try again".into(),
         })
+    }
+}
+
+/// What to do about the store of the master key. Other stores are chosen by a flag of the sign-in, which a server lacks.
+fn mend_of_store(failure: &StoreError) -> Option<String> {
+    match failure {
+        StoreError::Absent { .. } => Some("start the keychain service".into()),
+        failure => failure.mend(),
     }
 }
